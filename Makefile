@@ -1,0 +1,85 @@
+# Every target sets up what it needs: `make run` and `make test` are all that a fresh clone asks for.
+# Needs Python 3.11 or later, make and git; PYTHON=... names another Python, ARGS=... is passed on.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The environment's own tools, such as envoy, are found first.
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+PYTEST := $(IN_VENV) python -m pytest
+STAMP := $(VENV)/.installed
+DISTRIBUTIONS := aeraki_core aeraki_plugins_dubbo aeraki_plugins_kafka aeraki_plugins_redis \
+	aeraki_plugins_thrift aeraki_plugins_zookeeper
+
+ARGS ?=
+N ?= 2000
+# Workers of pytest-xdist. A file's tests share a worker, and so the servers that they start.
+WORKERS ?= auto
+
+export VENV WORKERS
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-mesh test-lowest test-install lint format golden fuzz bench rig \
+	rig-build peers rig-packages build clean
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make the development environment, .venv
+
+$(STAMP): pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml) scripts/venv.sh
+	@scripts/venv.sh $(VENV)
+
+run: $(STAMP) ## run the controller over deploy/samples, filters to build/filters (ARGS=--once: one pass)
+	@mkdir -p build/filters
+	$(BIN)/aeraki run --source files -f deploy/samples --sink files --to build/filters $(ARGS)
+
+test: $(STAMP) peers ## run the tests that need no mesh
+	$(PYTEST) -m "not mesh" -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-mesh: $(STAMP) peers rig-build ## run the tests with a real API server and istiod
+	$(PYTEST) -m mesh $(ARGS)
+
+test-lowest: ## run the unit tests with the oldest dependencies that we allow
+	@scripts/test_lowest.sh
+
+test-install: $(STAMP) ## build all distributions, check them, install two with plain pip
+	@scripts/test_install.sh
+
+lint: $(STAMP) ## run ruff, mypy, import-linter and the check for protocol names
+	@scripts/lint.sh
+
+format: $(STAMP) ## format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+golden: $(STAMP) ## write the golden files anew; read the difference before you commit it
+	$(PYTEST) tests/golden --regenerate $(ARGS)
+
+fuzz: $(STAMP) ## run the property tests with N examples each
+	AERAKI_FUZZ_EXAMPLES=$(N) $(PYTEST) tests/fuzz --timeout=0 -n $(WORKERS) $(ARGS)
+
+bench: $(STAMP) ## run the benchmarks
+	$(IN_VENV) python -m benchmarks $(ARGS)
+
+rig: $(STAMP) rig-packages ## start a real mesh on this machine
+	$(IN_VENV) python -m tests.rig $(ARGS)
+
+build: $(STAMP) ## build wheel and sdist of each distribution into build/dist
+	@rm -rf build/dist
+	@set -e; for name in $(DISTRIBUTIONS); do \
+		$(BIN)/python -m build --no-isolation --outdir build/dist $$name; \
+	done
+
+clean: ## remove everything that make made
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Servers and tools from the distribution's packages: installed as root, named otherwise.
+peers:
+	@if [ -e tests/peers/setup.sh ]; then tests/peers/setup.sh; fi
+
+rig-packages:
+	@if [ -e tests/rig/setup.sh ]; then tests/rig/setup.sh; fi
+
+rig-build: $(STAMP) rig-packages ## compile kube-apiserver and istiod into the user's cache, once
+	@$(BIN)/python -c 'from tests.rig.build import ensure_built; ensure_built()'

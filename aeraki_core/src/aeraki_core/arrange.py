@@ -1,0 +1,213 @@
+"""In which EnvoyFilter each patch lives: names, namespaces, scopes, order. No plugin knows of these.
+
+In: the output of service ports. Out: :class:`Placement` values by group, and for each group the EnvoyFilters. A group is the least that
+must be looked at together: an outbound filter, or all inbound filters of one namespace and target port.
+Facts: facts/istio.md, "EnvoyFilter", "Addresses and outbound TCP listeners", "Inbound".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+from aeraki_core.diagnostics import INBOUND_TAKEN, Finding
+from aeraki_core.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match, Owner
+from aeraki_core.generate import OutboundPatches, PortOutput
+from aeraki_core.listeners import Listener
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.names import inbound_name, outbound_name, packed_name
+from aeraki_core.types import ApplyTo, FrozenMessage, Inbound, Operation, Patch
+
+__all__ = ["Arrangement", "Group", "Placement", "assemble", "place"]
+
+TCP_PROXY = "envoy.filters.network.tcp_proxy"
+PASSTHROUGH_CHAIN = "PassthroughFilterChain"
+VIRTUAL_INBOUND = "virtualInbound"
+OUTBOUND, INBOUND = "SIDECAR_OUTBOUND", "SIDECAR_INBOUND"
+
+# Not 0: relative operations want a set order (analyzers IST0151, IST0155). Below 0: a user's own filters come after and can
+# change ours. An override must find what the mesh-wide filter made.
+PRIORITY, OVERRIDE_PRIORITY = -10, -9
+
+
+class Arrangement(StrEnum):
+    """SERVICE: one outbound filter for each service port. NAMESPACE: one for each namespace of services and plugin."""
+
+    SERVICE = "service"
+    NAMESPACE = "namespace"
+
+
+Group = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Patches of one service port for one filter. ``age`` decides who is the older where two want the same place."""
+
+    group: Group
+    key: FilterKey
+    plugin: str
+    owner: Owner
+    ref: ObjectRef
+    age: Age
+    selector: tuple[tuple[str, str], ...]
+    priority: int
+    patches: tuple[ConfigPatch, ...]
+
+
+def place(output: PortOutput, mesh: Mesh, arrangement: Arrangement) -> tuple[Placement, ...]:
+    """File the patches of one service port. Nothing is placed for an audience without patches."""
+    found = [_outbound(output, item, mesh, arrangement) for item in output.outbound if item.patches]
+    by_side: dict[Inbound, list[Patch]] = defaultdict(list)
+    for patch in output.inbound:
+        assert isinstance(patch.side, Inbound)
+        by_side[patch.side].append(patch)
+    found += [_inbound(output, side, patches) for side, patches in by_side.items()]
+    return tuple(found)
+
+
+def _outbound(output: PortOutput, item: OutboundPatches, mesh: Mesh, arrangement: Arrangement) -> Placement:
+    audience, service = item.audience, output.service
+    namespace = audience.namespace or mesh.root_namespace
+    labels = ",".join(f"{key}={value}" for key, value in audience.labels)
+    if arrangement is Arrangement.NAMESPACE and not audience.labels and not audience.overrides:
+        name = packed_name(output.plugin, service.namespace)
+    else:
+        name = outbound_name(service.host, output.port.number, scope=labels)
+    key = FilterKey(namespace, name)
+    patches: list[ConfigPatch] = []
+    for patch in item.patches:
+        patches += _outbound_patches(patch, item.listeners, audience.overrides, mesh)
+    return Placement(
+        ("outbound", *key),
+        key,
+        output.plugin,
+        Owner(service.host, output.port.number),
+        service.ref,
+        service.age,
+        audience.labels,
+        OVERRIDE_PRIORITY if audience.overrides else PRIORITY,
+        tuple(patches),
+    )
+
+
+def _outbound_patches(patch: Patch, listeners: Sequence[Listener], overrides: bool, mesh: Mesh) -> list[ConfigPatch]:
+    if patch.apply_to is ApplyTo.CLUSTER:
+        return _cluster_patches(patch, OUTBOUND)
+    found: list[ConfigPatch] = []
+    for listener in listeners:
+        if patch.apply_to is ApplyTo.LISTENER:
+            found.append(ConfigPatch(patch.apply_to, OUTBOUND, Match(listener=listener.name), "MERGE", patch.value))
+            continue
+        target, operation = (patch.name, Operation.REPLACE) if overrides else (TCP_PROXY, patch.operation)
+        match = Match(listener=listener.name, filter=target)
+        found.append(ConfigPatch(patch.apply_to, OUTBOUND, match, str(operation), patch.value))
+        if listener.ranges and not overrides:
+            found.append(_spare_passthrough(patch, listener, mesh))
+    return found
+
+
+def _spare_passthrough(patch: Patch, listener: Listener, mesh: Mesh) -> ConfigPatch:
+    """Undo the patch in the chain for all other addresses: it has a tcp_proxy too, and no match leaves it out by name."""
+    match = Match(listener=listener.name, chain=PASSTHROUGH_CHAIN, filter=patch.name)
+    if patch.operation is Operation.INSERT_BEFORE:
+        return ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REMOVE", None)
+    cluster = "BlackHoleCluster" if mesh.registry_only else "PassthroughCluster"
+    return ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REPLACE", _tcp_proxy(cluster))
+
+
+def _tcp_proxy(cluster: str) -> FrozenMessage:
+    from envoy.config.listener.v3.listener_components_pb2 import Filter
+    from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+
+    packed = AnyMessage()
+    packed.Pack(TcpProxy(stat_prefix=cluster, cluster=cluster), deterministic=True)
+    return FrozenMessage.of(Filter(name=TCP_PROXY, typed_config=packed))
+
+
+def _cluster_patches(patch: Patch, context: str) -> list[ConfigPatch]:
+    """MERGE by host and port, so that subsets are met too; REPLACE as REMOVE and ADD, for istiod knows no other way."""
+    if patch.operation is Operation.MERGE:
+        match = Match(cluster=patch.side.cluster)
+        parts = patch.side.cluster.split("|")
+        if context == OUTBOUND and patch.subset is None:
+            match = Match(service=parts[3], port=int(parts[1]))
+        elif context == OUTBOUND and patch.subset:
+            match = Match(service=parts[3], port=int(parts[1]), subset=patch.subset)
+        return [ConfigPatch(ApplyTo.CLUSTER, context, match, "MERGE", patch.value)]
+    add = ConfigPatch(ApplyTo.CLUSTER, context, Match(), "ADD", patch.value)
+    if patch.operation is Operation.ADD:
+        return [add]
+    return [ConfigPatch(ApplyTo.CLUSTER, context, Match(cluster=patch.name), "REMOVE", None), add]
+
+
+def _inbound(output: PortOutput, side: Inbound, patches: Iterable[Patch]) -> Placement:
+    service = output.service
+    found: list[ConfigPatch] = []
+    for patch in patches:
+        if patch.apply_to is ApplyTo.CLUSTER:
+            found += _cluster_patches(patch, INBOUND)
+        elif patch.apply_to is ApplyTo.LISTENER:
+            found.append(ConfigPatch(patch.apply_to, INBOUND, Match(listener=VIRTUAL_INBOUND), "MERGE", patch.value))
+        else:
+            match = Match(destination_port=side.target_port, filter=TCP_PROXY)
+            found.append(ConfigPatch(patch.apply_to, INBOUND, match, str(patch.operation), patch.value))
+    return Placement(
+        ("inbound", service.namespace, str(side.target_port)),
+        FilterKey(service.namespace, inbound_name(side.selector, side.target_port)),
+        output.plugin,
+        Owner(service.host, output.port.number),
+        service.ref,
+        service.age,
+        side.selector,
+        PRIORITY,
+        tuple(found),
+    )
+
+
+def assemble(group: Group, placements: Iterable[Placement]) -> tuple[dict[FilterKey, EnvoyFilter], tuple[Finding, ...]]:
+    """The filters of one group, and what two services of it do not agree about."""
+    ordered = sorted(placements, key=lambda item: (item.age, item.owner, item.key))
+    if group[0] == "inbound":
+        return _assemble_inbound(ordered)
+    by_key: dict[FilterKey, list[Placement]] = defaultdict(list)
+    for item in ordered:
+        by_key[item.key].append(item)
+    return {key: _filter(items, items) for key, items in by_key.items()}, ()
+
+
+def _assemble_inbound(ordered: list[Placement]) -> tuple[dict[FilterKey, EnvoyFilter], tuple[Finding, ...]]:
+    """One filter for each workload and target port: the oldest service decides, the broader selector covers the narrower."""
+    findings: list[Finding] = []
+    winners: list[tuple[Placement, list[Placement]]] = []
+    for item in sorted(ordered, key=lambda item: len(item.selector)):
+        for winner, owners in winners:
+            if set(winner.selector) <= set(item.selector):
+                owners.append(item)
+                if winner.patches != item.patches:
+                    message = (
+                        f"{winner.ref} is for the same workload's port {item.group[2]} and wants another filter; "
+                        f"that of {winner.ref} is in force"
+                    )
+                    findings.append(Finding(INBOUND_TAKEN, message, item.ref, "spec.ports"))
+                break
+        else:
+            winners.append((item, [item]))
+    return {winner.key: _filter([winner], owners) for winner, owners in winners}, tuple(findings)
+
+
+def _filter(contents: Sequence[Placement], owners: Sequence[Placement]) -> EnvoyFilter:
+    first = contents[0]
+    return EnvoyFilter(
+        first.key,
+        first.plugin,
+        tuple(sorted({item.owner for item in owners})),
+        first.selector,
+        first.priority,
+        tuple(dict.fromkeys(patch for item in contents for patch in item.patches)),
+    )

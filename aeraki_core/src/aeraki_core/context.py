@@ -1,0 +1,228 @@
+"""All that a generator may use: the service port, what applies to it, the places for its patches, and where to report.
+
+In: the store, through :class:`~aeraki_core.reads.Reads`. Out: answers, recorded; findings. A plugin gets a
+:class:`GenerateContext`; tests of a plugin get one from ``aeraki_core.testing``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from aeraki_core.diagnostics import (
+    BAD_OPTION,
+    HEADLESS_ROUTES,
+    SECRET_MISSING,
+    SHADOWED,
+    UNKNOWN_OPTION,
+    UNRESOLVED_TARGET_PORT,
+    Code,
+    Finding,
+)
+from aeraki_core.errors import AerakiError
+from aeraki_core.model.istio import DestinationRule, VirtualService
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.secret import Secret
+from aeraki_core.model.service import Port, Service
+from aeraki_core.options import parse_option
+from aeraki_core.reads import Reads
+from aeraki_core.routes import Route, cluster_name, default_routes, routes_of
+from aeraki_core.types import Inbound, Kind, Outbound, Protocol, Resource
+
+__all__ = ["Audience", "GenerateContext", "KeepLastGood"]
+
+T = TypeVar("T", bound=BaseModel)
+
+WORKLOAD_SELECTOR_ANNOTATION = "workloadSelector"
+
+
+class KeepLastGood(AerakiError):
+    """Raised by a generator that cannot make a true filter now (a Secret is missing): what was written before stays.
+
+    The finding that says why was reported before.
+    """
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Audience:
+    """The clients that one set of outbound filters is for.
+
+    ``namespace`` None: the whole mesh, through the root namespace. ``labels``: only the workloads with them. ``overrides``: these
+    clients also get the filter of the whole mesh, and this one takes its place.
+    """
+
+    namespace: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    overrides: bool = False
+
+
+class GenerateContext:
+    """What a generator may ask for one service port and one audience of clients."""
+
+    def __init__(self, protocol: Protocol, service: Service, port: Port, audience: Audience, reads: Reads) -> None:
+        self.protocol = protocol
+        self.service = service
+        self.port = port
+        self.audience = audience
+        self.findings: list[Finding] = []
+        self._reads = reads
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh's domain, root namespace and proxies."""
+        return self._reads.mesh
+
+    # -- where patches go ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def outbound(self) -> Outbound:
+        """The clients' side. Its ``cluster`` is ``outbound|<port>||<host>``."""
+        name = cluster_name(self.port.number, self.service.host)
+        return Outbound(name, name)
+
+    @cached_property
+    def inbound(self) -> tuple[Inbound, ...]:
+        """The workloads' side: one for each target port, none without a workload selector.
+
+        A named target port has the numbers that the EndpointSlices give it.
+        """
+        selector = self._selector()
+        if not selector:
+            return ()
+        target = self.port.target
+        if isinstance(target, int):
+            numbers: tuple[int, ...] = (target,)
+        else:
+            numbers = self._reads.endpoints(self.service).target_ports(self.port.name)
+            if not numbers:
+                self.report(
+                    UNRESOLVED_TARGET_PORT,
+                    f"port {self.port.number}: no EndpointSlice says which number {target!r} is; no inbound filter",
+                    field="spec.ports",
+                )
+        # The cluster and the chain are of the target port, not of the service's (facts/istio.md, "Inbound").
+        return tuple(Inbound(f"inbound|{number}||", f"inbound|{number}||", number, selector) for number in numbers)
+
+    def _selector(self) -> tuple[tuple[str, str], ...]:
+        if self.service.selector:
+            return self.service.selector
+        text = self._reads.annotation(self.service, WORKLOAD_SELECTOR_ANNOTATION)
+        if not text or not text.strip():
+            return ()
+        pairs = [part.partition(":") for part in text.split(",")]
+        # Upstream: a bare name means the label app (facts/upstream.md).
+        return tuple(
+            sorted((key.strip(), value.strip()) if colon else ("app", key.strip()) for key, colon, value in pairs)
+        )
+
+    # -- what applies -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def virtual_service(self) -> VirtualService | None:
+        """The VirtualService that sidecars obey for this host; the oldest of those that speak of exactly it."""
+        found = [
+            item
+            for item in self._reads.virtual_services(self.service.host)
+            if _visible(item.export_to, self.audience.namespace)
+        ]
+        if not found:
+            return None
+        chosen = found[0]
+        for other in found[1:]:
+            if self.service.host in other.hosts and self.service.host in chosen.hosts:
+                message = f"{chosen.ref} is older and speaks for {self.service.host}; this one has no effect on it"
+                self.report(SHADOWED, message, other.ref, "spec.hosts")
+        return chosen
+
+    def destination_rules(self, host: str | None = None) -> tuple[DestinationRule, ...]:
+        """The DestinationRules of a full host (default: the service's own), the oldest first."""
+        return self._reads.destination_rules(host or self.service.host)
+
+    def routes(self, *, match: tuple[str, ...] = (), action: tuple[str, ...] = ()) -> tuple[Route, ...]:
+        """The routes of this port, in order; the first that matches a call takes it.
+
+        ``match`` names what the protocol can match on (``method``, ``headers``, ``without_headers``, ``query_params``), ``action``
+        what it can do besides (``mirror``, ``timeout``, ``retries``). Whatever else is written is reported at its field; a route with a match that cannot be
+        expressed is left out. Without a VirtualService one route takes everything to the service itself.
+        """
+        virtual_service = self.virtual_service
+        if virtual_service is None:
+            return default_routes(self.service, self.port)
+        if self.service.headless:
+            # All its clusters are ORIGINAL_DST: routes and weights have no effect (facts/istio.md, "Seen on a real istiod").
+            message = f"{self.service.host} is headless: its calls go to the address that they name"
+            self.report(HEADLESS_ROUTES, message, virtual_service.ref, "spec")
+            return default_routes(self.service, self.port)
+        routes = routes_of(
+            virtual_service,
+            self.service,
+            self.port,
+            self._reads,
+            self.report,
+            match=frozenset(match),
+            action=frozenset(action),
+        )
+        return default_routes(self.service, self.port) if routes is None else routes
+
+    def option(self, name: str) -> Any:
+        """The value of one of the protocol's options, or its default; a value that does not fit is reported.
+
+        Raises:
+            KeyError: the protocol declares no such option.
+        """
+        option = self.protocol.option(name)
+        for annotation in (self.protocol.annotation(option), *option.aliases):
+            text = self._reads.annotation(self.service, annotation)
+            if text is None:
+                continue
+            try:
+                return parse_option(option, text)
+            except ValueError as error:
+                self.report(BAD_OPTION, f"{annotation}: {error}", field=f"metadata.annotations.{annotation}")
+        return option.default
+
+    def check_options(self) -> None:
+        """Report annotations of the protocol's prefix that are no option of it (called by the core)."""
+        known = {self.protocol.annotation(option) for option in self.protocol.options}
+        for name in self._reads.annotations(self.service, f"{self.protocol.name}.aeraki.io"):
+            if name not in known:
+                self.report(
+                    UNKNOWN_OPTION, f"{self.protocol.name} has no option {name}", field=f"metadata.annotations.{name}"
+                )
+
+    def resources(self, kind: Kind[T], host: str | None = None) -> tuple[Resource[T], ...]:
+        """The plugin's resources of that kind that speak for a full host (default: the service's own), the oldest first."""
+        return self._reads.resources(kind.kind, host or self.service.host)
+
+    def services_of_host(self, host: str) -> tuple[Service, ...]:
+        """The services of a full host, the oldest first; empty when the mesh has none."""
+        return self._reads.services_of_host(host)
+
+    def secret(self, namespace: str, name: str) -> Secret | None:
+        """A Secret, or None when there is none."""
+        return self._reads.secret(namespace, name)
+
+    def has_extension(self, name: str) -> bool:
+        """Whether every proxy of the audience is known to have that Envoy extension, by ``--proxy-extensions``."""
+        rules = self.mesh.rules_for(name)
+        return any(rule.covers(self.audience.namespace, self.audience.labels) for rule in rules)
+
+    # -- what to say --------------------------------------------------------------------------------------------------
+
+    def report(self, code: Code, message: str, ref: ObjectRef | None = None, field: str | None = None) -> None:
+        """Report a finding, at the service's object unless ``ref`` names another."""
+        self.findings.append(Finding(code, message, ref or self.service.ref, field))
+
+    def missing_secret(self, message: str, ref: ObjectRef, field: str) -> KeepLastGood:
+        """Report a missing Secret or field of one, and give the error to raise: the last good filter stays."""
+        self.report(SECRET_MISSING, message, ref, field)
+        return KeepLastGood(message)
+
+
+def _visible(export_to: frozenset[str], namespace: str | None) -> bool:
+    """Whether clients of that namespace see it; None stands for all clients of the mesh."""
+    return "*" in export_to or (namespace is not None and namespace in export_to)

@@ -1,0 +1,82 @@
+"""The endpoints of a Kubernetes Service, from its EndpointSlices (and WorkloadEntries are left to istiod).
+
+In: EndpointSlice dictionaries. Out: :class:`EndpointSlice` values, and :class:`Endpoints`, their union.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.wire import Spec, check
+
+__all__ = ["SERVICE_NAME_LABEL", "EndpointSlice", "Endpoints", "parse_endpoint_slice", "union"]
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+
+
+class _Endpoint(Spec):
+    addresses: tuple[str, ...] = ()
+
+
+class _EndpointPort(Spec):
+    name: str | None = None
+    port: int | None = None
+
+
+class _Slice(Spec):
+    address_type: str = "IPv4"
+    endpoints: tuple[_Endpoint, ...] | None = ()
+    ports: tuple[_EndpointPort, ...] | None = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSlice:
+    """One slice: the service it belongs to, the workloads' addresses, and (service port name, workload's port) pairs."""
+
+    ref: ObjectRef
+    service: str
+    addresses: tuple[str, ...]
+    ports: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """All endpoints of a service: sorted addresses, and the workload's port numbers for each service port name."""
+
+    addresses: tuple[str, ...] = ()
+    ports: tuple[tuple[str, int], ...] = ()
+
+    def target_ports(self, port_name: str) -> tuple[int, ...]:
+        """The numbers that a named target port has; pods may differ."""
+        return tuple(number for name, number in self.ports if name == port_name)
+
+
+def parse_endpoint_slice(ref: ObjectRef, content: Mapping[str, Any]) -> EndpointSlice:
+    """An EndpointSlice. Readiness is left out: istiod makes listeners of a headless service for all but terminated pods.
+
+    Raises:
+        RejectedError: a field does not fit.
+    """
+    value = check(_Slice, content, "")
+    labels = (content.get("metadata") or {}).get("labels") or {}
+    addresses = (
+        ()
+        if value.address_type == "FQDN"
+        else tuple(str(ipaddress.ip_address(item)) for point in value.endpoints or () for item in point.addresses)
+    )
+    ports = tuple((port.name or "", port.port) for port in value.ports or () if port.port)
+    return EndpointSlice(ref, str(labels.get(SERVICE_NAME_LABEL, "")), addresses, ports)
+
+
+def union(slices: Iterable[EndpointSlice]) -> Endpoints:
+    """The endpoints of all slices of one service."""
+    addresses: set[str] = set()
+    ports: set[tuple[str, int]] = set()
+    for item in slices:
+        addresses.update(item.addresses)
+        ports.update(item.ports)
+    return Endpoints(tuple(sorted(addresses)), tuple(sorted(ports)))

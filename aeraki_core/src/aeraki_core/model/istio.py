@@ -1,0 +1,251 @@
+"""VirtualService and DestinationRule: the parts that routes are made of.
+
+In: dictionaries of either kind, any served version (the fields are the same). Out: frozen models.
+Fields that no protocol of ours can use are kept by name only, so that a finding can tell that they have no effect.
+Source of the shapes: Istio's VirtualService and DestinationRule reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.service import PortNumber, resolve_export_to
+from aeraki_core.model.wire import Spec, check
+
+__all__ = [
+    "Destination",
+    "DestinationRule",
+    "HTTPMatchRequest",
+    "HTTPMirrorPolicy",
+    "HTTPRetry",
+    "HTTPRoute",
+    "HTTPRouteDestination",
+    "StringMatch",
+    "VirtualService",
+    "parse_destination_rule",
+    "parse_virtual_service",
+]
+
+
+class _Open(Spec):
+    """A part whose other fields are kept by name (``model_extra``)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def others(self) -> tuple[str, ...]:
+        """The fields given that this model does not know, in order of the object."""
+        return tuple(key for key, value in (self.model_extra or {}).items() if value not in (None, {}, [], ""))
+
+
+class StringMatch(Spec):
+    """Istio's StringMatch; ``{}`` (no field) means that the value is present, whatever it is."""
+
+    exact: str | None = None
+    prefix: str | None = None
+    regex: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> StringMatch:
+        if sum(value is not None for value in (self.exact, self.prefix, self.regex)) > 1:
+            raise ValueError("give one of exact, prefix and regex")
+        return self
+
+    @property
+    def is_presence(self) -> bool:
+        """Whether it only asks that there is a value."""
+        return self.exact is None and self.prefix is None and self.regex is None
+
+
+class _PortSelector(Spec):
+    number: PortNumber
+
+
+class Destination(Spec):
+    """Where calls go: a host as written (short names not yet resolved), a subset, a port."""
+
+    host: str = Field(min_length=1)
+    subset: str | None = None
+    port: _PortSelector | None = None
+
+
+_Weight = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class HTTPRouteDestination(_Open):
+    """A destination with its weight; ``weight`` None when not given."""
+
+    destination: Destination
+    weight: _Weight | None = None
+
+
+class Percent(Spec):
+    """A share in percent, 0 to 100."""
+
+    value: Annotated[float, Field(ge=0, le=100)] = 0.0
+
+
+class HTTPMirrorPolicy(Spec):
+    """A mirror: where to, and for which share of the calls (None: all)."""
+
+    destination: Destination
+    percentage: Percent | None = None
+
+
+class HTTPMatchRequest(_Open):
+    """One match of a route. Fields of HTTP itself (``uri``, ...) are kept by name only."""
+
+    name: str | None = None
+    method: StringMatch | None = None
+    headers: dict[str, StringMatch] = Field(default_factory=dict)
+    without_headers: dict[str, StringMatch] = Field(default_factory=dict)
+    query_params: dict[str, StringMatch] = Field(default_factory=dict)
+    port: PortNumber | None = None
+    source_labels: dict[str, str] = Field(default_factory=dict)
+    source_namespace: str | None = None
+    gateways: tuple[str, ...] = ()
+
+
+class HTTPRetry(_Open):
+    """How often a failed call is tried again; other fields by name."""
+
+    attempts: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class HTTPRoute(_Open):
+    """One entry of ``http``: matches, destinations, mirrors, timeout, retries; other fields by name."""
+
+    name: str | None = None
+    match: tuple[HTTPMatchRequest, ...] | None = None
+    route: tuple[HTTPRouteDestination, ...] | None = None
+    mirror: Destination | None = None
+    mirror_percentage: Percent | None = None
+    mirrors: tuple[HTTPMirrorPolicy, ...] = ()
+    timeout: Annotated[str, Field(pattern=r"^(\d+(\.\d+)?(ms|us|s|m|h))+$")] | None = None
+    retries: HTTPRetry | None = None
+
+
+class TCPMatch(_Open):
+    """One match of a ``tcp`` route."""
+
+    port: PortNumber | None = None
+    source_labels: dict[str, str] = Field(default_factory=dict)
+    source_namespace: str | None = None
+    gateways: tuple[str, ...] = ()
+
+
+class TCPRoute(_Open):
+    """One entry of ``tcp``."""
+
+    match: tuple[TCPMatch, ...] | None = None
+    route: tuple[HTTPRouteDestination, ...] | None = None
+
+
+def _listed(value: Any) -> Any:
+    return () if value is None else value
+
+
+class _VirtualServiceSpec(Spec):
+    hosts: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    gateways: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    http: Annotated[tuple[HTTPRoute, ...], BeforeValidator(_listed)] = ()
+    tcp: Annotated[tuple[TCPRoute, ...], BeforeValidator(_listed)] = ()
+    tls: Annotated[tuple[dict[str, Any], ...], BeforeValidator(_listed)] = ()
+    export_to: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualService:
+    """A VirtualService. ``hosts`` are full and lower case; ``for_mesh``: sidecars obey it, not only gateways."""
+
+    ref: ObjectRef
+    hosts: tuple[str, ...]
+    for_mesh: bool
+    http: tuple[HTTPRoute, ...]
+    tcp: tuple[TCPRoute, ...]
+    has_tls: bool
+    export_to: frozenset[str]
+    age: Age
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of its object; short names of destinations resolve in it."""
+        return self.ref.namespace
+
+
+class _Subset(Spec):
+    name: str
+    labels: dict[str, Any] = Field(default_factory=dict)
+
+
+class _DestinationRuleSpec(Spec):
+    host: str = Field(min_length=1)
+    subsets: Annotated[tuple[_Subset, ...], BeforeValidator(_listed)] = ()
+    traffic_policy: dict[str, Any] | None = None
+    export_to: tuple[str, ...] | None = None
+    workload_selector: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationRule:
+    """A DestinationRule: its host (full, lower case), its subsets' names, and its trafficPolicy as given."""
+
+    ref: ObjectRef
+    host: str
+    subsets: tuple[str, ...]
+    traffic_policy: Mapping[str, Any] | None
+    export_to: frozenset[str]
+    age: Age
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of its object."""
+        return self.ref.namespace
+
+
+def full_host(host: str, namespace: str, domain: str) -> str:
+    """A host as the mesh knows it: a name without a dot is a Service of that namespace (facts/istio.md)."""
+    host = host.lower()
+    return host if "." in host or host == "*" else f"{host}.{namespace}.svc.{domain}"
+
+
+def parse_virtual_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> VirtualService:
+    """A VirtualService.
+
+    Raises:
+        RejectedError: a field does not fit.
+    """
+    spec = check(_VirtualServiceSpec, content.get("spec"))
+    created = str((content.get("metadata") or {}).get("creationTimestamp") or "")
+    return VirtualService(
+        ref=ref,
+        hosts=tuple(dict.fromkeys(full_host(host, ref.namespace, domain) for host in spec.hosts)),
+        for_mesh=not spec.gateways or "mesh" in spec.gateways,
+        http=spec.http,
+        tcp=spec.tcp,
+        has_tls=bool(spec.tls),
+        export_to=resolve_export_to(spec.export_to, ref.namespace),
+        age=Age(created, ref.name, ref.namespace),
+    )
+
+
+def parse_destination_rule(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> DestinationRule:
+    """A DestinationRule.
+
+    Raises:
+        RejectedError: a field does not fit.
+    """
+    spec = check(_DestinationRuleSpec, content.get("spec"))
+    created = str((content.get("metadata") or {}).get("creationTimestamp") or "")
+    return DestinationRule(
+        ref=ref,
+        host=full_host(spec.host, ref.namespace, domain),
+        subsets=tuple(subset.name for subset in spec.subsets),
+        traffic_policy=spec.traffic_policy,
+        export_to=resolve_export_to(spec.export_to, ref.namespace),
+        age=Age(created, ref.name, ref.namespace),
+    )

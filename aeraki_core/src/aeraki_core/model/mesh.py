@@ -1,0 +1,64 @@
+"""What is true of the whole mesh and not written in any of its objects: domain, root namespace, what the proxies can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aeraki_core.model.meta import is_dns_subdomain
+
+__all__ = ["Mesh", "ProxyRule", "parse_proxy_rule"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyRule:
+    """Proxies that have an Envoy extension: all of the mesh, of a namespace, or of the workloads there with these labels."""
+
+    extension: str
+    namespace: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def covers(self, namespace: str | None, labels: Iterable[tuple[str, str]] = ()) -> bool:
+        """Whether every proxy of that namespace (None: of the mesh) with those labels has the extension."""
+        if self.namespace is None:
+            return True
+        return self.namespace == namespace and set(self.labels) <= set(labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """The mesh's own facts.
+
+    ``namespaces``: where outbound filters go instead of the root namespace; ``.`` is the service's own. ``proxy_rules`` add to the
+    stock extensions. ``registry_only``: meshConfig.outboundTrafficPolicy is REGISTRY_ONLY.
+    """
+
+    root_namespace: str = "istio-system"
+    domain: str = "cluster.local"
+    namespaces: tuple[str, ...] = ()
+    proxy_rules: tuple[ProxyRule, ...] = ()
+    registry_only: bool = False
+
+    def rules_for(self, extension: str) -> tuple[ProxyRule, ...]:
+        """The rules that bring the extension."""
+        return tuple(rule for rule in self.proxy_rules if rule.extension == extension)
+
+
+def parse_proxy_rule(text: str) -> ProxyRule:
+    """``[NAMESPACE[/KEY=VALUE[,KEY=VALUE...]]:]EXTENSION`` as ``--proxy-extensions`` takes it.
+
+    Raises:
+        ValueError: it is not of that form; the message says what is wrong.
+    """
+    scope, colon, extension = text.strip().rpartition(":")
+    if not extension or any(char.isspace() for char in extension):
+        raise ValueError(f"{text!r} names no Envoy extension, such as envoy.filters.network.NAME")
+    if not colon:
+        return ProxyRule(extension)
+    namespace, slash, labels = scope.partition("/")
+    if not is_dns_subdomain(namespace):
+        raise ValueError(f"{text!r}: {namespace!r} is not a namespace")
+    pairs = [tuple(part.strip().partition("=")[::2]) for part in labels.split(",")] if slash else []
+    if any(not key or not value for key, value in pairs):
+        raise ValueError(f"{text!r}: write labels as KEY=VALUE, separated by commas")
+    return ProxyRule(extension, namespace, tuple(sorted((key, value) for key, value in pairs)))

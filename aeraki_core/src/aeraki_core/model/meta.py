@@ -1,0 +1,39 @@
+"""What every object has: a reference, an age, and names that Kubernetes accepts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["Age", "ObjectRef", "is_dns_subdomain"]
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectRef:
+    """Names one object. Prints as ``Kind namespace/name``; ``namespace`` is empty for cluster-scoped kinds."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Age:
+    """Sorts oldest first: by creation time, then by name, as Istio does (objects without a time count as oldest).
+
+    ``created`` is RFC 3339 in UTC as Kubernetes writes it, so that text order is time order; empty when it is not known.
+    """
+
+    created: str
+    name: str
+    namespace: str
+
+
+def is_dns_subdomain(name: str) -> bool:
+    """Whether Kubernetes accepts it as an object's name (RFC 1123 subdomain of at most 253 characters)."""
+    return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None

@@ -1,0 +1,40 @@
+"""A Secret whose values never print."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aeraki_core.errors import Problem, RejectedError
+from aeraki_core.model.meta import ObjectRef
+
+__all__ = ["Secret", "parse_secret"]
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A Kubernetes Secret. ``data`` is decoded text; it stays out of ``repr`` and so out of logs and tracebacks' locals."""
+
+    ref: ObjectRef
+    data: Mapping[str, str] = field(repr=False, hash=False)
+
+
+def parse_secret(ref: ObjectRef, content: Mapping[str, Any]) -> Secret:
+    """A Secret, ``stringData`` over ``data``. Values that are not UTF-8 text are left out: no option of ours can use them.
+
+    Raises:
+        RejectedError: a value of ``data`` is not base64.
+    """
+    data: dict[str, str] = {}
+    for key, value in (content.get("data") or {}).items():
+        try:
+            data[str(key)] = base64.b64decode(value or "", validate=True).decode()
+        except UnicodeDecodeError:
+            continue
+        except (binascii.Error, TypeError, ValueError):
+            raise RejectedError((Problem(f"data.{key}", "not base64"),)) from None
+    data.update({str(key): str(value) for key, value in (content.get("stringData") or {}).items()})
+    return Secret(ref, data)

@@ -1,0 +1,249 @@
+"""A service of the mesh: what Kubernetes Services and Istio ServiceEntries have in common.
+
+In: dictionaries of both kinds. Out: one :class:`Service` for each host. Facts: Istio's ServiceEntry reference, facts/istio.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from aeraki_core.errors import Problem, RejectedError
+from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.wire import Spec, check, text_map
+
+__all__ = ["Port", "Resolution", "Service", "is_wildcard", "parse_service", "parse_service_entry", "service_host"]
+
+EXPORT_TO_ANNOTATION = "networking.istio.io/exportTo"
+NO_AUTO_ALLOCATE_LABEL = "networking.istio.io/enable-autoallocate-ip"
+
+
+class Resolution(StrEnum):
+    """How Istio finds a service's endpoints."""
+
+    CLUSTER_IP = "ClusterIP"
+    NONE = "NONE"
+    STATIC = "STATIC"
+    DNS = "DNS"
+    DNS_ROUND_ROBIN = "DNS_ROUND_ROBIN"
+    DYNAMIC_DNS = "DYNAMIC_DNS"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of a service. ``target_port`` is the workload's port, by number or by name."""
+
+    number: int
+    name: str
+    protocol: str = "TCP"
+    app_protocol: str | None = None
+    target_port: int | str = 0
+
+    @property
+    def target(self) -> int | str:
+        """The workload's port: ``target_port``, or the port's own number without one."""
+        return self.target_port or self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One host of the mesh and its ports.
+
+    ``addresses`` are virtual IPs and CIDRs as given (never ``None`` or 0.0.0.0), ``auto_addresses`` those that istiod
+    allocated. ``headless``: no virtual IP, one listener for each endpoint. ``selector`` is that of its workloads; empty
+    without one. ``export_to`` holds namespaces, ``*`` for all; ``.`` is resolved. Its annotations are asked for by
+    name (``GenerateContext.option``), so that one that nobody reads changes nothing.
+    """
+
+    ref: ObjectRef
+    host: str
+    ports: tuple[Port, ...]
+    addresses: tuple[str, ...] = ()
+    auto_addresses: tuple[str, ...] = ()
+    headless: bool = False
+    resolution: Resolution = Resolution.CLUSTER_IP
+    selector: tuple[tuple[str, str], ...] = ()
+    export_to: frozenset[str] = frozenset({"*"})
+    age: Age = Age("", "", "")
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of its object."""
+        return self.ref.namespace
+
+    @property
+    def id(self) -> tuple[ObjectRef, str]:
+        """Names it among all services: a ServiceEntry can hold several hosts, two objects can claim one host."""
+        return (self.ref, self.host)
+
+    def port(self, number: int) -> Port | None:
+        """The port of that number, or None."""
+        return next((port for port in self.ports if port.number == number), None)
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether the host stands for many (``*.example.com``)."""
+    return host.startswith("*")
+
+
+def service_host(name: str, namespace: str, domain: str) -> str:
+    """A Kubernetes Service's host in the mesh."""
+    return f"{name}.{namespace}.svc.{domain}"
+
+
+def _ip(value: str) -> str:
+    return str(ipaddress.ip_address(value))
+
+
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
+_Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+
+
+class _ServicePort(Spec):
+    port: PortNumber
+    name: str = ""
+    protocol: str = "TCP"
+    app_protocol: str | None = None
+    target_port: PortNumber | str | None = None
+
+
+class _ServiceSpec(Spec):
+    type: str = "ClusterIP"
+    cluster_ip: str | None = Field(default=None, alias="clusterIP")
+    cluster_ips: tuple[str, ...] | None = Field(default=None, alias="clusterIPs")
+    ports: tuple[_ServicePort, ...] | None = ()
+    selector: dict[str, _Text] | None = None
+
+    @field_validator("cluster_ip")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        return value if value in (None, "", "None") else _ip(value)
+
+    @field_validator("cluster_ips")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return value and tuple(item if item == "None" else _ip(item) for item in value)
+
+
+class _EntryPort(Spec):
+    number: PortNumber
+    name: str = ""
+    protocol: str = "TCP"
+    target_port: PortNumber | None = None
+
+
+class _WorkloadSelector(Spec):
+    labels: dict[str, _Text] = Field(default_factory=dict)
+
+
+class _EntrySpec(Spec):
+    hosts: tuple[str, ...] = Field(min_length=1)
+    addresses: tuple[str, ...] = ()
+    ports: tuple[_EntryPort, ...] = ()
+    resolution: Resolution = Resolution.NONE
+    workload_selector: _WorkloadSelector | None = None
+    export_to: tuple[str, ...] | None = None
+
+    @field_validator("addresses")
+    @classmethod
+    def _cidrs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_address_or_range(item) for item in value)
+
+
+def _address_or_range(item: str) -> str:
+    """One address or range in its one way of writing; a range of a single address is that address (facts/istio.md)."""
+    network = ipaddress.ip_network(item, strict=False)
+    return str(network.network_address) if network.num_addresses == 1 else str(network)
+
+
+class _EntryAddress(Spec):
+    value: str = ""
+    host: str | None = None
+
+
+class _EntryStatus(Spec):
+    addresses: tuple[_EntryAddress, ...] | None = ()
+
+
+def resolve_export_to(values: tuple[str, ...] | None, namespace: str) -> frozenset[str]:
+    """``exportTo`` with ``.`` resolved; absent or empty means everywhere."""
+    found = {namespace if value == "." else value for value in values or ("*",)}
+    return frozenset({"*"}) if "*" in found else frozenset(found - {"~"})
+
+
+def _age(ref: ObjectRef, metadata: Mapping[str, Any]) -> Age:
+    return Age(str(metadata.get("creationTimestamp") or ""), ref.name, ref.namespace)
+
+
+def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Service | None:
+    """A Kubernetes Service. None for an ExternalName, which has no listener of its own.
+
+    Raises:
+        RejectedError: a field does not fit.
+    """
+    spec = check(_ServiceSpec, content.get("spec"))
+    metadata = content.get("metadata") or {}
+    if spec.type == "ExternalName":
+        return None
+    given = spec.cluster_ips or (spec.cluster_ip,)
+    annotations = text_map(metadata.get("annotations"))
+    exported = annotations.get(EXPORT_TO_ANNOTATION)
+    return Service(
+        ref=ref,
+        host=service_host(ref.name, ref.namespace, domain),
+        ports=tuple(
+            Port(port.port, port.name, port.protocol.upper(), port.app_protocol, port.target_port or port.port)
+            for port in spec.ports or ()
+        ),
+        addresses=tuple(address for address in given if address and address != "None"),
+        headless="None" in given,
+        selector=tuple(sorted((spec.selector or {}).items())),
+        export_to=resolve_export_to(
+            tuple(part.strip() for part in exported.split(",") if part.strip()) if exported else None, ref.namespace
+        ),
+        age=_age(ref, metadata),
+    )
+
+
+def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Service, ...]:
+    """A ServiceEntry: one service for each of its hosts.
+
+    Raises:
+        RejectedError: a field does not fit.
+    """
+    spec = check(_EntrySpec, content.get("spec"))
+    status = check(_EntryStatus, content.get("status"), "status")
+    numbers = [port.number for port in spec.ports]
+    if len(set(numbers)) != len(numbers):
+        raise RejectedError((Problem("spec.ports", "a port number is given twice"),))
+    metadata = content.get("metadata") or {}
+    labels = text_map(metadata.get("labels"))
+    allocates = (
+        not spec.addresses and spec.resolution is not Resolution.NONE and labels.get(NO_AUTO_ALLOCATE_LABEL) != "false"
+    )
+    allocated = (status.addresses or ()) if allocates else ()
+    ports = tuple(
+        Port(port.number, port.name, port.protocol.upper(), None, port.target_port or port.number)
+        for port in spec.ports
+    )
+    return tuple(
+        Service(
+            ref=ref,
+            host=host.lower(),
+            ports=ports,
+            addresses=tuple(address for address in spec.addresses if not address.startswith("0.0.0.0")),
+            auto_addresses=()
+            if is_wildcard(host)
+            else tuple(item.value for item in allocated if item.value and item.host in (None, host)),
+            resolution=spec.resolution,
+            selector=tuple(sorted(spec.workload_selector.labels.items())) if spec.workload_selector else (),
+            export_to=resolve_export_to(spec.export_to, ref.namespace),
+            age=_age(ref, metadata),
+        )
+        for host in dict.fromkeys(spec.hosts)
+    )

@@ -1,0 +1,65 @@
+"""Base of the models of Kubernetes specs, and the one way from a dictionary to a model.
+
+In: a dictionary. Out: a frozen pydantic model, or :class:`~aeraki_core.errors.RejectedError` with each field's path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from aeraki_core.errors import Problem, RejectedError
+
+__all__ = ["Spec", "check", "field_path", "text_map"]
+
+
+class Spec(BaseModel):
+    """A part of an object, as Kubernetes writes it: camelCase keys, unknown fields ignored (the API server prunes them)."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        alias_generator=lambda name: name.split("_")[0] + "".join(part.title() for part in name.split("_")[1:]),
+    )
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def field_path(location: tuple[int | str, ...], root: str = "spec") -> str:
+    """pydantic's location as users write it: ``("http", 0, "route")`` is ``spec.http[0].route``."""
+    path = root
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def check(model: type[S], value: Any, root: str = "spec") -> S:
+    """The value as that model.
+
+    Raises:
+        RejectedError: it does not fit; one problem for each wrong field, without the value itself (it may be a secret).
+    """
+    try:
+        return model.model_validate({} if value is None else value)
+    except ValidationError as error:
+        raise RejectedError(
+            tuple(
+                Problem(field_path(detail["loc"], root), detail["msg"])
+                for detail in error.errors(include_url=False, include_input=False)
+            )
+        ) from None
+
+
+def text_map(value: Mapping[str, Any] | None) -> dict[str, str]:
+    """Labels or annotations: what is not text is written as text (YAML reads ``"v": 1`` as a number)."""
+    return {str(key): item if isinstance(item, str) else _as_text(item) for key, item in (value or {}).items()}
+
+
+def _as_text(item: Any) -> str:
+    if isinstance(item, bool):
+        return "true" if item else "false"
+    return "" if item is None else str(item)

@@ -1,0 +1,306 @@
+"""The way of the data from objects to filters, re-running only what a change touches.
+
+In: objects taken in and removed by a source. Out of :meth:`Pipeline.run`: a :class:`Pass`: which filters changed, which generators
+ran; and at any time all filters, findings and the reason for each. No I/O: ``run``, ``generate``, ``diff``, ``validate`` and tests
+all walk this one path and differ only in source and sink.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from aeraki_core.arrange import Arrangement, Group, Placement, assemble, place
+from aeraki_core.detect import Detection, Detector
+from aeraki_core.diagnostics import UNKNOWN_HOST, Finding, in_order
+from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner
+from aeraki_core.generate import PortId, PortOutput, generate_port
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.service import Port, Service, is_wildcard
+from aeraki_core.plugins.dispatch import Dispatcher
+from aeraki_core.reads import Reads
+from aeraki_core.store import Key, ServiceId, SourceObject, Store
+from aeraki_core.validate import ValidateContext
+
+__all__ = ["Pass", "Pipeline", "PortReport", "State"]
+
+
+class State:
+    """How a service port stands: CURRENT filters, HELD last good ones, NONE written."""
+
+    CURRENT = "current"
+    HELD = "held"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class PortReport:
+    """Why a service port is as it is. ``output`` None: no protocol, so no generator ran."""
+
+    service: Service
+    port: Port
+    detection: Detection
+    state: str
+    output: PortOutput | None
+    filters: tuple[FilterKey, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one run did. ``generated``: service ports whose generator ran; ``changed``: filters that are new, other or gone."""
+
+    generated: tuple[PortId, ...]
+    calls: int
+    changed: frozenset[FilterKey]
+    seconds: float
+
+
+class Pipeline:
+    """Store, detection, generators and arrangement of one mesh."""
+
+    def __init__(self, mesh: Mesh, dispatcher: Dispatcher, arrangement: Arrangement = Arrangement.SERVICE) -> None:
+        self.mesh = mesh
+        self.dispatcher = dispatcher
+        self.arrangement = arrangement
+        registry = dispatcher.registry
+        self.store = Store(mesh, registry.kinds)
+        self.filters: dict[FilterKey, EnvoyFilter] = {}
+        self._detector = Detector(registry.protocols, dispatcher.detect)
+        self._dirty: set[Key] = set()
+        self._ports: dict[ServiceId, dict[int, Detection]] = {}
+        self._outputs: dict[PortId, PortOutput] = {}
+        self._placed: dict[PortId, tuple[Placement, ...]] = {}
+        self._readers: dict[Key, set[PortId | ObjectRef]] = defaultdict(set)
+        self._keys_of: dict[PortId | ObjectRef, frozenset[Key]] = {}
+        self._groups: dict[Group, dict[PortId, tuple[Placement, ...]]] = defaultdict(dict)
+        self._group_filters: dict[Group, frozenset[FilterKey]] = {}
+        self._group_findings: dict[Group, tuple[Finding, ...]] = {}
+        self._object_findings: dict[ObjectRef, tuple[Finding, ...]] = {}
+
+    # -- in -----------------------------------------------------------------------------------------------------------
+
+    def upsert(self, item: SourceObject) -> None:
+        """Take an object in, new or changed."""
+        self._dirty |= self.store.upsert(item)
+
+    def remove(self, ref: ObjectRef) -> None:
+        """An object is gone from its source."""
+        self._dirty |= self.store.remove(ref)
+
+    # -- run ----------------------------------------------------------------------------------------------------------
+
+    def run(self) -> Pass:
+        """Bring everything up to date; without a change that anyone read, nothing runs."""
+        dirty, self._dirty = self._dirty, set()
+        if not dirty:
+            return Pass((), 0, frozenset(), 0.0)
+        ports: set[PortId] = set()
+        objects: set[ObjectRef] = set()
+        for reader in (reader for key in dirty for reader in self._readers.get(key, ())):
+            if isinstance(reader, ObjectRef):
+                objects.add(reader)
+            else:
+                ports.add(reader)
+        gone: list[PortId] = []
+        for key in dirty:
+            if key[0] == "service":
+                fresh, dropped = self._detect(key)
+                ports |= fresh
+                gone += dropped
+            elif key[0] in ("virtualservice-object", "resource"):
+                objects.add(_parse_ref(key[1]))
+        groups: set[Group] = set()
+        for port in gone:
+            groups |= self._drop(port)
+            ports.discard(port)
+        ran = sorted(ports)
+        outputs = [(port, self._generate(port)) for port in ran]
+        for port, output in outputs:
+            groups |= self._take(port, output)
+        changed: set[FilterKey] = set()
+        for group in sorted(groups):
+            changed |= self._assemble(group)
+        for ref in sorted(objects):
+            self._check(ref)
+        calls = sum(output.calls for _, output in outputs)
+        return Pass(tuple(ran), calls, frozenset(changed), sum(output.seconds for _, output in outputs))
+
+    def _detect(self, key: Key) -> tuple[set[PortId], list[PortId]]:
+        """Look at a changed service's ports again: those to generate, and those that are gone."""
+        service_id = (_parse_ref(key[1]), key[2])
+        service = self.store.service(service_id)
+        before = self._ports.pop(service_id, {})
+        now = {port.number: self._detector.detect(service, port) for port in service.ports} if service else {}
+        if now:
+            self._ports[service_id] = now
+        speaking = {(service_id, number) for number, detection in now.items() if detection.protocol}
+        gone = [(service_id, number) for number in before if (service_id, number) not in speaking]
+        return speaking, [port for port in gone if port in self._outputs]
+
+    def _generate(self, port: PortId) -> PortOutput:
+        service_id, number = port
+        service = self.store.service(service_id)
+        detection = self._ports[service_id][number]
+        assert service is not None
+        assert detection.protocol is not None
+        found = service.port(number)
+        assert found is not None
+        return generate_port(service, found, detection.protocol, self.store, self.dispatcher)
+
+    def _take(self, port: PortId, output: PortOutput) -> set[Group]:
+        """Remember an output; the groups whose filters may now differ. After a failure the last good placements stay."""
+        before = self._placed.get(port, ())
+        previous = self._outputs.get(port)
+        self._record(port, output.keys)
+        self._outputs[port] = output
+        if output.failed and (previous is None or previous.protocol == output.protocol):
+            return set()
+        after = () if output.failed else place(output, self.mesh, self.arrangement)
+        if after == before:
+            return set()
+        self._placed[port] = after
+        return self._regroup(port, before, after)
+
+    def _drop(self, port: PortId) -> set[Group]:
+        self._outputs.pop(port, None)
+        self._record(port, frozenset())
+        return self._regroup(port, self._placed.pop(port, ()), ())
+
+    def _regroup(self, port: PortId, before: Iterable[Placement], after: Iterable[Placement]) -> set[Group]:
+        groups = {item.group for item in before}
+        for group in groups:
+            self._groups[group].pop(port, None)
+        by_group: dict[Group, list[Placement]] = defaultdict(list)
+        for item in after:
+            by_group[item.group].append(item)
+        for group, items in by_group.items():
+            self._groups[group][port] = tuple(items)
+        return groups | by_group.keys()
+
+    def _assemble(self, group: Group) -> set[FilterKey]:
+        members = self._groups.get(group, {})
+        filters, findings = assemble(group, (item for items in members.values() for item in items))
+        before = self._group_filters.get(group, frozenset())
+        changed = {key for key in before if key not in filters}
+        for key in changed:
+            del self.filters[key]
+        for key, item in filters.items():
+            if self.filters.get(key) != item:
+                self.filters[key] = item
+                changed.add(key)
+        if members:
+            self._group_filters[group] = frozenset(filters)
+            self._group_findings[group] = findings
+        else:
+            self._groups.pop(group, None)
+            self._group_filters.pop(group, None)
+            self._group_findings.pop(group, None)
+        return changed
+
+    def _check(self, ref: ObjectRef) -> None:
+        """What is wrong with an object on its own: a plugin's resource by its plugin, a VirtualService here."""
+        reads = Reads(self.store)
+        findings: tuple[Finding, ...] = ()
+        virtual_service = reads.virtual_service(ref) if ref.kind == "VirtualService" else None
+        if virtual_service is not None and virtual_service.for_mesh:
+            findings = tuple(
+                Finding(UNKNOWN_HOST, f"no service {host} in the mesh; the routes have no effect", ref, "spec.hosts")
+                for host in virtual_service.hosts
+                if not is_wildcard(host) and not reads.services_of_host(host)
+            )
+        resource = reads.resource(ref) if virtual_service is None else None
+        if resource is not None:
+            findings = self.dispatcher.validate(resource, ValidateContext(resource, reads))
+        known = virtual_service is not None or resource is not None
+        self._record(ref, frozenset(reads.keys) if known else frozenset())
+        if findings:
+            self._object_findings[ref] = findings
+        else:
+            self._object_findings.pop(ref, None)
+
+    def _record(self, reader: PortId | ObjectRef, keys: frozenset[Key]) -> None:
+        before = self._keys_of.get(reader, frozenset())
+        for key in before - keys:
+            readers = self._readers[key]
+            readers.discard(reader)
+            if not readers:
+                del self._readers[key]
+        for key in keys - before:
+            self._readers[key].add(reader)
+        if keys:
+            self._keys_of[reader] = keys
+        else:
+            self._keys_of.pop(reader, None)
+
+    # -- out ----------------------------------------------------------------------------------------------------------
+
+    def why_held(self, owner: Owner) -> str | None:
+        """Why the live filters of a service port must stay as they are, for :func:`~aeraki_core.reconcile.reconcile`."""
+        rejected = self.store.rejected_for(owner.host)
+        if rejected:
+            return f"{rejected[0]} names {owner.host} and cannot be used"
+        for service in self.store.services_of_host(owner.host):
+            output = self._outputs.get((service.id, owner.port))
+            if output is not None and output.failed and (service.id, owner.port) not in self._placed:
+                return f"the generator of {owner} did not succeed"
+        return None
+
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings of the pipeline, each at its file and line where the source can tell, in order."""
+        found: set[Finding] = set()
+        for rejected in self.store.rejected().values():
+            found.update(rejected)
+        for output in self._outputs.values():
+            found.update(output.findings)
+        for findings in (*self._group_findings.values(), *self._object_findings.values()):
+            found.update(findings)
+        return in_order(self.locate(item) for item in found)
+
+    def locate(self, finding: Finding) -> Finding:
+        """The finding with its file and line, if its object came from a file."""
+        if finding.source is not None or finding.ref is None:
+            return finding
+        origin = self.store.origin(finding.ref)
+        if origin is None:
+            return finding
+        source, line = origin.locate(finding.field)
+        return replace(finding, source=source, line=line)
+
+    def reports(self) -> tuple[PortReport, ...]:
+        """Every port of every service and why it is as it is, sorted by host and port."""
+        services = sorted(self.store.services(), key=lambda item: (item.host, item.ref))
+        return tuple(self.report(service, port) for service in services for port in service.ports)
+
+    def report(self, service: Service, port: Port) -> PortReport:
+        """Why one service port is as it is."""
+        identity = (service.id, port.number)
+        detection = self._ports.get(service.id, {}).get(port.number) or self._detector.detect(service, port)
+        output = self._outputs.get(identity)
+        placed = self._placed.get(identity, ())
+        owner = Owner(service.host, port.number)
+        keys = tuple(
+            sorted(
+                key
+                for item in {item.group for item in placed}
+                for key in self._group_filters.get(item, ())
+                if owner in self.filters[key].owners
+            )
+        )
+        state = State.NONE if output is None else State.HELD if output.failed else State.CURRENT if keys else State.NONE
+        findings = in_order(self.locate(item) for item in (output.findings if output else ()))
+        return PortReport(service, port, detection, state, output, keys, findings)
+
+    def counts(self) -> Mapping[str, int]:
+        """How many service ports and filters there are, and how many ports are held."""
+        held = sum(output.failed for output in self._outputs.values())
+        return {"ports": len(self._outputs), "filters": len(self.filters), "held": held}
+
+
+def _parse_ref(text: str) -> ObjectRef:
+    """The reference that ``str`` was made of."""
+    kind, _, rest = text.partition(" ")
+    namespace, slash, name = rest.partition("/")
+    return ObjectRef(kind, namespace, name) if slash else ObjectRef(kind, "", rest)

@@ -1,0 +1,103 @@
+"""Find plugins: every entry point of the group ``aeraki.plugins``, with what its distribution says of itself.
+
+In: the installed distributions. Out: :class:`Candidate` values, imported where that is possible. A distribution's requirement on
+the core is read from its metadata before anything of it is imported, so that an old plugin is refused with a clear word.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from aeraki_core.hookspec import ENTRY_POINT_GROUP
+
+__all__ = ["Candidate", "State", "core_version", "discover", "load"]
+
+_CORE = "aeraki-core"
+
+
+class State:
+    """What became of a plugin."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    INCOMPATIBLE = "incompatible"
+    FAILED = "failed"
+    CONFLICTING = "conflicting"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A plugin that was found. ``module`` is what its entry point names; None unless ``state`` is still active."""
+
+    name: str
+    distribution: str
+    version: str
+    state: str = State.ACTIVE
+    reason: str = ""
+    module: Any = field(default=None, compare=False, repr=False)
+    detail: str = field(default="", compare=False, repr=False)
+
+    @property
+    def title(self) -> str:
+        """Distribution and version, as messages name it."""
+        return f"{self.distribution} {self.version}".strip()
+
+
+def core_version() -> str:
+    """The version of aeraki-core that runs."""
+    try:
+        return metadata.version(_CORE)
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
+def discover(only: Iterable[str] | None = None) -> tuple[Candidate, ...]:
+    """Every plugin that is installed, sorted by name. ``only``: names to use; the others are disabled; None uses all."""
+    wanted = None if only is None else frozenset(only)
+    points = metadata.entry_points(group=ENTRY_POINT_GROUP)
+    found = {(point.name, point.value): point for point in points}  # an editable install can list one twice
+    return tuple(load(point, wanted) for _, point in sorted(found.items()))
+
+
+def load(point: metadata.EntryPoint, wanted: frozenset[str] | None) -> Candidate:
+    """One plugin: judged by its metadata, then imported."""
+    distribution = point.dist.name if point.dist else point.module
+    version = point.dist.version if point.dist else ""
+    candidate = Candidate(point.name, distribution, version)
+    if wanted is not None and point.name not in wanted:
+        return _with(candidate, State.DISABLED, "not named by --plugins")
+    refused = _requirement_problem(point.dist)
+    if refused:
+        return _with(candidate, State.INCOMPATIBLE, refused)
+    try:
+        module = point.load()
+    except (Exception, SystemExit) as error:  # a plugin's import can do anything; the others must go on
+        reason = f"import failed: {type(error).__name__}: {error}"
+        return _with(candidate, State.FAILED, reason, detail=traceback.format_exc())
+    return Candidate(point.name, distribution, version, module=module)
+
+
+def _with(candidate: Candidate, state: str, reason: str, detail: str = "") -> Candidate:
+    return Candidate(candidate.name, candidate.distribution, candidate.version, state, reason, None, detail)
+
+
+def _requirement_problem(distribution: metadata.Distribution | None) -> str:
+    """Why this core does not meet the distribution's requirement on it; empty when it does or asks for nothing."""
+    running = core_version()
+    for text in (distribution.requires or ()) if distribution else ():
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue
+        if canonicalize_name(requirement.name) != _CORE or (requirement.marker and not requirement.marker.evaluate()):
+            continue
+        if not requirement.specifier.contains(running, prereleases=True):
+            return f"it needs {_CORE}{requirement.specifier}, this is {running}"
+    return ""

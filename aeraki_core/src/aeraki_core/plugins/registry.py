@@ -1,0 +1,182 @@
+"""Which plugins are active, what they bring, and why the others are not.
+
+In: candidates. Out: a :class:`Registry` of :class:`PluginInfo`. A protocol, token or kind that two plugins claim makes both
+conflicting; the message names both distributions. One bad plugin never stops the others.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pluggy
+
+from aeraki_core.errors import PluginError
+from aeraki_core.hookspec import PROJECT, HookSpec
+from aeraki_core.plugins.discovery import Candidate, State, discover
+from aeraki_core.types import Kind, Protocol
+
+__all__ = ["PluginInfo", "Registry", "build_registry"]
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One plugin. ``detail`` is a traceback when there is one, for ``--debug`` and ``aeraki plugins NAME``."""
+
+    name: str
+    distribution: str
+    version: str
+    state: str
+    reason: str = ""
+    detail: str = ""
+    protocols: tuple[Protocol, ...] = ()
+    kinds: tuple[Kind[Any], ...] = ()
+    hooks: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        """Whether it is used."""
+        return self.state == State.ACTIVE
+
+    @property
+    def title(self) -> str:
+        """Distribution and version, as messages name it."""
+        return f"{self.distribution} {self.version}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """All plugins, sorted by name, and the implementations of the active ones."""
+
+    plugins: tuple[PluginInfo, ...]
+    implementations: Mapping[str, Mapping[str, pluggy.HookImpl]] = field(repr=False)
+
+    @property
+    def active(self) -> tuple[PluginInfo, ...]:
+        """The plugins that are used."""
+        return tuple(plugin for plugin in self.plugins if plugin.active)
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols of the active plugins."""
+        return tuple(protocol for plugin in self.active for protocol in plugin.protocols)
+
+    @property
+    def kinds(self) -> tuple[Kind[Any], ...]:
+        """The kinds of the active plugins."""
+        return tuple(kind for plugin in self.active for kind in plugin.kinds)
+
+    def owner(self, protocol: Protocol) -> PluginInfo:
+        """The plugin that brings the protocol.
+
+        Raises:
+            KeyError: no active plugin does.
+        """
+        for plugin in self.active:
+            if protocol in plugin.protocols:
+                return plugin
+        raise KeyError(protocol.name)
+
+    def owner_of_kind(self, kind: str) -> PluginInfo | None:
+        """The active plugin that brings the kind, or None."""
+        return next((plugin for plugin in self.active if any(item.kind == kind for item in plugin.kinds)), None)
+
+
+def build_registry(candidates: Iterable[Candidate] | None = None, only: Iterable[str] | None = None) -> Registry:
+    """Judge the candidates (default: everything installed, limited to ``only``)."""
+    implementations: dict[str, Mapping[str, pluggy.HookImpl]] = {}
+    infos: list[PluginInfo] = []
+    for candidate in discover(only) if candidates is None else candidates:
+        info, hooks = _judge(candidate)
+        infos.append(info)
+        if info.active and info.name not in implementations:
+            implementations[info.name] = hooks
+    plugins = _settle_conflicts(sorted(infos, key=lambda info: (info.name, info.distribution)))
+    active = {plugin.name for plugin in plugins if plugin.active}
+    return Registry(plugins, {name: hooks for name, hooks in implementations.items() if name in active})
+
+
+def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookImpl]]:
+    base = PluginInfo(
+        candidate.name,
+        candidate.distribution,
+        candidate.version,
+        candidate.state,
+        candidate.reason,
+        candidate.detail,
+    )
+    if candidate.state != State.ACTIVE:
+        return base, {}
+    try:
+        hooks = _hooks_of(candidate)
+        protocols = _collect(hooks, "aeraki_protocols", Protocol)
+        kinds = _collect(hooks, "aeraki_resources", Kind)
+        _check_protocols(protocols)
+        if protocols and "aeraki_generate" not in hooks:
+            raise PluginError("it brings protocols but no aeraki_generate")
+    except (Exception, SystemExit) as error:  # whatever a plugin does while it declares itself
+        reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+        return replace(base, state=State.FAILED, reason=reason, detail=traceback.format_exc()), {}
+    return replace(base, protocols=protocols, kinds=kinds, hooks=tuple(sorted(hooks))), hooks
+
+
+def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
+    """The plugin's implementations by hook name, held to the specification by pluggy."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(HookSpec)
+    manager.register(candidate.module, candidate.name)  # raises PluginValidationError for unknown parameters
+    manager.check_pending()  # and for an unknown hook
+    found: dict[str, pluggy.HookImpl] = {}
+    for caller in manager.get_hookcallers(candidate.module) or ():
+        for implementation in caller.get_hookimpls():
+            if implementation.hookwrapper or implementation.wrapper:
+                raise PluginError(f"{caller.name} is a wrapper; hooks of Aeraki are called one by one and not wrapped")
+            found[caller.name] = implementation
+    if not found:
+        raise PluginError("it implements no hook: decorate its functions with aeraki_core.hookimpl")
+    return found
+
+
+def _collect(hooks: Mapping[str, pluggy.HookImpl], name: str, of: type[Any]) -> tuple[Any, ...]:
+    if name not in hooks:
+        return ()
+    values: tuple[Any, ...] = tuple(cast("Iterable[Any]", hooks[name].function()))
+    for value in values:
+        if not isinstance(value, of):
+            raise PluginError(f"{name} gave {value!r}, which is no {of.__name__}")
+    return values
+
+
+def _check_protocols(protocols: Iterable[Protocol]) -> None:
+    for protocol in protocols:
+        for word in (protocol.name, *protocol.tokens):
+            if word != word.lower() or not word.replace("-", "").isalnum():
+                raise PluginError(f"{word!r} is no token: lower-case letters, digits and '-' only")
+
+
+def _settle_conflicts(plugins: list[PluginInfo]) -> tuple[PluginInfo, ...]:
+    """Mark every active plugin whose claim another active plugin makes too."""
+    claims: dict[str, set[int]] = defaultdict(set)
+    for index, plugin in enumerate(plugins):
+        if not plugin.active:
+            continue
+        claims[f"plugin {plugin.name}"].add(index)
+        for protocol in plugin.protocols:
+            claims[f"protocol {protocol.name}"].add(index)
+            for token in protocol.tokens:
+                claims[f"token {token}"].add(index)
+        for kind in plugin.kinds:
+            claims[f"kind {kind.kind}"].add(index)
+    reasons: dict[int, list[str]] = defaultdict(list)
+    for claim, owners in claims.items():
+        if len(owners) > 1:
+            titles = " and ".join(plugins[index].title for index in sorted(owners))
+            for index in owners:
+                reasons[index].append(f"{claim} is claimed by {titles}")
+    return tuple(
+        replace(plugin, state=State.CONFLICTING, reason="; ".join(reasons[index])) if index in reasons else plugin
+        for index, plugin in enumerate(plugins)
+    )

@@ -1,0 +1,52 @@
+"""What every sink does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from aeraki_core.diagnostics import Finding
+from aeraki_core.envoyfilter import FilterKey
+from aeraki_core.reconcile import Live, Step
+
+__all__ = ["Sink", "Written"]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one step. ``error`` None: it is done. ``retry``: the same step may succeed later."""
+
+    step: Step
+    error: str | None = None
+    retry: bool = False
+
+
+class Sink(Protocol):
+    """A place where filters go."""
+
+    name: str
+
+    def start(self, changed: Callable[[FilterKey], None]) -> None:
+        """Read what is live; ``changed`` is called (from any thread) when somebody else changes or deletes one of ours.
+
+        Raises:
+            AerakiError: what is live cannot be told; nothing must be written then.
+        """
+        ...
+
+    def live(self) -> Mapping[FilterKey, Live]:
+        """All filters of ours that are there now, as far as the sink knows; kept current by its own writes and its watch."""
+        ...
+
+    def apply(self, steps: Iterable[Step]) -> Iterable[Written]:
+        """Do the steps in order, in one burst; a failed one does not stop the others."""
+        ...
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong in the sink itself: a file that is not ours under a name that we need, one that cannot be read."""
+        ...
+
+    def stop(self) -> None:
+        """Let go of what it holds."""
+        ...

@@ -1,0 +1,79 @@
+"""What every source says, and how.
+
+A source runs in a thread of its own and hands events to ``emit``, in order; it never touches the store. It says :class:`Synced` once it
+has given all that it has at its start, and :class:`Unsynced` when it can no longer vouch for what is missing: nothing is deleted then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from aeraki_core.diagnostics import Finding
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.store import SourceObject
+
+__all__ = ["Emit", "Event", "Problems", "Removed", "Source", "Synced", "Unsynced", "Upserted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """An object is new or changed."""
+
+    source: str
+    object: SourceObject
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """An object is gone, and the source is sure of it."""
+
+    source: str
+    ref: ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """All that is wrong now with one place of the source (a file); it replaces what was said of the place before."""
+
+    source: str
+    place: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """All that the source has was given."""
+
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsynced:
+    """What the source has not given may exist all the same; ``reason`` says why."""
+
+    source: str
+    reason: str
+
+
+Event = Upserted | Removed | Problems | Synced | Unsynced
+Emit = Callable[[Event], None]
+
+
+class Source(Protocol):
+    """A place where objects come from. ``name`` is its word on the command line (``files``)."""
+
+    name: str
+
+    def start(self, emit: Emit) -> None:
+        """Begin to watch, in a thread of its own; returns at once.
+
+        Raises:
+            AerakiError: it cannot be used at all (nothing to connect to, no such path).
+        """
+        ...
+
+    def stop(self) -> None:
+        """Stop watching and end the thread; returns when it has ended, within a second or two."""
+        ...

@@ -1,0 +1,115 @@
+"""The inbound side of a proxy: the listener virtualInbound with its chains, and the clusters behind them.
+
+In: the proxy's view of the mesh. Out: Envoy messages. One set of chains and one cluster for each target port, shared by all
+services behind it; the oldest service decides. A port's chains are one (STRICT, DISABLE) or three (PERMISSIVE). The chains have no TLS
+context, whose certificates only istiod has: real traffic through them is plaintext.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.base_pb2 import TrafficDirection
+from envoy.config.listener.v3.listener_components_pb2 import FilterChain
+from envoy.config.listener.v3.listener_pb2 import Listener
+
+from aeraki_core.testing.chains import (
+    BLACK_HOLE,
+    INBOUND_PASSTHROUGH,
+    ORIGINAL_DST,
+    TLS_INSPECTOR,
+    address,
+    chain,
+    tcp_proxy,
+)
+from aeraki_core.testing.proxy import MutualTls, Proxy
+from aeraki_core.testing.view import View, is_tcp
+
+__all__ = ["INBOUND_PORT", "inbound_clusters", "target_ports", "virtual_inbound"]
+
+INBOUND_PORT = 15006
+
+_MUTUAL_TLS_PROTOCOLS = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")  # noqa: E501
+
+# What the chains of one TCP port match on: transport protocol and application protocols.
+_MATCHES: Mapping[MutualTls, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    MutualTls.PERMISSIVE: (("tls", _MUTUAL_TLS_PROTOCOLS), ("tls", ()), ("raw_buffer", ())),
+    MutualTls.STRICT: (("tls", ()),),
+    MutualTls.DISABLE: (("raw_buffer", ()),),
+}
+
+
+def target_ports(view: View) -> dict[int, tuple[str, ...]]:
+    """The workload's TCP ports that services lead to, and the hosts of those services, the oldest first."""
+    found: dict[int, list[str]] = {}
+    for service in view.selecting():
+        for port in service.ports:
+            if not is_tcp(service, port):
+                continue
+            numbers: tuple[int, ...]
+            if isinstance(port.target, int):
+                numbers = (port.target,)
+            else:
+                endpoints = view.store.endpoints(service.namespace, service.ref.name)
+                numbers = endpoints.target_ports(port.name)
+            for number in numbers:
+                hosts = found.setdefault(number, [])
+                if service.host not in hosts:
+                    hosts.append(service.host)
+    return {number: tuple(hosts) for number, hosts in sorted(found.items())}
+
+
+def virtual_inbound(view: View) -> Listener:
+    """The listener that takes all captured inbound traffic."""
+    proxy = view.proxy
+    found = Listener(
+        name="virtualInbound",
+        address=address(proxy.wildcard, INBOUND_PORT),
+        traffic_direction=TrafficDirection.Value("INBOUND"),
+        continue_on_listener_filters_timeout=True,
+    )
+    found.listener_filters.extend([ORIGINAL_DST, TLS_INSPECTOR])
+    found.filter_chains.append(
+        chain(
+            [tcp_proxy(BLACK_HOLE, [(BLACK_HOLE, 0)])],
+            name="virtualInbound-blackhole",
+            port=INBOUND_PORT,
+        )
+    )
+    found.filter_chains.extend(_chains(proxy, "virtualInbound", INBOUND_PASSTHROUGH, 0))
+    for number in target_ports(view):
+        name = f"{proxy.wildcard}_{number}"
+        found.filter_chains.extend(_chains(proxy, name, f"inbound|{number}||", number))
+    return found
+
+
+def _chains(proxy: Proxy, name: str, cluster: str, port: int) -> list[FilterChain]:
+    return [
+        chain(
+            [tcp_proxy(cluster, [(cluster, 0)])],
+            name=name,
+            port=port,
+            transport=transport,
+            protocols=protocols,
+        )
+        for transport, protocols in _MATCHES[proxy.mutual_tls]
+    ]
+
+
+def inbound_clusters(view: View) -> tuple[Cluster, ...]:
+    """One for each target port, and the one for everything else."""
+    names = [f"inbound|{number}||" for number in target_ports(view)]
+    found = []
+    for name in (*names, INBOUND_PASSTHROUGH):
+        cluster = Cluster(
+            name=name,
+            type=Cluster.DiscoveryType.Value("ORIGINAL_DST"),
+            lb_policy=Cluster.LbPolicy.Value("CLUSTER_PROVIDED"),
+        )
+        cluster.connect_timeout.seconds = 10
+        # The workload's own address: traffic that came through the sidecar must not be captured again.
+        source = "::6" if ":" in view.proxy.ip else "127.0.0.6"
+        cluster.upstream_bind_config.source_address.address = source
+        found.append(cluster)
+    return tuple(found)

@@ -1,0 +1,137 @@
+"""Envoy messages from and to their JSON form, with whatever types their ``Any`` fields hold.
+
+In: dictionaries as Envoy's JSON has them, or messages. Out: the other of the two. Types are found by name in ``xds-protos`` when
+they are first met, so a filter of any kind can be read without a list of kinds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import iter_modules
+from typing import Any, TypeVar
+
+from google.protobuf import descriptor_pool
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.message import Message
+
+__all__ = ["any_types", "find_type", "pack", "to_dict", "to_message"]
+
+M = TypeVar("M", bound=Message)
+
+_MISSING_TYPE = re.compile(r"(?:Can not find message descriptor by type_url: |type_url:? ?)([\w./]+)")
+
+
+def pack(message: Message) -> AnyMessage:
+    """The message in an ``Any``, its bytes deterministic."""
+    packed = AnyMessage()
+    packed.Pack(message, deterministic=True)
+    return packed
+
+
+def find_type(full_name: str) -> bool:
+    """Make a message type known, by importing the modules of its package. False when nothing defines it."""
+    pool = descriptor_pool.Default()
+    package = full_name.rpartition(".")[0]
+    for root in ("", "contrib."):  # xds-protos keeps Envoy's contrib extensions apart
+        try:
+            pool.FindMessageTypeByName(full_name)
+        except KeyError:
+            _import_package(root + package)
+        else:
+            return True
+    try:
+        pool.FindMessageTypeByName(full_name)
+    except KeyError:
+        return False
+    return True
+
+
+def _import_package(name: str) -> None:
+    try:
+        spec = find_spec(name)
+    except ModuleNotFoundError:
+        return
+    if spec is None or spec.submodule_search_locations is None:
+        return
+    for module in iter_modules(list(spec.submodule_search_locations)):
+        if module.name.endswith("_pb2"):
+            import_module(f"{name}.{module.name}")
+
+
+def _types_in(value: Any) -> Iterator[str]:
+    """The type names of every ``@type`` in a dictionary."""
+    if isinstance(value, Mapping):
+        given = value.get("@type")
+        if isinstance(given, str):
+            yield given.rpartition("/")[2]
+        for item in value.values():
+            yield from _types_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _types_in(item)
+
+
+def to_message(kind: type[M], value: Mapping[str, Any]) -> M:
+    """The message that a dictionary says.
+
+    Raises:
+        ValueError: an unknown field, a value of the wrong form, or an ``@type`` that nothing defines.
+    """
+    for name in set(_types_in(value)):
+        if not find_type(name):
+            raise ValueError(f"no installed package defines the type {name}")
+    message = kind()
+    try:
+        ParseDict(value, message)
+    except ParseError as error:
+        raise ValueError(str(error)) from None
+    return message
+
+
+def to_dict(message: Message) -> dict[str, Any]:
+    """The message as Envoy's JSON, in snake_case.
+
+    Raises:
+        ValueError: it holds an ``Any`` of a type that nothing defines.
+    """
+    tried: set[str] = set()
+    while True:
+        try:
+            return MessageToDict(message, preserving_proto_field_name=True)
+        except TypeError as error:
+            found = _MISSING_TYPE.search(str(error))
+            name = found.group(1).rpartition("/")[2] if found else ""
+            if not name or name in tried or not find_type(name):
+                raise ValueError(f"cannot be written as JSON: {error}") from None
+            tried.add(name)
+
+
+def any_types(message: Message) -> Iterator[str]:
+    """The type URLs of all ``Any`` values in a message, at any depth."""
+    if isinstance(message, AnyMessage):
+        yield message.type_url
+        name = message.type_url.rpartition("/")[2]
+        if name and find_type(name):
+            from google.protobuf import message_factory
+
+            descriptor = descriptor_pool.Default().FindMessageTypeByName(name)
+            inner = message_factory.GetMessageClass(descriptor)()
+            inner.ParseFromString(message.value)
+            yield from any_types(inner)
+        return
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if field.message_type.GetOptions().map_entry:
+            if field.message_type.fields_by_name["value"].message_type is not None:
+                for item in value.values():
+                    yield from any_types(item)
+        elif isinstance(value, Message):
+            yield from any_types(value)
+        else:
+            for item in value:
+                yield from any_types(item)

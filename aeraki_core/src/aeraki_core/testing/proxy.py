@@ -1,0 +1,54 @@
+"""A sidecar proxy as istiod sees it: where it runs and for which workload.
+
+``Proxy()`` is a client in namespace ``default`` whose pod no Service selects. Labels make it a workload: the ports of the Services
+and ServiceEntries of its namespace that select those labels get inbound chains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = ["MutualTls", "Proxy"]
+
+
+class MutualTls(StrEnum):
+    """The PeerAuthentication mode of a workload: it decides how many inbound chains a port has."""
+
+    PERMISSIVE = "PERMISSIVE"
+    STRICT = "STRICT"
+    DISABLE = "DISABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """One sidecar.
+
+    ``ip``: its pod's address; a headless Service's listener for it is left out. An IPv6 address makes an IPv6-only proxy.
+    ``dns_capture``: the proxy answers DNS, so a ServiceEntry without addresses has a listener at its auto-allocated one.
+    ``mutual_tls``: how many chains a port has. ``istio_version`` and ``metadata`` are what ``match.proxy`` asks for.
+    """
+
+    namespace: str = "default"
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    ip: str = "10.244.255.1"
+    dns_capture: bool = True
+    mutual_tls: MutualTls = MutualTls.PERMISSIVE
+    istio_version: str = "1.30.0"
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def wildcard(self) -> str:
+        """The address that stands for all: of listeners without an address of their own."""
+        return "::" if ":" in self.ip else "0.0.0.0"
+
+    def has_labels(self, wanted: Mapping[str, str]) -> bool:
+        """Whether a selector with these labels selects it; an empty one selects all."""
+        return all(self.labels.get(key) == value for key, value in wanted.items())
+
+    def __str__(self) -> str:
+        labels = ",".join(f"{key}={value}" for key, value in sorted(self.labels.items()))
+        what = f"workload {labels}" if labels else "client"
+        dns = "" if self.dns_capture else " without DNS capture"
+        return f"{what} in {self.namespace}{dns}"

@@ -1,0 +1,282 @@
+"""Frozen values that cross the border between the core and a plugin.
+
+A plugin declares :class:`Protocol` and :class:`Kind` values and yields :class:`Patch` values; the core hands it
+:class:`Outbound` and :class:`Inbound`, the two places where a patch can go. Nothing here does I/O or knows a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+from pydantic import BaseModel
+
+from aeraki_core.diagnostics import Code
+from aeraki_core.model.meta import Age, ObjectRef
+
+__all__ = [
+    "ApplyTo",
+    "Extension",
+    "FrozenMessage",
+    "Inbound",
+    "Kind",
+    "Operation",
+    "Option",
+    "OptionType",
+    "Outbound",
+    "Patch",
+    "Protocol",
+    "Resource",
+    "Side",
+]
+
+
+class OptionType(StrEnum):
+    """How an option's text is read.
+
+    TEXT as it is; LIST comma-separated; BOOL ``true`` or ``false``; INT; DURATION ``1.5s``, ``200ms``, ``1m`` (seconds as
+    float); MAP ``key: value`` pairs separated by commas.
+    """
+
+    TEXT = "text"
+    LIST = "list"
+    BOOL = "bool"
+    INT = "int"
+    DURATION = "duration"
+    MAP = "map"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of a service that no Istio resource can say: the annotation ``<protocol>.aeraki.io/<name>``.
+
+    ``choices`` limits the values (TEXT and each item of LIST); ``minimum`` and ``maximum`` limit INT and DURATION (seconds).
+    ``aliases`` are whole annotation names that mean the same.
+    """
+
+    name: str
+    type: OptionType
+    help: str
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """An Envoy extension by its name. ``stock``: the stock istio-proxy image has it (facts/istio.md)."""
+
+    name: str
+    stock: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A layer-7 protocol that a plugin brings.
+
+    ``tokens`` are what a port's name or appProtocol says (``tcp-<token>``), lower case. ``extension`` is the Envoy extension that
+    every filter of it needs. ``codes`` are the findings that the plugin reports on its own.
+    """
+
+    name: str
+    tokens: tuple[str, ...]
+    extension: Extension
+    summary: str
+    options: tuple[Option, ...] = ()
+    codes: tuple[Code, ...] = ()
+
+    def option(self, name: str) -> Option:
+        """The option of that name.
+
+        Raises:
+            KeyError: the protocol declares no such option.
+        """
+        for option in self.options:
+            if option.name == name:
+                return option
+        raise KeyError(f"protocol {self.name} declares no option {name!r}")
+
+    def annotation(self, option: Option) -> str:
+        """The annotation's name of an option."""
+        return f"{self.name}.aeraki.io/{option.name}"
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def _no_hosts(_: Any) -> Iterable[str]:
+    return ()
+
+
+def _no_secrets(_: Any) -> Iterable[str]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """A custom resource of a plugin.
+
+    ``spec`` is the pydantic model of its ``spec``; the CRD's schema is made from it. ``hosts`` gives the hosts that an object speaks
+    for, short or full: ``context.resources(kind)`` finds it by them. ``secrets`` gives the names of the Secrets (of the object's
+    namespace) that it refers to: only those are ever read. ``printer_columns`` are (title, JSONPath).
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    spec: type[T]
+    summary: str
+    short_names: tuple[str, ...] = ()
+    hosts: Callable[[T], Iterable[str]] = _no_hosts
+    secrets: Callable[[T], Iterable[str]] = _no_secrets
+    printer_columns: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        """``group/version``."""
+        return f"{self.group}/{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource(Generic[T]):
+    """An object of a plugin's kind. ``hosts`` are full; ``hosts[0]`` is the first that it names."""
+
+    ref: ObjectRef
+    spec: T = field(hash=False)
+    hosts: tuple[str, ...]
+    age: Age
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of its object."""
+        return self.ref.namespace
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenMessage:
+    """A protobuf message that cannot change: its type's full name and its deterministic bytes, which decide equality."""
+
+    type_name: str
+    data: bytes
+
+    @classmethod
+    def of(cls, message: Message) -> FrozenMessage:
+        """A copy of the message."""
+        return cls(message.DESCRIPTOR.full_name, message.SerializeToString(deterministic=True))
+
+    def message(self) -> Message:
+        """A new message of the same content.
+
+        Raises:
+            KeyError: the module that defines the type was not imported.
+        """
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(self.type_name)
+        message = message_factory.GetMessageClass(descriptor)()
+        message.ParseFromString(self.data)
+        return message
+
+
+class ApplyTo(StrEnum):
+    """What of a sidecar's configuration a patch changes (Istio's EnvoyFilter.ApplyTo)."""
+
+    NETWORK_FILTER = "NETWORK_FILTER"
+    CLUSTER = "CLUSTER"
+    LISTENER = "LISTENER"
+
+
+class Operation(StrEnum):
+    """How it changes it (Istio's EnvoyFilter.Patch.Operation). CLUSTER ``REPLACE`` becomes REMOVE and ADD."""
+
+    REPLACE = "REPLACE"
+    INSERT_BEFORE = "INSERT_BEFORE"
+    MERGE = "MERGE"
+    ADD = "ADD"
+
+
+def _any(message: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message, deterministic=True)
+    return packed
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One place where a service port's traffic can be changed; make patches with its methods.
+
+    ``cluster`` is Istio's cluster of that side, ``stat_prefix`` the prefix for its filter's stats.
+    """
+
+    cluster: str
+    stat_prefix: str
+
+    def replace_tcp_proxy(self, name: str, config: Message) -> Patch:
+        """The filter ``name`` (an Envoy filter's name) with that config takes the place of tcp_proxy."""
+        return self._filter(Operation.REPLACE, name, config)
+
+    def insert_before_tcp_proxy(self, name: str, config: Message) -> Patch:
+        """The filter ``name`` with that config runs before tcp_proxy."""
+        return self._filter(Operation.INSERT_BEFORE, name, config)
+
+    def merge_cluster(self, cluster: Message, subset: str | None = None) -> Patch:
+        """Merge into Istio's cluster of the port: without ``subset`` into all its clusters, ``""`` for the one without subset.
+
+        ``cluster`` is an ``envoy.config.cluster.v3.Cluster`` that holds only what is to be merged.
+        """
+        return Patch(self, ApplyTo.CLUSTER, Operation.MERGE, FrozenMessage.of(cluster), "", subset)
+
+    def replace_cluster(self, cluster: Message) -> Patch:
+        """Take Istio's cluster of the name in ``cluster.name`` away and put this one there."""
+        return Patch(self, ApplyTo.CLUSTER, Operation.REPLACE, FrozenMessage.of(cluster), cluster.name)  # type: ignore[attr-defined]
+
+    def add_cluster(self, cluster: Message) -> Patch:
+        """One more cluster for the sidecars that get this service's filter."""
+        return Patch(self, ApplyTo.CLUSTER, Operation.ADD, FrozenMessage.of(cluster), cluster.name)  # type: ignore[attr-defined]
+
+    def merge_listener(self, listener: Message) -> Patch:
+        """Merge into the listeners of this side (``envoy.config.listener.v3.Listener``).
+
+        Inbound that is the one listener of the workload, so all its ports are changed.
+        """
+        return Patch(self, ApplyTo.LISTENER, Operation.MERGE, FrozenMessage.of(listener))
+
+    def _filter(self, operation: Operation, name: str, config: Message) -> Patch:
+        from envoy.config.listener.v3.listener_components_pb2 import Filter
+
+        value = Filter(name=name, typed_config=_any(config))
+        return Patch(self, ApplyTo.NETWORK_FILTER, operation, FrozenMessage.of(value), name)
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound(Side):
+    """The clients' side: the service port's listeners in every sidecar that may call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound(Side):
+    """The workload's side: the chains of one target port, in the sidecars that the selector selects."""
+
+    target_port: int
+    selector: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What to put where; the core decides in which EnvoyFilter it is written. Make one with the methods of :class:`Side`.
+
+    ``name`` is the filter's or the cluster's name, as the operation needs it.
+    """
+
+    side: Side
+    apply_to: ApplyTo
+    operation: Operation
+    value: FrozenMessage
+    name: str = ""
+    subset: str | None = None

@@ -1,0 +1,38 @@
+"""Dubbo in an Istio mesh: calls are routed by interface, method, attachments and arguments.
+
+In: a service port's routes and options, as the core reads them. Out: for each side, the filter that
+takes the place of tcp_proxy: Envoy's dubbo_proxy, or its generic_proxy with the Dubbo codec.
+docs/protocols/dubbo.md says what a user writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.listener.v3.listener_pb2 import Listener
+
+from aeraki_core import GenerateContext, Patch, Protocol, hookimpl
+from aeraki_plugins_dubbo.engine import CONFIGS
+from aeraki_plugins_dubbo.plan import plans
+from aeraki_plugins_dubbo.protocol import DUBBO
+
+__all__ = ["aeraki_generate", "aeraki_protocols"]
+
+
+@hookimpl
+def aeraki_protocols() -> Iterable[Protocol]:
+    """The one protocol of this plugin."""
+    return [DUBBO]
+
+
+@hookimpl
+def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
+    """The clients' filter routes; the workloads' filter hands every call to the application."""
+    limit: int | None = context.option("buffer-limit-bytes")
+    for plan in plans(context):
+        config = CONFIGS[plan.engine](plan.side.stat_prefix, plan.called, plan.routes)
+        yield plan.side.replace_tcp_proxy(plan.engine, config)
+        if limit is not None:
+            yield plan.side.merge_listener(Listener(per_connection_buffer_limit_bytes=limit))
+            yield plan.side.merge_cluster(Cluster(per_connection_buffer_limit_bytes=limit))

@@ -1,0 +1,51 @@
+"""Which calls the service's filter takes: interfaces, group, version.
+
+In: the options of that name. Out: a :class:`Called`, and findings for names that no call can have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aeraki_core import GenerateContext
+from aeraki_plugins_dubbo.protocol import INTERFACE
+
+__all__ = ["ANY", "Called", "called", "interface_problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """Interfaces as Envoy takes them (``*`` any, ``*Suffix``, ``com.prefix.*``); "" is any group or version."""
+
+    interfaces: tuple[str, ...] = ("*",)
+    group: str = ""
+    version: str = ""
+
+
+ANY = Called()
+
+
+def called(context: GenerateContext) -> Called:
+    """What the service's options say. Names that no call can have are reported and left out."""
+    interfaces = []
+    for name in context.option("interface"):
+        problem = interface_problem(name)
+        if problem:
+            message = f"{name!r} {problem}; it is left out"
+            context.report(INTERFACE, message, field="metadata.annotations")
+        else:
+            interfaces.append(name)
+    # Dubbo writes * for any group or version.
+    group, version = ("" if text == "*" else text for text in map(context.option, ("group", "version")))
+    return Called(tuple(interfaces) or ANY.interfaces, group, version)
+
+
+def interface_problem(name: str) -> str | None:
+    """Why no call can be of that interface; None when one can."""
+    if any(char.isspace() or not char.isprintable() for char in name):
+        return "holds a space or a control character"
+    if "/" in name or ":" in name:
+        return "is not an interface's name: group/interface:version are three options"
+    if "*" in name[1:-1] or (len(name) > 1 and name[0] == name[-1] == "*"):
+        return "has a * where Envoy takes it as a letter: it may stand once, at the start or the end"
+    return None

@@ -1,0 +1,124 @@
+"""The config of Envoy's generic_proxy with its Dubbo codec.
+
+In: stat prefix, interfaces, routes of one cluster each. Out: a GenericProxy message. The interface is the call's host,
+attachments are its properties. Facts: facts/envoy.md, "generic_proxy with its Dubbo codec", and Envoy's sources.
+"""
+
+from __future__ import annotations
+
+from envoy.config.core.v3.base_pb2 import RetryPolicy
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
+from envoy.extensions.filters.network.generic_proxy.action.v3.action_pb2 import RouteAction
+from envoy.extensions.filters.network.generic_proxy.codecs.dubbo.v3.dubbo_pb2 import DubboCodecConfig
+from envoy.extensions.filters.network.generic_proxy.matcher.v3.matcher_pb2 import (
+    KeyValueMatchEntry,
+    RequestMatcher,
+    RequestMatchInput,
+)
+from envoy.extensions.filters.network.generic_proxy.router.v3.router_pb2 import Router
+from envoy.extensions.filters.network.generic_proxy.v3.generic_proxy_pb2 import GenericProxy
+from envoy.extensions.filters.network.generic_proxy.v3.route_pb2 import RouteConfiguration, VirtualHost
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from xds.core.v3.extension_pb2 import TypedExtensionConfig as XdsExtension
+from xds.type.matcher.v3.matcher_pb2 import Matcher
+
+from aeraki_core import Route, RouteMatch, StringMatch, matches_any, string_matcher
+from aeraki_plugins_dubbo.called import Called
+
+__all__ = ["config"]
+
+Predicate = Matcher.MatcherList.Predicate
+
+_TEN_YEARS = 315_576_000.0
+_ONE_MILLISECOND = 0.001
+
+
+def config(stat_prefix: str, called: Called, routes: tuple[Route, ...]) -> GenericProxy:
+    """The filter's config: one virtual host for all interfaces. Without routes none takes a call."""
+    hosts = [
+        VirtualHost(name=stat_prefix, hosts=called.interfaces, routes=_matcher(called, routes))
+    ]
+    return GenericProxy(
+        stat_prefix=stat_prefix,
+        codec_config=TypedExtensionConfig(
+            name="envoy.generic_proxy.codecs.dubbo", typed_config=_any(DubboCodecConfig())
+        ),
+        route_config=RouteConfiguration(name=stat_prefix, virtual_hosts=hosts if routes else []),
+        filters=[
+            TypedExtensionConfig(name="envoy.filters.generic.router", typed_config=_any(Router()))
+        ],
+    )
+
+
+def _matcher(called: Called, routes: tuple[Route, ...]) -> Matcher:
+    return Matcher(
+        matcher_list=Matcher.MatcherList(
+            matchers=[
+                Matcher.MatcherList.FieldMatcher(
+                    predicate=_predicate(called, route.match),
+                    on_match=Matcher.OnMatch(action=_extension("route", _action(route))),
+                )
+                for route in routes
+            ]
+        )
+    )
+
+
+def _predicate(called: Called, match: RouteMatch) -> Predicate:
+    """What the call must be, and must not be; ``withoutHeaders`` holds for a call that lacks the attachment."""
+    wanted = RequestMatcher(properties=[_property(name, value) for name, value in match.headers])
+    if match.method is not None and not matches_any(match.method):
+        wanted.method.CopyFrom(string_matcher(match.method))
+    for name, value in (("group", called.group), ("version", called.version)):
+        if value:
+            wanted.properties.append(_property(name, StringMatch(exact=value)))
+    predicates = [_request(wanted)]
+    for name, value in match.without_headers:
+        unwanted = RequestMatcher(properties=[_property(name, value)])
+        predicates.append(Predicate(not_matcher=_request(unwanted)))
+    if len(predicates) == 1:
+        return predicates[0]
+    return Predicate(and_matcher=Predicate.PredicateList(predicate=predicates))
+
+
+def _request(matcher: RequestMatcher) -> Predicate:
+    return Predicate(
+        single_predicate=Predicate.SinglePredicate(
+            input=_extension("request", RequestMatchInput()),
+            custom_match=_extension("request", matcher),
+        )
+    )
+
+
+def _property(name: str, value: StringMatch) -> KeyValueMatchEntry:
+    return KeyValueMatchEntry(name=name, string_match=string_matcher(value))
+
+
+def _action(route: Route) -> RouteAction:
+    """The action; a route without timeout has none, where Envoy's default would be 15 s."""
+    action = RouteAction(cluster=route.clusters[0].cluster, timeout=_duration(route.timeout or 0.0))
+    if route.retries is not None:
+        # Envoy counts the first try here too.
+        action.retry_policy.CopyFrom(RetryPolicy(num_retries=route.retries + 1))
+    return action
+
+
+def _duration(seconds: float) -> Duration:
+    """Envoy counts in milliseconds, and 0 means no timeout: a shorter one becomes one millisecond."""
+    if seconds:
+        seconds = min(max(seconds, _ONE_MILLISECOND), _TEN_YEARS)
+    duration = Duration()
+    duration.FromMilliseconds(round(seconds * 1000))
+    return duration
+
+
+def _extension(name: str, message: Message) -> XdsExtension:
+    return XdsExtension(name=name, typed_config=_any(message))
+
+
+def _any(message: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message, deterministic=True)
+    return packed

@@ -1,0 +1,148 @@
+"""Which engine serves which side, with which routes (protocols.md, "Dubbo").
+
+In: a service port. Out: a :class:`Plan` for each side that gets a filter, and findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from aeraki_core import (
+    Finding,
+    GenerateContext,
+    Inbound,
+    Route,
+    RouteMatch,
+    Side,
+    StringMatch,
+    WeightedCluster,
+)
+from aeraki_plugins_dubbo.called import ANY, Called, called
+from aeraki_plugins_dubbo.engine import Engine
+from aeraki_plugins_dubbo.protocol import (
+    ARGUMENT,
+    ENGINE_MISSING,
+    MAY_ABORT,
+    NEEDS_DUBBO_PROXY,
+    NO_WEIGHTS,
+)
+
+__all__ = ["Plan", "argument_problem", "plans"]
+
+# What the routes of the two engines can say (facts/envoy.md).
+_MATCH = ("method", "headers", "without_headers")
+_DUBBO_PROXY_MATCH = (*_MATCH, "query_params")
+_GENERIC_PROXY_ACTION = ("timeout", "retries")
+
+_MAX_INDEX = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The filter of one side: the engine, the calls that it takes, the routes."""
+
+    side: Side
+    engine: Engine
+    called: Called
+    routes: tuple[Route, ...]
+
+
+def plans(context: GenerateContext) -> Iterator[Plan]:
+    """The plan of the clients' side, then those of the workloads' side; none where the proxies lack the engine."""
+    outbound = _outbound(context)
+    if outbound is not None:
+        engine, routes = outbound
+        yield Plan(context.outbound, engine, called(context), routes)
+    if context.option("inbound"):
+        for side in context.inbound:
+            engine_here = _inbound_engine(context, side)
+            if engine_here is not None:
+                own = WeightedCluster(side.cluster, 1, context.service.host, side.target_port)
+                yield Plan(side, engine_here, ANY, (Route(RouteMatch(), (own,)),))
+
+
+def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | None:
+    wish = context.option("engine")
+    has_generic_proxy = context.has_extension(Engine.GENERIC_PROXY)
+    if wish == "generic_proxy":
+        if not has_generic_proxy:
+            _report_missing(context)
+            return None
+        routes = context.routes(match=_MATCH, action=_GENERIC_PROXY_ACTION)
+        return Engine.GENERIC_PROXY, tuple(_with_one_cluster(context, route) for route in routes)
+    if wish == "auto" and has_generic_proxy:
+        routes = _usable(context, context.routes(match=_DUBBO_PROXY_MATCH, action=_GENERIC_PROXY_ACTION))
+        needy = next((route for route in routes if _needs_dubbo_proxy(route)), None)
+        if needy is None:
+            return Engine.GENERIC_PROXY, routes
+        message = "its weights or arguments are beyond generic_proxy, so dubbo_proxy is used"
+        context.report(NEEDS_DUBBO_PROXY, message, needy.ref, needy.field)
+    if wish == "auto":
+        _report_may_abort(context)
+    return Engine.DUBBO_PROXY, _usable(context, context.routes(match=_DUBBO_PROXY_MATCH))
+
+
+def _inbound_engine(context: GenerateContext, side: Inbound) -> Engine | None:
+    """The engine of the service's own workloads: what they have is asked of them, not of the clients."""
+    wish = context.option("engine")
+    if wish == "dubbo_proxy":
+        return Engine.DUBBO_PROXY
+    rules = context.mesh.rules_for(Engine.GENERIC_PROXY)
+    if any(rule.covers(context.service.namespace, side.selector) for rule in rules):
+        return Engine.GENERIC_PROXY
+    if wish == "generic_proxy":
+        _report_missing(context)
+        return None
+    _report_may_abort(context)
+    return Engine.DUBBO_PROXY
+
+
+def _report_missing(context: GenerateContext) -> None:
+    option = context.protocol.option("engine")
+    message = f"{Engine.GENERIC_PROXY} is asked for, but not known to be in all proxies concerned; they get no filter"
+    context.report(ENGINE_MISSING, message, field=f"metadata.annotations.{context.protocol.annotation(option)}")
+
+
+def _report_may_abort(context: GenerateContext) -> None:
+    # The same words without an object: one finding for the mesh, not one a service.
+    message = "when a server ends its connection during a call, dubbo_proxy can abort the sidecar's Envoy"
+    context.findings.append(Finding(MAY_ABORT, message))
+
+
+def _needs_dubbo_proxy(route: Route) -> bool:
+    return len(route.clusters) > 1 or bool(route.match.query_params)
+
+
+def _with_one_cluster(context: GenerateContext, route: Route) -> Route:
+    """generic_proxy sends a route's calls to one cluster: the one of the greatest weight, of equals the first."""
+    if len(route.clusters) == 1:
+        return route
+    heaviest = max(route.clusters, key=lambda item: item.weight)
+    message = f"all calls go to {heaviest.cluster}"
+    context.report(NO_WEIGHTS, message, route.ref, f"{route.field}.route")
+    return replace(route, clusters=(heaviest,))
+
+
+def _usable(context: GenerateContext, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+    """The routes whose arguments can be matched; the others are reported and left out, never widened."""
+    usable = []
+    for route in routes:
+        problems = [(name, argument_problem(name, value)) for name, value in route.match.query_params]
+        for name, problem in problems:
+            if problem:
+                message = f"{name!r}: {problem}; the route is left out"
+                context.report(ARGUMENT, message, route.ref, f"{route.match_field}.queryParams.{name}")
+        if not any(problem for _, problem in problems):
+            usable.append(route)
+    return tuple(usable)
+
+
+def argument_problem(name: str, value: StringMatch) -> str | None:
+    """Why dubbo_proxy cannot match that argument; None when it can."""
+    if not (name.isascii() and name.isdecimal() and str(int(name)) == name and int(name) <= _MAX_INDEX):
+        return "an argument is named by its index, 0 for the first"
+    if value.exact is None:
+        return "an argument can only be matched by an exact text"
+    # Envoy takes an empty text as any (ParameterRouteEntryImpl::matchParameter).
+    return None if value.exact else "an empty text would match any argument"

@@ -1,0 +1,42 @@
+"""Kafka for Aeraki: Envoy's kafka_broker runs before tcp_proxy, with the clients and the brokers.
+
+In: a service port that speaks Kafka, and its annotations ``kafka.aeraki.io/...``. Out: a filter for
+each side. Istio's own tcp routes keep working, for tcp_proxy stays. The core leaves out proxies that
+lack the extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aeraki_core import Extension, GenerateContext, Patch, Protocol, hookimpl
+from aeraki_plugins_kafka.broker import OPTIONS, kafka_broker
+from aeraki_plugins_kafka.codes import CODES
+from aeraki_plugins_kafka.routes import check_routes
+
+FILTER = "envoy.filters.network.kafka_broker"
+
+KAFKA = Protocol(
+    name="kafka",
+    tokens=("kafka",),
+    extension=Extension(FILTER, stock=False),
+    summary="Metrics of each kind of request, limits on which may pass, brokers' addresses rewritten",
+    options=OPTIONS,
+    codes=CODES,
+)
+
+
+@hookimpl
+def aeraki_protocols() -> Iterable[Protocol]:
+    """The one protocol of this plugin."""
+    return [KAFKA]
+
+
+@hookimpl
+def aeraki_generate(context: GenerateContext) -> Iterable[Patch]:
+    """The same filter on both sides; each has its own stats."""
+    check_routes(context)
+    config = kafka_broker(context)
+    for side in (context.outbound, *context.inbound):
+        config.stat_prefix = side.stat_prefix
+        yield side.insert_before_tcp_proxy(FILTER, config)

@@ -1,0 +1,117 @@
+"""From a service's options to the configuration of Envoy's kafka_broker.
+
+In: a :class:`GenerateContext`. Out: a ``KafkaBroker`` message without ``stat_prefix``; findings at
+the annotations. An item that cannot be read is left out. A list of allowed keys of which none is left
+would allow all: then the last good filter stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from aeraki_core import GenerateContext, KeepLastGood, Option, OptionType
+from aeraki_plugins_kafka.api_keys import API_VERSIONS, api_key
+from aeraki_plugins_kafka.codes import BAD_REWRITE, NO_API_VERSIONS, UNKNOWN_API_KEY
+from aeraki_plugins_kafka.message import KafkaBroker
+
+__all__ = ["OPTIONS", "kafka_broker"]
+
+ALLOWED = Option(
+    "api-keys-allowed",
+    OptionType.LIST,
+    "Only these requests pass, by name (Produce) or number (0); another one closes its connection",
+    default=(),
+)
+DENIED = Option(
+    "api-keys-denied",
+    OptionType.LIST,
+    "These requests close their connection, by name (CreateTopics) or number (19), allowed or not",
+    default=(),
+)
+FORCE_RESPONSE_REWRITE = Option(
+    "force-response-rewrite",
+    OptionType.BOOL,
+    "Write every response anew instead of passing its bytes on",
+    default=False,
+)
+BROKER_REWRITE = Option(
+    "broker-rewrite",
+    OptionType.MAP,
+    "The addresses that clients are told, `id: host:port` for each broker",
+    default=(),
+)
+OPTIONS = (ALLOWED, DENIED, FORCE_RESPONSE_REWRITE, BROKER_REWRITE)
+
+# A broker's id is a signed 32-bit number on the wire, from 0.
+_LARGEST_ID = 2**31 - 1
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):(?P<port>[0-9]{1,5})")
+
+
+def kafka_broker(context: GenerateContext) -> Any:
+    """The filter's configuration; ``stat_prefix`` is left to the side that it is for.
+
+    Raises:
+        KeepLastGood: none of the allowed API keys can be read.
+    """
+    config = KafkaBroker()
+    config.api_keys_allowed.extend(_allowed(context))
+    config.api_keys_denied.extend(_keys(context, DENIED))
+    config.force_response_rewrite = context.option(FORCE_RESPONSE_REWRITE.name)
+    for broker, host, port in _rewrites(context):
+        config.id_based_broker_address_rewrite_spec.rules.add(id=broker, host=host, port=port)
+    return config
+
+
+def _keys(context: GenerateContext, option: Option) -> list[int]:
+    """The API keys of an option, sorted; each that cannot be read is reported and left out."""
+    found: set[int] = set()
+    for item in context.option(option.name):
+        number = api_key(item)
+        if number is None:
+            message = f"{option.name}: {item!r} is no API key of Kafka; it is left out"
+            context.report(UNKNOWN_API_KEY, message, field=_field(context, option))
+        else:
+            found.add(number)
+    return sorted(found)
+
+
+def _allowed(context: GenerateContext) -> list[int]:
+    keys = _keys(context, ALLOWED)
+    if not keys and context.option(ALLOWED.name):
+        # Envoy reads an empty list as "all": never what was meant.
+        raise KeepLastGood(f"{ALLOWED.name}: none of the keys can be read")
+    if keys and API_VERSIONS not in keys:
+        message = f"{ALLOWED.name} lacks ApiVersions: current clients cannot connect"
+        context.report(NO_API_VERSIONS, message, field=_field(context, ALLOWED))
+    return keys
+
+
+def _rewrites(context: GenerateContext) -> Iterator[tuple[int, str, int]]:
+    """Broker id, host and port of each rule, in order of the ids."""
+    found: dict[int, tuple[str, int]] = {}
+    for broker, address in context.option(BROKER_REWRITE.name):
+        rule = _rule(broker, address)
+        if rule is None or rule[0] in found:
+            problem = "is not `id: host:port`" if rule is None else "names a broker a second time"
+            message = f"{BROKER_REWRITE.name}: `{broker}: {address}` {problem}; it is left out"
+            context.report(BAD_REWRITE, message, field=_field(context, BROKER_REWRITE))
+        else:
+            found[rule[0]] = rule[1:]
+    for broker, (host, port) in sorted(found.items()):
+        yield broker, host, port
+
+
+def _rule(broker: str, address: str) -> tuple[int, str, int] | None:
+    match = _ADDRESS.fullmatch(address)
+    if not match or not (broker.isascii() and broker.isdigit() and len(broker) <= 10):
+        return None
+    number, port = int(broker), int(match["port"])
+    if number > _LARGEST_ID or not 1 <= port <= 65535:
+        return None
+    return number, match["host"].strip("[]"), port
+
+
+def _field(context: GenerateContext, option: Option) -> str:
+    return f"metadata.annotations.{context.protocol.annotation(option)}"

@@ -1,0 +1,34 @@
+"""The findings that this plugin reports on its own, each with what to do about it."""
+
+from __future__ import annotations
+
+from aeraki_core import Code, Severity
+
+__all__ = ["BAD_REWRITE", "CODES", "HTTP_ROUTES", "NO_API_VERSIONS", "UNKNOWN_API_KEY"]
+
+HTTP_ROUTES = Code(
+    "KAF0101",
+    Severity.WARNING,
+    "http routes have no effect on Kafka",
+    "Write them as tcp routes, which choose a destination for each connection, or remove them.",
+)
+UNKNOWN_API_KEY = Code(
+    "KAF0102",
+    Severity.ERROR,
+    "not an API key of Kafka",
+    "Write the key's name as Kafka's protocol has it (Produce, Fetch, ...), or its number.",
+)
+NO_API_VERSIONS = Code(
+    "KAF0103",
+    Severity.WARNING,
+    "clients may not ask for the API's versions",
+    "Add ApiVersions to api-keys-allowed: it is the first request of every current client.",
+)
+BAD_REWRITE = Code(
+    "KAF0104",
+    Severity.ERROR,
+    "not a rule for a broker's address",
+    "Write `id: host:port`, such as `0: broker-0.example.com:9092`, once for each broker.",
+)
+
+CODES = (HTTP_ROUTES, UNKNOWN_API_KEY, NO_API_VERSIONS, BAD_REWRITE)

@@ -1,0 +1,41 @@
+"""ZooKeeper for Aeraki: Envoy's zookeeper_proxy runs before tcp_proxy, with clients and servers.
+
+In: a service port that speaks ZooKeeper, and its annotations ``zookeeper.aeraki.io/...``. Out: a
+filter for each side. Istio's own tcp routes keep working, for tcp_proxy stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aeraki_core import Extension, GenerateContext, Patch, Protocol, hookimpl
+from aeraki_plugins_zookeeper.codes import CODES
+from aeraki_plugins_zookeeper.proxy import OPTIONS, zookeeper_proxy
+from aeraki_plugins_zookeeper.routes import check_routes
+
+FILTER = "envoy.filters.network.zookeeper_proxy"
+
+ZOOKEEPER = Protocol(
+    name="zookeeper",
+    tokens=("zookeeper",),
+    extension=Extension(FILTER, stock=True),
+    summary="Metrics and latencies for each kind of operation",
+    options=OPTIONS,
+    codes=CODES,
+)
+
+
+@hookimpl
+def aeraki_protocols() -> Iterable[Protocol]:
+    """The one protocol of this plugin."""
+    return [ZOOKEEPER]
+
+
+@hookimpl
+def aeraki_generate(context: GenerateContext) -> Iterable[Patch]:
+    """The same filter on both sides; each has its own stats."""
+    check_routes(context)
+    config = zookeeper_proxy(context)
+    for side in (context.outbound, *context.inbound):
+        config.stat_prefix = side.stat_prefix
+        yield side.insert_before_tcp_proxy(FILTER, config)

@@ -1,0 +1,50 @@
+"""What holds for every test: property tests that repeat, and no silent skips in CI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Only the conftest above all tests may name plugins.
+pytest_plugins = ["tests.rig.fixtures"]
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+FUZZ_EXAMPLES = os.environ.get("AERAKI_FUZZ_EXAMPLES")
+
+# The same examples in every run, unless `make fuzz` looks for new ones. No deadline: a shared
+# machine is slow at times, which says nothing about the code.
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=int(FUZZ_EXAMPLES or 100),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("fuzz" if FUZZ_EXAMPLES else "repeatable")
+
+
+def _refuse_skip(report: Report) -> Report:
+    """A skip becomes a failure: in CI everything that a test needs has been installed."""
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"a skipped test is a failure in CI: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Watches the skips of tests."""
+    return _refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Watches the skips of whole files."""
+    return _refuse_skip((yield))

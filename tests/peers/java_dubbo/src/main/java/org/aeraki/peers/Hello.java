@@ -1,0 +1,3 @@
+package org.aeraki.peers;
+
+public interface Hello extends Echo {}

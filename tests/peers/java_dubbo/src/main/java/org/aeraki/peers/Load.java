@@ -1,0 +1,67 @@
+package org.aeraki.peers;
+
+import com.google.gson.Gson;
+import com.google.gson.JsonObject;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+
+/** The same call again and again from several threads, with counts of who answered and of what failed how. */
+final class Load {
+    private static final Gson GSON = new Gson();
+
+    private final Map<String, AtomicLong> servers = new ConcurrentHashMap<>();
+    private final Map<String, AtomicLong> errors = new ConcurrentHashMap<>();
+    private final AtomicBoolean stopped = new AtomicBoolean();
+    private final List<Thread> threads = new ArrayList<>();
+
+    Load(Consumer consumer, JsonObject command) {
+        // The number of calls still to make; without "calls" it goes on until stopped.
+        AtomicLong left = new AtomicLong(command.has("calls") ? command.get("calls").getAsLong() : Long.MAX_VALUE);
+        for (int i = 0; i < command.get("threads").getAsInt(); i++) {
+            Thread thread = new Thread(() -> {
+                while (!stopped.get() && left.getAndDecrement() > 0) {
+                    count(consumer.call(command));
+                }
+            });
+            threads.add(thread);
+            thread.start();
+        }
+    }
+
+    private void count(JsonObject answer) {
+        if (answer.has("error")) {
+            String message = answer.get("message").getAsString();
+            increment(errors, message.substring(0, Math.min(300, message.length())));
+        } else {
+            JsonObject reply = GSON.fromJson(answer.get("reply").getAsString(), JsonObject.class);
+            increment(servers, reply.get("server").getAsString());
+        }
+    }
+
+    private static void increment(Map<String, AtomicLong> counts, String key) {
+        counts.computeIfAbsent(key, any -> new AtomicLong()).incrementAndGet();
+    }
+
+    JsonObject counts() {
+        JsonObject answer = new JsonObject();
+        answer.add("servers", GSON.toJsonTree(servers));
+        answer.add("errors", GSON.toJsonTree(errors));
+        return answer;
+    }
+
+    JsonObject stop() throws InterruptedException {
+        stopped.set(true);
+        return await();
+    }
+
+    JsonObject await() throws InterruptedException {
+        for (Thread thread : threads) {
+            thread.join();
+        }
+        return counts();
+    }
+}
