@@ -38,7 +38,7 @@ def test_a_server_that_does_not_start_shows_its_log() -> None:
     assert "no such luck" in "".join(failure.value.__notes__)
 
 
-def test_no_server_survives_a_killed_parent() -> None:
+def test_no_server_survives_a_killed_parent(tmp_path: Path) -> None:
     package = Path(__file__).parent
     parent = f"""
 import sys, threading
@@ -51,7 +51,11 @@ starter.join()
 print(server.process.pid, flush=True)
 threading.Event().wait()
 """
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", parent],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # What a killed process leaves behind.
+    ) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
         os.kill(child, 0)  # The end of the thread that started it was not its own.

@@ -36,6 +36,7 @@ class AgentSidecar(Sidecar):
         plane: gives the token and the root certificate, as kubelet would.
         folder: is its working directory.
         wrap: turns its command line into the one that is run in a pod's network.
+        all_stats: keep all counters; otherwise the few that Istio keeps by default.
 
     Raises:
         ApiError: there is no such ServiceAccount.
@@ -48,6 +49,7 @@ class AgentSidecar(Sidecar):
         folder: Path,
         *,
         wrap: Callable[[list[str]], list[str]],
+        all_stats: bool = True,
     ) -> None:
         token = plane.api.token(node.service_account, node.namespace, audience="istio-ca")
         labels = "".join(f"{key}={json.dumps(value)}\n" for key, value in node.labels.items())
@@ -61,12 +63,15 @@ class AgentSidecar(Sidecar):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        argv = [str(plane.artifacts.pilot_agent), "proxy", "sidecar", "--concurrency=1"]
-        proxy_config = {
+        argv = [str(plane.artifacts.pilot_agent), "proxy", "sidecar"]
+        proxy_config: dict[str, object] = {
             "discoveryAddress": f"{_ISTIOD_HOST}:{plane.istiod_ports.secure_grpc}",
             "binaryPath": find_tool("envoy"),
+            "concurrency": 1,
             "terminationDrainDuration": "0s",
         }
+        if all_stats:
+            proxy_config["proxyStatsMatcher"] = {"inclusionRegexps": [".*"]}
         env = {
             "POD_NAME": node.name,
             "POD_NAMESPACE": node.namespace,
@@ -84,8 +89,6 @@ class AgentSidecar(Sidecar):
             folder,
             admin=f"{node.ip}:{ADMIN_PORT}",
             env=env,
-            cwd=folder,
-            private_pids=True,  # Envoy is the agent's child and would outlive it
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -27,13 +28,14 @@ ISTIO_VERSION = "v0.0.0-20260827124520-eed52ebb66ad"
 ISTIO_PROXY_VERSION = "1.32.0"
 
 NO_GO = (
-    "Go is missing, and it has to build the API server and istiod: "
-    "install Go (https://go.dev/doc/install), 1.21 or later, and run `make rig-build`"
+    "Go 1.21 or later is missing, and it has to build the API server and istiod: "
+    "install it (https://go.dev/doc/install) and run `make rig-build`"
 )
 _ISTIO_FILES = {
     "crd-all.gen.yaml": "manifests/charts/base/files/crd-all.gen.yaml",
     "envoy_bootstrap.json": "tools/packaging/common/envoy_bootstrap.json",
 }
+_WORKSHOP = ".build-"
 _APISERVER_MAIN = """\
 package main
 
@@ -89,8 +91,18 @@ def artifacts() -> Artifacts:
 
 
 def find_go() -> str | None:
-    """The path of the Go tool, also where its installer puts it outside ``PATH``; None without."""
-    return shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
+    """The path of a Go that can build this, also where its installer puts it outside ``PATH``.
+
+    From 1.21 on Go fetches the newer one that a module asks for; an older one would only fail.
+    """
+    for folders in (None, "/usr/local/go/bin:/usr/lib/go/bin"):
+        if (go := shutil.which("go", path=folders)) is None:
+            continue
+        version = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
+        found = re.search(r"go1\.(\d+)", version.stdout)
+        if found and int(found[1]) >= 21:
+            return go
+    return None
 
 
 def ensure_built(report: Callable[[str], None] = print) -> Artifacts:
@@ -110,6 +122,8 @@ def ensure_built(report: Callable[[str], None] = print) -> Artifacts:
     if go is None:
         raise RigUnavailableError(NO_GO)
     with _lock(report):
+        for folder in cache_dir().glob(f"*/{_WORKSHOP}*"):
+            shutil.rmtree(folder, ignore_errors=True)  # of a build that was killed
         if not wanted.kube_apiserver.exists():
             report(f"rig: building kube-apiserver {KUBERNETES_VERSION} (about 8 minutes, once)")
             _build_apiserver(go, wanted.kube_apiserver)
@@ -138,7 +152,7 @@ def _lock(report: Callable[[str], None]) -> Iterator[None]:
 def _workshop(target: Path) -> Iterator[Path]:
     """A temporary folder on the same file system as `target`, so that a rename is atomic."""
     target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target, prefix=".build-") as folder:
+    with tempfile.TemporaryDirectory(dir=target, prefix=_WORKSHOP) as folder:
         yield Path(folder)
 
 

@@ -41,8 +41,19 @@ class SidecarFactory(Protocol):
 class PodFactory(Protocol):
     """Starts pods with real networks that are removed when the test ends."""
 
-    def __call__(self, name: str, *, labels: Mapping[str, str] | None = None, in_mesh: bool = True) -> Pod:
-        """Starts a pod in the test's namespace and, if `in_mesh`, writes it to the API server."""
+    def __call__(
+        self,
+        name: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        service_account: str = "default",
+        mtls: bool = False,
+        in_mesh: bool = True,
+    ) -> Pod:
+        """Starts a pod in the test's namespace and, if `in_mesh`, writes it to the API server.
+
+        With `mtls` its sidecar will have certificates. Call ``sidecar()`` of the answer for one.
+        """
 
 
 class NamespaceFactory(Protocol):
@@ -54,7 +65,7 @@ class NamespaceFactory(Protocol):
 
 def _give_up(reason: str) -> None:
     """The tests cannot run: a failure in CI, elsewhere a skip that says why."""
-    if os.environ.get("CI"):
+    if os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
         pytest.fail(f"the rig cannot run: {reason}", pytrace=False)
     pytest.skip(f"the rig cannot run: {reason}")
 
@@ -133,10 +144,20 @@ def pod_factory(pod_network: PodNetwork, namespace: str, workloads: Workloads) -
     """Starts pods whose traffic can be intercepted by a sidecar."""
     with ExitStack() as started:
 
-        def start(name: str, *, labels: Mapping[str, str] | None = None, in_mesh: bool = True) -> Pod:
-            pod = started.enter_context(pod_network.pod(name, namespace, labels=labels))
+        def start(
+            name: str,
+            *,
+            labels: Mapping[str, str] | None = None,
+            service_account: str = "default",
+            mtls: bool = False,
+            in_mesh: bool = True,
+        ) -> Pod:
+            pod = started.enter_context(
+                pod_network.pod(name, namespace, labels=labels, service_account=service_account, mtls=mtls)
+            )
             if in_mesh:
-                workloads.pod(name, ip=pod.ip, labels=pod.record.labels)
+                written = pod.record
+                workloads.pod(name, ip=pod.ip, labels=written.labels, service_account=service_account)
             return pod
 
         yield start

@@ -40,6 +40,7 @@ checkout or a cache that only root can read is no obstacle.
 # The benchmarking range of RFC 2544: real networks do not use it.
 _POOL = ipaddress.IPv4Network("198.18.0.0/15")
 _LINK_PREFIX = "rig"
+_TLS_LABEL = "security.istio.io/tlsMode"
 
 
 class PodNetwork:
@@ -68,7 +69,7 @@ class PodNetwork:
         self.gateway = self._addresses.popleft()
         """The node's address, seen from pods; istiod's ports are there."""
         # Its process id makes the link's name unique on this machine; 15 characters at most.
-        self._link = f"{_LINK_PREFIX}{os.getpid()}-{self._subnet.network_address.packed[2]}"
+        self.link = f"{_LINK_PREFIX}{os.getpid()}-{self._subnet.network_address.packed[2]}"
         self._pods: list[Pod] = []
 
     def __enter__(self) -> PodNetwork:
@@ -89,7 +90,7 @@ class PodNetwork:
         Raises:
             RigError: a command failed, for example because the kernel lacks a feature.
         """
-        self._sweep()
+        self.sweep()
         try:
             self._holder.start()
             self._make_bridge()
@@ -104,24 +105,35 @@ class PodNetwork:
             self._pods[-1].stop()
         self._holder.stop()
         with suppress(RigError):  # it goes with the namespace, but not at the same instant
-            run([self._ip, "link", "delete", self._link])
-        self._sweep()
+            run([self._ip, "link", "delete", self.link])
+        self.sweep()
 
-    def pod(self, name: str, namespace: str, *, labels: Mapping[str, str] | None = None) -> Pod:
+    def pod(
+        self,
+        name: str,
+        namespace: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        service_account: str = "default",
+        mtls: bool = False,
+    ) -> Pod:
         """Starts a pod: an empty network namespace with an address. It has no sidecar yet.
 
         Nothing is written to the API server; use ``Workloads.pod(name, ip=pod.ip)`` for that.
 
         Args:
             labels: by default ``{"app": name}``.
+            mtls: its sidecar shall have certificates, and others may call it by mTLS.
         """
         if not self._addresses:
             raise RigError(f"all addresses of {self._pod_subnet} are in use: stop some pods")
         address = self._addresses.popleft()
-        labels = dict(labels if labels is not None else {"app": name})
+        # What Istio's injector writes: clients speak mTLS only to pods with this label.
+        kind = {_TLS_LABEL: "istio"} if mtls else {}
+        labels = {**(labels if labels is not None else {"app": name}), **kind}
         number = len(list(self._folder.glob("pod-*")))
         pod = Pod(
-            PodRecord(name, namespace, address, labels),
+            PodRecord(name, namespace, address, labels, service_account),
             self,
             self._folder / f"pod-{number}-{name}",
         )
@@ -168,7 +180,7 @@ class PodNetwork:
 
         The tests reach pods through it too.
         """
-        machine, node, link = self._machine, self._node, self._link
+        machine, node, link = self._machine, self._node, self.link
         commands = [
             f"link add {link} type veth peer name up0 netns {self._holder.pid}",
             f"address add {machine}/32 peer {node}/32 dev {link}",
@@ -209,8 +221,11 @@ class PodNetwork:
                 return subnet
         raise RigError(f"no free /24 in {_POOL}: are there networks of other runs? `ip route`")
 
-    def _sweep(self) -> None:
-        """Removes forwardings whose link is gone: those of a run that crashed, or our own."""
+    def sweep(self) -> None:
+        """Removes forwardings whose link is gone: those of a run that crashed, or our own.
+
+        Done at every start.
+        """
         links = {path.name for path in Path("/sys/class/net").iterdir()}
         for rule in run([self._iptables, "-w", "-t", "nat", "-S", "PREROUTING"]).splitlines():
             found = re.search(rf"-i ({_LINK_PREFIX}\d+-\d+) ", rule)
@@ -331,28 +346,31 @@ class Pod:
     def sidecar(
         self,
         *,
-        mtls: bool = False,
         delta: bool = True,
+        all_stats: bool = True,
         metadata: Mapping[str, object] | None = None,
     ) -> Sidecar:
         """Starts an Envoy as the pod's sidecar and redirects the pod's traffic through it.
 
+        In a pod with mTLS pilot-agent drives it, with the certificate of the pod's ServiceAccount.
         istiod gives it inbound listeners if a Pod with this address was written before.
 
         Args:
-            mtls: let pilot-agent drive it, with certificates of its ServiceAccount. Needs the
-                ServiceAccount, and a mesh with ``enableAutoMtls`` if it shall call by mTLS.
-            delta: incremental xDS, or state of the world; for a plain one.
+            delta: incremental xDS, or state of the world; for one without mTLS.
+            all_stats: keep all counters, not only those that Istio keeps by default; one without
+                mTLS always keeps all.
             metadata: what else the node's metadata shall hold.
         """
         node = Node.of(self.record, metadata)
         folder = self._folder / f"sidecar-{len(self._sidecars)}"
         wrap = partial(self._holder.wrap, group=PROXY_GROUP)
         sidecar: Sidecar
-        if mtls:
+        if _TLS_LABEL in self.record.labels:
             for host in agent.istiod_hosts():
                 self.add_host(host, self._network.gateway)
-            sidecar = agent.AgentSidecar(node, self._network.plane, folder, wrap=wrap)
+            # Envoy is the agent's child and would outlive it.
+            wrap = partial(wrap, cwd=folder, private_pids=True)
+            sidecar = agent.AgentSidecar(node, self._network.plane, folder, wrap=wrap, all_stats=all_stats)
         else:
             admin = (self.ip, ADMIN_PORT)
             xds = self._network.xds

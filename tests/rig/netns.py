@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import RigError
-from .processes import Process, find_tool, run
+from .processes import Process, find_tool, private_pids_prefix, run
 
 
 def enter_network(descriptor: int) -> None:
@@ -56,14 +56,21 @@ class Holder:
     def stop(self) -> None:
         self._process.kill()
 
-    def wrap(self, argv: list[str], *, group: int | None = None) -> list[str]:
-        """The command line that runs `argv` inside, for `group` also as that user group."""
+    def wrap(
+        self, argv: list[str], *, group: int | None = None, cwd: Path | None = None, private_pids: bool = False
+    ) -> list[str]:
+        """The command line that runs `argv` inside, for `group` also as that user group.
+
+        Entering a mount namespace forgets the working directory: `cwd` or this process's is kept.
+        """
         inside = [find_tool("nsenter"), f"--target={self.pid}", "--net", "--mount", "--"]
+        if private_pids:
+            inside += private_pids_prefix()
         if group is not None:
             # This clears the kill-on-parent's-death that `Process` set: set it again.
             inside += [find_tool("setpriv"), f"--regid={group}", "--clear-groups"]
             inside += ["--pdeathsig", "KILL", "--"]
-        return [*inside, *argv]
+        return [*inside, find_tool("env"), f"--chdir={cwd or Path.cwd()}", *argv]
 
     def run(self, argv: Sequence[str], *, stdin: str = "", timeout: float = 30) -> str:
         return run(self.wrap(list(argv)), stdin=stdin, timeout=timeout)

@@ -61,6 +61,11 @@ def run(argv: Sequence[str], *, stdin: str = "", timeout: float = 30) -> str:
     return done.stdout
 
 
+def private_pids_prefix() -> list[str]:
+    """Put before a command line: all that it starts dies with it, even when it is killed. Needs root."""
+    return [find_tool("unshare"), "--pid", "--fork", "--mount-proc", "--kill-child", "--"]
+
+
 class Process:
     """One program with its log file; it can be started again after it ended or was stopped.
 
@@ -89,7 +94,7 @@ class Process:
         self.cwd = cwd
         guard = [find_tool("setpriv"), "--pdeathsig", "KILL", "--"]
         if private_pids:
-            guard += [find_tool("unshare"), "--pid", "--fork", "--mount-proc", "--kill-child", "--"]
+            guard += private_pids_prefix()
         self.argv = [*guard, *argv]
         self._child: subprocess.Popen[bytes] | None = None
         self._swept = False
@@ -231,9 +236,8 @@ class Server(Process):
         stop_timeout: float = 10,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        private_pids: bool = False,
     ) -> None:
-        super().__init__(name, argv, log, env=env, cwd=cwd, private_pids=private_pids)
+        super().__init__(name, argv, log, env=env, cwd=cwd)
         self._ready = ready
         self._start_timeout = start_timeout
         self._stop_timeout = stop_timeout

@@ -47,8 +47,6 @@ class Sidecar:
         *,
         admin: str | None = None,
         env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        private_pids: bool = False,
     ) -> None:
         self.node = node
         self.admin_file = folder / "admin-address"
@@ -62,8 +60,6 @@ class Sidecar:
             start_timeout=30,
             stop_timeout=1,
             env=env,
-            cwd=cwd,
-            private_pids=private_pids,
         )
         """What runs: kill, pause and restart it here."""
 
@@ -181,10 +177,12 @@ class Sidecar:
 
     def warnings(self) -> list[str]:
         """The lines of its log above the level info, but for one that istiod causes."""
+        # As Envoy writes them, and as it does under pilot-agent.
+        marks = [mark for level in _LOUD for mark in (f"][{level}][", f"\t{level}\tenvoy ")]
         return [
             line
             for line in self.process.log_text().splitlines()
-            if any(f"][{level}][" in line for level in _LOUD) and _ISTIODS_OWN not in line
+            if any(mark in line for mark in marks) and _ISTIODS_OWN not in line
         ]
 
     # Waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -23,8 +24,8 @@ from .api import Object
 from .control_plane import ROOT_NAMESPACE, ControlPlane
 from .errors import ApiError, RigError
 from .fixtures import NamespaceFactory, PodFactory, SidecarFactory
-from .interception import Pod
-from .processes import Process
+from .interception import Pod, PodNetwork
+from .processes import Process, run
 from .waiting import wait_until
 from .workloads import Port, Workloads
 
@@ -327,6 +328,33 @@ def test_a_call_travels_through_both_sidecars(namespace: str, workloads: Workloa
         assert not far.warnings()
 
 
+def test_strict_mtls_between_sidecars_with_certificates(
+    control_plane: ControlPlane, namespace: str, workloads: Workloads, pod_factory: PodFactory
+) -> None:
+    control_plane.set_mesh_config(enableAutoMtls=True)
+    control_plane.set_mtls("STRICT")
+    client, server, stranger = (
+        pod_factory("client", mtls=True),
+        pod_factory("server", mtls=True),
+        pod_factory("stranger"),
+    )
+    service = workloads.workload("server", [ECHO], pods=[server.record])
+    with echo_server(server, ECHO.target_port):
+        near, far = client.sidecar(), server.sidecar()
+        near.wait_listener(listener_of(service, ECHO))
+        near.wait_endpoints(outbound(ECHO, "server", namespace), [f"{server.ip}:{ECHO.target_port}"])
+        far.wait_cluster(f"inbound|{ECHO.target_port}||")
+        assert call(client, service["spec"]["clusterIP"], ECHO.port, "hello") == "echo hello"
+        assert not near.warnings()
+        handshakes = far.stats(r"listener.*15006.*ssl\.handshake$")
+        assert sum(handshakes.values()) >= 1
+        with pytest.raises(OSError, match=r"reset|closed"):
+            # Without a sidecar, so without a certificate.
+            assert call(stranger, server.ip, ECHO.target_port, "hello"), "closed"
+    assert not near.rejected()
+    assert not far.rejected()
+
+
 def test_a_program_runs_in_a_pod(pod_factory: PodFactory) -> None:
     client, server = pod_factory("client", in_mesh=False), pod_factory("server", in_mesh=False)
     program = server.process("http", [sys.executable, "-m", "http.server", "8000"])
@@ -343,13 +371,15 @@ def test_a_program_runs_in_a_pod(pod_factory: PodFactory) -> None:
 
 def test_a_program_dies_with_its_starter(tmp_path: Path) -> None:
     """Also one that was started by a thread that has ended long ago, and its own children."""
+    if os.geteuid() != 0:
+        pytest.skip("a PID namespace needs root")
     script = """
 import pathlib, sys, threading
 from tests.rig.processes import Process
 folder = pathlib.Path(sys.argv[1])
-inner = "import os, subprocess, sys, time; print(os.getpid(), flush=True); "
+inner = "import os, signal, subprocess, sys; print(os.getpid(), flush=True); "
 family = inner + "subprocess.run([sys.executable, '-c', sys.argv[1]])"
-process = Process("p", [sys.executable, "-c", family, inner + "time.sleep(600)"], folder / "log",
+process = Process("p", [sys.executable, "-c", family, inner + "signal.pause()"], folder / "log",
                   private_pids=True)
 starter = threading.Thread(target=process.start)
 starter.start()
@@ -370,6 +400,55 @@ threading.Event().wait()
         parent.kill()
     wait_until(lambda: all(not _alive(pid) for pid in session), 5, "all programs to be killed")
     assert time.monotonic() - time_of_death < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_the_rig_of_a_person_ends_with_its_command(number: signal.Signals, tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    kubeconfig = tmp_path / "kubeconfig"
+    command = [sys.executable, "-m", "tests.rig", "--envoys=1", f"--kubeconfig={kubeconfig}"]
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    env.pop("AERAKI_RIG_KEEP", None)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, env=env) as rig:
+        assert rig.stdout is not None
+        said = list(itertools.takewhile(lambda line: "Ctrl-C" not in line, rig.stdout))
+        assert json.loads(kubeconfig.read_text())["clusters"]
+        assert any(line.startswith("Envoy") for line in said)
+        children = [pid for pid in _processes() if _parent(pid) == rig.pid]
+        assert len(children) == 4
+        rig.send_signal(number)
+    wait_until(lambda: not any(map(_alive, children)), 5, "all of it to end")
+    left = list(tmp_path.glob("aeraki-rig-*"))
+    if number == signal.SIGINT:
+        assert rig.returncode == 130
+        assert not left
+
+
+def test_the_forwarding_of_a_crashed_run_is_swept(pod_network: PodNetwork, tmp_path: Path) -> None:
+    script = """
+import os, pathlib, signal, sys
+from types import SimpleNamespace
+from tests.rig.interception import PodNetwork
+from tests.rig.istio import Ports
+network = PodNetwork(SimpleNamespace(folder=pathlib.Path(sys.argv[1]), istiod_ports=Ports(1, 2, 3, 4, 5)))
+network.start()
+network.pod("some", "default")
+print(network.link, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    link = Path("/sys/class/net", done.stdout.strip())
+    assert link.name.startswith("rig")
+    wait_until(lambda: not link.exists(), 5, "the link to go with its namespace")
+    list_rules = ["iptables-save", "-t", "nat"]
+    assert link.name in run(list_rules)
+    pod_network.sweep()
+    rules = run(list_rules)
+    assert link.name not in rules
+    assert pod_network.link in rules
 
 
 def test_the_folder_of_a_crashed_run_is_removed(tmp_path: Path) -> None:
@@ -411,6 +490,10 @@ def _stat(pid: int) -> list[str]:
 
 def _session(pid: int) -> int:
     return int(_stat(pid)[3])
+
+
+def _parent(pid: int) -> int:
+    return int(_stat(pid)[1])
 
 
 def _alive(pid: int) -> bool:

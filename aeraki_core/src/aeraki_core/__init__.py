@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aeraki_core.context import GenerateContext, KeepLastGood
+    from aeraki_core.detect import Detector
     from aeraki_core.diagnostics import Code, Finding, Severity
     from aeraki_core.hookspec import hookimpl
     from aeraki_core.matchers import header_matchers, matches_any, string_matcher
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Code": "diagnostics",
     "DestinationRule": "model.istio",
+    "Detector": "detect",
     "Extension": "types",
     "Finding": "diagnostics",
     "GenerateContext": "context",
@@ -73,6 +75,7 @@ _HOME = {
 __all__ = [
     "Code",
     "DestinationRule",
+    "Detector",
     "Extension",
     "Finding",
     "GenerateContext",

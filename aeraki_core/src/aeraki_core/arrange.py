@@ -1,7 +1,8 @@
 """In which EnvoyFilter each patch lives: names, namespaces, scopes, order. No plugin knows of these.
 
-In: the output of service ports. Out: :class:`Placement` values by group, and for each group the EnvoyFilters. A group is the least that
-must be looked at together: an outbound filter, or all inbound filters of one namespace and target port.
+In: the output of service ports. Out: :class:`Placement` values by group, and for each group the EnvoyFilters. A group is
+an outbound
+filter, or the inbound filters of one namespace, target port and selector; groups.py keeps them.
 Facts: facts/istio.md, "EnvoyFilter", "Addresses and outbound TCP listeners", "Inbound".
 """
 
@@ -65,8 +66,8 @@ def place(output: PortOutput, mesh: Mesh, arrangement: Arrangement) -> tuple[Pla
     found = [_outbound(output, item, mesh, arrangement) for item in output.outbound if item.patches]
     by_side: dict[Inbound, list[Patch]] = defaultdict(list)
     for patch in output.inbound:
-        assert isinstance(patch.side, Inbound)
-        by_side[patch.side].append(patch)
+        if isinstance(patch.side, Inbound):
+            by_side[patch.side].append(patch)
     found += [_inbound(output, side, patches) for side, patches in by_side.items()]
     return tuple(found)
 
@@ -158,7 +159,7 @@ def _inbound(output: PortOutput, side: Inbound, patches: Iterable[Patch]) -> Pla
             match = Match(destination_port=side.target_port, filter=TCP_PROXY)
             found.append(ConfigPatch(patch.apply_to, INBOUND, match, str(patch.operation), patch.value))
     return Placement(
-        ("inbound", service.namespace, str(side.target_port)),
+        ("inbound", service.namespace, str(side.target_port), *(f"{key}={value}" for key, value in side.selector)),
         FilterKey(service.namespace, inbound_name(side.selector, side.target_port)),
         output.plugin,
         Owner(service.host, output.port.number),
@@ -170,35 +171,48 @@ def _inbound(output: PortOutput, side: Inbound, patches: Iterable[Patch]) -> Pla
     )
 
 
-def assemble(group: Group, placements: Iterable[Placement]) -> tuple[dict[FilterKey, EnvoyFilter], tuple[Finding, ...]]:
-    """The filters of one group, and what two services of it do not agree about."""
-    ordered = sorted(placements, key=lambda item: (item.age, item.owner, item.key))
-    if group[0] == "inbound":
-        return _assemble_inbound(ordered)
+def assemble(
+    members: Iterable[Placement], broader: Iterable[Placement] = (), narrower: Iterable[Placement] = ()
+) -> tuple[dict[FilterKey, EnvoyFilter], tuple[Finding, ...]]:
+    """The filters of one group, and what two services of it do not agree about.
+
+    Inbound there is one filter for each workload and target port: the oldest service decides, and a selector that is ``broader``
+    covers this group's; ``narrower`` ones are covered by it.
+    """
+    ordered = sorted(members, key=_by_age)
+    if not ordered:
+        return {}, ()
+    if ordered[0].group[0] == "inbound":
+        return _assemble_inbound(ordered, broader, narrower)
     by_key: dict[FilterKey, list[Placement]] = defaultdict(list)
     for item in ordered:
         by_key[item.key].append(item)
     return {key: _filter(items, items) for key, items in by_key.items()}, ()
 
 
-def _assemble_inbound(ordered: list[Placement]) -> tuple[dict[FilterKey, EnvoyFilter], tuple[Finding, ...]]:
-    """One filter for each workload and target port: the oldest service decides, the broader selector covers the narrower."""
-    findings: list[Finding] = []
-    winners: list[tuple[Placement, list[Placement]]] = []
-    for item in sorted(ordered, key=lambda item: len(item.selector)):
-        for winner, owners in winners:
-            if set(winner.selector) <= set(item.selector):
-                owners.append(item)
-                if winner.patches != item.patches:
-                    message = (
-                        f"{winner.ref} is for the same workload's port {item.group[2]} and wants another filter; "
-                        f"that of {winner.ref} is in force"
-                    )
-                    findings.append(Finding(INBOUND_TAKEN, message, item.ref, "spec.ports"))
-                break
-        else:
-            winners.append((item, [item]))
-    return {winner.key: _filter([winner], owners) for winner, owners in winners}, tuple(findings)
+def _by_age(item: Placement) -> tuple[Age, Owner, FilterKey]:
+    return (item.age, item.owner, item.key)
+
+
+def _assemble_inbound(
+    ordered: list[Placement], broader: Iterable[Placement], narrower: Iterable[Placement]
+) -> tuple[dict[FilterKey, EnvoyFilter], tuple[Finding, ...]]:
+    widest = min(broader, key=lambda item: (len(item.selector), _by_age(item)), default=None)
+    winner = widest or ordered[0]
+    findings = tuple(
+        Finding(
+            INBOUND_TAKEN,
+            f"{winner.ref} is for the same workload's port {item.group[2]} and wants another filter; "
+            f"that of {winner.ref} is in force",
+            item.ref,
+            "spec.ports",
+        )
+        for item in ordered
+        if item.patches != winner.patches
+    )
+    if widest is not None:
+        return {}, findings
+    return {winner.key: _filter([winner], [*ordered, *narrower])}, findings
 
 
 def _filter(contents: Sequence[Placement], owners: Sequence[Placement]) -> EnvoyFilter:

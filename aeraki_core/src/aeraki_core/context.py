@@ -23,7 +23,7 @@ from aeraki_core.diagnostics import (
     Finding,
 )
 from aeraki_core.errors import AerakiError
-from aeraki_core.model.istio import DestinationRule, VirtualService
+from aeraki_core.model.istio import DestinationRule, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.secret import Secret
@@ -146,15 +146,17 @@ class GenerateContext:
         """The routes of this port, in order; the first that matches a call takes it.
 
         ``match`` names what the protocol can match on (``method``, ``headers``, ``without_headers``, ``query_params``), ``action``
-        what it can do besides (``mirror``, ``timeout``, ``retries``). Whatever else is written is reported at its field; a route with a match that cannot be
+        what it can do besides (``mirror``, ``timeout``, ``retries``). Whatever else is written is reported at its field; a
+        route with a match that cannot be
         expressed is left out. Without a VirtualService one route takes everything to the service itself.
         """
         virtual_service = self.virtual_service
         if virtual_service is None:
             return default_routes(self.service, self.port)
-        if self.service.headless:
+        if self.service.original_dst:
             # All its clusters are ORIGINAL_DST: routes and weights have no effect (facts/istio.md, "Seen on a real istiod").
-            message = f"{self.service.host} is headless: its calls go to the address that they name"
+            why = "is headless" if self.service.headless else "has resolution NONE"
+            message = f"{self.service.host} {why}: its calls go to the address that they name"
             self.report(HEADLESS_ROUTES, message, virtual_service.ref, "spec")
             return default_routes(self.service, self.port)
         routes = routes_of(
@@ -197,6 +199,10 @@ class GenerateContext:
     def resources(self, kind: Kind[T], host: str | None = None) -> tuple[Resource[T], ...]:
         """The plugin's resources of that kind that speak for a full host (default: the service's own), the oldest first."""
         return self._reads.resources(kind.kind, host or self.service.host)
+
+    def full_host(self, host: str, namespace: str | None = None) -> str:
+        """A host as the mesh knows it; a short name is a Service of ``namespace`` (default: the service's own)."""
+        return full_host(host, namespace or self.service.namespace, self.mesh.domain)
 
     def services_of_host(self, host: str) -> tuple[Service, ...]:
         """The services of a full host, the oldest first; empty when the mesh has none."""

@@ -146,7 +146,10 @@ MISSING_EXTENSION = Code(
     "Use a proxy image that has it, then name it in --proxy-extensions.",
 )
 HEADLESS_ROUTES = Code(
-    "AER0206", _W, "routes have no effect on a headless service", "Give the service a ClusterIP, or remove the routes."
+    "AER0206",
+    _W,
+    "routes have no effect on a service without load balancing",
+    "Give the service a cluster IP (ServiceEntry: another resolution than NONE), or remove the routes.",
 )
 SHARED_CIDR = Code(
     "AER0207",

@@ -65,7 +65,8 @@ class Owner(NamedTuple):
 class Match:
     """What a patch applies to. Empty fields ask nothing.
 
-    For listeners: ``listener`` its name, ``chain`` the filter chain's, ``destination_port`` the chain's (inbound), ``filter`` the network
+    For listeners: ``listener`` its name, ``chain`` the filter chain's, ``destination_port`` the chain's (inbound),
+    ``filter`` the network
     filter's. For clusters: ``cluster`` its whole name, or ``service``, ``port`` and ``subset``.
     """
 

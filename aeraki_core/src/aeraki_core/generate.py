@@ -56,7 +56,7 @@ class PortOutput:
     outbound: tuple[OutboundPatches, ...]
     inbound: tuple[Patch, ...]
     findings: tuple[Finding, ...]
-    keys: frozenset[Key]
+    keys: tuple[Key, ...]
     objects: tuple[ObjectRef, ...]
     failed: bool = False
     calls: int = 0
@@ -112,7 +112,7 @@ def generate_port(service: Service, port: Port, protocol: Protocol, store: Store
         () if failed else tuple(outbound),
         () if failed else inbound,
         tuple(findings),
-        frozenset(reads.keys),
+        tuple(reads.keys),
         tuple(sorted(reads.objects)),
         failed,
         calls,

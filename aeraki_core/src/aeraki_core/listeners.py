@@ -1,4 +1,6 @@
-"""The names of the outbound listeners that istiod makes for a service port (facts/istio.md, "Addresses and outbound TCP listeners").
+"""Names of the outbound listeners that istiod makes for a service port.
+
+Facts: facts/istio.md, "Addresses and outbound TCP listeners".
 
 In: a service, a port, its endpoints if it is headless. Out: :class:`Listener` values in a stable order.
 """

@@ -8,7 +8,7 @@ all walk this one path and differ only in source and sink.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from aeraki_core.arrange import Arrangement, Group, Placement, assemble, place
@@ -16,10 +16,12 @@ from aeraki_core.detect import Detection, Detector
 from aeraki_core.diagnostics import UNKNOWN_HOST, Finding, in_order
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner
 from aeraki_core.generate import PortId, PortOutput, generate_port
+from aeraki_core.groups import Groups
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service, is_wildcard
 from aeraki_core.plugins.dispatch import Dispatcher
+from aeraki_core.readers import Readers
 from aeraki_core.reads import Reads
 from aeraki_core.store import Key, ServiceId, SourceObject, Store
 from aeraki_core.validate import ValidateContext
@@ -73,9 +75,9 @@ class Pipeline:
         self._ports: dict[ServiceId, dict[int, Detection]] = {}
         self._outputs: dict[PortId, PortOutput] = {}
         self._placed: dict[PortId, tuple[Placement, ...]] = {}
-        self._readers: dict[Key, set[PortId | ObjectRef]] = defaultdict(set)
-        self._keys_of: dict[PortId | ObjectRef, frozenset[Key]] = {}
-        self._groups: dict[Group, dict[PortId, tuple[Placement, ...]]] = defaultdict(dict)
+        self._readers: Readers[PortId | ObjectRef] = Readers()
+        self._groups = Groups()
+        self._filters_of: dict[Owner, set[FilterKey]] = defaultdict(set)
         self._group_filters: dict[Group, frozenset[FilterKey]] = {}
         self._group_findings: dict[Group, tuple[Finding, ...]] = {}
         self._object_findings: dict[ObjectRef, tuple[Finding, ...]] = {}
@@ -99,7 +101,7 @@ class Pipeline:
             return Pass((), 0, frozenset(), 0.0)
         ports: set[PortId] = set()
         objects: set[ObjectRef] = set()
-        for reader in (reader for key in dirty for reader in self._readers.get(key, ())):
+        for reader in (reader for key in dirty for reader in self._readers.of(key)):
             if isinstance(reader, ObjectRef):
                 objects.add(reader)
             else:
@@ -143,62 +145,59 @@ class Pipeline:
     def _generate(self, port: PortId) -> PortOutput:
         service_id, number = port
         service = self.store.service(service_id)
-        detection = self._ports[service_id][number]
-        assert service is not None
-        assert detection.protocol is not None
-        found = service.port(number)
-        assert found is not None
-        return generate_port(service, found, detection.protocol, self.store, self.dispatcher)
+        found = service.port(number) if service else None
+        protocol = self._ports[service_id][number].protocol
+        if service is None or found is None or protocol is None:
+            raise LookupError(f"{service_id[1]}:{number} speaks no protocol")
+        return generate_port(service, found, protocol, self.store, self.dispatcher)
 
     def _take(self, port: PortId, output: PortOutput) -> set[Group]:
         """Remember an output; the groups whose filters may now differ. After a failure the last good placements stay."""
         before = self._placed.get(port, ())
-        previous = self._outputs.get(port)
-        self._record(port, output.keys)
+        self._readers.record(port, output.keys)
         self._outputs[port] = output
-        if output.failed and (previous is None or previous.protocol == output.protocol):
+        if output.failed:
             return set()
-        after = () if output.failed else place(output, self.mesh, self.arrangement)
+        after = place(output, self.mesh, self.arrangement)
         if after == before:
             return set()
         self._placed[port] = after
-        return self._regroup(port, before, after)
+        return self._groups.replace(port, before, after)
 
     def _drop(self, port: PortId) -> set[Group]:
         self._outputs.pop(port, None)
-        self._record(port, frozenset())
-        return self._regroup(port, self._placed.pop(port, ()), ())
-
-    def _regroup(self, port: PortId, before: Iterable[Placement], after: Iterable[Placement]) -> set[Group]:
-        groups = {item.group for item in before}
-        for group in groups:
-            self._groups[group].pop(port, None)
-        by_group: dict[Group, list[Placement]] = defaultdict(list)
-        for item in after:
-            by_group[item.group].append(item)
-        for group, items in by_group.items():
-            self._groups[group][port] = tuple(items)
-        return groups | by_group.keys()
+        self._readers.record(port, ())
+        return self._groups.replace(port, self._placed.pop(port, ()), ())
 
     def _assemble(self, group: Group) -> set[FilterKey]:
-        members = self._groups.get(group, {})
-        filters, findings = assemble(group, (item for items in members.values() for item in items))
+        members = self._groups.members(group)
+        filters, findings = assemble(members, self._groups.broader(group), self._groups.narrower(group))
         before = self._group_filters.get(group, frozenset())
         changed = {key for key in before if key not in filters}
         for key in changed:
-            del self.filters[key]
+            self._set_filter(key, None)
         for key, item in filters.items():
             if self.filters.get(key) != item:
-                self.filters[key] = item
+                self._set_filter(key, item)
                 changed.add(key)
         if members:
             self._group_filters[group] = frozenset(filters)
             self._group_findings[group] = findings
         else:
-            self._groups.pop(group, None)
             self._group_filters.pop(group, None)
             self._group_findings.pop(group, None)
         return changed
+
+    def _set_filter(self, key: FilterKey, item: EnvoyFilter | None) -> None:
+        before = self.filters.pop(key, None)
+        for owner in before.owners if before else ():
+            self._filters_of[owner].discard(key)
+            if not self._filters_of[owner]:
+                del self._filters_of[owner]
+        if item is not None:
+            self.filters[key] = item
+            for owner in item.owners:
+                self._filters_of[owner].add(key)
 
     def _check(self, ref: ObjectRef) -> None:
         """What is wrong with an object on its own: a plugin's resource by its plugin, a VirtualService here."""
@@ -215,25 +214,11 @@ class Pipeline:
         if resource is not None:
             findings = self.dispatcher.validate(resource, ValidateContext(resource, reads))
         known = virtual_service is not None or resource is not None
-        self._record(ref, frozenset(reads.keys) if known else frozenset())
+        self._readers.record(ref, reads.keys if known else ())
         if findings:
             self._object_findings[ref] = findings
         else:
             self._object_findings.pop(ref, None)
-
-    def _record(self, reader: PortId | ObjectRef, keys: frozenset[Key]) -> None:
-        before = self._keys_of.get(reader, frozenset())
-        for key in before - keys:
-            readers = self._readers[key]
-            readers.discard(reader)
-            if not readers:
-                del self._readers[key]
-        for key in keys - before:
-            self._readers[key].add(reader)
-        if keys:
-            self._keys_of[reader] = keys
-        else:
-            self._keys_of.pop(reader, None)
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
@@ -279,16 +264,7 @@ class Pipeline:
         identity = (service.id, port.number)
         detection = self._ports.get(service.id, {}).get(port.number) or self._detector.detect(service, port)
         output = self._outputs.get(identity)
-        placed = self._placed.get(identity, ())
-        owner = Owner(service.host, port.number)
-        keys = tuple(
-            sorted(
-                key
-                for item in {item.group for item in placed}
-                for key in self._group_filters.get(item, ())
-                if owner in self.filters[key].owners
-            )
-        )
+        keys = tuple(sorted(self._filters_of.get(Owner(service.host, port.number), ())))
         state = State.NONE if output is None else State.HELD if output.failed else State.CURRENT if keys else State.NONE
         findings = in_order(self.locate(item) for item in (output.findings if output else ()))
         return PortReport(service, port, detection, state, output, keys, findings)

@@ -1,6 +1,7 @@
 """From a VirtualService to routes that any protocol can translate (protocols.md, "Common to all").
 
-In: a service port, the VirtualService that applies, what the protocol can express. Out: :class:`Route` values in order, and findings.
+In: a service port, the VirtualService that applies, what the protocol can express. Out: :class:`Route` values in order,
+and findings.
 Short hosts are resolved, ports and subsets are checked, weights are Istio's; what cannot be said in one filter for all clients
 leaves its route out, so that a route never takes more than was meant.
 """

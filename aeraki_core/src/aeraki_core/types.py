@@ -123,7 +123,8 @@ def _no_secrets(_: Any) -> Iterable[str]:
 class Kind(Generic[T]):
     """A custom resource of a plugin.
 
-    ``spec`` is the pydantic model of its ``spec``; the CRD's schema is made from it. ``hosts`` gives the hosts that an object speaks
+    ``spec`` is the pydantic model of its ``spec``; the CRD's schema is made from it. ``hosts`` gives the hosts that an
+    object speaks
     for, short or full: ``context.resources(kind)`` finds it by them. ``secrets`` gives the names of the Secrets (of the object's
     namespace) that it refers to: only those are ever read. ``printer_columns`` are (title, JSONPath).
     """
@@ -162,10 +163,13 @@ class Resource(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class FrozenMessage:
-    """A protobuf message that cannot change: its type's full name and its deterministic bytes, which decide equality."""
+    """A protobuf message that cannot change: its type's full name and its deterministic bytes, which decide equality.
+
+    The bytes may hold a password, so they do not print.
+    """
 
     type_name: str
-    data: bytes
+    data: bytes = field(repr=False)
 
     @classmethod
     def of(cls, message: Message) -> FrozenMessage:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_pb2 import Listener
+from google.protobuf.wrappers_pb2 import UInt32Value
 
 from aeraki_core import GenerateContext, Patch, Protocol, hookimpl
 from aeraki_plugins_dubbo.engine import CONFIGS
@@ -29,10 +30,11 @@ def aeraki_protocols() -> Iterable[Protocol]:
 @hookimpl
 def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
     """The clients' filter routes; the workloads' filter hands every call to the application."""
-    limit: int | None = context.option("buffer-limit-bytes")
+    buffer_limit: int | None = context.option("buffer-limit-bytes")
     for plan in plans(context):
         config = CONFIGS[plan.engine](plan.side.stat_prefix, plan.called, plan.routes)
         yield plan.side.replace_tcp_proxy(plan.engine, config)
-        if limit is not None:
+        if buffer_limit is not None:
+            limit = UInt32Value(value=buffer_limit)
             yield plan.side.merge_listener(Listener(per_connection_buffer_limit_bytes=limit))
             yield plan.side.merge_cluster(Cluster(per_connection_buffer_limit_bytes=limit))

@@ -15,6 +15,7 @@ from envoy.extensions.filters.network.dubbo_proxy.v3.route_pb2 import (
     RouteMatch,
 )
 from envoy.extensions.filters.network.dubbo_proxy.v3.route_pb2 import Route as DubboRoute
+from google.protobuf.wrappers_pb2 import UInt32Value
 
 from aeraki_core import Route, StringMatch, header_matchers, string_matcher
 from aeraki_plugins_dubbo.called import Called
@@ -57,7 +58,7 @@ def _action(route: Route) -> RouteAction:
     if len(route.clusters) == 1:
         return RouteAction(cluster=route.clusters[0].cluster)
     clusters = [
-        WeightedCluster.ClusterWeight(name=item.cluster, weight=item.weight)
+        WeightedCluster.ClusterWeight(name=item.cluster, weight=UInt32Value(value=item.weight))
         for item in route.clusters
     ]
     return RouteAction(weighted_clusters=WeightedCluster(clusters=clusters))

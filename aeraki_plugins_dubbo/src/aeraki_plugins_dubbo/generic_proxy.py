@@ -21,6 +21,7 @@ from envoy.extensions.filters.network.generic_proxy.v3.route_pb2 import RouteCon
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import UInt32Value
 from xds.core.v3.extension_pb2 import TypedExtensionConfig as XdsExtension
 from xds.type.matcher.v3.matcher_pb2 import Matcher
 
@@ -28,8 +29,6 @@ from aeraki_core import Route, RouteMatch, StringMatch, matches_any, string_matc
 from aeraki_plugins_dubbo.called import Called
 
 __all__ = ["config"]
-
-Predicate = Matcher.MatcherList.Predicate
 
 _TEN_YEARS = 315_576_000.0
 _ONE_MILLISECOND = 0.001
@@ -66,30 +65,30 @@ def _matcher(called: Called, routes: tuple[Route, ...]) -> Matcher:
     )
 
 
-def _predicate(called: Called, match: RouteMatch) -> Predicate:
+def _predicate(called: Called, match: RouteMatch) -> Message:
     """What the call must be, and must not be; ``withoutHeaders`` holds for a call that lacks the attachment."""
     wanted = RequestMatcher(properties=[_property(name, value) for name, value in match.headers])
     if match.method is not None and not matches_any(match.method):
         wanted.method.CopyFrom(string_matcher(match.method))
-    for name, value in (("group", called.group), ("version", called.version)):
-        if value:
-            wanted.properties.append(_property(name, StringMatch(exact=value)))
-    predicates = [_request(wanted)]
+    for name, text in (("group", called.group), ("version", called.version)):
+        if text:
+            wanted.properties.append(_property(name, StringMatch(exact=text)))
+    predicate = _request(wanted)
+    if not match.without_headers:
+        return predicate
+    both = Matcher.MatcherList.Predicate()
+    both.and_matcher.predicate.append(predicate)
     for name, value in match.without_headers:
         unwanted = RequestMatcher(properties=[_property(name, value)])
-        predicates.append(Predicate(not_matcher=_request(unwanted)))
-    if len(predicates) == 1:
-        return predicates[0]
-    return Predicate(and_matcher=Predicate.PredicateList(predicate=predicates))
+        both.and_matcher.predicate.add().not_matcher.CopyFrom(_request(unwanted))
+    return both
 
 
-def _request(matcher: RequestMatcher) -> Predicate:
-    return Predicate(
-        single_predicate=Predicate.SinglePredicate(
-            input=_extension("request", RequestMatchInput()),
-            custom_match=_extension("request", matcher),
-        )
-    )
+def _request(matcher: RequestMatcher) -> Message:
+    predicate = Matcher.MatcherList.Predicate()
+    predicate.single_predicate.input.CopyFrom(_extension("request", RequestMatchInput()))
+    predicate.single_predicate.custom_match.CopyFrom(_extension("request", matcher))
+    return predicate
 
 
 def _property(name: str, value: StringMatch) -> KeyValueMatchEntry:
@@ -101,7 +100,7 @@ def _action(route: Route) -> RouteAction:
     action = RouteAction(cluster=route.clusters[0].cluster, timeout=_duration(route.timeout or 0.0))
     if route.retries is not None:
         # Envoy counts the first try here too.
-        action.retry_policy.CopyFrom(RetryPolicy(num_retries=route.retries + 1))
+        action.retry_policy.CopyFrom(RetryPolicy(num_retries=UInt32Value(value=route.retries + 1)))
     return action
 
 

@@ -81,7 +81,9 @@ def _allowed(context: GenerateContext) -> list[int]:
     keys = _keys(context, ALLOWED)
     if not keys and context.option(ALLOWED.name):
         # Envoy reads an empty list as "all": never what was meant.
-        raise KeepLastGood(f"{ALLOWED.name}: none of the keys can be read")
+        message = f"{ALLOWED.name}: none of the keys can be read; what was written before stays"
+        context.report(UNKNOWN_API_KEY, message, field=_field(context, ALLOWED))
+        raise KeepLastGood(message)
     if keys and API_VERSIONS not in keys:
         message = f"{ALLOWED.name} lacks ApiVersions: current clients cannot connect"
         context.report(NO_API_VERSIONS, message, field=_field(context, ALLOWED))

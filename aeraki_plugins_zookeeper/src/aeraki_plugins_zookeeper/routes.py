@@ -25,7 +25,7 @@ def check_routes(context: GenerateContext) -> None:
     for index, route in enumerate(virtual_service.http):
         ports = {match.port for match in route.match or ()} or {None}
         if context.port.number in ports or (None in ports and not others_speak_http):
-            message = f"port {context.port.number} is TCP for Istio, which then reads no http route"
+            message = f"port {context.port.number} speaks ZooKeeper: Istio gives it tcp routes, never http routes"
             context.report(HTTP_ROUTES, message, virtual_service.ref, f"spec.http[{index}]")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -69,7 +69,12 @@ class Service:
     resolution: Resolution = Resolution.CLUSTER_IP
     selector: tuple[tuple[str, str], ...] = ()
     export_to: frozenset[str] = frozenset({"*"})
-    age: Age = Age("", "", "")
+    age: Age = field(default_factory=lambda: Age("", "", ""))
+
+    @property
+    def original_dst(self) -> bool:
+        """Whether its clusters send each call to the address that the client dialled, so that no route can choose another."""
+        return self.headless or self.resolution is Resolution.NONE
 
     @property
     def namespace(self) -> str:

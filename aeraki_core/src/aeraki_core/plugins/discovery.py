@@ -78,7 +78,7 @@ def load(point: metadata.EntryPoint, wanted: frozenset[str] | None) -> Candidate
         return _with(candidate, State.INCOMPATIBLE, refused)
     try:
         module = point.load()
-    except (Exception, SystemExit) as error:  # a plugin's import can do anything; the others must go on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's import can do anything; the others must go on
         reason = f"import failed: {type(error).__name__}: {error}"
         return _with(candidate, State.FAILED, reason, detail=traceback.format_exc())
     return Candidate(point.name, distribution, version, module=module)

@@ -117,7 +117,7 @@ def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookIm
         _check_protocols(protocols)
         if protocols and "aeraki_generate" not in hooks:
             raise PluginError("it brings protocols but no aeraki_generate")
-    except (Exception, SystemExit) as error:  # whatever a plugin does while it declares itself
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin does while it declares itself
         reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
         return replace(base, state=State.FAILED, reason=reason, detail=traceback.format_exc()), {}
     return replace(base, protocols=protocols, kinds=kinds, hooks=tuple(sorted(hooks))), hooks

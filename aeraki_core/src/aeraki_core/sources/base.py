@@ -1,7 +1,9 @@
 """What every source says, and how.
 
-A source runs in a thread of its own and hands events to ``emit``, in order; it never touches the store. It says :class:`Synced` once it
-has given all that it has at its start, and :class:`Unsynced` when it can no longer vouch for what is missing: nothing is deleted then.
+A source runs in a thread of its own and hands events to ``emit``, in order; it never touches the store. It says
+:class:`Synced` once it
+has given all that it has at its start, and :class:`Unsynced` when it can no longer vouch for what is missing: nothing is
+deleted then.
 """
 
 from __future__ import annotations

@@ -43,9 +43,7 @@ def outbound_clusters(view: View) -> tuple[Cluster, ...]:
             continue  # TCP ports of such an entry have none
         rules = view.destination_rules(service.host)
         subsets = dict.fromkeys(name for rule in rules for name in rule.subsets)
-        policy: Mapping[str, Any] = next(
-            (rule.traffic_policy for rule in rules if rule.traffic_policy), {}
-        )
+        policy: Mapping[str, Any] = next((rule.traffic_policy for rule in rules if rule.traffic_policy), {})
         for port in service.ports:
             if port.protocol == "UDP":
                 continue

@@ -111,5 +111,6 @@ def inbound_clusters(view: View) -> tuple[Cluster, ...]:
         # The workload's own address: traffic that came through the sidecar must not be captured again.
         source = "::6" if ":" in view.proxy.ip else "127.0.0.6"
         cluster.upstream_bind_config.source_address.address = source
+        cluster.upstream_bind_config.source_address.port_value = 0
         found.append(cluster)
     return tuple(found)

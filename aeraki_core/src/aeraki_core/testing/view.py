@@ -107,9 +107,7 @@ class View:
     def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         """The visible DestinationRules of the most specific host that matches, the oldest first."""
         for name in host_suffixes(host):
-            found = tuple(
-                item for item in self.store.destination_rules(name) if self._sees(item.export_to)
-            )
+            found = tuple(item for item in self.store.destination_rules(name) if self._sees(item.export_to))
             if found:
                 return found
         return ()
@@ -119,9 +117,7 @@ class View:
         found = (
             item
             for item in self.store.services()
-            if item.selector
-            and item.namespace == self.proxy.namespace
-            and self.proxy.has_labels(dict(item.selector))
+            if item.selector and item.namespace == self.proxy.namespace and self.proxy.has_labels(dict(item.selector))
         )
         return tuple(sorted(found, key=lambda item: (item.age, item.host)))
 

@@ -1,0 +1,25 @@
+"""The command ``aeraki``: one module per command, one module (output.py) that prints.
+
+Data goes to stdout, all else to stderr. A command's module is imported when the command is used, and heavy libraries when they are
+needed: ``aeraki --help`` answers at once. docs/cli.md is the page for users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit; ``arguments`` default to the process's own."""
+    import sys
+
+    from aeraki_core.cli import output, upstream
+    from aeraki_core.cli.group import cli
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    translated, notes = upstream.translate(given)
+    for note in notes:
+        output.warning(note)
+    cli.main(translated, prog_name="aeraki")

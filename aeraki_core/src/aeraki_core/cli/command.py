@@ -1,0 +1,209 @@
+"""What all commands share: flags made from the table of settings, and one place where errors become messages and exit codes.
+
+In: a function that takes :class:`Settings` (and its own parameters) and returns an exit code. Out: a click command.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aeraki_core.cli import output
+from aeraki_core.errors import AerakiError, SettingsError
+from aeraki_core.settings import SETTINGS, Form, Scope, Setting, Settings, resolve
+
+__all__ = ["FILES", "PIPELINE", "Command", "command"]
+
+PIPELINE = (Scope.MESH, Scope.PLUGINS)
+
+USAGE = 2
+_BROKEN_PIPE = 141  # as a shell reports SIGPIPE
+_INTERRUPTED = 130
+
+_SECTIONS = {
+    Scope.RUN: "Controller",
+    Scope.CLUSTER: "Cluster",
+    Scope.MESH: "Mesh",
+    Scope.PLUGINS: "Plugins",
+    Scope.ALL: "Messages",
+}
+FILES = ("paths", "defaultNamespace", "maxFileSize")
+
+
+class Option(click.Option):
+    """A flag under a heading of the help. ``setting`` is what it sets, if it is one of the table."""
+
+    def __init__(self, *args: Any, section: str = "Options", setting: Setting | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+        self.setting = setting
+
+
+class Command(click.Command):
+    """A command whose help lists its flags under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The flags by heading; the command's own come first."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
+        order = ["Options", "Input", *_SECTIONS.values()]
+        for title in sorted(sections, key=order.index):
+            with formatter.section(title):
+                formatter.write_dl(sections[title])
+
+
+def command(
+    name: str, *scopes: Scope, error_exit: int = 1, epilog: str | None = None
+) -> Callable[[Callable[..., int]], Command]:
+    """Make a command of a function ``(settings, **parameters) -> exit code`` with the flags of these scopes.
+
+    ``error_exit`` is the exit code after an error that is not the user's spelling.
+    """
+
+    def decorate(function: Callable[..., int]) -> Command:
+        parameters: list[click.Parameter] = list(reversed(getattr(function, "__click_params__", [])))
+        settings = [item for item in SETTINGS if item.scope in (*scopes, Scope.ALL)]
+        parameters += [_option(item) for item in settings]
+        parameters += _common()
+
+        def callback(**given: Any) -> None:
+            flags = {item.key: _texts(item, given.pop(item.parameter)) for item in settings}
+            debug = given.pop("debug")
+            output.configure(no_color=given.pop("no_color"), debug=debug)
+            config = given.pop("config")
+            sys.exit(_guarded(function, flags, config, given, error_exit))
+
+        return Command(
+            name,
+            params=parameters,
+            callback=callback,
+            help=function.__doc__,
+            epilog=epilog,
+            context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        )
+
+    return decorate
+
+
+def _guarded(
+    function: Callable[..., int],
+    flags: dict[str, tuple[str, ...]],
+    config: Path | None,
+    given: dict[str, Any],
+    error_exit: int,
+) -> int:
+    """Run the function; whatever goes wrong becomes one message and an exit code."""
+    try:
+        code = function(resolve(flags, os.environ, config), **given)
+        sys.stdout.flush()
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except BrokenPipeError:
+        # The reader has gone: nothing can be said to it, and Python must not try again at its own exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except SettingsError as error:
+        output.error(str(error))
+        return USAGE
+    except AerakiError as error:
+        output.error(str(error))
+        output.traceback()
+        return error_exit
+    except OSError as error:
+        output.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        output.traceback()
+        return error_exit
+    except Exception as error:  # noqa: BLE001 a defect of ours: one line, and how to get the rest
+        output.error(f"internal error: {type(error).__name__}: {error}")
+        output.note("  This is a defect of Aeraki. Run the command again with --debug and report what it prints.")
+        output.traceback()
+        return error_exit
+    return code
+
+
+def _option(item: Setting) -> Option:
+    default = item.default_text or _default(item)
+    facts = "; ".join(part for part in (f"default: {default}" if default else "", item.env) if part)
+    is_flag = item.form is Form.BOOL
+    names = [item.long if not is_flag or item.key.startswith("no") else f"{item.long}/--no-{item.long[2:]}"]
+    return Option(
+        [*([item.short] if item.short else []), *names, item.parameter],
+        section="Input" if item.key in FILES else _SECTIONS[item.scope],
+        setting=item,
+        help=f"{item.help}  [{facts}]",
+        metavar=None if is_flag else item.metavar or None,
+        is_flag=is_flag,
+        multiple=item.form.is_list,
+        default=None,
+        shell_complete=_complete_choices(item),
+    )
+
+
+def _default(item: Setting) -> str:
+    from aeraki_core.settings.types import show
+
+    return "" if item.form is Form.BOOL else show(item.default)
+
+
+def _complete_choices(item: Setting) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        if item.form is Form.PATHS or item.key in ("to", "kubeconfig"):
+            return [CompletionItem(incomplete, type="file")]
+        return [CompletionItem(choice) for choice in item.choices if choice.startswith(incomplete)]
+
+    return complete
+
+
+def _texts(item: Setting, value: Any) -> tuple[str, ...]:
+    if value is None or value == ():
+        return ()
+    if item.form is Form.BOOL:
+        return ("true" if value else "false",)
+    return tuple(value) if item.form.is_list else (value,)
+
+
+def _common() -> list[click.Parameter]:
+    section = _SECTIONS[Scope.ALL]
+    return [
+        Option(
+            ["--config"],
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            section=section,
+            help="A settings file.  [AERAKI_CONFIG]",
+        ),
+        Option(
+            ["--no-color"],
+            is_flag=True,
+            section=section,
+            help="No colours; NO_COLOR and FORCE_COLOR are honoured too.",
+        ),
+        Option(["--debug"], is_flag=True, section=section, help="Show the traceback of an error."),
+    ]
+
+
+def require_paths(settings: Settings, example: str) -> tuple[str, ...]:
+    """The paths to read.
+
+    Raises:
+        click.UsageError: none was given; it shows the example.
+    """
+    paths: tuple[str, ...] = settings["paths"]
+    if not paths:
+        raise click.UsageError(f"nothing to read; name files or directories with -f:\n\n  {example}")
+    return paths
+
+
+__all__ += ["USAGE", "Option", "require_paths"]

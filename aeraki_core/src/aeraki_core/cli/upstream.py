@@ -1,0 +1,79 @@
+"""The arguments of upstream's controller, as this one takes them, so that its manifests keep working.
+
+In: a command line. Out: the same for ``aeraki run``, and what to say about flags that mean nothing here. Upstream is a Go program: one dash is as
+good as two, and a boolean may be ``--flag=true``. The names are those of its releases, old and new (facts/upstream.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["translate"]
+
+_SAME = {
+    "istiod-address": "--istiod-address",
+    "istiodaddr": "--istiod-address",
+    "root-namespace": "--root-namespace",
+    "election-id": "--election-id",
+    "electionID": "--election-id",
+    "log-level": "--log-level",
+    "logLevel": "--log-level",
+    "domain": "--domain",
+}
+_NAMESPACE_SCOPE = "enable-envoy-filter-namespace-scope"
+_WITHOUT_MEANING = {
+    "aeraki-xds-address": "it belongs to a protocol that is not part of this program",
+    "aeraki-xds-port": "it belongs to a protocol that is not part of this program",
+    "xds-listen-address": "it belongs to a protocol that is not part of this program",
+    "cluster-id": "one controller serves one cluster",
+    "config-store-secret": "the configuration is read from the cluster of --kubeconfig",
+    "httpAddr": "there is no such server here",
+    "httpsAddr": "there is no such server here",
+    "istiod-configMap-name": "--root-namespace and --registry-only say what it would",
+    "server-id": "the name of the pod tells replicas apart",
+}
+_MASTER = "master"
+
+
+def translate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments to use and the notes to give. A command line without upstream's spellings stays as it is."""
+    given = list(arguments)
+    if given and _name(given[0]):
+        given.insert(0, "run")  # upstream has no commands
+    if not given or given[0] != "run":
+        return given, []
+    found: list[str] = []
+    notes: list[str] = []
+    rest = iter(given)
+    for argument in rest:
+        name = _name(argument)
+        _, equals, value = argument.partition("=")
+        if name in _SAME:
+            found.append(f"{_SAME[name]}={value}" if equals else _SAME[name])
+            if not equals:
+                found += [value for value in [next(rest, None)] if value is not None]
+        elif name == _NAMESPACE_SCOPE:
+            found += [] if _is_false(value) else ["--filter-namespaces", "."]
+        elif name == _MASTER:
+            if _is_false(value):
+                notes.append(f"--{name}=false has no effect: the leader is chosen by --election-id")
+        elif name:
+            if not equals:
+                next(rest, None)
+            notes.append(f"--{name} has no effect: {_WITHOUT_MEANING[name]}")
+        else:
+            found.append(argument)
+    return found, notes
+
+
+def _name(argument: str) -> str:
+    """Upstream's flag that the argument is, without dashes; empty when it is none."""
+    if not argument.startswith("-"):
+        return ""
+    name = argument.lstrip("-").partition("=")[0]
+    known = name in _SAME or name in _WITHOUT_MEANING or name in (_NAMESPACE_SCOPE, _MASTER)
+    return name if known else ""
+
+
+def _is_false(value: str) -> bool:
+    return value.lower() in ("false", "f", "0")

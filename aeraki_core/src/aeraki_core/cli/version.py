@@ -1,0 +1,48 @@
+"""``aeraki version``: what runs here."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+import click
+
+from aeraki_core.cli import output
+from aeraki_core.cli.command import command as make_command
+from aeraki_core.settings import Settings
+
+__all__ = ["command", "print_version"]
+
+
+def print_version() -> None:
+    """The version on one line."""
+    output.data(f"aeraki {_version('aeraki-core')}\n")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+@make_command("version")
+@click.option("--short", is_flag=True, help="The number alone.")
+def version(settings: Settings, *, short: bool) -> int:
+    """Print the version of Aeraki, of what it rests on, and of every plugin's distribution."""
+    from aeraki_core.hookspec import ENTRY_POINT_GROUP
+
+    if short:
+        output.data(_version("aeraki-core") + "\n")
+        return 0
+    print_version()
+    points = metadata.entry_points(group=ENTRY_POINT_GROUP)
+    plugins = sorted({point.dist.name for point in points if point.dist})
+    names = [*plugins, "xds-protos", "protobuf", "pydantic", "pluggy"]
+    lines = [("Python", platform.python_version()), *((name, _version(name)) for name in names)]
+    width = max(len(name) for name, _ in lines)
+    output.data("".join(f"{name:<{width}}  {number}\n" for name, number in lines))
+    return 0
+
+
+command = version

@@ -1,0 +1,240 @@
+"""Every setting, once. Flags, environment variables, file keys, ``aeraki config`` and docs/settings.md are all made from this table."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from aeraki_core.settings.types import Form, LogLevels
+
+__all__ = ["SETTINGS", "Scope", "Setting", "setting"]
+
+
+class Scope(StrEnum):
+    """Which commands have the flag: ALL; PLUGINS, those that load plugins; MESH, those that make filters; RUN; CLUSTER."""
+
+    ALL = "all"
+    PLUGINS = "plugins"
+    MESH = "mesh"
+    CLUSTER = "cluster"
+    RUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing that can be set. ``key`` is its name in the settings file; ``old_env`` are upstream's variables for it.
+
+    ``default_text`` says what the default means where the value alone does not.
+    """
+
+    key: str
+    scope: Scope
+    form: Form
+    default: Any
+    help: str
+    metavar: str = ""
+    short: str = ""
+    flag: str = ""
+    choices: tuple[str, ...] = ()
+    old_env: tuple[str, ...] = ()
+    default_text: str = ""
+
+    @property
+    def long(self) -> str:
+        """Its flag, such as ``--root-namespace``."""
+        return self.flag or "--" + re.sub(r"([A-Z])", r"-\1", self.key).lower()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """All its flags."""
+        return (self.short, self.long) if self.short else (self.long,)
+
+    @property
+    def env(self) -> str:
+        """Its environment variable, such as ``AERAKI_ROOT_NAMESPACE``."""
+        return "AERAKI_" + re.sub(r"([A-Z])", r"_\1", self.key).upper()
+
+    @property
+    def parameter(self) -> str:
+        """Its name as a Python parameter."""
+        return re.sub(r"([A-Z])", r"_\1", self.key).lower()
+
+
+SETTINGS: tuple[Setting, ...] = (
+    # What is said, and how.
+    Setting(
+        "logLevel",
+        Scope.ALL,
+        Form.LOG_LEVELS,
+        LogLevels(),
+        "debug, info, warning, error or none; COMPONENT:LEVEL for one component or plugin.",
+        metavar="LEVEL",
+        default_text="info in `run`, warning elsewhere",
+    ),
+    Setting(
+        "logFormat", Scope.ALL, Form.WORD, "text", "How log lines are written.", choices=("text", "json"), metavar="FORM"
+    ),
+    # Which plugins.
+    Setting(
+        "plugins",
+        Scope.PLUGINS,
+        Form.WORDS,
+        None,
+        "Use only these plugins, by name, separated by commas.",
+        metavar="NAMES",
+        default_text="all that are installed",
+    ),
+    Setting("noPlugins", Scope.PLUGINS, Form.BOOL, False, "Use no plugin at all."),
+    # The mesh.
+    Setting(
+        "rootNamespace",
+        Scope.MESH,
+        Form.NAMESPACE,
+        "istio-system",
+        "The mesh's root namespace, where filters for all clients go.",
+        metavar="NS",
+        old_env=("AERAKI_NAMESPACE",),
+    ),
+    Setting("domain", Scope.MESH, Form.NAMESPACE, "cluster.local", "The cluster's DNS domain.", metavar="DOMAIN"),
+    Setting(
+        "filterNamespaces",
+        Scope.MESH,
+        Form.NAMESPACES,
+        (),
+        "Write outbound filters into these namespaces instead of the root namespace; `.` is the service's own.",
+        metavar="NS,...",
+        default_text="the root namespace",
+    ),
+    Setting(
+        "proxyExtensions",
+        Scope.MESH,
+        Form.PROXY_RULES,
+        (),
+        "An Envoy extension that the proxies have beyond the stock ones: [NAMESPACE[/KEY=VALUE,...]:]EXTENSION; repeatable.",
+        metavar="RULE",
+        default_text="the stock istio-proxy",
+    ),
+    Setting(
+        "registryOnly",
+        Scope.MESH,
+        Form.BOOL,
+        False,
+        "The mesh's outboundTrafficPolicy is REGISTRY_ONLY.",
+    ),
+    Setting(
+        "arrangement",
+        Scope.MESH,
+        Form.WORD,
+        "service",
+        "One outbound filter for each service port, or one for each namespace and plugin.",
+        choices=("service", "namespace"),
+        metavar="HOW",
+    ),
+    # Where objects come from.
+    Setting(
+        "paths",
+        Scope.MESH,
+        Form.PATHS,
+        (),
+        "A file, a directory (recursive: *.yaml, *.yml, *.json) or `-`; repeatable.",
+        metavar="PATH",
+        short="-f",
+        flag="--filename",
+    ),
+    Setting(
+        "defaultNamespace",
+        Scope.MESH,
+        Form.NAMESPACE,
+        "default",
+        "The namespace of objects that name none.",
+        metavar="NS",
+        short="-n",
+        flag="--namespace",
+    ),
+    Setting(
+        "maxFileSize", Scope.MESH, Form.SIZE, 10 * 2**20, "Larger files are refused.", metavar="SIZE"
+    ),
+    # The controller.
+    Setting(
+        "source",
+        Scope.RUN,
+        Form.WORDS,
+        (),
+        "Where objects come from: kubernetes, istiod, files.",
+        metavar="WORDS",
+        choices=("kubernetes", "istiod", "files"),
+        default_text="files with -f, kubernetes without",
+    ),
+    Setting(
+        "sink",
+        Scope.RUN,
+        Form.WORD,
+        "",
+        "Where filters go: kubernetes or files.",
+        metavar="WORD",
+        choices=("kubernetes", "files"),
+        default_text="files with --to, kubernetes without",
+    ),
+    Setting("to", Scope.RUN, Form.TEXT, "", "The directory of the files sink.", metavar="DIR"),
+    Setting(
+        "debounceQuiet",
+        Scope.RUN,
+        Form.DURATION,
+        0.1,
+        "Wait until nothing has changed for so long, then write all at once.",
+        metavar="TIME",
+    ),
+    Setting(
+        "debounceMax", Scope.RUN, Form.DURATION, 10.0, "Never wait longer than this for quiet.", metavar="TIME"
+    ),
+    Setting(
+        "istiodAddress",
+        Scope.RUN,
+        Form.TEXT,
+        "istiod.istio-system:15010",
+        "Where the istiod source connects to.",
+        metavar="HOST:PORT",
+        old_env=("AERAKI_ISTIOD_ADDR",),
+    ),
+    Setting(
+        "electionId",
+        Scope.RUN,
+        Form.NAMESPACE,
+        "aeraki-controller",
+        "The name of the Lease by which replicas choose their leader.",
+        metavar="NAME",
+    ),
+    # The cluster.
+    Setting(
+        "kubeconfig",
+        Scope.CLUSTER,
+        Form.TEXT,
+        "",
+        "The kubeconfig file.",
+        metavar="FILE",
+        default_text="as kubectl: $KUBECONFIG, ~/.kube/config, or the pod's own",
+    ),
+    Setting(
+        "context",
+        Scope.CLUSTER,
+        Form.TEXT,
+        "",
+        "The context of the kubeconfig.",
+        metavar="NAME",
+        default_text="its current one",
+    ),
+)
+
+
+def setting(key: str) -> Setting:
+    """The setting of that key.
+
+    Raises:
+        KeyError: there is none.
+    """
+    for item in SETTINGS:
+        if item.key == key:
+            return item
+    raise KeyError(key)

@@ -1,0 +1,200 @@
+"""Short builders of the objects that a plugin's tests need, as Kubernetes dictionaries.
+
+    service("demo", {"tcp-echo": 7000}, selector={"app": "demo"})
+
+In: what matters to a test. Out: dictionaries as ``kubectl get -o json`` gives them, without defaults. Any other field of an object's
+spec is given by its own name, as a keyword: ``virtual_service("demo", ["demo"], http=[...])``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aeraki_core.types import Kind
+
+__all__ = [
+    "destination_rule",
+    "endpoint_slice",
+    "objects_in",
+    "resource",
+    "secret",
+    "service",
+    "service_entry",
+    "to_yaml",
+    "virtual_service",
+]
+
+Ports = Mapping[str, int | tuple[int, int | str]]
+_ISTIO = "networking.istio.io/v1"
+
+
+def _object(
+    api_version: str, kind: str, name: str, namespace: str, metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    given = {key: value for key, value in metadata.items() if value is not None}
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace, **given},
+    }
+
+
+def service(
+    name: str,
+    ports: Ports,
+    *,
+    namespace: str = "default",
+    cluster_ip: str = "10.96.0.10",
+    selector: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    created: str | None = None,
+    **spec: Any,
+) -> dict[str, Any]:
+    """A Service. ``ports``: by name the number, or (number, targetPort). ``cluster_ip`` "None" makes it headless."""
+    listed = []
+    for port_name, number in ports.items():
+        target = None
+        if isinstance(number, tuple):
+            number, target = number
+        port: dict[str, Any] = {"name": port_name, "port": number}
+        if target is not None:
+            port["targetPort"] = target
+        listed.append(port)
+    metadata = {"annotations": annotations, "labels": labels, "creationTimestamp": created}
+    found = _object("v1", "Service", name, namespace, metadata)
+    found["spec"] = {"clusterIP": cluster_ip, "ports": listed, **spec}
+    if selector:
+        found["spec"]["selector"] = dict(selector)
+    return found
+
+
+def endpoint_slice(
+    service_name: str,
+    addresses: Iterable[str],
+    ports: Mapping[str, int],
+    *,
+    namespace: str = "default",
+) -> dict[str, Any]:
+    """An EndpointSlice of a Service. ``ports``: by the Service's port name the workload's port."""
+    labels = {"kubernetes.io/service-name": service_name}
+    kind = "EndpointSlice"
+    found = _object("discovery.k8s.io/v1", kind, f"{service_name}-1", namespace, {"labels": labels})
+    found["addressType"] = "IPv4"
+    found["endpoints"] = [{"addresses": [address]} for address in addresses]
+    found["ports"] = [{"name": name, "port": number} for name, number in ports.items()]
+    return found
+
+
+def service_entry(
+    name: str,
+    hosts: Iterable[str],
+    ports: Mapping[str, int],
+    *,
+    namespace: str = "default",
+    resolution: str = "DNS",
+    annotations: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    created: str | None = None,
+    auto_addresses: Iterable[str] = (),
+    **spec: Any,
+) -> dict[str, Any]:
+    """A ServiceEntry. ``ports``: numbers by name, of protocol TCP. ``auto_addresses``: what istiod allocated, in its status."""
+    metadata = {"annotations": annotations, "labels": labels, "creationTimestamp": created}
+    found = _object(_ISTIO, "ServiceEntry", name, namespace, metadata)
+    found["spec"] = {
+        "hosts": list(hosts),
+        "ports": [
+            {"name": port, "number": number, "protocol": "TCP"} for port, number in ports.items()
+        ],
+        "resolution": resolution,
+        **spec,
+    }
+    if allocated := [{"value": address} for address in auto_addresses]:
+        found["status"] = {"addresses": allocated}
+    return found
+
+
+def virtual_service(
+    name: str,
+    hosts: Iterable[str],
+    *,
+    namespace: str = "default",
+    created: str | None = None,
+    **spec: Any,
+) -> dict[str, Any]:
+    """A VirtualService; its routes as ``http=[...]`` or ``tcp=[...]``."""
+    found = _object(_ISTIO, "VirtualService", name, namespace, {"creationTimestamp": created})
+    found["spec"] = {"hosts": list(hosts), **spec}
+    return found
+
+
+def destination_rule(
+    name: str,
+    host: str,
+    subsets: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    namespace: str = "default",
+    **spec: Any,
+) -> dict[str, Any]:
+    """A DestinationRule. ``subsets``: labels by subset name."""
+    found = _object(_ISTIO, "DestinationRule", name, namespace, {})
+    found["spec"] = {"host": host, **spec}
+    if subsets:
+        found["spec"]["subsets"] = [
+            {"name": subset, "labels": dict(labels)} for subset, labels in subsets.items()
+        ]
+    return found
+
+
+def secret(name: str, data: Mapping[str, str], *, namespace: str = "default") -> dict[str, Any]:
+    """A Secret of plain texts."""
+    found = _object("v1", "Secret", name, namespace, {})
+    found["stringData"] = dict(data)
+    return found
+
+
+def resource(
+    kind: Kind[Any], name: str, *, namespace: str = "default", **spec: Any
+) -> dict[str, Any]:
+    """An object of a plugin's kind."""
+    found = _object(kind.api_version, kind.kind, name, namespace, {})
+    found["spec"] = spec
+    return found
+
+
+def objects_in(text: str) -> list[dict[str, Any]]:
+    """The objects of a YAML or JSON text: several documents, and the items of Lists.
+
+    Raises:
+        ValueError: it is not YAML, or a document is no object.
+    """
+    import yaml
+
+    try:
+        documents = list(yaml.safe_load_all(text))
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {error}") from error
+    found: list[dict[str, Any]] = []
+    for document in documents:
+        if document is None:
+            continue
+        if not isinstance(document, dict):
+            raise ValueError(f"not a Kubernetes object: {document!r}")
+        is_list = str(document.get("kind", "")).endswith("List") and "items" in document
+        found += document["items"] or () if is_list else (document,)
+    return found
+
+
+def to_yaml(objects: Iterable[Mapping[str, Any]]) -> str:
+    """The objects as YAML documents, in their order; empty for none."""
+    import yaml
+
+    documents = [dict(item) for item in objects]
+    if not documents:
+        return ""
+    text: str = yaml.safe_dump_all(
+        documents, sort_keys=False, explicit_start=True, allow_unicode=True, width=1000
+    )
+    return text

@@ -1,0 +1,45 @@
+"""Golden files: what a test's output is compared with, and written to when asked.
+
+In: a file and a text. Out: nothing, or an AssertionError with a unified diff. With ``regenerate`` the file is written instead; the
+difference is then for the author to read before it is committed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Golden"]
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Compares with golden files. pytest's fixture ``golden`` is one that heeds ``--regenerate``."""
+
+    regenerate: bool = False
+
+    def check(self, path: Path, text: str) -> None:
+        """The file must hold exactly that text. A file that does not exist holds none: empty text needs no file.
+
+        Raises:
+            AssertionError: it does not; with the difference.
+        """
+        expected = path.read_text(encoding="utf-8") if path.exists() else ""
+        if text == expected:
+            return
+        if self.regenerate:
+            if text:
+                path.write_text(text, encoding="utf-8")
+            else:
+                path.unlink()
+            return
+        difference = difflib.unified_diff(
+            expected.splitlines(keepends=True),
+            text.splitlines(keepends=True),
+            f"{path.name} (as it should be)",
+            f"{path.name} (as it is)",
+        )
+        raise AssertionError(
+            f"{path} differs; run with --regenerate to write it anew:\n{''.join(difference)}"
+        )

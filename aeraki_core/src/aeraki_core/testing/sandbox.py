@@ -1,0 +1,175 @@
+"""Modelled sidecars in a real Envoy: objects and EnvoyFilters in, traffic through.
+
+In: the mesh's objects and EnvoyFilters (Kubernetes dictionaries), a proxy, real endpoints. Out: a verdict, or a running
+:class:`Sidecar` whose objects and filters can be changed while calls flow. The fixture ``envoy_sandbox`` is a :class:`Sandbox`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.testing.bootstrap import static_bootstrap
+from aeraki_core.testing.envoy import Envoy, LiveEnvoy, Verdict
+from aeraki_core.testing.local import Address, ClusterKey, Endpoint, EnvoyConfig, to_envoy
+from aeraki_core.testing.patches import Patched, apply_filters
+from aeraki_core.testing.proxy import Proxy
+from aeraki_core.testing.sidecar import model_sidecar
+
+__all__ = ["Sandbox", "Sidecar", "patched_sidecar"]
+
+Objects = Iterable[Mapping[str, Any]]
+
+
+def patched_sidecar(
+    objects: Objects,
+    filters: Objects = (),
+    proxy: Proxy | None = None,
+    *,
+    mesh: Mesh | None = None,
+) -> Patched:
+    """A proxy's configuration with its EnvoyFilters.
+
+    Raises:
+        EnvoyFilterError: a filter is not of a form that istiod would apply.
+    """
+    return apply_filters(model_sidecar(objects, proxy, mesh=mesh), filters)
+
+
+class Sidecar:
+    """A sidecar that runs. ``patched`` is what it runs with, ``envoy`` the process."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        filters: Objects,
+        proxy: Proxy | None,
+        mesh: Mesh | None,
+        endpoints: Mapping[ClusterKey, Iterable[Endpoint]],
+        bind: Mapping[str, Address],
+        inbound: Mapping[int, Address],
+    ) -> None:
+        self._objects, self._filters = tuple(objects), tuple(filters)
+        self._proxy, self._mesh = proxy, mesh
+        self._endpoints = {key: tuple(value) for key, value in endpoints.items()}
+        self._bind, self._inbound = bind, inbound
+        self.envoy: LiveEnvoy
+        self.patched, self.config = self._make()
+
+    def _make(self) -> tuple[Patched, EnvoyConfig]:
+        patched = patched_sidecar(self._objects, self._filters, self._proxy, mesh=self._mesh)
+        config = to_envoy(
+            patched.config, endpoints=self._endpoints, bind=self._bind, inbound=self._inbound
+        )
+        return patched, config
+
+    def update(
+        self,
+        *,
+        objects: Objects | None = None,
+        filters: Objects | None = None,
+        endpoints: Mapping[ClusterKey, Iterable[Endpoint]] | None = None,
+    ) -> None:
+        """Change what is given; returns when Envoy has it.
+
+        Raises:
+            NackError: Envoy refused it.
+        """
+        if objects is not None:
+            self._objects = tuple(objects)
+        if filters is not None:
+            self._filters = tuple(filters)
+        if endpoints is not None:
+            self._endpoints = {key: tuple(value) for key, value in endpoints.items()}
+        self.patched, self.config = self._make()
+        self.envoy.push(self.config)
+
+
+class Sandbox:
+    """Runs sidecars until it is closed. A context manager."""
+
+    def __init__(self, envoy: Envoy) -> None:
+        self.envoy = envoy
+        self._stack = ExitStack()
+        self._sidecars: list[Sidecar] = []
+        self._loaded: EnvoyConfig | None = None
+
+    def load(
+        self,
+        objects: Objects,
+        filters: Objects = (),
+        proxy: Proxy | None = None,
+        *,
+        mesh: Mesh | None = None,
+    ) -> Verdict:
+        """What Envoy says about a sidecar's configuration; nothing is run."""
+        self._loaded = to_envoy(patched_sidecar(objects, filters, proxy, mesh=mesh).config)
+        return self.envoy.validate(self._loaded)
+
+    def run(
+        self,
+        objects: Objects,
+        filters: Objects = (),
+        proxy: Proxy | None = None,
+        *,
+        mesh: Mesh | None = None,
+        endpoints: Mapping[ClusterKey, Iterable[Endpoint]] | None = None,
+        bind: Mapping[str, Address] | None = None,
+        inbound: Mapping[int, Address] | None = None,
+        log_level: str = "info",
+        drain_seconds: int = 45,
+    ) -> Sidecar:
+        """Run a sidecar until the sandbox closes.
+
+        ``endpoints``: where clusters really lead, by name or by (host, port) or (host, port, subset). ``bind``: real addresses for
+        listeners whose own address is not a loopback one. ``inbound``: for a target port, where its inbound chain listens.
+
+        Raises:
+            NackError: Envoy refused the configuration.
+            EnvoyFilterError: a filter is not of a form that istiod would apply.
+        """
+        sidecar = Sidecar(objects, filters, proxy, mesh, endpoints or {}, bind or {}, inbound or {})
+        self._loaded = sidecar.config
+        running = self.envoy.run_live(
+            sidecar.config, log_level=log_level, drain_seconds=drain_seconds
+        )
+        sidecar.envoy = self._stack.enter_context(running)
+        self._sidecars.append(sidecar)
+        return sidecar
+
+    def describe(self) -> list[tuple[str, str]]:
+        """Title and text of what helps to understand a failure: logs, and configurations as JSON."""
+        found = []
+        for sidecar in self._sidecars:
+            who = str(sidecar.patched.config.proxy)
+            found.append((f"Envoy log ({who})", sidecar.envoy.log))
+            found.append((f"Envoy configuration ({who})", _json(sidecar.config)))
+        if not self._sidecars and self._loaded is not None:
+            found.append(("Envoy configuration", _json(self._loaded)))
+        return found
+
+    def close(self) -> None:
+        """Stop all sidecars."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _json(config: EnvoyConfig) -> str:
+    try:
+        return json.dumps(static_bootstrap(config)["static_resources"], indent=1)
+    except ValueError as error:
+        return str(error)

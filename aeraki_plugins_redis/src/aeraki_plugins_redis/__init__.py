@@ -1,0 +1,54 @@
+"""Redis in an Istio mesh: commands are routed by key, mirrored, delayed or refused, and authenticated.
+
+In: a service port, and the objects RedisService and RedisDestination that speak for its host. Out: Envoy's redis_proxy in place of
+tcp_proxy, and clusters that choose an instance by the key. docs/protocols/redis.md says what a user writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from aeraki_core import (
+    Finding,
+    GenerateContext,
+    Kind,
+    Patch,
+    Protocol,
+    Resource,
+    ValidateContext,
+    hookimpl,
+)
+from aeraki_plugins_redis.checks import check
+from aeraki_plugins_redis.inbound import inbound
+from aeraki_plugins_redis.outbound import can_be_proxied, outbound
+from aeraki_plugins_redis.protocol import REDIS
+from aeraki_plugins_redis.resources import REDIS_DESTINATION, REDIS_SERVICE
+
+__all__ = ["aeraki_generate", "aeraki_protocols", "aeraki_resources", "aeraki_validate"]
+
+
+@hookimpl
+def aeraki_protocols() -> Iterable[Protocol]:
+    """The one protocol of this plugin."""
+    return [REDIS]
+
+
+@hookimpl
+def aeraki_resources() -> Iterable[Kind[Any]]:
+    """Its two resources, which are upstream's."""
+    return [REDIS_SERVICE, REDIS_DESTINATION]
+
+
+@hookimpl
+def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
+    """The clients' filter and its clusters; the workloads' filter if the service asks for it."""
+    if can_be_proxied(context):
+        yield from outbound(context)
+        yield from inbound(context)
+
+
+@hookimpl
+def aeraki_validate(resource: Resource[Any], context: ValidateContext) -> Iterable[Finding]:
+    """What is wrong with a RedisService or a RedisDestination."""
+    return check(resource, context)

@@ -1,0 +1,81 @@
+"""Passwords, from a Secret or from the object itself.
+
+In: an ``auth`` of a resource. Out: :class:`Credentials`, which do not print, or KeepLastGood: a filter without the password that
+was asked for would open Redis or lock everyone out, so the last good one stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from envoy.config.core.v3.base_pb2 import DataSource
+
+from aeraki_core import GenerateContext, KeepLastGood, Resource
+from aeraki_plugins_redis.protocol import NO_PASSWORD
+from aeraki_plugins_redis.wire import Auth, PlainAuth, SecretReference
+
+__all__ = ["Credentials", "credentials", "inline"]
+
+_PASSWORD_FIELDS = ("password", "token")
+_USERNAME_FIELD = "username"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A password and perhaps a username; empty: only the password counts."""
+
+    password: str = field(repr=False)
+    username: str = field(default="", repr=False)
+
+
+def inline(text: str) -> DataSource:
+    """The text as Envoy takes it."""
+    return DataSource(inline_string=text)
+
+
+def credentials(context: GenerateContext, resource: Resource[Any], auth: Auth | None, path: str) -> Credentials | None:
+    """What ``auth``, the resource's field ``path``, says; None when it says nothing.
+
+    Raises:
+        KeepLastGood: there is no password, or no Secret or field of that name. It was reported.
+    """
+    if auth is None:
+        return None
+    if auth.plain is not None:
+        return _plain(context, resource, auth.plain, f"{path}.plain")
+    if auth.secret is not None:
+        return _secret(context, resource, auth.secret, f"{path}.secret")
+    return None
+
+
+def _plain(context: GenerateContext, resource: Resource[Any], plain: PlainAuth, path: str) -> Credentials:
+    password = plain.password.get_secret_value()
+    if not password:
+        message = "no password is given"
+        context.report(NO_PASSWORD, message, resource.ref, f"{path}.password")
+        raise KeepLastGood(message)
+    return Credentials(password, plain.username)
+
+
+def _secret(context: GenerateContext, resource: Resource[Any], reference: SecretReference, path: str) -> Credentials:
+    namespace = resource.namespace
+    secret = context.secret(namespace, reference.name)
+    if secret is None:
+        message = f"no Secret {reference.name!r} in namespace {namespace}"
+        raise context.missing_secret(message, resource.ref, f"{path}.name")
+
+    def value(name: str) -> str:
+        # Files often end in a line break, and so do Secrets made of them; upstream strips it too.
+        return secret.data.get(name, "").strip()
+
+    asked = (reference.password_field,) if reference.password_field else _PASSWORD_FIELDS
+    password = next((found for found in map(value, asked) if found), "")
+    if not password:
+        message = f"{secret.ref} has no {' and no '.join(asked)}"
+        raise context.missing_secret(message, resource.ref, f"{path}.passwordField")
+    username = value(reference.username_field or _USERNAME_FIELD)
+    if reference.username_field and not username:
+        message = f"{secret.ref} has no {reference.username_field}"
+        raise context.missing_secret(message, resource.ref, f"{path}.usernameField")
+    return Credentials(password, username)

@@ -1,0 +1,119 @@
+"""The clusters behind the filter: a merge into Istio's, a Redis Cluster in its place, the application behind an inbound filter.
+
+In: the RedisDestination of a service, its credentials. Out: Cluster messages; a merge holds only what is to be merged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from envoy.config.endpoint.v3.endpoint_components_pb2 import (
+    Endpoint,
+    LbEndpoint,
+    LocalityLbEndpoints,
+)
+from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.extensions.clusters.redis.v3.redis_cluster_pb2 import RedisClusterConfig
+from envoy.extensions.filters.network.redis_proxy.v3.redis_proxy_pb2 import RedisProtocolOptions
+
+from aeraki_core import parse_duration
+from aeraki_plugins_redis.auth import Credentials, inline
+from aeraki_plugins_redis.endpoints import HostPort
+from aeraki_plugins_redis.protocol import FILTER
+from aeraki_plugins_redis.resources import TCPKeepalive, TCPSettings
+from aeraki_plugins_redis.wire import duration_message
+
+__all__ = ["application", "merged", "redis_cluster"]
+
+_CONNECT_TIMEOUT = "10s"  # Istio's default
+
+
+def merged(tcp: TCPSettings | None, credentials: Credentials | None, *, sharding: bool) -> Cluster:
+    """What is merged into Istio's cluster. ``sharding``: instances are chosen by the key's hash."""
+    cluster = Cluster()
+    if sharding:
+        # Without a hash, keys go astray (facts/envoy.md, "Redis").
+        cluster.lb_policy = Cluster.MAGLEV
+    _connect(cluster, tcp)
+    _authenticate(cluster, credentials)
+    return cluster
+
+
+def redis_cluster(
+    name: str,
+    endpoints: Iterable[HostPort],
+    tcp: TCPSettings,
+    credentials: Credentials | None,
+) -> Cluster:
+    """A cluster that asks the endpoints for the nodes and their slots, and asks again when they change."""
+    cluster = Cluster(
+        name=name,
+        cluster_type=Cluster.CustomClusterType(name="envoy.clusters.redis"),
+        connect_timeout=duration_message(_CONNECT_TIMEOUT),
+        lb_policy=Cluster.CLUSTER_PROVIDED,
+        dns_lookup_family=Cluster.V4_PREFERRED,
+        load_assignment=_assignment(name, endpoints),
+    )
+    cluster.cluster_type.typed_config.Pack(RedisClusterConfig(), deterministic=True)
+    _connect(cluster, tcp)
+    _authenticate(cluster, credentials)
+    return cluster
+
+
+def application(name: str, port: int, credentials: Credentials | None) -> Cluster:
+    """The application beside the sidecar: Istio's own inbound cluster is ORIGINAL_DST, which redis_proxy cannot use."""
+    cluster = Cluster(
+        name=name,
+        type=Cluster.STATIC,
+        load_assignment=_assignment(name, (HostPort("127.0.0.1", port),)),
+    )
+    _authenticate(cluster, credentials)
+    return cluster
+
+
+def _assignment(name: str, endpoints: Iterable[HostPort]) -> ClusterLoadAssignment:
+    found = [
+        LbEndpoint(
+            endpoint=Endpoint(address=Address(socket_address=SocketAddress(address=item.host, port_value=item.port)))
+        )
+        for item in endpoints
+    ]
+    return ClusterLoadAssignment(cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=found)])
+
+
+def _connect(cluster: Cluster, tcp: TCPSettings | None) -> None:
+    if tcp is None:
+        return
+    if tcp.connect_timeout is not None:
+        cluster.connect_timeout.CopyFrom(duration_message(tcp.connect_timeout))
+    if tcp.max_connections > 0:
+        limit = CircuitBreakers.Thresholds()
+        limit.max_connections.value = tcp.max_connections
+        cluster.circuit_breakers.thresholds.append(limit)
+    if tcp.tcp_keepalive is not None:
+        _keep_alive(cluster, tcp.tcp_keepalive)
+
+
+def _keep_alive(cluster: Cluster, given: TCPKeepalive) -> None:
+    keepalive = cluster.upstream_connection_options.tcp_keepalive
+    keepalive.SetInParent()  # even empty it turns probes on
+    if given.probes:
+        keepalive.keepalive_probes.value = given.probes
+    # Whole seconds, at least one: the system refuses 0.
+    if given.time is not None:
+        keepalive.keepalive_time.value = math.ceil(parse_duration(given.time))
+    if given.interval is not None:
+        keepalive.keepalive_interval.value = math.ceil(parse_duration(given.interval))
+
+
+def _authenticate(cluster: Cluster, credentials: Credentials | None) -> None:
+    if credentials is None:
+        return
+    options = RedisProtocolOptions(auth_password=inline(credentials.password))
+    if credentials.username:
+        options.auth_username.CopyFrom(inline(credentials.username))
+    cluster.typed_extension_protocol_options[FILTER].Pack(options, deterministic=True)

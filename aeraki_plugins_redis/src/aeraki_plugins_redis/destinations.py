@@ -1,0 +1,93 @@
+"""What is known of a service that commands go to: its RedisDestination and password, its load balancer, whether it can be reached.
+
+In: a service and its port. Out: answers; only a missing password is reported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from aeraki_core import GenerateContext, Kind, Port, Resource, Service
+from aeraki_plugins_redis.auth import Credentials, credentials
+from aeraki_plugins_redis.resources import REDIS_DESTINATION, Mode, RedisDestinationSpec
+
+__all__ = [
+    "destination_of",
+    "is_cluster",
+    "password_of",
+    "resource_of",
+    "shards_itself",
+    "why_unreachable",
+]
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def resource_of(context: GenerateContext, kind: Kind[T], service: Service) -> Resource[T] | None:
+    """The oldest object of the service's own namespace that speaks for its host."""
+    found = context.resources(kind, service.host)
+    return next((item for item in found if item.namespace == service.namespace), None)
+
+
+def destination_of(context: GenerateContext, service: Service) -> Resource[RedisDestinationSpec] | None:
+    """The RedisDestination of a service."""
+    return resource_of(context, REDIS_DESTINATION, service)
+
+
+def is_cluster(destination: Resource[RedisDestinationSpec]) -> bool:
+    """Whether it is a Redis Cluster."""
+    return destination.spec.redis.mode is Mode.CLUSTER
+
+
+def password_of(context: GenerateContext, destination: Resource[RedisDestinationSpec] | None) -> Credentials | None:
+    """What the sidecars give to Redis; None when it asks for nothing.
+
+    Raises:
+        KeepLastGood: it is not to be had. It was reported.
+    """
+    if destination is None:
+        return None
+    path = "spec.trafficPolicy.connectionPool.redis.auth"
+    return credentials(context, destination, destination.spec.redis.auth, path)
+
+
+def why_unreachable(context: GenerateContext, service: Service, port: Port) -> str | None:
+    """Why redis_proxy finds no upstream there; None when it does.
+
+    Clusters of type ORIGINAL_DST take the address that the client named, and redis_proxy does not hand it on (facts/istio.md,
+    "Seen on a real istiod"). A Redis Cluster has a cluster of ours instead; but where it is headless, its nodes' own traffic is on
+    the listeners that the filter would be in.
+    """
+    if service.headless:
+        return f"{service.host} is headless"
+    destination = destination_of(context, service)
+    if destination is not None and is_cluster(destination):
+        return None
+    if service.resolution in ("NONE", "DYNAMIC_DNS"):
+        return f"{service.host} has resolution {service.resolution}"
+    if _load_balancer(context, service, port).get("simple") == "PASSTHROUGH":
+        return f"a DestinationRule gives {service.host} the load balancer PASSTHROUGH"
+    return None
+
+
+def shards_itself(context: GenerateContext, service: Service, port: Port) -> bool:
+    """Whether a DestinationRule gives it consistentHash, so that Istio's cluster already goes by the key."""
+    return bool(_load_balancer(context, service, port).get("consistentHash"))
+
+
+def _load_balancer(context: GenerateContext, service: Service, port: Port) -> Mapping[str, Any]:
+    """The loadBalancer of the DestinationRule that applies, as Istio reads it; empty without one.
+
+    The first trafficPolicy wins; settings for the port take the place of all of it (facts/istio.md).
+    """
+    rules = context.destination_rules(service.host)
+    policy = next((rule.traffic_policy for rule in rules if rule.traffic_policy), {})
+    for item in policy.get("portLevelSettings") or ():
+        if (item.get("port") or {}).get("number") == port.number:
+            policy = item
+            break
+    found: Mapping[str, Any] = policy.get("loadBalancer") or {}
+    return found

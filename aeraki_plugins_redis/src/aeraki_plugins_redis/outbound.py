@@ -1,0 +1,140 @@
+"""The clients' side: the filter, and what its clusters need.
+
+In: what the core knows of the service port. Out: patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from aeraki_core import GenerateContext, Outbound, Patch, Port, Resource, Service, VirtualService
+from aeraki_plugins_redis.auth import Credentials, credentials
+from aeraki_plugins_redis.cluster import merged, redis_cluster
+from aeraki_plugins_redis.destinations import (
+    destination_of,
+    is_cluster,
+    password_of,
+    resource_of,
+    shards_itself,
+    why_unreachable,
+)
+from aeraki_plugins_redis.endpoints import HostPort, parse_endpoint
+from aeraki_plugins_redis.protocol import (
+    FILTER,
+    NO_CLUSTER,
+    NO_EFFECT,
+    NOT_REDIS,
+    VIRTUAL_SERVICE,
+    speaks_redis,
+)
+from aeraki_plugins_redis.proxy import outbound_proxy
+from aeraki_plugins_redis.resources import (
+    REDIS_SERVICE,
+    ReadPolicy,
+    RedisDestinationSpec,
+    RedisServiceSpec,
+)
+from aeraki_plugins_redis.routes import Target, routes_of, targets_of
+
+__all__ = ["can_be_proxied", "outbound"]
+
+
+def can_be_proxied(context: GenerateContext) -> bool:
+    """Whether redis_proxy can serve the port at all; the reason is reported if not."""
+    reason = why_unreachable(context, context.service, context.port)
+    if reason:
+        message = f"port {context.port.number}: {reason}; no filter is written"
+        context.report(NO_CLUSTER, message, field="spec")
+    return reason is None
+
+
+def outbound(context: GenerateContext) -> Iterator[Patch]:
+    """The filter, then its clusters: the service's own in any case, for others may route to it."""
+    resource = resource_of(context, REDIS_SERVICE, context.service)
+    spec = resource.spec if resource else None
+    routes = routes_of(context, resource)
+    targets = targets_of(routes)
+    _report_vain(context, resource, targets)
+    side = context.outbound
+    demanded = _demanded(context, resource)
+    yield side.replace_tcp_proxy(FILTER, outbound_proxy(side.stat_prefix, spec, routes, demanded))
+    yield from _cluster(context, side, context.service, context.port)
+    for target in targets:
+        if target.cluster != side.cluster:
+            yield from _other_cluster(context, target)
+
+
+def _demanded(context: GenerateContext, resource: Resource[RedisServiceSpec] | None) -> Credentials | None:
+    """What clients must give."""
+    if resource is None:
+        return None
+    return credentials(context, resource, resource.spec.settings.auth, "spec.settings.auth")
+
+
+def _other_cluster(context: GenerateContext, target: Target) -> Iterator[Patch]:
+    """What another service's cluster needs, unless filters of its own bring it: its port is not known to speak Redis."""
+    service, port = target.service, target.port
+    if service is None or port is None or speaks_redis(service, port):
+        return
+    destination = destination_of(context, service)
+    if destination is not None and is_cluster(destination):
+        # Several may route to it, and each would add a cluster of the same name: Envoy takes none of them.
+        message = f"port {port.number} is not known to speak Redis, so mode CLUSTER does not reach it"
+        context.report(NOT_REDIS, message, destination.ref, "spec.host")
+        return
+    yield from _cluster(context, Outbound(target.cluster, target.cluster), service, port)
+
+
+def _cluster(context: GenerateContext, side: Outbound, service: Service, port: Port) -> Iterator[Patch]:
+    """Istio's cluster of a service port, changed as its RedisDestination says."""
+    destination = destination_of(context, service)
+    password = password_of(context, destination)
+    if destination is not None and is_cluster(destination):
+        endpoints = _endpoints(destination.spec, HostPort(service.host, port.number))
+        cluster = redis_cluster(side.cluster, endpoints, destination.spec.tcp, password)
+        yield side.replace_cluster(cluster)
+        return
+    tcp = destination.spec.tcp if destination else None
+    merge = merged(tcp, password, sharding=not shards_itself(context, service, port))
+    if merge.ByteSize():
+        yield side.merge_cluster(merge, subset="")  # routes know no subsets
+
+
+def _endpoints(spec: RedisDestinationSpec, service: HostPort) -> Iterable[HostPort]:
+    """Whom to ask for the nodes. What is no endpoint is reported by checks.py."""
+    found: list[HostPort] = []
+    for text in spec.redis.discovery_endpoints:
+        try:
+            found.append(parse_endpoint(text, service.port))
+        except ValueError:
+            continue
+    return found or (service,)
+
+
+def _report_vain(
+    context: GenerateContext,
+    resource: Resource[RedisServiceSpec] | None,
+    targets: Iterable[Target],
+) -> None:
+    """Report what was written and has no effect on this port."""
+    virtual_service = context.virtual_service
+    if virtual_service is not None and _routes_port(virtual_service, context.port.number):
+        message = f"the routes have no effect on port {context.port.number} of {context.service.host}"
+        context.report(VIRTUAL_SERVICE, message, virtual_service.ref, "spec")
+    if resource is None or resource.spec.settings.read_policy is ReadPolicy.MASTER:
+        return
+    destinations = (destination_of(context, item.service) for item in targets if item.service)
+    if not any(item is not None and is_cluster(item) for item in destinations):
+        message = "no route leads to a RedisDestination of mode CLUSTER, so there are no replicas to read from"
+        context.report(NO_EFFECT, message, resource.ref, "spec.settings.readPolicy")
+
+
+def _routes_port(virtual_service: VirtualService, number: int) -> bool:
+    """Whether one of its routes means that port."""
+    http = any(
+        not entry.match or any(match.port in (None, number) for match in entry.match) for entry in virtual_service.http
+    )
+    tcp = any(
+        not entry.match or any(match.port in (None, number) for match in entry.match) for entry in virtual_service.tcp
+    )
+    return http or tcp

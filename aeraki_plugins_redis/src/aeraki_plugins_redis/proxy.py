@@ -1,0 +1,123 @@
+"""The filter itself: Envoy's redis_proxy.
+
+In: routes, settings, faults, credentials. Out: RedisProxy messages.
+"""
+
+from __future__ import annotations
+
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.base_pb2 import RuntimeFractionalPercent
+from envoy.extensions.common.dynamic_forward_proxy.v3.dns_cache_pb2 import DnsCacheConfig
+from envoy.extensions.filters.network.redis_proxy.v3.redis_proxy_pb2 import RedisProxy
+from envoy.type.v3.percent_pb2 import FractionalPercent
+
+from aeraki_plugins_redis.auth import Credentials, inline
+from aeraki_plugins_redis.resources import (
+    MAX_UPSTREAM_UNKNOWN_CONNECTIONS,
+    OP_TIMEOUT,
+    Fault,
+    RedisServiceSpec,
+    Settings,
+)
+from aeraki_plugins_redis.routes import Copy, Route
+from aeraki_plugins_redis.wire import duration_message
+
+__all__ = ["inbound_proxy", "outbound_proxy"]
+
+_ConnPoolSettings = RedisProxy.ConnPoolSettings
+_PrefixRoute = RedisProxy.PrefixRoutes.Route
+_INBOUND_OP_TIMEOUT = "1h"  # the caller's sidecar keeps the time
+_DNS_CACHE = "aeraki-redis"  # one for all filters: Envoy wants those of one name to be alike
+
+
+def outbound_proxy(
+    stat_prefix: str,
+    spec: RedisServiceSpec | None,
+    routes: tuple[Route, ...],
+    credentials: Credentials | None,
+) -> RedisProxy:
+    """The clients' filter. ``credentials`` is what clients must give."""
+    proxy = RedisProxy(stat_prefix=stat_prefix, settings=_settings(spec.settings if spec else None))
+    for route in routes:
+        if route.prefix:
+            proxy.prefix_routes.routes.append(_route(route))
+        else:
+            proxy.prefix_routes.catch_all_route.CopyFrom(_route(route))
+    if spec is not None:
+        proxy.prefix_routes.case_insensitive = spec.settings.case_insensitive
+        proxy.faults.extend(_fault(fault) for fault in spec.faults if _happens(fault))
+    _demand(proxy, credentials)
+    return proxy
+
+
+def inbound_proxy(stat_prefix: str, cluster: str, credentials: Credentials | None) -> RedisProxy:
+    """The workload's filter: everything to the application, for those who know its password."""
+    proxy = RedisProxy(
+        stat_prefix=stat_prefix,
+        settings=_ConnPoolSettings(op_timeout=duration_message(_INBOUND_OP_TIMEOUT)),
+    )
+    proxy.prefix_routes.catch_all_route.cluster = cluster
+    _demand(proxy, credentials)
+    return proxy
+
+
+def _demand(proxy: RedisProxy, credentials: Credentials | None) -> None:
+    if credentials is not None:
+        proxy.downstream_auth_passwords.append(inline(credentials.password))
+        if credentials.username:
+            proxy.downstream_auth_username.CopyFrom(inline(credentials.username))
+
+
+def _settings(given: Settings | None) -> RedisProxy.ConnPoolSettings:
+    if given is None:
+        return _ConnPoolSettings(op_timeout=duration_message(OP_TIMEOUT))
+    found = _ConnPoolSettings(
+        op_timeout=duration_message(given.op_timeout),
+        enable_hashtagging=given.enable_hashtagging,
+        enable_redirection=given.enable_redirection,
+        max_buffer_size_before_flush=given.max_buffer_size_before_flush,
+        enable_command_stats=given.enable_command_stats,
+        read_policy=_ConnPoolSettings.ReadPolicy.Value(given.read_policy),
+    )
+    if given.max_buffer_size_before_flush:
+        found.buffer_flush_timeout.CopyFrom(duration_message(given.buffer_flush_timeout))
+    if given.max_upstream_unknown_connections != MAX_UPSTREAM_UNKNOWN_CONNECTIONS:
+        found.max_upstream_unknown_connections.value = given.max_upstream_unknown_connections
+    if given.enable_redirection:
+        # Redirections may name hosts; Envoy warns when it cannot look them up.
+        found.dns_cache_config.CopyFrom(DnsCacheConfig(name=_DNS_CACHE, dns_lookup_family=Cluster.V4_PREFERRED))
+    return found
+
+
+def _route(route: Route) -> RedisProxy.PrefixRoutes.Route:
+    return _PrefixRoute(
+        prefix=route.prefix,
+        remove_prefix=route.remove_prefix and bool(route.prefix),
+        cluster=route.target.cluster,
+        request_mirror_policy=[_mirror(copy) for copy in route.mirrors],
+    )
+
+
+def _mirror(copy: Copy) -> RedisProxy.PrefixRoutes.Route.RequestMirrorPolicy:
+    found = _PrefixRoute.RequestMirrorPolicy(
+        cluster=copy.target.cluster, exclude_read_commands=copy.exclude_read_commands
+    )
+    if copy.percentage < 100:
+        share = FractionalPercent(numerator=round(copy.percentage * 10_000), denominator=FractionalPercent.MILLION)
+        found.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=share))
+    return found
+
+
+def _happens(fault: Fault) -> bool:
+    return (fault.percentage is None or fault.percentage.valid) and fault.whole_percent > 0
+
+
+def _fault(fault: Fault) -> RedisProxy.RedisFault:
+    found = RedisProxy.RedisFault(
+        fault_type=RedisProxy.RedisFault.RedisFaultType.Value(fault.type),
+        fault_enabled=RuntimeFractionalPercent(default_value=FractionalPercent(numerator=fault.whole_percent)),
+        commands=fault.commands,
+    )
+    if fault.delays:
+        found.delay.CopyFrom(duration_message(fault.delay))
+    return found

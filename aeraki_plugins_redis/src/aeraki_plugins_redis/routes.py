@@ -1,0 +1,121 @@
+"""From a RedisService to routes between Istio's clusters.
+
+In: the RedisService of a service, if there is one. Out: :class:`Route` values; findings at the field for a host or port that is not
+there. Such a route stays, on a cluster that does not exist: without it, its keys would go elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aeraki_core import GenerateContext, Port, Resource, Service, cluster_name
+from aeraki_plugins_redis.destinations import why_unreachable
+from aeraki_plugins_redis.protocol import DEAD_ROUTE, UNKNOWN_HOST, UNKNOWN_PORT
+from aeraki_plugins_redis.resources import Destination, RedisServiceSpec
+
+__all__ = ["Copy", "Route", "Target", "routes_of", "targets_of"]
+
+_FAIL = "commands on this route fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A cluster of Istio's. ``service`` or ``port`` None: the mesh has none such, or redis_proxy cannot reach it."""
+
+    cluster: str
+    service: Service | None = None
+    port: Port | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A mirror: where to, for which share of the commands, in percent."""
+
+    target: Target
+    percentage: float
+    exclude_read_commands: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The keys of a prefix (empty: all that no other fits) and where their commands go."""
+
+    prefix: str
+    remove_prefix: bool
+    target: Target
+    mirrors: tuple[Copy, ...] = ()
+
+
+def routes_of(context: GenerateContext, resource: Resource[RedisServiceSpec] | None) -> tuple[Route, ...]:
+    """The routes of this port; without a RedisService, or without routes in it, one for all keys to the service itself."""
+    if resource is None or not resource.spec.redis:
+        own = cluster_name(context.port.number, context.service.host)
+        return (Route("", False, Target(own, context.service, context.port)),)
+    repeats = resource.spec.repeats()
+    found: list[Route] = []
+    for index, entry in enumerate(resource.spec.redis):
+        if index in repeats:
+            continue
+        path = f"spec.redis[{index}]"
+        key = entry.match.key
+        found.append(
+            Route(
+                entry.prefix,
+                bool(key and key.remove_prefix),
+                _target(context, resource, entry.route, f"{path}.route"),
+                tuple(
+                    Copy(
+                        _target(context, resource, mirror.route, f"{path}.mirror[{number}].route"),
+                        100.0 if mirror.percentage is None else mirror.percentage.value,
+                        mirror.exclude_read_commands,
+                    )
+                    for number, mirror in enumerate(entry.mirror)
+                    if mirror.percentage is None or mirror.percentage.valid
+                ),
+            )
+        )
+    return tuple(found)
+
+
+def targets_of(routes: tuple[Route, ...]) -> tuple[Target, ...]:
+    """Every cluster that commands or copies go to, once, in order."""
+    targets = (target for route in routes for target in (route.target, *(item.target for item in route.mirrors)))
+    found: dict[str, Target] = {}
+    for target in targets:
+        found.setdefault(target.cluster, target)
+    return tuple(found.values())
+
+
+def _target(
+    context: GenerateContext,
+    resource: Resource[RedisServiceSpec],
+    destination: Destination,
+    path: str,
+) -> Target:
+    host = context.full_host(destination.host, resource.namespace)
+    services = context.services_of_host(host)
+    if not services:
+        context.report(UNKNOWN_HOST, f"no service {host} in the mesh; {_FAIL}", resource.ref, f"{path}.host")
+        return Target(cluster_name(destination.port or context.port.number, host))
+    service = context.service if host == context.service.host else services[0]
+    port = _port(service, destination, context.port)
+    if port is None:
+        message = f"{host} has no port {destination.port}"
+        if not destination.port:
+            message = f"{host} has several ports, none named {context.port.name} and none {context.port.number}"
+        context.report(UNKNOWN_PORT, f"{message}; {_FAIL}", resource.ref, f"{path}.port")
+        return Target(cluster_name(destination.port or context.port.number, host), service)
+    reason = why_unreachable(context, service, port)
+    if reason:
+        context.report(DEAD_ROUTE, f"{reason}; {_FAIL}", resource.ref, f"{path}.host")
+        return Target(cluster_name(port.number, host), service)
+    return Target(cluster_name(port.number, host), service, port)
+
+
+def _port(service: Service, destination: Destination, own: Port) -> Port | None:
+    """The port that a destination means: the number given; else that of the same name, of the same number, the only one."""
+    if destination.port:
+        return service.port(destination.port)
+    named = next((port for port in service.ports if port.name == own.name), None)
+    only = service.ports[0] if len(service.ports) == 1 else None
+    return named or service.port(own.number) or only

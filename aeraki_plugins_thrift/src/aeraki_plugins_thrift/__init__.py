@@ -1,0 +1,36 @@
+"""Thrift in an Istio mesh: calls are routed by method, service and THeader headers, and mirrored.
+
+In: a service port's routes and options, as the core reads them. Out: for each side, Envoy's
+thrift_proxy in the place of tcp_proxy. docs/protocols/thrift.md says what a user writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from envoy.extensions.filters.network.thrift_proxy.v3.route_pb2 import Route
+
+from aeraki_core import GenerateContext, Patch, Protocol, Side, hookimpl
+from aeraki_plugins_thrift.protocol import THRIFT
+from aeraki_plugins_thrift.proxy import FILTER, cluster_options, config
+from aeraki_plugins_thrift.routes import inbound_routes, outbound_routes
+
+__all__ = ["aeraki_generate", "aeraki_protocols"]
+
+
+@hookimpl
+def aeraki_protocols() -> Iterable[Protocol]:
+    """The one protocol of this plugin."""
+    return [THRIFT]
+
+
+@hookimpl
+def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
+    """The clients' filter routes; the workloads' filter hands every call to the application."""
+    sides: list[tuple[Side, list[Route]]] = [(context.outbound, outbound_routes(context))]
+    if context.option("inbound"):
+        sides += [(side, inbound_routes(context, side)) for side in context.inbound]
+    for side, routes in sides:
+        yield side.replace_tcp_proxy(FILTER, config(context, side.stat_prefix, routes))
+        if options := cluster_options(context):
+            yield side.merge_cluster(options)

@@ -1,0 +1,76 @@
+"""The config of Envoy's thrift_proxy, and the options of the clusters behind it.
+
+In: stat prefix, options, routes. Out: a ThriftProxy and a Cluster message. Facts: facts/envoy.md, "Thrift".
+"""
+
+from __future__ import annotations
+
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.extensions.filters.network.thrift_proxy.router.v3.router_pb2 import Router
+from envoy.extensions.filters.network.thrift_proxy.v3.route_pb2 import Route, RouteConfiguration
+from envoy.extensions.filters.network.thrift_proxy.v3.thrift_proxy_pb2 import (
+    ProtocolType,
+    ThriftFilter,
+    ThriftProtocolOptions,
+    ThriftProxy,
+    TransportType,
+)
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
+
+from aeraki_core import GenerateContext
+
+__all__ = ["FILTER", "cluster_options", "config"]
+
+FILTER = "envoy.filters.network.thrift_proxy"
+
+_TRANSPORTS = {
+    "auto": TransportType.AUTO_TRANSPORT,
+    "framed": TransportType.FRAMED,
+    "unframed": TransportType.UNFRAMED,
+    "header": TransportType.HEADER,
+}
+_PROTOCOLS = {
+    "auto": ProtocolType.AUTO_PROTOCOL,
+    "binary": ProtocolType.BINARY,
+    "lax-binary": ProtocolType.LAX_BINARY,
+    "compact": ProtocolType.COMPACT,
+}
+
+
+def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> ThriftProxy:
+    """The filter's config."""
+    limit: int | None = context.option("max-requests-per-connection")
+    return ThriftProxy(
+        stat_prefix=stat_prefix,
+        transport=_TRANSPORTS[context.option("transport")],
+        protocol=_PROTOCOLS[context.option("protocol")],
+        # Envoy would refuse the listener while a cluster of a route is not there yet.
+        route_config=RouteConfiguration(
+            name=stat_prefix, routes=routes, validate_clusters=BoolValue(value=False)
+        ),
+        # By its name alone Envoy does not find the router (facts/envoy.md, "Loading a config").
+        thrift_filters=[ThriftFilter(name="envoy.filters.thrift.router", typed_config=_any(Router()))],
+        payload_passthrough=context.option("payload-passthrough"),
+        max_requests_per_connection=None if limit is None else UInt32Value(value=limit),
+        header_keys_preserve_case=context.option("preserve-header-case"),
+    )
+
+
+def cluster_options(context: GenerateContext) -> Cluster | None:
+    """What a declared transport or protocol adds to the clusters; None when both are found out.
+
+    Without it, an upstream connection keeps the flavour of its first call, and clients of another one fail on it.
+    """
+    transport, protocol = context.option("transport"), context.option("protocol")
+    if transport == protocol == "auto":
+        return None
+    options = ThriftProtocolOptions(transport=_TRANSPORTS[transport], protocol=_PROTOCOLS[protocol])
+    return Cluster(typed_extension_protocol_options={FILTER: _any(options)})
+
+
+def _any(message: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message, deterministic=True)
+    return packed

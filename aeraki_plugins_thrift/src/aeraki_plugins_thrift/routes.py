@@ -1,0 +1,97 @@
+"""Routes of Envoy's thrift_proxy.
+
+In: the service port's routes. Out: Envoy's Route messages, and findings for methods that thrift_proxy cannot match: it knows
+a method's whole name and a service's, no other prefix and no expression.
+"""
+
+from __future__ import annotations
+
+from envoy.config.core.v3.base_pb2 import RuntimeFractionalPercent
+from envoy.extensions.filters.network.thrift_proxy.v3.route_pb2 import Route as ThriftRoute
+from envoy.extensions.filters.network.thrift_proxy.v3.route_pb2 import (
+    RouteAction,
+    RouteMatch,
+    WeightedCluster,
+)
+from envoy.type.v3.percent_pb2 import FractionalPercent
+from google.protobuf.wrappers_pb2 import UInt32Value
+
+from aeraki_core import (
+    GenerateContext,
+    Inbound,
+    Mirror,
+    Route,
+    StringMatch,
+    header_matchers,
+    matches_any,
+)
+from aeraki_plugins_thrift.protocol import METHOD
+
+__all__ = ["inbound_routes", "method_match", "outbound_routes"]
+
+_MILLIONTHS_OF_A_PERCENT = 10_000
+
+
+def outbound_routes(context: GenerateContext) -> list[ThriftRoute]:
+    """The clients' routes, in order. One whose method cannot be matched is reported and left out, never widened."""
+    strip: bool = context.option("strip-service-name")
+    found = []
+    for route in context.routes(match=("method", "headers", "without_headers"), action=("mirror",)):
+        match = method_match(route.match.method)
+        if isinstance(match, str):
+            message = f"{match}; the route is left out"
+            context.report(METHOD, message, route.ref, f"{route.match_field}.method")
+            continue
+        match.headers.extend(header_matchers(route.match))
+        found.append(ThriftRoute(match=match, route=_action(route, strip=strip)))
+    return found
+
+
+def inbound_routes(context: GenerateContext, side: Inbound) -> list[ThriftRoute]:
+    """Every call to the application."""
+    strip: bool = context.option("strip-service-name")
+    action = RouteAction(cluster=side.cluster, strip_service_name=strip)
+    return [ThriftRoute(match=RouteMatch(method_name=""), route=action)]
+
+
+def method_match(method: StringMatch | None) -> RouteMatch | str:
+    """The match of a method, or why there is none. Envoy takes an empty name as any."""
+    if method is None or matches_any(method):
+        return RouteMatch(method_name="")
+    if method.exact is not None:
+        return RouteMatch(method_name=method.exact) if method.exact else "a method's name is never empty"
+    if method.regex is not None:
+        return f"no expression can be matched, so not {method.regex!r}"
+    service = (method.prefix or "").removesuffix(":")
+    if not service or service == method.prefix:
+        return f"no prefix but a whole service's name and a colon can be matched, so not {method.prefix!r}"
+    return RouteMatch(service_name=service)
+
+
+def _action(route: Route, *, strip: bool) -> RouteAction:
+    action = RouteAction(strip_service_name=strip)
+    if len(route.clusters) == 1:
+        action.cluster = route.clusters[0].cluster
+    else:
+        for item in route.clusters:
+            action.weighted_clusters.clusters.append(
+                WeightedCluster.ClusterWeight(
+                    name=item.cluster, weight=UInt32Value(value=item.weight)
+                )
+            )
+    for mirror in route.mirrors:
+        if policy := _mirror_policy(mirror):
+            action.request_mirror_policies.append(policy)
+    return action
+
+
+def _mirror_policy(mirror: Mirror) -> RouteAction.RequestMirrorPolicy | None:
+    """The policy; None for a share of which nothing is left in millionths."""
+    share = round(mirror.percentage * _MILLIONTHS_OF_A_PERCENT)
+    if not share:
+        return None
+    policy = RouteAction.RequestMirrorPolicy(cluster=mirror.cluster)
+    if mirror.percentage < 100:
+        percent = FractionalPercent(numerator=share, denominator=FractionalPercent.MILLION)
+        policy.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=percent))
+    return policy

@@ -1,0 +1,266 @@
+"""Which filters a service's clients get: listeners, namespaces, names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aeraki_core.arrange import Arrangement
+from aeraki_core.envoyfilter import FilterKey, from_dict, to_dict
+from aeraki_core.model.mesh import Mesh, parse_proxy_rule
+
+from tests.unit.core.echo import ECHO, EchoPlugin, Mesher
+
+ROOT = "istio-system"
+
+
+def outbound(mesh: Mesher) -> dict[str, list[dict[str, Any]]]:
+    """configPatches of every outbound filter, by namespace/name."""
+    mesh.run()
+    return {
+        str(key): to_dict(item)["spec"]["configPatches"]
+        for key, item in sorted(mesh.pipeline.filters.items())
+        if "outbound" in key.name
+    }
+
+
+def listeners(mesh: Mesher) -> list[str]:
+    return [
+        patch["match"]["listener"]["name"]
+        for patches in outbound(mesh).values()
+        for patch in patches
+        if patch["applyTo"] == "NETWORK_FILTER"
+    ]
+
+
+def test_a_service_gets_one_filter_for_each_port() -> None:
+    mesh = Mesher()
+    mesh.service(
+        ports=[{"name": "tcp-a", "port": 1}, {"name": "tcp-echo", "port": 2}, {"name": "tcp-echo-b", "port": 3}]
+    )
+    assert listeners(mesh) == ["10.0.0.1_2", "10.0.0.1_3"]
+    assert set(outbound(mesh)) == {
+        f"{ROOT}/aeraki-outbound-cart.shop.svc.cluster.local-2",
+        f"{ROOT}/aeraki-outbound-cart.shop.svc.cluster.local-3",
+    }
+
+
+def test_a_patch_names_listener_filter_and_context() -> None:
+    mesh = Mesher()
+    mesh.service()
+    ((patch,),) = outbound(mesh).values()
+    assert patch["match"] == {
+        "context": "SIDECAR_OUTBOUND",
+        "listener": {
+            "name": "10.0.0.1_7000",
+            "filterChain": {"filter": {"name": "envoy.filters.network.tcp_proxy"}},
+        },
+    }
+    assert patch["patch"]["operation"] == "REPLACE"
+    assert patch["patch"]["value"]["name"] == ECHO
+
+
+def test_dual_stack_has_one_listener_under_the_first_address() -> None:
+    mesh = Mesher()
+    mesh.service(ip="fd00::1", clusterIPs=["fd00::1", "10.0.0.1"])
+    assert listeners(mesh) == ["fd00::1_7000"]
+
+
+def test_headless_has_a_listener_for_each_endpoint() -> None:
+    mesh = Mesher()
+    mesh.service(ip="None")
+    assert mesh.codes() == ["AER0202"]
+    mesh.put(
+        "EndpointSlice",
+        "cart-x",
+        {
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": ["10.1.0.2"]}, {"addresses": ["10.1.0.1"]}],
+            "ports": [{"name": "tcp-echo", "port": 9000}],
+        },
+        labels={"kubernetes.io/service-name": "cart"},
+    )
+    assert listeners(mesh) == ["10.1.0.1_7000", "10.1.0.2_7000"]
+    assert mesh.codes() == []
+
+
+def test_without_a_cluster_ip_there_is_a_finding_and_no_outbound_filter() -> None:
+    mesh = Mesher()
+    mesh.service(ip=None)
+    assert outbound(mesh) == {}
+    assert mesh.codes() == ["AER0209"]
+
+
+def test_service_entry_addresses() -> None:
+    mesh = Mesher()
+    mesh.entry("e", ["a.example.com"], addresses=["10.9.0.2", "10.9.0.1/32"], resolution="STATIC")
+    assert listeners(mesh) == ["10.9.0.2_7000", "10.9.0.1_7000"]
+
+
+def test_service_entry_without_address_uses_the_wildcard_listener() -> None:
+    mesh = Mesher()
+    mesh.entry("e", ["a.example.com"], resolution="DNS")
+    assert listeners(mesh) == ["0.0.0.0_7000"]
+
+
+def test_auto_allocated_addresses_get_both_listeners() -> None:
+    mesh = Mesher()
+    status = {"addresses": [{"value": "240.240.0.7", "host": "a.example.com"}, {"value": "240.240.0.8", "host": "b"}]}
+    mesh.entry("e", ["a.example.com"], resolution="DNS", status=status)
+    assert listeners(mesh) == ["240.240.0.7_7000", "0.0.0.0_7000"]
+
+
+def test_a_wildcard_host_has_no_auto_allocated_address() -> None:
+    mesh = Mesher()
+    mesh.entry("e", ["*.example.com"], resolution="DNS", status={"addresses": [{"value": "240.240.0.7"}]})
+    assert listeners(mesh) == ["0.0.0.0_7000"]
+    (name,) = outbound(mesh)
+    assert name.startswith(f"{ROOT}/aeraki-outbound-example.com-")
+
+
+def test_a_range_leaves_the_passthrough_chain_as_it_was() -> None:
+    mesh = Mesher()
+    mesh.entry("e", ["a.example.com"], addresses=["10.8.0.0/16"])
+    ((patch, spare),) = outbound(mesh).values()
+    assert patch["match"]["listener"]["name"] == "0.0.0.0_7000"
+    assert spare["match"]["listener"]["filterChain"] == {"name": "PassthroughFilterChain", "filter": {"name": ECHO}}
+    assert spare["patch"]["value"]["typed_config"]["cluster"] == "PassthroughCluster"
+
+
+def test_a_range_in_a_registry_only_mesh_falls_into_the_black_hole() -> None:
+    mesh = Mesher(mesh=Mesh(registry_only=True))
+    mesh.entry("e", ["a.example.com"], addresses=["10.8.0.0/16"])
+    ((_, spare),) = outbound(mesh).values()
+    assert spare["patch"]["value"]["typed_config"]["cluster"] == "BlackHoleCluster"
+
+
+def test_an_inserted_filter_is_removed_from_the_passthrough_chain() -> None:
+    mesh = Mesher(EchoPlugin(insert=True))
+    mesh.entry("e", ["a.example.com"], addresses=["10.8.0.0/16"])
+    ((patch, spare),) = outbound(mesh).values()
+    assert patch["patch"]["operation"] == "INSERT_BEFORE"
+    assert spare["patch"] == {"operation": "REMOVE"}
+
+
+def test_ranges_that_share_a_port_are_not_patched() -> None:
+    mesh = Mesher()
+    mesh.entry("a", ["a.example.com"], addresses=["10.8.0.0/16"])
+    mesh.entry("b", ["b.example.com"], addresses=["10.9.0.0/16"])
+    assert outbound(mesh) == {}
+    assert mesh.codes() == ["AER0207", "AER0207"]
+
+
+def test_two_services_of_one_address_and_port_the_older_wins() -> None:
+    mesh = Mesher()
+    mesh.entry("young", ["a.example.com"], addresses=["10.9.0.1"], creationTimestamp="2026-02-01T00:00:00Z")
+    mesh.entry("old", ["b.example.com"], addresses=["10.9.0.1"], creationTimestamp="2026-01-01T00:00:00Z")
+    assert list(outbound(mesh)) == [f"{ROOT}/aeraki-outbound-b.example.com-7000"]
+    (finding,) = mesh.pipeline.findings()
+    assert finding.code.id == "AER0201"
+    assert finding.ref is not None
+    assert finding.ref.name == "young"
+
+
+def test_an_older_plain_tcp_service_keeps_its_listener() -> None:
+    mesh = Mesher()
+    mesh.entry("old", ["b.example.com"], [{"number": 7000, "name": "tcp", "protocol": "TCP"}], resolution="DNS")
+    mesh.entry("young", ["a.example.com"], resolution="DNS", creationTimestamp="2026-02-01T00:00:00Z")
+    assert outbound(mesh) == {}
+    mesh.pipeline.remove(mesh.entry("old", ["b.example.com"]))
+    assert listeners(mesh) == ["0.0.0.0_7000"]
+
+
+def test_export_to_names_the_namespaces() -> None:
+    mesh = Mesher()
+    mesh.service(annotations={"networking.istio.io/exportTo": ".,front"})
+    assert {key.namespace for key in mesh.pipeline.filters} == set()
+    assert {name.split("/")[0] for name in outbound(mesh)} == {"shop", "front"}
+
+
+def test_the_namespaces_setting_takes_the_place_of_the_root_namespace() -> None:
+    mesh = Mesher(mesh=Mesh(namespaces=("front", ".")))
+    mesh.service()
+    assert {name.split("/")[0] for name in outbound(mesh)} == {"shop", "front"}
+
+
+def test_packed_by_namespace() -> None:
+    mesh = Mesher(arrangement=Arrangement.NAMESPACE)
+    mesh.service("a", "10.0.0.1")
+    mesh.service("b", "10.0.0.2")
+    ((name, patches),) = outbound(mesh).items()
+    assert name == f"{ROOT}/aeraki-outbound-echo-shop"
+    assert [patch["match"]["listener"]["name"] for patch in patches] == ["10.0.0.1_7000", "10.0.0.2_7000"]
+    mesh.pipeline.remove(mesh.service("a", "10.0.0.1"))
+    assert listeners(mesh) == ["10.0.0.2_7000"]
+
+
+def test_a_virtual_service_for_some_namespaces_overrides_there() -> None:
+    mesh = Mesher()
+    mesh.service()
+    mesh.service("other", "10.0.0.2")
+    mesh.routes("r", ["cart"], [{"route": [{"destination": {"host": "other"}}]}], exportTo=["front"])
+    found = outbound(mesh)
+    name = "aeraki-outbound-cart.shop.svc.cluster.local-7000"
+    assert found[f"{ROOT}/{name}"][0]["match"]["listener"]["filterChain"]["filter"]["name"].endswith("tcp_proxy")
+    override = found[f"front/{name}"][0]
+    assert override["match"]["listener"]["filterChain"]["filter"]["name"] == ECHO
+    assert "outbound|7000||other" in mesh.said(namespace="front")
+    assert "outbound|7000||other" not in mesh.said()
+    priorities = {key.namespace: item.priority for key, item in mesh.pipeline.filters.items() if "outbound" in key.name}
+    assert priorities["front"] > priorities[ROOT]
+
+
+def test_an_extension_that_the_proxies_lack_is_not_written() -> None:
+    mesh = Mesher(EchoPlugin(stock=False))
+    mesh.service()
+    assert mesh.names() == set()
+    assert mesh.codes() == ["AER0205"]
+
+
+def test_an_extension_of_some_workloads_goes_to_them_only() -> None:
+    rules = tuple(parse_proxy_rule(text) for text in (f"front/app=web:{ECHO}", f"back:{ECHO}", f"back/app=a:{ECHO}"))
+    mesh = Mesher(EchoPlugin(stock=False), mesh=Mesh(proxy_rules=rules))
+    mesh.service()
+    mesh.run()
+    found = {key.namespace: item.selector for key, item in mesh.pipeline.filters.items()}
+    assert found == {"front": (("app", "web"),), "back": ()}
+    assert mesh.codes() == []
+
+
+def test_an_extension_of_the_service_workloads_alone_is_inbound_only() -> None:
+    rules = (parse_proxy_rule(f"shop/app=cart:{ECHO}"),)
+    mesh = Mesher(EchoPlugin(stock=False), mesh=Mesh(proxy_rules=rules))
+    mesh.service()
+    mesh.run()
+    kinds = sorted(key.name.split("-")[1] for key in mesh.pipeline.filters)
+    assert kinds == ["inbound", "outbound"]  # the workload is a client of its own service too
+
+
+def test_what_is_written_reads_back_the_same() -> None:
+    mesh = Mesher()
+    mesh.service(annotations={"echo.aeraki.io/cluster": "true"})
+    mesh.entry("e", ["*.example.com"], addresses=["10.8.0.0/16"])
+    mesh.run()
+    assert mesh.pipeline.filters
+    for item in mesh.pipeline.filters.values():
+        assert from_dict(to_dict(item)) == item
+
+
+def test_clusters_are_merged_by_host_and_port() -> None:
+    mesh = Mesher()
+    mesh.service(annotations={"echo.aeraki.io/cluster": "true"})
+    ((_, merge),) = outbound(mesh).values()
+    assert merge["match"]["cluster"] == {"service": "cart.shop.svc.cluster.local", "portNumber": 7000}
+    assert merge["patch"]["operation"] == "MERGE"
+
+
+def test_names_stay_valid_for_any_host() -> None:
+    mesh = Mesher()
+    long = ".".join(["a" * 60] * 4) + ".com"
+    mesh.entry("long", [long], addresses=["10.9.0.1"])
+    mesh.entry("v6", ["v6.example.com"], addresses=["fd00::7"])
+    mesh.run()
+    for key in mesh.pipeline.filters:
+        assert len(key.name) <= 253
+        assert key.name == key.name.lower()
+    assert FilterKey(ROOT, "aeraki-outbound-v6.example.com-7000") in mesh.pipeline.filters
+    assert listeners(mesh)[-1] == "fd00::7_7000"

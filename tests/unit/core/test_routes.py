@@ -1,0 +1,243 @@
+"""VirtualServices as routes: what the generator is handed, and what is reported at which field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.core.echo import Mesher
+
+HOST = "cart.shop.svc.cluster.local"
+SELF = f"outbound|7000||{HOST}"
+
+
+@pytest.fixture
+def mesh() -> Mesher:
+    found = Mesher()
+    found.service()
+    return found
+
+
+def to(host: str, weight: int | None = None, **extra: Any) -> dict[str, Any]:
+    item: dict[str, Any] = {"destination": {"host": host, **extra}}
+    return item if weight is None else {**item, "weight": weight}
+
+
+def fields(mesh: Mesher) -> list[tuple[str, str | None]]:
+    mesh.run()
+    return [(finding.code.id, finding.field) for finding in mesh.pipeline.findings()]
+
+
+def routes(mesh: Mesher) -> list[str]:
+    return mesh.said().split(" ")[1:]
+
+
+def test_without_a_virtual_service_all_goes_to_the_service(mesh: Mesher) -> None:
+    assert routes(mesh) == [f"*>{SELF}:1"]
+
+
+def test_each_match_is_a_route_in_order(mesh: Mesher) -> None:
+    match = [{"method": {"exact": "a"}}, {"method": {"exact": "b"}}]
+    mesh.routes("r", ["cart"], [{"match": match, "route": [to("cart")]}, {"route": [to("cart")]}])
+    assert routes(mesh) == [f"a>{SELF}:1", f"b>{SELF}:1", f"*>{SELF}:1"]
+    assert fields(mesh) == []
+
+
+def test_no_default_after_the_last_route(mesh: Mesher) -> None:
+    mesh.routes("r", ["cart"], [{"match": [{"method": {"exact": "a"}}], "route": [to("cart")]}])
+    assert routes(mesh) == [f"a>{SELF}:1"]
+
+
+def test_a_route_for_another_port_is_not_ours(mesh: Mesher) -> None:
+    http = [{"match": [{"port": 1}], "route": [to("cart")]}, {"match": [{"port": 7000}], "route": [to("cart")]}]
+    mesh.routes("r", ["cart"], http)
+    assert routes(mesh) == [f"*>{SELF}:1"]
+
+
+def test_tcp_routes_where_http_is_empty(mesh: Mesher) -> None:
+    mesh.service("next", "10.0.0.2")
+    tcp = [{"match": [{"port": 7000}], "route": [to("cart", 30), to("next", 70)]}]
+    mesh.routes("r", ["cart"], [], tcp=tcp)
+    assert routes(mesh) == [f"*>{SELF}:30+outbound|7000||next.shop.svc.cluster.local:70"]
+
+
+def test_weights_and_subsets(mesh: Mesher) -> None:
+    mesh.put("DestinationRule", "cart", {"host": "cart", "subsets": [{"name": "v1"}, {"name": "v2"}]})
+    http = [{"route": [to("cart", 0, subset="v1"), to("cart", 30, subset="v2"), to(HOST, 70, subset="v1")]}]
+    mesh.routes("r", ["cart"], http)
+    assert routes(mesh) == [f"*>outbound|7000|v2|{HOST}:30+outbound|7000|v1|{HOST}:70"]
+    assert fields(mesh) == []
+
+
+def test_an_unknown_subset_is_reported_and_the_route_stays(mesh: Mesher) -> None:
+    mesh.routes("r", ["cart"], [{"route": [to("cart", subset="v9")]}])
+    assert routes(mesh) == [f"*>outbound|7000|v9|{HOST}:1"]
+    assert fields(mesh) == [("AER0302", "spec.http[0].route[0].destination.subset")]
+
+
+def test_a_single_destination_takes_all_whatever_its_weight(mesh: Mesher) -> None:
+    mesh.routes("r", ["cart"], [{"route": [to("cart", 30)]}])
+    assert routes(mesh) == [f"*>{SELF}:1"]
+
+
+def test_several_without_weight_share_and_are_reported(mesh: Mesher) -> None:
+    mesh.service("next", "10.0.0.2")
+    mesh.routes("r", ["cart"], [{"route": [to("cart"), to("next")]}])
+    assert routes(mesh) == [f"*>{SELF}:1+outbound|7000||next.shop.svc.cluster.local:1"]
+    assert fields(mesh) == [("AER0304", "spec.http[0].route")]
+
+
+def test_one_without_weight_beside_others_gets_nothing(mesh: Mesher) -> None:
+    mesh.service("next", "10.0.0.2")
+    mesh.routes("r", ["cart"], [{"route": [to("cart", 10), to("next")]}])
+    assert routes(mesh) == [f"*>{SELF}:10"]
+    assert fields(mesh) == [("AER0304", "spec.http[0].route[1].weight")]
+
+
+def test_destination_hosts_and_ports(mesh: Mesher) -> None:
+    mesh.service("one", "10.0.0.2", ports=[{"name": "tcp-x", "port": 81}])
+    mesh.service("two", "10.0.0.3", ports=[{"name": "tcp-x", "port": 81}, {"name": "tcp-y", "port": 82}])
+    mesh.service("far", "10.0.0.4", namespace="other")
+    http = [
+        {"route": [to("one")]},
+        {"route": [to("two", port={"number": 82})]},
+        {"route": [to("far.other.svc.cluster.local")]},
+        {"route": [to("two")]},
+        {"route": [to("nowhere")]},
+        {"route": [to("one", port={"number": 99})]},
+    ]
+    mesh.routes("r", ["cart"], http)
+    assert routes(mesh) == [
+        "*>outbound|81||one.shop.svc.cluster.local:1",
+        "*>outbound|82||two.shop.svc.cluster.local:1",
+        "*>outbound|7000||far.other.svc.cluster.local:1",
+        "*>outbound|7000||nowhere.shop.svc.cluster.local:1",
+        "*>outbound|99||one.shop.svc.cluster.local:1",
+    ]
+    assert fields(mesh) == [
+        ("AER0303", "spec.http[3].route[0].destination.port"),
+        ("AER0301", "spec.http[4].route[0].destination.host"),
+        ("AER0303", "spec.http[5].route[0].destination.port"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("match", "field"),
+    [
+        ({"sourceNamespace": "a"}, "sourceNamespace"),
+        ({"sourceLabels": {"a": "b"}}, "sourceLabels"),
+        ({"gateways": ["g"]}, "gateways"),
+    ],
+)
+def test_what_asks_about_the_client_leaves_the_route_out(mesh: Mesher, match: dict[str, Any], field: str) -> None:
+    mesh.routes(
+        "r",
+        ["cart"],
+        [{"match": [match], "route": [to("cart")]}, {"match": [{"method": {"exact": "a"}}], "route": [to("cart")]}],
+    )
+    assert routes(mesh) == [f"a>{SELF}:1"]
+    assert fields(mesh) == [("AER0305", f"spec.http[0].match[0].{field}")]
+
+
+@pytest.mark.parametrize(
+    "match", [{"uri": {"prefix": "/"}}, {"queryParams": {"0": {"exact": "a"}}}, {"scheme": {"exact": "x"}}]
+)
+def test_a_match_that_cannot_be_expressed_leaves_the_route_out(mesh: Mesher, match: dict[str, Any]) -> None:
+    (name,) = match
+    both = {**match, "method": {"exact": "a"}}
+    mesh.routes("r", ["cart"], [{"match": [both], "route": [to("cart")]}])
+    assert routes(mesh) == []
+    assert fields(mesh) == [("AER0306", f"spec.http[0].match[0].{name}")]
+
+
+def test_actions_that_cannot_be_expressed_are_reported_and_the_route_stays(mesh: Mesher) -> None:
+    http = [
+        {
+            "route": [{**to("cart"), "headers": {"request": {"set": {"a": "b"}}}}],
+            "timeout": "1s",
+            "fault": {"abort": {}},
+        }
+    ]
+    mesh.routes("r", ["cart"], http)
+    assert routes(mesh) == [f"*>{SELF}:1"]
+    assert fields(mesh) == [
+        ("AER0307", "spec.http[0].fault"),
+        ("AER0307", "spec.http[0].route[0].headers"),
+        ("AER0307", "spec.http[0].timeout"),
+    ]
+
+
+@pytest.mark.parametrize("regex", ["(?=a)b", "a(", r"(a)\1"])
+def test_an_expression_that_re2_refuses(mesh: Mesher, regex: str) -> None:
+    mesh.routes("r", ["cart"], [{"match": [{"method": {"regex": regex}}], "route": [to("cart")]}])
+    assert routes(mesh) == []
+    assert fields(mesh) == [("AER0309", "spec.http[0].match[0].method.regex")]
+
+
+def test_a_route_without_destination(mesh: Mesher) -> None:
+    mesh.routes("r", ["cart"], [{"redirect": {"uri": "/"}}, {"route": [to("cart")]}])
+    assert routes(mesh) == [f"*>{SELF}:1"]
+    assert ("AER0308", "spec.http[0].route") in fields(mesh)
+
+
+def test_a_virtual_service_for_gateways_only_is_not_for_sidecars(mesh: Mesher) -> None:
+    mesh.routes("r", ["cart"], [{"match": [{"method": {"exact": "a"}}], "route": [to("cart")]}], gateways=["g"])
+    assert routes(mesh) == [f"*>{SELF}:1"]
+
+
+def test_the_oldest_virtual_service_speaks(mesh: Mesher) -> None:
+    a, b = ([{"match": [{"method": {"exact": x}}], "route": [to("cart")]}] for x in "ab")
+    mesh.routes("a", ["cart"], a, creationTimestamp="2026-03-01T00:00:00Z")
+    mesh.routes("b", ["cart"], b, creationTimestamp="2026-02-01T00:00:00Z")
+    assert routes(mesh) == [f"b>{SELF}:1"]
+    (finding,) = mesh.pipeline.findings()
+    assert (finding.code.id, finding.ref and finding.ref.name) == ("AER0310", "a")
+
+
+def test_an_exact_host_comes_before_a_wildcard(mesh: Mesher) -> None:
+    wide, exact = ([{"match": [{"method": {"exact": x}}], "route": [to(HOST)]}] for x in ("wide", "exact"))
+    mesh.routes("wide", ["*.shop.svc.cluster.local"], wide, creationTimestamp="2025-01-01T00:00:00Z")
+    assert routes(mesh) == [f"wide>{SELF}:1"]
+    ref = mesh.routes("exact", ["cart"], exact)
+    assert routes(mesh) == [f"exact>{SELF}:1"]
+    mesh.pipeline.remove(ref)
+    assert routes(mesh) == [f"wide>{SELF}:1"]
+
+
+def test_a_virtual_service_for_an_unknown_host(mesh: Mesher) -> None:
+    ref = mesh.routes("r", ["missing"], [{"route": [to("missing")]}])
+    assert fields(mesh) == [("AER0301", "spec.hosts")]
+    mesh.service("missing", "10.0.0.9")
+    assert fields(mesh) == []
+    mesh.pipeline.remove(mesh.service("missing", "10.0.0.9"))
+    assert fields(mesh) == [("AER0301", "spec.hosts")]
+    mesh.pipeline.remove(ref)
+    assert fields(mesh) == []
+
+
+def test_routes_have_no_effect_without_load_balancing() -> None:
+    mesh = Mesher()
+    mesh.entry("e", ["cart.example.com"], addresses=["10.9.0.1"], resolution="NONE")
+    mesh.routes("r", ["cart.example.com"], [{"match": [{"method": {"exact": "a"}}], "route": [to("cart.example.com")]}])
+    assert mesh.said("aeraki-outbound-cart.example.com-7000").endswith("*>outbound|7000||cart.example.com:1")
+    assert fields(mesh) == [("AER0206", "spec")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"hosts": ["cart"], "http": [{"route": [{"destination": {}}]}]}, "spec.http[0].route[0].destination.host"),
+        ({"hosts": ["cart"], "http": [{"route": [to("cart", -1)]}]}, "spec.http[0].route[0].weight"),
+        ({"hosts": ["cart"], "http": [{"match": [{"port": 70000}]}]}, "spec.http[0].match[0].port"),
+        ({"hosts": "cart"}, "spec.hosts"),
+        (
+            {"hosts": ["cart"], "http": [{"match": [{"method": {"exact": "a", "prefix": "b"}}]}]},
+            "spec.http[0].match[0].method",
+        ),
+        ("nonsense", "spec"),
+    ],
+)
+def test_an_object_that_does_not_fit_names_the_field(mesh: Mesher, spec: Any, field: str) -> None:
+    mesh.put("VirtualService", "r", spec)
+    assert fields(mesh) == [("AER0106", field)]
