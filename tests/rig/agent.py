@@ -13,9 +13,9 @@ from .bootstrap import Node
 from .control_plane import ControlPlane
 from .istio import ROOT_NAMESPACE
 from .processes import find_tool
+from .redirect import ADMIN_PORT
 from .sidecar import Sidecar
 
-ADMIN_PORT = 15000
 _ISTIOD_HOST = f"istiod.{ROOT_NAMESPACE}.svc"
 # The agent's files, below its working directory.
 _TEMPLATE = "var/lib/istio/envoy/envoy_bootstrap_tmpl.json"

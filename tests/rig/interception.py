@@ -22,21 +22,15 @@ from pathlib import Path
 from types import TracebackType
 
 from . import agent
-from .agent import ADMIN_PORT
 from .bootstrap import Node
 from .control_plane import ControlPlane
 from .errors import RigError, RigUnavailableError
 from .netns import Holder, enter_network
 from .processes import Process, find_tool, run
+from .redirect import ADMIN_PORT, PROXY_GROUP, RULES
 from .sidecar import PlainSidecar, Sidecar
 from .workloads import PodRecord
 
-PROXY_GROUP = 1337
-"""The group that sidecars run as; iptables lets its traffic pass.
-
-Istio's rules know this group beside a user of the same number. The user stays root, so that a
-checkout or a cache that only root can read is no obstacle.
-"""
 # The benchmarking range of RFC 2544: real networks do not use it.
 _POOL = ipaddress.IPv4Network("198.18.0.0/15")
 _LINK_PREFIX = "rig"
@@ -341,7 +335,7 @@ class Pod:
 
         Done by `sidecar`; useful alone for a sidecar that another program starts.
         """
-        self._holder.run([find_tool("iptables-restore")], stdin=_INTERCEPTION)
+        self._holder.run([find_tool("iptables-restore")], stdin=RULES)
 
     def sidecar(
         self,
@@ -379,25 +373,3 @@ class Pod:
         self._sidecars.append(sidecar)
         sidecar.start()
         return sidecar
-
-
-_INTERCEPTION = f"""\
-*nat
-:ISTIO_INBOUND - [0:0]
-:ISTIO_IN_REDIRECT - [0:0]
-:ISTIO_OUTPUT - [0:0]
-:ISTIO_REDIRECT - [0:0]
--A PREROUTING -p tcp -j ISTIO_INBOUND
--A OUTPUT -p tcp -j ISTIO_OUTPUT
--A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001
--A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006
--A ISTIO_INBOUND -p tcp -m multiport --dports {ADMIN_PORT},15008,15020,15021,15090 -j RETURN
--A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT
--A ISTIO_OUTPUT -s 127.0.0.6/32 -o lo -j RETURN
--A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -p tcp -m owner --gid-owner {PROXY_GROUP} -j ISTIO_IN_REDIRECT
--A ISTIO_OUTPUT -o lo -m owner ! --gid-owner {PROXY_GROUP} -j RETURN
--A ISTIO_OUTPUT -m owner --gid-owner {PROXY_GROUP} -j RETURN
--A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN
--A ISTIO_OUTPUT -j ISTIO_REDIRECT
-COMMIT
-"""

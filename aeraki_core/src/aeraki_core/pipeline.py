@@ -7,8 +7,10 @@ all walk this one path and differ only in source and sink.
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from aeraki_core.arrange import Arrangement, Group, Placement, assemble, place
@@ -27,6 +29,8 @@ from aeraki_core.store import Key, ServiceId, SourceObject, Store
 from aeraki_core.validate import ValidateContext
 
 __all__ = ["Pass", "Pipeline", "PortReport", "State"]
+
+_MANY = 1_000  # changes at once from which a pass counts as a load of the mesh
 
 
 class State:
@@ -99,6 +103,10 @@ class Pipeline:
         dirty, self._dirty = self._dirty, set()
         if not dirty:
             return Pass((), 0, frozenset(), 0.0)
+        with _collector_paused() if len(dirty) > _MANY else nullcontext():
+            return self._run(dirty)
+
+    def _run(self, dirty: set[Key]) -> Pass:
         ports: set[PortId] = set()
         objects: set[ObjectRef] = set()
         for reader in (reader for key in dirty for reader in self._readers.of(key)):
@@ -155,7 +163,8 @@ class Pipeline:
         """Remember an output; the groups whose filters may now differ. After a failure the last good placements stay."""
         before = self._placed.get(port, ())
         self._readers.record(port, output.keys)
-        self._outputs[port] = output
+        # Its patches are in the placements from here on; a second copy would be a third of all memory.
+        self._outputs[port] = replace(output, outbound=(), inbound=(), keys=())
         if output.failed:
             return set()
         after = place(output, self.mesh, self.arrangement)
@@ -273,6 +282,18 @@ class Pipeline:
         """How many service ports and filters there are, and how many ports are held."""
         held = sum(output.failed for output in self._outputs.values())
         return {"ports": len(self._outputs), "filters": len(self.filters), "held": held}
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No garbage collection inside: a whole mesh is made of values that stay, and looking at them again and again costs a third."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _parse_ref(text: str) -> ObjectRef:

@@ -6,6 +6,7 @@ In: the store. Out: answers; and ``keys``, the questions.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from aeraki_core.model.endpoints import Endpoints
@@ -27,6 +28,7 @@ class Reads:
         self._store = store
         self.keys: set[Key] = set()
         self.objects: set[ObjectRef] = set()
+        self._virtual_services: dict[str, tuple[VirtualService, ...]] = {}
 
     @property
     def mesh(self) -> Mesh:
@@ -72,11 +74,15 @@ class Reads:
 
     def virtual_services(self, host: str) -> tuple[VirtualService, ...]:
         """All that apply to the host for sidecars: the most specific host first, then the oldest."""
-        found: list[VirtualService] = []
-        for name in self._each("virtualservice", host):
-            found += [item for item in self._store.virtual_services(name) if item.for_mesh and item not in found]
-        self.objects.update(item.ref for item in found[:1])
-        return tuple(found)
+        if host not in self._virtual_services:
+            found: dict[ObjectRef, VirtualService] = {}
+            for name in self._each("virtualservice", host):
+                for item in self._store.virtual_services(name):
+                    if item.for_mesh:
+                        found.setdefault(item.ref, item)
+            self._virtual_services[host] = tuple(found.values())
+            self.objects.update(list(found)[:1])
+        return self._virtual_services[host]
 
     def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         """Those of the most specific host that matches, the oldest first (facts/istio.md)."""
@@ -112,13 +118,16 @@ class Reads:
             self.objects.add(found.ref)
         return found
 
-    def rejected_for(self, host: str) -> tuple[ObjectRef, ...]:
-        """Objects that name the host, were rejected, and have no last good form."""
-        self.keys.update(("rejected", name) for name in host_suffixes(host))
-        return self._store.rejected_for(host)
-
     def _each(self, question: str, host: str) -> Iterator[str]:
         """The host and the wildcards over it, each recorded: one that does not exist yet may come."""
-        for name in host_suffixes(host):
-            self.keys.add((question, name))
-            yield name
+        self.keys.add((question, host))
+        yield host
+        for key in _wildcards(question, host.removeprefix("*.").partition(".")[2]):
+            self.keys.add(key)
+            yield key[1]
+
+
+@lru_cache(maxsize=65536)
+def _wildcards(question: str, domain: str) -> tuple[Key, ...]:
+    """The keys of the wildcards over a host in that domain: the same values for all hosts of a namespace, to save memory."""
+    return tuple((question, name) for name in host_suffixes(f"x.{domain}" if domain else "x") if name.startswith("*"))

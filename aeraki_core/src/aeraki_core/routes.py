@@ -118,8 +118,10 @@ def regex_problem(pattern: str) -> str | None:
     """Why RE2, Envoy's engine, refuses the expression; None when it takes it."""
     import re2
 
+    options = re2.Options()
+    options.log_errors = False  # else RE2 itself writes to stderr
     try:
-        re2.compile(pattern)
+        re2.compile(pattern, options)
     except re2.error as error:
         detail = error.args[0] if error.args else ""
         return detail.decode() if isinstance(detail, bytes) else str(detail)

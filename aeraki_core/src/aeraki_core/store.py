@@ -94,7 +94,10 @@ class _Index(dict[str, dict[ObjectRef, V]]):
                 del self[key]
 
     def sorted(self, key: str, age: Callable[[V], Age]) -> tuple[V, ...]:
-        return tuple(sorted(self.get(key, {}).values(), key=age))
+        found = self.get(key)
+        if found is None:
+            return ()
+        return tuple(sorted(found.values(), key=age))
 
 
 _CORE_KINDS: dict[tuple[str, str], str] = {

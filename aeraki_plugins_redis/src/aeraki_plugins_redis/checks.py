@@ -115,8 +115,13 @@ def _host(kind: Kind[Any], host: str, path: str, context: ValidateContext) -> It
     if oldest.ref != own.ref:
         message = f"{oldest.ref} is older and speaks for {mine[0].host}; this one has no effect on it"
         yield context.finding(SHADOWED, message, path)
-    if not any(speaks_redis(service, port) for service in mine for port in service.ports):
-        message = f"no port of {mine[0].host} is known to speak Redis"
+    if any(speaks_redis(service, port) for service in mine for port in service.ports):
+        return
+    message = f"no port of {mine[0].host} is known to speak Redis"
+    if isinstance(own.spec, RedisDestinationSpec) and own.spec.redis.mode is Mode.PROXY:
+        # Not for its own clients, but where a RedisService of another host routes to it.
+        yield context.finding(NO_EFFECT, f"{message}; it counts for routes from elsewhere only", path)
+    else:
         yield context.finding(NOT_REDIS, message, path)
 
 
@@ -146,7 +151,7 @@ def _fault(fault: Fault, path: str, context: ValidateContext) -> Iterator[Findin
     yield from _percentage(fault.percentage, f"{path}.percentage", context)
     share = fault.percentage
     if share is not None and share.valid and share.value != fault.whole_percent:
-        message = f"Envoy takes {share.value:g} for {fault.whole_percent}"
+        message = f"Envoy counts {share.value:g} percent as {fault.whole_percent}"
         yield context.finding(WHOLE_PERCENT, message, f"{path}.percentage.value")
     if fault.type is FaultType.DELAY and not fault.delays:
         yield context.finding(NO_DELAY, "type DELAY without a delay", f"{path}.delay")

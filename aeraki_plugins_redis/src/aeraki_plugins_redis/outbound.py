@@ -78,9 +78,10 @@ def _other_cluster(context: GenerateContext, target: Target) -> Iterator[Patch]:
         return
     destination = destination_of(context, service)
     if destination is not None and is_cluster(destination):
-        # Several may route to it, and each would add a cluster of the same name: Envoy takes none of them.
-        message = f"port {port.number} is not known to speak Redis, so mode CLUSTER does not reach it"
-        context.report(NOT_REDIS, message, destination.ref, "spec.host")
+        # Several may route to it, and each would add a cluster of the same name, which Envoy refuses.
+        if any(speaks_redis(service, other) for other in service.ports):  # else checks.py reports it
+            message = f"port {port.number} is not known to speak Redis, so mode CLUSTER does not reach it"
+            context.report(NOT_REDIS, message, destination.ref, "spec.host")
         return
     yield from _cluster(context, Outbound(target.cluster, target.cluster), service, port)
 

@@ -15,7 +15,7 @@ from aeraki_plugins_redis.resources import Destination, RedisServiceSpec
 
 __all__ = ["Copy", "Route", "Target", "routes_of", "targets_of"]
 
-_FAIL = "commands on this route fail"
+_FAIL = "what is sent there fails"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ from aeraki_plugins_thrift.protocol import METHOD
 __all__ = ["inbound_routes", "method_match", "outbound_routes"]
 
 _MILLIONTHS_OF_A_PERCENT = 10_000
+# Without a key, thrift_proxy mirrors every call; with one that the runtime does not know, the share.
+_RUNTIME_KEY = "aeraki.thrift.mirror"
 
 
 def outbound_routes(context: GenerateContext) -> list[ThriftRoute]:
@@ -93,5 +95,7 @@ def _mirror_policy(mirror: Mirror) -> RouteAction.RequestMirrorPolicy | None:
     policy = RouteAction.RequestMirrorPolicy(cluster=mirror.cluster)
     if mirror.percentage < 100:
         percent = FractionalPercent(numerator=share, denominator=FractionalPercent.MILLION)
-        policy.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=percent))
+        policy.runtime_fraction.CopyFrom(
+            RuntimeFractionalPercent(default_value=percent, runtime_key=_RUNTIME_KEY)
+        )
     return policy

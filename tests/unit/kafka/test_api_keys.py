@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from aeraki_plugins_kafka.api_keys import API_KEYS, API_VERSIONS, api_key
 from hypothesis import given
 from hypothesis import strategies as st
-
-from aeraki_plugins_kafka.api_keys import API_KEYS, API_VERSIONS, api_key
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,9 @@ def test_every_name_counts_once() -> None:
     assert API_KEYS[API_VERSIONS] == "ApiVersions"
 
 
-@pytest.mark.parametrize("text", ["", "Fecth", "-1", "1.0", "0x1", "32768", "99999", "9" * 5000, "٣", "²", "Produce Fetch"])
+@pytest.mark.parametrize(
+    "text", ["", "Fecth", "-1", "1.0", "0x1", "32768", "99999", "9" * 5000, "٣", "²", "Produce Fetch"]
+)
 def test_what_is_neither_is_none(text: str) -> None:
     assert api_key(text) is None
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from aeraki_plugins_kafka.message import KafkaBroker
+
 import aeraki_plugins_kafka
 from aeraki_plugins_kafka import kafka_broker_pb2
 
@@ -89,9 +91,7 @@ def test_the_generated_module_is_made_from_the_proto_file() -> None:
 
 def test_the_numbers_are_those_of_envoy() -> None:
     """Envoy reads numbers, not names: api/contrib/envoy/extensions/filters/network/kafka_broker/v3."""
-    config = kafka_broker_pb2.KafkaBroker(
-        stat_prefix="p", force_response_rewrite=True, api_keys_allowed=[1], api_keys_denied=[2]
-    )
+    config = KafkaBroker(stat_prefix="p", force_response_rewrite=True, api_keys_allowed=[1], api_keys_denied=[2])
     config.id_based_broker_address_rewrite_spec.rules.add(id=7, host="h", port=9)
     rule = b"\x08\x07\x12\x01h\x18\x09"
     assert config.SerializeToString(deterministic=True) == (

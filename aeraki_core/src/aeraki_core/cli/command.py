@@ -17,7 +17,7 @@ from aeraki_core.cli import output
 from aeraki_core.errors import AerakiError, SettingsError
 from aeraki_core.settings import SETTINGS, Form, Scope, Setting, Settings, resolve
 
-__all__ = ["FILES", "PIPELINE", "Command", "command"]
+__all__ = ["FILES", "PIPELINE", "USAGE", "Command", "Option", "define", "require_paths"]
 
 PIPELINE = (Scope.MESH, Scope.PLUGINS)
 
@@ -60,7 +60,7 @@ class Command(click.Command):
                 formatter.write_dl(sections[title])
 
 
-def command(
+def define(
     name: str, *scopes: Scope, error_exit: int = 1, epilog: str | None = None
 ) -> Callable[[Callable[..., int]], Command]:
     """Make a command of a function ``(settings, **parameters) -> exit code`` with the flags of these scopes.
@@ -204,6 +204,3 @@ def require_paths(settings: Settings, example: str) -> tuple[str, ...]:
     if not paths:
         raise click.UsageError(f"nothing to read; name files or directories with -f:\n\n  {example}")
     return paths
-
-
-__all__ += ["USAGE", "Option", "require_paths"]

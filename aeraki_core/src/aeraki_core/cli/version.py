@@ -8,7 +8,7 @@ from importlib import metadata
 import click
 
 from aeraki_core.cli import output
-from aeraki_core.cli.command import command as make_command
+from aeraki_core.cli.command import define
 from aeraki_core.settings import Settings
 
 __all__ = ["command", "print_version"]
@@ -26,9 +26,9 @@ def _version(distribution: str) -> str:
         return "unknown"
 
 
-@make_command("version")
+@define("version")
 @click.option("--short", is_flag=True, help="The number alone.")
-def version(settings: Settings, *, short: bool) -> int:
+def command(settings: Settings, *, short: bool) -> int:
     """Print the version of Aeraki, of what it rests on, and of every plugin's distribution."""
     from aeraki_core.hookspec import ENTRY_POINT_GROUP
 
@@ -43,6 +43,3 @@ def version(settings: Settings, *, short: bool) -> int:
     width = max(len(name) for name, _ in lines)
     output.data("".join(f"{name:<{width}}  {number}\n" for name, number in lines))
     return 0
-
-
-command = version

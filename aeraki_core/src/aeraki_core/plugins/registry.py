@@ -10,6 +10,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, cast
 
 import pluggy
@@ -47,14 +48,14 @@ class PluginInfo:
         return f"{self.distribution} {self.version}".strip()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Registry:
     """All plugins, sorted by name, and the implementations of the active ones."""
 
     plugins: tuple[PluginInfo, ...]
     implementations: Mapping[str, Mapping[str, pluggy.HookImpl]] = field(repr=False)
 
-    @property
+    @cached_property
     def active(self) -> tuple[PluginInfo, ...]:
         """The plugins that are used."""
         return tuple(plugin for plugin in self.plugins if plugin.active)
@@ -69,16 +70,17 @@ class Registry:
         """The kinds of the active plugins."""
         return tuple(kind for plugin in self.active for kind in plugin.kinds)
 
+    @cached_property
+    def _owners(self) -> dict[str, PluginInfo]:
+        return {protocol.name: plugin for plugin in self.active for protocol in plugin.protocols}
+
     def owner(self, protocol: Protocol) -> PluginInfo:
         """The plugin that brings the protocol.
 
         Raises:
             KeyError: no active plugin does.
         """
-        for plugin in self.active:
-            if protocol in plugin.protocols:
-                return plugin
-        raise KeyError(protocol.name)
+        return self._owners[protocol.name]
 
     def owner_of_kind(self, kind: str) -> PluginInfo | None:
         """The active plugin that brings the kind, or None."""

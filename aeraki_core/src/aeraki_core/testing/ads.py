@@ -1,7 +1,7 @@
 """A management server for one Envoy: listeners and clusters over ADS, each push awaited.
 
-In: an :class:`~aeraki_core.testing.local.EnvoyConfig`. Out: Envoy has it, or :class:`NackError` with Envoy's words. State of the world
-over a unix socket; clusters first, since listeners name them.
+In: an :class:`~aeraki_core.testing.local.EnvoyConfig`. Out: Envoy has it, or :class:`NackError` with Envoy's words.
+State of the world over a unix socket; clusters first, since listeners name them.
 """
 
 from __future__ import annotations
@@ -51,9 +51,7 @@ class AdsServer:
             response_serializer=discovery_pb2.DiscoveryResponse.SerializeToString,
         )
         handlers = {"StreamAggregatedResources": handler}
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(_SERVICE, handlers),)
-        )
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
         self._server.add_insecure_port(f"unix:{socket}")
         self._server.start()
 
@@ -116,9 +114,7 @@ class AdsServer:
                 if kind in self._versions:
                     self._outgoing.put(self._response(kind))
                 return
-            self._answers[(kind, int(request.response_nonce))] = reason_of(
-                request.error_detail.message
-            )
+            self._answers[(kind, int(request.response_nonce))] = reason_of(request.error_detail.message)
             self._changed.notify_all()
 
     def stop(self) -> None:

@@ -1,7 +1,8 @@
 """Many configurations in few starts of Envoy: which of them does it refuse or warn about?
 
-In: configurations by name. Out: a verdict for each that is not clean. All are put into one bootstrap, with names and addresses made
-unique and nothing bound; where Envoy complains, halves are tried again until the culprits are alone. One start holds some hundreds.
+In: configurations by name. Out: a verdict for each that is not clean. All are put into one bootstrap, with names and
+addresses made unique and nothing bound; where Envoy complains, halves are tried again until the culprits are alone. One
+start holds some hundreds.
 """
 
 from __future__ import annotations
@@ -21,9 +22,7 @@ _AT_ONCE = 300
 _Resources = tuple[str, dict[str, Any]]  # the name that the caller gave, and static_resources
 
 
-def validate_many(
-    envoy: Envoy, configs: Mapping[str, EnvoyConfig], *, at_once: int = _AT_ONCE
-) -> dict[str, Verdict]:
+def validate_many(envoy: Envoy, configs: Mapping[str, EnvoyConfig], *, at_once: int = _AT_ONCE) -> dict[str, Verdict]:
     """The verdicts of those configurations that are not clean, in the order given. Empty: all are.
 
     ``at_once``: how many go into one start of Envoy. A configuration that cannot be written as JSON is an error of its own.

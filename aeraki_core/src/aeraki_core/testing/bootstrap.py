@@ -1,7 +1,8 @@
 """Envoy's bootstrap: what it is started with.
 
-In: an :class:`~aeraki_core.testing.local.EnvoyConfig`, or a management server's socket for a configuration that changes. Out: a
-dictionary to be written as JSON (not YAML, whose ``n`` and ``y`` Envoy reads as booleans). It makes Envoy start without a warning.
+In: an :class:`~aeraki_core.testing.local.EnvoyConfig`, or a management server's socket for a configuration that
+changes. Out: a dictionary to be written as JSON (not YAML, whose ``n`` and ``y`` Envoy reads as booleans). It makes
+Envoy start without a warning.
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ def _common(admin: Path | None) -> dict[str, Any]:
                 {
                     "name": "envoy.resource_monitors.global_downstream_max_connections",
                     "typed_config": {
-                        "@type": f"{_TYPE}.resource_monitors.downstream_connections.v3"
-                        ".DownstreamConnectionsConfig",
+                        "@type": f"{_TYPE}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
                         "max_active_downstream_connections": _MAX_CONNECTIONS,
                     },
                 }

@@ -2,8 +2,8 @@
 
     service("demo", {"tcp-echo": 7000}, selector={"app": "demo"})
 
-In: what matters to a test. Out: dictionaries as ``kubectl get -o json`` gives them, without defaults. Any other field of an object's
-spec is given by its own name, as a keyword: ``virtual_service("demo", ["demo"], http=[...])``.
+In: what matters to a test. Out: dictionaries as ``kubectl get -o json`` gives them, without defaults. Any other field
+of an object's spec is given by its own name, as a keyword: ``virtual_service("demo", ["demo"], http=[...])``.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ Ports = Mapping[str, int | tuple[int, int | str]]
 _ISTIO = "networking.istio.io/v1"
 
 
-def _object(
-    api_version: str, kind: str, name: str, namespace: str, metadata: Mapping[str, Any]
-) -> dict[str, Any]:
+def _object(api_version: str, kind: str, name: str, namespace: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
     given = {key: value for key, value in metadata.items() if value is not None}
     return {
         "apiVersion": api_version,
@@ -105,9 +103,7 @@ def service_entry(
     found = _object(_ISTIO, "ServiceEntry", name, namespace, metadata)
     found["spec"] = {
         "hosts": list(hosts),
-        "ports": [
-            {"name": port, "number": number, "protocol": "TCP"} for port, number in ports.items()
-        ],
+        "ports": [{"name": port, "number": number, "protocol": "TCP"} for port, number in ports.items()],
         "resolution": resolution,
         **spec,
     }
@@ -142,9 +138,7 @@ def destination_rule(
     found = _object(_ISTIO, "DestinationRule", name, namespace, {})
     found["spec"] = {"host": host, **spec}
     if subsets:
-        found["spec"]["subsets"] = [
-            {"name": subset, "labels": dict(labels)} for subset, labels in subsets.items()
-        ]
+        found["spec"]["subsets"] = [{"name": subset, "labels": dict(labels)} for subset, labels in subsets.items()]
     return found
 
 
@@ -155,9 +149,7 @@ def secret(name: str, data: Mapping[str, str], *, namespace: str = "default") ->
     return found
 
 
-def resource(
-    kind: Kind[Any], name: str, *, namespace: str = "default", **spec: Any
-) -> dict[str, Any]:
+def resource(kind: Kind[Any], name: str, *, namespace: str = "default", **spec: Any) -> dict[str, Any]:
     """An object of a plugin's kind."""
     found = _object(kind.api_version, kind.kind, name, namespace, {})
     found["spec"] = spec
@@ -194,7 +186,5 @@ def to_yaml(objects: Iterable[Mapping[str, Any]]) -> str:
     documents = [dict(item) for item in objects]
     if not documents:
         return ""
-    text: str = yaml.safe_dump_all(
-        documents, sort_keys=False, explicit_start=True, allow_unicode=True, width=1000
-    )
+    text: str = yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True, allow_unicode=True, width=1000)
     return text

@@ -1,7 +1,7 @@
 """The parts that modelled listeners are made of: addresses, tcp_proxy, chains.
 
-In: names and numbers. Out: Envoy messages, the fields that istiod sets and that matter to a patch or to Envoy's loading. Left out:
-access logs, stats filters, Istio's own metadata, TLS contexts (their certificates come from istiod).
+In: names and numbers. Out: Envoy messages, the fields that istiod sets and that matter to a patch or to Envoy's
+loading. Left out: access logs, stats filters, Istio's own metadata, TLS contexts (their certificates come from istiod).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import HttpInspector
 from envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2 import OriginalDst
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
-from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (  # noqa: E501
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
     HttpFilter,
 )

@@ -1,8 +1,8 @@
 """The outbound clusters that istiod makes for a proxy.
 
-In: the proxy's view of the mesh. Out: Cluster messages named ``outbound|<port>|<subset>|<host>``, one for each port and subset, and
-PassthroughCluster and BlackHoleCluster. Of a DestinationRule's trafficPolicy the load balancer and the connect timeout are taken.
-Mutual TLS, outlier detection and Istio's metadata are left out.
+In: the proxy's view of the mesh. Out: Cluster messages named ``outbound|<port>|<subset>|<host>``, one for each port and
+subset, and PassthroughCluster and BlackHoleCluster. Of a DestinationRule's trafficPolicy the load balancer and the
+connect timeout are taken. Mutual TLS, outlier detection and Istio's metadata are left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A real Envoy that judges and runs configurations.
 
-In: an :class:`~aeraki_core.testing.local.EnvoyConfig`. Out: a :class:`Verdict` (``envoy --mode validate``), or a running process. A sound
-configuration gives no error and no warning: tests can demand zero.
+In: an :class:`~aeraki_core.testing.local.EnvoyConfig`. Out: a :class:`Verdict` (``envoy --mode validate``), or a
+running process. A sound configuration gives no error and no warning: tests can demand zero.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from aeraki_core.testing.binary import EnvoyError, find_envoy, run_to_end, spawn
 from aeraki_core.testing.bootstrap import ads_bootstrap, static_bootstrap
 from aeraki_core.testing.local import EnvoyConfig
 from aeraki_core.testing.log import LOG_FORMAT, parse_log, reason_of
-from aeraki_core.testing.messages import any_types
 from aeraki_core.testing.running import RunningEnvoy
 
 __all__ = ["Envoy", "LiveEnvoy", "Verdict"]
@@ -185,9 +184,7 @@ class Envoy:
         ]
 
     @contextmanager
-    def run(
-        self, config: EnvoyConfig, *, log_level: str = "info", timeout: float = 30.0
-    ) -> Iterator[RunningEnvoy]:
+    def run(self, config: EnvoyConfig, *, log_level: str = "info", timeout: float = 30.0) -> Iterator[RunningEnvoy]:
         """Run Envoy for the block; it is live when the block begins, and stopped at its end.
 
         Raises:
@@ -237,9 +234,7 @@ class Envoy:
             finally:
                 running.stop()
 
-    def _start(
-        self, folder: Path, bootstrap: Mapping[str, Any], level: str, *extra: str
-    ) -> subprocess.Popen[bytes]:
+    def _start(self, folder: Path, bootstrap: Mapping[str, Any], level: str, *extra: str) -> subprocess.Popen[bytes]:
         path = folder / "envoy.json"
         path.write_text(json.dumps(bootstrap), encoding="utf-8")
         return spawn([*self._argv(path, level), *extra], subprocess.PIPE)

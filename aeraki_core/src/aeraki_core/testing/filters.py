@@ -1,8 +1,8 @@
 """EnvoyFilters as istiod reads them: parsed, checked, and chosen and ordered for one proxy.
 
 In: Kubernetes dictionaries. Out: :class:`FilterPatch` values in the order in which istiod applies them, or
-:class:`EnvoyFilterError` for anything that istiod's webhook refuses, that istiod ignores, or that is not modelled here: nothing is
-ever passed over in silence.
+:class:`EnvoyFilterError` for anything that istiod's webhook refuses, that istiod ignores, or that is not modelled here:
+nothing is ever passed over in silence.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class FilterPatch:
 
     def copy(self) -> Any:
         """A copy of its value, to put somewhere."""
-        assert self.value is not None
+        if self.value is None:
+            raise EnvoyFilterError(f"{self.ref}: has no value")
         found = type(self.value)()
         found.CopyFrom(self.value)
         return found
@@ -168,7 +169,8 @@ def _patch(ref: PatchRef, content: Any) -> FilterPatch:
     if context not in _CONTEXTS:
         raise EnvoyFilterError(f"{ref}: no such context: {context}")
     proxy = match.part("proxy")
-    version, metadata = "", {}
+    version = ""
+    metadata: Mapping[str, str] = {}
     if proxy is not None:
         version = proxy.take("proxyVersion") or ""
         metadata = proxy.take("metadata", Mapping) or {}

@@ -1,7 +1,7 @@
 """Golden files: what a test's output is compared with, and written to when asked.
 
-In: a file and a text. Out: nothing, or an AssertionError with a unified diff. With ``regenerate`` the file is written instead; the
-difference is then for the author to read before it is committed.
+In: a file and a text. Out: nothing, or an AssertionError with a unified diff. With ``regenerate`` the file is written
+instead; the difference is then for the author to read before it is committed.
 """
 
 from __future__ import annotations
@@ -40,6 +40,4 @@ class Golden:
             f"{path.name} (as it should be)",
             f"{path.name} (as it is)",
         )
-        raise AssertionError(
-            f"{path} differs; run with --regenerate to write it anew:\n{''.join(difference)}"
-        )
+        raise AssertionError(f"{path} differs; run with --regenerate to write it anew:\n{''.join(difference)}")

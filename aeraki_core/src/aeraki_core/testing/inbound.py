@@ -1,8 +1,8 @@
 """The inbound side of a proxy: the listener virtualInbound with its chains, and the clusters behind them.
 
-In: the proxy's view of the mesh. Out: Envoy messages. One set of chains and one cluster for each target port, shared by all
-services behind it; the oldest service decides. A port's chains are one (STRICT, DISABLE) or three (PERMISSIVE). The chains have no TLS
-context, whose certificates only istiod has: real traffic through them is plaintext.
+In: the proxy's view of the mesh. Out: Envoy messages. One set of chains and one cluster for each target port, shared by
+all services behind it; the oldest service decides. A port's chains are one (STRICT, DISABLE) or three (PERMISSIVE). The
+chains have no TLS context, whose certificates only istiod has: real traffic through them is plaintext.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["INBOUND_PORT", "inbound_clusters", "target_ports", "virtual_inbound"
 
 INBOUND_PORT = 15006
 
-_MUTUAL_TLS_PROTOCOLS = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")  # noqa: E501
+_MUTUAL_TLS_PROTOCOLS = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")
 
 # What the chains of one TCP port match on: transport protocol and application protocols.
 _MATCHES: Mapping[MutualTls, tuple[tuple[str, tuple[str, ...]], ...]] = {

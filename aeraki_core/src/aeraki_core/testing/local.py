@@ -1,9 +1,10 @@
 """From a sidecar's configuration to one that a real Envoy on this machine loads without istiod.
 
-In: a :class:`~aeraki_core.testing.sidecar.SidecarConfig`, real endpoints for some of its clusters, real addresses for some of its
-listeners. Out: an :class:`EnvoyConfig`. Clusters that istiod would feed (EDS, DNS) become static ones with the endpoints given, or
-none. Listeners bind to their port where their address is a loopback address (127.10.0.5_20880 really listens there) or one was
-given; the others are loaded but not bound. Clusters that an EnvoyFilter added stay as they are, unless endpoints are given.
+In: a :class:`~aeraki_core.testing.sidecar.SidecarConfig`, real endpoints for some of its clusters, real addresses for
+some of its listeners. Out: an :class:`EnvoyConfig`. Clusters that istiod would feed (EDS, DNS) become static ones with
+the endpoints given, or none. Listeners bind to their port where their address is a loopback address (127.10.0.5_20880
+really listens there) or one was given; the others are loaded but not bound. Clusters that an EnvoyFilter added stay as
+they are, unless endpoints are given.
 """
 
 from __future__ import annotations
@@ -61,10 +62,7 @@ def to_envoy(
         config.listener(name)
     listeners = [_bound(item, (bind or {}).get(item.name)) for item in config.listeners]
     listeners += [inbound_listener(config, port, at) for port, at in (inbound or {}).items()]
-    clusters = [
-        _static(item, real.get(item.name), item.name in config.istio_clusters)
-        for item in config.clusters
-    ]
+    clusters = [_static(item, real.get(item.name), item.name in config.istio_clusters) for item in config.clusters]
     return EnvoyConfig(tuple(listeners), tuple(clusters))
 
 

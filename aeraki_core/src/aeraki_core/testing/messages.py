@@ -1,7 +1,7 @@
 """Envoy messages from and to their JSON form, with whatever types their ``Any`` fields hold.
 
-In: dictionaries as Envoy's JSON has them, or messages. Out: the other of the two. Types are found by name in ``xds-protos`` when
-they are first met, so a filter of any kind can be read without a list of kinds.
+In: dictionaries as Envoy's JSON has them, or messages. Out: the other of the two. Types are found by name in
+``xds-protos`` when they are first met, so a filter of any kind can be read without a list of kinds.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def to_message(kind: type[M], value: Mapping[str, Any]) -> M:
             raise ValueError(f"no installed package defines the type {name}")
     message = kind()
     try:
-        ParseDict(value, message)
+        ParseDict(dict(value), message)
     except ParseError as error:
         raise ValueError(str(error)) from None
     return message

@@ -1,7 +1,8 @@
 """The outbound TCP listeners that istiod makes for a proxy (facts: docs/testing.md, "What the model knows").
 
-In: the proxy's view of the mesh. Out: Listener messages. A listener is named ``<address>_<port>``; services that share one keep
-the chains that differ in what they match, the oldest first. Ports that are HTTP or TLS have listeners of other kinds and are left out.
+In: the proxy's view of the mesh. Out: Listener messages. A listener is named ``<address>_<port>``; services that share
+one keep the chains that differ in what they match, the oldest first. Ports that are HTTP or TLS have listeners of other
+kinds and are left out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Applies EnvoyFilters to a modelled sidecar, as istiod does.
 
-In: a :class:`~aeraki_core.testing.sidecar.SidecarConfig` and EnvoyFilters as Kubernetes dictionaries. Out: :class:`Patched`: the new
-configuration, how often each patch took effect, and why the others did not. Order and meaning are istiod's: for each listener
-first LISTENER, then LISTENER_FILTER, FILTER_CHAIN, NETWORK_FILTER patches; merges of a network filter after all that moves filters.
+In: a :class:`~aeraki_core.testing.sidecar.SidecarConfig` and EnvoyFilters as Kubernetes dictionaries. Out:
+:class:`Patched`: the new configuration, how often each patch took effect, and why the others did not. Order and meaning
+are istiod's: for each listener first LISTENER, then LISTENER_FILTER, FILTER_CHAIN, NETWORK_FILTER patches; merges of a
+network filter after all that moves filters.
 """
 
 from __future__ import annotations

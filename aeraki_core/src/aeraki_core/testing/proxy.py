@@ -1,7 +1,7 @@
 """A sidecar proxy as istiod sees it: where it runs and for which workload.
 
-``Proxy()`` is a client in namespace ``default`` whose pod no Service selects. Labels make it a workload: the ports of the Services
-and ServiceEntries of its namespace that select those labels get inbound chains.
+``Proxy()`` is a client in namespace ``default`` whose pod no Service selects. Labels make it a workload: the ports of
+the Services and ServiceEntries of its namespace that select those labels get inbound chains.
 """
 
 from __future__ import annotations

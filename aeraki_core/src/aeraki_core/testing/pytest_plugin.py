@@ -1,7 +1,7 @@
 """What pytest gets from aeraki-core: fixtures for a plugin's tests, and Envoy's log beside a failure.
 
-Loaded by every pytest run of an environment that has aeraki-core (entry point ``pytest11``), so it imports nothing but pytest until
-a fixture is used. Fixtures: ``envoy``, ``envoy_sandbox``, ``golden``. Option: ``--regenerate``.
+Loaded by every pytest run of an environment that has aeraki-core (entry point ``pytest11``), so it imports nothing but
+pytest until a fixture is used. Fixtures: ``envoy``, ``envoy_sandbox``, ``golden``. Option: ``--regenerate``.
 """
 
 from __future__ import annotations

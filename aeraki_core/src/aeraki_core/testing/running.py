@@ -1,7 +1,7 @@
 """A running Envoy: its log as it is written, its admin interface, its end.
 
-In: a child process whose output is a pipe, and the socket of its admin interface. Out: statistics, listeners, clusters, the
-configuration as Envoy has it, log records, warnings.
+In: a child process whose output is a pipe, and the socket of its admin interface. Out: statistics, listeners, clusters,
+the configuration as Envoy has it, log records, warnings.
 """
 
 from __future__ import annotations
@@ -43,9 +43,7 @@ class _AdminConnection(http.client.HTTPConnection):
 class RunningEnvoy:
     """One Envoy process. Made by :meth:`aeraki_core.testing.envoy.Envoy.run`; ``bootstrap`` is what it was started with."""
 
-    def __init__(
-        self, child: subprocess.Popen[bytes], admin: Path, bootstrap: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], admin: Path, bootstrap: Mapping[str, Any]) -> None:
         self.bootstrap = bootstrap
         self._child = child
         self._admin = admin
@@ -56,7 +54,8 @@ class RunningEnvoy:
         self._reader.start()
 
     def _read(self) -> None:
-        assert self._child.stdout is not None
+        if self._child.stdout is None:
+            raise EnvoyError("Envoy was started without a pipe for its output")
         with self._child.stdout as pipe:
             for line in pipe:
                 with self._changed:
@@ -91,7 +90,7 @@ class RunningEnvoy:
         except (OSError, http.client.HTTPException):
             return ""
 
-    def _wait(self, condition: Callable[[], T], timeout: float, what: str) -> T:
+    def _wait(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
         deadline = time.monotonic() + timeout
         while True:
             if value := condition():
@@ -155,9 +154,7 @@ class RunningEnvoy:
         def find() -> LogRecord | None:
             return next((item for item in self.records if text in item.text), None)
 
-        found = self._wait(find, timeout, f"to log {text!r}")
-        assert found is not None
-        return found
+        return self._wait(find, timeout, f"to log {text!r}")
 
     # -- the admin interface ------------------------------------------------------------------------------------------
 
@@ -177,11 +174,7 @@ class RunningEnvoy:
     def stats(self, prefix: str = "") -> dict[str, int]:
         """Counters and gauges whose name begins with ``prefix``."""
         given = json.loads(self.admin("/stats?format=json"))["stats"]
-        return {
-            item["name"]: item["value"]
-            for item in given
-            if "value" in item and item["name"].startswith(prefix)
-        }
+        return {item["name"]: item["value"] for item in given if "value" in item and item["name"].startswith(prefix)}
 
     def wait_for_stat(self, name: str, at_least: int = 1, timeout: float = 10.0) -> int:
         """The value of a counter or gauge, once it has reached ``at_least``.

@@ -1,7 +1,8 @@
 """Modelled sidecars in a real Envoy: objects and EnvoyFilters in, traffic through.
 
 In: the mesh's objects and EnvoyFilters (Kubernetes dictionaries), a proxy, real endpoints. Out: a verdict, or a running
-:class:`Sidecar` whose objects and filters can be changed while calls flow. The fixture ``envoy_sandbox`` is a :class:`Sandbox`.
+:class:`Sidecar` whose objects and filters can be changed while calls flow. The fixture ``envoy_sandbox`` is a
+:class:`Sandbox`.
 """
 
 from __future__ import annotations
@@ -62,9 +63,7 @@ class Sidecar:
 
     def _make(self) -> tuple[Patched, EnvoyConfig]:
         patched = patched_sidecar(self._objects, self._filters, self._proxy, mesh=self._mesh)
-        config = to_envoy(
-            patched.config, endpoints=self._endpoints, bind=self._bind, inbound=self._inbound
-        )
+        config = to_envoy(patched.config, endpoints=self._endpoints, bind=self._bind, inbound=self._inbound)
         return patched, config
 
     def update(
@@ -134,9 +133,7 @@ class Sandbox:
         """
         sidecar = Sidecar(objects, filters, proxy, mesh, endpoints or {}, bind or {}, inbound or {})
         self._loaded = sidecar.config
-        running = self.envoy.run_live(
-            sidecar.config, log_level=log_level, drain_seconds=drain_seconds
-        )
+        running = self.envoy.run_live(sidecar.config, log_level=log_level, drain_seconds=drain_seconds)
         sidecar.envoy = self._stack.enter_context(running)
         self._sidecars.append(sidecar)
         return sidecar

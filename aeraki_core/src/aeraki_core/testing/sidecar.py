@@ -1,8 +1,8 @@
 """A sidecar's configuration as istiod would make it from the mesh's objects.
 
-In: the objects (Kubernetes dictionaries, or a store) and a :class:`~aeraki_core.testing.proxy.Proxy`. Out: a :class:`SidecarConfig`,
-to be patched by EnvoyFilters (patches.py) and made loadable by a real Envoy (local.py). Only TCP is modelled, no HTTP, no gateways,
-no waypoints, no Sidecar resources.
+In: the objects (Kubernetes dictionaries, or a store) and a :class:`~aeraki_core.testing.proxy.Proxy`. Out: a
+:class:`SidecarConfig`, to be patched by EnvoyFilters (patches.py) and made loadable by a real Envoy (local.py). Only
+TCP is modelled, no HTTP, no gateways, no waypoints, no Sidecar resources.
 """
 
 from __future__ import annotations

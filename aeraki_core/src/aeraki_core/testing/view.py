@@ -1,6 +1,7 @@
 """What one proxy sees of the mesh: services, routes and rules that exportTo shows to its namespace.
 
-In: the store and a proxy. Out: the same models, narrowed and in istiod's order (oldest first). Sidecar resources are not modelled.
+In: the store and a proxy. Out: the same models, narrowed and in istiod's order (oldest first). Sidecar resources are
+not modelled.
 """
 
 from __future__ import annotations

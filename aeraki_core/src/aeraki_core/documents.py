@@ -1,0 +1,355 @@
+"""YAML and JSON text to plain values, one document at a time, with the line of every mistake.
+
+In: text that anybody may have written. Out: dictionaries, lists, text, numbers; or :class:`~aeraki_core.errors.UnreadableError` with
+a line. A document that is wrong does not hide the ones after it. Messages never repeat a value: it may be a secret.
+
+Scalars are read as Kubernetes' own reader does (sigs.k8s.io/yaml): times stay text, ``1e3`` is a number, ``1:30`` is text, a key
+is always text. Unlike it, a tag that is not YAML's own is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from aeraki_core.errors import UnreadableError
+
+__all__ = ["MAX_ALIASED", "MAX_DEPTH", "Slice", "decode", "events", "load_all", "looks_like_json", "split"]
+
+MAX_DEPTH = 100
+"""How deep a document may be nested; Kubernetes' own objects need about 20."""
+
+MAX_ALIASED = 100_000
+"""How many values the aliases of one document may stand for."""
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BORDER = re.compile(r"^(?:---|\.\.\.)(?=\s|\Z)", re.MULTILINE)
+_END = re.compile(r"^\.\.\.\Z", re.MULTILINE)
+_NOTHING = re.compile(r"(?:[ \t]*(?:#[^\n]*)?(?:\n|\Z)|%[^\n]*(?:\n|\Z)|---[ \t]*(?:#[^\n]*)?(?:\n|\Z))*")
+_JSON_START = re.compile(r"\s*\{\s*[\"}]")
+
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0o?[0-7_]+|0b[01_]+)")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
+    **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+_TAG = "tag:yaml.org,2002:"
+_TEXT_TAGS = {"!", f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}binary"}
+_PLAIN_TAGS = {f"{_TAG}{name}" for name in ("int", "float", "bool", "null")}
+_TREE_TAGS = {f"{_TAG}map", f"{_TAG}seq", "!"}
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The text of one document; ``line`` is where it starts in its file, from 1."""
+
+    line: int
+    text: str = field(repr=False)
+
+
+def decode(data: bytes) -> str:
+    """A file's bytes as text with Unix line ends, without a byte order mark.
+
+    Raises:
+        UnreadableError: it is not UTF-8.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UnreadableError(f"not UTF-8 text (byte 0x{data[error.start]:02x})", line) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def split(text: str) -> Iterator[Slice]:
+    """The documents of a file; those without any content are left out.
+
+    A line that starts with ``---`` or ``...`` ends a document wherever it stands (YAML 1.2, 9.1.2), so this needs no parser.
+    """
+    starts = [0]
+    for border in _BORDER.finditer(text):
+        starts.append(border.start() if border.group() == "---" else border.end())
+    line = 1
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        part = text[start:end]
+        content = _END.sub("", part).removeprefix("\ufeff")
+        if _NOTHING.fullmatch(content) is None:
+            yield Slice(line, content)
+        line += part.count("\n")
+
+
+def looks_like_json(text: str) -> bool:
+    """Whether the document is an object in JSON's own way of writing."""
+    return _JSON_START.match(text) is not None
+
+
+def load_all(piece: Slice) -> list[tuple[Slice, Any]]:
+    """The values of a document: one; or several where JSON objects follow each other.
+
+    Raises:
+        UnreadableError: it is no YAML or JSON, or is more than a reader should be asked for (depth, aliases).
+    """
+    if looks_like_json(piece.text):
+        return _load_json(piece)
+    return [(piece, _load_yaml(piece))]
+
+
+def events(text: str) -> Iterator[Any]:
+    """The parser's events of a document, for those who need only the place of something.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    # Between JSON's tokens a tab may stand; within its texts it may not.
+    return iter(yaml.parse(text.replace("\t", " ") if looks_like_json(text) else text, Loader=_LOADER))
+
+
+# -- YAML -----------------------------------------------------------------------------------------------------------------
+
+
+def _load_yaml(piece: Slice) -> Any:
+    try:
+        return _Builder(piece.line).build(events(piece.text))
+    except yaml.reader.ReaderError as error:
+        before = piece.text.encode()[: error.position]
+        line = piece.line + before.count(b"\n")
+        raise UnreadableError(f"character {error.character!r} is not allowed", line) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        words = ", ".join(part for part in (error.context, error.problem) if part)
+        raise UnreadableError(_hint(words), piece.line + (mark.line if mark else 0)) from None
+    except (yaml.YAMLError, UnicodeEncodeError):
+        raise UnreadableError("characters that YAML does not allow", piece.line) from None
+
+
+def _hint(words: str) -> str:
+    if "cannot start any token" in words:
+        return f"{words}; indent with spaces, not tabs, and quote text that starts with @, ` or %"
+    return words
+
+
+class _Frame:
+    """A mapping or sequence that is being filled."""
+
+    __slots__ = ("anchor", "before", "key", "merged", "value")
+
+    def __init__(self, value: Any, anchor: str | None, before: int) -> None:
+        self.value = value
+        self.anchor = anchor
+        self.before = before
+        self.key: str | None = None
+        self.merged: list[dict[str, Any]] | None = None
+
+
+class _Builder:
+    """Values from the parser's events, without recursion: a hostile document costs no more than its length."""
+
+    def __init__(self, first_line: int) -> None:
+        self._first_line = first_line
+        self._stack: list[_Frame] = []
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._nodes = 0
+        self._aliased = 0
+        self._root: Any = None
+
+    def build(self, stream: Iterator[Any]) -> Any:
+        steps: dict[type[Any], Callable[[Any], None]] = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: self._start,
+            yaml.SequenceStartEvent: self._start,
+            yaml.MappingEndEvent: self._end,
+            yaml.SequenceEndEvent: self._end,
+            yaml.AliasEvent: self._alias,
+        }
+        documents = 0
+        for event in stream:
+            step = steps.get(type(event))
+            if step is not None:
+                step(event)
+            elif type(event) is yaml.DocumentStartEvent:
+                documents += 1
+                if documents > 1:
+                    raise self._error("a second document starts here; put --- before it", event)
+        return self._root
+
+    def _error(self, message: str, event: Any) -> UnreadableError:
+        return UnreadableError(message, self._first_line + event.start_mark.line)
+
+    def _scalar(self, event: Any) -> None:
+        text, tag = event.value, event.tag
+        if self._stack:
+            frame = self._stack[-1]
+            if type(frame.value) is dict and frame.key is None:
+                self._take_key(frame, text, event)
+                return
+        if tag is None:
+            value = _plain(text) if event.implicit[0] else text
+        elif tag in _TEXT_TAGS:
+            value = text
+        elif tag in _PLAIN_TAGS:
+            value = _plain(text)
+        else:
+            raise self._error(f"tag {tag} is not known", event)
+        self._nodes += 1
+        if event.anchor:
+            self._anchors[event.anchor] = (value, 1)
+        self._put(value, event)
+
+    def _take_key(self, frame: _Frame, text: str, event: Any) -> None:
+        plain = event.implicit[0] and event.tag is None
+        if plain and text in ("", "~", "null"):
+            raise self._error("a key is missing before the colon", event)
+        if plain and text == "<<":
+            frame.merged = frame.merged or []
+        elif text in frame.value:
+            raise self._error(f"key {text[:80]!r} is given twice", event)
+        if event.anchor:
+            self._anchors[event.anchor] = (text, 1)
+        frame.key = text if not (plain and text == "<<") else _MERGE
+        if frame.key is not _MERGE:
+            frame.value[text] = None  # keeps its place, and finds a second one
+
+    def _start(self, event: Any) -> None:
+        if event.tag is not None and event.tag not in _TREE_TAGS:
+            raise self._error(f"tag {event.tag} is not known", event)
+        if len(self._stack) >= MAX_DEPTH:
+            raise self._error(f"nested more than {MAX_DEPTH} deep", event)
+        if self._stack and type(self._stack[-1].value) is dict and self._stack[-1].key is None:
+            raise self._error("a key must be text, not a mapping or a list; quote {{ }} of templates", event)
+        value: Any = {} if type(event) is yaml.MappingStartEvent else []
+        self._nodes += 1
+        if event.anchor:
+            self._anchors.pop(event.anchor, None)
+        self._stack.append(_Frame(value, event.anchor, self._nodes + self._aliased))
+
+    def _end(self, event: Any) -> None:
+        frame = self._stack.pop()
+        for merged in frame.merged or ():
+            for key, value in merged.items():
+                frame.value.setdefault(key, value)
+        if frame.anchor:
+            self._anchors[frame.anchor] = (frame.value, self._nodes + self._aliased - frame.before + 1)
+        self._put(frame.value, event)
+
+    def _alias(self, event: Any) -> None:
+        found = self._anchors.get(event.anchor)
+        if found is None:
+            raise self._error(f"alias *{event.anchor} stands for nothing that was given before it", event)
+        value, size = found
+        self._aliased += size
+        if self._aliased > MAX_ALIASED:
+            raise self._error(f"its aliases stand for more than {MAX_ALIASED} values", event)
+        if self._stack and type(self._stack[-1].value) is dict and self._stack[-1].key is None:
+            raise self._error("an alias cannot be a key", event)
+        self._put(value, event)
+
+    def _put(self, value: Any, event: Any) -> None:
+        if not self._stack:
+            self._root = value
+            return
+        frame = self._stack[-1]
+        if type(frame.value) is list:
+            frame.value.append(value)
+        elif frame.key is _MERGE:
+            given = value if type(value) is list else [value]
+            if any(type(item) is not dict for item in given):
+                raise self._error("<< takes a mapping or a list of mappings", event)
+            self._aliased += sum(len(item) for item in given)
+            if self._aliased > MAX_ALIASED:
+                raise self._error(f"its aliases stand for more than {MAX_ALIASED} values", event)
+            assert frame.merged is not None
+            frame.merged += given
+            frame.key = None
+        else:
+            assert frame.key is not None
+            frame.value[frame.key] = value
+            frame.key = None
+
+
+_MERGE = "<<\0"
+
+
+def _plain(text: str) -> Any:
+    """What a scalar without quotes stands for."""
+    if len(text) <= 5 and text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in "0123456789+-.":
+        return text
+    try:
+        if _INT.fullmatch(text):
+            digits = text.lstrip("+-")
+            base = 8 if len(digits) > 1 and digits[0] == "0" and digits[1] in "01234567_" else 0
+            return int(text, 10 if digits == "0" else base)
+        if _FLOAT.fullmatch(text):
+            return float(text)
+    except ValueError:  # misplaced underscores, or more digits than a number has
+        return text
+    return text
+
+
+# -- JSON -----------------------------------------------------------------------------------------------------------------
+
+
+class _GivenTwiceError(ValueError):
+    """A key of a JSON object is given twice."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _GivenTwiceError
+    return found
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
+
+
+def _load_json(piece: Slice) -> list[tuple[Slice, Any]]:
+    text, found, position = piece.text, [], 0
+    try:
+        while rest := text[position:].lstrip():
+            start = len(text) - len(rest)
+            value, position = _DECODER.raw_decode(text, start)
+            found.append((Slice(piece.line + text.count("\n", 0, start), text[start:position]), value))
+    except RecursionError:
+        raise UnreadableError("nested too deep", piece.line) from None
+    except ValueError as error:
+        # Perhaps it is YAML that starts with a brace; and YAML's parser knows the line of a key that is given twice.
+        try:
+            return [(piece, _load_yaml(piece))]
+        except UnreadableError:
+            if isinstance(error, json.JSONDecodeError):
+                raise UnreadableError(f"JSON: {error.msg}", piece.line + error.lineno - 1) from None
+            raise
+    for part, value in found:
+        if _depth(value) > MAX_DEPTH:
+            raise UnreadableError(f"nested more than {MAX_DEPTH} deep", part.line)
+    return [(piece, found[0][1])] if len(found) == 1 else found
+
+
+def _depth(value: Any) -> int:
+    """How deep the value is nested, up to one more than is allowed."""
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+        depth += 1
+    return depth

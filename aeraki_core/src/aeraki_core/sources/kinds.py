@@ -1,0 +1,88 @@
+"""What to do with an object of some kind that a file holds: read it, leave it alone, or say that nothing knows it.
+
+In: apiVersion and kind. Out: a :class:`Verdict`. A folder of a user's holds much that is no matter of ours; only what looks like a
+mistake about a kind that matters is worth a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+__all__ = ["Reads", "Verdict", "judge"]
+
+Reads = Callable[[str, str], bool]
+"""Whether objects of an apiVersion and kind are of any use (``Store.reads``)."""
+
+_ISTIO = "networking.istio.io"
+_KNOWN: dict[str, frozenset[str]] = {
+    "": frozenset(
+        "Binding ComponentStatus ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume PersistentVolumeClaim Pod "
+        "PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount List Status".split()
+    ),
+    _ISTIO: frozenset(
+        "DestinationRule EnvoyFilter Gateway ProxyConfig ServiceEntry Sidecar VirtualService WorkloadEntry WorkloadGroup".split()
+    ),
+    "discovery.k8s.io": frozenset({"EndpointSlice"}),
+    "security.istio.io": frozenset({"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"}),
+    "telemetry.istio.io": frozenset({"Telemetry"}),
+    "extensions.istio.io": frozenset({"WasmPlugin", "TrafficExtension"}),
+    "install.istio.io": frozenset({"IstioOperator"}),
+    "operator.istio.io": frozenset({"Istio", "IstioCNI", "IstioRevision", "IstioRevisionTag", "ZTunnel"}),
+}
+# Where each kind that the core reads is at home: for a word about a kind under the wrong group.
+_HOME = {
+    "Service": "v1",
+    "Secret": "v1",
+    "EndpointSlice": "discovery.k8s.io/v1",
+    "ServiceEntry": f"{_ISTIO}/v1",
+    "VirtualService": f"{_ISTIO}/v1",
+    "DestinationRule": f"{_ISTIO}/v1",
+}
+_OWN_GROUPS = (".istio.io", ".aeraki.io")
+_BUILT_IN = frozenset({"apps", "autoscaling", "batch", "extensions", "policy"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``read``: take it. ``unknown``: why it looks like a mistake; None when it is simply no matter of ours.
+
+    ``misspelt``: it was most likely meant to be something that is read, so its absence says nothing.
+    """
+
+    read: bool
+    unknown: str | None = None
+    misspelt: bool = False
+
+
+_READ, _LEAVE = Verdict(read=True), Verdict(read=False)
+
+
+def judge(api_version: str, kind: str, reads: Reads, plugin_groups: Collection[str] = ()) -> Verdict:
+    """What to do with an object; ``plugin_groups`` are the groups of the kinds that the active plugins bring."""
+    if reads(api_version, kind):
+        return _READ
+    group, slash, _ = api_version.partition("/")
+    group = group if slash else ""
+    if kind in _KNOWN.get(group, ()):
+        return _LEAVE
+    known_group = group in _KNOWN and (slash != "" or api_version == "v1")
+    if kind in _HOME and (known_group or group in _BUILT_IN or group == "" or _looks_own(group)):
+        return Verdict(False, f"{kind} belongs to apiVersion {_HOME[kind]}, not {api_version}", misspelt=True)
+    meant = get_close_matches(kind, _HOME, 1, 0.85)
+    if meant and (known_group or group in _BUILT_IN or group == "" or _looks_own(group)):
+        message = f"nothing knows kind {kind} of {api_version}; did you mean {meant[0]} ({_HOME[meant[0]]})?"
+        return Verdict(False, message, misspelt=True)
+    if known_group:
+        return Verdict(False, f"nothing knows kind {kind} of {api_version}")
+    if group == "":
+        return Verdict(False, f"nothing knows apiVersion {api_version}, kind {kind}; a group is missing or misspelt")
+    if group.endswith(_OWN_GROUPS) or group in plugin_groups:
+        return Verdict(False, f"no active plugin brings kind {kind} of {api_version}; see `aeraki plugins`")
+    return _LEAVE
+
+
+def _looks_own(group: str) -> bool:
+    """Whether the group is Istio's or Aeraki's, or one of them misspelt."""
+    return group.endswith(_OWN_GROUPS) or bool(get_close_matches(group, _KNOWN, 1, 0.85))

@@ -1,0 +1,195 @@
+"""From objects to EnvoyFilters on the path that ``aeraki generate`` takes, without a command line.
+
+    made = generate(service("demo", {"tcp-echo": 7000}), plugins=[my_plugin])
+    made.filters, made.findings
+
+In: objects (dictionaries or YAML text), plugins, settings. Out: :class:`Made`: filters as dictionaries, findings, and
+the proxies that together see every filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from aeraki_core.arrange import Arrangement
+from aeraki_core.diagnostics import Finding
+from aeraki_core.envoyfilter import to_dict
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.pipeline import Pipeline, PortReport
+from aeraki_core.plugins.discovery import Candidate
+from aeraki_core.plugins.dispatch import Dispatcher
+from aeraki_core.plugins.registry import Registry, build_registry
+from aeraki_core.store import SourceObject
+from aeraki_core.testing.builders import objects_in, to_yaml
+from aeraki_core.testing.local import EnvoyConfig, to_envoy
+from aeraki_core.testing.patches import Patched
+from aeraki_core.testing.proxies import proxies_for
+from aeraki_core.testing.proxy import Proxy
+from aeraki_core.testing.sandbox import patched_sidecar
+
+__all__ = ["Made", "generate", "registry_of"]
+
+Given = Mapping[str, Any] | str
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came out. ``objects`` is what went in; ``reports`` says for each service port why it is as it is."""
+
+    objects: tuple[Mapping[str, Any], ...]
+    mesh: Mesh
+    filters: tuple[dict[str, Any], ...]
+    findings: tuple[Finding, ...]
+    reports: tuple[PortReport, ...] = field(repr=False)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The codes of the findings, in their order."""
+        return tuple(item.code.id for item in self.findings)
+
+    @property
+    def yaml(self) -> str:
+        """The filters as YAML documents; empty for none."""
+        return to_yaml(self.filters)
+
+    @property
+    def findings_text(self) -> str:
+        """One line for each finding: ``severity code object field: message``; empty for none."""
+        return "".join(f"{_line(item)}\n" for item in self.findings)
+
+    def filter(self, name: str) -> dict[str, Any]:
+        """The one filter whose name contains ``name``.
+
+        Raises:
+            LookupError: there is none, or there are several; the message names all filters.
+        """
+        names = [f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in self.filters]
+        found = [item for item, full in zip(self.filters, names, strict=True) if name in full]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} filters contain {name!r}; there are {', '.join(names)}")
+        return found[0]
+
+    def patches(self, apply_to: str | None = None) -> list[dict[str, Any]]:
+        """All ``configPatches`` of all filters, in order; only those of one ``applyTo`` if given."""
+        return [
+            patch
+            for item in self.filters
+            for patch in item["spec"]["configPatches"]
+            if apply_to in (None, patch["applyTo"])
+        ]
+
+    @cached_property
+    def sidecars(self) -> tuple[Patched, ...]:
+        """The modelled sidecars of :func:`~aeraki_core.testing.proxies.proxies_for`, with the filters applied.
+
+        Raises:
+            EnvoyFilterError: a filter is not of a form that istiod would apply.
+        """
+        proxies = proxies_for(self.objects, self.filters, self.mesh)
+        return tuple(self.sidecar(proxy) for proxy in proxies)
+
+    def sidecar(self, proxy: Proxy | None = None) -> Patched:
+        """One proxy's configuration with the filters applied."""
+        return patched_sidecar(self.objects, self.filters, proxy, mesh=self.mesh)
+
+    def envoy_configs(self) -> dict[str, EnvoyConfig]:
+        """The configurations of :attr:`sidecars` for a real Envoy, by what the proxy is."""
+        return {str(item.config.proxy): to_envoy(item.config) for item in self.sidecars}
+
+
+def _line(item: Finding) -> str:
+    where = " ".join(part for part in (str(item.ref or ""), item.field or "") if part)
+    return f"{item.severity.label} {item.code.id} {where}: {item.message}"
+
+
+def registry_of(plugins: Iterable[Any] | None = None) -> Registry:
+    """The registry of those plugins: modules or objects with hooks, or names of installed ones. None: all that are installed.
+
+    Raises:
+        ValueError: one of them is not active; with the reason.
+    """
+    given = None if plugins is None else list(plugins)
+    if given is None:
+        return build_registry()
+    names = [item for item in given if isinstance(item, str)]
+    candidates = [_candidate(item) for item in given if not isinstance(item, str)]
+    if names:
+        from aeraki_core.plugins.discovery import State, discover
+
+        found = [item for item in discover(names) if item.state != State.DISABLED]
+        missing = set(names) - {item.name for item in found}
+        if missing:
+            raise ValueError(f"no plugin is installed as {', '.join(sorted(missing))}")
+        candidates += found
+    registry = build_registry(candidates)
+    for info in registry.plugins:
+        if not info.active:
+            raise ValueError(f"plugin {info.name} is {info.state}: {info.reason}\n{info.detail}")
+    return registry
+
+
+def _candidate(plugin: Any) -> Candidate:
+    name = getattr(plugin, "__name__", type(plugin).__name__)
+    name = str(name).rpartition(".")[2]
+    return Candidate(name, name, "0", module=plugin)
+
+
+def generate(
+    *objects: Given | Iterable[Given],
+    plugins: Iterable[Any] | None = None,
+    mesh: Mesh | None = None,
+    settings: Path | None = None,
+    arrangement: Arrangement = Arrangement.SERVICE,
+) -> Made:
+    """What the plugins make of the objects.
+
+    ``objects``: dictionaries, YAML texts, or iterables of them. ``plugins``: modules or objects with hooks, or names; None for
+    all that are installed. ``mesh``: domain, root namespace, proxies' extensions; or ``settings``, a settings file.
+
+    Raises:
+        ValueError: a text is not YAML, or a plugin is not active.
+        SettingsError: the settings file does not fit.
+    """
+    found = tuple(_flatten(objects))
+    if settings is not None:
+        from aeraki_core.settings import resolve
+
+        resolved = resolve(file=settings)
+        mesh = resolved.mesh()
+        arrangement = Arrangement(resolved["arrangement"])
+    mesh = mesh or Mesh()
+    pipeline = Pipeline(mesh, Dispatcher(registry_of(plugins)), arrangement)
+    for content in found:
+        item = _source_object(content)
+        if pipeline.store.reads(item.api_version, item.ref.kind):
+            pipeline.upsert(item)
+    pipeline.run()
+    return Made(
+        objects=found,
+        mesh=mesh,
+        filters=tuple(to_dict(pipeline.filters[key]) for key in sorted(pipeline.filters)),
+        findings=pipeline.findings(),
+        reports=pipeline.reports(),
+    )
+
+
+def _flatten(objects: Iterable[Given | Iterable[Given]]) -> Iterable[Mapping[str, Any]]:
+    for item in objects:
+        if isinstance(item, str):
+            yield from objects_in(item)
+        elif isinstance(item, Mapping):
+            yield item
+        else:
+            yield from _flatten(item)
+
+
+def _source_object(content: Mapping[str, Any]) -> SourceObject:
+    metadata = content.get("metadata") or {}
+    namespace, name = metadata.get("namespace") or "default", metadata.get("name") or ""
+    ref = ObjectRef(str(content.get("kind") or ""), str(namespace), str(name))
+    return SourceObject(ref, str(content.get("apiVersion") or ""), content)

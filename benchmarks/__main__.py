@@ -1,0 +1,28 @@
+"""Run the benchmarks named as arguments, or all, and print a table."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import ALL
+
+
+def main(names: list[str]) -> int:
+    """Print the figures; 2 for a name that is none."""
+    unknown = [name for name in names if name not in ALL]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}; there are {', '.join(ALL)}", file=sys.stderr)
+        return 2
+    table = Table("what", "figure", "aim")
+    for name in names or ALL:
+        for row in ALL[name]():
+            table.add_row(*row)
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
