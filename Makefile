@@ -82,4 +82,4 @@ rig-packages:
 	@if [ -e tests/rig/setup.sh ]; then tests/rig/setup.sh; fi
 
 rig-build: $(STAMP) rig-packages ## compile kube-apiserver and istiod into the user's cache, once
-	@$(BIN)/python -c 'from tests.rig.build import ensure_built; ensure_built()'
+	@$(IN_VENV) python -m tests.rig build

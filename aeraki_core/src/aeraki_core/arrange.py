@@ -99,6 +99,8 @@ def _outbound(output: PortOutput, item: OutboundPatches, mesh: Mesh, arrangement
 
 def _outbound_patches(patch: Patch, listeners: Sequence[Listener], overrides: bool, mesh: Mesh) -> list[ConfigPatch]:
     if patch.apply_to is ApplyTo.CLUSTER:
+        if overrides and patch.operation is not Operation.MERGE:
+            return []  # the mesh-wide filter adds it already, and Envoy refuses two clusters of one name
         return _cluster_patches(patch, OUTBOUND)
     found: list[ConfigPatch] = []
     for listener in listeners:

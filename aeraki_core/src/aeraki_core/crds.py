@@ -1,8 +1,9 @@
 """CRD manifests from the kinds that plugins declare.
 
-In: a :class:`~aeraki_core.types.Kind` with its pydantic model. Out: a CustomResourceDefinition of ``apiextensions.k8s.io/v1``, whose schema is
-structural: no ``$ref``, a type everywhere, nothing that the API server refuses (Kubernetes documentation, "Specifying a structural
-schema"). What JSON Schema says and a structural schema cannot is left to the model, which judges every object again.
+In: a :class:`~aeraki_core.types.Kind` with its pydantic model. Out: a CustomResourceDefinition of ``apiextensions.k8s.io/v1``,
+whose schema is structural: no ``$ref``, a type everywhere, nothing that the API server refuses (Kubernetes documentation,
+"Specifying a structural schema"). What JSON Schema can say and such a schema cannot is left to the model, which judges
+every object again.
 """
 
 from __future__ import annotations

@@ -116,6 +116,24 @@ BAD_OPTION = Code("AER0111", _W, "invalid option", "Correct the annotation; the 
 UNKNOWN_OPTION = Code(
     "AER0112", _W, "unknown option", "Correct the annotation's name; `aeraki plugins NAME` lists the options."
 )
+KIND_NOT_SERVED = Code(
+    "AER0113",
+    _W,
+    "cluster does not serve the kind",
+    "Apply its CRD (`aeraki crds` prints the plugins'); what was known of its objects stays in force.",
+)
+NOT_READ = Code(
+    "AER0114",
+    _W,
+    "objects cannot be read from the cluster",
+    "See the message: the API server does not answer, or the ServiceAccount lacks a right that `aeraki rbac` prints.",
+)
+ISTIOD_NOT_READ = Code(
+    "AER0115",
+    _W,
+    "istiod gives no configuration",
+    "See the message: istiod's address, its certificate, or the ServiceAccount's token is wrong, or it does not run.",
+)
 
 # 02xx: ports, addresses and workloads.
 LISTENER_TAKEN = Code(
@@ -244,6 +262,27 @@ NOT_OURS = Code(
 )
 UNREADABLE_LIVE = Code(
     "AER0505", _W, "live filter cannot be read", "Remove the file if it is not meant to be there; it is left alone."
+)
+REFUSED = Code(
+    "AER0506",
+    _E,
+    "filter was refused",
+    "The message names the field; correct what the filter is made of. It is tried again when that changes.",
+)
+WRITE_WARNING = Code(
+    "AER0507", _W, "filter was accepted with a warning", "The message says what istiod or the API server warns of."
+)
+UPSTREAM_FILTER = Code(
+    "AER0508",
+    _W,
+    "filter of upstream Aeraki",
+    "Stop upstream Aeraki; then --adopt-upstream replaces its filters where ours are live. Delete the rest by hand.",
+)
+PROXY_REFUSES = Code(
+    "AER0509",
+    _E,
+    "proxies refuse the configuration",
+    "The proxy's log says why; most often its Envoy lacks an extension: see --proxy-extensions.",
 )
 
 CORE_CODES: tuple[Code, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Code))

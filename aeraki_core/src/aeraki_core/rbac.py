@@ -1,7 +1,7 @@
 """The least rights that the controller needs, as RBAC manifests.
 
-In: the active plugins' kinds and the names of the installation. Out: a ClusterRole for what it reads and writes in the mesh, and a Role for
-the Lease in its own namespace. Everything else (core resources, Istio's) is in the table below.
+In: the active plugins' kinds and the names of the installation. Out: a ClusterRole for what it reads and writes in the mesh, and
+a Role for the Lease in its own namespace.
 """
 
 from __future__ import annotations

@@ -85,9 +85,14 @@ def _load_balancer(context: GenerateContext, service: Service, port: Port) -> Ma
     """
     rules = context.destination_rules(service.host)
     policy = next((rule.traffic_policy for rule in rules if rule.traffic_policy), {})
-    for item in policy.get("portLevelSettings") or ():
-        if (item.get("port") or {}).get("number") == port.number:
-            policy = item
-            break
-    found: Mapping[str, Any] = policy.get("loadBalancer") or {}
-    return found
+    settings = policy.get("portLevelSettings")
+    for item in settings if isinstance(settings, list | tuple) else ():
+        if _part(item, "port").get("number") == port.number:
+            return _part(item, "loadBalancer")
+    return _part(policy, "loadBalancer")
+
+
+def _part(value: Any, key: str) -> Mapping[str, Any]:
+    """A part of an object that no model has judged; empty when it is not of that form."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, Mapping) else {}

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 from aeraki_core.model.mesh import Mesh, parse_proxy_rule
-from aeraki_core.testing.builders import service, virtual_service
-from aeraki_core.testing.generating import Made, generate
+from aeraki_core.testing import Made, generate, service, virtual_service
 from hypothesis import given
 from hypothesis import strategies as st
 

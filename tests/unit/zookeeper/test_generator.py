@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aeraki_core.testing.batch import validate_many
-from aeraki_core.testing.builders import service, virtual_service
-from aeraki_core.testing.envoy import Envoy
-from aeraki_core.testing.generating import Made, generate
-from aeraki_core.testing.local import EnvoyConfig
+from aeraki_core.testing import Envoy, EnvoyConfig, Made, generate, service, validate_many, virtual_service
 from hypothesis import given
 from hypothesis import strategies as st
 

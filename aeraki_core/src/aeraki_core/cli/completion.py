@@ -10,7 +10,9 @@ from aeraki_core.settings import Settings
 
 __all__ = ["command"]
 
-_EPILOG = "bash: eval \"$(aeraki completion bash)\"; fish: aeraki completion fish > ~/.config/fish/completions/aeraki.fish"
+_EPILOG = (
+    'bash: eval "$(aeraki completion bash)"; fish: aeraki completion fish > ~/.config/fish/completions/aeraki.fish'
+)
 
 
 @define("completion", epilog=_EPILOG)
@@ -22,6 +24,7 @@ def command(settings: Settings, *, shell: str) -> int:
     from aeraki_core.cli.group import cli
 
     kind = get_completion_class(shell)
-    assert kind is not None
+    if kind is None:
+        raise click.UsageError(f"click knows no completion for {shell}")
     output.data(kind(cli, {}, "aeraki", "_AERAKI_COMPLETE").source() + "\n")
     return 0

@@ -81,8 +81,8 @@ _FORMS = """
 - A time is `500ms`, `1.5s`, `1m`. A size is `500kB`, `10MiB`.
 - `logLevel` in the file may be a mapping, such as `{all: info, pipeline: debug}`; `all` is everything.
 - `proxyExtensions` says which proxies have an Envoy extension that the stock istio-proxy lacks. As text it is
-  `EXTENSION` for the whole mesh, `NAMESPACE:EXTENSION` for a namespace, `NAMESPACE/KEY=VALUE,...:EXTENSION` for its workloads with these
-  labels; several in one variable are separated by blanks. In the file an entry may also be a mapping.
+  `EXTENSION` for the whole mesh, `NAMESPACE:EXTENSION` for a namespace, `NAMESPACE/KEY=VALUE,...:EXTENSION` for its
+  workloads with these labels; several in one variable are separated by blanks. In the file an entry may also be a mapping.
 - Paths are relative to the working directory.
 
 ```yaml

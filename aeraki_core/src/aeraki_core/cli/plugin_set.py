@@ -40,7 +40,11 @@ def inactive_findings(registry: Registry) -> tuple[Finding, ...]:
     from aeraki_core.plugins.discovery import State
 
     return tuple(
-        Finding(PLUGIN_INACTIVE, f"plugin {plugin.name} ({plugin.title}) is {plugin.state}: {plugin.reason}", plugin=plugin.name)
+        Finding(
+            PLUGIN_INACTIVE,
+            f"plugin {plugin.name} ({plugin.title}) is {plugin.state}: {plugin.reason}",
+            plugin=plugin.name,
+        )
         for plugin in registry.plugins
         if plugin.state not in (State.ACTIVE, State.DISABLED)
     )

@@ -9,7 +9,7 @@ import click
 
 from aeraki_core.cli import output
 from aeraki_core.cli.command import define
-from aeraki_core.cli.documents import to_yaml
+from aeraki_core.cli.manifests import to_yaml
 from aeraki_core.cli.plugin_set import open_registry
 from aeraki_core.settings import Scope, Settings
 

@@ -1,7 +1,7 @@
 """The arguments of upstream's controller, as this one takes them, so that its manifests keep working.
 
-In: a command line. Out: the same for ``aeraki run``, and what to say about flags that mean nothing here. Upstream is a Go program: one dash is as
-good as two, and a boolean may be ``--flag=true``. The names are those of its releases, old and new (facts/upstream.md).
+In: a command line. Out: the same for ``aeraki run``, and what to say about flags that mean nothing here. Upstream is a Go program:
+one dash is as good as two, and a boolean may be ``--flag=true``. The names are those of its releases, old and new.
 """
 
 from __future__ import annotations

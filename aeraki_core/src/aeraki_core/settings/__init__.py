@@ -1,8 +1,8 @@
 """What a user can set, and where each value came from: flags > environment > file > default.
 
 In: the flags given, the environment, a settings file. Out: :class:`Settings`, a value and an :class:`Origin` for each entry of
-:data:`SETTINGS`. ``aeraki config`` shows them; docs/settings.md is made from the same table. Kept free of heavy imports: every command
-loads this to print its help.
+:data:`SETTINGS`. ``aeraki config`` shows them; docs/settings.md is made from the same table. Kept free of heavy imports: every
+command loads this to print its help.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ CONFIG_ENV = "AERAKI_CONFIG"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value came from. ``kind`` is ``flag``, ``environment``, ``file`` or ``default``; ``name`` the flag, variable or place."""
+    """Where a value came from: ``flag``, ``environment``, ``file`` or ``default``, and the flag's, variable's or place's name."""
 
     kind: str
     name: str = ""
@@ -131,4 +131,3 @@ def _check(settings: Settings) -> None:
             f"debounceQuiet ({origin}) is longer than debounceMax, {show(settings['debounceMax'])}; "
             f"make it shorter, or debounceMax longer"
         )
-

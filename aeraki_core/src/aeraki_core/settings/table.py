@@ -1,4 +1,4 @@
-"""Every setting, once. Flags, environment variables, file keys, ``aeraki config`` and docs/settings.md are all made from this table."""
+"""Every setting, once: flags, variables, keys of the file, ``aeraki config`` and docs/settings.md are all made from this table."""
 
 from __future__ import annotations
 
@@ -74,7 +74,13 @@ SETTINGS: tuple[Setting, ...] = (
         default_text="info in `run`, warning elsewhere",
     ),
     Setting(
-        "logFormat", Scope.ALL, Form.WORD, "text", "How log lines are written.", choices=("text", "json"), metavar="FORM"
+        "logFormat",
+        Scope.ALL,
+        Form.WORD,
+        "text",
+        "How log lines are written.",
+        choices=("text", "json"),
+        metavar="FORM",
     ),
     # Which plugins.
     Setting(
@@ -153,9 +159,7 @@ SETTINGS: tuple[Setting, ...] = (
         short="-n",
         flag="--namespace",
     ),
-    Setting(
-        "maxFileSize", Scope.MESH, Form.SIZE, 10 * 2**20, "Larger files are refused.", metavar="SIZE"
-    ),
+    Setting("maxFileSize", Scope.MESH, Form.SIZE, 10 * 2**20, "Larger files are refused.", metavar="SIZE"),
     # The controller.
     Setting(
         "source",
@@ -186,9 +190,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Wait until nothing has changed for so long, then write all at once.",
         metavar="TIME",
     ),
-    Setting(
-        "debounceMax", Scope.RUN, Form.DURATION, 10.0, "Never wait longer than this for quiet.", metavar="TIME"
-    ),
+    Setting("debounceMax", Scope.RUN, Form.DURATION, 10.0, "Never wait longer than this for quiet.", metavar="TIME"),
     Setting(
         "istiodAddress",
         Scope.RUN,

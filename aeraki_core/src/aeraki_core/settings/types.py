@@ -21,8 +21,8 @@ __all__ = ["LEVELS", "Form", "LogLevels", "parse_text", "parse_yaml", "show"]
 class Form(StrEnum):
     """What a value is.
 
-    TEXT; WORD, one of the setting's choices; WORDS, a list of them or of names; NAMESPACE and NAMESPACES, where ``.`` may stand in a
-    list; BOOL; DURATION, ``500ms`` or ``1m`` (seconds as float); SIZE, ``10MiB`` (bytes); PATHS; LOG_LEVELS, ``info`` or
+    TEXT; WORD, one of the setting's choices; WORDS, a list of them or of names; NAMESPACE and NAMESPACES (a list may hold ``.``);
+    BOOL; DURATION, ``500ms`` or ``1m`` (seconds as float); SIZE, ``10MiB`` (bytes); PATHS; LOG_LEVELS, ``info`` or
     ``component:debug``; PROXY_RULES, which proxies have which extension.
     """
 
@@ -196,5 +196,7 @@ def show(value: Any) -> str:
             scope = f"{value.namespace}{f'/{labels}' if labels else ''}:" if value.namespace else ""
             return scope + value.extension
         case tuple():
-            return (" " if any(isinstance(item, ProxyRule) for item in value) else ",").join(show(item) for item in value)
+            return (" " if any(isinstance(item, ProxyRule) for item in value) else ",").join(
+                show(item) for item in value
+            )
     return str(value)

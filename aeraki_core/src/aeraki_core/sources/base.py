@@ -46,14 +46,19 @@ class Problems:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """All that the source has was given."""
+    """All that the source can read was given.
+
+    ``incomplete``: what cannot be read (a broken file), so that something that was not given may exist all the same: nothing is
+    deleted then, though everything else is written. None: there is no more than was given.
+    """
 
     source: str
+    incomplete: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unsynced:
-    """What the source has not given may exist all the same; ``reason`` says why."""
+    """From now on the source cannot tell what is there (it lost its connection); ``reason`` says why. Ends with Synced."""
 
     source: str
     reason: str

@@ -29,7 +29,6 @@ _KNOWN: dict[str, frozenset[str]] = {
     "telemetry.istio.io": frozenset({"Telemetry"}),
     "extensions.istio.io": frozenset({"WasmPlugin", "TrafficExtension"}),
     "install.istio.io": frozenset({"IstioOperator"}),
-    "operator.istio.io": frozenset({"Istio", "IstioCNI", "IstioRevision", "IstioRevisionTag", "ZTunnel"}),
 }
 # Where each kind that the core reads is at home: for a word about a kind under the wrong group.
 _HOME = {

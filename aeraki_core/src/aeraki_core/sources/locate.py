@@ -6,6 +6,7 @@ somebody asks: most objects never have a finding.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,9 +15,15 @@ import yaml
 
 from aeraki_core.documents import Slice, events
 
-__all__ = ["Document", "FileOrigin", "line_of"]
+__all__ = ["STDIN", "Document", "FileOrigin", "display", "line_of"]
 
+STDIN = "-"
 _INDEX = re.compile(r"\[(\d+)\]")
+
+
+def display(path: str) -> str:
+    """A path as it can be printed, whatever bytes its name has."""
+    return "<stdin>" if path == STDIN else os.fsencode(path).decode("utf-8", "replace")
 
 
 class Document:
@@ -69,7 +76,7 @@ class FileOrigin:
 
     def locate(self, field: str | None) -> tuple[str, int]:
         """The file and the line (from 1) of a field, or of its nearest parent that is there."""
-        return self.document.path, self.document.locate(self.prefix, field)
+        return display(self.document.path), self.document.locate(self.prefix, field)
 
 
 def line_of(text: str, field: str) -> int:

@@ -7,7 +7,7 @@ start holds some hundreds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -22,10 +22,13 @@ _AT_ONCE = 300
 _Resources = tuple[str, dict[str, Any]]  # the name that the caller gave, and static_resources
 
 
-def validate_many(envoy: Envoy, configs: Mapping[str, EnvoyConfig], *, at_once: int = _AT_ONCE) -> dict[str, Verdict]:
+def validate_many(
+    envoy: Envoy, configs: Mapping[str, EnvoyConfig], *, at_once: int = _AT_ONCE, tolerate: Collection[str] = ()
+) -> dict[str, Verdict]:
     """The verdicts of those configurations that are not clean, in the order given. Empty: all are.
 
-    ``at_once``: how many go into one start of Envoy. A configuration that cannot be written as JSON is an error of its own.
+    ``at_once``: how many go into one start of Envoy. ``tolerate``: warnings that contain one of these texts do not count.
+    A configuration that cannot be written as JSON is an error of its own.
     """
     found: dict[str, Verdict] = {}
     ready: list[_Resources] = []
@@ -38,21 +41,21 @@ def validate_many(envoy: Envoy, configs: Mapping[str, EnvoyConfig], *, at_once: 
             continue
         ready.append((name, _unique(resources, f"{number}/", addresses)))
     for start in range(0, len(ready), at_once):
-        found.update(_search(envoy, ready[start : start + at_once]))
+        found.update(_search(envoy, ready[start : start + at_once], tolerate))
     return {name: found[name] for name in configs if name in found}
 
 
-def _search(envoy: Envoy, items: Sequence[_Resources]) -> dict[str, Verdict]:
+def _search(envoy: Envoy, items: Sequence[_Resources], tolerate: Collection[str]) -> dict[str, Verdict]:
     bootstrap = static_bootstrap(EnvoyConfig((), ()))
     for part in ("listeners", "clusters"):
         bootstrap["static_resources"][part] = [each for _, item in items for each in item[part]]
-    verdict = envoy.validate_bootstrap(bootstrap)
+    verdict = envoy.validate_bootstrap(bootstrap, tolerate=tolerate)
     if verdict.clean:
         return {}
     if len(items) == 1:
         return {items[0][0]: verdict}
     middle = len(items) // 2
-    found = _search(envoy, items[:middle]) | _search(envoy, items[middle:])
+    found = _search(envoy, items[:middle], tolerate) | _search(envoy, items[middle:], tolerate)
     # Each half alone may be clean where two of them clash; then all of them share what was said.
     return found or {name: verdict for name, _ in items}
 

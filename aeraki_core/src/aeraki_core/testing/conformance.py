@@ -37,6 +37,7 @@ class PluginConformance:
     """Inherit and set ``plugin`` (a module, an object with hooks, or an installed plugin's name) and ``examples``.
 
     ``mesh``: the mesh's settings, such as the proxies' extensions. ``odd_inputs``: how many odd inputs are tried for each example.
+    ``tolerated_warnings``: parts of warnings of Envoy that the plugin's filters cannot avoid.
     A filter that the Envoy at hand lacks is left out where configurations are loaded.
     """
 
@@ -44,6 +45,7 @@ class PluginConformance:
     examples: ClassVar[Mapping[str, str | Sequence[Mapping[str, Any]]]]
     mesh: ClassVar[Mesh] = Mesh()
     odd_inputs: ClassVar[int] = 200
+    tolerated_warnings: ClassVar[tuple[str, ...]] = ()
 
     def pytest_generate_tests(self, metafunc: Any) -> None:
         """pytest's hook: one test for each example."""
@@ -89,7 +91,7 @@ class PluginConformance:
 
     def test_loads_without_a_warning(self, example: str, envoy: Envoy) -> None:
         """A real Envoy takes what was made."""
-        bad = validate_many(envoy, _loadable(envoy, self.make(self.objects(example))))
+        bad = validate_many(envoy, _loadable(envoy, self.make(self.objects(example))), tolerate=self.tolerated_warnings)
         assert not bad, "\n".join(f"{name}: {verdict}" for name, verdict in bad.items())
 
     def test_bears_odd_input(self, example: str, envoy: Envoy) -> None:
@@ -100,7 +102,7 @@ class PluginConformance:
             assert not _BROKEN & set(made.codes), f"{name}:\n{made.findings_text}"
             for proxy, config in _loadable(envoy, made).items():
                 configs[f"{name} ({proxy})"] = config
-        bad = validate_many(envoy, configs)
+        bad = validate_many(envoy, configs, tolerate=self.tolerated_warnings)
         assert not bad, "\n".join(f"{name}: {verdict}" for name, verdict in bad.items())
 
 

@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -144,15 +144,17 @@ class Envoy:
             chain.filters.extend(kept)
         return found
 
-    def validate(self, config: EnvoyConfig) -> Verdict:
+    def validate(self, config: EnvoyConfig, *, tolerate: Collection[str] = ()) -> Verdict:
         """What Envoy says about a configuration; nothing is bound or connected.
+
+        ``tolerate``: warnings that contain one of these texts are left out.
 
         Raises:
             ValueError: it cannot be written as JSON.
         """
-        return self.validate_bootstrap(static_bootstrap(config))
+        return self.validate_bootstrap(static_bootstrap(config), tolerate=tolerate)
 
-    def validate_bootstrap(self, bootstrap: Mapping[str, Any]) -> Verdict:
+    def validate_bootstrap(self, bootstrap: Mapping[str, Any], *, tolerate: Collection[str] = ()) -> Verdict:
         """The same for a whole bootstrap."""
         with tempfile.TemporaryDirectory(prefix="aeraki-") as folder:
             path = Path(folder, "envoy.json")
@@ -163,6 +165,9 @@ class Envoy:
         bad = [record for record in records if record.is_warning]
         # Envoy reads a filter's configuration twice, so it warns twice.
         texts = dict.fromkeys((record.level, _shorten(record.text, path)) for record in bad)
+        for level, text in list(texts):
+            if level == "warning" and any(part in text for part in tolerate):
+                del texts[(level, text)]
         if code == 0:
             return Verdict(warnings=tuple(text for _, text in texts))
         errors = tuple(text for level, text in texts if level != "warning")

@@ -9,7 +9,7 @@ the proxies that together see every filter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,12 +27,11 @@ from aeraki_core.plugins.registry import Registry, build_registry
 from aeraki_core.store import SourceObject
 from aeraki_core.testing.builders import objects_in, to_yaml
 from aeraki_core.testing.local import EnvoyConfig, to_envoy
-from aeraki_core.testing.patches import Patched
+from aeraki_core.testing.patches import Patched, patched_sidecar
 from aeraki_core.testing.proxies import proxies_for
 from aeraki_core.testing.proxy import Proxy
-from aeraki_core.testing.sandbox import patched_sidecar
 
-__all__ = ["Made", "generate", "registry_of"]
+__all__ = ["Given", "Made", "flatten", "generate", "registry_of"]
 
 Given = Mapping[str, Any] | str
 
@@ -155,7 +154,7 @@ def generate(
         ValueError: a text is not YAML, or a plugin is not active.
         SettingsError: the settings file does not fit.
     """
-    found = tuple(_flatten(objects))
+    found = tuple(flatten(objects))
     if settings is not None:
         from aeraki_core.settings import resolve
 
@@ -178,14 +177,15 @@ def generate(
     )
 
 
-def _flatten(objects: Iterable[Given | Iterable[Given]]) -> Iterable[Mapping[str, Any]]:
+def flatten(objects: Iterable[Given | Iterable[Given]]) -> Iterator[Mapping[str, Any]]:
+    """The objects of dictionaries, YAML texts, and iterables of them."""
     for item in objects:
         if isinstance(item, str):
             yield from objects_in(item)
         elif isinstance(item, Mapping):
             yield item
         else:
-            yield from _flatten(item)
+            yield from flatten(item)
 
 
 def _source_object(content: Mapping[str, Any]) -> SourceObject:

@@ -18,7 +18,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
 
-__all__ = ["any_types", "find_type", "pack", "to_dict", "to_message"]
+__all__ = ["find_type", "pack", "to_dict", "to_message"]
 
 M = TypeVar("M", bound=Message)
 
@@ -108,30 +108,3 @@ def to_dict(message: Message) -> dict[str, Any]:
             if not name or name in tried or not find_type(name):
                 raise ValueError(f"cannot be written as JSON: {error}") from None
             tried.add(name)
-
-
-def any_types(message: Message) -> Iterator[str]:
-    """The type URLs of all ``Any`` values in a message, at any depth."""
-    if isinstance(message, AnyMessage):
-        yield message.type_url
-        name = message.type_url.rpartition("/")[2]
-        if name and find_type(name):
-            from google.protobuf import message_factory
-
-            descriptor = descriptor_pool.Default().FindMessageTypeByName(name)
-            inner = message_factory.GetMessageClass(descriptor)()
-            inner.ParseFromString(message.value)
-            yield from any_types(inner)
-        return
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        if field.message_type.GetOptions().map_entry:
-            if field.message_type.fields_by_name["value"].message_type is not None:
-                for item in value.values():
-                    yield from any_types(item)
-        elif isinstance(value, Message):
-            yield from any_types(value)
-        else:
-            for item in value:
-                yield from any_types(item)

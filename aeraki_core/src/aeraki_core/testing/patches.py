@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from aeraki_core.model.mesh import Mesh
 from aeraki_core.testing.filters import (
     ANY,
     INBOUND,
@@ -30,9 +31,10 @@ from aeraki_core.testing.matching import (
     proxy_matches,
 )
 from aeraki_core.testing.merge import merge, merge_any
-from aeraki_core.testing.sidecar import SidecarConfig
+from aeraki_core.testing.proxy import Proxy
+from aeraki_core.testing.sidecar import SidecarConfig, model_sidecar
 
-__all__ = ["Patched", "apply_filters", "unmatched"]
+__all__ = ["Patched", "apply_filters", "patched_sidecar", "unmatched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,21 @@ def apply_filters(config: SidecarConfig, filters: Iterable[Mapping[str, Any]]) -
         if patch.ref not in hits:
             misses[patch.ref] = f"{_NO_PLACE} {patch.apply_to} of this proxy"
     return Patched(patched, dict(hits), misses)
+
+
+def patched_sidecar(
+    objects: Iterable[Mapping[str, Any]],
+    filters: Iterable[Mapping[str, Any]] = (),
+    proxy: Proxy | None = None,
+    *,
+    mesh: Mesh | None = None,
+) -> Patched:
+    """A proxy's configuration with its EnvoyFilters.
+
+    Raises:
+        EnvoyFilterError: a filter is not of a form that istiod would apply.
+    """
+    return apply_filters(model_sidecar(objects, proxy, mesh=mesh), filters)
 
 
 def _copy(message: Any) -> Any:

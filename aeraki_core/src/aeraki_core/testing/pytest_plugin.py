@@ -21,6 +21,9 @@ _SECTION_LIMIT = 20_000  # characters: a failure must stay readable
 _sandbox_key: pytest.StashKey[Sandbox] = pytest.StashKey()
 
 
+pytest.register_assert_rewrite("aeraki_core.testing.conformance")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The option that writes golden files."""
     group = parser.getgroup("aeraki", "Aeraki")

@@ -142,7 +142,7 @@ class RunningEnvoy:
         """Its warnings and errors; a sound configuration gives none."""
         if self._warnings is not None:
             return self._warnings
-        return tuple(str(record) for record in self.records if record.is_warning)
+        return tuple(reason_of(str(record)) for record in self.records if record.is_warning)
 
     def wait_for_log(self, text: str, timeout: float = 10.0) -> LogRecord:
         """The first record that contains ``text``.

@@ -8,7 +8,7 @@ In: the mesh's objects and EnvoyFilters (Kubernetes dictionaries), a proxy, real
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -16,33 +16,21 @@ from typing import Any, Self
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.testing.bootstrap import static_bootstrap
 from aeraki_core.testing.envoy import Envoy, LiveEnvoy, Verdict
+from aeraki_core.testing.generating import Given, Made, flatten, generate
 from aeraki_core.testing.local import Address, ClusterKey, Endpoint, EnvoyConfig, to_envoy
-from aeraki_core.testing.patches import Patched, apply_filters
+from aeraki_core.testing.patches import Patched, patched_sidecar
 from aeraki_core.testing.proxy import Proxy
-from aeraki_core.testing.sidecar import model_sidecar
 
-__all__ = ["Sandbox", "Sidecar", "patched_sidecar"]
+__all__ = ["Sandbox", "Sidecar"]
 
 Objects = Iterable[Mapping[str, Any]]
 
 
-def patched_sidecar(
-    objects: Objects,
-    filters: Objects = (),
-    proxy: Proxy | None = None,
-    *,
-    mesh: Mesh | None = None,
-) -> Patched:
-    """A proxy's configuration with its EnvoyFilters.
-
-    Raises:
-        EnvoyFilterError: a filter is not of a form that istiod would apply.
-    """
-    return apply_filters(model_sidecar(objects, proxy, mesh=mesh), filters)
-
-
 class Sidecar:
-    """A sidecar that runs. ``patched`` is what it runs with, ``envoy`` the process."""
+    """A sidecar that runs. ``patched`` is what it runs with, ``envoy`` the process; ``made`` is what plugins made, if they did."""
+
+    envoy: LiveEnvoy
+    made: Made
 
     def __init__(
         self,
@@ -53,15 +41,19 @@ class Sidecar:
         endpoints: Mapping[ClusterKey, Iterable[Endpoint]],
         bind: Mapping[str, Address],
         inbound: Mapping[int, Address],
+        generator: Callable[[Objects], Made] | None = None,
     ) -> None:
+        self._generator = generator
         self._objects, self._filters = tuple(objects), tuple(filters)
         self._proxy, self._mesh = proxy, mesh
         self._endpoints = {key: tuple(value) for key, value in endpoints.items()}
         self._bind, self._inbound = bind, inbound
-        self.envoy: LiveEnvoy
         self.patched, self.config = self._make()
 
     def _make(self) -> tuple[Patched, EnvoyConfig]:
+        if self._generator is not None:
+            self.made = self._generator(self._objects)
+            self._filters = self.made.filters
         patched = patched_sidecar(self._objects, self._filters, self._proxy, mesh=self._mesh)
         config = to_envoy(patched.config, endpoints=self._endpoints, bind=self._bind, inbound=self._inbound)
         return patched, config
@@ -73,11 +65,14 @@ class Sidecar:
         filters: Objects | None = None,
         endpoints: Mapping[ClusterKey, Iterable[Endpoint]] | None = None,
     ) -> None:
-        """Change what is given; returns when Envoy has it.
+        """Change what is given; returns when Envoy has it. Where plugins make the filters, they make them anew.
 
         Raises:
             NackError: Envoy refused it.
+            TypeError: ``filters`` are given although plugins make them.
         """
+        if filters is not None and self._generator is not None:
+            raise TypeError("the filters of this sidecar are made by plugins; change its objects")
         if objects is not None:
             self._objects = tuple(objects)
         if filters is not None:
@@ -132,6 +127,33 @@ class Sandbox:
             EnvoyFilterError: a filter is not of a form that istiod would apply.
         """
         sidecar = Sidecar(objects, filters, proxy, mesh, endpoints or {}, bind or {}, inbound or {})
+        return self._run(sidecar, log_level, drain_seconds)
+
+    def serve(
+        self,
+        *objects: Given | Iterable[Given],
+        proxy: Proxy | None = None,
+        plugins: Iterable[Any] | None = None,
+        mesh: Mesh | None = None,
+        endpoints: Mapping[ClusterKey, Iterable[Endpoint]] | None = None,
+        bind: Mapping[str, Address] | None = None,
+        inbound: Mapping[int, Address] | None = None,
+        log_level: str = "info",
+        drain_seconds: int = 45,
+    ) -> Sidecar:
+        """The same with the filters that plugins make of the objects (:func:`~aeraki_core.testing.generating.generate`).
+
+        ``sidecar.update(objects=...)`` makes them anew and gives them to Envoy.
+        """
+        chosen = None if plugins is None else tuple(plugins)
+
+        def make(given: Objects) -> Made:
+            return generate(given, plugins=chosen, mesh=mesh)
+
+        sidecar = Sidecar(flatten(objects), (), proxy, mesh, endpoints or {}, bind or {}, inbound or {}, make)
+        return self._run(sidecar, log_level, drain_seconds)
+
+    def _run(self, sidecar: Sidecar, log_level: str, drain_seconds: int) -> Sidecar:
         self._loaded = sidecar.config
         running = self.envoy.run_live(sidecar.config, log_level=log_level, drain_seconds=drain_seconds)
         sidecar.envoy = self._stack.enter_context(running)

@@ -46,7 +46,7 @@ def stray_changes(made: Made) -> list[str]:
 
 
 def _meant(made: Made) -> tuple[set[str], set[str], set[str]]:
-    """Of the service ports that a plugin took: listeners, target ports, hosts."""
+    """Of the service ports that a plugin took: listeners, target ports, hosts; and the hosts whose clusters a patch names."""
     store = store_of(made.objects, made.mesh)
     listeners: set[str] = set()
     ports: set[str] = set()
@@ -60,6 +60,10 @@ def _meant(made: Made) -> tuple[set[str], set[str], set[str]]:
         hosts.add(service.host)
         numbers: Iterable[int] = (port.target,) if isinstance(port.target, int) else endpoints.target_ports(port.name)
         ports |= {str(number) for number in numbers}
+    for patch in made.patches("CLUSTER"):
+        # A route can lead to another service, whose clusters may then need a change: by name, never by accident.
+        match = patch["match"].get("cluster") or {}
+        hosts |= {match.get("service") or match.get("name", "").rpartition("|")[2]}
     return listeners, ports, hosts
 
 

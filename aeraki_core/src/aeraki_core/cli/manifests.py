@@ -24,4 +24,6 @@ def to_yaml(documents: Iterable[Any]) -> str:
 
 def to_json(documents: Sequence[Mapping[str, Any]]) -> str:
     """One Kubernetes List of them."""
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(documents)}, indent=2, ensure_ascii=False) + "\n"
+    return (
+        json.dumps({"apiVersion": "v1", "kind": "List", "items": list(documents)}, indent=2, ensure_ascii=False) + "\n"
+    )

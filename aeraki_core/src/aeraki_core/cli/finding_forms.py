@@ -1,0 +1,103 @@
+"""Findings as machines read them: JSON, SARIF 2.1.0, and the workflow commands of GitHub Actions.
+
+In: findings. Out: text. Sources: SARIF 2.1.0 (OASIS), "Workflow commands for GitHub Actions".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from aeraki_core.diagnostics import Finding, Severity
+
+__all__ = ["as_dict", "github", "sarif", "to_json"]
+
+_SARIF_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_GITHUB_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def as_dict(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON has it; what is not known is left out."""
+    ref = finding.ref
+    content: dict[str, Any] = {
+        "code": finding.code.id,
+        "severity": finding.severity.label,
+        "title": finding.code.title,
+        "message": finding.message,
+        "action": finding.code.action,
+        "object": {"kind": ref.kind, "namespace": ref.namespace, "name": ref.name} if ref else None,
+        "field": finding.field,
+        "file": finding.source,
+        "line": finding.line,
+        "plugin": finding.plugin,
+    }
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def to_json(findings: Sequence[Finding]) -> str:
+    """A list of findings."""
+    return json.dumps([as_dict(item) for item in findings], indent=2, ensure_ascii=False) + "\n"
+
+
+def sarif(findings: Sequence[Finding], version: str) -> str:
+    """A SARIF log of one run; ``version`` is that of Aeraki."""
+    codes = {item.code.id: item.code for item in findings}
+    rules = [
+        {
+            "id": code.id,
+            "shortDescription": {"text": code.title},
+            "help": {"text": code.action},
+            "defaultConfiguration": {"level": _SARIF_LEVELS[code.severity]},
+        }
+        for _, code in sorted(codes.items())
+    ]
+    order = {rule["id"]: index for index, rule in enumerate(rules)}
+    results = [
+        {
+            "ruleId": item.code.id,
+            "ruleIndex": order[item.code.id],
+            "level": _SARIF_LEVELS[item.severity],
+            "message": {"text": f"{item.message}. {item.code.action}"},
+            "locations": _locations(item),
+        }
+        for item in findings
+    ]
+    driver = {"name": "aeraki", "version": version, "rules": rules}
+    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
+    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+
+
+def _locations(finding: Finding) -> list[dict[str, Any]]:
+    location: dict[str, Any] = {}
+    if finding.source:
+        physical: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.source)}}
+        if finding.line:
+            physical["region"] = {"startLine": finding.line}
+        location["physicalLocation"] = physical
+    if finding.ref:
+        name = f"{finding.ref} {finding.field}" if finding.field else str(finding.ref)
+        location["logicalLocations"] = [{"fullyQualifiedName": name}]
+    return [location] if location else []
+
+
+def github(findings: Sequence[Finding]) -> str:
+    """One workflow command for each finding: it shows up at the line of the change under review."""
+    return "".join(f"{_github_line(item)}\n" for item in findings)
+
+
+def _github_line(finding: Finding) -> str:
+    properties = {"file": finding.source, "line": finding.line, "title": f"{finding.code.id} {finding.code.title}"}
+    given = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items() if value)
+    about = f" ({finding.ref}{f' {finding.field}' if finding.field else ''})" if finding.ref else ""
+    return f"::{_GITHUB_LEVELS[finding.severity]} {given}::{_text(f'{finding.message}{about}. {finding.code.action}')}"
+
+
+def _text(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _text(text).replace(":", "%3A").replace(",", "%2C")

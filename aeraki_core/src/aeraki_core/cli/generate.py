@@ -1,0 +1,87 @@
+"""``aeraki generate``: the filters for the configuration in PATHs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aeraki_core.cli import output
+from aeraki_core.cli.command import PIPELINE, define, require_paths
+from aeraki_core.cli.session import Session, has_errors, open_session
+from aeraki_core.settings import Settings
+
+__all__ = ["command"]
+
+
+@define("generate", *PIPELINE, epilog="Example: aeraki generate -f deploy/ > filters.yaml")
+@click.option(
+    "-o", "--output", "form", type=click.Choice(["yaml", "json", "name"]), default="yaml", help="The form on stdout."
+)
+@click.option(
+    "--to",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write one file for each filter there instead, and remove those of ours that nothing makes any more.",
+)
+def command(settings: Settings, *, form: str, directory: Path | None) -> int:
+    """Print the EnvoyFilters for the configuration in PATHs, always in the same order.
+
+    Findings go to stderr. Exits with 1 if one is an error; what could be made is printed all the same. Passwords that come
+    from Secrets are part of the filters that need them.
+    """
+    session = open_session(settings, require_paths(settings, "aeraki generate -f deploy/"))
+    output.findings(session.findings)
+    failed = has_errors(session.findings)
+    if directory is not None:
+        return max(_write(session, directory), int(failed))
+    filters = [item for _, item in sorted(session.pipeline.filters.items())]
+    if form == "name":
+        output.data("".join(f"{item.key}\n" for item in filters))
+    else:
+        from aeraki_core.render import render_json, render_yaml
+
+        output.data(render_json(filters) if form == "json" else render_yaml(filters))
+    if not filters:
+        output.note(_why_none(session))
+    return int(failed)
+
+
+def _write(session: Session, directory: Path) -> int:
+    """One pass into the directory, by the same rules as the controller's."""
+    from aeraki_core.cli.plan import plan_for
+    from aeraki_core.sinks.files import FilesSink
+
+    sink = FilesSink(directory)
+    sink.start(lambda _: None)
+    try:
+        plan = plan_for(session, sink.live())
+        failures = 0
+        for written in sink.apply(plan.steps):
+            failures += written.error is not None
+            if written.error is None:
+                output.note(f"{written.step.action}  {written.step.key}")
+            else:
+                output.error(f"{written.step.key}: {written.error}")
+        for step in plan.kept:
+            output.note(f"{step.action}  {step.key}: {step.reason}")
+        problems = sink.findings()
+        output.findings(problems)
+    finally:
+        sink.stop()
+    total = len(session.pipeline.filters)
+    unchanged = total - sum(step.after is not None for step in plan.steps)
+    output.note(f"{total} filters in {directory}, {unchanged} of them unchanged")
+    return int(bool(failures) or has_errors(problems))
+
+
+def _why_none(session: Session) -> str:
+    """What to say when nothing came out."""
+    reports = session.pipeline.reports()
+    if not reports:
+        return "No filter: the paths hold no Service or ServiceEntry with a port."
+    if not session.registry.active:
+        return "No filter: no plugin is active; see `aeraki plugins`."
+    names = ", ".join(f"tcp-{token}" for protocol in session.registry.protocols for token in protocol.tokens)
+    return f"No filter: see the findings, or name a port for its protocol ({names}); `aeraki status` shows every port."

@@ -1,0 +1,102 @@
+"""Sources and sinks by their word on the command line, imported when they are used.
+
+In: settings. Out: sources, a sink, or what is live in a cluster. A new one is one more entry in a table below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aeraki_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from aeraki_core.envoyfilter import FilterKey
+    from aeraki_core.pipeline import Pipeline
+    from aeraki_core.reconcile import Live
+    from aeraki_core.settings import Settings
+    from aeraki_core.sinks.base import Sink
+    from aeraki_core.sources.base import Source
+
+__all__ = ["SINKS", "SOURCES", "live_in_cluster", "open_sink", "open_sources", "sink_word", "source_words"]
+
+
+def _files_source(settings: Settings, pipeline: Pipeline) -> Source:
+    from aeraki_core.sources.files import FilesSource
+
+    if not settings["paths"]:
+        raise SettingsError("--source files: nothing to read; name files or directories with -f PATH")
+    return FilesSource(
+        settings["paths"],
+        pipeline.store.reads,
+        settings["maxFileSize"],
+        default_namespace=settings["defaultNamespace"],
+    )
+
+
+def _no_source(word: str) -> Callable[[Settings, Pipeline], Source]:
+    def refuse(settings: Settings, pipeline: Pipeline) -> Source:
+        raise SettingsError(f"--source {word} is not part of this version; use --source files -f PATH")
+
+    return refuse
+
+
+def _files_sink(settings: Settings, pipeline: Pipeline) -> Sink:
+    from aeraki_core.sinks.files import FilesSink
+
+    if not settings["to"]:
+        raise SettingsError("--sink files: name the directory to write to with --to DIR")
+    return FilesSink(Path(settings["to"]))
+
+
+def _no_sink(settings: Settings, pipeline: Pipeline) -> Sink:
+    raise SettingsError("--sink kubernetes is not part of this version; use --sink files --to DIR")
+
+
+SOURCES: dict[str, Callable[[Settings, Pipeline], Source]] = {
+    "files": _files_source,
+    "istiod": _no_source("istiod"),
+    "kubernetes": _no_source("kubernetes"),
+}
+SINKS: dict[str, Callable[[Settings, Pipeline], Sink]] = {"files": _files_sink, "kubernetes": _no_sink}
+
+
+def source_words(settings: Settings) -> tuple[str, ...]:
+    """The sources to use: those named, else files where there are paths, else the cluster."""
+    named: tuple[str, ...] = settings["source"]
+    return named or (("files",) if settings["paths"] else ("kubernetes",))
+
+
+def sink_word(settings: Settings) -> str:
+    """The sink to use: the one named, else files where there is a directory, else the cluster."""
+    return settings["sink"] or ("files" if settings["to"] else "kubernetes")
+
+
+def open_sources(settings: Settings, pipeline: Pipeline) -> list[Source]:
+    """The sources, not started.
+
+    Raises:
+        SettingsError: a setting that one of them needs is missing.
+    """
+    return [SOURCES[word](settings, pipeline) for word in source_words(settings)]
+
+
+def open_sink(settings: Settings, pipeline: Pipeline) -> Sink:
+    """The sink, not started.
+
+    Raises:
+        SettingsError: a setting that it needs is missing.
+    """
+    return SINKS[sink_word(settings)](settings, pipeline)
+
+
+def live_in_cluster(settings: Settings) -> Mapping[FilterKey, Live]:
+    """Our filters in the cluster.
+
+    Raises:
+        SettingsError: this version has no client for a cluster.
+    """
+    raise SettingsError(
+        "--live cluster is not part of this version; use: kubectl get envoyfilter -A -o yaml | aeraki diff --live -"
+    )

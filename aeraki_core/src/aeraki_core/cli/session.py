@@ -1,0 +1,75 @@
+"""One look at PATHs through the whole pipeline: what generate, diff, validate, explain and status have in common.
+
+In: settings. Out: a :class:`Session`: the pipeline after its pass, and every finding of source, pipeline and plugins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aeraki_core.cli.plugin_set import inactive_findings, open_registry
+
+if TYPE_CHECKING:
+    from aeraki_core.diagnostics import Finding
+    from aeraki_core.pipeline import Pipeline
+    from aeraki_core.plugins.registry import Registry
+    from aeraki_core.settings import Settings
+    from aeraki_core.store import SourceObject
+
+__all__ = ["Session", "has_errors", "make_pipeline", "open_session"]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The pipeline over all objects of the paths. ``incomplete``: why objects may be missing; None when all were read."""
+
+    settings: Settings
+    registry: Registry
+    pipeline: Pipeline
+    findings: tuple[Finding, ...]
+    incomplete: str | None
+    objects: tuple[SourceObject, ...] = field(repr=False)
+
+
+def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:
+    """An empty pipeline of the mesh that the settings describe."""
+    from aeraki_core.arrange import Arrangement
+    from aeraki_core.pipeline import Pipeline
+    from aeraki_core.plugins.dispatch import Dispatcher
+
+    return Pipeline(settings.mesh(), Dispatcher(registry), Arrangement(settings["arrangement"]))
+
+
+def open_session(settings: Settings, paths: tuple[str, ...]) -> Session:
+    """Read the paths and run the pipeline once.
+
+    Raises:
+        AerakiError: a path does not exist.
+    """
+    from aeraki_core.cli.logs import configure_logging
+    from aeraki_core.diagnostics import in_order
+    from aeraki_core.sources.files import read
+
+    configure_logging(settings, default="warning")
+    registry = open_registry(settings)
+    pipeline = make_pipeline(settings, registry)
+    snapshot = read(
+        paths,
+        pipeline.store.reads,
+        settings["maxFileSize"],
+        default_namespace=settings["defaultNamespace"],
+    )
+    for item in snapshot.objects:
+        pipeline.upsert(item)
+    pipeline.run()
+    findings = in_order((*snapshot.findings, *pipeline.findings(), *inactive_findings(registry)))
+    incomplete = None if snapshot.complete else snapshot.reason
+    return Session(settings, registry, pipeline, findings, incomplete, tuple(snapshot.objects))
+
+
+def has_errors(findings: tuple[Finding, ...], *, strict: bool = False) -> bool:
+    """Whether one of them is an error; ``strict``: or a warning."""
+    from aeraki_core.diagnostics import Severity
+
+    return any(item.severity >= (Severity.WARNING if strict else Severity.ERROR) for item in findings)

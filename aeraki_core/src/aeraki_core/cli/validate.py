@@ -1,0 +1,72 @@
+"""``aeraki validate``: what is wrong with the configuration in PATHs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aeraki_core.cli import output
+from aeraki_core.cli.command import PIPELINE, define, require_paths
+from aeraki_core.cli.session import Session, has_errors, open_session
+from aeraki_core.settings import Settings
+
+if TYPE_CHECKING:
+    from aeraki_core.diagnostics import Finding
+
+__all__ = ["command"]
+
+
+@define("validate", *PIPELINE, error_exit=2, epilog="Example: aeraki validate --strict -o github -f deploy/")
+@click.option("--strict", is_flag=True, help="Warnings count, too.")
+@click.option("--envoy", is_flag=True, help="Load all filters in a real Envoy as well (needs aeraki-core[testing]).")
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["text", "json", "sarif", "github"]),
+    default="text",
+    help="The form on stdout.",
+)
+def command(settings: Settings, *, strict: bool, envoy: bool, form: str) -> int:
+    """Say what is wrong with the configuration in PATHs: code, object, field and line of each finding.
+
+    Exits with 1 if a finding is an error (with --strict: or a warning), or if Envoy refuses a filter.
+    """
+    session = open_session(settings, require_paths(settings, "aeraki validate -f deploy/"))
+    output.data(_render(session.findings, form))
+    failed = has_errors(session.findings, strict=strict)
+    if envoy:
+        failed = not _loads_in_envoy(session, strict=strict) or failed
+    ports = sum(1 for item in session.pipeline.reports() if item.detection.protocol)
+    judged = f"{len(session.pipeline.filters)} filters for {ports} ports{', loaded in Envoy' if envoy else ''}"
+    output.note(f"{output.summary(session.findings) or 'no findings'}; {judged}")
+    return int(failed)
+
+
+def _loads_in_envoy(session: Session, *, strict: bool) -> bool:
+    """Whether a real Envoy takes every sidecar's configuration (``strict``: without a warning); says what it did not take."""
+    from aeraki_core.cli.in_envoy import check
+
+    verdict = check(session)
+    for name in verdict.lacking:
+        output.warning(f"this Envoy lacks {name}; filters with it were left out of the trial")
+    for problem in verdict.errors:
+        output.error(problem)
+    for problem in verdict.warnings:
+        output.warning(problem)
+    return not verdict.errors and not (strict and verdict.warnings)
+
+
+def _render(findings: tuple[Finding, ...], form: str) -> str:
+    from aeraki_core.cli import finding_forms
+    from aeraki_core.plugins.discovery import core_version
+
+    match form:
+        case "json":
+            return finding_forms.to_json(findings)
+        case "sarif":
+            return finding_forms.sarif(findings, core_version())
+        case "github":
+            return finding_forms.github(findings)
+    return "".join(f"{output.finding_text(item)}\n" for item in findings)

@@ -1,0 +1,205 @@
+"""Kubernetes manifests in files and folders, read once or watched.
+
+In: paths. Out: a :class:`Snapshot` (:func:`read`), or events as files change (:class:`FilesSource`). A path is a file, a folder (all
+``*.yaml``, ``*.yml`` and ``*.json`` in it and below, by name; hidden ones are passed over), or ``-`` for standard input.
+
+What a path that is named outright, or a mount, held stays in force when it vanishes: that is not how somebody deletes a service. A file
+deleted from a folder takes its objects with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aeraki_core.diagnostics import Finding, in_order
+from aeraki_core.errors import UnreadableError
+from aeraki_core.sources.base import Emit, Problems, Removed, Source, Synced, Unsynced, Upserted
+from aeraki_core.sources.fileset import Changes, FileSet, Look
+from aeraki_core.sources.kinds import Reads
+from aeraki_core.sources.locate import STDIN
+from aeraki_core.sources.manifests import DEFAULT_NAMESPACE, Rules
+from aeraki_core.store import SourceObject
+
+__all__ = ["DEFAULT_MAX_SIZE", "FilesSource", "Snapshot", "read"]
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MAX_SIZE = 32 << 20
+"""Bytes of one file that are read at most."""
+
+SETTLE = 0.3
+"""Seconds until a second look when something that was there is missing, empty or broken."""
+
+RESCAN = 10.0
+"""Seconds between two looks at everything: some file systems tell of no change."""
+
+POLL = 0.5
+"""Seconds between two looks at files that were named outright."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What paths hold, in the order of the files.
+
+    ``complete``: everything could be read, so what is not among ``objects`` does not exist; else ``reason`` says why not.
+    """
+
+    objects: tuple[SourceObject, ...]
+    findings: tuple[Finding, ...]
+    complete: bool
+    reason: str | None = None
+
+
+def read(
+    paths: Sequence[str | Path],
+    reads: Reads,
+    max_size: int = DEFAULT_MAX_SIZE,
+    *,
+    namespace: str = DEFAULT_NAMESPACE,
+    ignore: Collection[str | Path] = (),
+    plugin_groups: Collection[str] = (),
+) -> Snapshot:
+    """Read everything once. It never raises for what files hold: that is in the findings.
+
+    ``reads`` tells which kinds are of use (``Store.reads``); ``namespace`` is that of objects without one; ``ignore`` names folders to
+    pass over; ``plugin_groups`` are the API groups of plugins' kinds: an unknown kind there is worth a word.
+    """
+    files = _files(paths, reads, max_size, namespace, ignore, plugin_groups)
+    changes = files.take(files.look())
+    findings = in_order(finding for _, found in changes.problems for finding in found)
+    return Snapshot(changes.upserts, findings, changes.incomplete is None, changes.incomplete)
+
+
+def _files(
+    paths: Sequence[str | Path],
+    reads: Reads,
+    max_size: int,
+    namespace: str,
+    ignore: Collection[str | Path],
+    plugin_groups: Collection[str],
+) -> FileSet:
+    rules = Rules(reads, namespace, frozenset(plugin_groups))
+    return FileSet([str(path) for path in paths], rules, max_size, [str(path) for path in ignore])
+
+
+class FilesSource(Source):
+    """Files as a source of the controller. ``watch`` False: everything is given once, as for ``--once``."""
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        reads: Reads,
+        max_size: int = DEFAULT_MAX_SIZE,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        ignore: Collection[str | Path] = (),
+        plugin_groups: Collection[str] = (),
+        watch: bool = True,
+        name: str = "files",
+    ) -> None:
+        self.name = name
+        self._paths = tuple(str(path) for path in paths)
+        self._files = _files(paths, reads, max_size, namespace, ignore, plugin_groups)
+        self._watch = watch
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._incomplete: str | None = None
+
+    def start(self, emit: Emit) -> None:
+        """Begin to read and to watch.
+
+        Raises:
+            UnreadableError: a path does not exist, or is standard input or a pipe, which cannot be watched.
+        """
+        for path in self._paths:
+            if path == STDIN and not self._watch:
+                continue
+            if path == STDIN or not Path(path).exists():
+                reason = "standard input cannot be watched; name a file or a folder" if path == STDIN else "no such file"
+                raise UnreadableError(f"{path}: {reason}")
+            if self._watch and not (Path(path).is_dir() or Path(path).is_file()):
+                raise UnreadableError(f"{path}: it is no file or folder, so it cannot be watched")
+        self._thread = threading.Thread(target=self._run, args=(emit,), name=f"source-{self.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _run(self, emit: Emit) -> None:
+        self._guarded(emit, lambda: self._give(emit, self._files.take(self._files.look()), first=True))
+        while self._watch and not self._stop.is_set():
+            self._guarded(emit, lambda: self._follow(emit))
+
+    def _guarded(self, emit: Emit, step: Callable[[], None]) -> None:
+        """A mistake of ours must not end the watch in silence: it is said, and tried again."""
+        while not self._stop.is_set():
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001  # whatever it was, the source goes on
+                log.warning("source %s failed and starts again", self.name, exc_info=True)
+                emit(Unsynced(self.name, f"reading the files failed: {type(error).__name__}: {error}"))
+                self._incomplete = _FAILED
+                self._stop.wait(1.0)
+            else:
+                return
+
+    def _follow(self, emit: Emit) -> None:
+        for paths in self._changes():
+            look = self._files.look(paths)
+            if look.doubtful:
+                look = self._second_look()
+            if self._stop.is_set():
+                return
+            self._give(emit, self._files.take(look))
+
+    def _second_look(self) -> Look:
+        """What an editor takes away for a moment is back after it."""
+        self._stop.wait(SETTLE)
+        return self._files.look()
+
+    def _changes(self) -> Iterator[Collection[str]]:
+        """The paths that changed, each time that some did; none when everything should be looked at."""
+        from watchfiles import watch
+
+        folders = [path for path in self._paths if Path(path).is_dir()]
+        pause = POLL if len(folders) < len(self._paths) else RESCAN
+        yield ()  # what changed before the watch began
+        if not folders:
+            while not self._stop.wait(pause):
+                yield ()
+            return
+        for changes in watch(
+            *folders,
+            watch_filter=None,
+            step=100,
+            debounce=2000,
+            rust_timeout=int(pause * 1000),
+            yield_on_timeout=True,
+            stop_event=self._stop,
+            ignore_permission_denied=True,
+        ):
+            yield {path for _, path in changes}
+            if [path for path in self._paths if Path(path).is_dir()] != folders:
+                return  # watch what is there now
+
+    def _give(self, emit: Emit, changes: Changes, *, first: bool = False) -> None:
+        """Tell of the changes; what is new before what is gone."""
+        for item in changes.upserts:
+            emit(Upserted(self.name, item))
+        for ref in changes.removals:
+            emit(Removed(self.name, ref))
+        for place, findings in changes.problems:
+            emit(Problems(self.name, place, findings))
+        if first or changes.incomplete != self._incomplete:
+            self._incomplete = changes.incomplete
+            emit(Synced(self.name, changes.incomplete))
+
+
+_FAILED = "failed"

@@ -1,0 +1,148 @@
+"""docs/plugins.md does what it says: its files are written, its commands run, its names exist."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from aeraki_core.hookspec import HookSpec
+
+import aeraki_core
+from aeraki_core import GenerateContext, Inbound, OptionType, Outbound, ValidateContext
+from tests.docs.page import RunCommand, Stray, WriteFile, steps
+
+PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+# The page's `pip install .` without a network: what it needs is installed already, beside these tests.
+_OFFLINE = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--upgrade", "--target", "site"]
+_COMMANDS: Mapping[str, list[str]] = {
+    "pip": [sys.executable, "-m", "pip"],
+    "pytest": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+    "aeraki": [sys.executable, "-c", "from aeraki_core.cli import main; main()"],
+}
+_SECONDS = re.compile(r" in \d+\.\d+s\b")
+
+
+def run(step: RunCommand, folder: Path) -> str:
+    """What the command prints in that folder."""
+    name, *arguments = shlex.split(step.command)
+    if step.command == "pip install .":
+        arguments = ["install", *_OFFLINE, "."]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AERAKI"))}
+    environment |= {"PYTHONPATH": str(folder / "site"), "NO_COLOR": "1", "COLUMNS": "120"}
+    done = subprocess.run(
+        [*_COMMANDS[name], *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    # Findings make `aeraki validate` fail, as they should; nothing else on the page may.
+    assert done.returncode == 0 or step.command.startswith("aeraki validate"), done.stdout
+    return done.stdout
+
+
+def test_every_block_does_what_the_page_says(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """With ``--regenerate`` the page is given what its commands print now."""
+    text, moved = TEXT, 0
+    ran = set()
+    for step in steps(TEXT):
+        where = f"{PAGE.name}:{step.line}"
+        if isinstance(step, WriteFile):
+            path = tmp_path / step.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(step.text, encoding="utf-8")
+        elif isinstance(step, RunCommand):
+            printed = run(step, tmp_path)
+            ran.add(step.command.split()[0])
+            same = _SECONDS.sub("", printed) == _SECONDS.sub("", step.output)
+            if not same and request.config.getoption("--regenerate"):
+                start, end = (offset + moved for offset in step.span)
+                text = text[:start] + printed + text[end:]
+                moved += len(printed) - len(step.output)
+            else:
+                assert same, f"{where}: $ {step.command}\n{printed}"
+        else:
+            assert not isinstance(step, Stray), f"{where}: a block of {step.language} that nothing runs"
+    assert ran == {"pip", "aeraki", "pytest"}
+    if text != TEXT:
+        PAGE.write_text(text, encoding="utf-8")
+
+
+def test_the_examples_modules_are_importable(tmp_path: Path) -> None:
+    """Also those that no command uses: the last form of each file."""
+    modules = {
+        step.path: step.text for step in steps(TEXT) if isinstance(step, WriteFile) and step.path.parts[0] == "src"
+    }
+    names = []
+    for path, text in modules.items():
+        target = tmp_path.joinpath(*path.parts[1:])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        names.append(".".join(path.with_suffix("").parts[1:]).removesuffix(".__init__"))
+    assert len(names) >= 2
+    script = "\n".join(f"import {name}" for name in names)
+    subprocess.run([sys.executable, "-c", script], check=True, env={"PYTHONPATH": str(tmp_path)})
+
+
+def hooks() -> list[str]:
+    """Each hook with its parameters, as the page writes it."""
+    found = []
+    for name, function in vars(HookSpec).items():
+        if name.startswith("aeraki_"):
+            count = function.__code__.co_argcount
+            found.append(f"{name}({', '.join(function.__code__.co_varnames[1:count])})")
+    return found
+
+
+def public(owner: type) -> list[str]:
+    """The public attributes that a class and its bases define."""
+    names = {name for base in owner.__mro__[:-1] for name in vars(base)} | {*getattr(owner, "__annotations__", ())}
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+@pytest.mark.parametrize("hook", hooks())
+def test_every_hook_is_on_the_page(hook: str) -> None:
+    assert f"`{hook}`" in TEXT
+
+
+@pytest.mark.parametrize("name", aeraki_core.__all__)
+def test_every_public_name_is_in_the_table_of_names(name: str) -> None:
+    table = TEXT[TEXT.index("\n## Names\n") :]
+    assert f"`{name}`" in table
+
+
+def test_the_table_of_names_has_no_other() -> None:
+    table = TEXT[TEXT.index("\n## Names\n") :]
+    assert set(re.findall(r"`(\w+)`", table)) - {"aeraki_core"} == set(aeraki_core.__all__)
+
+
+@pytest.mark.parametrize(
+    ("heading", "owner"),
+    [
+        ("## The context", GenerateContext),
+        ("## Validating resources", ValidateContext),
+        ("## Patches", Outbound),
+        ("## Patches", Inbound),
+    ],
+)
+def test_every_attribute_is_in_its_section(heading: str, owner: type) -> None:
+    section = TEXT[TEXT.index(f"\n{heading}\n") + 1 :].partition("\n## ")[0]
+    given = {"service", "port", "protocol", "audience", "findings"} if owner is GenerateContext else set()
+    missing = [name for name in {*public(owner), *given} if not re.search(rf"`{name}\b", section)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("kind", OptionType)
+def test_every_type_of_option_is_explained(kind: OptionType) -> None:
+    assert f"| `{kind.name}` |" in TEXT

@@ -1,0 +1,63 @@
+"""Keeps what a source says, for tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from aeraki_core.sources.base import Event, Problems, Removed, Synced, Unsynced, Upserted
+from aeraki_core.store import SourceObject
+from tests.rig.waiting import wait_until
+
+
+class Recorder:
+    """An ``emit`` that remembers: all events, and what they add up to."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.events: list[Event] = []
+        self.objects: dict[str, SourceObject] = {}
+        self.problems: dict[str, tuple[str, ...]] = {}
+        self.state: Event | None = None
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self.events.append(event)
+            match event:
+                case Upserted(object=item):
+                    self.objects[str(item.ref)] = item
+                case Removed(ref=ref):
+                    del self.objects[str(ref)]
+                case Problems(place=place, findings=findings):
+                    self.problems[place] = tuple(finding.message for finding in findings)
+                case Synced() | Unsynced():
+                    self.state = event
+
+    @property
+    def synced(self) -> bool:
+        return isinstance(self.state, Synced)
+
+    @property
+    def reason(self) -> str:
+        return self.state.reason if isinstance(self.state, Unsynced) else ""
+
+    def mark(self) -> int:
+        return len(self.events)
+
+    def removed_since(self, mark: int) -> list[str]:
+        return [str(event.ref) for event in self.events[mark:] if isinstance(event, Removed)]
+
+    def upserted_since(self, mark: int) -> list[str]:
+        return [str(event.object.ref) for event in self.events[mark:] if isinstance(event, Upserted)]
+
+    def wait(self, look: Callable[[], object], what: str, timeout: float = 15) -> None:
+        wait_until(look, timeout, what, seen=lambda: (self.state, sorted(self.objects), self.problems))
+
+    def wait_synced(self, timeout: float = 15) -> None:
+        self.wait(lambda: self.synced, "the source to be synced", timeout)
+
+    def wait_object(self, ref: str, holds: Callable[[SourceObject], bool] = lambda item: True) -> None:
+        self.wait(lambda: ref in self.objects and holds(self.objects[ref]), f"{ref} as wanted")
+
+    def wait_no_object(self, ref: str) -> None:
+        self.wait(lambda: ref not in self.objects, f"{ref} to be gone")

@@ -1,0 +1,229 @@
+"""Which listeners and clusters a modelled sidecar has. The expectations are what istiod makes (facts/istio.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.testing import (
+    MutualTls,
+    Proxy,
+    SidecarConfig,
+    destination_rule,
+    endpoint_slice,
+    model_sidecar,
+    service,
+    service_entry,
+    virtual_service,
+)
+
+SHOP = Proxy("shop")
+PORTS = {"tcp-echo": 7000}
+
+
+def cart(**fields: Any) -> dict[str, Any]:
+    return service("cart", {"tcp-echo": (7000, 9000)}, namespace="shop", cluster_ip="10.96.0.1", **fields)
+
+
+def names(config: SidecarConfig) -> list[str]:
+    return [item.name for item in config.outbound if item.name != "virtualOutbound"]
+
+
+def upstreams(listener: Any) -> list[str]:
+    """What the tcp_proxy of each chain of a listener leads to; the default chain last."""
+    chains = list(listener.filter_chains)
+    if listener.HasField("default_filter_chain"):
+        chains.append(listener.default_filter_chain)
+    return [_cluster(chain.filters[-1]) for chain in chains]
+
+
+def _cluster(item: Any) -> str:
+    from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+
+    config = TcpProxy()
+    item.typed_config.Unpack(config)
+    if config.WhichOneof("cluster_specifier") == "weighted_clusters":
+        return "+".join(f"{each.name}:{each.weight}" for each in config.weighted_clusters.clusters)
+    return str(config.cluster)
+
+
+def test_a_cluster_ip_has_one_listener_with_one_chain() -> None:
+    config = model_sidecar([cart()], SHOP)
+    assert names(config) == ["10.96.0.1_7000"]
+    assert upstreams(config.listener("10.96.0.1_7000")) == ["outbound|7000||cart.shop.svc.cluster.local"]
+
+
+def test_dual_stack_is_one_listener_with_two_addresses() -> None:
+    config = model_sidecar([cart(clusterIPs=["10.96.0.1", "fd00::1"])], SHOP)
+    assert names(config) == ["10.96.0.1_7000"]
+    (extra,) = config.listener("10.96.0.1_7000").additional_addresses
+    assert extra.address.socket_address.address == "fd00::1"
+
+
+def test_a_headless_service_has_a_listener_for_each_endpoint_but_the_proxys_own() -> None:
+    objects = [
+        service("cart", PORTS, namespace="shop", cluster_ip="None"),
+        endpoint_slice("cart", ["10.244.0.1", "10.244.0.2", "10.244.0.3"], PORTS, namespace="shop"),
+    ]
+    config = model_sidecar(objects, Proxy("shop", ip="10.244.0.2"))
+    assert names(config) == ["10.244.0.1_7000", "10.244.0.3_7000"]
+    (cluster,) = (item for item in config.clusters if "cart" in item.name)
+    assert cluster.type == cluster.ORIGINAL_DST
+
+
+def test_a_headless_service_without_endpoints_has_none() -> None:
+    assert names(model_sidecar([service("cart", PORTS, cluster_ip="None")])) == []
+
+
+def test_a_service_entry_has_a_listener_for_each_address() -> None:
+    entry = service_entry("e", ["e.example.com"], PORTS, addresses=["10.1.0.1", "10.1.0.2/32"])
+    assert names(model_sidecar([entry])) == ["10.1.0.1_7000", "10.1.0.2_7000"]
+
+
+def test_a_range_is_a_chain_of_the_wildcard_listener_beside_a_passthrough_chain() -> None:
+    entry = service_entry("e", ["e.example.com"], PORTS, addresses=["10.1.0.0/16"])
+    config = model_sidecar([entry])
+    listener = config.listener("0.0.0.0_7000")
+    (prefix,) = listener.filter_chains[0].filter_chain_match.prefix_ranges
+    assert (prefix.address_prefix, prefix.prefix_len.value) == ("10.1.0.0", 16)
+    assert listener.default_filter_chain.name == "PassthroughFilterChain"
+    assert upstreams(listener) == ["outbound|7000||e.example.com", "PassthroughCluster"]
+
+
+def test_registry_only_passes_nothing_through() -> None:
+    entry = service_entry("e", ["e.example.com"], PORTS, addresses=["10.1.0.0/16"])
+    config = model_sidecar([entry], mesh=Mesh(registry_only=True))
+    assert upstreams(config.listener("0.0.0.0_7000"))[-1] == "BlackHoleCluster"
+
+
+def test_without_an_address_the_wildcard_listener_is_the_services_own() -> None:
+    listener = model_sidecar([service_entry("e", ["e.example.com"], PORTS)]).listener("0.0.0.0_7000")
+    assert upstreams(listener) == ["outbound|7000||e.example.com"]
+    assert not listener.HasField("default_filter_chain")
+
+
+def test_a_range_and_an_entry_without_address_share_a_listener() -> None:
+    objects = [
+        service_entry("all", ["all.example.com"], PORTS),
+        service_entry("range", ["range.example.com"], PORTS, addresses=["10.1.0.0/16"]),
+    ]
+    listener = model_sidecar(objects).listener("0.0.0.0_7000")
+    assert upstreams(listener) == ["outbound|7000||range.example.com", "outbound|7000||all.example.com"]
+
+
+def test_of_two_entries_without_address_the_older_has_the_listener() -> None:
+    objects = [
+        service_entry("a", ["new.example.com"], PORTS, created="2026-02-01T00:00:00Z"),
+        service_entry("b", ["old.example.com"], PORTS, created="2026-01-01T00:00:00Z"),
+    ]
+    assert upstreams(model_sidecar(objects).listener("0.0.0.0_7000")) == ["outbound|7000||old.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "expected"),
+    [
+        (Proxy(), "240.240.0.1_7000"),
+        (Proxy(dns_capture=False), "0.0.0.0_7000"),
+        (Proxy(ip="fd00::9"), "2001:2::1_7000"),
+        (Proxy(ip="fd00::9", dns_capture=False), "::_7000"),
+    ],
+)
+def test_an_allocated_address_counts_only_with_dns_capture(proxy: Proxy, expected: str) -> None:
+    entry = service_entry("e", ["e.example.com"], PORTS, auto_addresses=["240.240.0.1", "2001:2::1"])
+    assert names(model_sidecar([entry], proxy)) == [expected]
+
+
+def test_export_to_hides_a_service_from_other_namespaces() -> None:
+    hidden = cart(annotations={"networking.istio.io/exportTo": "."})
+    assert names(model_sidecar([hidden], SHOP)) == ["10.96.0.1_7000"]
+    assert names(model_sidecar([hidden], Proxy("other"))) == []
+
+
+@pytest.mark.parametrize("port", [{"name": "http-web"}, {"name": "tls-x"}, {"name": "tcp-x", "protocol": "UDP"}])
+def test_other_ports_have_no_tcp_listener(port: dict[str, str]) -> None:
+    web = service("web", {}, cluster_ip="10.96.0.2") | {}
+    web["spec"]["ports"] = [{"port": 80, **port}]
+    assert names(model_sidecar([web])) == []
+
+
+def test_a_port_of_unknown_protocol_looks_for_http_first() -> None:
+    (listener, _) = model_sidecar([service("x", {"echo": 7000}, cluster_ip="10.96.0.2")]).outbound
+    assert [item.name for item in listener.listener_filters] == ["envoy.filters.listener.http_inspector"]
+    assert list(listener.filter_chains[0].filter_chain_match.application_protocols) == ["http/1.0", "http/1.1", "h2c"]
+    assert listener.default_filter_chain.filters[0].name == "envoy.filters.network.tcp_proxy"
+
+
+def test_tcp_routes_of_a_virtual_service_are_in_tcp_proxy() -> None:
+    routes = virtual_service(
+        "v",
+        ["cart"],
+        namespace="shop",
+        tcp=[
+            {"match": [{"port": 1}], "route": [{"destination": {"host": "nowhere"}}]},
+            {
+                "route": [
+                    {"destination": {"host": "cart", "subset": "v1"}, "weight": 80},
+                    {"destination": {"host": "cart", "subset": "v2"}, "weight": 20},
+                    {"destination": {"host": "cart", "subset": "v3"}, "weight": 0},
+                ]
+            },
+        ],
+    )
+    listener = model_sidecar([cart(), routes], SHOP).listener("10.96.0.1_7000")
+    host = "cart.shop.svc.cluster.local"
+    assert upstreams(listener) == [f"outbound|7000|v1|{host}:80+outbound|7000|v2|{host}:20"]
+
+
+def test_each_subset_has_a_cluster_with_the_rules_load_balancer() -> None:
+    rule = destination_rule(
+        "d",
+        "cart",
+        {"v1": {"version": "v1"}},
+        namespace="shop",
+        trafficPolicy={"loadBalancer": {"simple": "ROUND_ROBIN"}, "connectionPool": {"tcp": {"connectTimeout": "3s"}}},
+    )
+    config = model_sidecar([cart(), rule], SHOP)
+    for subset in ("", "v1"):
+        cluster = config.cluster(f"outbound|7000|{subset}|cart.shop.svc.cluster.local")
+        assert (cluster.type, cluster.lb_policy) == (cluster.EDS, cluster.ROUND_ROBIN)
+        assert cluster.connect_timeout.seconds == 3
+
+
+def test_maglev_of_a_destination_rule() -> None:
+    policy = {"loadBalancer": {"consistentHash": {"useSourceIp": True, "maglev": {"tableSize": 1009}}}}
+    config = model_sidecar([cart(), destination_rule("d", "cart", namespace="shop", trafficPolicy=policy)], SHOP)
+    cluster = config.cluster("outbound|7000||cart.shop.svc.cluster.local")
+    assert cluster.lb_policy == cluster.MAGLEV
+    assert cluster.maglev_lb_config.table_size.value == 1009
+
+
+@pytest.mark.parametrize(("mode", "chains"), [("PERMISSIVE", 3), ("STRICT", 1), ("DISABLE", 1)])
+def test_a_workload_has_chains_by_target_port(mode: str, chains: int) -> None:
+    objects = [cart(selector={"app": "cart"}), service("also", {"tcp-b": (1, 9000)}, selector={"app": "cart"})]
+    proxy = Proxy("shop", labels={"app": "cart", "v": "1"}, mutual_tls=MutualTls(mode))
+    config = model_sidecar(objects, proxy)
+    ports = [item.filter_chain_match.destination_port.value for item in config.listener("virtualInbound").filter_chains]
+    assert ports.count(9000) == chains
+    assert config.cluster("inbound|9000||").name in config.hosts
+    assert config.hosts["inbound|9000||"] == ("cart.shop.svc.cluster.local",)  # `also` is of another namespace
+
+
+def test_a_named_target_port_has_the_numbers_of_the_endpoints() -> None:
+    objects = [
+        service("cart", {"tcp-echo": (7000, "echo")}, namespace="shop", selector={"app": "cart"}),
+        endpoint_slice("cart", ["10.244.0.1"], {"tcp-echo": 9001}, namespace="shop"),
+    ]
+    config = model_sidecar(objects, Proxy("shop", labels={"app": "cart"}))
+    assert "inbound|9001||" in config.hosts
+
+
+def test_a_client_has_no_service_chains() -> None:
+    config = model_sidecar([cart(selector={"app": "cart"})], Proxy("shop", labels={"app": "other"}))
+    assert config.hosts == {}
+
+
+def test_a_listener_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(KeyError, match="10.96.0.1_7000"):
+        model_sidecar([cart()], SHOP).listener("10.96.0.9_7000")
