@@ -1,7 +1,7 @@
 """Helm, built with Go's installer once, and the CRD that its ServiceMonitor needs: in the rig's cache, by version.
 
-``python -m tests.deploy.helm_binary`` builds it and prints its path. Independent of the rig's own build, which takes far longer: the two
-may go on at once.
+``python -m tests.deploy.helm_binary`` makes both and prints their paths. It does not wait for the rig's own build, which takes far
+longer: the two may go on at once.
 """
 
 from __future__ import annotations

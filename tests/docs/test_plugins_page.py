@@ -36,7 +36,7 @@ def run(step: RunCommand, folder: Path) -> str:
     if step.command == "pip install .":
         arguments = ["install", *_OFFLINE, "."]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AERAKI"))}
-    environment |= {"PYTHONPATH": str(folder / "site"), "NO_COLOR": "1", "COLUMNS": "120"}
+    environment |= {"PYTHONPATH": str(folder / "site"), "NO_COLOR": "1", "COLUMNS": "100"}
     done = subprocess.run(
         [*_COMMANDS[name], *arguments],
         cwd=folder,
@@ -124,7 +124,8 @@ def test_every_public_name_is_in_the_table_of_names(name: str) -> None:
 
 def test_the_table_of_names_has_no_other() -> None:
     table = TEXT[TEXT.index("\n## Names\n") :]
-    assert set(re.findall(r"`(\w+)`", table)) - {"aeraki_core"} == set(aeraki_core.__all__)
+    rows = "\n".join(line for line in table.splitlines() if line.startswith("| "))
+    assert set(re.findall(r"`(\w+)`", rows)) == set(aeraki_core.__all__)
 
 
 @pytest.mark.parametrize(

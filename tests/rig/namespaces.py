@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from .api import Api, Object, ResourceType
@@ -64,7 +64,7 @@ class Namespaces:
             group = kind.api_version.partition("/")[0]
             if not group.endswith(_TEST_GROUPS):
                 continue
-            for found in self._api.objects(kind.api_version, kind.kind, namespace=ROOT_NAMESPACE):
+            for found in self._objects(kind, ROOT_NAMESPACE):
                 name = found["metadata"]["name"]
                 if (kind.kind, name) not in _KEPT_IN_ROOT:
                     self._delete(kind, found)
@@ -83,10 +83,19 @@ class Namespaces:
         return list(kinds.values())
 
     def _empty(self, kind: ResourceType, namespace: str) -> None:
-        path = kind.path(namespace)
-        self._api.request("DELETE", path, {"gracePeriodSeconds": 0})
-        for found in self._api.objects(kind.api_version, kind.kind, namespace=namespace):
+        if self._objects(kind, namespace):
+            self._api.request("DELETE", kind.path(namespace), {"gracePeriodSeconds": 0})
+        for found in self._objects(kind, namespace):
             self._delete(kind, found)
+
+    def _objects(self, kind: ResourceType, namespace: str) -> Sequence[Object]:
+        """The objects of a kind; none of one that is still announced although its CRD was deleted."""
+        try:
+            return self._api.objects(kind.api_version, kind.kind, namespace=namespace)
+        except ApiError as error:
+            if error.status == 404:
+                return []
+            raise
 
     def _delete(self, kind: ResourceType, obj: Object) -> None:
         """Deletes one object, also when a finalizer that nobody serves holds it."""

@@ -1,7 +1,7 @@
 """YAML and JSON text to plain values, one document at a time, with the line of every mistake.
 
-In: text that anybody may have written. Out: dictionaries, lists, text, numbers; or :class:`~aeraki_core.errors.UnreadableError` with
-a line. A document that is wrong does not hide the ones after it. Messages never repeat a value: it may be a secret.
+In: text that anybody may have written. Out: dictionaries, lists, text, numbers; or :class:`~aeraki_core.errors.UnreadableError`
+with a line. A document that is wrong does not hide the ones after it. Messages never repeat a value: it may be a secret.
 
 Scalars are read as Kubernetes' own reader does (sigs.k8s.io/yaml): times stay text, ``1e3`` is a number, ``1:30`` is text, a key
 is always text. Unlike it, a tag that is not YAML's own is refused.
@@ -76,9 +76,8 @@ def split(text: str) -> Iterator[Slice]:
 
     A line that starts with ``---`` or ``...`` ends a document wherever it stands (YAML 1.2, 9.1.2), so this needs no parser.
     """
-    starts = [0]
-    for border in _BORDER.finditer(text):
-        starts.append(border.start() if border.group() == "---" else border.end())
+    borders = _BORDER.finditer(text)
+    starts = [0, *(border.start() if border.group() == "---" else border.end() for border in borders)]
     line = 1
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         part = text[start:end]
@@ -148,7 +147,7 @@ class _Frame:
         self.anchor = anchor
         self.before = before
         self.key: str | None = None
-        self.merged: list[dict[str, Any]] | None = None
+        self.merged: list[dict[str, Any]] = []
 
 
 class _Builder:
@@ -209,15 +208,15 @@ class _Builder:
         plain = event.implicit[0] and event.tag is None
         if plain and text in ("", "~", "null"):
             raise self._error("a key is missing before the colon", event)
-        if plain and text == "<<":
-            frame.merged = frame.merged or []
-        elif text in frame.value:
-            raise self._error(f"key {text[:80]!r} is given twice", event)
         if event.anchor:
             self._anchors[event.anchor] = (text, 1)
-        frame.key = text if not (plain and text == "<<") else _MERGE
-        if frame.key is not _MERGE:
-            frame.value[text] = None  # keeps its place, and finds a second one
+        if plain and text == "<<":
+            frame.key = _MERGE
+            return
+        if text in frame.value:
+            raise self._error(f"key {text[:80]!r} is given twice", event)
+        frame.key = text
+        frame.value[text] = None  # keeps its place, and finds a second one
 
     def _start(self, event: Any) -> None:
         if event.tag is not None and event.tag not in _TREE_TAGS:
@@ -234,7 +233,7 @@ class _Builder:
 
     def _end(self, event: Any) -> None:
         frame = self._stack.pop()
-        for merged in frame.merged or ():
+        for merged in frame.merged:
             for key, value in merged.items():
                 frame.value.setdefault(key, value)
         if frame.anchor:
@@ -267,11 +266,9 @@ class _Builder:
             self._aliased += sum(len(item) for item in given)
             if self._aliased > MAX_ALIASED:
                 raise self._error(f"its aliases stand for more than {MAX_ALIASED} values", event)
-            assert frame.merged is not None
             frame.merged += given
             frame.key = None
-        else:
-            assert frame.key is not None
+        elif frame.key is not None:
             frame.value[frame.key] = value
             frame.key = None
 

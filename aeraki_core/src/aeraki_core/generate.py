@@ -87,7 +87,9 @@ def generate_port(service: Service, port: Port, protocol: Protocol, store: Store
             break
         if audiences and listeners:
             clients = tuple(patch for patch in result.patches if isinstance(patch.side, Outbound))
-            outbound.append(OutboundPatches(audience, listeners, clients))
+            # Clients that need nothing of their own keep the filter of the whole mesh.
+            if not (audience.overrides and clients == outbound[0].patches):
+                outbound.append(OutboundPatches(audience, listeners, clients))
         if number == 0:
             inbound = tuple(
                 patch

@@ -141,7 +141,7 @@ REDIS = Protocol(
     name="redis",
     tokens=("redis",),
     extension=Extension(FILTER, stock=True),
-    summary="Redis: sharding by key, routes by key prefix, mirrors, faults, Redis Cluster, passwords",
+    summary="sharding and routes by key, mirrors, faults, passwords, Redis Cluster",
     options=(
         Option(
             "inbound",

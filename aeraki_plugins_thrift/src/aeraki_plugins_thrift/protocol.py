@@ -14,6 +14,8 @@ METHOD = Code(
     "the route is left out.",
 )
 
+TRANSPORTS = ("auto", "framed", "unframed", "header")
+
 THRIFT = Protocol(
     name="thrift",
     tokens=("thrift",),
@@ -25,7 +27,14 @@ THRIFT = Protocol(
             OptionType.TEXT,
             "The transport of clients and servers. auto: found out for each connection.",
             default="auto",
-            choices=("auto", "framed", "unframed", "header"),
+            choices=TRANSPORTS,
+        ),
+        Option(
+            "server-transport",
+            OptionType.TEXT,
+            "The transport of the servers, where clients use several. auto: that of the option transport.",
+            default="auto",
+            choices=TRANSPORTS,
         ),
         Option(
             "protocol",

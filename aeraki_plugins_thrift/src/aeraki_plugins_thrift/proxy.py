@@ -59,11 +59,14 @@ def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> T
 
 
 def cluster_options(context: GenerateContext) -> Cluster | None:
-    """What a declared transport or protocol adds to the clusters; None when both are found out.
+    """What a declared transport or protocol adds to the clusters; None when nothing is declared.
 
-    Without it, an upstream connection keeps the flavour of its first call, and clients of another one fail on it.
+    Without it, an upstream connection keeps the flavour of its first call, and clients of another
+    one fail on it.
     """
-    transport, protocol = context.option("transport"), context.option("protocol")
+    transport, protocol = context.option("server-transport"), context.option("protocol")
+    if transport == "auto":
+        transport = context.option("transport")
     if transport == protocol == "auto":
         return None
     options = ThriftProtocolOptions(transport=_TRANSPORTS[transport], protocol=_PROTOCOLS[protocol])

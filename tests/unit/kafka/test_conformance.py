@@ -26,4 +26,4 @@ class TestKafka(PluginConformance):
     examples: ClassVar[dict[str, str]] = {
         path.name: path.read_text() for path in sorted(GOLDEN.glob("*.in.yaml")) if path.name not in WITHOUT_FILTER
     }
-    odd_inputs = 100
+    odd_inputs = 50

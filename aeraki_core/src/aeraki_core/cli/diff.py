@@ -12,7 +12,6 @@ import click
 
 from aeraki_core.cli import output
 from aeraki_core.cli.command import PIPELINE, define, require_paths
-from aeraki_core.cli.manifests import to_yaml
 from aeraki_core.cli.session import Session, open_session
 from aeraki_core.settings import Settings
 
@@ -41,10 +40,9 @@ def command(settings: Settings, *, where: str, form: str) -> int:
         raise click.UsageError("standard input is read once: give `-` to -f or to --live, not to both")
     from aeraki_core.cli.plan import plan_for
 
-    live = _live(settings, where)
     session = open_session(settings, paths)
+    plan = plan_for(session, _live(settings, where))
     output.findings(session.findings)
-    plan = plan_for(session, live)
     if form == "name":
         output.data("".join(f"{step.action} {step.key}\n" for step in plan.steps))
     else:
@@ -87,18 +85,18 @@ def _show(session: Session, plan: Plan) -> None:
     secrets = secret_values(session.pipeline)
     for step in sorted(plan.steps, key=lambda step: step.key):
         if step.before is not None and step.before.filter is None:
-            output.note(f"{step.key}: what is live cannot be read, so it is shown as if it were not there")
+            output.note(f"{step.key}: what is live is not as Aeraki writes it; it is shown as if it were not there")
         output.diff(_lines(step, secrets))
 
 
 def _lines(step: Step, secrets: Collection[str]) -> Iterator[str]:
     from aeraki_core.cli.masking import masked_pair
+    from aeraki_core.render import render_objects
+
+    def text(content: dict[str, Any] | None) -> list[str]:
+        return render_objects([content]).splitlines() if content else []
 
     before, after = masked_pair(step.before.filter if step.before else None, step.after, secrets)
     old, new = f"live/{step.key}", f"new/{step.key}"
     yield f"diff -u -N {old} {new}"
-    yield from difflib.unified_diff(_text(before), _text(after), old, new, lineterm="")
-
-
-def _text(content: dict[str, Any] | None) -> list[str]:
-    return to_yaml([content]).splitlines() if content else []
+    yield from difflib.unified_diff(text(before), text(after), old, new, lineterm="")

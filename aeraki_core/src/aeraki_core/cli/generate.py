@@ -53,7 +53,7 @@ def _write(session: Session, directory: Path) -> int:
     from aeraki_core.cli.plan import plan_for
     from aeraki_core.sinks.files import FilesSink
 
-    sink = FilesSink(directory)
+    sink = FilesSink(directory, watch=False)
     sink.start(lambda _: None)
     try:
         plan = plan_for(session, sink.live())

@@ -40,15 +40,15 @@ def from_text(data: bytes, name: str) -> dict[FilterKey, Live]:
         AerakiError: it is neither YAML nor JSON; it names the line.
     """
     from aeraki_core.documents import decode, load_all, split
-    from aeraki_core.envoyfilter import is_ours
+    from aeraki_core.sinks.live import live_of
 
     found: dict[FilterKey, Live] = {}
     try:
         for piece in split(decode(data)):
             for _, value in load_all(piece):
                 for item in _objects(value):
-                    if item.get("kind") == "EnvoyFilter" and is_ours(item):
-                        live = _live(item)
+                    live = live_of(item)
+                    if live is not None:
                         found[live.key] = live
     except UnreadableError as error:
         place = f"{name}:{error.line}" if error.line else name
@@ -56,30 +56,11 @@ def from_text(data: bytes, name: str) -> dict[FilterKey, Live]:
     return found
 
 
-def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+def _objects(value: Any) -> Iterator[Any]:
     """The object, or those of a List."""
     if isinstance(value, Mapping):
         items = value.get("items")
         if isinstance(items, list) and str(value.get("kind", "")).endswith("List"):
-            yield from (item for item in items if isinstance(item, Mapping))
+            yield from items
         else:
             yield value
-
-
-def _live(content: Mapping[str, Any]) -> Live:
-    from aeraki_core.envoyfilter import PLUGIN_LABEL, SERVICES_ANNOTATION, FilterKey, from_dict, parse_owners
-    from aeraki_core.reconcile import Live
-
-    metadata = content["metadata"]
-    key = FilterKey(str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
-    plugin = str((metadata.get("labels") or {}).get(PLUGIN_LABEL, ""))
-    try:
-        item = from_dict(content)
-        return Live(key, item.plugin, item.owners, item)
-    except ValueError:
-        pass
-    try:
-        owners = parse_owners(str((metadata.get("annotations") or {}).get(SERVICES_ANNOTATION, "")))
-    except ValueError:
-        owners = ()
-    return Live(key, plugin, owners, None)

@@ -16,7 +16,10 @@ __all__ = ["command"]
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-@define("new-plugin", epilog="Example: aeraki new-plugin echo && cd aeraki-plugins-echo && pip install -e '.[test]' && pytest")
+@define(
+    "new-plugin",
+    epilog="Example: aeraki new-plugin echo && cd aeraki-plugins-echo && pip install -e '.[test]' && pytest",
+)
 @click.argument("name")
 @click.option(
     "--to", "directory", type=click.Path(path_type=Path), metavar="DIR", help="Where; default: ./aeraki-plugins-NAME."
@@ -30,7 +33,9 @@ def command(settings: Settings, *, name: str, directory: Path | None) -> int:
     from aeraki_core.cli.plugin_template import files
 
     if not _NAME.fullmatch(name):
-        raise click.UsageError(f"{name!r} is no protocol's name: lower-case letters, digits and single dashes, such as my-proto")
+        raise click.UsageError(
+            f"{name!r} is no protocol's name: lower-case letters, digits and single dashes, such as my-proto"
+        )
     target = directory or Path(f"aeraki-plugins-{name}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         output.error(f"{target} exists and is not an empty directory; name another with --to")

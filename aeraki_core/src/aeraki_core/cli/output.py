@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "configure",
     "data",
+    "debugs",
     "diff",
     "error",
     "finding_text",
@@ -30,8 +31,8 @@ __all__ = [
     "summary",
     "table",
     "traceback",
-    "warning",
     "wants_color",
+    "warning",
 ]
 
 
@@ -50,6 +51,11 @@ def configure(*, no_color: bool, debug: bool) -> None:
     """What the user asked of all output."""
     _state.no_color = no_color
     _state.debug = debug or os.environ.get("AERAKI_DEBUG", "") not in ("", "0", "false")
+
+
+def debugs() -> bool:
+    """Whether tracebacks were asked for."""
+    return _state.debug
 
 
 def wants_color(stream: TextIO) -> bool:

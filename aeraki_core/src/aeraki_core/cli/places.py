@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["SINKS", "SOURCES", "live_in_cluster", "open_sink", "open_sources", "sink_word", "source_words"]
 
 
-def _files_source(settings: Settings, pipeline: Pipeline) -> Source:
+def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source:
     from aeraki_core.sources.files import FilesSource
 
     if not settings["paths"]:
@@ -32,34 +32,37 @@ def _files_source(settings: Settings, pipeline: Pipeline) -> Source:
         pipeline.store.reads,
         settings["maxFileSize"],
         default_namespace=settings["defaultNamespace"],
+        ignore=[settings["to"]] if settings["to"] else (),
+        plugin_groups={kind.group for kind in pipeline.dispatcher.registry.kinds},
+        watch=watch,
     )
 
 
-def _no_source(word: str) -> Callable[[Settings, Pipeline], Source]:
-    def refuse(settings: Settings, pipeline: Pipeline) -> Source:
+def _no_source(word: str) -> Callable[[Settings, Pipeline, bool], Source]:
+    def refuse(settings: Settings, pipeline: Pipeline, watch: bool) -> Source:
         raise SettingsError(f"--source {word} is not part of this version; use --source files -f PATH")
 
     return refuse
 
 
-def _files_sink(settings: Settings, pipeline: Pipeline) -> Sink:
+def _files_sink(settings: Settings, pipeline: Pipeline, watch: bool) -> Sink:
     from aeraki_core.sinks.files import FilesSink
 
     if not settings["to"]:
         raise SettingsError("--sink files: name the directory to write to with --to DIR")
-    return FilesSink(Path(settings["to"]))
+    return FilesSink(Path(settings["to"]), watch=watch)
 
 
-def _no_sink(settings: Settings, pipeline: Pipeline) -> Sink:
+def _no_sink(settings: Settings, pipeline: Pipeline, watch: bool) -> Sink:
     raise SettingsError("--sink kubernetes is not part of this version; use --sink files --to DIR")
 
 
-SOURCES: dict[str, Callable[[Settings, Pipeline], Source]] = {
+SOURCES: dict[str, Callable[[Settings, Pipeline, bool], Source]] = {
     "files": _files_source,
     "istiod": _no_source("istiod"),
     "kubernetes": _no_source("kubernetes"),
 }
-SINKS: dict[str, Callable[[Settings, Pipeline], Sink]] = {"files": _files_sink, "kubernetes": _no_sink}
+SINKS: dict[str, Callable[[Settings, Pipeline, bool], Sink]] = {"files": _files_sink, "kubernetes": _no_sink}
 
 
 def source_words(settings: Settings) -> tuple[str, ...]:
@@ -73,22 +76,22 @@ def sink_word(settings: Settings) -> str:
     return settings["sink"] or ("files" if settings["to"] else "kubernetes")
 
 
-def open_sources(settings: Settings, pipeline: Pipeline) -> list[Source]:
-    """The sources, not started.
+def open_sources(settings: Settings, pipeline: Pipeline, *, watch: bool) -> list[Source]:
+    """The sources, not started. ``watch`` False: each gives once what it has.
 
     Raises:
         SettingsError: a setting that one of them needs is missing.
     """
-    return [SOURCES[word](settings, pipeline) for word in source_words(settings)]
+    return [SOURCES[word](settings, pipeline, watch) for word in source_words(settings)]
 
 
-def open_sink(settings: Settings, pipeline: Pipeline) -> Sink:
-    """The sink, not started.
+def open_sink(settings: Settings, pipeline: Pipeline, *, watch: bool) -> Sink:
+    """The sink, not started. ``watch`` False: it need not notice what somebody else changes.
 
     Raises:
         SettingsError: a setting that it needs is missing.
     """
-    return SINKS[sink_word(settings)](settings, pipeline)
+    return SINKS[sink_word(settings)](settings, pipeline, watch)
 
 
 def live_in_cluster(settings: Settings) -> Mapping[FilterKey, Live]:

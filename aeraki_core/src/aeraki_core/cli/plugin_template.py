@@ -9,7 +9,7 @@ from string import Template
 
 __all__ = ["files"]
 
-_PYPROJECT = Template('''\
+_PYPROJECT = Template("""\
 [build-system]
 requires = ["hatchling>=1.27"]
 build-backend = "hatchling.build"
@@ -36,7 +36,7 @@ packages = ["src/$package"]
 
 [tool.pytest.ini_options]
 testpaths = ["tests"]
-''')
+""")
 
 _INIT = Template('''\
 """$title for Aeraki.
@@ -96,7 +96,7 @@ spec:
     }
 ''')
 
-_README = Template('''\
+_README = Template("""\
 # aeraki-plugins-$name
 
 $title in an Istio mesh: a plugin of Aeraki.
@@ -112,14 +112,14 @@ Name a Service's port `tcp-$name` and Aeraki gives its clients the filter that `
 aeraki generate -f service.yaml
 ```
 Aeraki's docs/plugins.md is the page to read next.
-''')
+""")
 
 
 def files(name: str) -> dict[str, str]:
     """The files of a plugin for the protocol ``name`` (lower-case words joined by dashes)."""
     from aeraki_core.plugins.discovery import core_version
 
-    major, minor = (core_version().split(".") + ["0"])[:2]
+    major, minor = [*core_version().split("."), "0"][:2]
     values = {
         "name": name,
         "package": f"aeraki_plugins_{name.replace('-', '_')}",

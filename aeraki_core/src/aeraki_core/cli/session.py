@@ -59,6 +59,7 @@ def open_session(settings: Settings, paths: tuple[str, ...]) -> Session:
         pipeline.store.reads,
         settings["maxFileSize"],
         default_namespace=settings["defaultNamespace"],
+        plugin_groups={kind.group for kind in registry.kinds},
     )
     for item in snapshot.objects:
         pipeline.upsert(item)

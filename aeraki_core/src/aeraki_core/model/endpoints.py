@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aeraki_core.errors import Problem, RejectedError
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.model.wire import Spec, check
+from aeraki_core.model.wire import Spec, check, text_map
 
 __all__ = ["SERVICE_NAME_LABEL", "EndpointSlice", "Endpoints", "parse_endpoint_slice", "union"]
 
@@ -62,14 +63,17 @@ def parse_endpoint_slice(ref: ObjectRef, content: Mapping[str, Any]) -> Endpoint
         RejectedError: a field does not fit.
     """
     value = check(_Slice, content, "")
-    labels = (content.get("metadata") or {}).get("labels") or {}
-    addresses = (
-        ()
-        if value.address_type == "FQDN"
-        else tuple(str(ipaddress.ip_address(item)) for point in value.endpoints or () for item in point.addresses)
-    )
+    labels = text_map((content.get("metadata") or {}).get("labels"))
+    try:
+        addresses = (
+            ()
+            if value.address_type == "FQDN"
+            else tuple(str(ipaddress.ip_address(item)) for point in value.endpoints or () for item in point.addresses)
+        )
+    except ValueError as error:
+        raise RejectedError((Problem("endpoints", str(error)),)) from None
     ports = tuple((port.name or "", port.port) for port in value.ports or () if port.port)
-    return EndpointSlice(ref, str(labels.get(SERVICE_NAME_LABEL, "")), addresses, ports)
+    return EndpointSlice(ref, labels.get(SERVICE_NAME_LABEL, ""), addresses, ports)
 
 
 def union(slices: Iterable[EndpointSlice]) -> Endpoints:

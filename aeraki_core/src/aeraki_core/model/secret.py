@@ -26,9 +26,12 @@ def parse_secret(ref: ObjectRef, content: Mapping[str, Any]) -> Secret:
     """A Secret, ``stringData`` over ``data``. Values that are not UTF-8 text are left out: no option of ours can use them.
 
     Raises:
-        RejectedError: a value of ``data`` is not base64.
+        RejectedError: a value of ``data`` is not base64, or ``data`` or ``stringData`` is no map.
     """
     data: dict[str, str] = {}
+    for name in ("data", "stringData"):
+        if not isinstance(content.get(name) or {}, Mapping):
+            raise RejectedError((Problem(name, "not a map"),))
     for key, value in (content.get("data") or {}).items():
         try:
             data[str(key)] = base64.b64decode(value or "", validate=True).decode()

@@ -55,7 +55,13 @@ def check(model: type[S], value: Any, root: str = "spec") -> S:
 
 
 def text_map(value: Mapping[str, Any] | None) -> dict[str, str]:
-    """Labels or annotations: what is not text is written as text (YAML reads ``"v": 1`` as a number)."""
+    """Labels or annotations: what is not text is written as text (YAML reads ``"v": 1`` as a number).
+
+    Raises:
+        RejectedError: it is no map.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise RejectedError((Problem("metadata", "labels and annotations are maps of text"),))
     return {str(key): item if isinstance(item, str) else _as_text(item) for key, item in (value or {}).items()}
 
 

@@ -29,6 +29,11 @@ class Origin:
     kind: str
     name: str = ""
 
+    @property
+    def rank(self) -> int:
+        """0 for what goes before all others."""
+        return ("flag", "environment", "file", "default").index(self.kind)
+
     def __str__(self) -> str:
         return f"{self.kind} {self.name}" if self.name else self.kind
 
@@ -73,8 +78,10 @@ class Settings:
         )
 
     def plugins(self) -> tuple[str, ...] | None:
-        """The plugins to use, by name; None for all that are installed."""
-        return () if self["noPlugins"] else self["plugins"]
+        """The plugins to use, by name; None for all that are installed. Where both settings are given, the nearer one counts."""
+        none, named = self.values["noPlugins"], self.values["plugins"]
+        wanted: tuple[str, ...] | None = named.value
+        return () if none.value and none.origin.rank <= named.origin.rank else wanted
 
 
 def resolve(
@@ -122,8 +129,8 @@ def _parsed(item: Setting, texts: tuple[str, ...], name: str) -> Any:
 
 
 def _check(settings: Settings) -> None:
-    if settings["noPlugins"] and settings["plugins"]:
-        one, other = settings.values["noPlugins"].origin, settings.values["plugins"].origin
+    one, other = settings.values["noPlugins"].origin, settings.values["plugins"].origin
+    if settings["noPlugins"] and settings["plugins"] and one.rank == other.rank:
         raise SettingsError(f"no plugin at all ({one}) and plugins by name ({other}) exclude each other; give one")
     if settings["debounceQuiet"] > settings["debounceMax"]:
         origin = settings.values["debounceQuiet"].origin

@@ -159,7 +159,7 @@ SETTINGS: tuple[Setting, ...] = (
         short="-n",
         flag="--namespace",
     ),
-    Setting("maxFileSize", Scope.MESH, Form.SIZE, 10 * 2**20, "Larger files are refused.", metavar="SIZE"),
+    Setting("maxFileSize", Scope.MESH, Form.SIZE, 32 * 2**20, "Larger files are refused.", metavar="SIZE"),
     # The controller.
     Setting(
         "source",
@@ -186,7 +186,7 @@ SETTINGS: tuple[Setting, ...] = (
         "debounceQuiet",
         Scope.RUN,
         Form.DURATION,
-        0.1,
+        0.5,
         "Wait until nothing has changed for so long, then write all at once.",
         metavar="TIME",
     ),

@@ -15,11 +15,17 @@ __all__ = ["Sink", "Written"]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one step. ``error`` None: it is done. ``retry``: the same step may succeed later."""
+    """What became of one step. ``error`` None: it is done. ``retry``: the same step may succeed later.
+
+    ``warnings`` are what the receiver had to say about a filter that it took. ``finding`` says more precisely than "could not be
+    written" what is wrong, if the sink can.
+    """
 
     step: Step
     error: str | None = None
     retry: bool = False
+    warnings: tuple[str, ...] = ()
+    finding: Finding | None = None
 
 
 class Sink(Protocol):
@@ -44,7 +50,7 @@ class Sink(Protocol):
         ...
 
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong in the sink itself: a file that is not ours under a name that we need, one that cannot be read."""
+        """What is wrong in the sink itself, such as a live filter that cannot be read; not what became of a step."""
         ...
 
     def stop(self) -> None:

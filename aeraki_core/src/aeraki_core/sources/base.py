@@ -14,9 +14,9 @@ from typing import Protocol
 
 from aeraki_core.diagnostics import Finding
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.store import SourceObject
+from aeraki_core.store import SourceObject, host_suffixes
 
-__all__ = ["Emit", "Event", "Problems", "Removed", "Source", "Synced", "Unsynced", "Upserted"]
+__all__ = ["Emit", "Event", "Incomplete", "Problems", "Removed", "Source", "Synced", "Unsynced", "Upserted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,34 @@ class Problems:
 
 
 @dataclass(frozen=True, slots=True)
+class Incomplete:
+    """Something that was not given may exist all the same: nothing is deleted then; the rest is written.
+
+    ``words`` are those that what was never read mentions: live filters of the hosts among them stay as they are, for routes of
+    theirs may be missing. None: it may be about any host. Empty: all was read before, and its last good form is in force.
+    """
+
+    reason: str
+    words: frozenset[str] | None = frozenset()
+
+    def concerns(self, host: str) -> bool:
+        """Whether what is missing may be about the host: it names it, in full or in short, or a wildcard over it."""
+        if self.words is None:
+            return True
+        labels = host.split(".")
+        names = {host, labels[0], ".".join(labels[:2]), ".".join(labels[:3])}
+        return not self.words.isdisjoint(names | set(host_suffixes(host)))
+
+
+@dataclass(frozen=True, slots=True)
 class Synced:
     """All that the source can read was given.
 
-    ``incomplete``: what cannot be read (a broken file), so that something that was not given may exist all the same: nothing is
-    deleted then, though everything else is written. None: there is no more than was given.
+    ``incomplete``: something cannot be read (a broken file); None: there is no more than was given.
     """
 
     source: str
-    incomplete: str | None = None
+    incomplete: Incomplete | None = None
 
 
 @dataclass(frozen=True, slots=True)

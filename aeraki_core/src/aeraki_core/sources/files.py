@@ -1,10 +1,10 @@
 """Kubernetes manifests in files and folders, read once or watched.
 
-In: paths. Out: a :class:`Snapshot` (:func:`read`), or events as files change (:class:`FilesSource`). A path is a file, a folder (all
-``*.yaml``, ``*.yml`` and ``*.json`` in it and below, by name; hidden ones are passed over), or ``-`` for standard input.
+In: paths. Out: a :class:`Snapshot` (:func:`read`), or events as files change (:class:`FilesSource`). A path is a file, a folder
+(all ``*.yaml``, ``*.yml`` and ``*.json`` in it and below, by name; hidden ones are passed over), or ``-`` for standard input.
 
-What a path that is named outright, or a mount, held stays in force when it vanishes: that is not how somebody deletes a service. A file
-deleted from a folder takes its objects with it.
+What a path that is named outright, or a mount, held stays in force when it vanishes: that is not how somebody deletes a
+service. A file deleted from a folder takes its objects with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aeraki_core.diagnostics import Finding, in_order
 from aeraki_core.errors import UnreadableError
-from aeraki_core.sources.base import Emit, Problems, Removed, Source, Synced, Unsynced, Upserted
+from aeraki_core.sources.base import Emit, Incomplete, Problems, Removed, Source, Synced, Unsynced, Upserted
 from aeraki_core.sources.fileset import Changes, FileSet, Look
 from aeraki_core.sources.kinds import Reads
 from aeraki_core.sources.locate import STDIN
@@ -45,13 +45,15 @@ POLL = 0.5
 class Snapshot:
     """What paths hold, in the order of the files.
 
-    ``complete``: everything could be read, so what is not among ``objects`` does not exist; else ``reason`` says why not.
+    ``complete``: everything could be read, so what is not among ``objects`` does not exist; else ``reason`` says why not, and
+    ``incomplete`` which hosts that may be about.
     """
 
     objects: tuple[SourceObject, ...]
     findings: tuple[Finding, ...]
     complete: bool
     reason: str | None = None
+    incomplete: Incomplete | None = None
 
 
 def read(
@@ -59,30 +61,31 @@ def read(
     reads: Reads,
     max_size: int = DEFAULT_MAX_SIZE,
     *,
-    namespace: str = DEFAULT_NAMESPACE,
+    default_namespace: str = DEFAULT_NAMESPACE,
     ignore: Collection[str | Path] = (),
     plugin_groups: Collection[str] = (),
 ) -> Snapshot:
     """Read everything once. It never raises for what files hold: that is in the findings.
 
-    ``reads`` tells which kinds are of use (``Store.reads``); ``namespace`` is that of objects without one; ``ignore`` names folders to
-    pass over; ``plugin_groups`` are the API groups of plugins' kinds: an unknown kind there is worth a word.
+    ``reads`` tells which kinds are of use (``Store.reads``); ``default_namespace`` is that of objects without one; ``ignore``
+    names folders to pass over; ``plugin_groups`` are the API groups of plugins' kinds: an unknown kind there is worth a word.
     """
-    files = _files(paths, reads, max_size, namespace, ignore, plugin_groups)
+    files = _files(paths, reads, max_size, default_namespace, ignore, plugin_groups)
     changes = files.take(files.look())
     findings = in_order(finding for _, found in changes.problems for finding in found)
-    return Snapshot(changes.upserts, findings, changes.incomplete is None, changes.incomplete)
+    missing = changes.incomplete
+    return Snapshot(changes.upserts, findings, missing is None, missing.reason if missing else None, missing)
 
 
 def _files(
     paths: Sequence[str | Path],
     reads: Reads,
     max_size: int,
-    namespace: str,
+    default_namespace: str,
     ignore: Collection[str | Path],
     plugin_groups: Collection[str],
 ) -> FileSet:
-    rules = Rules(reads, namespace, frozenset(plugin_groups))
+    rules = Rules(reads, default_namespace, frozenset(plugin_groups))
     return FileSet([str(path) for path in paths], rules, max_size, [str(path) for path in ignore])
 
 
@@ -95,7 +98,7 @@ class FilesSource(Source):
         reads: Reads,
         max_size: int = DEFAULT_MAX_SIZE,
         *,
-        namespace: str = DEFAULT_NAMESPACE,
+        default_namespace: str = DEFAULT_NAMESPACE,
         ignore: Collection[str | Path] = (),
         plugin_groups: Collection[str] = (),
         watch: bool = True,
@@ -103,11 +106,11 @@ class FilesSource(Source):
     ) -> None:
         self.name = name
         self._paths = tuple(str(path) for path in paths)
-        self._files = _files(paths, reads, max_size, namespace, ignore, plugin_groups)
+        self._files = _files(paths, reads, max_size, default_namespace, ignore, plugin_groups)
         self._watch = watch
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._incomplete: str | None = None
+        self._incomplete: Incomplete | None = None
 
     def start(self, emit: Emit) -> None:
         """Begin to read and to watch.
@@ -119,7 +122,9 @@ class FilesSource(Source):
             if path == STDIN and not self._watch:
                 continue
             if path == STDIN or not Path(path).exists():
-                reason = "standard input cannot be watched; name a file or a folder" if path == STDIN else "no such file"
+                reason = (
+                    "standard input cannot be watched; name a file or a folder" if path == STDIN else "no such file"
+                )
                 raise UnreadableError(f"{path}: {reason}")
             if self._watch and not (Path(path).is_dir() or Path(path).is_file()):
                 raise UnreadableError(f"{path}: it is no file or folder, so it cannot be watched")
@@ -142,10 +147,10 @@ class FilesSource(Source):
         while not self._stop.is_set():
             try:
                 step()
-            except Exception as error:  # noqa: BLE001  # whatever it was, the source goes on
+            except Exception as error:  # whatever it was, the source goes on
                 log.warning("source %s failed and starts again", self.name, exc_info=True)
                 emit(Unsynced(self.name, f"reading the files failed: {type(error).__name__}: {error}"))
-                self._incomplete = _FAILED
+                self._incomplete = Incomplete("")  # whatever comes next is news
                 self._stop.wait(1.0)
             else:
                 return
@@ -200,6 +205,3 @@ class FilesSource(Source):
         if first or changes.incomplete != self._incomplete:
             self._incomplete = changes.incomplete
             emit(Synced(self.name, changes.incomplete))
-
-
-_FAILED = "failed"

@@ -1,7 +1,7 @@
 """What a set of files says now, against what it said before.
 
-In: looks at the files. Out of :meth:`FileSet.take`: the objects that are new, changed or gone, what is wrong with each file, and why
-something may exist that could not be read.
+In: looks at the files. Out of :meth:`FileSet.take`: the objects that are new, changed or gone, what is wrong with each file, and
+why something may exist that could not be read.
 
 One rule keeps the mesh as it was when something goes wrong: as long as anything cannot be read, nothing is taken for gone. What is
 read takes effect all the same.
@@ -17,6 +17,7 @@ from pathlib import Path
 from aeraki_core.diagnostics import DUPLICATE, EMPTY, UNREADABLE, Finding
 from aeraki_core.documents import split
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.sources.base import Incomplete
 from aeraki_core.sources.locate import Document, display
 from aeraki_core.sources.manifests import Declared, Manifest, Rules, Trouble, load_object, parse
 from aeraki_core.sources.tree import Signature, Tree, read_text, scan, signature
@@ -29,13 +30,13 @@ __all__ = ["Changes", "FileSet", "Look"]
 class Changes:
     """What a look brought. ``problems``: all that is wrong with each place whose findings changed.
 
-    ``incomplete``: the first thing that cannot be read, as ``file:line: what``; None when all was read.
+    ``incomplete``: what cannot be read, the first of it as ``file:line: what``; None when all was read.
     """
 
     upserts: tuple[SourceObject, ...]
     removals: tuple[ObjectRef, ...]
     problems: tuple[tuple[str, tuple[Finding, ...]], ...]
-    incomplete: str | None
+    incomplete: Incomplete | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class FileSet:
         self._declared: dict[ObjectRef, list[Declared]] = defaultdict(list)
         self._in_force: dict[ObjectRef, Declared] = {}
         self._held: set[ObjectRef] = set()
+        self._blind = True
         self._lost: dict[str, tuple[int, int]] = {}
         self._broken: dict[str, str] = {}
         self._said: dict[str, tuple[Finding, ...]] = {}
@@ -165,21 +167,30 @@ class FileSet:
         places |= self._take_tree(look.tree)
         for place in places:
             self._note_broken(place)
-        incomplete = self.incomplete
+        incomplete = self._incomplete()
         if incomplete is None:
             touched |= self._held
+            self._blind = False
         upserts, removals = self._settle(touched, look.contents, incomplete is not None)
         for ref in touched:
             places.update(item.origin.document.path for item in self._declared.get(ref, ()))
         return Changes(upserts, removals, self._say(places), incomplete)
 
-    @property
-    def incomplete(self) -> str | None:
-        """What cannot be read, for a person; None when everything can."""
+    def _incomplete(self) -> Incomplete | None:
+        """What cannot be read; until everything was read once, with the words that it mentions."""
         if not self._broken:
             return None
         more = f" (and {len(self._broken) - 1} more)" if len(self._broken) > 1 else ""
-        return f"{self._broken[min(self._broken)]}{more}"
+        reason = f"{self._broken[min(self._broken)]}{more}"
+        if not self._blind:
+            return Incomplete(reason)
+        words: set[str] = set()
+        for place in self._broken:
+            file = self._files.get(place)
+            if file is None or (file.trouble is not None and file.trouble.broken):
+                return Incomplete(reason, None)
+            words.update(word for manifest in file.manifests for word in manifest.words)
+        return Incomplete(reason, frozenset(words))
 
     def _replace(self, path: str, file: _File | None) -> set[ObjectRef]:
         """Put a file in the place of what it was; the objects that may now be others."""

@@ -18,11 +18,27 @@ Reads = Callable[[str, str], bool]
 _ISTIO = "networking.istio.io"
 _KNOWN: dict[str, frozenset[str]] = {
     "": frozenset(
-        "Binding ComponentStatus ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume PersistentVolumeClaim Pod "
-        "PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount List Status".split()
+        [
+            *(
+                "Binding",
+                "ComponentStatus",
+                "ConfigMap",
+                "Endpoints",
+                "Event",
+                "LimitRange",
+                "List",
+                "Namespace",
+                "Node",
+            ),
+            *("PersistentVolume", "PersistentVolumeClaim", "Pod", "PodTemplate", "ReplicationController"),
+            *("ResourceQuota", "Secret", "Service", "ServiceAccount", "Status"),
+        ]
     ),
     _ISTIO: frozenset(
-        "DestinationRule EnvoyFilter Gateway ProxyConfig ServiceEntry Sidecar VirtualService WorkloadEntry WorkloadGroup".split()
+        [
+            *("DestinationRule", "EnvoyFilter", "Gateway", "ProxyConfig", "ServiceEntry", "Sidecar"),
+            *("VirtualService", "WorkloadEntry", "WorkloadGroup"),
+        ]
     ),
     "discovery.k8s.io": frozenset({"EndpointSlice"}),
     "security.istio.io": frozenset({"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"}),

@@ -85,7 +85,7 @@ def line_of(text: str, field: str) -> int:
     try:
         stream = _Stream(text)
         event = stream.root()
-        best = event.start_mark.line
+        best = _line(event)
         while field:
             if isinstance(event, yaml.MappingStartEvent):
                 step = stream.key(field)
@@ -153,7 +153,7 @@ class _Stream:
             value = self.next()
             name = event.value
             if path == name or path.startswith((f"{name}.", f"{name}[")):
-                return event.start_mark.line, value, path[len(name) :].removeprefix(".")
+                return _line(event), value, path[len(name) :].removeprefix(".")
             self.skip(value)
         return None
 
@@ -169,4 +169,8 @@ class _Stream:
         event = self.next()
         if isinstance(event, yaml.SequenceEndEvent):
             return None
-        return event.start_mark.line, event, path[given.end() :].removeprefix(".")
+        return _line(event), event, path[given.end() :].removeprefix(".")
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line)

@@ -1,11 +1,12 @@
 """One document of a file to Kubernetes objects, and to a word about what is wrong with it.
 
-In: a document's text. Out: a :class:`Manifest`, and the objects' contents, which nobody here keeps: they can be had again from the text.
-Pure: no I/O.
+In: a document's text. Out: a :class:`Manifest`, and the objects' contents, which nobody here keeps: they can be had again from
+the text. Pure: no I/O.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from aeraki_core.store import SourceObject
 __all__ = ["Declared", "Manifest", "Rules", "Trouble", "load_object", "parse"]
 
 DEFAULT_NAMESPACE = "default"
+_WORD = re.compile(r"[a-z0-9*][a-z0-9.*-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,12 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Manifest:
-    """What one document holds."""
+    """What one document holds. ``words``: what it mentions, if it is broken."""
 
     document: Document
     objects: tuple[Declared, ...]
     troubles: tuple[Trouble, ...]
+    words: frozenset[str] = frozenset()
 
 
 def parse(piece: Slice, path: str, rules: Rules) -> list[tuple[Manifest, tuple[SourceObject, ...]]]:
@@ -78,7 +81,7 @@ def parse(piece: Slice, path: str, rules: Rules) -> list[tuple[Manifest, tuple[S
     except UnreadableError as error:
         line = 0 if error.line is None else error.line - piece.line
         broken = Trouble(NOT_YAML, str(error), line, broken=True)
-        return [(Manifest(Document(path, Slice(piece.line, "")), (), (broken,)), ())]
+        return [(Manifest(Document(path, Slice(piece.line, "")), (), (broken,), _words(piece.text)), ())]
     return [_manifest(part, path, value, rules) for part, value in values]
 
 
@@ -94,24 +97,27 @@ def load_object(declared: Declared) -> SourceObject:
 def _manifest(piece: Slice, path: str, value: Any, rules: Rules) -> tuple[Manifest, tuple[SourceObject, ...]]:
     document = Document(path, piece)
     objects: list[SourceObject] = []
+    declared: list[Declared] = []
     troubles: list[Trouble] = []
     for prefix, content, given in _flatten(value, ""):
         found = _object(content, given, rules)
         if isinstance(found, tuple):
             ref, api_version = found
-            objects.append(SourceObject(ref, api_version, content, FileOrigin(document, prefix)))
+            origin = FileOrigin(document, prefix)
+            objects.append(SourceObject(ref, api_version, content, origin))
+            declared.append(Declared(ref, api_version, origin, len(declared)))
         elif found is not None:
             line = document.locate(prefix, found.field) - document.line
             troubles.append(Trouble(found.code, found.message, line, found.broken, found.ref, found.field))
-    declared = tuple(Declared(item.ref, item.api_version, _origin(item), index) for index, item in enumerate(objects))
     if not declared:
         document = Document(path, Slice(piece.line, ""))  # nobody asks for its fields again
-    return Manifest(document, declared, tuple(troubles)), tuple(objects)
+    words = _words(piece.text) if any(trouble.broken for trouble in troubles) else frozenset()
+    return Manifest(document, tuple(declared), tuple(troubles), words), tuple(objects)
 
 
-def _origin(item: SourceObject) -> FileOrigin:
-    assert isinstance(item.origin, FileOrigin)
-    return item.origin
+def _words(text: str) -> frozenset[str]:
+    """Everything in the text that may name a host."""
+    return frozenset(word.strip(".-") for word in _WORD.findall(text.lower()))
 
 
 def _flatten(value: Any, prefix: str, given: tuple[str, str] = ("", "")) -> Iterator[tuple[str, Any, tuple[str, str]]]:

@@ -1,7 +1,7 @@
 """What files there are under the paths given, in a stable order; and reading one of them, whatever it turns out to be.
 
-In: paths. Out: a :class:`Tree`: files with a signature that tells a changed one, and what is wrong with the tree itself. Hidden files and
-folders are passed over (version control, editors, the ``..data`` of a ConfigMap); a file reached twice is read once.
+In: paths. Out: a :class:`Tree`: files with a signature that tells a changed one, and what is wrong with the tree itself. Hidden
+files and folders are passed over (version control, editors, the ``..data`` of a ConfigMap); a file reached twice is read once.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ class _Scan:
     def _walk(self, root: str, status: os.stat_result) -> None:
         """Folders and files in the order of their names, without recursion."""
         self._seen.add(_identity(status))
-        stack = [(status.st_dev, (_identity(status),), self._entries(root))]
+        above: tuple[tuple[int, int], ...] = (_identity(status),)
+        stack = [(status.st_dev, above, self._entries(root))]
         while stack:
             device, above, entries = stack[-1]
             entry = next(entries, None)
@@ -118,7 +119,9 @@ class _Scan:
     def _entries(self, path: str) -> Iterator[os.DirEntry[str]]:
         try:
             with os.scandir(path) as entries:
-                found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda item: item.name)
+                found = sorted(
+                    (entry for entry in entries if not entry.name.startswith(".")), key=lambda item: item.name
+                )
         except OSError as error:
             self.tree.anchors.pop(path, None)
             self.tree.troubles[path] = _unreadable(error)
@@ -127,7 +130,9 @@ class _Scan:
 
     def _enters(self, path: str, identity: tuple[int, int], above: tuple[tuple[int, int], ...]) -> bool:
         if identity in above:
-            self.tree.troubles[path] = Trouble(SYMLINK_LOOP, "the link leads back to a folder above it; it is not followed", None)
+            self.tree.troubles[path] = Trouble(
+                SYMLINK_LOOP, "the link leads back to a folder above it; it is not followed", None
+            )
             return False
         if identity in self._seen or identity in self._ignored:
             return False

@@ -8,6 +8,8 @@ connect timeout are taken. Mutual TLS, outlier detection and Istio's metadata ar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -16,7 +18,7 @@ from aeraki_core.model.service import Resolution, Service
 from aeraki_core.options import parse_duration
 from aeraki_core.routes import cluster_name
 from aeraki_core.testing.chains import BLACK_HOLE, PASSTHROUGH
-from aeraki_core.testing.view import View
+from aeraki_core.testing.view import View, part
 
 __all__ = ["common_clusters", "outbound_clusters"]
 
@@ -27,6 +29,7 @@ _TYPES = {
     Resolution.DNS: "STRICT_DNS",
     Resolution.DNS_ROUND_ROBIN: "LOGICAL_DNS",
 }
+_RING, _MAX_RING, _MAX_MAGLEV = 1024, 8 * 1024 * 1024, 5_000_011  # Envoy's limits, and Istio's least ring
 _SIMPLE = {
     "ROUND_ROBIN": "ROUND_ROBIN",
     "RANDOM": "RANDOM",
@@ -63,8 +66,9 @@ def _cluster(name: str, service: Service, policy: Mapping[str, Any], port: int) 
     cluster.connect_timeout.seconds = 10
     cluster.common_lb_config.SetInParent()
     _apply_policy(cluster, policy)
-    for item in policy.get("portLevelSettings") or ():
-        if (item.get("port") or {}).get("number") == port:
+    ports = policy.get("portLevelSettings")
+    for item in ports if isinstance(ports, list) else ():
+        if part(item, "port").get("number") == port:
             _apply_policy(cluster, item)
     if kind == "EDS":
         source = cluster.eds_cluster_config
@@ -83,32 +87,29 @@ def _cluster(name: str, service: Service, policy: Mapping[str, Any], port: int) 
     return cluster
 
 
-def _apply_policy(cluster: Cluster, policy: Mapping[str, Any]) -> None:
-    timeout = ((policy.get("connectionPool") or {}).get("tcp") or {}).get("connectTimeout")
+def _apply_policy(cluster: Cluster, policy: Any) -> None:
+    """What does not fit is left out: istiod's admission would have refused it."""
+    timeout = part(policy, "connectionPool", "tcp").get("connectTimeout")
     if isinstance(timeout, str):
-        cluster.connect_timeout.FromTimedelta(_delta(timeout))
-    balancer = policy.get("loadBalancer") or {}
+        with suppress(ValueError, OverflowError):
+            cluster.connect_timeout.FromTimedelta(timedelta(seconds=parse_duration(timeout)))
+    balancer = part(policy, "loadBalancer")
     simple = _SIMPLE.get(str(balancer.get("simple")))
     if simple is not None:
         cluster.lb_policy = Cluster.LbPolicy.Value(simple)
-    hashing = balancer.get("consistentHash")
-    if isinstance(hashing, Mapping):
-        maglev = hashing.get("maglev")
-        if isinstance(maglev, Mapping):
-            cluster.lb_policy = Cluster.LbPolicy.Value("MAGLEV")
-            if maglev.get("tableSize"):
-                cluster.maglev_lb_config.table_size.value = int(maglev["tableSize"])
-        else:
-            ring = hashing.get("ringHash") or {}
-            least = ring.get("minimumRingSize") or hashing.get("minimumRingSize") or 1024
-            cluster.lb_policy = Cluster.LbPolicy.Value("RING_HASH")
-            cluster.ring_hash_lb_config.minimum_ring_size.value = int(least)
-
-
-def _delta(text: str) -> Any:
-    from datetime import timedelta
-
-    return timedelta(seconds=parse_duration(text))
+    hashing = part(balancer, "consistentHash")
+    if not hashing:
+        return
+    if "maglev" in hashing:
+        cluster.lb_policy = Cluster.LbPolicy.Value("MAGLEV")
+        size = part(hashing, "maglev").get("tableSize")
+        if isinstance(size, int) and 0 < size <= _MAX_MAGLEV:
+            cluster.maglev_lb_config.table_size.value = size
+    else:
+        size = part(hashing, "ringHash").get("minimumRingSize", hashing.get("minimumRingSize"))
+        fits = isinstance(size, int) and 0 < size <= _MAX_RING
+        cluster.lb_policy = Cluster.LbPolicy.Value("RING_HASH")
+        cluster.ring_hash_lb_config.minimum_ring_size.value = size if fits else _RING
 
 
 def common_clusters() -> tuple[Cluster, ...]:

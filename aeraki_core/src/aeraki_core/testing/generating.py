@@ -19,21 +19,21 @@ from aeraki_core.arrange import Arrangement
 from aeraki_core.diagnostics import Finding
 from aeraki_core.envoyfilter import to_dict
 from aeraki_core.model.mesh import Mesh
-from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline import Pipeline, PortReport
 from aeraki_core.plugins.discovery import Candidate
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import Registry, build_registry
-from aeraki_core.store import SourceObject
 from aeraki_core.testing.builders import objects_in, to_yaml
 from aeraki_core.testing.local import EnvoyConfig, to_envoy
 from aeraki_core.testing.patches import Patched, patched_sidecar
 from aeraki_core.testing.proxies import proxies_for
 from aeraki_core.testing.proxy import Proxy
+from aeraki_core.testing.view import source_object
 
-__all__ = ["Given", "Made", "flatten", "generate", "registry_of"]
+__all__ = ["Made", "Nested", "flatten", "generate", "registry_of"]
 
 Given = Mapping[str, Any] | str
+Nested = Given | Iterable["Nested"]
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _candidate(plugin: Any) -> Candidate:
 
 
 def generate(
-    *objects: Given | Iterable[Given],
+    *objects: Nested,
     plugins: Iterable[Any] | None = None,
     mesh: Mesh | None = None,
     settings: Path | None = None,
@@ -163,8 +163,7 @@ def generate(
         arrangement = Arrangement(resolved["arrangement"])
     mesh = mesh or Mesh()
     pipeline = Pipeline(mesh, Dispatcher(registry_of(plugins)), arrangement)
-    for content in found:
-        item = _source_object(content)
+    for item in filter(None, map(source_object, found)):
         if pipeline.store.reads(item.api_version, item.ref.kind):
             pipeline.upsert(item)
     pipeline.run()
@@ -177,7 +176,7 @@ def generate(
     )
 
 
-def flatten(objects: Iterable[Given | Iterable[Given]]) -> Iterator[Mapping[str, Any]]:
+def flatten(objects: Iterable[Nested]) -> Iterator[Mapping[str, Any]]:
     """The objects of dictionaries, YAML texts, and iterables of them."""
     for item in objects:
         if isinstance(item, str):
@@ -186,10 +185,3 @@ def flatten(objects: Iterable[Given | Iterable[Given]]) -> Iterator[Mapping[str,
             yield item
         else:
             yield from flatten(item)
-
-
-def _source_object(content: Mapping[str, Any]) -> SourceObject:
-    metadata = content.get("metadata") or {}
-    namespace, name = metadata.get("namespace") or "default", metadata.get("name") or ""
-    ref = ObjectRef(str(content.get("kind") or ""), str(namespace), str(name))
-    return SourceObject(ref, str(content.get("apiVersion") or ""), content)

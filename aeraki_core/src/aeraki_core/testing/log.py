@@ -9,13 +9,20 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-__all__ = ["LOG_FORMAT", "LogRecord", "parse_log", "reason_of"]
+__all__ = ["LOG_FORMAT", "LogRecord", "parse_log", "readable", "reason_of"]
 
 LOG_FORMAT = "[%T.%e][%l][%n] %v"
 
 _START = re.compile(r"\[(\d\d:\d\d:\d\d\.\d+)\]\[(\w+)\]\[([\w-]+)\] ?(.*)", re.DOTALL)
 _DUMP = re.compile(r"goo\.gle/debug\w+ .*?\n: ", re.DOTALL)
+_NOISE = ("  ", "statically linked extensions:", "HTTP header map info:")
 _LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
+
+
+def readable(records: Iterable[LogRecord]) -> str:
+    """The log for a person: without the lists of extensions and headers that Envoy begins with."""
+    shown = (item for item in records if not item.text.startswith(_NOISE))
+    return "".join(f"{item}\n" for item in shown)
 
 
 def reason_of(text: str) -> str:

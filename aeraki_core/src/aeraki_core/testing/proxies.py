@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.meta import is_dns_subdomain
 from aeraki_core.testing.proxy import Proxy
+from aeraki_core.testing.view import part, source_object
 
 __all__ = ["proxies_for"]
 
@@ -25,15 +27,17 @@ def proxies_for(
 ) -> tuple[Proxy, ...]:
     """The proxies, sorted by namespace."""
     root = (mesh or Mesh()).root_namespace
-    objects, filters = list(objects), list(filters)
-    namespaces = {"default"} | {_namespace(item) for item in objects}
-    namespaces |= {_namespace(item) for item in filters}
-    for item in objects:
-        exported = (item.get("spec") or {}).get("exportTo")
+    filters = list(filters)
+    known = [item for item in map(source_object, objects) if item is not None]
+    namespaces = {"default"} | {item.ref.namespace for item in known} | {_namespace(item) for item in filters}
+    for item in known:
+        exported = part(item.content, "spec").get("exportTo")
         if isinstance(exported, list):
-            namespaces |= {name for name in exported if isinstance(name, str) and len(name) > 1}
+            namespaces |= {name for name in exported if isinstance(name, str) and is_dns_subdomain(name)}
     allocated = [
-        str(entry.get("value")) for item in objects for entry in ((item.get("status") or {}).get("addresses") or ())
+        str(part(entry).get("value"))
+        for item in known
+        for entry in _listed(part(item.content, "status").get("addresses"))
     ]
     found: list[Proxy] = []
     for namespace in sorted(namespaces - {root}):
@@ -42,14 +46,18 @@ def proxies_for(
             found.append(Proxy(namespace, dns_capture=False))
         if any(":" in address for address in allocated):
             found.append(Proxy(namespace, ip=_IPV6))
-    for item in filters:
-        selector = ((item.get("spec") or {}).get("workloadSelector") or {}).get("labels")
+    for content in filters:
+        selector = part(content, "spec", "workloadSelector", "labels")
         if selector:
-            workload = Proxy(_namespace(item), labels=dict(selector))
+            workload = Proxy(_namespace(content), labels=dict(selector))
             if workload not in found:
                 found.append(workload)
     return tuple(found)
 
 
 def _namespace(item: Mapping[str, Any]) -> str:
-    return str((item.get("metadata") or {}).get("namespace") or "default")
+    return str(part(item, "metadata").get("namespace") or "default")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -51,4 +51,5 @@ class Proxy:
         labels = ",".join(f"{key}={value}" for key, value in sorted(self.labels.items()))
         what = f"workload {labels}" if labels else "client"
         dns = "" if self.dns_capture else " without DNS capture"
-        return f"{what} in {self.namespace}{dns}"
+        family = " with IPv6 alone" if ":" in self.ip else ""
+        return f"{what} in {self.namespace}{dns}{family}"

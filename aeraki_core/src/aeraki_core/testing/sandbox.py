@@ -16,8 +16,9 @@ from typing import Any, Self
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.testing.bootstrap import static_bootstrap
 from aeraki_core.testing.envoy import Envoy, LiveEnvoy, Verdict
-from aeraki_core.testing.generating import Given, Made, flatten, generate
+from aeraki_core.testing.generating import Made, Nested, flatten, generate
 from aeraki_core.testing.local import Address, ClusterKey, Endpoint, EnvoyConfig, to_envoy
+from aeraki_core.testing.log import readable
 from aeraki_core.testing.patches import Patched, patched_sidecar
 from aeraki_core.testing.proxy import Proxy
 
@@ -131,7 +132,7 @@ class Sandbox:
 
     def serve(
         self,
-        *objects: Given | Iterable[Given],
+        *objects: Nested,
         proxy: Proxy | None = None,
         plugins: Iterable[Any] | None = None,
         mesh: Mesh | None = None,
@@ -165,7 +166,7 @@ class Sandbox:
         found = []
         for sidecar in self._sidecars:
             who = str(sidecar.patched.config.proxy)
-            found.append((f"Envoy log ({who})", sidecar.envoy.log))
+            found.append((f"Envoy log ({who})", readable(sidecar.envoy.records)))
             found.append((f"Envoy configuration ({who})", _json(sidecar.config)))
         if not self._sidecars and self._loaded is not None:
             found.append(("Envoy configuration", _json(self._loaded)))

@@ -16,7 +16,7 @@ from aeraki_core.model.service import Port, Resolution, Service
 from aeraki_core.store import SourceObject, Store, host_suffixes
 from aeraki_core.testing.proxy import Proxy
 
-__all__ = ["View", "is_sniffed", "is_tcp", "store_of"]
+__all__ = ["View", "is_sniffed", "is_tcp", "part", "source_object", "store_of"]
 
 # Port names and protocols that istiod knows; any other is sniffed: it may be HTTP or TCP.
 _TCP = frozenset({"tcp", "mongo", "redis", "mysql"})
@@ -32,17 +32,29 @@ _APP_PROTOCOLS = {
 def store_of(objects: Iterable[Mapping[str, Any]], mesh: Mesh | None = None) -> Store:
     """A store of Kubernetes objects; what a model rejects is left out, as istiod's admission would."""
     store = Store(mesh or Mesh())
-    for content in objects:
-        metadata = content.get("metadata") or {}
-        ref = ObjectRef(
-            str(content.get("kind") or ""),
-            str(metadata.get("namespace") or "default"),
-            str(metadata.get("name") or ""),
-        )
-        api_version = str(content.get("apiVersion") or "")
-        if store.reads(api_version, ref.kind):
-            store.upsert(SourceObject(ref, api_version, content))
+    for item in filter(None, map(source_object, objects)):
+        if store.reads(item.api_version, item.ref.kind):
+            store.upsert(item)
     return store
+
+
+def part(value: Any, *names: str) -> Mapping[str, Any]:
+    """A mapping inside mappings; empty where there is none, or where something else stands."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def source_object(content: Mapping[str, Any]) -> SourceObject | None:
+    """The object as a source hands it on; None for what is none: without apiVersion, kind or name, as a source would see it."""
+    metadata = content.get("metadata")
+    if not isinstance(metadata, Mapping):
+        return None
+    api_version, kind, name = content.get("apiVersion"), content.get("kind"), metadata.get("name")
+    namespace = metadata.get("namespace") or "default"
+    if not all(isinstance(item, str) and item for item in (api_version, kind, name, namespace)):
+        return None
+    return SourceObject(ObjectRef(str(kind), str(namespace), str(name)), str(api_version), content)
 
 
 def _protocol(service: Service, port: Port) -> str:

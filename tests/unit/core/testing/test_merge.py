@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from aeraki_core.testing.merge import merge, merge_any
+from aeraki_core.testing.messages import pack
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from google.protobuf.duration_pb2 import Duration
-
-from aeraki_core.testing.merge import merge, merge_any
-from aeraki_core.testing.messages import pack
 
 
 def test_a_duration_is_replaced_as_a_whole() -> None:

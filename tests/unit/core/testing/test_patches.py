@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from aeraki_core.testing import (
     EnvoyFilterError,
     Patched,
@@ -17,6 +16,7 @@ from aeraki_core.testing import (
     service_entry,
     unmatched,
 )
+
 from tests.unit.core.testing.objects import CART, ECHO, ECHO_FILTER, ROOT, TCP_PROXY, envoy_filter, patch, tcp_filter
 
 LISTENER = "10.96.0.1_7000"
@@ -206,7 +206,7 @@ def test_a_removed_and_added_cluster_is_not_istios_any_more() -> None:
 
 
 def test_inbound_patches_reach_every_chain_of_the_port_and_no_other() -> None:
-    match = {"listener": {"filterChain": {"destinationPort": 9000}}}
+    match: dict[str, Any] = {"listener": {"filterChain": {"destinationPort": 9000}}}
     result = applied(envoy_filter(patch("REPLACE", ECHO_FILTER, context="SIDECAR_INBOUND", **match)))
     chains = result.config.listener("virtualInbound").filter_chains
     echoing = [chain.filter_chain_match.destination_port.value for chain in chains if chain.filters[0].name == ECHO]
@@ -221,7 +221,7 @@ def test_inbound_patches_reach_every_chain_of_the_port_and_no_other() -> None:
     ],
 )
 def test_chains_match_by_what_they_match_on(chain: dict[str, Any]) -> None:
-    match = {"listener": {"filterChain": chain}}
+    match: dict[str, Any] = {"listener": {"filterChain": chain}}
     result = applied(envoy_filter(patch("REPLACE", ECHO_FILTER, context="SIDECAR_INBOUND", **match)))
     assert sum(result.hits.values()) == 1
 
@@ -233,7 +233,7 @@ def test_a_port_match_reaches_every_listener_of_the_port() -> None:
 
 
 def test_a_port_match_reaches_the_chains_of_virtual_inbound() -> None:
-    match = {"listener": {"portNumber": 9000}}
+    match: dict[str, Any] = {"listener": {"portNumber": 9000}}
     result = applied(envoy_filter(patch("REPLACE", ECHO_FILTER, context="SIDECAR_INBOUND", **match)))
     assert sum(result.hits.values()) == 3
 
@@ -285,7 +285,7 @@ def test_only_the_root_namespace_and_the_proxys_own_apply() -> None:
 
 
 def test_a_workload_selector_must_select() -> None:
-    selector = {"workloadSelector": {"labels": {"app": "cart"}}}
+    selector: dict[str, Any] = {"workloadSelector": {"labels": {"app": "cart"}}}
     item = envoy_filter(patch("REPLACE", ECHO_FILTER, **here()), namespace="shop", **selector)
     assert filters_of(applied(item)) == [[ECHO]]
     other = applied(item, proxy=Proxy("shop", labels={"app": "other"}))

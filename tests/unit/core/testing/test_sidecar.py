@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.testing import (
     MutualTls,
@@ -225,5 +224,5 @@ def test_a_client_has_no_service_chains() -> None:
 
 
 def test_a_listener_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(KeyError, match="10.96.0.1_7000"):
+    with pytest.raises(KeyError, match=r"10\.96\.0\.1_7000"):
         model_sidecar([cart()], SHOP).listener("10.96.0.9_7000")

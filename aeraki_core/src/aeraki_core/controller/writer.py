@@ -1,0 +1,134 @@
+"""From what should be to what is: which filters to look at, what is done about them, what is tried again.
+
+In: keys of filters that changed. Out: what was written, what is kept and why. The decisions are reconcile.py's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from aeraki_core.controller.backoff import Backoff
+from aeraki_core.diagnostics import HELD, ORPHAN, WRITE_FAILED, Finding
+from aeraki_core.envoyfilter import FilterKey, Owner
+from aeraki_core.pipeline import Pipeline
+from aeraki_core.reconcile import Action, Plan, Step, reconcile
+from aeraki_core.sinks.base import Sink, Written
+
+__all__ = ["Outcome", "Writer"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a round: every step tried, filters newly kept, filters no longer kept."""
+
+    written: tuple[Written, ...]
+    kept: tuple[Step, ...]
+    released: tuple[FilterKey, ...]
+
+
+class Writer:
+    """Keeps a sink as the pipeline wants it."""
+
+    def __init__(self, pipeline: Pipeline, sink: Sink, backoff: Backoff[FilterKey]) -> None:
+        self._pipeline = pipeline
+        self._sink = sink
+        self._backoff = backoff
+        self._active = frozenset(plugin.name for plugin in pipeline.dispatcher.registry.active)
+        self._kept: dict[FilterKey, Step] = {}
+        self._orphans: dict[FilterKey, Step] = {}
+        self._failed: dict[FilterKey, Finding] = {}
+
+    @property
+    def next_retry(self) -> float | None:
+        """When a failed write is to be tried again."""
+        return self._backoff.next
+
+    def everything(self) -> set[FilterKey]:
+        """All filters, for the first round."""
+        return {*self._pipeline.filters, *self._sink.live()}
+
+    def write(
+        self,
+        changed: Iterable[FilterKey],
+        now: float,
+        held: str | None,
+        why_held: Callable[[Owner], str | None],
+    ) -> Outcome:
+        """Look at what changed, what is to be tried again, and what is kept for a reason that may be over; write what differs.
+
+        ``now`` is of the clock that the backoff goes by; ``held`` and ``why_held`` as for :func:`~aeraki_core.reconcile.reconcile`.
+        """
+        keys = {*changed, *self._backoff.due(now), *self._kept}
+        if not keys:
+            return Outcome((), (), ())
+        plan = reconcile(
+            keys,
+            self._pipeline.filters,
+            self._sink.live(),
+            active_plugins=self._active,
+            why_held=why_held,
+            deletions_held=held,
+        )
+        kept, released = self._keep(keys, plan)
+        planned = {step.key for step in plan.steps}
+        for key in keys - planned:
+            self._succeeded(key)
+        written = tuple(self._apply(plan.steps))
+        for item in written:
+            if item.error is None:
+                self._succeeded(item.step.key)
+            else:
+                self._fail(item, now)
+        return Outcome(written, kept, released)
+
+    def _keep(self, keys: Iterable[FilterKey], plan: Plan) -> tuple[tuple[Step, ...], tuple[FilterKey, ...]]:
+        now = {step.key: step for step in plan.kept}
+        fresh: list[Step] = []
+        released: list[FilterKey] = []
+        for key in sorted(keys):
+            before = self._kept.pop(key, None) or self._orphans.pop(key, None)
+            step = now.get(key)
+            if step is None:
+                if before is not None:
+                    released.append(key)
+                continue
+            (self._orphans if step.action is Action.ORPHAN else self._kept)[key] = step
+            if before is None or before.reason != step.reason:
+                fresh.append(step)
+        return tuple(fresh), tuple(released)
+
+    def _apply(self, steps: tuple[Step, ...]) -> Iterator[Written]:
+        left = {step.key: step for step in steps}
+        try:
+            for written in self._sink.apply(steps) if steps else ():
+                left.pop(written.step.key, None)
+                yield written
+        except Exception as error:  # a sink's own mistake must not end the controller
+            log.warning("sink %s failed", self._sink.name, exc_info=True)
+            for step in left.values():
+                yield Written(step, f"{type(error).__name__}: {error}", retry=True)
+
+    def _succeeded(self, key: FilterKey) -> None:
+        self._backoff.clear(key)
+        self._failed.pop(key, None)
+
+    def _fail(self, item: Written, now: float) -> None:
+        key = item.step.key
+        if item.retry:
+            self._backoff.fail(key, now)
+        else:
+            self._backoff.clear(key)
+        self._failed[key] = item.finding or Finding(WRITE_FAILED, f"{key}: {item.error}")
+
+    def findings(self) -> Iterator[Finding]:
+        """What is kept, what could not be written, and what the sink itself has to say."""
+        for key, step in self._kept.items():
+            yield Finding(HELD, f"{key}: {step.reason}")
+        for key, step in self._orphans.items():
+            yield Finding(ORPHAN, f"{key}: {step.reason}")
+        yield from self._failed.values()
+        yield from self._sink.findings()

@@ -1,0 +1,315 @@
+"""Filters as files of a directory: one for each, named ``<namespace>.<name>.yaml``.
+
+In: steps. Out: files, each written whole or not at all. A file counts as ours when it holds one EnvoyFilter with our label, whose
+namespace and name are those of the file; no other is ever touched. The directory is flat, so that ``kubectl apply -f`` takes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import queue
+import re
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from aeraki_core.diagnostics import NOT_OURS, UNREADABLE_LIVE, Finding
+from aeraki_core.documents import decode, load_all, split
+from aeraki_core.envoyfilter import FilterKey
+from aeraki_core.errors import SinkError, UnreadableError
+from aeraki_core.reconcile import Live, Step
+from aeraki_core.render import render_yaml
+from aeraki_core.sinks.base import Sink, Written
+from aeraki_core.sinks.live import live_of
+
+__all__ = ["FilesSink", "file_name"]
+
+log = logging.getLogger(__name__)
+
+MAX_SIZE = 16 << 20
+"""Bytes of a live file that are read at most; a filter that packs thousands of services has about one MiB."""
+
+RESCAN = 10.0
+"""Seconds between two looks at the whole directory: some file systems tell of no change."""
+
+_OURS = re.compile(r"[a-z0-9-]+\.aeraki-(?:inbound|outbound)-.*\.yaml")
+_LONGEST = 255 - len(".yaml")
+
+_Signature = tuple[int, int, int, int]
+
+
+def file_name(key: FilterKey) -> str:
+    """The name of a filter's file. One too long for a file system is cut and gets a hash."""
+    stem = f"{key.namespace}.{key.name}"
+    if len(stem) > _LONGEST:
+        digest = hashlib.sha256(stem.encode()).hexdigest()[:8]
+        stem = f"{stem[: _LONGEST - 9]}-{digest}"
+    return f"{stem}.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class _Odd:
+    """A file that is not ours, or cannot be read (``unreadable``): why, and in which line."""
+
+    message: str
+    unreadable: bool
+    line: int | None = None
+
+
+class FilesSink(Sink):
+    """A directory of filters. ``watch`` False: nobody is told when somebody else changes a file."""
+
+    def __init__(self, directory: str | Path, *, watch: bool = True) -> None:
+        self.name = "files"
+        self._directory = Path(directory)
+        self._watch = watch
+        self._live: dict[FilterKey, Live] = {}
+        self._odd: dict[str, _Odd] = {}
+        self._keys: dict[str, FilterKey] = {}
+        self._signatures: dict[str, _Signature] = {}
+        self._unknown: dict[str, int] = {}
+        self._suspects: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # -- what is live -------------------------------------------------------------------------------------------------
+
+    def start(self, changed: Callable[[FilterKey], None]) -> None:
+        """Read the directory; it is made if it does not exist.
+
+        Raises:
+            SinkError: it cannot be made or listed.
+        """
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            names = self._names()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise SinkError(f"{self._directory}: {reason}; what is live cannot be told", retry=True) from error
+        for name in names:
+            self._refresh(name)
+        if self._watch:
+            self._thread = threading.Thread(target=self._run, args=(changed,), name="sink-files", daemon=True)
+            self._thread.start()
+
+    def live(self) -> Mapping[FilterKey, Live]:
+        """Our filters in the directory."""
+        # Read before the plugin's modules were imported, a filter may be of a type that was not known then.
+        for name in [name for name, modules in self._unknown.items() if modules != len(sys.modules)]:
+            self._refresh(name)
+        while True:
+            try:
+                self._refresh(self._suspects.get_nowait())
+            except queue.Empty:
+                return MappingProxyType(self._live)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """The files that have the name of one of ours and cannot be read."""
+        return tuple(
+            Finding(UNREADABLE_LIVE, odd.message, source=str(self._directory / name), line=odd.line)
+            for name, odd in sorted(self._odd.items())
+            if odd.unreadable and _OURS.fullmatch(name)
+        )
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _names(self) -> list[str]:
+        with os.scandir(self._directory) as entries:
+            return sorted(entry.name for entry in entries if _is_manifest(entry.name))
+
+    def _refresh(self, name: str) -> None:
+        """Look at a file again. What was ours and is damaged now is still ours: it will be written anew."""
+        signature = self._signature(name)
+        found = self._look(name)
+        known = self._keys.get(name)
+        before = self._live.get(known) if known is not None else None
+        self._odd.pop(name, None)
+        self._unknown.pop(name, None)
+        if signature is None:
+            self._signatures.pop(name, None)
+        else:
+            self._signatures[name] = signature
+        if isinstance(found, Live):
+            self._keys[name] = found.key
+            self._live[found.key] = found
+            if found.filter is None:
+                self._unknown[name] = len(sys.modules)
+        elif isinstance(found, _Odd) and found.unreadable and before is not None:
+            self._live[before.key] = Live(before.key, before.plugin, before.owners, None)
+        else:
+            if before is not None:
+                del self._live[before.key]
+            if found is not None:
+                self._odd[name] = found
+
+    def _signature(self, name: str) -> _Signature | None:
+        try:
+            return _signature(os.lstat(self._directory / name))
+        except OSError:
+            return None
+
+    def _look(self, name: str) -> Live | _Odd | None:
+        """What the file holds; None when there is none."""
+        path = self._directory / name
+        try:
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode):
+                return _Odd("it is no plain file", unreadable=False)
+            if status.st_size > MAX_SIZE:
+                return _Odd(f"it is larger than {MAX_SIZE >> 20} MiB", unreadable=True)
+            values = [value for piece in split(decode(path.read_bytes())) for _, value in load_all(piece)]
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return _Odd((error.strerror or str(error)).lower(), unreadable=True)
+        except UnreadableError as error:
+            return _Odd(str(error), unreadable=True, line=error.line)
+        live = live_of(values[0]) if len(values) == 1 else None
+        if not values:
+            return _Odd("it is empty", unreadable=True)
+        if live is None:
+            return _Odd("it is not a filter of Aeraki's", unreadable=False)
+        if file_name(live.key) != name:
+            return _Odd(f"it holds {live.key}, which belongs in {file_name(live.key)}", unreadable=False)
+        return live
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def apply(self, steps: Iterable[Step]) -> Iterator[Written]:
+        """Write, replace and remove files, each at once and whole."""
+        wrote = False
+        for step in steps:
+            try:
+                written = self._do(step)
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                written = Written(step, f"{self._directory / file_name(step.key)}: {reason}", retry=True)
+            wrote |= written.error is None
+            yield written
+        if wrote:
+            with suppress(OSError):
+                _sync_directory(self._directory)
+
+    def _do(self, step: Step) -> Written:
+        name = file_name(step.key)
+        if self._signature(name) != self._signatures.get(name):
+            self._refresh(name)  # somebody was faster than the watch
+        self._keys[name] = step.key
+        path = self._directory / name
+        odd = self._odd.get(name)
+        if odd is not None:
+            code = UNREADABLE_LIVE if odd.unreadable else NOT_OURS
+            finding = Finding(code, f"{odd.message}; {step.key} is not written", source=str(path), line=odd.line)
+            return Written(step, f"{path}: {odd.message}", retry=False, finding=finding)
+        if step.after is None:
+            path.unlink(missing_ok=True)
+            self._signatures.pop(name, None)
+            self._live.pop(step.key, None)
+            return Written(step)
+        data = render_yaml([step.after]).encode()
+        if not (step.before is not None and _holds(path, data)):
+            self._write(path, data)
+        self._live[step.key] = Live(step.key, step.after.plugin, step.after.owners, step.after)
+        return Written(step)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Through a hidden file beside it: a reader sees the old content or the new one, and so does a crash."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".aeraki-{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                with suppress(FileNotFoundError):
+                    os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+                os.fsync(file.fileno())
+                # Before the file has its name: the watch must know it as ours from the first moment.
+                self._signatures[path.name] = _signature(os.fstat(file.fileno()))
+            temporary.replace(path)
+        except OSError:
+            self._signatures.pop(path.name, None)
+            temporary.unlink(missing_ok=True)
+            raise
+
+    # -- watching -----------------------------------------------------------------------------------------------------
+
+    def _run(self, changed: Callable[[FilterKey], None]) -> None:
+        while not self._stop.is_set():
+            try:
+                for names in self._changes():
+                    self._report(names, changed)
+            except Exception:  # a directory that is gone for a while, or a mistake of ours: watch again
+                log.debug("watch of %s ended; it starts again", self._directory, exc_info=True)
+            self._stop.wait(1.0)
+
+    def _changes(self) -> Iterator[Iterable[str]]:
+        """Names of files that may have changed."""
+        from watchfiles import watch
+
+        place = self._directory.stat()
+        yield {*self._names(), *self._signatures.copy()}
+        for changes in watch(
+            self._directory,
+            watch_filter=None,
+            recursive=False,
+            step=50,
+            debounce=1000,
+            rust_timeout=int(RESCAN * 1000),
+            yield_on_timeout=True,
+            stop_event=self._stop,
+        ):
+            names = {Path(path).name for _, path in changes}
+            now = self._directory.stat()
+            if not names or (now.st_dev, now.st_ino) != (place.st_dev, place.st_ino):
+                names = {*self._names(), *self._signatures.copy()}
+            yield {name for name in names if _is_manifest(name)}
+            if (now.st_dev, now.st_ino) != (place.st_dev, place.st_ino):
+                return
+
+    def _report(self, names: Iterable[str], changed: Callable[[FilterKey], None]) -> None:
+        """Tell of files that are not as we know them; they are read where the state is, in :meth:`live`."""
+        for name in sorted(names):
+            if self._signature(name) == self._signatures.get(name):
+                continue
+            key = self._keys.get(name)
+            if key is None:
+                found = self._look(name)
+                key = found.key if isinstance(found, Live) else None
+            self._suspects.put(name)
+            if key is not None:
+                changed(key)
+
+
+def _is_manifest(name: str) -> bool:
+    return name.endswith(".yaml") and not name.startswith(".")
+
+
+def _signature(status: os.stat_result) -> _Signature:
+    """What tells that a file is another. Not the change time: to give the file its name changes it."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

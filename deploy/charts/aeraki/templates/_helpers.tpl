@@ -1,0 +1,74 @@
+{{/* The name of the objects. */}}
+{{- define "aeraki.name" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains "aeraki" .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-aeraki" .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{/* The name of what has no namespace: two releases of one name may live in two namespaces. */}}
+{{- define "aeraki.clusterName" -}}
+{{ include "aeraki.name" . }}-{{ .Release.Namespace }}
+{{- end }}
+
+{{/* What tells this release's pods from others. */}}
+{{- define "aeraki.selector" -}}
+app.kubernetes.io/name: aeraki
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "aeraki.labels" -}}
+{{ include "aeraki.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "aeraki.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "aeraki.name" .) -}}
+{{- else -}}
+{{- required "serviceAccount.name is needed when serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{- define "aeraki.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{/* The settings file. */}}
+{{- define "aeraki.settings" -}}
+{{- $settings := deepCopy .Values.settings -}}
+{{- range $key, $value := dict "plugins" "plugins" "electionId" "leaderElection.id" -}}
+{{- if hasKey $settings $key -}}
+{{- fail (printf "settings.%s is not for the settings: give the value %s, from which roles and CRDs follow too" $key $value) -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $settings "electionId" .Values.leaderElection.id -}}
+{{- with .Values.plugins -}}
+{{- $_ := set $settings "plugins" . -}}
+{{- end -}}
+{{- toYaml $settings -}}
+{{- end }}
+
+{{/* The rules of the ClusterRole: a YAML list. What follows from the plugins' kinds is written by scripts/render_deploy.py. */}}
+{{- define "aeraki.rules" -}}
+{{- $rules := list -}}
+{{- range $path, $_ := .Files.Glob "files/rules/*.yaml" -}}
+{{- $owner := base $path | trimSuffix ".yaml" -}}
+{{- if or (eq $owner "core") (not $.Values.plugins) (has $owner $.Values.plugins) -}}
+{{- $rules = concat $rules ($.Files.Get $path | fromYamlArray) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (concat $rules .Values.rbac.extraRules | uniq) -}}
+{{- end }}

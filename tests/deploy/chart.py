@@ -1,0 +1,125 @@
+"""The chart as a user sees it: values in, objects out; and an installation of it in the rig's API server.
+
+Tests elsewhere that need the controller's own rights take `installed` and a kubeconfig of its ServiceAccount:
+
+    with installed(control_plane.api, chart.render(namespace=namespace)) as objects:
+        kubeconfig = control_plane.kubeconfig_for("aeraki", namespace)
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.render_deploy import CHART, template
+from tests.rig.api import Api, Object
+
+Values = Mapping[str, Any]
+
+_NAMESPACED_NOWHERE = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+
+
+class Refused(Exception):
+    """Helm refused the values; the message is what it said."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """The chart and the Helm that renders it."""
+
+    helm: Path
+
+    def render(
+        self, values: Values | None = None, *, release: str = "aeraki", namespace: str = "istio-system"
+    ) -> list[Object]:
+        """The objects that these values give.
+
+        Raises:
+            Refused: Helm did not take the values.
+        """
+        arguments = [
+            argument for key, value in (values or {}).items() for argument in ("--set-json", _pair(key, value))
+        ]
+        try:
+            return template(self.helm, *arguments, release=release, namespace=namespace)
+        except subprocess.CalledProcessError as error:
+            raise Refused(error.stderr) from None
+
+    def run(self, *arguments: str, kubeconfig: Path | None = None) -> str:
+        """Runs Helm and returns what it printed.
+
+        Raises:
+            Refused: it failed.
+        """
+        command = [str(self.helm), *arguments, *(["--kubeconfig", str(kubeconfig)] if kubeconfig else [])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        if done.returncode:
+            raise Refused(done.stdout + done.stderr)
+        return done.stdout
+
+    def lint(self, values: Values) -> str:
+        """What ``helm lint --strict`` says.
+
+        Raises:
+            Refused: it found something.
+        """
+        arguments = [argument for key, value in values.items() for argument in ("--set-json", _pair(key, value))]
+        return self.run("lint", "--strict", str(CHART), *arguments)
+
+
+def _pair(key: str, value: Any) -> str:
+    return f"{key}={json.dumps(value)}"
+
+
+def one(objects: Sequence[Object], kind: str, name: str | None = None) -> Object:
+    """The only object of that kind (and name)."""
+    found = [item for item in objects if item["kind"] == kind and name in (None, item["metadata"]["name"])]
+    assert len(found) == 1, f"{len(found)} objects of kind {kind} in {[item['kind'] for item in objects]}"
+    return found[0]
+
+
+def all_of(objects: Sequence[Object], kind: str) -> list[Object]:
+    """The objects of that kind."""
+    return [item for item in objects if item["kind"] == kind]
+
+
+def container(objects: Sequence[Object]) -> Object:
+    """The controller's container."""
+    (found,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def settings_file(objects: Sequence[Object]) -> str:
+    """The text of the settings file that the container finds where its variable AERAKI_CONFIG points."""
+    environment = {item["name"]: item.get("value") for item in container(objects)["env"]}
+    config = Path(str(environment["AERAKI_CONFIG"]))
+    pod = one(objects, "Deployment")["spec"]["template"]["spec"]
+    (mount,) = [item for item in container(objects)["volumeMounts"] if item["mountPath"] == str(config.parent)]
+    (volume,) = [item for item in pod["volumes"] if item["name"] == mount["name"]]
+    text: str = one(objects, "ConfigMap", volume["configMap"]["name"])["data"][config.name]
+    return text
+
+
+def load(path: Path) -> list[Object]:
+    """The objects of a manifest."""
+    return [item for item in yaml.safe_load_all(path.read_text(encoding="utf-8")) if item]
+
+
+@contextmanager
+def installed(api: Api, objects: Sequence[Object]) -> Iterator[Sequence[Object]]:
+    """Creates the objects in an API server; afterwards those without a namespace are gone, as the rig removes the others."""
+    try:
+        for item in objects:
+            api.apply(item, manager="helm")
+        yield objects
+    finally:
+        for item in objects:
+            if item["kind"] in _NAMESPACED_NOWHERE:
+                api.delete(item["apiVersion"], item["kind"], item["metadata"]["name"])

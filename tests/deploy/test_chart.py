@@ -1,0 +1,339 @@
+"""What the values of the chart do, without a cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aeraki_core.crds import crd
+from aeraki_core.plugins.registry import build_registry
+from aeraki_core.rbac import rules
+from aeraki_core.settings import Settings, resolve
+
+from scripts.render_deploy import CHART, bundled_plugins
+
+from .chart import Chart, Refused, Values, all_of, container, one, settings_file
+
+# The first one may have to build Helm.
+pytestmark = pytest.mark.timeout(1200)
+
+SUBSETS: list[list[str]] = [[], ["dubbo"], ["redis"], ["zookeeper", "redis"]]
+EVERYTHING: Values = {
+    "plugins": ["dubbo", "redis"],
+    "image": {"tag": "1.2.3", "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "settings": {
+        "source": ["kubernetes", "istiod"],
+        "logLevel": "debug",
+        "proxyExtensions": ["orders:envoy.filters.network.x"],
+    },
+    "replicas": 3,
+    "leaderElection": {"id": "mine"},
+    "serviceAccount": {"annotations": {"example.com/role": "reader"}},
+    "rbac": {
+        "secretNamespaces": ["default"],
+        "extraRules": [{"apiGroups": ["example.com"], "resources": ["things"], "verbs": ["get", "list", "watch"]}],
+    },
+    "http": {"port": 9090},
+    "metrics": {"service": {"annotations": {"example.com/a": "b"}}},
+    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "30s", "scrapeTimeout": "10s"},
+    "podDisruptionBudget": {"maxUnavailable": "50%"},
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "extraVolumes": [{"name": "more", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    "labels": {"team": "mesh"},
+    "podLabels": {"tier": "control"},
+    "podAnnotations": {"example.com/c": "d"},
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+}
+"""A value for nearly everything."""
+
+
+def _settings(chart: Chart, tmp_path: Path, values: Values) -> Settings:
+    """The settings as the controller in the pod would read them."""
+    file = tmp_path / "settings.yaml"
+    file.write_text(settings_file(chart.render(values)), encoding="utf-8")
+    return resolve(file=file)
+
+
+def _kinds(plugins: list[str]) -> Any:
+    return build_registry(only=plugins or bundled_plugins()).kinds
+
+
+def _as_set(items: Any) -> set[str]:
+    return {json.dumps(item, sort_keys=True) for item in items}
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING, {"replicas": 1, "plugins": ["kafka"]}])
+def test_helm_finds_nothing_to_complain_of(chart: Chart, values: Values) -> None:
+    assert "0 chart(s) failed" in chart.lint(values)
+
+
+class TestPlugins:
+    @pytest.mark.parametrize("plugins", SUBSETS)
+    def test_the_role_is_what_aeraki_rbac_prints(self, chart: Chart, plugins: list[str]) -> None:
+        role = one(chart.render({"plugins": plugins}), "ClusterRole")
+        assert _as_set(role["rules"]) == _as_set(rules(_kinds(plugins)))
+
+    @pytest.mark.parametrize("plugins", SUBSETS)
+    def test_the_crds_are_what_aeraki_crds_prints(self, chart: Chart, plugins: list[str]) -> None:
+        found = {
+            item["metadata"]["name"]: item["spec"]
+            for item in all_of(chart.render({"plugins": plugins}), "CustomResourceDefinition")
+        }
+        assert found == {item["metadata"]["name"]: item["spec"] for item in map(crd, _kinds(plugins))}
+
+    def test_without_a_choice_there_is_a_crd(self, chart: Chart) -> None:
+        assert all_of(chart.render(), "CustomResourceDefinition")
+
+    def test_the_controller_is_told_which(self, chart: Chart, tmp_path: Path) -> None:
+        assert _settings(chart, tmp_path, {"plugins": ["dubbo", "redis"]}).plugins() == ("dubbo", "redis")
+        assert _settings(chart, tmp_path, {}).plugins() is None
+
+    def test_crds_outlive_the_release_unless_told(self, chart: Chart) -> None:
+        def policies(keep: bool) -> set[str | None]:
+            found = all_of(chart.render({"crds.keep": keep}), "CustomResourceDefinition")
+            return {item["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for item in found}
+
+        assert policies(True) == {"keep"}
+        assert policies(False) == {None}
+
+    def test_crds_can_be_left_to_others(self, chart: Chart) -> None:
+        assert not all_of(chart.render({"crds.install": False}), "CustomResourceDefinition")
+
+
+class TestRights:
+    def test_secrets_only_in_namespaces_that_are_named(self, chart: Chart) -> None:
+        objects = chart.render({"rbac.secretNamespaces": ["shop", "orders"]})
+        assert "secrets" not in json.dumps(one(objects, "ClusterRole")["rules"])
+        roles = [item for item in all_of(objects, "Role") if "secrets" in json.dumps(item["rules"])]
+        assert {item["metadata"]["namespace"] for item in roles} == {"shop", "orders"}
+        bound = {
+            (item["metadata"]["namespace"], item["roleRef"]["name"], item["subjects"][0]["name"])
+            for item in all_of(objects, "RoleBinding")
+        }
+        assert {(item["metadata"]["namespace"], item["metadata"]["name"], "aeraki") for item in roles} <= bound
+
+    def test_no_right_to_secrets_where_no_plugin_needs_any(self, chart: Chart) -> None:
+        assert "secrets" not in json.dumps(chart.render({"plugins": ["dubbo"], "rbac.secretNamespaces": ["shop"]}))
+
+    def test_the_lease_is_the_one_that_the_controller_uses(self, chart: Chart, tmp_path: Path) -> None:
+        values = {"leaderElection.id": "mine"}
+        role = one(chart.render(values), "Role")
+        assert [rule["resourceNames"] for rule in role["rules"] if "resourceNames" in rule] == [["mine"]]
+        assert _settings(chart, tmp_path, values)["electionId"] == "mine"
+
+    def test_more_rules_are_added(self, chart: Chart) -> None:
+        rule = {"apiGroups": ["example.com"], "resources": ["things"], "verbs": ["list"]}
+        assert rule in one(chart.render({"rbac.extraRules": [rule]}), "ClusterRole")["rules"]
+
+    def test_everything_is_bound_to_the_pods_own_account(self, chart: Chart) -> None:
+        for values in ({}, {"serviceAccount": {"create": False, "name": "other"}}, {"serviceAccount.name": "mine"}):
+            objects = chart.render(values, namespace="mesh")
+            account = one(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+            subjects = [item["subjects"] for item in objects if item["kind"].endswith("Binding")]
+            assert subjects == [[{"kind": "ServiceAccount", "name": account, "namespace": "mesh"}]] * 2
+
+    def test_roles_can_be_left_to_others(self, chart: Chart) -> None:
+        kinds = {item["kind"] for item in chart.render({"rbac.create": False})}
+        assert not kinds & {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+
+
+class TestSettings:
+    @pytest.mark.parametrize("values", [{}, EVERYTHING])
+    def test_the_controller_can_read_them(self, chart: Chart, tmp_path: Path, values: Values) -> None:
+        settings = _settings(chart, tmp_path, values)
+        assert settings["sink"] == "kubernetes"
+        assert settings["rootNamespace"] == "istio-system"
+
+    def test_one_can_be_changed_and_the_others_stay(self, chart: Chart, tmp_path: Path) -> None:
+        settings = _settings(chart, tmp_path, {"settings.rootNamespace": "mesh"})
+        assert (settings["rootNamespace"], settings["logFormat"]) == ("mesh", "json")
+
+    def test_a_change_starts_new_pods_and_nothing_else_does(self, chart: Chart) -> None:
+        def pods(values: Values) -> Any:
+            return one(chart.render(values), "Deployment")["spec"]["template"]
+
+        assert pods({"settings.logLevel": "debug"}) != pods({})
+        assert pods({"replicas": 5, "podDisruptionBudget.enabled": False}) == pods({})
+
+    def test_istiod_gets_its_token_and_vouches_for_itself(self, chart: Chart) -> None:
+        values = {"settings.source": ["kubernetes", "istiod"]}
+        pod = one(chart.render(values), "Deployment")["spec"]["template"]["spec"]
+        sources = [
+            source for volume in pod["volumes"] if "projected" in volume for source in volume["projected"]["sources"]
+        ]
+        assert [source["serviceAccountToken"]["audience"] for source in sources] == ["istio-ca"]
+        assert "istio-ca-root-cert" in json.dumps(pod["volumes"])
+        assert "istio-ca" not in json.dumps(chart.render())
+
+
+class TestPods:
+    def test_nothing_runs_as_root_or_writes_to_its_image(self, chart: Chart) -> None:
+        pod = one(chart.render(), "Deployment")["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert container(chart.render())["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+
+    def test_probes_ask_the_port_that_is_set(self, chart: Chart) -> None:
+        found = container(chart.render({"http.port": 9090}))
+        (port,) = found["ports"]
+        assert port["containerPort"] == 9090
+        asked = {name: found[f"{name}Probe"]["httpGet"] for name in ("liveness", "readiness", "startup")}
+        assert asked == {
+            "liveness": {"path": "/healthz", "port": port["name"]},
+            "readiness": {"path": "/readyz", "port": port["name"]},
+            "startup": {"path": "/healthz", "port": port["name"]},
+        }
+
+    def test_no_service_leaks_variables_that_look_like_settings(self, chart: Chart) -> None:
+        assert one(chart.render(), "Deployment")["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+    def test_the_controller_knows_its_pod(self, chart: Chart) -> None:
+        fields = {
+            item["name"]: item["valueFrom"]["fieldRef"]["fieldPath"]
+            for item in container(chart.render())["env"]
+            if "valueFrom" in item
+        }
+        assert fields == {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
+
+    def test_they_spread_over_nodes_and_a_selector_of_ones_own_stays(self, chart: Chart) -> None:
+        deployment = one(chart.render(), "Deployment")["spec"]
+        (constraint,) = deployment["template"]["spec"]["topologySpreadConstraints"]
+        assert constraint["labelSelector"] == deployment["selector"]
+        own = {
+            "maxSkew": 2,
+            "topologyKey": "zone",
+            "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"a": "b"}},
+        }
+        given = one(chart.render({"topologySpreadConstraints": [own]}), "Deployment")["spec"]["template"]["spec"]
+        assert given["topologySpreadConstraints"] == [own]
+
+    def test_what_is_given_for_them_reaches_them(self, chart: Chart) -> None:
+        template = one(chart.render(EVERYTHING), "Deployment")["spec"]["template"]
+        pod, (only,) = template["spec"], template["spec"]["containers"]
+        for key in ("nodeSelector", "tolerations", "affinity", "priorityClassName", "imagePullSecrets"):
+            assert pod[key] == EVERYTHING[key]
+        assert EVERYTHING["extraEnv"][0] in only["env"]
+        assert EVERYTHING["extraVolumeMounts"][0] in only["volumeMounts"]
+        assert EVERYTHING["extraVolumes"][0] in pod["volumes"]
+        assert template["metadata"]["labels"].items() >= {"tier": "control", "team": "mesh"}.items()
+        assert template["metadata"]["annotations"]["example.com/c"] == "d"
+
+    def test_they_are_those_that_selectors_mean(self, chart: Chart) -> None:
+        objects = chart.render(EVERYTHING)
+        labels = one(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
+        selectors = [
+            one(objects, "Deployment")["spec"]["selector"]["matchLabels"],
+            one(objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+            one(objects, "Service")["spec"]["selector"],
+        ]
+        for selector in selectors:
+            assert selector
+            assert selector.items() <= labels.items()
+
+    @pytest.mark.parametrize(
+        ("image", "expected"),
+        [
+            ({}, "aeraki/aeraki-py:0.1.0"),
+            ({"tag": "1.2"}, "aeraki/aeraki-py:1.2"),
+            (
+                {"repository": "mine/aeraki", "tag": "1.2", "digest": f"sha256:{'a' * 64}"},
+                f"mine/aeraki@sha256:{'a' * 64}",
+            ),
+        ],
+    )
+    def test_their_image(self, chart: Chart, image: Values, expected: str) -> None:
+        assert container(chart.render({f"image.{key}": value for key, value in image.items()}))["image"] == expected
+
+
+class TestMetrics:
+    def test_a_monitor_finds_the_service_and_its_port(self, chart: Chart) -> None:
+        objects = chart.render({"serviceMonitor.enabled": True})
+        monitor, service = one(objects, "ServiceMonitor"), one(objects, "Service")
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        assert [item["port"] for item in monitor["spec"]["endpoints"]] == [
+            item["name"] for item in service["spec"]["ports"]
+        ]
+        assert service["spec"]["ports"][0]["targetPort"] == container(objects)["ports"][0]["name"]
+
+    def test_they_are_read_once(self, chart: Chart) -> None:
+        def annotated(values: Values) -> bool:
+            return (
+                "prometheus.io/scrape"
+                in one(chart.render(values), "Deployment")["spec"]["template"]["metadata"]["annotations"]
+            )
+
+        assert annotated({})
+        assert not annotated({"serviceMonitor.enabled": True})
+        assert not annotated({"metrics.annotations": False})
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("release", "values", "name"),
+        [
+            ("aeraki", {}, "aeraki"),
+            ("my-aeraki", {}, "my-aeraki"),
+            ("mesh", {}, "mesh-aeraki"),
+            ("mesh", {"fullnameOverride": "x"}, "x"),
+        ],
+    )
+    def test_they_say_whose_they_are(self, chart: Chart, release: str, values: Values, name: str) -> None:
+        assert one(chart.render(values, release=release), "Deployment")["metadata"]["name"] == name
+
+    def test_two_releases_share_nothing_but_the_crds(self, chart: Chart) -> None:
+        def names(release: str, namespace: str) -> set[tuple[str, str, str]]:
+            return {
+                (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
+                for item in chart.render({"crds.install": False}, release=release, namespace=namespace)
+            }
+
+        assert not names("aeraki", "one") & names("aeraki", "two")
+        assert not names("aeraki", "one") & names("aeraki-canary", "one")
+
+    def test_each_object_says_who_made_it(self, chart: Chart) -> None:
+        for item in chart.render(EVERYTHING):
+            assert item["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
+            assert item["metadata"]["labels"]["team"] == "mesh"
+
+
+class TestWrongValues:
+    @pytest.mark.parametrize(
+        ("values", "says"),
+        [
+            ({"replica": 3}, "replica"),
+            ({"image.tagg": "1"}, "tagg"),
+            ({"replicas": "three"}, "replicas"),
+            ({"plugins": "dubbo"}, "plugins"),
+            ({"plugins": ["Dubbo Proxy"]}, "plugins"),
+            ({"image.digest": "latest"}, "digest"),
+            ({"http.port": 80}, "port"),
+            ({"settings.sink": "files"}, "sink"),
+            ({"settings.source": ["files"]}, "source"),
+            ({"settings.electionId": "x"}, "leaderElection.id"),
+            ({"settings.plugins": ["dubbo"]}, "give the value plugins"),
+            ({"serviceAccount.create": False}, "serviceAccount.name is needed"),
+            ({"serviceMonitor.enabled": True, "metrics.service.enabled": False}, "metrics.service.enabled"),
+            ({"podDisruptionBudget.maxUnavailable": "half"}, "maxUnavailable"),
+        ],
+    )
+    def test_helm_refuses_them_and_names_them(self, chart: Chart, values: Values, says: str) -> None:
+        with pytest.raises(Refused, match=says):
+            chart.render(values)
+
+    def test_the_schema_knows_every_value(self) -> None:
+        """Without it a new value would be refused as misspelt."""
+        schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+        values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+        assert set(schema["properties"]) - {"global"} == set(values)

@@ -1,0 +1,202 @@
+"""The ServiceAccount of the chart may do what the controller does, and no more: asked with its own token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.rig.api import Api, Object
+from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
+from tests.rig.errors import ApiError
+from tests.rig.fixtures import NamespaceFactory
+from tests.rig.waiting import wait_until
+
+from .chart import Chart, Values, installed
+
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(1200)]
+
+READ = [
+    ("v1", "Service"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+    ("networking.istio.io/v1", "ServiceEntry"),
+    ("networking.istio.io/v1", "VirtualService"),
+    ("networking.istio.io/v1", "DestinationRule"),
+    ("networking.istio.io/v1alpha3", "EnvoyFilter"),
+    ("redis.aeraki.io/v1alpha1", "RedisService"),
+    ("redis.aeraki.io/v1alpha1", "RedisDestination"),
+    ("v1", "Secret"),
+]
+REDIS = ("redis.aeraki.io/v1alpha1", "RedisService")
+LEASE = "coordination.k8s.io/v1"
+
+Install = Callable[[Values], tuple[str, Api]]
+
+
+@pytest.fixture
+def install(control_plane: ControlPlane, chart: Chart, make_namespace: NamespaceFactory) -> Iterator[Install]:
+    """Installs the chart with these values; gives its namespace and a client with the rights of its ServiceAccount."""
+    contexts = []
+
+    def start(values: Values) -> tuple[str, Api]:
+        namespace = make_namespace()
+        context = installed(control_plane.api, chart.render(values, namespace=namespace))
+        context.__enter__()
+        contexts.append(context)
+        api = control_plane.api
+        account = Api(control_plane.server, control_plane.ca_file, api.token("aeraki", namespace))
+        # The authorizer reads roles and bindings from watches: a moment passes before they count.
+        wait_until(lambda: _may(account, "list", "", "services"), 20, "the roles to count")
+        wait_until(
+            lambda: _may(account, "create", "coordination.k8s.io", "leases", namespace), 20, "the roles to count"
+        )
+        return namespace, account
+
+    yield start
+    for context in contexts:
+        context.__exit__(None, None, None)
+
+
+def _may(account: Api, verb: str, group: str, resource: str, namespace: str = "", name: str = "") -> bool:
+    attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    answer = account.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    return bool(answer["status"]["allowed"])
+
+
+def _refuses(action: Callable[[], Any]) -> bool:
+    try:
+        action()
+    except ApiError as error:
+        return error.status == 403
+    return False
+
+
+def _filter(namespace: str, cidr: str = "10.0.0.0") -> Object:
+    match = {"context": "SIDECAR_OUTBOUND", "listener": {"name": f"{cidr}_6379"}}
+    patch = {"applyTo": "LISTENER", "match": match, "patch": {"operation": "MERGE", "value": {"stat_prefix": "x"}}}
+    return {
+        "apiVersion": "networking.istio.io/v1alpha3",
+        "kind": "EnvoyFilter",
+        "metadata": {"name": "rights", "namespace": namespace},
+        "spec": {"configPatches": [patch]},
+    }
+
+
+def test_it_reads_what_the_controller_reads(control_plane: ControlPlane, install: Install) -> None:
+    _, account = install({})
+    for api_version, kind in READ:
+        wait_until(lambda: control_plane.api.type(api_version, kind), 20, f"{kind} to be served", swallow=(ApiError,))  # noqa: B023
+        account.objects(api_version, kind)
+        version = account.request("GET", account.type(api_version, kind).path())["metadata"]["resourceVersion"]
+        assert list(account.watch(api_version, kind, resource_version=version, timeout=1)) == []
+
+
+def test_it_writes_filters_in_every_namespace(install: Install, make_namespace: NamespaceFactory) -> None:
+    _, account = install({})
+    for namespace in (ROOT_NAMESPACE, make_namespace()):
+        account.apply(_filter(namespace), manager="aeraki")
+        changed = account.apply(_filter(namespace, "10.0.0.1"), manager="aeraki")
+        account.replace(changed)
+        account.delete("networking.istio.io/v1alpha3", "EnvoyFilter", "rights", namespace=namespace)
+
+
+def test_it_writes_the_status_of_the_plugins_kinds_and_not_the_objects(
+    control_plane: ControlPlane, install: Install
+) -> None:
+    namespace, account = install({})
+    wait_until(lambda: control_plane.api.type(*REDIS), 20, "RedisService to be served", swallow=(ApiError,))
+    metadata = {"name": "cache", "namespace": namespace}
+    written = control_plane.api.create(
+        {"apiVersion": REDIS[0], "kind": REDIS[1], "metadata": metadata, "spec": {"host": ["cache"]}}
+    )
+    condition = {
+        "type": "Accepted",
+        "status": "True",
+        "reason": "Fine",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    status = {
+        "apiVersion": REDIS[0],
+        "kind": REDIS[1],
+        "metadata": metadata,
+        "status": {"observedGeneration": written["metadata"]["generation"], "conditions": [condition]},
+    }
+    account.apply(status, manager="aeraki", status=True)
+    found = control_plane.api.get(*REDIS, "cache", namespace=namespace)
+    assert found["status"]["conditions"][0]["reason"] == "Fine"
+    assert _refuses(lambda: account.replace({**found, "spec": {"host": ["other"]}}))
+    assert _refuses(lambda: account.delete(*REDIS, "cache", namespace=namespace))
+
+
+def test_it_says_events_where_the_services_are(install: Install, make_namespace: NamespaceFactory) -> None:
+    _, account = install({})
+    namespace = make_namespace()
+    event: Object = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "cache.1", "namespace": namespace},
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": "aeraki",
+        "reportingInstance": "aeraki-0",
+        "action": "Generate",
+        "reason": "AER0101",
+        "type": "Warning",
+        "regarding": {"apiVersion": "v1", "kind": "Service", "name": "cache", "namespace": namespace},
+    }
+    account.create(event)
+    series = {"series": {"count": 2, "lastObservedTime": "2026-01-01T00:00:01.000000Z"}}
+    account.merge("events.k8s.io/v1", "Event", "cache.1", series, namespace=namespace)
+
+
+def test_it_holds_its_own_lease_and_no_other(install: Install, make_namespace: NamespaceFactory) -> None:
+    namespace, account = install({"leaderElection.id": "mine"})
+
+    def lease(name: str, where: str) -> Object:
+        spec = {"holderIdentity": "me", "leaseDurationSeconds": 15}
+        return {"apiVersion": LEASE, "kind": "Lease", "metadata": {"name": name, "namespace": where}, "spec": spec}
+
+    account.create(lease("mine", namespace))
+    account.replace(account.get(LEASE, "Lease", "mine", namespace=namespace))
+    assert _refuses(lambda: account.get(LEASE, "Lease", "other", namespace=namespace))
+    assert _refuses(lambda: account.delete(LEASE, "Lease", "mine", namespace=namespace))
+    elsewhere = make_namespace()
+    assert _refuses(lambda: account.create(lease("mine", elsewhere)))
+
+
+@pytest.mark.parametrize(
+    ("verb", "group", "resource"),
+    [
+        ("delete", "", "services"),
+        ("create", "networking.istio.io", "virtualservices"),
+        ("update", "", "secrets"),
+        ("list", "", "pods"),
+        ("list", "", "configmaps"),
+        ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
+        ("create", "apiextensions.k8s.io", "customresourcedefinitions"),
+        ("get", "networking.istio.io", "gateways"),
+    ],
+)
+def test_it_may_nothing_else(install: Install, verb: str, group: str, resource: str) -> None:
+    _, account = install({})
+    assert not _may(account, verb, group, resource, "default")
+
+
+def test_it_reads_secrets_only_where_it_is_told(install: Install, make_namespace: NamespaceFactory) -> None:
+    shop, other = make_namespace(), make_namespace()
+    namespace, account = install({"rbac.secretNamespaces": [shop]})
+    wait_until(lambda: _may(account, "watch", "", "secrets", shop), 20, "the role to count")
+    account.objects("v1", "Secret", namespace=shop)
+    for elsewhere in (other, namespace, ROOT_NAMESPACE):
+        assert _refuses(lambda: account.objects("v1", "Secret", namespace=elsewhere))  # noqa: B023
+
+
+def test_without_a_plugin_that_needs_them_it_reads_no_secrets(install: Install) -> None:
+    _, account = install({"plugins": ["dubbo", "thrift"]})
+    assert _refuses(lambda: account.objects("v1", "Secret"))

@@ -1,0 +1,63 @@
+"""The golden cases: each an input beside what must come out of it.
+
+``<protocol>/<case>.in.yaml`` holds objects, ``<case>.settings.yaml`` settings if it needs any. ``<case>.out.yaml`` and
+``<case>.findings.txt`` are what must come out; neither exists when nothing comes out. ``make golden`` writes both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+from aeraki_core.testing import Made, generate
+
+GOLDEN = Path(__file__).parent
+SAMPLES = GOLDEN.parent.parent / "deploy" / "samples"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case. ``path`` is its input, or the folder of a sample."""
+
+    name: str
+    inputs: tuple[Path, ...]
+    settings: Path | None = None
+
+    @cached_property
+    def made(self) -> Made:
+        """What all installed plugins make of it."""
+        texts = [path.read_text(encoding="utf-8") for path in self.inputs]
+        return generate(*texts, settings=self.settings)
+
+    def beside(self, suffix: str) -> Path:
+        """The file of that suffix that belongs to the case."""
+        (path,) = self.inputs
+        return path.with_name(path.name.removesuffix(".in.yaml") + suffix)
+
+
+def golden_cases() -> list[Case]:
+    """All cases of all protocols."""
+    found = []
+    for path in sorted(GOLDEN.glob("*/*.in.yaml")):
+        settings = path.with_name(path.name.removesuffix(".in.yaml") + ".settings.yaml")
+        name = f"{path.parent.name}/{path.name.removesuffix('.in.yaml')}"
+        found.append(Case(name, (path,), settings if settings.exists() else None))
+    return found
+
+
+def sample_cases() -> list[Case]:
+    """Each folder of samples, as a user applies it."""
+    folders = sorted(path for path in SAMPLES.iterdir() if path.is_dir())
+    return [Case(f"samples/{folder.name}", tuple(sorted(folder.rglob("*.yaml")))) for folder in folders]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``golden_case`` is one of the golden cases, ``sample`` one of the samples, ``any_case`` one of both."""
+    if "golden_case" in metafunc.fixturenames:
+        metafunc.parametrize("golden_case", golden_cases(), ids=lambda case: case.name)
+    if "sample" in metafunc.fixturenames:
+        metafunc.parametrize("sample", sample_cases(), ids=lambda case: case.name)
+    if "any_case" in metafunc.fixturenames:
+        metafunc.parametrize("any_case", golden_cases() + sample_cases(), ids=lambda case: case.name)

@@ -1,0 +1,227 @@
+"""Which value of a setting counts, where it came from, and what is said when it does not fit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from aeraki_core.errors import SettingsError
+from aeraki_core.model.mesh import ProxyRule
+from aeraki_core.settings import SETTINGS, Form, LogLevels, resolve
+from aeraki_core.settings.types import parse_text, parse_yaml, show
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "aeraki.yaml"
+
+
+def test_without_anything_every_setting_has_its_default() -> None:
+    settings = resolve()
+    assert {key: value.value for key, value in settings.values.items()} == {item.key: item.default for item in SETTINGS}
+    assert {str(value.origin) for value in settings.values.values()} == {"default"}
+
+
+def test_flag_goes_before_environment_before_file_before_default(file: Path) -> None:
+    file.write_text("rootNamespace: from-file\n")
+    environment = {"AERAKI_ROOT_NAMESPACE": "from-env"}
+    flags = {"rootNamespace": ("from-flag",)}
+    for given, wanted, origin in (
+        ((flags, environment, file), "from-flag", "flag --root-namespace"),
+        ((None, environment, file), "from-env", "environment AERAKI_ROOT_NAMESPACE"),
+        ((None, None, file), "from-file", f"file {file}:1"),
+        ((None, None, None), "istio-system", "default"),
+    ):
+        settings = resolve(*given)
+        assert settings["rootNamespace"] == wanted
+        assert str(settings.values["rootNamespace"].origin) == origin
+
+
+def test_the_environment_names_the_file_and_a_flag_goes_before_it(file: Path, tmp_path: Path) -> None:
+    file.write_text("domain: one.example\n")
+    other = tmp_path / "other.yaml"
+    other.write_text("domain: two.example\n")
+    assert resolve(environment={"AERAKI_CONFIG": str(file)})["domain"] == "one.example"
+    assert resolve(environment={"AERAKI_CONFIG": str(file)}, file=other)["domain"] == "two.example"
+
+
+def test_an_empty_variable_counts_as_none() -> None:
+    assert resolve(environment={"AERAKI_ROOT_NAMESPACE": ""})["rootNamespace"] == "istio-system"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key"),
+    [
+        ("AERAKI_NAMESPACE", "istio-config", "rootNamespace"),
+        ("AERAKI_ISTIOD_ADDR", "istiod.example:15010", "istiodAddress"),
+    ],
+)
+def test_upstreams_variables_count(variable: str, value: str, key: str) -> None:
+    settings = resolve(environment={variable: value})
+    assert settings[key] == value
+    assert str(settings.values[key].origin) == f"environment {variable}"
+
+
+def test_our_own_variable_goes_before_upstreams() -> None:
+    assert resolve(environment={"AERAKI_NAMESPACE": "a", "AERAKI_ROOT_NAMESPACE": "b"})["rootNamespace"] == "b"
+
+
+def test_the_mesh_is_as_it_was_said(file: Path) -> None:
+    file.write_text(
+        """\
+rootNamespace: istio-config
+domain: mesh.example
+filterNamespaces: [".", shared]
+registryOnly: true
+proxyExtensions:
+  - envoy.filters.network.one
+  - orders/app=a,tier=b:envoy.filters.network.two
+  - {extension: envoy.filters.network.three, namespace: shop}
+  - extensions: [envoy.filters.network.four, envoy.filters.network.five]
+    namespace: shop
+    labels: {app: web}
+"""
+    )
+    mesh = resolve(file=file).mesh()
+    assert (mesh.root_namespace, mesh.domain, mesh.registry_only) == ("istio-config", "mesh.example", True)
+    assert mesh.namespaces == (".", "shared")
+    web = (("app", "web"),)
+    assert mesh.proxy_rules == (
+        ProxyRule("envoy.filters.network.one"),
+        ProxyRule("envoy.filters.network.two", "orders", (("app", "a"), ("tier", "b"))),
+        ProxyRule("envoy.filters.network.three", "shop"),
+        ProxyRule("envoy.filters.network.four", "shop", web),
+        ProxyRule("envoy.filters.network.five", "shop", web),
+    )
+
+
+def test_a_repeated_flag_adds_up_and_a_variable_holds_several_rules() -> None:
+    one, two = "envoy.filters.network.one", "shop/app=a,tier=b:envoy.filters.network.two"
+    wanted = (ProxyRule(one), ProxyRule("envoy.filters.network.two", "shop", (("app", "a"), ("tier", "b"))))
+    assert resolve({"proxyExtensions": (one, two)})["proxyExtensions"] == wanted
+    assert resolve(environment={"AERAKI_PROXY_EXTENSIONS": f"{one} {two}"})["proxyExtensions"] == wanted
+    assert resolve({"filterNamespaces": ("a,b", "c")})["filterNamespaces"] == ("a", "b", "c")
+
+
+def test_several_paths_in_a_variable() -> None:
+    assert resolve(environment={"AERAKI_PATHS": "/one:/two"})["paths"] == ("/one", "/two")
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("debug", LogLevels("debug")),
+        ("all:debug", LogLevels("debug")),
+        ("default:warn", LogLevels("warning")),
+        ("pipeline:debug", LogLevels("info", (("pipeline", "debug"),))),
+        ("error,pipeline:debug,echo:none", LogLevels("error", (("pipeline", "debug"), ("echo", "none")))),
+    ],
+)
+def test_log_levels_also_as_upstream_writes_them(text: str, levels: LogLevels) -> None:
+    assert resolve({"logLevel": (text,)})["logLevel"] == levels
+
+
+def test_log_levels_in_the_file_may_be_a_mapping(file: Path) -> None:
+    file.write_text("logLevel: {all: error, pipeline: debug}\n")
+    assert resolve(file=file)["logLevel"] == LogLevels("error", (("pipeline", "debug"),))
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "words"),
+    [
+        ("domain: a.example\nrotNamespace: x\n", 2, "did you mean rootNamespace?"),
+        ("\n\nwhatever: 1\n", 3, "no setting 'whatever'; `aeraki config` lists all"),
+        ("rootNamespace: Not_Valid\n", 1, "rootNamespace: 'Not_Valid' is not a namespace's name"),
+        ("rootNamespace: 5\n", 1, "write a text"),
+        ("registryOnly: maybe\n", 1, "write true or false"),
+        ("arrangement: each\n", 1, "'each' is none of service, namespace"),
+        ("logLevel: loud\n", 1, "'loud' is no level"),
+        ("debounceQuiet: soon\n", 1, "is not a duration"),
+        ("maxFileSize: -1\n", 1, "is not a size"),
+        ("maxFileSize: 0\n", 1, "is not a size"),
+        ("proxyExtensions:\n  - {name: x}\n", 1, "'name' is none of"),
+        ("proxyExtensions:\n  - {extension: x, labels: {a: b}}\n", 1, "`labels` need a `namespace`"),
+        ("filterNamespaces: [1]\n", 1, "write a list of texts"),
+        ("domain: a.b\ndomain: c.d\n", 2, "given twice (first in line 1)"),
+        ("domain: [\n", 2, "not valid YAML"),
+        ("- a\n", 1, "write settings as `key: value`"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_its_line(file: Path, content: str, line: int, words: str) -> None:
+    file.write_text(content)
+    with pytest.raises(SettingsError, match=re.escape(f"{file}:{line}: ") + ".*" + re.escape(words)):
+        resolve(file=file)
+
+
+def test_a_file_that_is_not_there_is_named(file: Path) -> None:
+    with pytest.raises(SettingsError, match=f"{re.escape(str(file))}: the settings file cannot be read: No such file"):
+        resolve(file=file)
+
+
+def test_an_empty_file_says_nothing(file: Path) -> None:
+    file.write_text("# nothing\n")
+    assert resolve(file=file)["domain"] == "cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "words"),
+    [
+        ({"rootNamespace": ("A B",)}, {}, "--root-namespace: 'A B' is not"),
+        ({}, {"AERAKI_REGISTRY_ONLY": "yes"}, "AERAKI_REGISTRY_ONLY: 'yes' is not true or false"),
+        ({"source": ("disk",)}, {}, "--source: 'disk' is none of kubernetes, istiod, files"),
+        ({"noPlugins": ("true",), "plugins": ("echo",)}, {}, "flag --no-plugins.*flag --plugins.*exclude"),
+        ({"debounceQuiet": ("20s",)}, {}, "debounceQuiet.*longer than debounceMax, 10s"),
+    ],
+)
+def test_a_mistake_names_the_flag_or_variable(
+    flags: dict[str, tuple[str, ...]], environment: dict[str, str], words: str
+) -> None:
+    with pytest.raises(SettingsError, match=words):
+        resolve(flags, environment)
+
+
+def test_which_plugins_are_wanted() -> None:
+    assert resolve().plugins() is None
+    assert resolve({"plugins": ("a,b",)}).plugins() == ("a", "b")
+    assert resolve({"noPlugins": ("true",)}).plugins() == ()
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "value"),
+    [
+        (Form.DURATION, "200ms", 0.2),
+        (Form.DURATION, "1m", 60.0),
+        (Form.SIZE, "10MiB", 10 * 2**20),
+        (Form.SIZE, "500kB", 500_000),
+        (Form.SIZE, "12", 12),
+        (Form.BOOL, "True", True),
+        (Form.NAMESPACES, "a, b,a", ("a", "b")),
+    ],
+)
+def test_forms(form: Form, text: str, value: object) -> None:
+    assert parse_text(form, (text,)) == value
+    assert parse_text(form, (show(value),)) == value
+
+
+def test_a_size_in_the_file_may_be_a_number() -> None:
+    assert parse_yaml(Form.SIZE, 4096) == 4096
+    with pytest.raises(ValueError, match="write a text"):
+        parse_yaml(Form.SIZE, True)
+
+
+def test_what_is_shown_can_be_given_again() -> None:
+    rules = (ProxyRule("x.y"), ProxyRule("x.z", "ns", (("a", "b"),)), ProxyRule("x.w", "ns"))
+    assert parse_text(Form.PROXY_RULES, (show(rules),)) == rules
+    levels = LogLevels("error", (("pipeline", "debug"),))
+    assert parse_text(Form.LOG_LEVELS, (show(levels),)) == levels
+
+
+def test_no_two_settings_share_a_flag_a_variable_or_a_key() -> None:
+    for names in (
+        [flag for item in SETTINGS for flag in item.flags],
+        [name for item in SETTINGS for name in (item.env, *item.old_env)],
+        [item.key for item in SETTINGS],
+    ):
+        assert len(names) == len(set(names))

@@ -1,0 +1,294 @@
+"""From objects to filters with a plugin of the test's own, and what the kit finds in a bad plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from aeraki_core.errors import SettingsError
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.testing import (
+    Envoy,
+    Golden,
+    PluginConformance,
+    Proxy,
+    Sandbox,
+    endpoint_slice,
+    generate,
+    objects_in,
+    proxies_for,
+    resource,
+    secret,
+    service,
+    service_entry,
+    stray_changes,
+    to_yaml,
+    unmatched,
+    virtual_service,
+)
+from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+
+from aeraki_core import Extension, GenerateContext, Patch, Protocol, hookimpl
+from tests.unit.core.echo import POLICY, EchoPlugin
+from tests.unit.core.testing.objects import ECHO
+
+CART = service(
+    "cart", {"tcp-echo": (7000, 9000)}, namespace="shop", selector={"app": "cart"}, annotations={"volume": "3"}
+)
+
+
+class Plain:
+    """Puts Envoy's echo filter in the place of tcp_proxy on both sides; subclasses do it badly."""
+
+    @hookimpl
+    def aeraki_protocols(self) -> Iterable[Protocol]:
+        return [Protocol("echo", ("echo",), Extension(ECHO, stock=True), "Echo")]
+
+    @hookimpl
+    def aeraki_generate(self, context: GenerateContext) -> Iterator[Patch]:
+        for side in (context.outbound, *context.inbound):
+            yield side.replace_tcp_proxy(ECHO, Echo())
+
+
+def test_a_service_gives_filters_and_the_reason_for_each_port() -> None:
+    made = generate(CART, plugins=[Plain()])
+    assert made.codes == ()
+    assert made.filter("outbound-cart")["metadata"]["namespace"] == "istio-system"
+    assert [patch["patch"]["operation"] for patch in made.patches("NETWORK_FILTER")] == ["REPLACE"] * 2
+    (report,) = made.reports
+    assert report.detection.reason == "port name 'tcp-echo'"
+
+
+def test_objects_can_be_yaml_dictionaries_and_lists_of_them() -> None:
+    text = to_yaml([CART])
+    as_list = to_yaml([{"apiVersion": "v1", "kind": "List", "items": [CART]}])
+    expected = generate(CART, plugins=[Plain()]).yaml
+    assert expected
+    forms: list[Any] = [text, [text], as_list, [[CART]], f"---\n---\n{text}"]
+    for given in forms:
+        assert generate(given, plugins=[Plain()]).yaml == expected
+
+
+def test_text_that_is_no_object_is_refused() -> None:
+    with pytest.raises(ValueError, match="not YAML"):
+        objects_in("a: [")
+    with pytest.raises(ValueError, match="not a Kubernetes object: 'word'"):
+        objects_in("word")
+
+
+def test_a_plugin_that_is_not_active_is_refused_with_its_reason() -> None:
+    with pytest.raises(ValueError, match="object is failed: it implements no hook"):
+        generate(CART, plugins=[object()])
+    with pytest.raises(ValueError, match="no plugin is installed as nobody-made-this"):
+        generate(CART, plugins=["nobody-made-this"])
+
+
+def test_settings_are_those_of_a_settings_file(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("rootNamespace: root\n")
+    assert generate(CART, plugins=[Plain()], settings=settings).filter("outbound")["metadata"]["namespace"] == "root"
+    settings.write_text("rotNamespace: root\n")
+    with pytest.raises(SettingsError, match="rootNamespace"):
+        generate(CART, plugins=[Plain()], settings=settings)
+
+
+def test_findings_are_one_line_each() -> None:
+    made = generate(service("cart", {"tcp-echo": 7000}, annotations={"volume": "99"}), plugins=[EchoPlugin()])
+    assert made.codes == ("AER0111",)
+    assert made.findings_text == (
+        "warning AER0111 Service default/cart metadata.annotations.volume: volume: 99 is above the greatest value 11\n"
+    )
+
+
+def test_every_builder_makes_what_the_core_reads() -> None:
+    made = generate(
+        CART,
+        virtual_service("v", ["cart"], namespace="shop", http=[{"route": [{"destination": {"host": "cart"}}]}]),
+        service_entry("e", ["e.example.com"], {"tcp-echo": 7001}, auto_addresses=["240.240.0.1"]),
+        service("h", {"tcp-echo": (7002, "named")}, cluster_ip="None", selector={"app": "h"}),
+        endpoint_slice("h", ["10.244.0.1"], {"tcp-echo": 9002}),
+        resource(POLICY, "p", namespace="shop", host="cart", volume=7, secret="s"),
+        secret("s", {"token": "x"}, namespace="shop"),
+        plugins=[EchoPlugin()],
+    )
+    assert made.codes == ()
+    said = str(made.filter("outbound-cart")["spec"])
+    assert "policy=7 secret=1" in said
+    assert {patch["match"].get("listener", {}).get("name") for patch in made.patches()} >= {
+        "10.96.0.10_7000",
+        "240.240.0.1_7001",
+        "0.0.0.0_7001",
+        "10.244.0.1_7002",
+    }
+    assert unmatched(made.sidecars) == {}
+    assert stray_changes(made) == []
+
+
+def test_one_filter_is_asked_for_by_a_part_of_its_name() -> None:
+    made = generate(CART, plugins=[Plain()])
+    with pytest.raises(LookupError, match=r"2 filters contain 'aeraki'; there are istio-system/.*, shop/"):
+        made.filter("aeraki")
+
+
+def test_the_proxies_that_see_every_filter() -> None:
+    entry = service_entry("e", ["e.example.com"], {"tcp-echo": 7001}, auto_addresses=["240.240.0.1", "2001:2::1"])
+    made = generate(CART, entry, plugins=[Plain()])
+    found = [str(proxy) for proxy in proxies_for(made.objects, made.filters)]
+    assert found == [
+        "client in default",
+        "client in default without DNS capture",
+        "client in default with IPv6 alone",
+        "client in shop",
+        "client in shop without DNS capture",
+        "client in shop with IPv6 alone",
+        "workload app=cart in shop",
+    ]
+
+
+def test_a_change_of_another_services_cluster_is_stray() -> None:
+    """Made by hand: no plugin can ask the core for such a patch."""
+    other = service("other", {"tcp-x": 7000}, cluster_ip="10.96.0.11")
+    made = generate(CART, other, plugins=[Plain()])
+    wide = {
+        "applyTo": "CLUSTER",
+        "match": {"context": "SIDECAR_OUTBOUND", "cluster": {"portNumber": 7000}},
+        "patch": {"operation": "MERGE", "value": {"alt_stat_name": "x"}},
+    }
+    made.filters[0]["spec"]["configPatches"].append(wide)
+    assert "client in shop: cluster outbound|7000||other.default.svc.cluster.local" in stray_changes(made)
+
+
+def test_a_change_of_another_services_listener_is_stray() -> None:
+    other = service("other", {"tcp-x": 7000}, cluster_ip="10.96.0.11")
+    made = generate(CART, other, plugins=[Plain()])
+    del made.filter("outbound-cart")["spec"]["configPatches"][0]["match"]["listener"]["name"]
+    strays = stray_changes(made)
+    assert "client in shop: listener 10.96.0.11_7000 chain (without a name)" in strays
+    assert "client in shop: listener virtualOutbound chain virtualOutbound-catchall-tcp" in strays
+
+
+@pytest.mark.envoy
+def test_plugins_filters_are_made_anew_when_objects_change(envoy: Envoy) -> None:
+    import socket
+
+    near = service("near", {"tcp-x": 7000}, cluster_ip="127.62.0.1")
+    speaking = service("near", {"tcp-echo": 7000}, cluster_ip="127.62.0.1")
+    with Sandbox(envoy) as sandbox, socket.create_server(("127.0.0.1", 0)) as server:
+        endpoints: Any = {("near.default.svc.cluster.local", 7000): [server.getsockname()]}
+        sidecar = sandbox.serve(near, plugins=[Plain()], endpoints=endpoints)
+        with socket.create_connection(("127.62.0.1", 7000), timeout=5):
+            server.accept()[0].close()
+        sidecar.update(objects=[speaking])
+        with socket.create_connection(("127.62.0.1", 7000), timeout=5) as client:
+            client.sendall(b"hello")
+            assert client.recv(10) == b"hello"
+        assert sidecar.made.filters
+        with pytest.raises(TypeError, match="made by plugins"):
+            sidecar.update(filters=[])
+
+
+class TestPlainConforms(PluginConformance):
+    plugin = Plain()
+    examples: ClassVar = {
+        "one service": to_yaml([CART]),
+        "all kinds": [
+            CART,
+            service("h", {"tcp-echo": 7002}, cluster_ip="None"),
+            endpoint_slice("h", ["10.244.0.1"], {"tcp-echo": 9002}),
+            service_entry("range", ["range.example.com"], {"tcp-echo": 7003}, addresses=["10.1.0.0/16"]),
+            service("bystander", {"tcp-other": 7000}, cluster_ip="10.96.0.12"),
+        ],
+    }
+    odd_inputs = 60
+
+
+class Random(Plain):
+    count = 0
+
+    @hookimpl
+    def aeraki_generate(self, context: GenerateContext) -> Iterator[Patch]:
+        Random.count += 1
+        yield context.outbound.replace_tcp_proxy(ECHO, TcpProxy(stat_prefix=str(Random.count)))
+
+
+class Raising(Plain):
+    """Takes it for granted that a service has a selector."""
+
+    @hookimpl
+    def aeraki_generate(self, context: GenerateContext) -> Iterator[Patch]:
+        yield context.inbound[0].replace_tcp_proxy(ECHO, Echo())
+
+
+class Unloadable(Plain):
+    @hookimpl
+    def aeraki_generate(self, context: GenerateContext) -> Iterator[Patch]:
+        yield context.outbound.replace_tcp_proxy("envoy.filters.network.tcp_proxy", TcpProxy(cluster="c"))
+
+
+class Silent(Plain):
+    @hookimpl
+    def aeraki_generate(self, context: GenerateContext) -> Iterator[Patch]:
+        yield from ()
+
+
+def kit(tried: Any) -> PluginConformance:
+    class Kit(PluginConformance):
+        plugin = tried
+        examples: ClassVar = {"one": [CART]}
+        odd_inputs = 200
+
+    return Kit()
+
+
+def test_the_kit_finds_output_that_differs() -> None:
+    with pytest.raises(AssertionError):
+        kit(Random()).test_gives_the_same_again("one")
+
+
+@pytest.mark.envoy
+def test_the_kit_finds_what_raises_on_odd_input(envoy: Envoy) -> None:
+    kit(Raising()).test_does_not_break("one")
+    with pytest.raises(AssertionError, match=r"Service spec\.selector"):
+        kit(Raising()).test_bears_odd_input("one", envoy)
+
+
+@pytest.mark.envoy
+def test_the_kit_finds_what_does_not_load(envoy: Envoy) -> None:
+    with pytest.raises(AssertionError, match="StatPrefix: value length"):
+        kit(Unloadable()).test_loads_without_a_warning("one", envoy)
+
+
+def test_the_kit_finds_an_example_without_output() -> None:
+    with pytest.raises(AssertionError, match="no filter for one"):
+        kit(Silent()).test_makes_filters("one")
+
+
+def test_the_kit_finds_patches_without_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = kit(Plain())
+    made = given.make([CART])
+    made.filter("outbound")["spec"]["configPatches"][0]["match"]["listener"]["name"] = "10.0.0.99_1"
+    monkeypatch.setattr(given, "make", lambda _: made)
+    with pytest.raises(AssertionError):
+        given.test_every_patch_takes_effect("one")
+
+
+def test_golden_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.out.yaml"
+    Golden().check(path, "")
+    with pytest.raises(AssertionError, match=r"(?s)run with --regenerate.*\+new"):
+        Golden().check(path, "new\n")
+    Golden(regenerate=True).check(path, "new\n")
+    Golden().check(path, "new\n")
+    with pytest.raises(AssertionError, match=r"(?s)-new\n\+newer"):
+        Golden().check(path, "newer\n")
+    Golden(regenerate=True).check(path, "")
+    assert not path.exists()
+
+
+def test_a_mesh_without_a_root_namespace_of_the_usual_name() -> None:
+    made = generate(CART, plugins=[Plain()], mesh=Mesh(root_namespace="root"))
+    assert made.sidecar(Proxy("shop")).hits
+    assert unmatched(made.sidecars) == {}

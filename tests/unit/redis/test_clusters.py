@@ -1,0 +1,113 @@
+"""Which clusters change, and whose they stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aeraki_core.testing import (
+    Made,
+    Proxy,
+    destination_rule,
+    generate,
+    resource,
+    service,
+    service_entry,
+    virtual_service,
+)
+from aeraki_plugins_redis.resources import REDIS_DESTINATION, REDIS_SERVICE
+
+import aeraki_plugins_redis
+
+CACHE = service("cache", {"tcp-redis": 6379})
+NAME = "outbound|6379||cache.default.svc.cluster.local"
+CLUSTER = {"connectionPool": {"redis": {"mode": "CLUSTER"}}}
+
+
+def made(*objects: dict[str, Any]) -> Made:
+    return generate(*objects, plugins=[aeraki_plugins_redis])
+
+
+def policy(**load_balancer: Any) -> dict[str, Any]:
+    return {"loadBalancer": load_balancer}
+
+
+HASH = policy(consistentHash={"useSourceIp": True, "maglev": {"tableSize": 1009}})
+ROUND_ROBIN = policy(simple="ROUND_ROBIN")
+
+
+@pytest.mark.parametrize(
+    ("given", "shards"),
+    [
+        (HASH, False),
+        (ROUND_ROBIN, True),
+        (ROUND_ROBIN | {"portLevelSettings": [{"port": {"number": 6379}, **HASH}]}, False),
+        (HASH | {"portLevelSettings": [{"port": {"number": 6379}, **ROUND_ROBIN}]}, True),
+        # Settings for a port take the place of all others, in Istio too.
+        (HASH | {"portLevelSettings": [{"port": {"number": 6379}}]}, True),
+        (HASH | {"portLevelSettings": [{"port": {"number": 7000}, **ROUND_ROBIN}]}, False),
+    ],
+)
+def test_the_key_decides_in_any_case(given: dict[str, Any], shards: bool) -> None:
+    result = made(CACHE, destination_rule("cache", "cache", trafficPolicy=given))
+    merges = [patch["patch"]["value"] for patch in result.patches("CLUSTER")]
+    assert merges == ([{"lb_policy": "MAGLEV"}] if shards else [])
+    assert result.codes == ()
+
+
+def test_the_load_balancer_passthrough_leaves_plain_tcp() -> None:
+    rule = destination_rule("cache", "cache", trafficPolicy=policy(simple="PASSTHROUGH"))
+    result = made(CACHE, rule)
+    assert result.filters == ()
+    assert result.codes == ("RDS0101",)
+
+
+@pytest.mark.parametrize("resolution", ["NONE", "DYNAMIC_DNS"])
+def test_a_service_without_endpoints_stays_plain_tcp(resolution: str) -> None:
+    entry = service_entry(
+        "out",
+        ["*.redis.example.com" if resolution == "DYNAMIC_DNS" else "redis.example.com"],
+        {"tcp-redis": 6379},
+        addresses=["240.0.0.1"],
+        resolution=resolution,
+    )
+    result = made(entry)
+    assert result.filters == ()
+    assert "RDS0101" in result.codes
+
+
+def test_a_redis_cluster_needs_no_endpoints_of_istio() -> None:
+    entry = service_entry("out", ["redis.example.com"], {"tcp-redis": 6379}, addresses=["240.0.0.1"], resolution="NONE")
+    destination = resource(REDIS_DESTINATION, "out", host="redis.example.com", trafficPolicy=CLUSTER)
+    result = made(entry, destination)
+    assert [patch["patch"]["operation"] for patch in result.patches("CLUSTER")] == ["REMOVE", "ADD"]
+    assert result.codes == ()
+
+
+def test_a_redis_cluster_that_is_headless_is_left_alone() -> None:
+    nodes = service("nodes", {"tcp-redis": 6379}, cluster_ip="None")
+    result = made(nodes, resource(REDIS_DESTINATION, "nodes", host="nodes", trafficPolicy=CLUSTER))
+    assert result.filters == ()
+    assert "RDS0101" in result.codes
+
+
+def test_clients_with_routes_of_their_own_have_a_redis_cluster_once() -> None:
+    """A VirtualService for one namespace gives its clients another filter beside the one for all."""
+    route = {"match": [{"port": 9121}], "route": [{"destination": {"host": "cache"}}]}
+    routing = virtual_service("cache", ["cache"], exportTo=["web"], tcp=[route])
+    result = made(CACHE, routing, resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER))
+    names = [cluster.name for cluster in result.sidecar(Proxy("web")).config.clusters]
+    assert names.count(NAME) == 1
+
+
+def test_several_routes_to_one_plain_port_are_one_merge_each() -> None:
+    """Each RedisService brings what the cluster needs: whichever goes, the other still works."""
+    plain = service("plain", {"tcp-db": 7000}, cluster_ip="10.96.0.12")
+    queue = service("queue", {"tcp-redis": 6379}, cluster_ip="10.96.0.11")
+    routes = [{"route": {"host": "plain"}}]
+    services = [resource(REDIS_SERVICE, name, host=[name], redis=routes) for name in ("cache", "queue")]
+    result = made(CACHE, queue, plain, *services)
+    target = "outbound|7000||plain.default.svc.cluster.local"
+    patches = [patch for patch in result.patches("CLUSTER") if patch["match"]["cluster"]["name"] == target]
+    assert [patch["patch"] for patch in patches] == [{"operation": "MERGE", "value": {"lb_policy": "MAGLEV"}}] * 2
+    assert result.codes == ()

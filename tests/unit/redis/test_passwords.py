@@ -1,0 +1,132 @@
+"""Passwords reach the filter and nothing else; without the one that was asked for, the last good filter stays."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.pipeline import Pipeline
+from aeraki_core.plugins.dispatch import Dispatcher
+from aeraki_core.store import SourceObject
+from aeraki_core.testing import resource, secret, service
+from aeraki_core.testing.generating import registry_of
+from aeraki_plugins_redis.resources import REDIS_DESTINATION, REDIS_SERVICE
+
+import aeraki_plugins_redis
+
+PASSWORD = "open-sesame"
+CACHE = service(
+    "cache", {"tcp-redis": 6379}, selector={"app": "cache"}, annotations={"redis.aeraki.io/inbound": "true"}
+)
+
+
+def destination(auth: dict[str, Any]) -> dict[str, Any]:
+    pool = {"redis": {"auth": auth}}
+    return resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy={"connectionPool": pool})
+
+
+FROM_SECRET = destination({"secret": {"name": "redis"}})
+
+
+class Mesher:
+    """A mesh that changes object by object."""
+
+    def __init__(self, *objects: dict[str, Any]) -> None:
+        self.pipeline = Pipeline(Mesh(), Dispatcher(registry_of([aeraki_plugins_redis])))
+        self.put(*objects)
+
+    def put(self, *objects: dict[str, Any]) -> None:
+        for content in objects:
+            metadata = content["metadata"]
+            ref = ObjectRef(content["kind"], metadata["namespace"], metadata["name"])
+            self.pipeline.upsert(SourceObject(ref, content["apiVersion"], content))
+        self.pipeline.run()
+
+    def remove_secret(self) -> None:
+        self.pipeline.remove(ObjectRef("Secret", "default", "redis"))
+        self.pipeline.run()
+
+    @property
+    def given(self) -> list[str]:
+        """The passwords in the filters' bytes."""
+        data = [patch.value.data for item in self.pipeline.filters.values() for patch in item.patches if patch.value]
+        return [word for word in ("open-sesame", "new-sesame", "token-sesame") if any(word.encode() in d for d in data)]
+
+    @property
+    def codes(self) -> list[str]:
+        return [item.code.id for item in self.pipeline.findings()]
+
+
+def test_a_changed_secret_changes_the_filters() -> None:
+    mesh = Mesher(CACHE, FROM_SECRET, secret("redis", {"password": PASSWORD}))
+    assert mesh.given == [PASSWORD]
+    mesh.put(secret("redis", {"password": "new-sesame"}))
+    assert mesh.given == ["new-sesame"]
+
+
+def test_a_secret_that_comes_later_makes_the_filters() -> None:
+    mesh = Mesher(CACHE, FROM_SECRET)
+    assert not mesh.pipeline.filters
+    assert mesh.codes == ["AER0405"]
+    mesh.put(secret("redis", {"password": PASSWORD}))
+    assert mesh.given == [PASSWORD]
+    assert mesh.codes == []
+
+
+@pytest.mark.parametrize("data", [None, {}, {"pass": PASSWORD}, {"password": " \n"}])
+def test_without_its_secret_the_last_good_filters_stay(data: dict[str, str] | None) -> None:
+    mesh = Mesher(CACHE, FROM_SECRET, secret("redis", {"password": PASSWORD}))
+    before = dict(mesh.pipeline.filters)
+    if data is None:
+        mesh.remove_secret()
+    else:
+        mesh.put(secret("redis", data))
+    assert mesh.pipeline.filters == before
+    assert mesh.codes == ["AER0405"]
+
+
+def test_the_token_counts_without_a_password_and_line_breaks_do_not() -> None:
+    mesh = Mesher(CACHE, FROM_SECRET, secret("redis", {"token": "token-sesame\n"}))
+    assert mesh.given == ["token-sesame"]
+    data = [patch.value.data for item in mesh.pipeline.filters.values() for patch in item.patches if patch.value]
+    assert not any(b"token-sesame\n" in item for item in data)
+
+
+def test_a_username_field_that_was_asked_for_must_be_there() -> None:
+    auth = {"secret": {"name": "redis", "usernameField": "user"}}
+    mesh = Mesher(CACHE, destination(auth), secret("redis", {"password": PASSWORD, "username": "app"}))
+    assert not mesh.pipeline.filters
+    (finding,) = mesh.pipeline.findings()
+    assert finding.field == "spec.trafficPolicy.connectionPool.redis.auth.secret.usernameField"
+
+
+def test_an_empty_password_opens_nothing() -> None:
+    mesh = Mesher(CACHE, resource(REDIS_SERVICE, "cache", host=["cache"], settings={"auth": {"plain": {}}}))
+    assert not mesh.pipeline.filters
+    assert mesh.codes == ["RDS0206"]
+
+
+def test_a_secret_of_another_namespace_is_not_read() -> None:
+    mesh = Mesher(CACHE, FROM_SECRET, secret("redis", {"password": PASSWORD}, namespace="other"))
+    assert not mesh.pipeline.filters
+
+
+def test_passwords_do_not_print() -> None:
+    plain = destination({"plain": {"password": PASSWORD, "username": "app"}})
+    demanded = resource(REDIS_SERVICE, "cache", host=["cache"], settings={"auth": {"plain": {"password": PASSWORD}}})
+    mesh = Mesher(CACHE, plain, demanded)
+    pipeline = mesh.pipeline
+    assert mesh.given == [PASSWORD]
+    resources = pipeline.store.resources("RedisDestination", "cache.default.svc.cluster.local")
+    printed = [repr(resources), str(resources), repr(pipeline.filters), repr(pipeline.reports())]
+    printed += [json.dumps(item.spec.model_dump(mode="json")) for item in resources]
+    assert not [text for text in printed if PASSWORD in text]
+
+
+def test_a_rejected_object_does_not_tell_its_password() -> None:
+    mesh = Mesher(CACHE, destination({"plain": {"password": [PASSWORD]}}))
+    assert mesh.codes == ["AER0106"]
+    assert not [item for item in mesh.pipeline.findings() if PASSWORD in repr(item)]
