@@ -20,6 +20,7 @@ import yaml
 
 from scripts.render_deploy import CHART, template
 from tests.rig.api import Api, Object
+from tests.rig.waiting import wait_until
 
 Values = Mapping[str, Any]
 
@@ -122,4 +123,10 @@ def installed(api: Api, objects: Sequence[Object]) -> Iterator[Sequence[Object]]
     finally:
         for item in objects:
             if item["kind"] in _NAMESPACED_NOWHERE:
-                api.delete(item["apiVersion"], item["kind"], item["metadata"]["name"])
+                remove(api, item["apiVersion"], item["kind"], item["metadata"]["name"])
+
+
+def remove(api: Api, api_version: str, kind: str, name: str) -> None:
+    """Deletes an object without a namespace and waits until it is gone: a CRD takes its objects along first."""
+    api.delete(api_version, kind, name)
+    wait_until(lambda: api.find(api_version, kind, name) is None, 20, f"the {kind} {name} to be gone")

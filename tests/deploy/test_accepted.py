@@ -14,7 +14,7 @@ from tests.rig.errors import ApiError
 from tests.rig.fixtures import NamespaceFactory
 
 from . import helm_binary
-from .chart import Chart, Values, load, one
+from .chart import Chart, Values, load, one, remove
 from .test_chart import EVERYTHING
 
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(1200)]
@@ -27,12 +27,12 @@ def api(control_plane: ControlPlane) -> Api:
     return control_plane.api
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def monitors(control_plane: ControlPlane) -> Iterator[None]:
     """The Prometheus Operator's own CRD is there."""
     control_plane.apply_crds(helm_binary.service_monitor_crd().read_text(encoding="utf-8"))
     yield
-    control_plane.api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", MONITORS)
+    remove(control_plane.api, "apiextensions.k8s.io/v1", "CustomResourceDefinition", MONITORS)
 
 
 def _try(api: Api, item: Object) -> Any:

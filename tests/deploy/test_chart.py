@@ -184,10 +184,11 @@ class TestPods:
             "readOnlyRootFilesystem": True,
         }
 
-    def test_probes_ask_the_port_that_is_set(self, chart: Chart) -> None:
+    def test_probes_ask_the_port_that_is_set(self, chart: Chart, tmp_path: Path) -> None:
         found = container(chart.render({"http.port": 9090}))
         (port,) = found["ports"]
         assert port["containerPort"] == 9090
+        assert _settings(chart, tmp_path, {"http.port": 9090})["httpAddress"] == ":9090"
         asked = {name: found[f"{name}Probe"]["httpGet"] for name in ("liveness", "readiness", "startup")}
         assert asked == {
             "liveness": {"path": "/healthz", "port": port["name"]},
@@ -322,6 +323,7 @@ class TestWrongValues:
             ({"settings.sink": "files"}, "sink"),
             ({"settings.source": ["files"]}, "source"),
             ({"settings.electionId": "x"}, "leaderElection.id"),
+            ({"settings.httpAddress": ":9"}, "http.port"),
             ({"settings.plugins": ["dubbo"]}, "give the value plugins"),
             ({"serviceAccount.create": False}, "serviceAccount.name is needed"),
             ({"serviceMonitor.enabled": True, "metrics.service.enabled": False}, "metrics.service.enabled"),

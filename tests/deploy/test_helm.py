@@ -10,7 +10,7 @@ from scripts.render_deploy import CHART, MANIFESTS
 from tests.rig.api import Api
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
 
-from .chart import Chart, Refused, load
+from .chart import Chart, Refused, load, remove
 
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(1200)]
 
@@ -50,7 +50,7 @@ def release(chart: Chart, control_plane: ControlPlane, namespace: str) -> Iterat
     yield found
     found.uninstall()
     for name in found.crds():
-        found.api.delete(*CRD, name)
+        remove(found.api, *CRD, name)
 
 
 def _roles(api: Api, namespace: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from aeraki_core.sources.base import Event, Problems, Removed, Synced, Unsynced, Upserted
+from aeraki_core.sources.base import Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
 from aeraki_core.store import SourceObject
 from tests.rig.waiting import wait_until
 
@@ -35,11 +35,16 @@ class Recorder:
 
     @property
     def synced(self) -> bool:
-        return isinstance(self.state, Synced)
+        return isinstance(self.state, Synced) and self.state.incomplete is None
 
     @property
     def reason(self) -> str:
-        return self.state.reason if isinstance(self.state, Unsynced) else ""
+        match self.state:
+            case Unsynced(reason=reason):
+                return reason
+            case Synced(incomplete=Incomplete(reason=reason)):
+                return reason
+        return ""
 
     def mark(self) -> int:
         return len(self.events)

@@ -8,7 +8,7 @@ all walk this one path and differ only in source and sink.
 from __future__ import annotations
 
 import gc
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -78,6 +78,7 @@ class Pipeline:
         self._dirty: set[Key] = set()
         self._ports: dict[ServiceId, dict[int, Detection]] = {}
         self._outputs: dict[PortId, PortOutput] = {}
+        self._standing: Counter[tuple[str, str]] = Counter()
         self._placed: dict[PortId, tuple[Placement, ...]] = {}
         self._readers: Readers[PortId | ObjectRef] = Readers()
         self._groups = Groups()
@@ -164,7 +165,7 @@ class Pipeline:
         before = self._placed.get(port, ())
         self._readers.record(port, output.keys)
         # Its patches are in the placements from here on; a second copy would be a third of all memory.
-        self._outputs[port] = replace(output, outbound=(), inbound=(), keys=())
+        self._set_output(port, replace(output, outbound=(), inbound=(), keys=()))
         if output.failed:
             return set()
         after = place(output, self.mesh, self.arrangement)
@@ -174,9 +175,18 @@ class Pipeline:
         return self._groups.replace(port, before, after)
 
     def _drop(self, port: PortId) -> set[Group]:
-        self._outputs.pop(port, None)
+        self._set_output(port, None)
         self._readers.record(port, ())
         return self._groups.replace(port, self._placed.pop(port, ()), ())
+
+    def _set_output(self, port: PortId, output: PortOutput | None) -> None:
+        before = self._outputs.pop(port, None)
+        for item, difference in ((before, -1), (output, 1)):
+            if item is not None:
+                state = State.HELD if item.failed else State.CURRENT
+                self._standing[(item.protocol.name, state)] += difference
+        if output is not None:
+            self._outputs[port] = output
 
     def _assemble(self, group: Group) -> set[FilterKey]:
         members = self._groups.members(group)
@@ -278,10 +288,9 @@ class Pipeline:
         findings = in_order(self.locate(item) for item in (output.findings if output else ()))
         return PortReport(service, port, detection, state, output, keys, findings)
 
-    def counts(self) -> Mapping[str, int]:
-        """How many service ports and filters there are, and how many ports are held."""
-        held = sum(output.failed for output in self._outputs.values())
-        return {"ports": len(self._outputs), "filters": len(self.filters), "held": held}
+    def standing(self) -> Mapping[tuple[str, str], int]:
+        """How many service ports there are of each protocol and state."""
+        return self._standing
 
 
 @contextmanager

@@ -53,6 +53,9 @@ __all__ = [
 Report = Callable[[Code, str, ObjectRef, str], None]
 """Takes a finding: code, message, object, field."""
 
+MAX_PROGRAM_SIZE = 32768
+"""Of a compiled expression: Istio's proxies refuse larger ones (re2.max_program_size.error_level in their bootstrap)."""
+
 _MATCH_FIELDS = ("method", "headers", "without_headers", "query_params")
 
 
@@ -121,11 +124,11 @@ def regex_problem(pattern: str) -> str | None:
     options = re2.Options()
     options.log_errors = False  # else RE2 itself writes to stderr
     try:
-        re2.compile(pattern, options)
+        size = re2.compile(pattern, options).programsize
     except re2.error as error:
         detail = error.args[0] if error.args else ""
         return detail.decode() if isinstance(detail, bytes) else str(detail)
-    return None
+    return f"its program size {size} is above {MAX_PROGRAM_SIZE}" if size > MAX_PROGRAM_SIZE else None
 
 
 def routes_of(

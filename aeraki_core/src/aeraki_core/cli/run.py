@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 from aeraki_core.cli.command import PIPELINE, define
+from aeraki_core.errors import SettingsError
 from aeraki_core.settings import Scope, Settings
 
 __all__ = ["command"]
@@ -35,6 +36,8 @@ def command(settings: Settings, *, once: bool) -> int:
     from aeraki_core.controller.loop import Controller, Timing
 
     configure_logging(settings, default="info")
+    if settings["httpAddress"]:
+        raise SettingsError("--http-address is not part of this version; leave it out")
     registry = open_registry(settings)
     pipeline = make_pipeline(settings, registry)
     sources = open_sources(settings, pipeline, watch=not once)

@@ -1,10 +1,12 @@
 """One of several replicas writes: the one that holds a Lease.
 
-In: a client of the API server, the Lease's name, this replica's identity. Out: :meth:`Leader.may_write`, true only while the Lease is
+In: a client of the API server, the Lease's name, this replica's identity. Out: :meth:`Leader.may_write`, true only while
+the Lease is
 certainly ours by this process's own clock: a process that was paused past its lease wakes up and finds that it may not.
 
 The protocol is client-go's: whoever sees an unchanged record for a whole lease duration takes it, by an update that the API server
-refuses if somebody else was quicker. The kubernetes package's own ``leaderelection`` is not used: it can neither be stopped nor give
+refuses if somebody else was quicker. The kubernetes package's own ``leaderelection`` is not used: it can neither be
+stopped nor give
 its Lease back, and a broken connection ends its thread.
 """
 
@@ -28,9 +30,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. A Lease that was not renewed for ``lease`` is free; its holder gives up writing after ``renew``; tries are ``retry`` apart.
+    """Seconds; the defaults are client-go's.
 
-    The defaults are client-go's.
+    A Lease that was not renewed for ``lease`` is free; its holder gives up writing after ``renew``; tries are ``retry`` apart.
     """
 
     lease: float = 15.0

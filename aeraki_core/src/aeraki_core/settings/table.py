@@ -194,7 +194,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "istiodAddress",
         Scope.RUN,
-        Form.TEXT,
+        Form.ADDRESS,
         "istiod.istio-system:15010",
         "Where the istiod source connects to.",
         metavar="HOST:PORT",
@@ -207,6 +207,15 @@ SETTINGS: tuple[Setting, ...] = (
         "aeraki-controller",
         "The name of the Lease by which replicas choose their leader.",
         metavar="NAME",
+    ),
+    Setting(
+        "httpAddress",
+        Scope.RUN,
+        Form.ADDRESS,
+        "",
+        "Where /healthz, /readyz and /metrics are served, such as :8080.",
+        metavar="[HOST]:PORT",
+        default_text="nowhere",
     ),
     # The cluster.
     Setting(

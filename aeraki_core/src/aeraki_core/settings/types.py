@@ -21,12 +21,13 @@ __all__ = ["LEVELS", "Form", "LogLevels", "parse_text", "parse_yaml", "show"]
 class Form(StrEnum):
     """What a value is.
 
-    TEXT; WORD, one of the setting's choices; WORDS, a list of them or of names; NAMESPACE and NAMESPACES (a list may hold ``.``);
+    TEXT; ADDRESS, ``[HOST]:PORT``; WORD, one of the setting's choices; WORDS, a list of them or of names; NAMESPACE and NAMESPACES (a list may hold ``.``);
     BOOL; DURATION, ``500ms`` or ``1m`` (seconds as float); SIZE, ``10MiB`` (bytes); PATHS; LOG_LEVELS, ``info`` or
     ``component:debug``; PROXY_RULES, which proxies have which extension.
     """
 
     TEXT = "text"
+    ADDRESS = "address"
     WORD = "word"
     WORDS = "words"
     NAMESPACE = "namespace"
@@ -123,6 +124,10 @@ def _single(form: Form, text: str, choices: tuple[str, ...]) -> Any:
         raise ValueError(f"{text!r} is none of {', '.join(choices)}")
     if form is Form.NAMESPACE and not is_dns_subdomain(text):
         raise ValueError(f"{text!r} is not a namespace's name")
+    if form is Form.ADDRESS:
+        port = text.rpartition(":")[2] if ":" in text else ""
+        if not (port.isdecimal() and int(port) <= 65535):
+            raise ValueError(f"{text!r} is not of the form HOST:PORT or :PORT")
     if form is Form.DURATION:
         from aeraki_core.options import parse_duration
 

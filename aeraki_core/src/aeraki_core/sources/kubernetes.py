@@ -20,7 +20,7 @@ from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.informer import Informer, Tuning
 from aeraki_core.kube.resources import Discovery, GroupKind, Resource
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.sources.base import Emit, Event, Problems, Removed, Synced, Unsynced, Upserted
+from aeraki_core.sources.base import Emit, Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
 from aeraki_core.store import SourceObject
 from aeraki_core.types import Kind
 
@@ -66,7 +66,8 @@ class KubernetesSource:
         self._wanted: frozenset[tuple[str, str]] = frozenset()
         self._waiting: set[_Feed] = set()
         self._reasons: dict[_Feed, str] = {}
-        self._said: str | None = _NOT_YET
+        self._incomplete: dict[_Feed, Incomplete] = {}
+        self._said: Event = Unsynced(_NAME, _NOT_YET)
 
     # -- for the controller -------------------------------------------------------------------------------------------
 
@@ -130,13 +131,17 @@ class KubernetesSource:
                 for event in events:
                     self._emit(event)
 
-    def settle(self, feed: _Feed, reason: str | None, *, listed: bool = False) -> None:
-        """How a feed stands: why it cannot vouch for what is missing, or None."""
+    def settle(
+        self, feed: _Feed, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None
+    ) -> None:
+        """How a feed stands: why it cannot tell what is there, or None."""
         with self._lock:
-            if reason is None:
-                self._reasons.pop(feed, None)
-            else:
+            self._reasons.pop(feed, None)
+            self._incomplete.pop(feed, None)
+            if reason is not None:
                 self._reasons[feed] = reason
+            if incomplete is not None:
+                self._incomplete[feed] = incomplete
             if listed:
                 self._waiting.discard(feed)
             self._say()
@@ -178,13 +183,18 @@ class KubernetesSource:
 
     def _say(self) -> None:
         """Tell the controller when it changed whether all is known."""
-        reason = next((self._reasons[feed] for feed in sorted(self._reasons, key=lambda item: item.place)), None)
-        if reason is None and self._waiting:
-            reason = _NOT_YET
-        if reason == self._said or self._emit is None:
-            return
-        self._said = reason
-        self._emit(Synced(_NAME) if reason is None else Unsynced(_NAME, reason))
+        reasons = [self._reasons[feed] for feed in self._feeds if feed in self._reasons]
+        incomplete = [self._incomplete[feed] for feed in self._feeds if feed in self._incomplete]
+        # The one that holds back most is said.
+        incomplete.sort(key=lambda item: item.words is not None)
+        now: Event
+        if reasons or self._waiting:
+            now = Unsynced(_NAME, reasons[0] if reasons else _NOT_YET)
+        else:
+            now = Synced(_NAME, incomplete[0] if incomplete else None)
+        if now != self._said and self._emit is not None:
+            self._said = now
+            self._emit(now)
 
     def _end(self, feeds: Sequence[_Feed]) -> None:
         for feed in feeds:
@@ -255,7 +265,12 @@ class _Feed:
         """The kind is not served. A plugin's kind that never was is only worth a word: there are no objects of it."""
         reason = f"the cluster does not serve {self.place}"
         self._problems(reason, KIND_NOT_SERVED)
-        self._settle(reason if self._essential or self._known else None, listed=True)
+        missing = None
+        if self._known:
+            missing = Incomplete(f"{reason} any more; what was known of it stays")
+        elif self._essential:
+            missing = Incomplete(reason, words=None)
+        self._settle(None, listed=True, incomplete=missing)
 
     def failed(self, reason: str) -> None:
         """The server does not answer, or refuses."""
@@ -267,9 +282,11 @@ class _Feed:
         self._problems(None, NOT_READ)
         self._settle(None)
 
-    def _settle(self, reason: str | None, *, listed: bool = False) -> None:
+    def _settle(
+        self, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None
+    ) -> None:
         if self.kind != _SECRET:
-            self._source.settle(self, reason, listed=listed)
+            self._source.settle(self, reason, listed=listed, incomplete=incomplete)
 
     def _problems(self, message: str | None, code: Code) -> None:
         if message == self._problem:

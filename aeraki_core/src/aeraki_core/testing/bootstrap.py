@@ -16,6 +16,7 @@ from aeraki_core.testing.messages import to_dict
 __all__ = ["ads_bootstrap", "static_bootstrap"]
 
 _MAX_CONNECTIONS = 100_000
+_MAX_PROGRAM_SIZE = 32768
 _TYPE = "type.googleapis.com/envoy.extensions"
 
 
@@ -33,6 +34,10 @@ def _common(admin: Path | None) -> dict[str, Any]:
                     },
                 }
             ]
+        },
+        # As Istio's proxies: Envoy's own limit for regular expressions is 100.
+        "layered_runtime": {
+            "layers": [{"name": "istio", "static_layer": {"re2.max_program_size.error_level": _MAX_PROGRAM_SIZE}}]
         },
     }
     if admin is not None:

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from aeraki_core.documents import decode, load_all, split
+from aeraki_core.errors import UnreadableError
+from aeraki_core.render import render_objects
 from aeraki_core.types import Kind
 
 __all__ = [
@@ -157,34 +160,25 @@ def resource(kind: Kind[Any], name: str, *, namespace: str = "default", **spec: 
 
 
 def objects_in(text: str) -> list[dict[str, Any]]:
-    """The objects of a YAML or JSON text: several documents, and the items of Lists.
+    """The objects of a YAML or JSON text as a file is read: several documents, and the items of Lists.
 
     Raises:
         ValueError: it is not YAML, or a document is no object.
     """
-    import yaml
-
-    try:
-        documents = list(yaml.safe_load_all(text))
-    except yaml.YAMLError as error:
-        raise ValueError(f"not YAML: {error}") from error
     found: list[dict[str, Any]] = []
-    for document in documents:
-        if document is None:
-            continue
-        if not isinstance(document, dict):
-            raise ValueError(f"not a Kubernetes object: {document!r}")
-        is_list = str(document.get("kind", "")).endswith("List") and "items" in document
-        found += document["items"] or () if is_list else (document,)
+    for piece in split(decode(text.encode())):
+        try:
+            documents = [value for _, value in load_all(piece)]
+        except UnreadableError as error:
+            raise ValueError(f"not YAML: line {error.line}: {error}") from error
+        for document in documents:
+            if not isinstance(document, dict):
+                raise ValueError(f"not a Kubernetes object: {document!r}")
+            is_list = str(document.get("kind", "")).endswith("List") and "items" in document
+            found += document["items"] or () if is_list else (document,)
     return found
 
 
 def to_yaml(objects: Iterable[Mapping[str, Any]]) -> str:
-    """The objects as YAML documents, in their order; empty for none."""
-    import yaml
-
-    documents = [dict(item) for item in objects]
-    if not documents:
-        return ""
-    text: str = yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True, allow_unicode=True, width=1000)
-    return text
+    """The objects as ``aeraki generate`` prints filters, in the order given; empty for none."""
+    return render_objects(objects)

@@ -49,12 +49,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* The settings file. */}}
 {{- define "aeraki.settings" -}}
 {{- $settings := deepCopy .Values.settings -}}
-{{- range $key, $value := dict "plugins" "plugins" "electionId" "leaderElection.id" -}}
+{{- range $key, $value := dict "plugins" "plugins" "electionId" "leaderElection.id" "httpAddress" "http.port" -}}
 {{- if hasKey $settings $key -}}
-{{- fail (printf "settings.%s is not for the settings: give the value %s, from which roles and CRDs follow too" $key $value) -}}
+{{- fail (printf "settings.%s is not for the settings: give the value %s, on which other objects depend too" $key $value) -}}
 {{- end -}}
 {{- end -}}
 {{- $_ := set $settings "electionId" .Values.leaderElection.id -}}
+{{- $_ := set $settings "httpAddress" (printf ":%v" .Values.http.port) -}}
 {{- with .Values.plugins -}}
 {{- $_ := set $settings "plugins" . -}}
 {{- end -}}

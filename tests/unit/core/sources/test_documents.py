@@ -135,7 +135,7 @@ def test_bombs_cost_nothing() -> None:
 def test_documents_are_split_with_their_lines() -> None:
     text = (
         "# only a comment\n---\na: 1\n---\n---\n# nothing\n---  # c\nb: 2\n...\nc: 3\n--- {d: 4}\n"
-        "%YAML 1.1\n---\ne: |\n  ---\n  x\n"
+        "...\n%YAML 1.1\n---\ne: |\n  ---\n  x\n"
     )
     found = [(piece.line, load(piece.text)) for piece in split(text)]
     assert found == [
@@ -143,7 +143,7 @@ def test_documents_are_split_with_their_lines() -> None:
         (7, {"b": 2}),
         (9, {"c": 3}),
         (11, {"d": 4}),
-        (13, {"e": "---\nx\n"}),
+        (14, {"e": "---\nx\n"}),
     ]
 
 

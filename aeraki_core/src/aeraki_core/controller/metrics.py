@@ -1,0 +1,162 @@
+"""What Prometheus scrapes: counted after each pass, in names that controller-runtime uses where it has one.
+
+In: reports of passes (an :class:`~aeraki_core.controller.observer.Observer`). Out: the exposition text. All numbers are set by the
+controller's thread, so a scrape never looks at the pipeline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import Counter as Count
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.envoyfilter import FilterKey
+from aeraki_core.pipeline import Pipeline
+from aeraki_core.plugins.discovery import core_version
+from aeraki_core.plugins.dispatch import CallStats
+from aeraki_core.reconcile import Action
+
+__all__ = ["CONTENT_TYPE", "Metrics"]
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_NAME = "aeraki"
+
+
+class Metrics(NoObserver):
+    """All metrics of one controller, in a registry of their own."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._registry = registry = CollectorRegistry(auto_describe=True)
+        self._kept: dict[FilterKey, Action] = {}
+        self._findings: Counter[tuple[str, str]] = Counter()
+        self._sources = _Sources()
+        self._plugins = _Plugins()
+        for collector in (self._sources, self._plugins):
+            registry.register(collector)
+        controller = ("controller",)
+        self._reconciles = Count(
+            "controller_runtime_reconcile", "Passes, by result.", (*controller, "result"), registry=registry
+        )
+        self._errors = Count(
+            "controller_runtime_reconcile_errors", "Passes with a failed write.", controller, registry=registry
+        )
+        self._seconds = Histogram(
+            "controller_runtime_reconcile_time_seconds", "How long a pass takes.", controller, registry=registry
+        )
+        self._generators = Count("aeraki_generator_runs", "Service ports whose generator ran.", registry=registry)
+        self._writes = Count("aeraki_writes", "Writes of filters.", ("action", "result"), registry=registry)
+        self._restored = Count(
+            "aeraki_filters_changed_by_others", "Our filters that somebody else changed or deleted.", registry=registry
+        )
+        self._filters = Gauge("aeraki_filters", "Filters: current, kept, orphan.", ("state",), registry=registry)
+        self._ports = Gauge(
+            "aeraki_service_ports", "Service ports by protocol and state.", ("protocol", "state"), registry=registry
+        )
+        self._said = Gauge("aeraki_findings", "Findings by severity and code.", ("severity", "code"), registry=registry)
+        self._leads = Gauge(
+            "leader_election_master_status", "1 while this replica leads.", ("name",), registry=registry
+        )
+        build = Gauge("aeraki_build_info", "Always 1; the version is a label.", ("version",), registry=registry)
+        build.labels(core_version()).set(1)
+
+    def text(self) -> bytes:
+        """The exposition text of now."""
+        return generate_latest(self._registry)
+
+    def leads(self, name: str, leads: bool) -> None:
+        """Whether this replica holds the Lease of that name."""
+        self._leads.labels(name).set(leads)
+
+    def source_synced(self, source: str, incomplete: str | None) -> None:
+        """A source is in sync, or gave what it could read."""
+        self._sources.synced(source, incomplete is None)
+
+    def source_unsynced(self, source: str, reason: str) -> None:
+        """A source is no longer in sync."""
+        self._sources.synced(source, False)
+
+    def live_changed(self, key: FilterKey) -> None:
+        """Somebody else changed one of ours."""
+        self._restored.inc()
+
+    def passed(self, report: PassReport) -> None:
+        """Count a pass."""
+        failed = bool(report.failures)
+        self._reconciles.labels(_NAME, "error" if failed else "success").inc()
+        self._errors.labels(_NAME).inc(failed)
+        self._seconds.labels(_NAME).observe(report.seconds)
+        self._generators.inc(report.generated.calls)
+        for written in report.written:
+            self._writes.labels(str(written.step.action), "error" if written.error else "success").inc()
+        self._count_filters(report)
+        for (protocol, state), number in self._pipeline.standing().items():
+            self._ports.labels(protocol, state).set(number)
+        for finding in report.came:
+            self._findings[(finding.severity.label, finding.code.id)] += 1
+        for finding in report.went:
+            self._findings[(finding.severity.label, finding.code.id)] -= 1
+        for labels, number in self._findings.items():
+            self._said.labels(*labels).set(number)
+        self._plugins.take(self._pipeline.dispatcher.stats)
+
+    def _count_filters(self, report: PassReport) -> None:
+        for key in report.released:
+            self._kept.pop(key, None)
+        for step in report.kept:
+            self._kept[step.key] = step.action
+        orphans = sum(action is Action.ORPHAN for action in self._kept.values())
+        self._filters.labels("current").set(len(self._pipeline.filters))
+        self._filters.labels("kept").set(len(self._kept) - orphans)
+        self._filters.labels("orphan").set(orphans)
+
+
+class _Sources:
+    """Whether each source is in sync, and for how long it has not been."""
+
+    def __init__(self) -> None:
+        self._good: dict[str, bool] = {}
+        self._since: dict[str, float] = {}
+
+    def synced(self, source: str, good: bool) -> None:
+        if good or self._good.get(source, True):
+            self._since[source] = time.monotonic()
+        self._good[source] = good
+
+    def collect(self) -> Iterable[Metric]:
+        synced = GaugeMetricFamily("aeraki_source_synced", "1 while the source is in sync.", labels=("source",))
+        age = GaugeMetricFamily(
+            "aeraki_source_unsynced_seconds", "For how long the source has not been in sync.", labels=("source",)
+        )
+        now = time.monotonic()
+        for source, good in list(self._good.items()):
+            synced.add_metric((source,), float(good))
+            age.add_metric((source,), 0.0 if good else now - self._since[source])
+        return synced, age
+
+
+class _Plugins:
+    """Calls of each plugin's hooks, as the dispatcher counted them."""
+
+    def __init__(self) -> None:
+        self._stats: dict[tuple[str, str], tuple[int, int, float]] = {}
+
+    def take(self, stats: dict[tuple[str, str], CallStats]) -> None:
+        self._stats = {key: (item.calls, item.errors, item.seconds) for key, item in stats.items()}
+
+    def collect(self) -> Iterable[Metric]:
+        names = ("plugin", "hook")
+        families = (
+            CounterMetricFamily("aeraki_plugin_calls", "Calls of a plugin's hook.", labels=names),
+            CounterMetricFamily("aeraki_plugin_errors", "Calls that raised.", labels=names),
+            CounterMetricFamily("aeraki_plugin_seconds", "Wall time in a plugin's hook.", labels=names),
+        )
+        for labels, values in list(self._stats.items()):
+            for family, value in zip(families, values, strict=True):
+                family.add_metric(labels, value)
+        return families

@@ -1,0 +1,156 @@
+"""Which proxies refuse what they are sent.
+
+In: istiod's ``syncz`` (type ``istio.io/debug``): for each connected proxy what was sent to it and what it acknowledged. Out: a
+:class:`Refusal` for each proxy and type that has not acknowledged for a while. A proxy that refuses keeps its last good configuration,
+and nobody else says so. One istiod knows of the proxies that are connected to it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aeraki_core.errors import AerakiError
+from aeraki_core.kube.backoff import Backoff
+from aeraki_core.sources.istiod.connection import Istiod
+from aeraki_core.sources.istiod.stream import Stream
+
+__all__ = ["ProxyWatch", "Refusal", "Unacknowledged", "parse_syncz", "refusals"]
+
+_log = logging.getLogger(__name__)
+_TYPE = "istio.io/debug"
+_QUESTION = "syncz"
+# What an EnvoyFilter of ours can change.
+_PARTS = ("listener", "cluster")
+_STOP = 2.0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Unacknowledged:
+    """A proxy (``pod.namespace``) that has not acknowledged what was sent last of one ``part`` (``listener``, ``cluster``)."""
+
+    proxy: str
+    part: str
+    sent: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Refusal:
+    """A proxy that refuses its listeners or clusters; ``seconds``: for how long it has been seen so, at least."""
+
+    proxy: str
+    part: str
+    seconds: float
+
+    @property
+    def namespace(self) -> str:
+        """The proxy's namespace."""
+        return self.proxy.rpartition(".")[2]
+
+
+def parse_syncz(content: Any) -> frozenset[Unacknowledged]:
+    """Who has not acknowledged the last, from istiod's answer.
+
+    Raises:
+        ValueError: it is not of the form that istiod sends.
+    """
+    if not isinstance(content, list):
+        raise ValueError("syncz is not a list")
+    found: set[Unacknowledged] = set()
+    for entry in content:
+        if not isinstance(entry, Mapping):
+            raise ValueError("an entry of syncz is not an object")
+        for part in _PARTS:
+            sent, acked = entry.get(f"{part}_sent"), entry.get(f"{part}_acked")
+            if sent and sent != acked:
+                found.add(Unacknowledged(str(entry.get("proxy", "")), part, str(sent)))
+    return frozenset(found)
+
+
+def refusals(
+    seen: Mapping[tuple[str, str], float], now: Iterable[Unacknowledged], at: float, patience: float
+) -> tuple[dict[tuple[str, str], float], tuple[Refusal, ...]]:
+    """Since when each proxy has not acknowledged a part, and those for whom it is too long (``patience``, seconds).
+
+    A proxy that is sent something new before it has acknowledged the last goes on counting: it refuses that too, or is slow.
+    """
+    since = {key: seen.get(key, at) for key in ((item.proxy, item.part) for item in now)}
+    late = (Refusal(proxy, part, at - first) for (proxy, part), first in since.items() if at - first >= patience)
+    return since, tuple(sorted(late))
+
+
+class ProxyWatch:
+    """Asks istiod every ``every`` seconds, in a thread of its own; ``changed`` gets all refusals whenever who refuses what changes."""
+
+    def __init__(
+        self,
+        istiod: Istiod | Callable[[], Istiod],
+        changed: Callable[[tuple[Refusal, ...]], None],
+        *,
+        root_namespace: str = "istio-system",
+        every: float = 5.0,
+        patience: float = 10.0,
+    ) -> None:
+        self._istiod = istiod
+        self._changed = changed
+        self._root_namespace = root_namespace
+        self._every = every
+        self._patience = patience
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._stream: Stream | None = None
+        self._since: dict[tuple[str, str], float] = {}
+        self._told: frozenset[tuple[str, str]] = frozenset()
+        self._thread = threading.Thread(target=self._run, name="syncz", daemon=True)
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, within two seconds."""
+        self._stopped.set()
+        with self._lock:
+            if self._stream is not None:
+                self._stream.close()
+        if self._thread.is_alive():
+            self._thread.join(_STOP)
+
+    def _run(self) -> None:
+        backoff = Backoff(first=1.0, limit=30.0)
+        while not self._stopped.is_set():
+            try:
+                istiod = self._istiod() if callable(self._istiod) else self._istiod
+                stream = Stream(istiod, self._root_namespace, "aeraki-syncz")
+                with self._lock:
+                    self._stream = stream
+                stream.ask(_TYPE, _QUESTION)
+                for response in stream.responses():
+                    self._take(b"".join(item.value for item in response.resources[:1]))
+                    backoff.reset()
+                    if self._stopped.wait(self._every):
+                        return
+                    stream.ask(_TYPE, _QUESTION)
+            except (AerakiError, ValueError) as error:
+                if self._stopped.is_set():
+                    return
+                # The source reports an istiod that does not answer; here it only means that nothing is known.
+                _log.info("which proxies refuse is not known: %s", error)
+            finally:
+                with self._lock:
+                    broken, self._stream = self._stream, None
+                if broken is not None:
+                    broken.close()
+            self._stopped.wait(backoff.next())
+
+    def _take(self, answer: bytes) -> None:
+        self._since, late = refusals(self._since, parse_syncz(json.loads(answer)), time.monotonic(), self._patience)
+        who = frozenset((item.proxy, item.part) for item in late)
+        if who != self._told:
+            self._told = who
+            self._changed(late)

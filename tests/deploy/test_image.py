@@ -1,0 +1,108 @@
+"""The Dockerfile, as far as it can be tried without Docker: a linter reads it, and its steps make a working environment here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.render_deploy import ROOT, bundled_plugins
+from tests.rig.processes import find_tool
+
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+
+
+def _instructions() -> list[tuple[str, str]]:
+    """Each instruction of the Dockerfile with its arguments, lines joined."""
+    lines = [line for line in DOCKERFILE.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", "")
+    found = [line.partition(" ") for line in joined.splitlines() if line.strip()]
+    return [(name, rest.strip()) for name, _, rest in found]
+
+
+def _steps(stage: int) -> list[tuple[str, str]]:
+    """The instructions of a stage, counted from 0."""
+    stages: list[list[tuple[str, str]]] = []
+    for name, rest in _instructions():
+        if name == "FROM":
+            stages.append([])
+        elif stages:
+            stages[-1].append((name, rest))
+    return stages[stage]
+
+
+def _argument(name: str) -> str:
+    (found,) = [
+        rest.partition("=")[2].strip('"') for step, rest in _steps(0) if step == "ARG" and rest.startswith(f"{name}=")
+    ]
+    return found
+
+
+def test_a_linter_finds_nothing() -> None:
+    done = subprocess.run([find_tool("hadolint"), str(DOCKERFILE)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_by_default_it_has_every_plugin_of_the_checkout() -> None:
+    assert sorted(_argument("PLUGINS").split()) == bundled_plugins()
+
+
+def test_the_image_runs_the_controller_and_not_as_root() -> None:
+    final = dict(_steps(-1))
+    user, _, group = final["USER"].partition(":")
+    assert int(user) > 0  # a name would not do: Kubernetes could not tell that it is not root
+    assert int(group) > 0
+    assert (final["ENTRYPOINT"], final["CMD"]) == ('["aeraki"]', '["run"]')
+
+
+class Build:
+    """The first stage, with its folders moved into one of our own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = folder / "opt" / "aeraki"
+
+    def run(self, **arguments: str) -> subprocess.CompletedProcess[str]:
+        source = self.folder / "src"
+        source.mkdir()
+        # What the ignore file beside the Dockerfile leaves of the checkout.
+        ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+        for path in ROOT.glob("aeraki_*"):
+            shutil.copytree(path, source / path.name, ignore=ignored)
+        # `python` is the one that runs the tests, and its pip.
+        settings = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        settings |= {name: arguments.get(name, _argument(name)) for name in ("PLUGINS", "EXTRA")}
+        script = "\n".join(rest for name, rest in _steps(0) if name == "RUN")
+        for path in ("/opt/aeraki", "/wheels"):
+            assert path in script
+            script = script.replace(path, f"{self.folder}{path}")
+        return subprocess.run(
+            ["sh", "-ec", script], cwd=source, env=settings, capture_output=True, text=True, check=False
+        )
+
+    def aeraki(self, *arguments: str) -> str:
+        """Runs the command in the environment that was made, as a user with no variables and a folder of nobody's."""
+        command = [str(self.environment / "bin" / "aeraki"), *arguments]
+        return subprocess.run(command, cwd="/", env={}, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_its_steps_make_an_environment_with_the_chosen_plugins(tmp_path: Path) -> None:
+    build = Build(tmp_path)
+    done = build.run(PLUGINS="dubbo redis")
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = [line.split()[:2] for line in build.aeraki("plugins").splitlines()[1:]]
+    assert listed == [["dubbo", "active"], ["redis", "active"]]
+    assert "redisservices" in build.aeraki("crds", "-o", "name")
+    assert not (build.environment / "bin" / "pip").exists()
+
+
+def test_a_plugin_that_is_not_in_the_checkout_is_named(tmp_path: Path) -> None:
+    done = Build(tmp_path).run(PLUGINS="dubbo mongo")
+    assert done.returncode != 0
+    assert "there is no folder aeraki_plugins_mongo" in done.stderr
