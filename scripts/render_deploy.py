@@ -29,6 +29,9 @@ INSTALL = ROOT / "docs" / "install.md"
 RELEASE, NAMESPACE = "aeraki", "istio-system"
 """What the plain manifests are called and where they go: the mesh's root namespace, as upstream's."""
 
+OLDEST = "1.25.0"
+"""The oldest Kubernetes that the chart takes: a Helm without a cluster would assume one of its own choice."""
+
 _MADE_BY = "# Made by scripts/render_deploy.py"
 _BEGIN, _END = "<!-- values: made by scripts/render_deploy.py -->", "<!-- end of values -->"
 # What only Helm needs.
@@ -74,7 +77,17 @@ def template(helm: Path, *arguments: str, release: str = RELEASE, namespace: str
     Raises:
         subprocess.CalledProcessError: Helm refused; ``stderr`` says why.
     """
-    command = [str(helm), "template", release, str(CHART), "--namespace", namespace, *arguments]
+    command = [
+        str(helm),
+        "template",
+        release,
+        str(CHART),
+        "--namespace",
+        namespace,
+        "--kube-version",
+        OLDEST,
+        *arguments,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [item for item in yaml.safe_load_all(done.stdout) if item]
 

@@ -1,19 +1,26 @@
 """What tests with real traffic share: sidecars with the plugins' filters in a real Envoy, and loopback addresses.
 
-A test makes a mesh with services at ``loopback()``, runs ``sidecars.serve(objects, endpoints=...)`` and sends its calls to that
-address. A change of the mesh is ``sidecar.update(objects=...)``: the plugins run again and Envoy has the result when it returns.
+``mesh`` (support.py) is where most tests begin. Below it are ``sidecars``, which runs any objects, and ``loopback``. A change of the
+mesh is ``sidecar.update(objects=...)``: the plugins run again and Envoy has the result when it returns.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
 
 import pytest
 from aeraki_core.testing import Sandbox
 
-_numbers = count(1)
+from tests.dataplane.support import Mesh
+from tests.peers.needs import REDIS, need
+from tests.peers.redis import RedisServer
+
+_numbers = count(os.getpid())
+_CLAIM = 65535  # no server and no client of the tests has it: above the ports that the system gives to clients
 
 
 @pytest.fixture
@@ -23,12 +30,52 @@ def sidecars(envoy_sandbox: Sandbox) -> Sandbox:
 
 
 @pytest.fixture
-def loopback() -> Callable[[], str]:
-    """Gives addresses of 127/8 that no other test, nor another worker of pytest-xdist, uses: services can have any port there."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+def loopback() -> Iterator[Callable[[], str]]:
+    """Gives addresses of 127/8 that no other test has, of this process or another: services can have any port there.
 
-    def address() -> str:
-        number = next(_numbers)
-        return f"127.{100 + worker}.{number // 250}.{number % 250 + 1}"
+    Two Envoys can listen at one address, and share its connections. So an address is claimed by a socket that takes no second.
+    """
+    with ExitStack() as claims:
 
-    return address
+        def address() -> str:
+            while True:
+                third, fourth = divmod(next(_numbers) % 62_500, 250)
+                found = f"127.100.{third}.{fourth + 1}"
+                claim = socket.socket()
+                try:
+                    claim.bind((found, _CLAIM))
+                except OSError:
+                    claim.close()
+                else:
+                    claims.enter_context(claim)
+                    return found
+
+        yield address
+
+
+@pytest.fixture
+def mesh(sidecars: Sandbox, loopback: Callable[[], str]) -> Iterator[Mesh]:
+    """A mesh of services before real servers; at the end none of its sidecars may have crashed or warned."""
+    found = Mesh(sidecars, loopback)
+    yield found
+    found.check()
+
+
+@pytest.fixture(scope="module")
+def running_redis() -> Iterator[tuple[RedisServer, RedisServer, RedisServer]]:
+    """Three servers that know nothing of each other."""
+    need(*REDIS)
+    with RedisServer("one") as one, RedisServer("two") as two, RedisServer("three") as three:
+        yield one, two, three
+
+
+@pytest.fixture
+def redis_servers(
+    running_redis: tuple[RedisServer, RedisServer, RedisServer],
+) -> tuple[RedisServer, RedisServer, RedisServer]:
+    """The same for one test: empty, their statistics at zero."""
+    for server in running_redis:
+        with server.client() as direct:
+            direct.flushall()
+            direct.config_resetstat()
+    return running_redis

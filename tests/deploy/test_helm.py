@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.render_deploy import CHART, MANIFESTS
 from tests.rig.api import Api
@@ -25,8 +28,8 @@ class Release:
         self.api, self.namespace = control_plane.api, namespace
         self._chart, self._kubeconfig = chart, control_plane.kubeconfig
 
-    def install(self, *arguments: str) -> str:
-        return self._run("install", "aeraki", str(CHART), *arguments)
+    def install(self, *arguments: str, chart: Path = CHART) -> str:
+        return self._run("install", "aeraki", str(chart), *arguments)
 
     def upgrade(self, *arguments: str) -> str:
         return self._run("upgrade", "aeraki", str(CHART), *arguments)
@@ -78,13 +81,19 @@ def test_after_removal_only_filters_and_crds_are_left(release: Release) -> None:
         assert not release.api.find(api_version, kind, "aeraki", namespace=release.namespace)
 
 
-def test_an_upgrade_changes_crds_and_keeps_those_that_are_no_longer_chosen(release: Release) -> None:
-    release.install()
+def test_an_upgrade_changes_crds_and_keeps_those_that_are_no_longer_chosen(release: Release, tmp_path: Path) -> None:
+    older = shutil.copytree(CHART, tmp_path / "aeraki")
+    file = older / "files" / "crds" / "redis.yaml"
+    definitions = load(file)
+    definitions[0]["spec"]["names"]["shortNames"] = ["older"]
+    file.write_text(yaml.safe_dump_all(definitions), encoding="utf-8")
+    name = definitions[0]["metadata"]["name"]
+
+    release.install(chart=older)
+    assert release.api.get(*CRD, name)["spec"]["names"]["shortNames"] == ["older"]
+    release.upgrade()
+    assert release.api.get(*CRD, name)["spec"]["names"]["shortNames"] != ["older"]
     crds = release.crds()
-    name = min(crds)
-    release.api.merge(*CRD, name, {"spec": {"names": {"shortNames": ["old"]}}})
-    release.upgrade("--force-conflicts")
-    assert release.api.get(*CRD, name)["spec"]["names"].get("shortNames") != ["old"]
     release.upgrade("--set", "plugins={dubbo}")
     assert release.crds() == crds
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from aeraki_core.controller.leader import Leader
+from aeraki_core.kube.client import connect
+from aeraki_core.plugins.registry import build_registry
+from aeraki_core.reconcile import Action, reconcile
+from aeraki_core.sinks.kubernetes import KubernetesSink
+from aeraki_core.sources.kubernetes import KubernetesSource
 
+from scripts.render_deploy import bundled_plugins
+from tests.kubernetes.filters import redis_filter
+from tests.kubernetes.recorder import Recorder
 from tests.rig.api import Api, Object
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
 from tests.rig.errors import ApiError
@@ -168,6 +178,62 @@ def test_it_holds_its_own_lease_and_no_other(install: Install, make_namespace: N
     assert _refuses(lambda: account.delete(LEASE, "Lease", "mine", namespace=namespace))
     elsewhere = make_namespace()
     assert _refuses(lambda: account.create(lease("mine", elsewhere)))
+
+
+def test_it_sees_that_a_definition_was_deleted(control_plane: ControlPlane, install: Install) -> None:
+    """Else its objects would look like deleted ones, and so would the filters made of them."""
+    _, account = install({})
+    crd = "apiextensions.k8s.io/v1", "CustomResourceDefinition"
+    for api_version, kind in READ:
+        group, plural = api_version.partition("/")[0], control_plane.api.type(api_version, kind).plural
+        if group.endswith(".io") and kind not in ("EndpointSlice", "EnvoyFilter"):
+            assert account.get(*crd, f"{plural}.{group}")
+    assert _refuses(lambda: account.get(*crd, "gateways.networking.istio.io"))
+    assert _refuses(lambda: account.objects(*crd))
+
+
+class TestTheControllersParts:
+    """With the rights of the pods."""
+
+    def test_the_source_has_all_that_it_wants(self, control_plane: ControlPlane, install: Install) -> None:
+        namespace, _ = install({})
+        kubeconfig = control_plane.kubeconfig_for("aeraki", namespace)
+        source = KubernetesSource(lambda: connect(kubeconfig), build_registry(only=bundled_plugins()).kinds)
+        recorder = Recorder()
+        try:
+            source.start(recorder)
+            recorder.wait(lambda: recorder.synced, "all lists")
+        finally:
+            source.stop()
+        assert not {place: problems for place, problems in recorder.problems.items() if problems}
+
+    def test_the_sink_creates_and_deletes(self, control_plane: ControlPlane, install: Install) -> None:
+        namespace, _ = install({})
+        kubeconfig = control_plane.kubeconfig_for("aeraki", namespace)
+        sink = KubernetesSink(lambda: connect(kubeconfig))
+        wanted = {item.key: item for item in [redis_filter(1), redis_filter(2, namespace=namespace)]}
+        try:
+            sink.start(lambda key: None)
+            for desired, action in ((wanted, Action.CREATE), ({}, Action.DELETE)):
+                live = dict(sink.live())
+                plan = reconcile({*wanted, *live}, desired, live, active_plugins={"redis"}, why_held=lambda owner: None)
+                done = list(sink.apply(plan.steps))
+                assert [(each.step.action, each.error) for each in done] == [(action, None)] * 2
+        finally:
+            sink.stop()
+
+    def test_a_pod_becomes_the_leader(self, control_plane: ControlPlane, install: Install) -> None:
+        namespace, _ = install({})
+        client = connect(control_plane.kubeconfig_for("aeraki", namespace))
+        leads = threading.Event()
+        leader = Leader(client, namespace, "aeraki-controller", "me", lambda now: leads.set() if now else None)
+        try:
+            leader.start()
+            assert leads.wait(20)
+        finally:
+            leader.stop()
+        lease = control_plane.api.get(LEASE, "Lease", "aeraki-controller", namespace=namespace)
+        assert lease["spec"]["holderIdentity"] == ""  # given back
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,13 @@ from aeraki_core.model.mesh import Mesh, parse_proxy_rule
 from aeraki_core.testing import generate, objects_in
 
 from aeraki_core import Protocol
+from aeraki_plugins_dubbo import DUBBO
 from aeraki_plugins_kafka import KAFKA
+from aeraki_plugins_thrift import THRIFT
 from aeraki_plugins_zookeeper import ZOOKEEPER
 
 PAGES = Path(__file__).parents[2] / "docs" / "protocols"
-PROTOCOLS = pytest.mark.parametrize("protocol", [KAFKA, ZOOKEEPER], ids=lambda protocol: protocol.name)
+PROTOCOLS = pytest.mark.parametrize("protocol", [DUBBO, KAFKA, THRIFT, ZOOKEEPER], ids=lambda protocol: protocol.name)
 
 
 def page(protocol: Protocol) -> str:

@@ -51,13 +51,17 @@ def _mesh(draw: st.DrawFn, registry: Registry) -> list[Object]:
     for name in draw(st.lists(st.sampled_from(NAMES), min_size=1, unique=True)):
         namespace = draw(st.sampled_from(NAMESPACES))
         found += _service(draw, registry, tokens, name, namespace)
-    for number, hosts in enumerate(draw(st.lists(st.lists(st.sampled_from(HOSTS), min_size=1, unique=True), max_size=2))):
+    for number, hosts in enumerate(
+        draw(st.lists(st.lists(st.sampled_from(HOSTS), min_size=1, unique=True), max_size=2))
+    ):
         found.append(_entry(draw, registry, tokens, f"entry-{number}", hosts))
     for number in range(draw(st.integers(0, 3))):
         found.append(_routes(draw, number))
     for host in draw(st.lists(st.sampled_from((*NAMES, *HOSTS)), max_size=2, unique=True)):
         subsets = draw(st.lists(st.sampled_from(SUBSETS), unique=True))
-        policy = draw(st.sampled_from(({}, {"trafficPolicy": {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}})))
+        policy = draw(
+            st.sampled_from(({}, {"trafficPolicy": {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}}))
+        )
         name = "rule-" + host.replace("*", "any")
         found.append(destination_rule(name, host, {s: {"version": s} for s in subsets}, namespace="shop", **policy))
     if any(kind.kind == "RedisService" for kind in registry.kinds):
@@ -70,17 +74,22 @@ def _service(draw: st.DrawFn, registry: Registry, tokens: list[str], name: str, 
     address = draw(st.sampled_from(("None", "10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1")))
     item = service(
         name,
-        {port: draw(st.sampled_from((number, (number, number + 1), (number, "named")))) for port, number in ports.items()},
+        {port: draw(_target(number)) for port, number in ports.items()},
         namespace=namespace,
         cluster_ip=address,
         selector=draw(st.sampled_from((None, {"app": name}, {"app": "cart"}, {"app": "cart", "version": "v1"}))),
-        annotations=_annotations(draw, registry) | draw(st.sampled_from(({}, {"networking.istio.io/exportTo": ".,front"}))),
+        annotations=_annotations(draw, registry)
+        | draw(st.sampled_from(({}, {"networking.istio.io/exportTo": ".,front"}))),
         created=draw(st.sampled_from(AGES)),
     )
     if not draw(st.booleans()):
         return [item]
     addresses = draw(st.lists(st.sampled_from(("10.1.0.1", "10.1.0.2")), unique=True))
     return [item, endpoint_slice(name, addresses, {port: 9000 for port in ports}, namespace=namespace)]
+
+
+def _target(number: int) -> st.SearchStrategy[int | tuple[int, int | str]]:
+    return st.sampled_from([number, (number, number + 1), (number, "named")])
 
 
 def _entry(draw: st.DrawFn, registry: Registry, tokens: list[str], name: str, hosts: list[str]) -> Object:
@@ -194,7 +203,9 @@ def _match(draw: st.DrawFn) -> Object:
 
 
 def _routes(draw: st.DrawFn, number: int) -> Object:
-    hosts = draw(st.lists(st.sampled_from((*NAMES, *HOSTS, "cart.shop.svc.cluster.local")), min_size=1, max_size=2, unique=True))
+    hosts = draw(
+        st.lists(st.sampled_from((*NAMES, *HOSTS, "cart.shop.svc.cluster.local")), min_size=1, max_size=2, unique=True)
+    )
     section: Object = {"http": [_route(draw) for _ in range(draw(st.integers(0, 3)))]}
     if draw(st.integers(0, 3)) == 0:
         section["tcp"] = [{"route": [{"destination": _destination(draw)}]}]
@@ -208,22 +219,32 @@ def _redis(draw: st.DrawFn) -> list[Object]:
     found: list[Object] = []
     if draw(st.booleans()):
         found.append(secret("pass", {"password": "hunter2", "username": "me"}, namespace="shop"))
-    auth = st.sampled_from(({"plain": {"password": "p"}}, {"secret": {"name": "pass"}}, {"secret": {"name": "missing"}}))
+    auth = st.sampled_from(
+        ({"plain": {"password": "p"}}, {"secret": {"name": "pass"}}, {"secret": {"name": "missing"}})
+    )
     for host in draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True)):
         settings: Object = {}
         for name in ("caseInsensitive", "enableCommandStats", "enableHashtagging", "enableRedirection"):
             if draw(st.integers(0, 2)) == 0:
                 settings[name] = True
         if draw(st.booleans()):
-            settings["readPolicy"] = draw(st.sampled_from(("MASTER", "PREFER_MASTER", "REPLICA", "PREFER_REPLICA", "ANY")))
+            settings["readPolicy"] = draw(
+                st.sampled_from(("MASTER", "PREFER_MASTER", "REPLICA", "PREFER_REPLICA", "ANY"))
+            )
         if draw(st.booleans()):
             settings["opTimeout"] = draw(st.sampled_from(("1s", "0.5s")))
         if draw(st.integers(0, 2)) == 0:
             settings["auth"] = draw(auth)
-        spec: Object = {"host": [host], "settings": settings, "redis": [_redis_route(draw) for _ in range(draw(st.integers(0, 3)))]}
+        spec: Object = {
+            "host": [host],
+            "settings": settings,
+            "redis": [_redis_route(draw) for _ in range(draw(st.integers(0, 3)))],
+        }
         if draw(st.integers(0, 2)) == 0:
             fault: Object = {"type": "DELAY", "delay": "1s", "percentage": {"value": 10}, "commands": ["GET"]}
-            spec["faults"] = [draw(st.sampled_from((fault, {"type": "ERROR", "percentage": {"value": 1}, "commands": ["SET"]})))]
+            spec["faults"] = [
+                draw(st.sampled_from((fault, {"type": "ERROR", "percentage": {"value": 1}, "commands": ["SET"]})))
+            ]
         found.append(_object("RedisService", f"rs-{host}", spec))
     for host in draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True)):
         redis: Object = {"mode": draw(st.sampled_from(("PROXY", "CLUSTER")))}
@@ -238,11 +259,17 @@ def _redis(draw: st.DrawFn) -> list[Object]:
 
 
 def _redis_route(draw: st.DrawFn) -> Object:
-    found: Object = {"route": {"host": draw(st.sampled_from((*NAMES, "nowhere"))), "port": draw(st.sampled_from((0, 1000)))}}
+    found: Object = {
+        "route": {"host": draw(st.sampled_from((*NAMES, "nowhere"))), "port": draw(st.sampled_from((0, 1000)))}
+    }
     if draw(st.booleans()):
         found["match"] = {"key": {"prefix": draw(st.one_of(WORDS, TEXTS)), "removePrefix": draw(st.booleans())}}
     if draw(st.booleans()):
-        mirror = {"route": {"host": draw(st.sampled_from(NAMES))}, "percentage": {"value": 50}, "excludeReadCommands": True}
+        mirror = {
+            "route": {"host": draw(st.sampled_from(NAMES))},
+            "percentage": {"value": 50},
+            "excludeReadCommands": True,
+        }
         found["mirror"] = [mirror]
     return found
 

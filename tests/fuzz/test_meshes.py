@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -16,11 +14,11 @@ from aeraki_core.pipeline import Pipeline
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import build_registry
 from aeraki_core.store import SourceObject
-from aeraki_core.testing import Envoy, EnvoyConfig, generate, stray_changes, validate_many
+from aeraki_core.testing import Envoy, EnvoyConfig, Made, generate, stray_changes, to_yaml, validate_many
 from tests.fuzz.meshes import Object, meshes, proxies
 
 EXAMPLES = int(os.environ.get("AERAKI_FUZZ_EXAMPLES", "500"))
-BATCH = 250  # meshes in one start of Envoy
+BATCH = 600  # configurations before Envoy is asked
 
 REGISTRY = build_registry()
 WORK_IN_PROGRESS = "generic_proxy"  # Envoy says of this filter that it is work in progress (docs/protocols/dubbo.md)
@@ -64,25 +62,28 @@ class Collected:
     def __init__(self, envoy: Envoy) -> None:
         self.envoy = envoy
         self.configs: dict[str, EnvoyConfig] = {}
+        self.made: dict[str, Made] = {}
 
-    def add(self, configs: dict[str, EnvoyConfig], example: int) -> None:
-        self.configs.update({f"{example} {name}": config for name, config in configs.items()})
+    def add(self, made: Made, example: int) -> None:
+        for name, config in made.envoy_configs().items():
+            self.configs[f"{example} {name}"] = config
+            self.made[f"{example} {name}"] = made
         if len(self.configs) >= BATCH:
             self.judge()
 
     def judge(self) -> None:
-        configs, self.configs = self.configs, {}
+        configs, made = self.configs, self.made
+        self.configs, self.made = {}, {}
         refused = validate_many(self.envoy, configs)
-        wrong = {
-            name: verdict
-            for name, verdict in refused.items()
-            if verdict.errors or any(WORK_IN_PROGRESS not in str(warning) for warning in verdict.warnings)
-        }
-        assert not wrong, wrong
+        for name, verdict in refused.items():
+            wrong = [*verdict.errors, *(text for text in map(str, verdict.warnings) if WORK_IN_PROGRESS not in text)]
+            if wrong:
+                # The whole mesh, to be pasted into a golden case.
+                pytest.fail(f"{name}: {wrong}\n{to_yaml(made[name].objects)}\n{made[name].mesh}", pytrace=False)
 
 
 @pytest.fixture
-def collected(envoy: Envoy) -> Iterator[Collected]:
+def collected(envoy: Envoy) -> Collected:
     return Collected(envoy)
 
 
@@ -97,9 +98,9 @@ def test_every_output_loads_and_patches_only_its_ports(collected: Collected) -> 
     def example(objects: list[Object], mesh: Mesh) -> None:
         nonlocal count
         count += 1
-        made = generate(objects, mesh=mesh)
+        made = generate(objects, mesh=mesh, plugins=REGISTRY)
         assert stray_changes(made) == []
-        collected.add(made.envoy_configs(), count)
+        collected.add(made, count)
 
     example()
     collected.judge()

@@ -70,18 +70,25 @@ class RedisServer(ServerProcess):
         """Straight to this server."""
         return client(self.address, **({"user": self.user, "password": self.password} | options))
 
+    def option(self, name: str) -> str:
+        """What it was started with."""
+        return self.argv[self.argv.index(f"--{name}") + 1]
+
+    def info(self, section: str) -> dict[str, Any]:
+        """A section of its INFO."""
+        with self.client() as direct:
+            return cast(dict[str, Any], direct.info(section))
+
     def _serves(self) -> bool:
         try:
-            with self.client() as direct:
-                info = cast(dict[str, Any], direct.info("replication"))
+            info = self.info("replication")
         except redis.ConnectionError:
             return False
         return not self._replica or info["master_link_status"] == "up"
 
     def commands(self) -> dict[str, int]:
         """How many of each command came, by its name in lower case, since the start."""
-        with self.client() as direct:
-            stats = cast(dict[str, dict[str, int]], direct.info("commandstats"))
+        stats = self.info("commandstats")
         return {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
 
     def keys(self) -> set[str]:
@@ -119,10 +126,30 @@ class RedisCluster:
     def __exit__(self, *_: Any) -> None:
         self._running.close()
 
+    @contextmanager
+    def replica_of(self, primary: RedisServer) -> Iterator[RedisServer]:
+        """One more node for the block, a replica; in step with its primary, and every server knows."""
+        host, _ = primary.address
+        server = self._server(len(self.servers), host, primary.password)
+        with server:
+            # The other way round it would have to be told the bus port of a running server.
+            self._do(self.servers[0], "MEET", host, server.address[1], server.option("cluster-port"))
+            primary_id = self._do(primary, "MYID")
+            wait_until(lambda: primary_id in self._do(server, "NODES"), "the replica to know its primary")
+            self._do(server, "REPLICATE", primary_id)
+            for each in [*self.servers, server]:
+                wait_until(partial(self._knows_replica, each, server), f"{each.name} to know the replica")
+            wait_until(lambda: server.info("replication")["master_link_status"] == "up", "the replica to be in step")
+            yield server
+
+    def _knows_replica(self, server: RedisServer, replica: RedisServer) -> bool:
+        shards = self._do(server, "SLOTS")
+        return any(port == replica.address[1] for _, _, _, *replicas in shards for _, port, *_ in replicas)
+
     def _form(self) -> None:
         size = len(self.servers)
         host, port = self.servers[0].address
-        bus = self.servers[0].argv[self.servers[0].argv.index("--cluster-port") + 1]
+        bus = self.servers[0].option("cluster-port")
         for number, server in enumerate(self.servers):
             first, last = SLOTS * number // size, SLOTS * (number + 1) // size - 1
             # Epochs of their own, or the nodes settle by collisions, which takes seconds.

@@ -9,7 +9,7 @@ Facts: facts/istio.md, "EnvoyFilter", "Addresses and outbound TCP listeners", "I
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -81,9 +81,12 @@ def _outbound(output: PortOutput, item: OutboundPatches, mesh: Mesh, arrangement
     else:
         name = outbound_name(service.host, output.port.number, scope=labels)
     key = FilterKey(namespace, name)
+    there = _mesh_wide_filters(output) if audience.overrides else {}
     patches: list[ConfigPatch] = []
     for patch in item.patches:
-        patches += _outbound_patches(patch, item.listeners, audience.overrides, mesh)
+        if audience.overrides and patch.apply_to is ApplyTo.CLUSTER and patch.operation is not Operation.MERGE:
+            continue  # the mesh-wide filter adds it already, and Envoy refuses two clusters of one name
+        patches += _outbound_patches(patch, item.listeners, there, mesh)
     return Placement(
         ("outbound", *key),
         key,
@@ -97,20 +100,34 @@ def _outbound(output: PortOutput, item: OutboundPatches, mesh: Mesh, arrangement
     )
 
 
-def _outbound_patches(patch: Patch, listeners: Sequence[Listener], overrides: bool, mesh: Mesh) -> list[ConfigPatch]:
+def _mesh_wide_filters(output: PortOutput) -> dict[str, Operation]:
+    """The network filters that an overriding filter finds in the listeners, by name, and how they came there."""
+    return {
+        patch.name: patch.operation
+        for item in output.outbound
+        if not item.audience.overrides
+        for patch in item.patches
+        if patch.apply_to is ApplyTo.NETWORK_FILTER
+    }
+
+
+def _outbound_patches(
+    patch: Patch, listeners: Sequence[Listener], there: Mapping[str, Operation], mesh: Mesh
+) -> list[ConfigPatch]:
+    """``there``: the filters that are in the listeners already, where tcp_proxy is by itself."""
     if patch.apply_to is ApplyTo.CLUSTER:
-        if overrides and patch.operation is not Operation.MERGE:
-            return []  # the mesh-wide filter adds it already, and Envoy refuses two clusters of one name
         return _cluster_patches(patch, OUTBOUND)
+    # Clients of an overriding filter may need another filter than all others do.
+    in_place = next((name for name, operation in there.items() if operation is Operation.REPLACE), TCP_PROXY)
+    target, operation = (patch.name, Operation.REPLACE) if patch.name in there else (in_place, patch.operation)
     found: list[ConfigPatch] = []
     for listener in listeners:
         if patch.apply_to is ApplyTo.LISTENER:
             found.append(ConfigPatch(patch.apply_to, OUTBOUND, Match(listener=listener.name), "MERGE", patch.value))
             continue
-        target, operation = (patch.name, Operation.REPLACE) if overrides else (TCP_PROXY, patch.operation)
         match = Match(listener=listener.name, filter=target)
         found.append(ConfigPatch(patch.apply_to, OUTBOUND, match, str(operation), patch.value))
-        if listener.ranges and not overrides:
+        if listener.ranges and target == TCP_PROXY:
             found.append(_spare_passthrough(patch, listener, mesh))
     return found
 

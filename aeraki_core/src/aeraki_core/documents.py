@@ -83,7 +83,9 @@ def split(text: str) -> Iterator[Slice]:
         part = text[start:end]
         content = _END.sub("", part).removeprefix("\ufeff")
         if _NOTHING.fullmatch(content) is None:
-            yield Slice(line, content)
+            # Without its own border the text is the same wherever the document stands.
+            bare = content.startswith("---\n")
+            yield Slice(line + 1, content[4:]) if bare else Slice(line, content)
         line += part.count("\n")
 
 
@@ -124,9 +126,12 @@ def _load_yaml(piece: Slice) -> Any:
         line = piece.line + before.count(b"\n")
         raise UnreadableError(f"character {error.character!r} is not allowed", line) from None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        last = piece.text.rstrip().count("\n")
+        lines = [mark.line for mark in (error.problem_mark, error.context_mark) if mark]
+        # What is open at the end is told by where it began.
+        line = next((line for line in lines if line <= last), min([*lines, last]))
         words = ", ".join(part for part in (error.context, error.problem) if part)
-        raise UnreadableError(_hint(words), piece.line + (mark.line if mark else 0)) from None
+        raise UnreadableError(_hint(words), piece.line + line) from None
     except (yaml.YAMLError, UnicodeEncodeError):
         raise UnreadableError("characters that YAML does not allow", piece.line) from None
 

@@ -19,11 +19,19 @@ _WRITE = ["create", "update", "patch", "delete"]
 
 _API = "rbac.authorization.k8s.io/v1"
 _LABELS = {"app.kubernetes.io/name": "aeraki"}
+_ISTIO = "networking.istio.io"
+_ISTIO_READ = ("destinationrules", "serviceentries", "virtualservices")
 _NO_SECRETS = next(field.default for field in fields(Kind) if field.name == "secrets")
 
 
 def _rule(group: str, resources: Iterable[str], verbs: Iterable[str]) -> dict[str, Any]:
     return {"apiGroups": [group], "resources": sorted(resources), "verbs": list(verbs)}
+
+
+def _definitions(group: str, plurals: Iterable[str]) -> dict[str, Any]:
+    """The right to see that a kind's definition was deleted: its objects are gone then, but nobody deleted them one by one."""
+    names = sorted(f"{plural}.{group}" for plural in plurals)
+    return {**_rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get"]), "resourceNames": names}
 
 
 def rules(kinds: Iterable[Kind[Any]]) -> list[dict[str, Any]]:
@@ -32,8 +40,9 @@ def rules(kinds: Iterable[Kind[Any]]) -> list[dict[str, Any]]:
     found = [
         _rule("", ["services"], _READ),
         _rule("discovery.k8s.io", ["endpointslices"], _READ),
-        _rule("networking.istio.io", ["destinationrules", "serviceentries", "virtualservices"], _READ),
-        _rule("networking.istio.io", ["envoyfilters"], [*_READ, *_WRITE]),
+        _rule(_ISTIO, _ISTIO_READ, _READ),
+        _rule(_ISTIO, ["envoyfilters"], [*_READ, *_WRITE]),
+        _definitions(_ISTIO, _ISTIO_READ),
         _rule("events.k8s.io", ["events"], ["create", "patch"]),
     ]
     if any(kind.secrets is not _NO_SECRETS for kind in kinds):
@@ -42,6 +51,7 @@ def rules(kinds: Iterable[Kind[Any]]) -> list[dict[str, Any]]:
         plurals = [kind.plural for kind in kinds if kind.group == group]
         found.append(_rule(group, plurals, _READ))
         found.append(_rule(group, [f"{plural}/status" for plural in plurals], ["update", "patch"]))
+        found.append(_definitions(group, plurals))
     return found
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner
 
-__all__ = ["Action", "Live", "Plan", "Step", "reconcile"]
+__all__ = ["Action", "Live", "Plan", "Step", "deletes_too_much", "reconcile"]
 
 
 class Action(StrEnum):
@@ -56,6 +56,15 @@ class Plan:
     def count(self, action: Action) -> int:
         """How many steps are of that kind."""
         return sum(step.action is action for step in (*self.steps, *self.kept))
+
+
+def deletes_too_much(plan: Plan, live: int) -> bool:
+    """Whether the plan would delete more than a third of all ``live`` filters, and more than ten.
+
+    That is hardly ever meant: such a plan waits until every source has given a fresh full answer that confirms it.
+    """
+    count = plan.count(Action.DELETE)
+    return count > 10 and count * 3 > live
 
 
 WhyHeld = Callable[[Owner], str | None]

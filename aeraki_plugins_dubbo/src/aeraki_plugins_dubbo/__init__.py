@@ -18,7 +18,7 @@ from aeraki_plugins_dubbo.engine import CONFIGS
 from aeraki_plugins_dubbo.plan import plans
 from aeraki_plugins_dubbo.protocol import DUBBO
 
-__all__ = ["aeraki_generate", "aeraki_protocols"]
+__all__ = ["DUBBO", "aeraki_generate", "aeraki_protocols"]
 
 
 @hookimpl

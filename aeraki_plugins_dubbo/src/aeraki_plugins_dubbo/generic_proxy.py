@@ -36,18 +36,14 @@ _ONE_MILLISECOND = 0.001
 
 def config(stat_prefix: str, called: Called, routes: tuple[Route, ...]) -> GenericProxy:
     """The filter's config: one virtual host for all interfaces. Without routes none takes a call."""
-    hosts = [
-        VirtualHost(name=stat_prefix, hosts=called.interfaces, routes=_matcher(called, routes))
-    ]
+    hosts = [VirtualHost(name=stat_prefix, hosts=called.interfaces, routes=_matcher(called, routes))]
     return GenericProxy(
         stat_prefix=stat_prefix,
         codec_config=TypedExtensionConfig(
             name="envoy.generic_proxy.codecs.dubbo", typed_config=_any(DubboCodecConfig())
         ),
         route_config=RouteConfiguration(name=stat_prefix, virtual_hosts=hosts if routes else []),
-        filters=[
-            TypedExtensionConfig(name="envoy.filters.generic.router", typed_config=_any(Router()))
-        ],
+        filters=[TypedExtensionConfig(name="envoy.filters.generic.router", typed_config=_any(Router()))],
     )
 
 

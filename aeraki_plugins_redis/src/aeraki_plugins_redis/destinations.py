@@ -66,8 +66,10 @@ def why_unreachable(context: GenerateContext, service: Service, port: Port) -> s
     destination = destination_of(context, service)
     if destination is not None and is_cluster(destination):
         return None
-    if service.resolution in ("NONE", "DYNAMIC_DNS"):
-        return f"{service.host} has resolution {service.resolution}"
+    # istiod makes one cluster of all that claim the host, and its type is not always that of this object.
+    for item in (service, *context.services_of_host(service.host)):
+        if item.headless or item.resolution in ("NONE", "DYNAMIC_DNS"):
+            return f"{item.ref} gives {item.host} the resolution {'NONE' if item.headless else item.resolution}"
     if _load_balancer(context, service, port).get("simple") == "PASSTHROUGH":
         return f"a DestinationRule gives {service.host} the load balancer PASSTHROUGH"
     return None

@@ -15,7 +15,7 @@ from aeraki_plugins_thrift.protocol import THRIFT
 from aeraki_plugins_thrift.proxy import FILTER, cluster_options, config
 from aeraki_plugins_thrift.routes import inbound_routes, outbound_routes
 
-__all__ = ["aeraki_generate", "aeraki_protocols"]
+__all__ = ["THRIFT", "aeraki_generate", "aeraki_protocols"]
 
 
 @hookimpl

@@ -47,9 +47,7 @@ def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> T
         transport=_TRANSPORTS[context.option("transport")],
         protocol=_PROTOCOLS[context.option("protocol")],
         # Envoy would refuse the listener while a cluster of a route is not there yet.
-        route_config=RouteConfiguration(
-            name=stat_prefix, routes=routes, validate_clusters=BoolValue(value=False)
-        ),
+        route_config=RouteConfiguration(name=stat_prefix, routes=routes, validate_clusters=BoolValue(value=False)),
         # By its name alone Envoy does not find the router (facts/envoy.md, "Loading a config").
         thrift_filters=[ThriftFilter(name="envoy.filters.thrift.router", typed_config=_any(Router()))],
         payload_passthrough=context.option("payload-passthrough"),

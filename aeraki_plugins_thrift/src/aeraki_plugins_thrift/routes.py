@@ -77,9 +77,7 @@ def _action(route: Route, *, strip: bool) -> RouteAction:
     else:
         for item in route.clusters:
             action.weighted_clusters.clusters.append(
-                WeightedCluster.ClusterWeight(
-                    name=item.cluster, weight=UInt32Value(value=item.weight)
-                )
+                WeightedCluster.ClusterWeight(name=item.cluster, weight=UInt32Value(value=item.weight))
             )
     for mirror in route.mirrors:
         if policy := _mirror_policy(mirror):
@@ -95,7 +93,5 @@ def _mirror_policy(mirror: Mirror) -> RouteAction.RequestMirrorPolicy | None:
     policy = RouteAction.RequestMirrorPolicy(cluster=mirror.cluster)
     if mirror.percentage < 100:
         percent = FractionalPercent(numerator=share, denominator=FractionalPercent.MILLION)
-        policy.runtime_fraction.CopyFrom(
-            RuntimeFractionalPercent(default_value=percent, runtime_key=_RUNTIME_KEY)
-        )
+        policy.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=percent, runtime_key=_RUNTIME_KEY))
     return policy

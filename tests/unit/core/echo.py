@@ -148,7 +148,10 @@ class Mesher:
         status = extra.pop("status", None)
         found = ports or [{"number": 7000, "name": "tcp-echo", "protocol": "TCP"}]
         ref = ObjectRef("ServiceEntry", metadata.get("namespace", "shop"), name)
-        content = {"metadata": {"name": name, **metadata}, "spec": {"hosts": hosts, "ports": found, **extra}}
+        content: dict[str, Any] = {
+            "metadata": {"name": name, **metadata},
+            "spec": {"hosts": hosts, "ports": found, **extra},
+        }
         if status:
             content["status"] = status
         self.pipeline.upsert(SourceObject(ref, "networking.istio.io/v1", content))
@@ -177,7 +180,7 @@ class Mesher:
         packed: AnyMessage = value.message().typed_config  # type: ignore[attr-defined]
         config = TcpProxy()
         packed.Unpack(config)
-        return config.stat_prefix
+        return str(config.stat_prefix)
 
     def names(self) -> set[str]:
         self.run()

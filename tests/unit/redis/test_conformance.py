@@ -12,7 +12,7 @@ import aeraki_plugins_redis
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "redis"
 # Without a password that was asked for nothing is written: test_passwords.py.
-WITHOUT_FILTER = {"no-password.in.yaml"}
+WITHOUT_FILTER = {"no-password.in.yaml", "one-host-two-resolutions.in.yaml"}
 
 
 @pytest.mark.envoy

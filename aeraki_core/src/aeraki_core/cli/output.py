@@ -74,8 +74,13 @@ def style(text: str, color: str | None = None, *, bold: bool = False, stream: Te
 
 
 def data(text: str) -> None:
-    """What was asked for, as it is, with a newline at its end."""
-    click.echo(text, nl=bool(text) and not text.endswith("\n"), color=True)
+    """What was asked for, as it is and in UTF-8, with a newline at its end."""
+    rest = memoryview((text if not text or text.endswith("\n") else f"{text}\n").encode())
+    sys.stdout.flush()
+    while rest:
+        # With PYTHONUNBUFFERED a write may take a part only, and Python itself would drop the remainder.
+        rest = rest[sys.stdout.buffer.write(rest) or 0 :]
+    sys.stdout.buffer.flush()
 
 
 def note(text: str) -> None:

@@ -20,7 +20,8 @@ class Backoff:
         bound = min(self._limit, self._first * 2 ** min(self._tries, 30))
         self._tries += 1
         # Not for secrets: any spread will do.
-        return max(at_least or 0.0, bound * random.uniform(0.5, 1.0))  # noqa: S311
+        spread: float = random.uniform(0.5, 1.0)  # noqa: S311
+        return max(at_least or 0.0, bound * spread)
 
     def reset(self) -> None:
         """It worked: begin anew."""

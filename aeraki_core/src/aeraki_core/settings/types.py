@@ -21,8 +21,8 @@ __all__ = ["LEVELS", "Form", "LogLevels", "parse_text", "parse_yaml", "show"]
 class Form(StrEnum):
     """What a value is.
 
-    TEXT; ADDRESS, ``[HOST]:PORT``; WORD, one of the setting's choices; WORDS, a list of them or of names; NAMESPACE and NAMESPACES (a list may hold ``.``);
-    BOOL; DURATION, ``500ms`` or ``1m`` (seconds as float); SIZE, ``10MiB`` (bytes); PATHS; LOG_LEVELS, ``info`` or
+    TEXT; ADDRESS, ``[HOST]:PORT``; WORD, one of the setting's choices; WORDS, a list of them or of names; NAMESPACE and
+    NAMESPACES (a list may hold ``.``); BOOL; DURATION, ``500ms`` or ``1m`` (seconds as float); SIZE, ``10MiB`` (bytes); PATHS; LOG_LEVELS, ``info`` or
     ``component:debug``; PROXY_RULES, which proxies have which extension.
     """
 

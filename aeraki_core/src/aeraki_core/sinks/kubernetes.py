@@ -269,10 +269,10 @@ class _Feed:
 def _doing(item: Object | None, *, deleted: bool) -> str:
     if deleted:
         return "deleted by somebody else"
-    fields = ((item or {}).get("metadata") or {}).get("managedFields") or ()
-    others = [each for each in fields if each.get("manager") != FIELD_MANAGER]
-    last = max(others, key=lambda each: str(each.get("time") or ""), default={})
-    return f"changed by {last.get('manager') or 'somebody else'}"
+    fields: list[Object] = ((item or {}).get("metadata") or {}).get("managedFields") or []
+    others = [(str(each.get("time") or ""), str(each.get("manager"))) for each in fields]
+    others = [each for each in others if each[1] != FIELD_MANAGER]
+    return f"changed by {max(others)[1] if others else 'somebody else'}"
 
 
 def _ref(key: FilterKey) -> ObjectRef:

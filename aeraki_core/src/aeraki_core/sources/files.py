@@ -10,7 +10,9 @@ service. A file deleted from a folder takes its objects with it.
 from __future__ import annotations
 
 import logging
+import stat
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from aeraki_core.sources.fileset import Changes, FileSet, Look
 from aeraki_core.sources.kinds import Reads
 from aeraki_core.sources.locate import STDIN
 from aeraki_core.sources.manifests import DEFAULT_NAMESPACE, Rules
+from aeraki_core.sources.tree import signature
 from aeraki_core.store import SourceObject
 
 __all__ = ["DEFAULT_MAX_SIZE", "FilesSource", "Snapshot", "read"]
@@ -38,7 +41,10 @@ RESCAN = 10.0
 """Seconds between two looks at everything: some file systems tell of no change."""
 
 POLL = 0.5
-"""Seconds between two looks at files that were named outright."""
+"""Seconds between two looks at the paths themselves: whether they still lead to the same, and at files that are named outright."""
+
+MOST_LOOKS = 20
+"""Looks after which it is believed that something is missing, though the files still change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,42 +163,66 @@ class FilesSource(Source):
 
     def _follow(self, emit: Emit) -> None:
         for paths in self._changes():
-            look = self._files.look(paths)
-            if look.doubtful:
-                look = self._second_look()
+            look = self._settled(paths)
             if self._stop.is_set():
                 return
             self._give(emit, self._files.take(look))
 
-    def _second_look(self) -> Look:
-        """What an editor takes away for a moment is back after it."""
-        self._stop.wait(SETTLE)
-        return self._files.look()
+    def _settled(self, paths: Collection[str]) -> Look:
+        """A look at the files; a second one, until nothing changes in between, when an editor may be about to give back what is
+        missing."""
+        look = self._files.look(paths)
+        for _ in range(MOST_LOOKS):
+            if not look.doubtful or self._stop.wait(SETTLE):
+                break
+            again = self._files.look()
+            same = again.tree.files == look.tree.files
+            look = again
+            if same:
+                break
+        return look
 
     def _changes(self) -> Iterator[Collection[str]]:
         """The paths that changed, each time that some did; none when everything should be looked at."""
         from watchfiles import watch
 
+        places = self._places()
         folders = [path for path in self._paths if Path(path).is_dir()]
-        pause = POLL if len(folders) < len(self._paths) else RESCAN
         yield ()  # what changed before the watch began
-        if not folders:
-            while not self._stop.wait(pause):
-                yield ()
-            return
+        while not folders:
+            if self._stop.wait(POLL) or self._places() != places:
+                return
+        seen = time.monotonic()
         for changes in watch(
             *folders,
             watch_filter=None,
             step=100,
             debounce=2000,
-            rust_timeout=int(pause * 1000),
+            rust_timeout=int(POLL * 1000),
             yield_on_timeout=True,
             stop_event=self._stop,
             ignore_permission_denied=True,
         ):
-            yield {path for _, path in changes}
-            if [path for path in self._paths if Path(path).is_dir()] != folders:
-                return  # watch what is there now
+            if self._places() != places:
+                return  # watch what is there now, after a look at everything
+            if changes:
+                yield {path for _, path in changes}
+            elif time.monotonic() - seen > RESCAN:
+                seen = time.monotonic()
+                yield ()
+
+    def _places(self) -> list[tuple[int, ...] | None]:
+        """What the paths lead to: folders by their identity, files by their state too."""
+        found: list[tuple[int, ...] | None] = []
+        for path in self._paths:
+            try:
+                status = Path(path).stat()
+            except OSError:
+                found.append(None)
+            else:
+                whole = signature(status)
+                found.append(whole[:2] if stat.S_ISDIR(status.st_mode) else whole)
+        return found
 
     def _give(self, emit: Emit, changes: Changes, *, first: bool = False) -> None:
         """Tell of the changes; what is new before what is gone."""

@@ -1,7 +1,7 @@
 """Objects of a cluster: what its API server has, kept current by watches.
 
 In: a client and the kinds to read. Out: events. Only the kinds that the store reads are asked for, in whichever version the
-cluster serves, and of the Secrets only those that :meth:`KubernetesSource.want_secrets` names, each by its name.
+cluster serves, and of the Secrets only those that an object refers to, each by its name.
 
 An object is Removed when a watch says so or a fresh full list no longer has it; not when the definition of its kind (the CRD)
 was deleted, which takes all its objects along: then the last known ones stay in force, and the source says that it is not synced.
@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aeraki_core.diagnostics import KIND_NOT_SERVED, NOT_READ, Code, Finding
+from aeraki_core.errors import RejectedError
 from aeraki_core.kube.client import Client, Object
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.informer import Informer, Tuning
 from aeraki_core.kube.resources import Discovery, GroupKind, Resource
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.wire import check
 from aeraki_core.sources.base import Emit, Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
 from aeraki_core.store import SourceObject
 from aeraki_core.types import Kind
@@ -53,7 +55,7 @@ class KubernetesSource:
         tuning: Tuning | None = None,
     ) -> None:
         self._connect = connect
-        self._kinds = tuple(dict.fromkeys((kind.group, kind.kind) for kind in kinds))
+        self._kinds = {(kind.group, kind.kind): kind for kind in kinds}
         self._namespaces: tuple[str | None, ...] = tuple(sorted(set(namespaces))) or (None,)
         self._tuning = tuning or Tuning()
         # Guards what is below; events leave under it, so that they leave in order.
@@ -63,7 +65,6 @@ class KubernetesSource:
         self._discovery: Discovery | None = None
         self._feeds: list[_Feed] = []
         self._secrets: dict[tuple[str, str], _Feed] = {}
-        self._wanted: frozenset[tuple[str, str]] = frozenset()
         self._waiting: set[_Feed] = set()
         self._reasons: dict[_Feed, str] = {}
         self._incomplete: dict[_Feed, Incomplete] = {}
@@ -83,12 +84,10 @@ class KubernetesSource:
             self._emit = emit
             for kind in (*_BUILT_IN, *_ISTIO, *self._kinds):
                 for namespace in self._namespaces:
-                    self._feeds.append(_Feed(self, kind, namespace, essential=kind not in self._kinds))
+                    self._feeds.append(_Feed(self, kind, namespace, declared=self._kinds.get(kind)))
             self._waiting.update(self._feeds)
             for feed in self._feeds:
                 self._begin(feed)
-            wanted, self._wanted = self._wanted, frozenset()
-        self.want_secrets(wanted)
 
     def stop(self) -> None:
         """Stop watching; returns when all threads have ended, within two seconds."""
@@ -106,21 +105,6 @@ class KubernetesSource:
             feeds = list(self._feeds)
         for feed in feeds:
             feed.informer.refresh()
-
-    def want_secrets(self, wanted: Iterable[tuple[str, str]]) -> None:
-        """Watch exactly these Secrets, each (namespace, name); one that is no longer wanted is Removed."""
-        with self._lock:
-            before, self._wanted = self._wanted, frozenset(wanted)
-            if self._emit is None or self._wanted == before:
-                return
-            dropped = [self._secrets.pop(key) for key in before - self._wanted]
-            for namespace, name in sorted(self._wanted - before):
-                feed = _Feed(self, _SECRET, namespace, name=name, essential=False)
-                self._secrets[namespace, name] = feed
-                self._begin(feed)
-            for feed in dropped:
-                feed.forget()
-        self._end(dropped)
 
     # -- for the feeds ------------------------------------------------------------------------------------------------
 
@@ -145,6 +129,23 @@ class KubernetesSource:
             if listed:
                 self._waiting.discard(feed)
             self._say()
+
+    def want_secrets(self) -> None:
+        """Watch exactly the Secrets that objects refer to now; one that nobody refers to any more is Removed."""
+        with self._lock:
+            if self._emit is None:
+                return
+            wanted = {key for feed in self._feeds for key in feed.secrets()}
+            dropped = [self._secrets.pop(key) for key in self._secrets.keys() - wanted]
+            for namespace, name in sorted(wanted - self._secrets.keys()):
+                feed = _Feed(self, _SECRET, namespace, name=name)
+                self._secrets[namespace, name] = feed
+                self._waiting.add(feed)
+                self._begin(feed)
+            for feed in dropped:
+                feed.forget()
+                feed.informer.stop()
+                self._waiting.discard(feed)
 
     def is_being_deleted(self, resource: Resource) -> bool:
         """Whether the definition of the kind is gone or going, and so all objects with it.
@@ -205,15 +206,22 @@ class KubernetesSource:
 
 
 class _Feed:
-    """One list of one kind, told as events. Secrets do not decide whether the source is synced: a missing one is seen by who needs it."""
+    """One list of one kind, told as events. ``declared``: the plugin's kind. ``name``: the only object of interest (a Secret)."""
 
     informer: Informer
 
     def __init__(
-        self, source: KubernetesSource, kind: GroupKind, namespace: str | None, *, essential: bool, name: str = ""
+        self,
+        source: KubernetesSource,
+        kind: GroupKind,
+        namespace: str | None,
+        *,
+        declared: Kind[Any] | None = None,
+        name: str = "",
     ) -> None:
         self._source = source
-        self._essential = essential
+        self._declared = declared
+        self._secrets: dict[ObjectRef, frozenset[tuple[str, str]]] = {}
         self._known: dict[ObjectRef, str] = {}
         self._problem: str | None = None
         self.kind = kind
@@ -222,6 +230,10 @@ class _Feed:
         self.forgotten = False
         scope = "/".join(part for part in (namespace, name) if part)
         self.place = f"{kind[1]}{f'.{kind[0]}' if kind[0] else ''}{f' {scope}' if scope else ''}"
+
+    def secrets(self) -> set[tuple[str, str]]:
+        """Namespace and name of every Secret that its objects refer to."""
+        return {key for keys in list(self._secrets.values()) for key in keys}
 
     def forget(self) -> None:
         """Nobody wants it any more: what it gave is Removed, and it says nothing from now on."""
@@ -242,6 +254,7 @@ class _Feed:
         ]
         self._known = {ref: _version(item) for ref, item in fresh.items()}
         self._source.take(self, events)
+        self._refer(fresh, gone)
         self._problems(None, NOT_READ)
         self._settle(None, listed=True)
 
@@ -251,6 +264,7 @@ class _Feed:
         if self._known.get(ref) != _version(item):
             self._known[ref] = _version(item)
             self._source.take(self, [_upserted(resource, ref, item)])
+            self._refer({ref: item}, ())
 
     def deleted(self, resource: Resource, items: Sequence[Object]) -> None:
         """Objects were deleted; not by anybody's wish if their kind is."""
@@ -258,8 +272,9 @@ class _Feed:
             self._problems(f"the definition of {self.place} is being deleted", KIND_NOT_SERVED)
             self._settle(f"the definition of {self.place} is being deleted; what was known of it stays")
             return
-        refs = [_ref(resource, item) for item in items]
-        self._source.take(self, [Removed(_NAME, ref) for ref in refs if self._known.pop(ref, None) is not None])
+        gone = [ref for ref in (_ref(resource, item) for item in items) if self._known.pop(ref, None) is not None]
+        self._source.take(self, [Removed(_NAME, ref) for ref in gone])
+        self._refer({}, gone)
 
     def absent(self) -> None:
         """The kind is not served. A plugin's kind that never was is only worth a word: there are no objects of it."""
@@ -268,14 +283,15 @@ class _Feed:
         missing = None
         if self._known:
             missing = Incomplete(f"{reason} any more; what was known of it stays")
-        elif self._essential:
+        elif self._declared is None:
             missing = Incomplete(reason, words=None)
         self._settle(None, listed=True, incomplete=missing)
 
     def failed(self, reason: str) -> None:
         """The server does not answer, or refuses."""
         self._problems(reason, NOT_READ)
-        self._settle(reason)
+        # A Secret that cannot be read holds nobody up: who needs it keeps its last good filter.
+        self._settle(reason if self.kind != _SECRET else None, listed=self.kind == _SECRET)
 
     def current(self) -> None:
         """It answers again."""
@@ -285,8 +301,27 @@ class _Feed:
     def _settle(
         self, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None
     ) -> None:
-        if self.kind != _SECRET:
-            self._source.settle(self, reason, listed=listed, incomplete=incomplete)
+        self._source.settle(self, reason, listed=listed, incomplete=incomplete)
+
+    def _refer(self, items: Mapping[ObjectRef, Object], gone: Iterable[ObjectRef]) -> None:
+        """Remember which Secrets the objects refer to; an object that its model rejects refers to what it did before."""
+        if self._declared is None:
+            return
+        before = self.secrets()
+        for ref in gone:
+            self._secrets.pop(ref, None)
+        for ref, item in items.items():
+            try:
+                spec = check(self._declared.spec, item.get("spec"))
+            except RejectedError:
+                continue
+            names = frozenset((ref.namespace, name) for name in self._declared.secrets(spec))
+            if names:
+                self._secrets[ref] = names
+            else:
+                self._secrets.pop(ref, None)
+        if self.secrets() != before:
+            self._source.want_secrets()
 
     def _problems(self, message: str | None, code: Code) -> None:
         if message == self._problem:

@@ -181,21 +181,23 @@ def _read(path: str, limit: int) -> tuple[bytes | None, Signature]:
         if stat.S_ISREG(status.st_mode):
             if status.st_size > limit:
                 return None, signature(status)
-            return _drain(descriptor, limit, wait=False), signature(status)
+            return _drain(descriptor, limit), signature(status)
         if stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode):
-            return _drain(descriptor, limit, wait=True), ()
+            return _drain(descriptor, limit), ()
         raise _NotAFile(f"it is a {_type(status.st_mode)}, not a file")
     finally:
         os.close(descriptor)
 
 
-def _drain(descriptor: int, limit: int, *, wait: bool) -> bytes:
+def _drain(descriptor: int, limit: int) -> bytes:
     parts: list[bytes] = []
     left = limit + 1
     while left > 0:
-        if wait:
+        try:
+            part = os.read(descriptor, min(left, 1 << 20))
+        except BlockingIOError:  # somebody writes to the pipe, and takes his time
             select.select([descriptor], [], [])
-        part = os.read(descriptor, min(left, 1 << 20))
+            continue
         if not part:
             break
         parts.append(part)

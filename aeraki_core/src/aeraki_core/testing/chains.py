@@ -56,7 +56,7 @@ BLACK_HOLE = "BlackHoleCluster"
 PASSTHROUGH = "PassthroughCluster"
 INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
 PASSTHROUGH_CHAIN = "PassthroughFilterChain"
-PLAINTEXT_HTTP = ("http/1.0", "http/1.1", "h2c")
+PLAINTEXT_HTTP = ("http/1.1", "h2c")
 
 ORIGINAL_DST = ListenerFilter(name="envoy.filters.listener.original_dst", typed_config=pack(OriginalDst()))
 TLS_INSPECTOR = ListenerFilter(name="envoy.filters.listener.tls_inspector", typed_config=pack(TlsInspector()))

@@ -106,15 +106,17 @@ def _line(item: Finding) -> str:
     return f"{item.severity.label} {item.code.id} {where}: {item.message}"
 
 
-def registry_of(plugins: Iterable[Any] | None = None) -> Registry:
+def registry_of(plugins: Iterable[Any] | Registry | None = None) -> Registry:
     """The registry of those plugins: modules or objects with hooks, or names of installed ones. None: all that are installed.
 
     Raises:
         ValueError: one of them is not active; with the reason.
     """
-    given = None if plugins is None else list(plugins)
-    if given is None:
+    if isinstance(plugins, Registry):
+        return plugins
+    if plugins is None:
         return build_registry()
+    given = list(plugins)
     names = [item for item in given if isinstance(item, str)]
     candidates = [_candidate(item) for item in given if not isinstance(item, str)]
     if names:
@@ -140,7 +142,7 @@ def _candidate(plugin: Any) -> Candidate:
 
 def generate(
     *objects: Nested,
-    plugins: Iterable[Any] | None = None,
+    plugins: Iterable[Any] | Registry | None = None,
     mesh: Mesh | None = None,
     settings: Path | None = None,
     arrangement: Arrangement = Arrangement.SERVICE,
@@ -148,7 +150,8 @@ def generate(
     """What the plugins make of the objects.
 
     ``objects``: dictionaries, YAML texts, or iterables of them. ``plugins``: modules or objects with hooks, or names; None for
-    all that are installed. ``mesh``: domain, root namespace, proxies' extensions; or ``settings``, a settings file.
+    all that are installed; a registry that was built before saves looking for them again. ``mesh``: domain, root namespace,
+    proxies' extensions; or ``settings``, a settings file.
 
     Raises:
         ValueError: a text is not YAML, or a plugin is not active.

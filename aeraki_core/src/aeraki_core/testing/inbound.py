@@ -8,6 +8,7 @@ chains have no TLS context, whose certificates only istiod has: real traffic thr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.base_pb2 import TrafficDirection
@@ -24,25 +25,38 @@ from aeraki_core.testing.chains import (
     tcp_proxy,
 )
 from aeraki_core.testing.proxy import MutualTls, Proxy
-from aeraki_core.testing.view import View, is_tcp
+from aeraki_core.testing.view import View, is_sniffed, is_tcp
 
-__all__ = ["INBOUND_PORT", "inbound_clusters", "target_ports", "virtual_inbound"]
+__all__ = ["INBOUND_PORT", "TargetPort", "inbound_clusters", "target_ports", "virtual_inbound"]
 
 INBOUND_PORT = 15006
 
-_MUTUAL_TLS_PROTOCOLS = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")
+_MUTUAL_TLS = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")
+
+# Where HTTP has chains of its own (which are not modelled): sniffed ports, and what belongs to no service.
+_TCP_MUTUAL_TLS = ("istio-peer-exchange", "istio")
 
 # What the chains of one TCP port match on: transport protocol and application protocols.
 _MATCHES: Mapping[MutualTls, tuple[tuple[str, tuple[str, ...]], ...]] = {
-    MutualTls.PERMISSIVE: (("tls", _MUTUAL_TLS_PROTOCOLS), ("tls", ()), ("raw_buffer", ())),
+    MutualTls.PERMISSIVE: (("tls", _MUTUAL_TLS), ("tls", ()), ("raw_buffer", ())),
     MutualTls.STRICT: (("tls", ()),),
     MutualTls.DISABLE: (("raw_buffer", ()),),
 }
 
 
-def target_ports(view: View) -> dict[int, tuple[str, ...]]:
-    """The workload's TCP ports that services lead to, and the hosts of those services, the oldest first."""
-    found: dict[int, list[str]] = {}
+@dataclass(frozen=True, slots=True)
+class TargetPort:
+    """A TCP port of the workload. ``hosts``: of the services that lead to it, the oldest first. ``sniffed``: it may speak HTTP."""
+
+    number: int
+    hosts: tuple[str, ...]
+    sniffed: bool
+
+
+def target_ports(view: View) -> tuple[TargetPort, ...]:
+    """The workload's TCP ports that services lead to; the oldest service says whether a port is sniffed."""
+    hosts: dict[int, list[str]] = {}
+    sniffed: dict[int, bool] = {}
     for service in view.selecting():
         for port in service.ports:
             if not is_tcp(service, port):
@@ -54,10 +68,11 @@ def target_ports(view: View) -> dict[int, tuple[str, ...]]:
                 endpoints = view.store.endpoints(service.namespace, service.ref.name)
                 numbers = endpoints.target_ports(port.name)
             for number in numbers:
-                hosts = found.setdefault(number, [])
-                if service.host not in hosts:
-                    hosts.append(service.host)
-    return {number: tuple(hosts) for number, hosts in sorted(found.items())}
+                named = hosts.setdefault(number, [])
+                sniffed.setdefault(number, is_sniffed(service, port))
+                if service.host not in named:
+                    named.append(service.host)
+    return tuple(TargetPort(number, tuple(hosts[number]), sniffed[number]) for number in sorted(hosts))
 
 
 def virtual_inbound(view: View) -> Listener:
@@ -77,21 +92,22 @@ def virtual_inbound(view: View) -> Listener:
             port=INBOUND_PORT,
         )
     )
-    found.filter_chains.extend(_chains(proxy, "virtualInbound", INBOUND_PASSTHROUGH, 0))
-    for number in target_ports(view):
-        name = f"{proxy.wildcard}_{number}"
-        found.filter_chains.extend(_chains(proxy, name, f"inbound|{number}||", number))
+    found.filter_chains.extend(_chains(proxy, "virtualInbound", INBOUND_PASSTHROUGH, 0, _TCP_MUTUAL_TLS))
+    for port in target_ports(view):
+        name, cluster = f"{proxy.wildcard}_{port.number}", f"inbound|{port.number}||"
+        protocols = _TCP_MUTUAL_TLS if port.sniffed else _MUTUAL_TLS
+        found.filter_chains.extend(_chains(proxy, name, cluster, port.number, protocols))
     return found
 
 
-def _chains(proxy: Proxy, name: str, cluster: str, port: int) -> list[FilterChain]:
+def _chains(proxy: Proxy, name: str, cluster: str, port: int, mutual_tls: tuple[str, ...]) -> list[FilterChain]:
     return [
         chain(
             [tcp_proxy(cluster, [(cluster, 0)])],
             name=name,
             port=port,
             transport=transport,
-            protocols=protocols,
+            protocols=mutual_tls if protocols else (),
         )
         for transport, protocols in _MATCHES[proxy.mutual_tls]
     ]
@@ -99,7 +115,7 @@ def _chains(proxy: Proxy, name: str, cluster: str, port: int) -> list[FilterChai
 
 def inbound_clusters(view: View) -> tuple[Cluster, ...]:
     """One for each target port, and the one for everything else."""
-    names = [f"inbound|{number}||" for number in target_ports(view)]
+    names = [f"inbound|{port.number}||" for port in target_ports(view)]
     found = []
     for name in (*names, INBOUND_PASSTHROUGH):
         cluster = Cluster(

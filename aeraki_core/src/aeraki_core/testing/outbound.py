@@ -20,7 +20,6 @@ from aeraki_core.routes import cluster_name
 from aeraki_core.testing.chains import (
     BLACK_HOLE,
     HTTP_INSPECTOR,
-    ORIGINAL_DST,
     PASSTHROUGH,
     PASSTHROUGH_CHAIN,
     PLAINTEXT_HTTP,
@@ -77,7 +76,9 @@ def _binds(view: View, service: Service, port: Port) -> Iterator[_Bind]:
                 yield _Bind(ip)
     elif service.resolution is Resolution.CLUSTER_IP:
         if service.addresses:
-            yield _Bind(service.addresses[0], service.addresses[1:])
+            own, other = _by_family(service.addresses, ":" in view.proxy.ip)
+            extra = (*own[1:], *other) if view.proxy.dual_stack else ()
+            yield _Bind((own or other)[0], tuple(extra))
     elif service.addresses:
         for item in service.addresses:
             if "/" in item:
@@ -185,5 +186,4 @@ def virtual_outbound(view: View) -> Listener:
         )
     )
     found.filter_chains.append(chain([_passthrough(view)], name="virtualOutbound-catchall-tcp"))
-    found.listener_filters.append(ORIGINAL_DST)
     return found

@@ -85,12 +85,14 @@ def apply_filters(config: SidecarConfig, filters: Iterable[Mapping[str, Any]]) -
                 misses[patch.ref] = why
     outward = _Side(OUTBOUND, mine, hits, config.hosts)
     inward = _Side(INBOUND, mine, hits, config.hosts)
+    # Of several clusters of one name istiod keeps the first.
+    outer, inner = outward.clusters(config.outbound_clusters), inward.clusters(config.inbound_clusters)
     patched = replace(
         config,
         outbound=outward.listeners(config.outbound),
         inbound=inward.listeners(config.inbound),
-        outbound_clusters=outward.clusters(config.outbound_clusters),
-        inbound_clusters=inward.clusters(config.inbound_clusters),
+        outbound_clusters=outer,
+        inbound_clusters=tuple(item for item in inner if item.name not in {each.name for each in outer}),
         istio_clusters=config.istio_clusters - outward.removed - inward.removed,
     )
     for patch in mine:
@@ -159,7 +161,10 @@ class _Side:
         for patch in self._adds("CLUSTER"):
             found.append(patch.copy())
             self.hits[patch.ref] += 1
-        return tuple(found)
+        first: dict[str, Any] = {}
+        for item in found:
+            first.setdefault(item.name, item)
+        return tuple(first.values())
 
     def _keep_cluster(self, cluster: Any) -> bool:
         for patch in self.by_target["CLUSTER"]:

@@ -25,7 +25,8 @@ class MutualTls(StrEnum):
 class Proxy:
     """One sidecar.
 
-    ``ip``: its pod's address; a headless Service's listener for it is left out. An IPv6 address makes an IPv6-only proxy.
+    ``ip``: its pod's address; a headless Service's listener for it is left out. An IPv6 address makes an IPv6 proxy.
+    ``dual_stack``: it has an address of the other family too, so a listener has the service's addresses of both.
     ``dns_capture``: the proxy answers DNS, so a ServiceEntry without addresses has a listener at its auto-allocated one.
     ``mutual_tls``: how many chains a port has. ``istio_version`` and ``metadata`` are what ``match.proxy`` asks for.
     """
@@ -33,6 +34,7 @@ class Proxy:
     namespace: str = "default"
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     ip: str = "10.244.255.1"
+    dual_stack: bool = False
     dns_capture: bool = True
     mutual_tls: MutualTls = MutualTls.PERMISSIVE
     istio_version: str = "1.30.0"

@@ -100,6 +100,6 @@ def model_sidecar(
         inbound=(virtual_inbound(view),),
         outbound_clusters=outward,
         inbound_clusters=inward,
-        hosts={f"inbound|{number}||": hosts for number, hosts in target_ports(view).items()},
+        hosts={f"inbound|{port.number}||": port.hosts for port in target_ports(view)},
         istio_clusters=frozenset(item.name for item in outward + inward),
     )

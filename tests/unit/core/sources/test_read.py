@@ -166,7 +166,7 @@ def test_one_bad_document_gives_one_finding_and_stops_no_other(tmp_path: Path, c
     (tmp_path / "b.yaml").write_text(service("other"))
     found = look(tmp_path)
     assert names(found) == ["Service shop/before", "Service shop/after", "Service shop/other"]
-    at = 11 + line
+    at = 12 + line
     assert said(found, tmp_path) == [(code, "a.yaml", at)]
     assert found.complete is not missing
     if missing:
@@ -323,7 +323,7 @@ def test_an_object_given_twice_is_taken_from_the_first_file(tmp_path: Path) -> N
     (tmp_path / "b.yaml").write_text(service("x", port=3))
     found = look(tmp_path)
     assert [item.content["spec"]["ports"][0]["port"] for item in found.objects] == [1]
-    assert said(found, tmp_path) == [("AER0107", "a.yaml", 12), ("AER0107", "b.yaml", 1)]
+    assert said(found, tmp_path) == [("AER0107", "a.yaml", 13), ("AER0107", "b.yaml", 1)]
     assert [str(item.ref) for item in found.findings] == ["Service shop/x"] * 2
     backwards = look(tmp_path / "b.yaml", tmp_path)
     assert [item.content["spec"]["ports"][0]["port"] for item in backwards.objects] == [3]

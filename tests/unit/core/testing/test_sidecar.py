@@ -54,8 +54,11 @@ def test_a_cluster_ip_has_one_listener_with_one_chain() -> None:
     assert upstreams(config.listener("10.96.0.1_7000")) == ["outbound|7000||cart.shop.svc.cluster.local"]
 
 
-def test_dual_stack_is_one_listener_with_two_addresses() -> None:
-    config = model_sidecar([cart(clusterIPs=["10.96.0.1", "fd00::1"])], SHOP)
+def test_a_dual_stack_service_has_the_listener_of_the_proxys_family() -> None:
+    dual = cart(clusterIPs=["10.96.0.1", "fd00::1"])
+    assert names(model_sidecar([dual], SHOP)) == ["10.96.0.1_7000"]
+    assert names(model_sidecar([dual], Proxy("shop", ip="fd00::9"))) == ["fd00::1_7000"]
+    config = model_sidecar([dual], Proxy("shop", dual_stack=True))
     assert names(config) == ["10.96.0.1_7000"]
     (extra,) = config.listener("10.96.0.1_7000").additional_addresses
     assert extra.address.socket_address.address == "fd00::1"
@@ -150,7 +153,7 @@ def test_other_ports_have_no_tcp_listener(port: dict[str, str]) -> None:
 def test_a_port_of_unknown_protocol_looks_for_http_first() -> None:
     (listener, _) = model_sidecar([service("x", {"echo": 7000}, cluster_ip="10.96.0.2")]).outbound
     assert [item.name for item in listener.listener_filters] == ["envoy.filters.listener.http_inspector"]
-    assert list(listener.filter_chains[0].filter_chain_match.application_protocols) == ["http/1.0", "http/1.1", "h2c"]
+    assert list(listener.filter_chains[0].filter_chain_match.application_protocols) == ["http/1.1", "h2c"]
     assert listener.default_filter_chain.filters[0].name == "envoy.filters.network.tcp_proxy"
 
 

@@ -11,16 +11,19 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aeraki_core.diagnostics import PROXY_REFUSES, Finding
+from aeraki_core.envoyfilter import FilterKey
 from aeraki_core.errors import AerakiError
 from aeraki_core.kube.backoff import Backoff
+from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.stream import Stream
 
-__all__ = ["ProxyWatch", "Refusal", "Unacknowledged", "parse_syncz", "refusals"]
+__all__ = ["ProxyWatch", "Refusal", "Unacknowledged", "explain", "parse_syncz", "refusals", "suspects"]
 
 _log = logging.getLogger(__name__)
 _TYPE = "istio.io/debug"
@@ -28,6 +31,8 @@ _QUESTION = "syncz"
 # What an EnvoyFilter of ours can change.
 _PARTS = ("listener", "cluster")
 _STOP = 2.0
+# Seconds: from our write to istiod's push, and the time between two questions.
+_ROOM = 10.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,6 +87,29 @@ def refusals(
     since = {key: seen.get(key, at) for key in ((item.proxy, item.part) for item in now)}
     late = (Refusal(proxy, part, at - first) for (proxy, part), first in since.items() if at - first >= patience)
     return since, tuple(sorted(late))
+
+
+def suspects(refusal: Refusal, written: Mapping[FilterKey, float], at: float, root_namespace: str) -> list[FilterKey]:
+    """The filters that the refusal may be about, the likeliest first.
+
+    ``written``: when each filter of ours was written last, by the same clock as ``at`` (now). Only those of the root namespace and of
+    the proxy's own apply to it, and only what was written before it began to refuse (with some room) can be the cause.
+    """
+    began = at - refusal.seconds
+    scope = (root_namespace, refusal.namespace)
+    found = [key for key, when in written.items() if key.namespace in scope and when <= began + _ROOM]
+    return sorted(found, key=lambda key: (-written[key], key))
+
+
+def explain(refusal: Refusal, causes: Sequence[FilterKey]) -> Finding:
+    """The finding about one proxy, at the filter that is most likely the cause."""
+    likely = f"; most likely because of {causes[0]}" if causes else ""
+    message = (
+        f"proxy {refusal.proxy} has not accepted its {refusal.part}s for {refusal.seconds:.0f} s "
+        f"and keeps the last good ones{likely}"
+    )
+    ref = ObjectRef("EnvoyFilter", causes[0].namespace, causes[0].name) if causes else None
+    return Finding(PROXY_REFUSES, message, ref)
 
 
 class ProxyWatch:

@@ -94,6 +94,7 @@ class IstiodSource:
         backoff = Backoff(first=0.2, limit=10.0)
         while not self._stopped.is_set():
             session = _Session()
+            reason = ""
             try:
                 istiod = self._istiod() if callable(self._istiod) else self._istiod
                 stream = Stream(istiod, self._root_namespace)

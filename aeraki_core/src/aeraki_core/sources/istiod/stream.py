@@ -38,8 +38,9 @@ class Stream:
 
         self._istiod = istiod
         self._requests: queue.SimpleQueue[DiscoveryRequest | None] = queue.SimpleQueue()
-        # type~ip~id~domain. A `router` sees the whole mesh, a `sidecar` what Sidecar resources leave it (facts/istio.md).
-        self._node = f"router~127.0.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"
+        # type~ip~id~domain. A `waypoint` sees the whole mesh and is told of every change; a `sidecar` sees what Sidecar
+        # resources leave it, a `router` is not told of a change in what is not exported to it (facts/istio.md).
+        self._node = f"waypoint~127.0.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"
         self._namespace = namespace
         self._first = True
         self._lock = threading.Lock()

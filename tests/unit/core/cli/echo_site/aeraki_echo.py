@@ -34,6 +34,7 @@ ECHO = Protocol(
     summary="Sends back",
     options=(
         Option("volume", OptionType.INT, "How loud", default=1, minimum=0, maximum=11, aliases=("volume",)),
+        Option("file", OptionType.TEXT, "A file of the proxy to send back"),
         Option("fail", OptionType.BOOL, "Raise an error", default=False),
     ),
     codes=(TOO_LOUD,),
@@ -85,7 +86,8 @@ def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
                 raise context.missing_secret(f"no Secret {policy.spec.secret}", policy.ref, "spec.secret")
             text = secret.data["text"]
     for side in (context.outbound, *context.inbound):
-        yield side.replace_tcp_proxy(FILTER, Config(response=DataSource(inline_string=text)))
+        source = DataSource(filename=file) if (file := context.option("file")) else DataSource(inline_string=text)
+        yield side.replace_tcp_proxy(FILTER, Config(response=source))
 
 
 @hookimpl

@@ -1,0 +1,111 @@
+"""A mesh of services before real servers, and what runs in it: the sidecars of clients and of workloads.
+
+    cache = mesh.service("cache", {"tcp-redis": 6379}, one.address, two.address)
+    mesh.add(redis_service(...))
+    mesh.client()                      # whoever connects to `cache` now speaks to the filter
+    at = mesh.workload("cache", 6379)  # the other side: the inbound chain of a workload of `cache`
+
+In: objects (dictionaries or YAML), the addresses of servers. The filters are what all plugins make of the objects, by the path of
+`aeraki generate`. Out: addresses that clients connect to. Every service is of namespace ``default``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aeraki_core.testing import Proxy, Sandbox, Sidecar, endpoint_slice, objects_in, service
+
+from aeraki_core import cluster_name
+
+Address = tuple[str, int]
+Server = tuple[str, int] | tuple[str, int, int]  # the third is a weight
+Ports = Mapping[str, int | tuple[int, int]]  # by name the number, or number and targetPort
+
+
+def host(name: str) -> str:
+    """The full host of a service."""
+    return f"{name}.default.svc.cluster.local"
+
+
+def cluster(name: str, port: int, subset: str = "") -> str:
+    """Istio's name of the cluster of a service's port; without subset the stat prefix of its filter too."""
+    return cluster_name(port, host(name), subset)
+
+
+class Mesh:
+    """One test's mesh. ``objects`` are all that was added, in order; ``sidecars`` those that run: none may crash or warn.
+
+    ``tolerate``: warnings that contain one of these texts do not count.
+    """
+
+    def __init__(self, sandbox: Sandbox, loopback: Callable[[], str]) -> None:
+        self._sandbox = sandbox
+        self._loopback = loopback
+        self.objects: list[Mapping[str, Any]] = []
+        self.sidecars: list[Sidecar] = []
+        self.tolerate: tuple[str, ...] = ()
+        self._endpoints: dict[str | tuple[str, int] | tuple[str, int, str], tuple[Server, ...]] = {}
+        self._listeners: list[str] = []
+
+    def add(self, *objects: Mapping[str, Any] | str) -> None:
+        """Objects, or YAML texts of them."""
+        for item in objects:
+            self.objects += objects_in(item) if isinstance(item, str) else [item]
+
+    def service(self, name: str, ports: Ports, *servers: Server, **fields: Any) -> Address:
+        """A Service at an address of its own, whose ports all lead to the servers; its workloads have the label ``app: name``.
+
+        Returns where a client connects to its first port. ``fields`` are those of :func:`aeraki_core.testing.service`.
+        """
+        ip = self._loopback()
+        self.add(service(name, ports, cluster_ip=ip, selector={"app": name}, **fields))
+        numbers = [number if isinstance(number, int) else number[0] for number in ports.values()]
+        for number in numbers:
+            self._listeners.append(f"{ip}_{number}")
+            self.lead(name, number, *servers)
+        return ip, numbers[0]
+
+    def headless(self, name: str, ports: Mapping[str, int], *ips: str, **fields: Any) -> None:
+        """A headless Service with those endpoints; clients connect to each of them. See :meth:`lead`."""
+        self.add(service(name, ports, cluster_ip="None", selector={"app": name}, **fields))
+        self.add(endpoint_slice(name, ips, ports))
+        self._listeners += [f"{ip}_{number}" for ip in ips for number in ports.values()]
+
+    def lead(self, name: str, port: int, *servers: Server, subset: str = "") -> None:
+        """Where a cluster leads: of a service, by its name, or of any host that has a dot. For sidecars made from now on."""
+        found = name if "." in name else host(name)
+        self._endpoints[(found, port, subset) if subset else (found, port)] = servers
+
+    def client(self, **options: Any) -> Sidecar:
+        """Run the sidecar of clients, so that every service can be called. ``options`` are those of :meth:`Sandbox.serve`."""
+        return self._run(endpoints=self._endpoints, **options)
+
+    def workload(self, name: str, target_port: int, application: Address | None = None, **options: Any) -> Address:
+        """Run the sidecar of a service's workload; ``application`` is where Istio's inbound cluster leads.
+
+        Returns where the inbound chain of that port listens: a server, for clients or for a client's sidecar.
+        """
+        at = (self._loopback(), target_port)
+        endpoints = {f"inbound|{target_port}||": [application]} if application else {}
+        # Its outbound listeners go elsewhere: a client's sidecar, in a process of its own, has those addresses.
+        bind = {name: (self._loopback(), 1) for name in self._listeners}
+        labels = {"app": name}
+        self._run(proxy=Proxy(labels=labels), endpoints=endpoints, inbound={target_port: at}, bind=bind, **options)
+        return at
+
+    def _run(self, **options: Any) -> Sidecar:
+        found = self._sandbox.serve(*self.objects, **options)
+        self.sidecars.append(found)
+        return found
+
+    def check(self) -> None:
+        """That every sidecar still runs, and never warned.
+
+        Raises:
+            AssertionError: one ended, or complained.
+        """
+        for sidecar in self.sidecars:
+            assert sidecar.envoy.exit_code is None, f"Envoy ended with {sidecar.envoy.exit_code}"
+            unexpected = [line for line in sidecar.envoy.warnings if not any(text in line for text in self.tolerate)]
+            assert unexpected == []

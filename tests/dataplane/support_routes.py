@@ -1,0 +1,62 @@
+"""A service with subsets, each before a server of its own, and a VirtualService that routes among them.
+
+    at = routed_service(mesh, "greeter", {"tcp-dubbo": 20880}, servers, http='''...''')
+
+In: servers that have a name and an address, the ``http`` section of a VirtualService as YAML. Out: where clients connect to, once
+a sidecar runs. A server's name is its subset.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import dedent, indent
+from typing import Any, Protocol
+
+from aeraki_core.testing import destination_rule, objects_in
+
+from tests.dataplane.support import Mesh, Ports
+from tests.peers.processes import Address
+
+
+class Server(Protocol):
+    """What every server of tests/peers is."""
+
+    name: str
+
+    @property
+    def address(self) -> Address: ...
+
+
+def routed_service(
+    mesh: Mesh, name: str, ports: Ports, servers: Sequence[Server], http: str = "", **fields: Any
+) -> Address:
+    """Add the service, its DestinationRule and, with ``http``, its VirtualService. ``fields`` are those of the Service."""
+    at = mesh.service(name, ports, *(server.address for server in servers), **fields)
+    mesh.add(destination_rule(name, name, {server.name: {"version": server.name} for server in servers}))
+    for number in ports.values():
+        port = number if isinstance(number, int) else number[0]
+        for server in servers:
+            mesh.lead(name, port, server.address, subset=server.name)
+    if http:
+        mesh.add(virtual_service(name, http))
+    return at
+
+
+def virtual_service(name: str, http: str, section: str = "http") -> str:
+    """A VirtualService of the service of that name, as YAML."""
+    head = "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
+    meta = f"metadata: {{name: {name}, namespace: default}}\n"
+    return f"{head}{meta}spec:\n  hosts: [{name}]\n  {section}:\n{indent(dedent(http).strip(), '  ')}\n"
+
+
+def with_routes(objects: Iterable[Mapping[str, Any]], name: str, http: str) -> list[Mapping[str, Any]]:
+    """The objects with other routes in the VirtualService of that name."""
+    kept = [item for item in objects if (item["kind"], item["metadata"]["name"]) != ("VirtualService", name)]
+    return [*kept, *objects_in(virtual_service(name, http))]
+
+
+def assert_share(count: int, calls: int, share: float) -> None:
+    """That so many of the calls are that share of them, within five standard deviations: wrong once in a million."""
+    deviation = math.sqrt(calls * share * (1 - share))
+    assert abs(count - calls * share) <= 5 * deviation, f"{count} of {calls} calls, {share:.0%} were expected"

@@ -1,0 +1,95 @@
+"""A controller that runs in this process, over the rig's cluster, as `aeraki run` puts it together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from aeraki_core.controller.loop import Controller, Timing
+from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.kube.client import connect
+from aeraki_core.kube.informer import Tuning
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.pipeline import Pipeline
+from aeraki_core.plugins.dispatch import Dispatcher
+from aeraki_core.plugins.registry import build_registry
+from aeraki_core.reconcile import Action
+from aeraki_core.sinks.kubernetes import KubernetesSink
+from aeraki_core.sources.base import Source
+from aeraki_core.sources.kubernetes import KubernetesSource
+from tests.rig.waiting import wait_until
+
+QUICK = Timing(quiet=0.05, longest=1.0, retry_first=0.2, retry_longest=1.0)
+
+
+class Running(NoObserver):
+    """A context manager; remembers every pass. ``plugins``: only these."""
+
+    def __init__(
+        self,
+        kubeconfig: Path,
+        plugins: Sequence[str],
+        *,
+        mesh: Mesh | None = None,
+        sources: Sequence[Source] | None = None,
+        sink: KubernetesSink | None = None,
+        tuning: Tuning | None = None,
+    ) -> None:
+        registry = build_registry(only=plugins)
+        tuning = tuning or Tuning(absent=0.3)
+        self.pipeline = Pipeline(mesh or Mesh(), Dispatcher(registry))
+        self.passes: list[PassReport] = []
+        self.unsynced: list[str] = []
+        self.synced = 0
+        self.error: BaseException | None = None
+        own = KubernetesSource(lambda: connect(kubeconfig), registry.kinds, tuning=tuning)
+        self.sink = sink or KubernetesSink(lambda: connect(kubeconfig), tuning=tuning)
+        self.controller = Controller(
+            self.pipeline, sources if sources is not None else [own], self.sink, timing=QUICK, observer=self
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
+
+    def _run(self) -> None:
+        try:
+            self.controller.run(self._stop)
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        if self.error is not None and error is None:
+            raise self.error
+
+    def passed(self, report: PassReport) -> None:
+        self.passes.append(report)
+
+    def source_synced(self, source: str, incomplete: str | None) -> None:
+        self.synced += 1
+
+    def source_unsynced(self, source: str, reason: str) -> None:
+        self.unsynced.append(reason)
+
+    def count(self, *actions: Action) -> int:
+        """How many steps of these kinds succeeded so far."""
+        return sum(
+            done.error is None and done.step.action in actions for each in self.passes for done in each.written
+        )
+
+    def wait(self, look: Callable[[], object], what: str, timeout: float = 20) -> None:
+        wait_until(look, timeout, what, seen=lambda: (self.error, self.passes[-3:], self.unsynced[-3:]))
+
+    def wait_written(self, count: int, timeout: float = 60) -> None:
+        """Wait until so many filters were created or changed."""
+        self.wait(lambda: self.count(Action.CREATE, Action.UPDATE) >= count, f"{count} writes", timeout)

@@ -1,0 +1,169 @@
+"""What every command does alike: streams, colours, errors, speed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aeraki_core.cli.group import COMMANDS
+
+from .conftest import SERVICE, Run
+
+HEAVY = ("pydantic", "google.protobuf", "rich", "kubernetes", "grpc", "yaml", "pluggy", "envoy")
+
+
+def _python(code: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **({"PYTHONPATH": str(site)} if site else {})}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom aeraki_core.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit as end: assert not end.code\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = _python(code)
+    assert done.stderr.strip() == "[]"
+    assert done.stdout.startswith("Usage: ")
+
+
+def test_generate_imports_no_client_and_no_table(site: Path, shop: Path) -> None:
+    code = (
+        "import sys\nfrom aeraki_core.cli import main\n"
+        f"try: main(['generate', '-f', {str(shop)!r}])\nexcept SystemExit: pass\n"
+        "print([name for name in ('kubernetes', 'grpc', 'rich', 'watchfiles') if name in sys.modules], file=sys.stderr)"
+    )
+    assert _python(code, site).stderr.strip() == "[]"
+
+
+def test_every_command_is_listed_with_its_help(aeraki: Run) -> None:
+    out = aeraki("--help").out
+    for name, text in COMMANDS.items():
+        assert f"{name} " in out
+        assert text in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_of_its_own(aeraki: Run, name: str) -> None:
+    result = aeraki(name, "--help")
+    assert result.code == 0
+    assert "--no-color" in result.out
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(aeraki: Run) -> None:
+    result = aeraki("genrate")
+    assert result.code == 2
+    assert "Did you mean 'generate'?" in result.err
+
+
+def test_what_a_pipe_gets_is_what_a_file_gets(site: Path, shop: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    for command in (["generate"], ["status"], ["explain", "cart"]):
+        argv = [sys.executable, "-m", "aeraki_core", *command, "-f", str(shop)]
+        piped = subprocess.run(argv, capture_output=True, env=environment, check=True).stdout
+        with (tmp_path / "file").open("wb") as file:
+            subprocess.run(argv, stdout=file, stderr=subprocess.DEVNULL, env=environment, check=True)
+        assert (tmp_path / "file").read_bytes() == piped
+        assert piped
+
+
+def _on_a_terminal(arguments: list[str], environment: dict[str, str]) -> str:
+    """What the command line prints where stdout is a terminal of 80 columns."""
+    master, slave = pty.openpty()
+    argv = [sys.executable, "-m", "aeraki_core", *arguments]
+    with subprocess.Popen(argv, stdout=slave, stderr=subprocess.DEVNULL, env={"TERM": "xterm", **environment}) as process:
+        os.close(slave)
+        text = b""
+        while True:
+            try:
+                part = os.read(master, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            text += part
+        process.wait()
+    os.close(master)
+    return text.decode()
+
+
+ESCAPE = "\x1b["
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags", "colors"),
+    [
+        ({}, [], True),
+        ({}, ["--no-color"], False),
+        ({"NO_COLOR": "1"}, [], False),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, [], False),
+        ({"TERM": "dumb"}, [], False),
+    ],
+)
+def test_colors_on_a_terminal(
+    site: Path, shop: Path, variables: dict[str, str], flags: list[str], colors: bool
+) -> None:
+    environment = {**{k: v for k, v in os.environ.items() if k != "TERM"}, "PYTHONPATH": str(site), "TERM": "xterm"}
+    text = _on_a_terminal(["status", "-f", str(shop), *flags], {**environment, **variables})
+    assert "cart.shop" in text
+    assert (ESCAPE in text) is colors
+
+
+def test_colors_in_a_pipe_only_when_forced(aeraki: Run, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ESCAPE not in aeraki("status", "-f", shop).out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert ESCAPE in aeraki("status", "-f", shop).out
+    assert ESCAPE not in aeraki("status", "-f", shop, "--no-color").out
+    assert ESCAPE not in aeraki("generate", "-f", shop).out
+
+
+def test_a_reader_that_goes_away_is_no_error(site: Path, tmp_path: Path) -> None:
+    for number in range(200):  # more than a pipe holds
+        text = SERVICE.replace("cart", f"cart{number}").replace("10.96.0.1", f"10.96.1.{number}")
+        (tmp_path / f"{number}.yaml").write_text(text)
+    argv = [sys.executable, "-m", "aeraki_core", "generate", "-f", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+class TestErrors:
+    def test_a_defect_of_ours_is_one_line_and_a_hint(
+        self, aeraki: Run, shop: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: object) -> None:
+            raise ZeroDivisionError("by nothing")
+
+        monkeypatch.setattr("aeraki_core.cli.version._version", broken)
+        result = aeraki("version")
+        assert result.code == 1
+        assert result.err.startswith("error: internal error: ZeroDivisionError: by nothing\n")
+        assert "--debug" in result.err
+        assert "Traceback" not in result.err
+        assert "Traceback" in aeraki("version", "--debug").err
+
+    def test_the_traceback_may_also_be_asked_for_by_a_variable(
+        self, aeraki: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("AERAKI_DEBUG", "1")
+        result = aeraki("generate", "-f", "-", "--to", tmp_path / "file" / "x", stdin=SERVICE)
+        assert result.code == 1
+        assert "Traceback" in result.err
+
+    def test_a_bad_value_of_a_flag_gives_2(self, aeraki: Run, shop: Path) -> None:
+        result = aeraki("generate", "-f", shop, "--arrangement", "each")
+        assert (result.code, result.out) == (2, "")
+        assert result.err == "error: --arrangement: 'each' is none of service, namespace\n"

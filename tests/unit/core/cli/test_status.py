@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .conftest import SERVICE, Run
+
+
+def test_a_row_for_each_port_with_a_protocol(aeraki: Run, shop: Path) -> None:
+    result = aeraki("status", "-f", shop)
+    assert result.code == 0
+    assert [line.split() for line in result.out.splitlines()] == [
+        ["HOST", "PORT", "PROTOCOL", "STATE", "FILTERS", "FINDINGS"],
+        ["cart.shop.svc.cluster.local", "7000", "echo", "current", "2", "-"],
+    ]
+    assert result.err == "1 ports with 2 filters; 1 ports without a protocol (--all-ports); no findings\n"
+
+
+def test_all_ports(aeraki: Run, shop: Path) -> None:
+    lines = aeraki("status", "-f", shop, "--all-ports").out.splitlines()
+    assert lines[2].split() == ["cart.shop.svc.cluster.local", "80", "-", "-", "0", "-"]
+
+
+def test_one_namespace_or_all(aeraki: Run, shop: Path) -> None:
+    (shop / "other.yaml").write_text(SERVICE.replace("namespace: shop", "namespace: depot").replace("10.96.0.1", "10.96.0.2"))
+    assert "cart.shop" in aeraki("status", "-f", shop).out
+    only = aeraki("status", "-f", shop, "-n", "depot").out
+    assert "cart.depot" in only
+    assert "cart.shop" not in only
+    assert "cart.shop" in aeraki("status", "-f", shop, "-n", "depot", "-A").out
+
+
+def test_an_error_gives_1_and_is_shown(aeraki: Run, shop: Path) -> None:
+    text = SERVICE.replace("  name: cart\n", "  name: cart\n  annotations: {echo.aeraki.io/fail: 'true'}\n")
+    (shop / "cart.yaml").write_text(text)
+    result = aeraki("status", "-f", shop)
+    assert result.code == 1
+    assert result.out.splitlines()[1].split() == ["cart.shop.svc.cluster.local", "7000", "echo", "held", "0", "AER0401"]
+    assert "error AER0401" in result.err
+
+
+def test_json(aeraki: Run, shop: Path) -> None:
+    content = json.loads(aeraki("status", "-f", shop, "-o", "json").out)
+    assert content["findings"] == []
+    assert content["ports"][0]["why"] == "port name 'tcp-echo'"
+
+
+def test_lines_in_a_pipe_are_never_broken(aeraki: Run, tmp_path: Path) -> None:
+    name = "a" * 63
+    (tmp_path / "long.yaml").write_text(SERVICE.replace("name: cart", f"name: {name}").replace("shop", "n" * 63))
+    lines = aeraki("status", "-f", tmp_path).out.splitlines()
+    assert len(lines) == 2
+    assert f"{name}.{'n' * 63}.svc.cluster.local" in lines[1]
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_usage(aeraki: Run) -> None:
+    result = aeraki("status")
+    assert result.code == 2
+    assert "aeraki status -f deploy/" in result.err
