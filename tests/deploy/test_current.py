@@ -70,7 +70,7 @@ def test_every_file_that_the_page_names_is_there() -> None:
 
 
 def test_every_value_that_the_page_sets_exists(chart: Chart) -> None:
-    settings = [after for words in _commands() for flag, after in pairwise(words) if flag in ("--set", "--set-json")]
+    settings = re.findall(r"--set ([^\s`]+)", INSTALL.read_text(encoding="utf-8"))
     assert settings
     for setting in settings:
         render_deploy.template(chart.helm, "--set", setting)

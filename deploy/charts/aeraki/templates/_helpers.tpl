@@ -54,7 +54,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail (printf "settings.%s is not for the settings: give the value %s, on which other objects depend too" $key $value) -}}
 {{- end -}}
 {{- end -}}
-{{- $_ := set $settings "electionId" "x" -}}
+{{- $_ := set $settings "electionId" .Values.leaderElection.id -}}
 {{- $_ := set $settings "httpAddress" (printf ":%v" .Values.http.port) -}}
 {{- with .Values.plugins -}}
 {{- $_ := set $settings "plugins" . -}}
