@@ -11,14 +11,15 @@ In: objects (dictionaries or YAML), the addresses of servers. The filters are wh
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from aeraki_core.testing import Proxy, Sandbox, Sidecar, endpoint_slice, objects_in, service
 
 from aeraki_core import cluster_name
+from tests.peers.processes import Address, wait_until
 
-Address = tuple[str, int]
 Server = tuple[str, int] | tuple[str, int, int]  # the third is a weight
 Ports = Mapping[str, int | tuple[int, int]]  # by name the number, or number and targetPort
 
@@ -31,6 +32,46 @@ def host(name: str) -> str:
 def cluster(name: str, port: int, subset: str = "") -> str:
     """Istio's name of the cluster of a service's port; without subset the stat prefix of its filter too."""
     return cluster_name(port, host(name), subset)
+
+
+class Traffic:
+    """Calls without end, each function in a thread of its own, for the block.
+
+    ``done`` counts the calls that came back, ``errors`` holds what the others raised.
+    """
+
+    def __init__(self, *calls: Callable[[], object]) -> None:
+        self.done = 0
+        self.errors: list[Exception] = []
+        self._lock = threading.Lock()
+        self._ends = threading.Event()
+        self._threads = [threading.Thread(target=self._repeat, args=(call,), daemon=True) for call in calls]
+
+    def _repeat(self, call: Callable[[], object]) -> None:
+        while not self._ends.is_set():
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001  whatever a client of any protocol raises is what is counted
+                with self._lock:
+                    self.errors.append(error)
+            else:
+                with self._lock:
+                    self.done += 1
+
+    def flow(self, calls: int = 100) -> None:
+        """Wait until so many more calls came back."""
+        wanted = self.done + calls
+        wait_until(lambda: self.done >= wanted, f"{calls} more calls", timeout=30)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        for thread in self._threads:
+            thread.join()
 
 
 class Mesh:
@@ -63,7 +104,8 @@ class Mesh:
         numbers = [number if isinstance(number, int) else number[0] for number in ports.values()]
         for number in numbers:
             self._listeners.append(f"{ip}_{number}")
-            self.lead(name, number, *servers)
+            if servers:
+                self.lead(name, number, *servers)
         return ip, numbers[0]
 
     def headless(self, name: str, ports: Mapping[str, int], *ips: str, **fields: Any) -> None:
@@ -89,7 +131,7 @@ class Mesh:
         at = (self._loopback(), target_port)
         endpoints = {f"inbound|{target_port}||": [application]} if application else {}
         # Its outbound listeners go elsewhere: a client's sidecar, in a process of its own, has those addresses.
-        bind = {name: (self._loopback(), 1) for name in self._listeners}
+        bind = {each: (self._loopback(), int(each.rpartition("_")[2])) for each in self._listeners}
         labels = {"app": name}
         self._run(proxy=Proxy(labels=labels), endpoints=endpoints, inbound={target_port: at}, bind=bind, **options)
         return at
@@ -108,4 +150,4 @@ class Mesh:
         for sidecar in self.sidecars:
             assert sidecar.envoy.exit_code is None, f"Envoy ended with {sidecar.envoy.exit_code}"
             unexpected = [line for line in sidecar.envoy.warnings if not any(text in line for text in self.tolerate)]
-            assert unexpected == []
+            assert not unexpected, "\n".join(unexpected)

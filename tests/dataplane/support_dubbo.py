@@ -30,6 +30,7 @@ KNOWN_WARNINGS = (
     "marked as work-in-progress",
     "dubbo: it's empty data",  # the end of a connection
     "headers not match",  # every call that a route's headers do not match
+    "dubbo response status:",  # every answer that is an error
 )
 
 PORTS = {"tcp-dubbo": 20880}

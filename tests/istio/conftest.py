@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from aeraki_core.sources.istiod.connection import Istiod
+
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
 from aeraki_core.model.mesh import Mesh
@@ -18,6 +17,7 @@ from aeraki_core.sources.istiod.source import IstiodSource
 from aeraki_core.sources.kubernetes import KubernetesSource
 from aeraki_core.sources.merge import Merge
 from aeraki_core.store import Store
+
 from tests.kubernetes.recorder import Recorder
 from tests.rig.api import Object
 from tests.rig.control_plane import ControlPlane
@@ -143,7 +143,9 @@ def test_changes_arrive(start: Start, control_plane: ControlPlane, namespace: st
     api.create(config("ServiceEntry", "redis", namespace, ENTRY))
     ref = f"ServiceEntry {namespace}/redis"
     seen.wait_object(ref)
-    api.merge("networking.istio.io/v1", "ServiceEntry", "redis", {"spec": {"addresses": ["240.0.0.8"]}}, namespace=namespace)
+    api.merge(
+        "networking.istio.io/v1", "ServiceEntry", "redis", {"spec": {"addresses": ["240.0.0.8"]}}, namespace=namespace
+    )
     seen.wait_object(ref, lambda item: item.content["spec"]["addresses"] == ["240.0.0.8"])
     api.delete("networking.istio.io/v1", "ServiceEntry", "redis", namespace=namespace)
     seen.wait_no_object(ref)

@@ -6,7 +6,6 @@ import queue
 import time
 
 import pytest
-
 from aeraki_core.envoyfilter import FilterKey
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.proxies import (
@@ -18,6 +17,7 @@ from aeraki_core.sources.istiod.proxies import (
     refusals,
     suspects,
 )
+
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
 from tests.rig.fixtures import SidecarFactory
 from tests.rig.workloads import Port, Workloads

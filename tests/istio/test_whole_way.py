@@ -1,34 +1,153 @@
-"""From a Service in the cluster to the listener of a sidecar that intercepts traffic, with every part real."""
+"""From a Service in the cluster to the calls of a pod whose sidecar intercepts traffic, with every part real."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-import redis
+from aeraki_core.envoyfilter import to_dict
+from aeraki_core.kube.client import connect
+from aeraki_core.reconcile import Action
+from aeraki_core.sinks.kubernetes import KubernetesSink
+from aeraki_core.sources.istiod.connection import Istiod
+from aeraki_core.sources.istiod.source import IstiodSource
 
+from tests.kubernetes.filters import redis_filter
 from tests.kubernetes.running import Running
 from tests.peers import redis as peer
+from tests.peers.processes import Address
+from tests.rig.api import Object
 from tests.rig.control_plane import ControlPlane
 from tests.rig.fixtures import PodFactory, SidecarFactory
+from tests.rig.interception import Pod
+from tests.rig.waiting import wait_until
 from tests.rig.workloads import Port, Workloads
 
 pytestmark = pytest.mark.mesh
 
 REDIS = Port("tcp-redis", 6379, 16379)
 REDIS_PROXY = "envoy.filters.network.redis_proxy"
+TCP_PROXY = "envoy.filters.network.tcp_proxy"
+API = ("networking.istio.io/v1alpha3", "EnvoyFilter")
 
 
-def test_a_service_gets_its_protocol_in_a_sidecar_and_loses_it_again(
+def listener_of(service: Object) -> str:
+    return f"{service['spec']['clusterIP']}_{REDIS.port}"
+
+
+def test_a_service_gets_its_protocol_and_loses_it_again(
     control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
 ) -> None:
     service = workloads.workload("redis", [REDIS])
     sidecar = sidecar_factory(workloads.pod("client"))
-    listener = f"{service['spec']['clusterIP']}_{REDIS.port}"
     with Running(control_plane.kubeconfig, ["redis"]) as running:
-        config = sidecar.wait_filter(listener, REDIS_PROXY)
+        config = sidecar.wait_filter(listener_of(service), REDIS_PROXY)
         cluster = f"outbound|{REDIS.port}||redis.{namespace}.svc.cluster.local"
         assert config["prefix_routes"]["catch_all_route"]["cluster"] == cluster
         control_plane.api.delete("v1", "Service", "redis", namespace=namespace)
         running.wait(lambda: not running.sink.live(), "the filters to go")
     assert not sidecar.rejected()
+
+
+def test_istiod_alone_is_enough_for_the_clients_side(
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    sidecar_factory: SidecarFactory,
+    istiod: Istiod,
+) -> None:
+    service = workloads.workload("redis", [REDIS])
+    sidecar = sidecar_factory(workloads.pod("client"))
+    with Running(control_plane.kubeconfig, ["redis"], sources=[IstiodSource(istiod)]):
+        sidecar.wait_filter(listener_of(service), REDIS_PROXY)
+
+
+def test_calls_go_through_both_sidecars(
+    control_plane: ControlPlane, namespace: str, workloads: Workloads, pod_factory: PodFactory
+) -> None:
+    client, server = pod_factory("client"), pod_factory("redis", labels={"app": "redis"})
+    service = workloads.workload("redis", [REDIS], pods=[server.record])
+    with redis_server(server), Running(control_plane.kubeconfig, ["redis"]):
+        near, far = client.sidecar(), server.sidecar()
+        near.wait_filter(listener_of(service), REDIS_PROXY)
+        near.wait_endpoints(f"outbound|{REDIS.port}||redis.{namespace}.svc.cluster.local", [f"{server.ip}:16379"])
+        far.wait_cluster(f"inbound|{REDIS.target_port}||")
+        call(client, (service["spec"]["clusterIP"], REDIS.port))
+        seen = near.stats(r"^redis\..*command\.set\.total$")
+        assert sum(seen.values()) == 1, near.stats(r"^redis")
+        assert not near.rejected()
+        assert not far.rejected()
+
+
+def test_adopting_upstreams_filters_leaves_no_gap(
+    control_plane: ControlPlane, namespace: str, workloads: Workloads, pod_factory: PodFactory
+) -> None:
+    client, server = pod_factory("client"), pod_factory("redis", labels={"app": "redis"})
+    service = workloads.workload("redis", [REDIS], pods=[server.record])
+    host, address = f"redis.{namespace}.svc.cluster.local", service["spec"]["clusterIP"]
+    name = f"aeraki-outbound-{host}-{address}-{REDIS.port}"
+    theirs = to_dict(redis_filter(host=host, listener=listener_of(service), stat_prefix="upstream"))
+    del theirs["spec"]["priority"]
+    theirs["metadata"] = {"name": name, "namespace": "istio-system", "labels": {"manager": "Aeraki"}}
+    control_plane.api.create(theirs)
+    with redis_server(server):
+        near = client.sidecar()
+        near.wait_filter(listener_of(service), REDIS_PROXY, lambda config: config["stat_prefix"] == "upstream")
+        near.wait_endpoints(f"outbound|{REDIS.port}||{host}", [f"{server.ip}:16379"])
+        sink = KubernetesSink(lambda: connect(control_plane.kubeconfig), adopt_upstream=True)
+        with calling(client, (address, REDIS.port)) as failures:
+            with Running(control_plane.kubeconfig, ["redis"], sink=sink) as running:
+                near.wait_filter(listener_of(service), REDIS_PROXY, lambda config: config["stat_prefix"] != "upstream")
+                wait_until(
+                    lambda: control_plane.api.find(*API, name, namespace="istio-system") is None,
+                    15,
+                    "upstream's filter to go",
+                )
+                assert running.count(Action.CREATE) >= 1
+            kinds = [each["name"] for each in near.filters(listener_of(service))]
+            assert REDIS_PROXY in kinds
+            assert TCP_PROXY not in kinds
+        assert failures == []
+        assert not near.rejected()
+
+
+@contextmanager
+def redis_server(pod: Pod) -> Iterator[None]:
+    argv = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--port", str(REDIS.target_port), "--save", ""]
+    process = pod.process("redis", argv)
+    pod.wait_listening(process, REDIS.target_port)
+    yield
+
+
+def call(pod: Pod, address: Address) -> None:
+    with pod.inside(), peer.client(address) as client:
+        assert client.set("key", "value")
+        assert client.get("key") == "value"
+
+
+@contextmanager
+def calling(pod: Pod, address: Address) -> Iterator[list[str]]:
+    """Calls all the time, each on a connection of its own; gives the failures."""
+    stopped, failures, count = threading.Event(), list[str](), 0
+
+    def go_on() -> None:
+        nonlocal count
+        with pod.inside():
+            while not stopped.is_set():
+                try:
+                    with peer.client(address) as client:
+                        client.set("key", "value")
+                except Exception as error:  # noqa: BLE001 -- whatever it is, it is a failed call
+                    failures.append(repr(error))
+                count += 1
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield failures
+    finally:
+        stopped.set()
+        thread.join()
+    assert count > 100

@@ -49,4 +49,3 @@ def redis_filter(
             ),
         ),
     )
-

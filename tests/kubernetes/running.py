@@ -19,6 +19,7 @@ from aeraki_core.reconcile import Action
 from aeraki_core.sinks.kubernetes import KubernetesSink
 from aeraki_core.sources.base import Source
 from aeraki_core.sources.kubernetes import KubernetesSource
+
 from tests.rig.waiting import wait_until
 
 QUICK = Timing(quiet=0.05, longest=1.0, retry_first=0.2, retry_longest=1.0)
@@ -83,9 +84,7 @@ class Running(NoObserver):
 
     def count(self, *actions: Action) -> int:
         """How many steps of these kinds succeeded so far."""
-        return sum(
-            done.error is None and done.step.action in actions for each in self.passes for done in each.written
-        )
+        return sum(done.error is None and done.step.action in actions for each in self.passes for done in each.written)
 
     def wait(self, look: Callable[[], object], what: str, timeout: float = 20) -> None:
         wait_until(look, timeout, what, seen=lambda: (self.error, self.passes[-3:], self.unsynced[-3:]))

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-
 from aeraki_core.reconcile import Action
+
 from tests.rig.api import Object
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
 from tests.rig.waiting import wait_until
@@ -180,3 +180,17 @@ def test_our_filters_are_all_in_the_root_namespace(control_plane: ControlPlane, 
         running.wait_written(2)
     found = control_plane.api.objects(*API, namespace=ROOT_NAMESPACE)
     assert len(found) == 2
+
+
+def test_many_deletions_wait_for_a_fresh_answer(
+    control_plane: ControlPlane, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    make(control_plane, namespace, range(SERVICES))
+    with Running(control_plane.kubeconfig, ["redis"]) as running:
+        running.wait_written(SERVICES)
+        path = f"/apis/{GROUP}/namespaces/{namespace}/serviceentries"
+        control_plane.api.request("DELETE", path, {})
+        wait_until(lambda: not live(control_plane), 20, "all filters to go")
+        assert "would be deleted at once" in caplog.text
+        # Asked for anew, and only then deleted.
+        assert "not all lists have arrived" in running.unsynced

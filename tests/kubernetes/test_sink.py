@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import pytest
-
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, to_dict
 from aeraki_core.errors import AerakiError
 from aeraki_core.kube.client import connect
-from aeraki_core.reconcile import Action, Live, Plan, Step, reconcile
+from aeraki_core.reconcile import Action, Plan, reconcile
 from aeraki_core.sinks.kubernetes import KubernetesSink
 from envoy.config.listener.v3.listener_components_pb2 import Filter
+
 from tests.rig.api import Object
 from tests.rig.control_plane import ControlPlane
 from tests.rig.waiting import wait_until
@@ -106,7 +106,9 @@ def test_a_restart_finds_what_it_wrote(start: Start, control_plane: ControlPlane
     assert plan(again, wanted).steps == ()
 
 
-def test_what_somebody_edits_is_restored(start: Start, control_plane: ControlPlane, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_somebody_edits_is_restored(
+    start: Start, control_plane: ControlPlane, caplog: pytest.LogCaptureFixture
+) -> None:
     sink, changes = start()
     item = redis_filter(3)
     write(sink, [item])

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
 from aeraki_core.sources.kubernetes import KubernetesSource
 from aeraki_core.types import Kind
 from pydantic import BaseModel
+
 from tests.rig.api import Object
 from tests.rig.control_plane import ControlPlane
 from tests.rig.workloads import Port, Workloads
@@ -112,7 +112,9 @@ def test_changes_arrive_one_by_one(start: Start, control_plane: ControlPlane, na
     seen.wait_no_object(name)
 
 
-def test_only_the_namespaces_asked_for(start: Start, make_namespace: Callable[[], str], control_plane: ControlPlane) -> None:
+def test_only_the_namespaces_asked_for(
+    start: Start, make_namespace: Callable[[], str], control_plane: ControlPlane
+) -> None:
     mine, other = make_namespace(), make_namespace()
     for name in (mine, other):
         control_plane.api.create(service_entry("outside", name))
@@ -132,9 +134,7 @@ def demo(name: str, namespace: str, password: str | None = None) -> Object:
     }
 
 
-def test_only_the_secrets_that_something_refers_to(
-    start: Start, control_plane: ControlPlane, namespace: str
-) -> None:
+def test_only_the_secrets_that_something_refers_to(start: Start, control_plane: ControlPlane, namespace: str) -> None:
     api = control_plane.api
     with demo_crd(control_plane):
         api.create(secret("wanted", namespace, "one"))

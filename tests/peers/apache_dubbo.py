@@ -77,6 +77,8 @@ def _java(version: str, main: str, settings: Mapping[str, object]) -> list[str]:
     opened = [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in ("lang", "math", "util")]
     # Dubbo 3 keeps files in the home folder; the working directory is the process's own.
     options = ["-Xmx256m", "-Duser.home=.", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    # Else Dubbo 3 has a metadata service too, at port 20880 of all addresses.
+    options.append("-Ddubbo.application.register-mode=interface")
     name = f"org.aeraki.peers.{main}"
     return [*JAVA, *opened, *options, "-cp", f"{jars(version)}/*", name, json.dumps(settings)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -97,14 +98,21 @@ class RedisServer(ServerProcess):
 
 
 class RedisCluster:
-    """Three primaries, or more, that share the slots evenly. A context manager: formed, stopped."""
+    """Three primaries, or more, that share the slots evenly, and a replica of each of the first `replicas` of them.
 
-    def __init__(self, size: int = 3, host: str = "127.0.0.1", *, password: str | None = None) -> None:
-        self.servers = [self._server(number, host, password) for number in range(size)]
+    A context manager: formed, stopped. `servers` are the primaries, `replicas` the others.
+    """
+
+    def __init__(
+        self, size: int = 3, host: str = "127.0.0.1", *, replicas: int = 0, password: str | None = None
+    ) -> None:
+        self.servers = [self._server(f"primary{number}", host, password) for number in range(size)]
+        self.replicas = [self._server(f"replica{number}", host, password) for number in range(replicas)]
+        self._everyone = [*self.servers, *self.replicas]
         self._running = ExitStack()
 
     @staticmethod
-    def _server(number: int, host: str, password: str | None) -> RedisServer:
+    def _server(name: str, host: str, password: str | None) -> RedisServer:
         options = {
             "cluster-enabled": "yes",
             "cluster-port": str(free_port(host)),
@@ -112,58 +120,48 @@ class RedisCluster:
         }
         if password:
             options["masterauth"] = password
-        name = f"primary{number}"
         return RedisServer(name, free_address(host), password=password, options=options)
 
     def __enter__(self) -> Self:
+        self._write_nodes()
         with ExitStack() as starting:
-            for server in self.servers:
+            for server in self._everyone:
                 starting.enter_context(server)
-            self._form()
+            for server in self.servers:
+                with server.client() as direct:
+                    direct.flushall()  # something for the replicas to receive, see _formed
+            for server in self._everyone:
+                wait_until(partial(self._formed, server), f"{server.name} to know the cluster", timeout=20)
             self._running = starting.pop_all()
         return self
 
     def __exit__(self, *_: Any) -> None:
         self._running.close()
 
-    @contextmanager
-    def replica_of(self, primary: RedisServer) -> Iterator[RedisServer]:
-        """One more node for the block, a replica; in step with its primary, and every server knows."""
-        host, _ = primary.address
-        server = self._server(len(self.servers), host, primary.password)
-        with server:
-            # The other way round it would have to be told the bus port of a running server.
-            self._do(self.servers[0], "MEET", host, server.address[1], server.option("cluster-port"))
-            primary_id = self._do(primary, "MYID")
-            wait_until(lambda: primary_id in self._do(server, "NODES"), "the replica to know its primary")
-            self._do(server, "REPLICATE", primary_id)
-            for each in [*self.servers, server]:
-                wait_until(partial(self._knows_replica, each, server), f"{each.name} to know the replica")
-            wait_until(lambda: server.info("replication")["master_link_status"] == "up", "the replica to be in step")
-            yield server
-
-    def _knows_replica(self, server: RedisServer, replica: RedisServer) -> bool:
-        shards = self._do(server, "SLOTS")
-        return any(port == replica.address[1] for _, _, _, *replicas in shards for _, port, *_ in replicas)
-
-    def _form(self) -> None:
+    def _write_nodes(self) -> None:
+        """Tell each node of all others in its own file: by meeting they would take seconds to know of each other."""
         size = len(self.servers)
-        host, port = self.servers[0].address
-        bus = self.servers[0].option("cluster-port")
+        ids = {server.name: secrets.token_hex(20) for server in self._everyone}
+        roles: dict[str, str] = {}
         for number, server in enumerate(self.servers):
-            first, last = SLOTS * number // size, SLOTS * (number + 1) // size - 1
-            # Epochs of their own, or the nodes settle by collisions, which takes seconds.
-            self._do(server, "SET-CONFIG-EPOCH", number + 1)
-            self._do(server, "ADDSLOTSRANGE", first, last)
-            if number:
-                self._do(server, "MEET", host, port, bus)
-        for server in self.servers:
-            known = partial(self._formed, server)
-            wait_until(known, f"{server.name} to know the cluster", timeout=20)
+            slots = f"{SLOTS * number // size}-{SLOTS * (number + 1) // size - 1}"
+            roles[server.name] = f"master - 0 0 {number + 1} connected {slots}"
+        for number, server in enumerate(self.replicas):
+            roles[server.name] = f"slave {ids[self.servers[number].name]} 0 0 {number + 1} connected"
+        for server in self._everyone:
+            lines = [f"vars currentEpoch {size} lastVoteEpoch 0"]
+            for each in self._everyone:
+                host, port = each.address
+                own = "myself," if each is server else ""
+                lines.append(f"{ids[each.name]} {host}:{port}@{each.option('cluster-port')} {own}{roles[each.name]}")
+            (server.folder / "nodes.conf").write_text("\n".join([*lines, ""]))
 
     def _formed(self, server: RedisServer) -> bool:
-        info = self._do(server, "INFO")
-        return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == len(self.servers)
+        state = self._do(server, "INFO")["cluster_state"]
+        if state != "ok" or server.info("replication").get("master_link_status", "up") != "up":
+            return False
+        # A replica is listed once it is known to have received something.
+        return sum(len(shard) - 3 for shard in self._do(server, "SLOTS")) == len(self.replicas)
 
     @staticmethod
     def _do(server: RedisServer, *command: object) -> Any:

@@ -200,7 +200,8 @@ def _annotate(found: Schema, schema: Mapping[str, Any]) -> Schema:
     annotated = dict(found)
     if schema.get("description"):
         annotated["description"] = " ".join(str(schema["description"]).split())
-    if schema.get("default") is not None:
+    # A default that says "nothing" would only be stored in every object, and show up as a difference in a GitOps tool.
+    if schema.get("default") not in (None, "", [], {}):
         annotated["default"] = schema["default"]
     return annotated
 

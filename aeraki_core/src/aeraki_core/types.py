@@ -255,7 +255,8 @@ class Side:
         from envoy.config.listener.v3.listener_components_pb2 import Filter
 
         value = Filter(name=name, typed_config=_any(config))
-        return Patch(self, ApplyTo.NETWORK_FILTER, operation, FrozenMessage.of(value), name)
+        # As plain text: a StrEnum would do until it is written as YAML.
+        return Patch(self, ApplyTo.NETWORK_FILTER, operation, FrozenMessage.of(value), str(name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ def _matcher(called: Called, routes: tuple[Route, ...]) -> Matcher:
     )
 
 
-def _predicate(called: Called, match: RouteMatch) -> Message:
+def _predicate(called: Called, match: RouteMatch) -> Matcher.MatcherList.Predicate:
     """What the call must be, and must not be; ``withoutHeaders`` holds for a call that lacks the attachment."""
     wanted = RequestMatcher(properties=[_property(name, value) for name, value in match.headers])
     if match.method is not None and not matches_any(match.method):
@@ -80,7 +80,7 @@ def _predicate(called: Called, match: RouteMatch) -> Message:
     return both
 
 
-def _request(matcher: RequestMatcher) -> Message:
+def _request(matcher: RequestMatcher) -> Matcher.MatcherList.Predicate:
     predicate = Matcher.MatcherList.Predicate()
     predicate.single_predicate.input.CopyFrom(_extension("request", RequestMatchInput()))
     predicate.single_predicate.custom_match.CopyFrom(_extension("request", matcher))

@@ -5,6 +5,7 @@ In: a service port. Out: a :class:`Plan` for each side that gets a filter, and f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -35,6 +36,7 @@ _MATCH = ("method", "headers", "without_headers")
 _DUBBO_PROXY_MATCH = (*_MATCH, "query_params")
 _GENERIC_PROXY_ACTION = ("timeout", "retries")
 
+_INDEX = re.compile(r"0|[1-9][0-9]{0,9}")
 _MAX_INDEX = 2**32 - 1
 
 
@@ -140,7 +142,7 @@ def _usable(context: GenerateContext, routes: tuple[Route, ...]) -> tuple[Route,
 
 def argument_problem(name: str, value: StringMatch) -> str | None:
     """Why dubbo_proxy cannot match that argument; None when it can."""
-    if not (name.isascii() and name.isdecimal() and str(int(name)) == name and int(name) <= _MAX_INDEX):
+    if not _INDEX.fullmatch(name) or int(name) > _MAX_INDEX:
         return "an argument is named by its index, 0 for the first"
     if value.exact is None:
         return "an argument can only be matched by an exact text"

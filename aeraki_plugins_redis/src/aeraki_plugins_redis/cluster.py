@@ -59,6 +59,8 @@ def redis_cluster(
         load_assignment=_assignment(name, endpoints),
     )
     cluster.cluster_type.typed_config.Pack(RedisClusterConfig(), deterministic=True)
+    # Else a sidecar that starts while no node answers, or the password is wrong, waits for it with all its listeners.
+    cluster.wait_for_warm_on_init.value = False
     _connect(cluster, tcp)
     _authenticate(cluster, credentials)
     return cluster

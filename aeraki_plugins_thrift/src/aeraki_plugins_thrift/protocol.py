@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aeraki_core import Code, Extension, Option, OptionType, Protocol, Severity
 
-__all__ = ["METHOD", "THRIFT"]
+__all__ = ["METHOD", "MIRROR", "THRIFT"]
 
 METHOD = Code(
     "THR0101",
@@ -12,6 +12,13 @@ METHOD = Code(
     "method cannot be matched so",
     "Give method.exact (Service:method in a multiplexed service), or method.prefix Service: for a whole service; "
     "the route is left out.",
+)
+MIRROR = Code(
+    "THR0102",
+    Severity.WARNING,
+    "mirroring could abort the sidecar",
+    "Declare that the servers do not speak unframed Thrift: the option transport (or server-transport), framed or header. "
+    "Until then the calls are not mirrored.",
 )
 
 TRANSPORTS = ("auto", "framed", "unframed", "header")
@@ -70,5 +77,5 @@ THRIFT = Protocol(
         ),
         Option("inbound", OptionType.BOOL, "Whether the workloads' sidecars get a filter too.", default=True),
     ),
-    codes=(METHOD,),
+    codes=(METHOD, MIRROR),
 )

@@ -21,7 +21,7 @@ from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from aeraki_core import GenerateContext
 
-__all__ = ["FILTER", "cluster_options", "config"]
+__all__ = ["FILTER", "cluster_options", "config", "server_transport"]
 
 FILTER = "envoy.filters.network.thrift_proxy"
 
@@ -42,6 +42,8 @@ _PROTOCOLS = {
 def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> ThriftProxy:
     """The filter's config."""
     limit: int | None = context.option("max-requests-per-connection")
+    # A call that finds no server is answered; by default Envoy would also close its caller's connection.
+    router = Router(close_downstream_on_upstream_error=BoolValue(value=False))
     return ThriftProxy(
         stat_prefix=stat_prefix,
         transport=_TRANSPORTS[context.option("transport")],
@@ -49,11 +51,17 @@ def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> T
         # Envoy would refuse the listener while a cluster of a route is not there yet.
         route_config=RouteConfiguration(name=stat_prefix, routes=routes, validate_clusters=BoolValue(value=False)),
         # By its name alone Envoy does not find the router (facts/envoy.md, "Loading a config").
-        thrift_filters=[ThriftFilter(name="envoy.filters.thrift.router", typed_config=_any(Router()))],
+        thrift_filters=[ThriftFilter(name="envoy.filters.thrift.router", typed_config=_any(router))],
         payload_passthrough=context.option("payload-passthrough"),
         max_requests_per_connection=None if limit is None else UInt32Value(value=limit),
         header_keys_preserve_case=context.option("preserve-header-case"),
     )
+
+
+def server_transport(context: GenerateContext) -> str:
+    """What the service's servers are declared to speak: ``auto`` where nothing is."""
+    declared: str = context.option("server-transport")
+    return context.option("transport") if declared == "auto" else declared
 
 
 def cluster_options(context: GenerateContext) -> Cluster | None:
@@ -62,9 +70,7 @@ def cluster_options(context: GenerateContext) -> Cluster | None:
     Without it, an upstream connection keeps the flavour of its first call, and clients of another
     one fail on it.
     """
-    transport, protocol = context.option("server-transport"), context.option("protocol")
-    if transport == "auto":
-        transport = context.option("transport")
+    transport, protocol = server_transport(context), context.option("protocol")
     if transport == protocol == "auto":
         return None
     options = ThriftProtocolOptions(transport=_TRANSPORTS[transport], protocol=_PROTOCOLS[protocol])

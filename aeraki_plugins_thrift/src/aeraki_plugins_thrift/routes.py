@@ -6,6 +6,8 @@ a method's whole name and a service's, no other prefix and no expression.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from envoy.config.core.v3.base_pb2 import RuntimeFractionalPercent
 from envoy.extensions.filters.network.thrift_proxy.v3.route_pb2 import Route as ThriftRoute
 from envoy.extensions.filters.network.thrift_proxy.v3.route_pb2 import (
@@ -25,7 +27,8 @@ from aeraki_core import (
     header_matchers,
     matches_any,
 )
-from aeraki_plugins_thrift.protocol import METHOD
+from aeraki_plugins_thrift.protocol import METHOD, MIRROR
+from aeraki_plugins_thrift.proxy import server_transport
 
 __all__ = ["inbound_routes", "method_match", "outbound_routes"]
 
@@ -45,7 +48,8 @@ def outbound_routes(context: GenerateContext) -> list[ThriftRoute]:
             context.report(METHOD, message, route.ref, f"{route.match_field}.method")
             continue
         match.headers.extend(header_matchers(route.match))
-        found.append(ThriftRoute(match=match, route=_action(route, strip=strip)))
+        mirrors = [mirror for mirror in route.mirrors if _may_mirror(context, route, mirror)]
+        found.append(ThriftRoute(match=match, route=_action(replace(route, mirrors=tuple(mirrors)), strip=strip)))
     return found
 
 
@@ -70,6 +74,27 @@ def method_match(method: StringMatch | None) -> RouteMatch | str:
     return RouteMatch(service_name=service)
 
 
+def _may_mirror(context: GenerateContext, route: Route, mirror: Mirror) -> bool:
+    """Whether Envoy surely survives it; otherwise it is reported.
+
+    Envoy 1.40 ends in std::terminate when an unframed mirror answers and the call's own server is unframed too. Which
+    transport a server speaks is known of this service alone, if declared: other services have options of their own.
+    """
+    if not _share(mirror):
+        return True
+
+    def is_own(cluster: str) -> bool:
+        return cluster.startswith(f"outbound|{context.port.number}|") and cluster.endswith(f"|{context.service.host}")
+
+    framed = server_transport(context) in ("framed", "header")
+    if framed and (is_own(mirror.cluster) or all(is_own(item.cluster) for item in route.clusters)):
+        return True
+    why = "this service's servers take no part in it" if framed else "its servers are not declared as framed or header"
+    message = f"calls are not mirrored to {mirror.cluster}: {why}, and between unframed servers Envoy aborts"
+    context.report(MIRROR, message, route.ref, route.field)
+    return False
+
+
 def _action(route: Route, *, strip: bool) -> RouteAction:
     action = RouteAction(strip_service_name=strip)
     if len(route.clusters) == 1:
@@ -87,7 +112,7 @@ def _action(route: Route, *, strip: bool) -> RouteAction:
 
 def _mirror_policy(mirror: Mirror) -> RouteAction.RequestMirrorPolicy | None:
     """The policy; None for a share of which nothing is left in millionths."""
-    share = round(mirror.percentage * _MILLIONTHS_OF_A_PERCENT)
+    share = _share(mirror)
     if not share:
         return None
     policy = RouteAction.RequestMirrorPolicy(cluster=mirror.cluster)
@@ -95,3 +120,8 @@ def _mirror_policy(mirror: Mirror) -> RouteAction.RequestMirrorPolicy | None:
         percent = FractionalPercent(numerator=share, denominator=FractionalPercent.MILLION)
         policy.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=percent, runtime_key=_RUNTIME_KEY))
     return policy
+
+
+def _share(mirror: Mirror) -> int:
+    """In millionths."""
+    return round(mirror.percentage * _MILLIONTHS_OF_A_PERCENT)

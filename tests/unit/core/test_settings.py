@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from aeraki_core.errors import SettingsError
 from aeraki_core.model.mesh import ProxyRule
 from aeraki_core.settings import SETTINGS, Form, LogLevels, resolve

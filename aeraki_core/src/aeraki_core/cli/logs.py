@@ -31,7 +31,8 @@ class _Text(logging.Formatter):
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = output.style(f"{record.levelname:<7}", _COLORS.get(record.levelname), stream=sys.stderr)
         text = f"{clock}.{int(record.msecs):03} {level} {_component(record.name)}: {record.getMessage()}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if _shows_traceback(record) else text
+        traceback = _traceback(record)
+        return f"{text}\n{traceback}" if traceback else text
 
 
 class _Json(logging.Formatter):
@@ -46,16 +47,16 @@ class _Json(logging.Formatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
-        if _shows_traceback(record):
-            content["traceback"] = self.formatException(record.exc_info)
+        traceback = _traceback(record)
+        if traceback:
+            content["traceback"] = traceback
         return json.dumps(content, ensure_ascii=False, default=str)
 
 
-def _shows_traceback(record: logging.LogRecord) -> bool:
-    """Tracebacks are for whoever debugs: the command (``--debug``) or the component (its level)."""
-    return record.exc_info is not None and (
-        output.debugs() or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
-    )
+def _traceback(record: logging.LogRecord) -> str | None:
+    """The record's traceback, for whoever debugs: the command (``--debug``) or the component (its level)."""
+    wanted = output.debugs() or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+    return logging.Formatter().formatException(record.exc_info) if wanted and record.exc_info else None
 
 
 def _component(name: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aeraki_core.cli.cluster import istiod_source, kubernetes_sink, kubernetes_source
 from aeraki_core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -38,13 +39,6 @@ def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source
     )
 
 
-def _no_source(word: str) -> Callable[[Settings, Pipeline, bool], Source]:
-    def refuse(settings: Settings, pipeline: Pipeline, watch: bool) -> Source:
-        raise SettingsError(f"--source {word} is not part of this version; use --source files -f PATH")
-
-    return refuse
-
-
 def _files_sink(settings: Settings, pipeline: Pipeline, watch: bool) -> Sink:
     from aeraki_core.sinks.files import FilesSink
 
@@ -53,16 +47,12 @@ def _files_sink(settings: Settings, pipeline: Pipeline, watch: bool) -> Sink:
     return FilesSink(Path(settings["to"]), watch=watch)
 
 
-def _no_sink(settings: Settings, pipeline: Pipeline, watch: bool) -> Sink:
-    raise SettingsError("--sink kubernetes is not part of this version; use --sink files --to DIR")
-
-
 SOURCES: dict[str, Callable[[Settings, Pipeline, bool], Source]] = {
     "files": _files_source,
-    "istiod": _no_source("istiod"),
-    "kubernetes": _no_source("kubernetes"),
+    "istiod": istiod_source,
+    "kubernetes": kubernetes_source,
 }
-SINKS: dict[str, Callable[[Settings, Pipeline, bool], Sink]] = {"files": _files_sink, "kubernetes": _no_sink}
+SINKS: dict[str, Callable[[Settings, Pipeline, bool], Sink]] = {"files": _files_sink, "kubernetes": kubernetes_sink}
 
 
 def source_words(settings: Settings) -> tuple[str, ...]:
@@ -82,7 +72,9 @@ def open_sources(settings: Settings, pipeline: Pipeline, *, watch: bool) -> list
     Raises:
         SettingsError: a setting that one of them needs is missing.
     """
-    return [SOURCES[word](settings, pipeline, watch) for word in source_words(settings)]
+    # The first knows best where two know one object: the cluster has what istiod leaves out.
+    words = sorted(dict.fromkeys(source_words(settings)), key=["files", "kubernetes", "istiod"].index)
+    return [SOURCES[word](settings, pipeline, watch) for word in words]
 
 
 def open_sink(settings: Settings, pipeline: Pipeline, *, watch: bool) -> Sink:

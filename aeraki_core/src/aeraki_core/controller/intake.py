@@ -6,11 +6,10 @@ In: events. Out: a pipeline that is up to date with them, each place's problems,
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from aeraki_core.controller.observer import Observer
 from aeraki_core.diagnostics import Finding
-from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline import Pipeline
 from aeraki_core.sources.base import Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
 
@@ -20,29 +19,24 @@ log = logging.getLogger(__name__)
 
 
 class Intake:
-    """Takes the events of several sources. Where two give one object, the latest to speak of it has the say."""
+    """Takes the events of all sources; which of them has the say about an object was settled before (sources/merge.py)."""
 
     def __init__(self, pipeline: Pipeline, sources: Sequence[str], observer: Observer) -> None:
         self._pipeline = pipeline
         self._observer = observer
         self._waiting = set(sources)
-        self._several = len(sources) > 1
-        self._given_by: dict[ObjectRef, str] = {}
         self._incomplete: dict[str, Incomplete] = {}
         self._unsynced: dict[str, str] = {}
         self._problems: dict[tuple[str, str], tuple[Finding, ...]] = {}
+        self._expected: set[str] | None = None
 
     def take(self, event: Event) -> None:
         """Take one event in."""
         match event:
-            case Upserted(source, item):
-                if self._several:
-                    self._given_by[item.ref] = source
+            case Upserted(_, item):
                 self._pipeline.upsert(item)
-            case Removed(source, ref):
-                if self._given_by.get(ref, source) == source:
-                    self._given_by.pop(ref, None)
-                    self._pipeline.remove(ref)
+            case Removed(_, ref):
+                self._pipeline.remove(ref)
             case Problems(source, place, findings):
                 if findings:
                     self._problems[(source, place)] = findings
@@ -50,6 +44,8 @@ class Intake:
                     self._problems.pop((source, place), None)
             case Synced(source, incomplete):
                 self._waiting.discard(source)
+                if self._expected is not None and source in self._unsynced:
+                    self._expected.discard(source)
                 self._unsynced.pop(source, None)
                 self._incomplete.pop(source, None)
                 if incomplete is not None:
@@ -58,6 +54,27 @@ class Intake:
             case Unsynced(source, reason):
                 self._unsynced[source] = reason
                 self._observer.source_unsynced(source, reason)
+
+    def expect(self, sources: Iterable[str]) -> None:
+        """These were asked for a fresh full answer; until all have given it, :attr:`confirmed` is false."""
+        self._expected = set(sources)
+
+    @property
+    def doubting(self) -> bool:
+        """Whether sources were asked for a fresh full answer that has not been acted on yet."""
+        return self._expected is not None
+
+    @property
+    def answered(self) -> bool:
+        """Whether all that were asked have given it."""
+        return self._expected is not None and not self._expected
+
+    def confirmed(self) -> bool:
+        """Whether what is known rests on a fresh full answer that was asked for; true for one look."""
+        if not self.answered:
+            return False
+        self._expected = None
+        return True
 
     @property
     def ready(self) -> bool:

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aeraki_core.controller.backoff import Backoff
 from aeraki_core.controller.debounce import Debounce
@@ -23,7 +23,8 @@ from aeraki_core.envoyfilter import FilterKey, Owner
 from aeraki_core.errors import AerakiError
 from aeraki_core.pipeline import Pipeline
 from aeraki_core.sinks.base import Sink
-from aeraki_core.sources.base import Event, Source
+from aeraki_core.sources.base import Event, Refreshable, Source
+from aeraki_core.sources.merge import Merge
 
 __all__ = ["Controller", "Timing"]
 
@@ -106,14 +107,22 @@ class Controller:
         end = None if timeout is None else self._clock() + timeout
         self._start()
         try:
-            while not self._intake.ready:
-                try:
-                    self._take(self._queue.get(timeout=None if end is None else max(0.0, end - self._clock())))
-                except queue.Empty:
-                    raise AerakiError(f"after {timeout} seconds not every source has given all that it has") from None
-            return self._pass()
+            self._take_until(lambda: self._intake.ready, end, timeout)
+            report = self._pass()
+            if self._intake.doubting:
+                self._take_until(lambda: self._intake.answered, end, timeout)
+                second = self._pass()
+                report = replace(second, first=True, written=(*report.written, *second.written))
+            return report
         finally:
             self._end()
+
+    def _take_until(self, enough: Callable[[], bool], end: float | None, timeout: float | None) -> None:
+        while not enough():
+            try:
+                self._take(self._queue.get(timeout=None if end is None else max(0.0, end - self._clock())))
+            except queue.Empty:
+                raise AerakiError(f"after {timeout} seconds not every source has given all that it has") from None
 
     def run(self, stop: threading.Event) -> None:
         """Pass after pass until ``stop`` is set.
@@ -133,8 +142,10 @@ class Controller:
     def _start(self) -> None:
         self._sink.start(lambda key: self._queue.put(_LiveChanged(key)))
         try:
+            names = [source.name for source in self._sources]
+            emit = Merge(self._queue.put, names) if len(names) > 1 else self._queue.put
             for source in self._sources:
-                source.start(self._queue.put)
+                source.start(emit)
         except BaseException:
             self._end()
             raise
@@ -191,7 +202,9 @@ class Controller:
         held = self._intake.held
         changed = self._writer.everything() if self._first else generated.changed | self._live_changed
         self._live_changed = set()
-        outcome = self._writer.write(changed, self._clock(), held, self._why_held)
+        outcome = self._writer.write(changed, self._clock(), held, self._why_held, confirmed=self._intake.confirmed())
+        if outcome.doubtful:
+            self._confirm()
         came, went = self._ledger.update(
             (*self._pipeline.findings(), *self._intake.problems(), *self._writer.findings())
         )
@@ -209,6 +222,15 @@ class Controller:
         self._first = False
         self._observer.passed(report)
         return report
+
+    def _confirm(self) -> None:
+        """Ask every source that can for a fresh full answer; the pass after it does what was put off, if it is still wanted."""
+        able = [source for source in self._sources if isinstance(source, Refreshable)]
+        self._intake.expect(source.name for source in able)
+        for source in able:
+            source.refresh()
+        if not able:
+            self._debounce.touch(self._clock())
 
     def _why_held(self, owner: Owner) -> str | None:
         return self._intake.why_held(owner.host) or self._pipeline.why_held(owner)

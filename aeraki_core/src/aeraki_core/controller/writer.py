@@ -6,14 +6,14 @@ In: keys of filters that changed. Out: what was written, what is kept and why. T
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aeraki_core.controller.backoff import Backoff
 from aeraki_core.diagnostics import HELD, ORPHAN, WRITE_FAILED, Finding
 from aeraki_core.envoyfilter import FilterKey, Owner
 from aeraki_core.pipeline import Pipeline
-from aeraki_core.reconcile import Action, Plan, Step, reconcile
+from aeraki_core.reconcile import Action, Live, Plan, Step, deletes_too_much, reconcile
 from aeraki_core.sinks.base import Sink, Written
 
 __all__ = ["Outcome", "Writer"]
@@ -23,11 +23,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a round: every step tried, filters newly kept, filters no longer kept."""
+    """What became of a round: every step tried, filters newly kept, filters no longer kept.
+
+    ``doubtful``: so much would have been deleted that the sources must confirm it first.
+    """
 
     written: tuple[Written, ...]
     kept: tuple[Step, ...]
     released: tuple[FilterKey, ...]
+    doubtful: bool = False
 
 
 class Writer:
@@ -57,22 +61,25 @@ class Writer:
         now: float,
         held: str | None,
         why_held: Callable[[Owner], str | None],
+        *,
+        confirmed: bool = False,
     ) -> Outcome:
         """Look at what changed, what is to be tried again, and what is kept for a reason that may be over; write what differs.
 
         ``now`` is of the clock that the backoff goes by; ``held`` and ``why_held`` as for :func:`~aeraki_core.reconcile.reconcile`.
+        ``confirmed``: the sources have just given fresh full answers, so that even many deletions are meant.
         """
         keys = {*changed, *self._backoff.due(now), *self._kept}
         if not keys:
             return Outcome((), (), ())
-        plan = reconcile(
-            keys,
-            self._pipeline.filters,
-            self._sink.live(),
-            active_plugins=self._active,
-            why_held=why_held,
-            deletions_held=held,
-        )
+        live = self._sink.live()
+        plan = self._plan(keys, live, held, why_held)
+        doubtful = not confirmed and deletes_too_much(plan, len(live))
+        if doubtful:
+            count = plan.count(Action.DELETE)
+            reason = f"{count} of {len(live)} filters would be deleted at once; a fresh full answer must confirm that"
+            log.warning("%s", reason)
+            plan = self._plan(keys, live, reason, why_held)
         kept, released = self._keep(keys, plan)
         planned = {step.key for step in plan.steps}
         for key in keys - planned:
@@ -83,7 +90,23 @@ class Writer:
                 self._succeeded(item.step.key)
             else:
                 self._fail(item, now)
-        return Outcome(written, kept, released)
+        return Outcome(written, kept, released, doubtful)
+
+    def _plan(
+        self,
+        keys: Iterable[FilterKey],
+        live: Mapping[FilterKey, Live],
+        held: str | None,
+        why_held: Callable[[Owner], str | None],
+    ) -> Plan:
+        return reconcile(
+            keys,
+            self._pipeline.filters,
+            live,
+            active_plugins=self._active,
+            why_held=why_held,
+            deletions_held=held,
+        )
 
     def _keep(self, keys: Iterable[FilterKey], plan: Plan) -> tuple[tuple[Step, ...], tuple[FilterKey, ...]]:
         now = {step.key: step for step in plan.kept}

@@ -21,7 +21,7 @@ class Backoff:
         self._tries += 1
         # Not for secrets: any spread will do.
         spread: float = random.uniform(0.5, 1.0)  # noqa: S311
-        return max(at_least or 0.0, bound * spread)
+        return max(at_least or 0.0, float(bound * spread))
 
     def reset(self) -> None:
         """It worked: begin anew."""

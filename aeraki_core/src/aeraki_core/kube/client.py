@@ -28,7 +28,7 @@ __all__ = ["Answer", "Client", "Object", "Stream", "connect"]
 Object = dict[str, Any]
 """A Kubernetes object as JSON."""
 
-_TOKEN_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+_MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 # Watches and writers at once; more still work, each on a connection that is then thrown away.
 _POOL = 256
@@ -199,7 +199,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
 
     found = Configuration()
     explicit = kubeconfig is not None or context is not None or bool(os.environ.get("KUBECONFIG"))
-    in_pod = bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and Path(_TOKEN_FILE).exists()
+    in_pod = bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and Path(_MOUNTED).exists()
     try:
         if in_pod and not explicit:
             config.load_incluster_config(found)

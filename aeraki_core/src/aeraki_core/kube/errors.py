@@ -1,9 +1,9 @@
 """What can go wrong between us and an API server.
 
-    AerakiError
-    `-- RequestError          a request did not succeed; ``retry`` tells whether another try may help
-        |-- ApiError          the server refused it: ``status``, ``reason``, ``retry_after``
-        `-- UnreachableError  no answer: connection refused, reset, timed out
+AerakiError
+`-- RequestError          a request did not succeed; ``retry`` tells whether another try may help
+|-- ApiError          the server refused it: ``status``, ``reason``, ``retry_after``
+`-- UnreachableError  no answer: connection refused, reset, timed out
 """
 
 from __future__ import annotations

@@ -27,8 +27,9 @@ _log = logging.getLogger(__name__)
 class Tuning:
     """Times in seconds and sizes; tests make them short.
 
-    ``page``: objects of one page of a list. ``watch``: how long the server keeps a watch, at most. ``idle``: a watch without a byte
-    for so long counts as dead (the server sends a bookmark every minute). ``absent``: between two looks for a kind that is not served.
+    ``page``: objects of one page of a list. ``watch``: how long the server keeps a watch, at most. ``idle``: a watch without
+    a byte for so long counts as dead (the server sends a bookmark every minute). ``absent``: between two looks for a kind that
+    is not served.
     """
 
     def __init__(self, page: int = 500, watch: float = 600.0, idle: float = 150.0, absent: float = 5.0) -> None:

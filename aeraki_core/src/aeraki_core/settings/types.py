@@ -22,8 +22,8 @@ class Form(StrEnum):
     """What a value is.
 
     TEXT; ADDRESS, ``[HOST]:PORT``; WORD, one of the setting's choices; WORDS, a list of them or of names; NAMESPACE and
-    NAMESPACES (a list may hold ``.``); BOOL; DURATION, ``500ms`` or ``1m`` (seconds as float); SIZE, ``10MiB`` (bytes); PATHS; LOG_LEVELS, ``info`` or
-    ``component:debug``; PROXY_RULES, which proxies have which extension.
+    NAMESPACES (a list may hold ``.``); BOOL; DURATION, ``500ms`` or ``1m`` (seconds as float); SIZE, ``10MiB`` (bytes); PATHS;
+    LOG_LEVELS, ``info`` or ``component:debug``; PROXY_RULES, which proxies have which extension.
     """
 
     TEXT = "text"

@@ -1,7 +1,8 @@
 """Which filters of upstream Aeraki are superseded by ours.
 
 In: names of upstream's filters, and the service ports that live filters of ours are for. Out: what may be deleted. Pure.
-Upstream names them ``aeraki-outbound-<host>-<vip>-<port>`` and ``aeraki-inbound-<host>-<port>``, in older releases without the port.
+Upstream names them ``aeraki-outbound-<host>-<vip>-<port>`` and ``aeraki-inbound-<host>-<port>``, in older releases without
+the port.
 
 Both replace tcp_proxy, and ours do it first (their priority): while both are live, upstream's match nothing, so ours come before
 upstream's go, and no connection sees a listener without either.

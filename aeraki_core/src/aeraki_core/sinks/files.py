@@ -14,6 +14,7 @@ import re
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ MAX_SIZE = 16 << 20
 
 RESCAN = 10.0
 """Seconds between two looks at the whole directory: some file systems tell of no change."""
+
+POLL = 0.5
+"""Seconds between two looks at whether the directory is still the same."""
 
 _OURS = re.compile(r"[a-z0-9-]+\.aeraki-(?:inbound|outbound)-.*\.yaml")
 _LONGEST = 255 - len(".yaml")
@@ -75,6 +79,7 @@ class FilesSink(Sink):
         self._keys: dict[str, FilterKey] = {}
         self._signatures: dict[str, _Signature] = {}
         self._unknown: dict[str, int] = {}
+        self._told: dict[str, _Signature | None] = {}
         self._suspects: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -249,39 +254,61 @@ class FilesSink(Sink):
             try:
                 for names in self._changes():
                     self._report(names, changed)
-            except Exception:  # a directory that is gone for a while, or a mistake of ours: watch again
-                log.debug("watch of %s ended; it starts again", self._directory, exc_info=True)
-            self._stop.wait(1.0)
+            except Exception:  # whatever it was, the watch starts again
+                log.warning("the watch of %s failed and starts again", self._directory, exc_info=True)
+                self._stop.wait(1.0)
 
     def _changes(self) -> Iterator[Iterable[str]]:
-        """Names of files that may have changed."""
+        """Names of files that may have changed; ends when the directory is another."""
         from watchfiles import watch
 
-        place = self._directory.stat()
-        yield {*self._names(), *self._signatures.copy()}
+        place = self._place()
+        yield self._all_names()
+        while place is None:
+            if self._stop.wait(POLL) or self._place() is not None:
+                return
+        seen = time.monotonic()
         for changes in watch(
             self._directory,
             watch_filter=None,
             recursive=False,
             step=50,
             debounce=1000,
-            rust_timeout=int(RESCAN * 1000),
+            rust_timeout=int(POLL * 1000),
             yield_on_timeout=True,
             stop_event=self._stop,
         ):
-            names = {Path(path).name for _, path in changes}
-            now = self._directory.stat()
-            if not names or (now.st_dev, now.st_ino) != (place.st_dev, place.st_ino):
-                names = {*self._names(), *self._signatures.copy()}
-            yield {name for name in names if _is_manifest(name)}
-            if (now.st_dev, now.st_ino) != (place.st_dev, place.st_ino):
+            if self._place() != place:
                 return
+            if changes:
+                yield {Path(path).name for _, path in changes}
+            elif time.monotonic() - seen > RESCAN:
+                seen = time.monotonic()
+                yield self._all_names()
+
+    def _place(self) -> tuple[int, int] | None:
+        try:
+            status = self._directory.stat()
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino)
+
+    def _all_names(self) -> set[str]:
+        known = set(self._signatures.copy())
+        with suppress(OSError):
+            known.update(self._names())
+        return known
 
     def _report(self, names: Iterable[str], changed: Callable[[FilterKey], None]) -> None:
-        """Tell of files that are not as we know them; they are read where the state is, in :meth:`live`."""
-        for name in sorted(names):
-            if self._signature(name) == self._signatures.get(name):
+        """Tell once of files that are not as we know them; they are read where the state is, in :meth:`live`."""
+        for name in sorted(filter(_is_manifest, names)):
+            now = self._signature(name)
+            if now == self._signatures.get(name):
+                self._told.pop(name, None)
                 continue
+            if name in self._told and self._told[name] == now:
+                continue
+            self._told[name] = now
             key = self._keys.get(name)
             if key is None:
                 found = self._look(name)

@@ -3,8 +3,8 @@
 In: a :class:`~aeraki_core.reconcile.Step` and what is live. Out: :class:`~aeraki_core.sinks.base.Written`. Creates and updates are
 server-side applies with the field manager ``aeraki``; nothing is ever forced onto an object that is not ours.
 
-What may pass (429, 5xx, no answer, a webhook that does not run) is returned with ``retry``, for the controller to try again; here only
-a conflict is tried once more, with fresh eyes.
+What may pass (429, 5xx, no answer, a webhook that does not run) is returned with ``retry``, for the controller to try again;
+here only a conflict is tried once more, with fresh eyes.
 """
 
 from __future__ import annotations

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from aeraki_core.diagnostics import Finding
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.store import SourceObject, host_suffixes
 
-__all__ = ["Emit", "Event", "Incomplete", "Problems", "Removed", "Source", "Synced", "Unsynced", "Upserted"]
+__all__ = ["Emit", "Event", "Incomplete", "Problems", "Refreshable", "Removed", "Source", "Synced", "Unsynced", "Upserted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +102,13 @@ class Source(Protocol):
 
     def stop(self) -> None:
         """Stop watching and end the thread; returns when it has ended, within a second or two."""
+        ...
+
+
+@runtime_checkable
+class Refreshable(Protocol):
+    """A source that can read everything anew."""
+
+    def refresh(self) -> None:
+        """Read everything anew: Unsynced before it returns, Synced once all has arrived."""
         ...

@@ -298,9 +298,7 @@ class _Feed:
         self._problems(None, NOT_READ)
         self._settle(None)
 
-    def _settle(
-        self, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None
-    ) -> None:
+    def _settle(self, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None) -> None:
         self._source.settle(self, reason, listed=listed, incomplete=incomplete)
 
     def _refer(self, items: Mapping[ObjectRef, Object], gone: Iterable[ObjectRef]) -> None:

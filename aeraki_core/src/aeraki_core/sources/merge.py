@@ -1,19 +1,25 @@
 """Several sources as one: who has the say about an object that more than one of them gives.
 
-In: the events of each source. Out: events as if there were one. The first source named knows best (Kubernetes, which has labels,
-``targetPort`` and status, before istiod, which has other registries too). What the better one removes is gone, though the other still
-has it for a moment; it comes back only if that one then speaks of it again.
+In: the events of each source. Out: events as if there were one. The first source named has the say; when it removes an object that
+another still gives, that one's takes its place.
+
+istiod is a mirror of Kubernetes (and of other registries): it gives the same objects without labels, ``targetPort`` and status.
+What Kubernetes removes is gone, though the mirror shows it for a moment longer; it comes back only if the mirror speaks of it
+anew.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.base import Emit, Event, Removed, Upserted
 
-__all__ = ["Merge"]
+__all__ = ["MIRRORS", "Merge"]
+
+MIRRORS: Mapping[str, str] = {"istiod": "kubernetes"}
+"""Sources that show what another one has."""
 
 
 class Merge:
@@ -22,8 +28,10 @@ class Merge:
     def __init__(self, emit: Emit, order: Sequence[str]) -> None:
         self._emit = emit
         self._rank = {name: rank for rank, name in enumerate(order)}
+        # An object is remembered only where it may be needed again.
+        self._remembers = sum(name not in MIRRORS for name in order) > 1
         self._lock = threading.Lock()
-        self._given: dict[ObjectRef, set[str]] = {}
+        self._given: dict[ObjectRef, dict[str, Upserted | None]] = {}
         self._ghosts: set[ObjectRef] = set()
 
     def __call__(self, event: Event) -> None:
@@ -38,25 +46,32 @@ class Merge:
 
     def _upsert(self, event: Upserted) -> None:
         ref = event.object.ref
-        givers = self._given.setdefault(ref, set())
-        givers.add(event.source)
+        given = self._given.setdefault(ref, {})
+        given[event.source] = event if self._remembers else None
         self._ghosts.discard(ref)
-        if self._best(givers) == event.source:
+        if self._best(given) == event.source:
             self._emit(event)
 
     def _remove(self, event: Removed) -> None:
         ref = event.ref
-        givers = self._given.get(ref, set())
-        had_say = bool(givers) and self._best(givers) == event.source and ref not in self._ghosts
-        givers.discard(event.source)
-        if givers:
-            if had_say:
-                self._ghosts.add(ref)
-        else:
-            self._given.pop(ref, None)
+        given = self._given.get(ref, {})
+        if event.source not in given:
+            return
+        had_say = self._best(given) == event.source and ref not in self._ghosts
+        del given[event.source]
+        if not given:
+            del self._given[ref]
             self._ghosts.discard(ref)
-        if had_say:
-            self._emit(event)
+        if not had_say:
+            return
+        left = {name: kept for name, kept in given.items() if MIRRORS.get(name) != event.source}
+        heir = left[self._best(left)] if left else None
+        if heir is not None:
+            self._emit(heir)
+            return
+        if given:
+            self._ghosts.add(ref)
+        self._emit(event)
 
-    def _best(self, givers: set[str]) -> str:
-        return min(givers, key=lambda name: self._rank.get(name, len(self._rank)))
+    def _best(self, given: Mapping[str, Upserted | None]) -> str:
+        return min(given, key=lambda name: self._rank.get(name, len(self._rank)))

@@ -68,6 +68,22 @@ class LiveEnvoy(RunningEnvoy):
             EnvoyError: no answer within ``timeout`` seconds.
         """
         self._server.push(config, timeout)
+        self.settle(timeout)
+
+    def settle(self, timeout: float = 10.0) -> None:
+        """Wait until the worker has every listener that Envoy took: it says yes before the new ones take connections.
+
+        Raises:
+            EnvoyError: it has not within ``timeout`` seconds.
+        """
+
+        def settled() -> bool:
+            count = self.stats("listener_manager.").get
+            taken = sum(count(f"listener_manager.listener_{what}", 0) for what in ("added", "modified"))
+            done = sum(count(f"listener_manager.listener_create_{what}", 0) for what in ("success", "failure"))
+            return done >= taken
+
+        self.wait_for(settled, timeout, "to hand its listeners to the worker")
 
     def stop(self) -> None:
         """End it and its management server."""
@@ -233,8 +249,9 @@ class Envoy:
                 raise
             running = LiveEnvoy(child, admin, bootstrap, server)
             try:
-                running.push(config, timeout)
+                server.push(config, timeout)  # the worker starts after its first listeners
                 running.wait_until_live(timeout)
+                running.settle(timeout)
                 yield running
             finally:
                 running.stop()

@@ -82,7 +82,7 @@ class RunningEnvoy:
         Raises:
             EnvoyError: it ended, or does not serve within ``timeout`` seconds; with the reason or the end of its log.
         """
-        self._wait(lambda: self._ready() == "LIVE", timeout, "to be live")
+        self.wait_for(lambda: self._ready() == "LIVE", timeout, "to be live")
 
     def _ready(self) -> str:
         try:
@@ -90,7 +90,12 @@ class RunningEnvoy:
         except (OSError, http.client.HTTPException):
             return ""
 
-    def _wait(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
+    def wait_for(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
+        """The first true value of ``condition``; ``what`` completes "waited 10 s for Envoy ...".
+
+        Raises:
+            EnvoyError: Envoy ended, or the condition did not come true within ``timeout`` seconds.
+        """
         deadline = time.monotonic() + timeout
         while True:
             if value := condition():
@@ -154,7 +159,7 @@ class RunningEnvoy:
         def find() -> LogRecord | None:
             return next((item for item in self.records if text in item.text), None)
 
-        return self._wait(find, timeout, f"to log {text!r}")
+        return self.wait_for(find, timeout, f"to log {text!r}")
 
     # -- the admin interface ------------------------------------------------------------------------------------------
 
@@ -186,7 +191,7 @@ class RunningEnvoy:
         def reached() -> bool:
             return self.stats(name).get(name, 0) >= at_least
 
-        self._wait(reached, timeout, f"to count {at_least} of {name}")
+        self.wait_for(reached, timeout, f"to count {at_least} of {name}")
         return self.stats(name)[name]
 
     def listeners(self) -> dict[str, Address]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import os
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from aeraki_core.cli import main
+from tests.cli.running import Run, clean_environment, runner
 
 SITE = Path(__file__).parent / "echo_site"
 
@@ -42,17 +39,9 @@ spec:
   host: cart
   secret: words
 """
+BROKEN = "kind: Service\nspec: : x\n"
+"""Not YAML, in line 2."""
 OUTBOUND = "istio-system/aeraki-outbound-cart.shop.svc.cluster.local-7000"
-
-
-@dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +51,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "aeraki_echo.py").write_text((SITE / "aeraki_echo.py").read_text())
     info = folder / "aeraki_echo-1.2.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aeraki-echo\nVersion: 1.2\nRequires-Dist: aeraki-core\n")
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: aeraki-echo\nVersion: 1.2\nRequires-Dist: aeraki-core\n"
+    )
     (info / "entry_points.txt").write_text("[aeraki.plugins]\necho = aeraki_echo\n")
     sys.path.insert(0, str(folder))
     yield folder
@@ -70,28 +61,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("AERAKI_")]:
-        monkeypatch.delenv(name)
-    for name in ("NO_COLOR", "FORCE_COLOR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AERAKI_PLUGINS", "echo")  # whatever else is installed here
+def only_echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is installed here."""
+    clean_environment(monkeypatch)
+    monkeypatch.setenv("AERAKI_PLUGINS", "echo")
 
 
 @pytest.fixture
 def aeraki(site: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command line; the result has the exit code and both streams."""
-
-    def run(*arguments: object, stdin: str = "") -> Result:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        sys.stdout.flush()
-        out, err = capfd.readouterr()
-        return Result(int(ended.value.code or 0), out, err)
-
-    return run
+    return runner(capfd, monkeypatch)
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import OUTBOUND, POLICY, SERVICE, Run
+from tests.cli.running import Run
+
+from .conftest import OUTBOUND, POLICY, SERVICE
 
 
 def test_says_port_match_plugin_reads_filters_and_findings(aeraki: Run, secretive: Path) -> None:
@@ -17,7 +19,11 @@ def test_says_port_match_plugin_reads_filters_and_findings(aeraki: Run, secretiv
     assert "protocol   echo: port name 'tcp-echo'" in out
     assert "plugin     echo (aeraki-echo 1.2)" in out
     assert "state      current" in out
-    for name, file in (("EchoPolicy shop/cart", "policy"), ("Secret shop/words", "secret"), ("Service shop/cart", "cart")):
+    for name, file in (
+        ("EchoPolicy shop/cart", "policy"),
+        ("Secret shop/words", "secret"),
+        ("Service shop/cart", "cart"),
+    ):
         assert any(name in line and f"{secretive}/{file}.yaml:1" in line for line in out.splitlines())
     assert f"{OUTBOUND}  (all workloads)" in out
     assert "outbound NETWORK_FILTER REPLACE at listener 10.96.0.1_7000, filter envoy.filters.network.tcp_proxy" in out
@@ -41,7 +47,9 @@ def test_a_port_without_a_protocol_says_why_and_what_to_do(aeraki: Run, shop: Pa
 
 
 def test_an_ambiguous_host_gives_1_and_names_all(aeraki: Run, shop: Path) -> None:
-    (shop / "other.yaml").write_text(SERVICE.replace("namespace: shop", "namespace: depot").replace("10.96.0.1", "10.96.0.2"))
+    (shop / "other.yaml").write_text(
+        SERVICE.replace("namespace: shop", "namespace: depot").replace("10.96.0.1", "10.96.0.2")
+    )
     result = aeraki("explain", "cart", "-f", shop)
     assert (result.code, result.out) == (1, "")
     assert "'cart' can mean cart.depot.svc.cluster.local, cart.shop.svc.cluster.local" in result.err

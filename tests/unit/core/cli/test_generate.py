@@ -5,7 +5,9 @@ from pathlib import Path
 
 import yaml
 
-from .conftest import OUTBOUND, SERVICE, Run
+from tests.cli.running import Run
+
+from .conftest import BROKEN, OUTBOUND, SERVICE
 
 INBOUND = "shop/aeraki-inbound-app-cart-"
 
@@ -83,9 +85,7 @@ def test_without_a_path_it_says_how_to_give_one(aeraki: Run) -> None:
     assert "aeraki generate -f deploy/" in result.err
 
 
-def test_paths_may_come_from_the_environment_or_the_file(
-    aeraki: Run, shop: Path, tmp_path: Path, monkeypatch: object
-) -> None:
+def test_paths_may_come_from_the_environment_or_the_file(aeraki: Run, shop: Path, tmp_path: Path) -> None:
     config = tmp_path / "aeraki.yaml"
     config.write_text(f"paths: [{shop}]\nrootNamespace: istio-config\n")
     result = aeraki("generate", "--config", config, "-o", "name")
@@ -137,7 +137,7 @@ class TestToDirectory:
     def test_removes_nothing_when_a_file_cannot_be_read(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
         out = tmp_path / "out"
         aeraki("generate", "-f", shop, "--to", out)
-        (shop / "cart.yaml").write_text("kind: [\n")
+        (shop / "cart.yaml").write_text(BROKEN)
         result = aeraki("generate", "-f", shop, "--to", out)
         assert result.code == 1
         assert len(list(out.iterdir())) == 2

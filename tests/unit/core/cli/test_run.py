@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import OUTBOUND, SERVICE, Run
+from tests.cli.running import Run
+
+from .conftest import BROKEN, OUTBOUND, SERVICE
 
 DEADLINE = 60.0  # seconds; a loaded machine is slow
 
@@ -34,7 +36,7 @@ class TestOnce:
 
     def test_an_error_gives_1_and_keeps_what_is_there(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
         aeraki("run", "--once", "-f", shop, "--to", tmp_path / "out")
-        (shop / "cart.yaml").write_text("kind: [\n")
+        (shop / "cart.yaml").write_text(BROKEN)
         result = aeraki("run", "--once", "-f", shop, "--to", tmp_path / "out")
         assert result.code == 1
         assert len(list((tmp_path / "out").iterdir())) == 2
@@ -69,8 +71,6 @@ class TestOnce:
         [
             (["--source", "files", "--sink", "files"], "--source files: nothing to read"),
             (["-f", ".", "--sink", "files"], "--sink files: name the directory to write to with --to DIR"),
-            (["-f", "."], "--sink kubernetes is not part of this version"),
-            (["--to", "out"], "--source kubernetes is not part of this version"),
             (["--source", "tape", "--to", "out"], "--source: 'tape' is none of kubernetes, istiod, files"),
             (["-f", ".", "--to", "out", "--debounce-quiet", "soon"], "--debounce-quiet: 'soon' is not a duration"),
         ],
@@ -79,6 +79,13 @@ class TestOnce:
         result = aeraki("run", "--once", *arguments)
         assert result.code == 2
         assert words in result.err
+
+    @pytest.mark.parametrize("arguments", [["-f", "."], ["--to", "out"]], ids=["no sink", "no source"])
+    def test_without_a_cluster(self, aeraki: Run, arguments: list[str], tmp_path: Path) -> None:
+        result = aeraki("run", "--once", *arguments, "--kubeconfig", tmp_path / "none")
+        assert result.code == 1
+        assert "no usable cluster configuration" in result.err
+        assert "--kubeconfig" in result.err
 
 
 class TestUpstream:
@@ -89,7 +96,13 @@ class TestUpstream:
         [
             ["-root-namespace=istio-config", "-log-level=all:info", "-election-id", "mine", "-domain", "cluster.local"],
             ["--root-namespace", "istio-config", "--istiod-address=istiod:15010", "--master=true"],
-            ["--root-namespace=istio-config", "--istiodaddr", "istiod:15010", "--electionID=a", "--logLevel=default:info"],
+            [
+                "--root-namespace=istio-config",
+                "--istiodaddr",
+                "istiod:15010",
+                "--electionID=a",
+                "--logLevel=default:info",
+            ],
         ],
     )
     def test_keep_working(self, aeraki: Run, shop: Path, tmp_path: Path, flags: list[str]) -> None:
@@ -103,7 +116,9 @@ class TestUpstream:
         assert "created shop/aeraki-outbound-cart" in result.err
 
     def test_what_means_nothing_here_is_said(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
-        result = aeraki("run", "--cluster-id", "east", "-httpsAddr=:15017", "--once", "-f", shop, "--to", tmp_path / "out")
+        result = aeraki(
+            "run", "--cluster-id", "east", "-httpsAddr=:15017", "--once", "-f", shop, "--to", tmp_path / "out"
+        )
         assert result.code == 0
         assert "warning: --cluster-id has no effect: one controller serves one cluster" in result.err
         assert "warning: --httpsAddr has no effect" in result.err
@@ -170,7 +185,7 @@ def test_it_follows_changes_and_ends_cleanly(
     assert not [line for line in running.seen if "updated" in line]
     (shop / "till.yaml").unlink()
     running.wait_for(r"deleted istio-system/aeraki-outbound-till\.")
-    (shop / "cart.yaml").write_text("kind: [\n")
+    (shop / "cart.yaml").write_text(BROKEN)
     running.wait_for(r"cart\.yaml:2: AER0101")
     running.process.send_signal(number)
     assert running.process.wait(DEADLINE) == 0

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .conftest import SERVICE, Run
+from tests.cli.running import Run
+
+from .conftest import SERVICE
 
 
 def test_a_row_for_each_port_with_a_protocol(aeraki: Run, shop: Path) -> None:
@@ -22,7 +24,9 @@ def test_all_ports(aeraki: Run, shop: Path) -> None:
 
 
 def test_one_namespace_or_all(aeraki: Run, shop: Path) -> None:
-    (shop / "other.yaml").write_text(SERVICE.replace("namespace: shop", "namespace: depot").replace("10.96.0.1", "10.96.0.2"))
+    (shop / "other.yaml").write_text(
+        SERVICE.replace("namespace: shop", "namespace: depot").replace("10.96.0.1", "10.96.0.2")
+    )
     assert "cart.shop" in aeraki("status", "-f", shop).out
     only = aeraki("status", "-f", shop, "-n", "depot").out
     assert "cart.depot" in only

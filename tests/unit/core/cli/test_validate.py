@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import POLICY, SERVICE, Run
+from tests.cli.running import Run
+
+from .conftest import POLICY, SERVICE
 
 LOUD = POLICY.replace("  secret: words\n", "  volume: 12\n")
 WRONG = POLICY.replace("  secret: words\n", "  volume: loud\n")
@@ -81,7 +83,9 @@ def test_github_commands_stay_on_their_line(aeraki: Run, tmp_path: Path) -> None
     (folder / "policy.yaml").write_text(LOUD)
     out = aeraki("validate", "-f", folder, "-o", "github").out
     place = str(folder).replace(",", "%2C").replace(":", "%3A")
-    assert out.startswith(f"::warning file={place}/policy.yaml,line=6,title=ECH0101 volume is too high::volume 12 is above 11")
+    assert out.startswith(
+        f"::warning file={place}/policy.yaml,line=6,title=ECH0101 volume is too high::volume 12 is above 11"
+    )
     assert out.count("\n") == 1
 
 

@@ -38,7 +38,9 @@ from tests.unit.core.testing.objects import CART, ECHO, ECHO_FILTER, envoy_filte
 
 pytestmark = pytest.mark.envoy
 
-ADDRESS = "127.61.0.1"  # a folder of loopback addresses of this file's own: tests may run side by side
+# Loopback addresses of this file and process alone: tests may run side by side, and two Envoys would share an address.
+NET = f"127.61.{os.getpid() % 250}"
+ADDRESS = f"{NET}.1"
 LISTENER = f"{ADDRESS}_7000"
 SERVICE = service("cart", {"tcp-echo": (7000, 9000)}, namespace="shop", cluster_ip=ADDRESS, selector={"app": "cart"})
 NO_STAT_PREFIX = tcp_filter(cluster="x")
@@ -199,8 +201,8 @@ def test_a_loopback_listener_is_real(sandbox: Sandbox) -> None:
 def test_a_listener_can_be_bound_elsewhere(sandbox: Sandbox) -> None:
     far = service("far", {"tcp-x": 7000}, cluster_ip="10.96.0.7")
     filters = [envoy_filter(patch("REPLACE", ECHO_FILTER, listener={"name": "10.96.0.7_7000"}))]
-    sandbox.run([far], filters, bind={"10.96.0.7_7000": ("127.61.0.7", 7007)})
-    assert answer(("127.61.0.7", 7007)) == b"hello"
+    sandbox.run([far], filters, bind={"10.96.0.7_7000": (f"{NET}.7", 7007)})
+    assert answer((f"{NET}.7", 7007)) == b"hello"
 
 
 def test_clusters_lead_to_real_endpoints_by_weight(sandbox: Sandbox) -> None:
@@ -247,8 +249,8 @@ def test_an_inbound_chain_is_reached_at_an_address_of_its_own(sandbox: Sandbox) 
         )
     ]
     workload = Proxy("shop", labels={"app": "cart"})
-    sandbox.run([SERVICE], filters, workload, inbound={9000: ("127.61.0.9", 9000)})
-    assert answer(("127.61.0.9", 9000)) == b"hello"
+    sandbox.run([SERVICE], filters, workload, inbound={9000: (f"{NET}.9", 9000)})
+    assert answer((f"{NET}.9", 9000)) == b"hello"
 
 
 def test_an_inbound_chain_leads_to_the_workload(sandbox: Sandbox) -> None:
@@ -257,10 +259,10 @@ def test_an_inbound_chain_leads_to_the_workload(sandbox: Sandbox) -> None:
         sandbox.run(
             [SERVICE],
             proxy=workload,
-            inbound={9000: ("127.61.0.9", 9001)},
+            inbound={9000: (f"{NET}.9", 9001)},
             endpoints={"inbound|9000||": [app.address]},
         )
-        assert answer(("127.61.0.9", 9001)) == b"app"
+        assert answer((f"{NET}.9", 9001)) == b"app"
 
 
 def test_under_strict_mutual_tls_no_inbound_chain_is_plaintext() -> None:
@@ -281,9 +283,9 @@ def test_a_start_that_fails_says_why(envoy: Envoy) -> None:
 
 
 def test_a_port_that_is_taken_is_told(sandbox: Sandbox) -> None:
-    with socket.create_server(("127.61.0.8", 7000)):
-        taken = service("taken", {"tcp-x": 7000}, cluster_ip="127.61.0.8")
-        with pytest.raises(NackError, match=r"127\.61\.0\.8_7000"):
+    with socket.create_server((f"{NET}.8", 7000)):
+        taken = service("taken", {"tcp-x": 7000}, cluster_ip=f"{NET}.8")
+        with pytest.raises(NackError, match=rf"{NET}\.8_7000"):
             sandbox.run([taken])
 
 

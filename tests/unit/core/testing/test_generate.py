@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -172,17 +174,16 @@ def test_a_change_of_another_services_listener_is_stray() -> None:
 
 @pytest.mark.envoy
 def test_plugins_filters_are_made_anew_when_objects_change(envoy: Envoy) -> None:
-    import socket
-
-    near = service("near", {"tcp-x": 7000}, cluster_ip="127.62.0.1")
-    speaking = service("near", {"tcp-echo": 7000}, cluster_ip="127.62.0.1")
+    address = f"127.62.{os.getpid() % 250}.1"
+    near = service("near", {"tcp-x": 7000}, cluster_ip=address)
+    speaking = service("near", {"tcp-echo": 7000}, cluster_ip=address)
     with Sandbox(envoy) as sandbox, socket.create_server(("127.0.0.1", 0)) as server:
         endpoints: Any = {("near.default.svc.cluster.local", 7000): [server.getsockname()]}
         sidecar = sandbox.serve(near, plugins=[Plain()], endpoints=endpoints)
-        with socket.create_connection(("127.62.0.1", 7000), timeout=5):
+        with socket.create_connection((address, 7000), timeout=5):
             server.accept()[0].close()
         sidecar.update(objects=[speaking])
-        with socket.create_connection(("127.62.0.1", 7000), timeout=5) as client:
+        with socket.create_connection((address, 7000), timeout=5) as client:
             client.sendall(b"hello")
             assert client.recv(10) == b"hello"
         assert sidecar.made.filters

@@ -1,8 +1,8 @@
 """What istiod sends, as the Kubernetes objects that the store reads.
 
 In: a resource of a response. Out: a :class:`~aeraki_core.store.SourceObject`. A Kubernetes Service comes as a ServiceEntry named
-``synthetic-<service>`` and becomes a Service again, so that it has the name under which everybody knows it; what istiod does not send
-(labels, annotations, ``targetPort``) is missing then.
+``synthetic-<service>`` and becomes a Service again, so that it has the name under which everybody knows it; what istiod does
+not send (labels, annotations, ``targetPort``) is missing then.
 """
 
 from __future__ import annotations

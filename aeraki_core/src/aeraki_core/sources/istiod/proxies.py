@@ -1,8 +1,8 @@
 """Which proxies refuse what they are sent.
 
 In: istiod's ``syncz`` (type ``istio.io/debug``): for each connected proxy what was sent to it and what it acknowledged. Out: a
-:class:`Refusal` for each proxy and type that has not acknowledged for a while. A proxy that refuses keeps its last good configuration,
-and nobody else says so. One istiod knows of the proxies that are connected to it.
+:class:`Refusal` for each proxy and type that has not acknowledged for a while. A proxy that refuses keeps its last good
+configuration, and nobody else says so. One istiod knows of the proxies that are connected to it.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def refusals(
 def suspects(refusal: Refusal, written: Mapping[FilterKey, float], at: float, root_namespace: str) -> list[FilterKey]:
     """The filters that the refusal may be about, the likeliest first.
 
-    ``written``: when each filter of ours was written last, by the same clock as ``at`` (now). Only those of the root namespace and of
-    the proxy's own apply to it, and only what was written before it began to refuse (with some room) can be the cause.
+    ``written``: when each filter of ours was written last, by the same clock as ``at`` (now). Only those of the root namespace
+    and of the proxy's own apply to it, and only what was written before it began to refuse (with some room) can be the cause.
     """
     began = at - refusal.seconds
     scope = (root_namespace, refusal.namespace)
@@ -113,7 +113,10 @@ def explain(refusal: Refusal, causes: Sequence[FilterKey]) -> Finding:
 
 
 class ProxyWatch:
-    """Asks istiod every ``every`` seconds, in a thread of its own; ``changed`` gets all refusals whenever who refuses what changes."""
+    """Asks istiod every ``every`` seconds, in a thread of its own.
+
+    ``changed`` gets all refusals whenever who refuses what changes.
+    """
 
     def __init__(
         self,

@@ -1,0 +1,90 @@
+"""The cluster as source and sink, from settings.
+
+In: settings. Out: sources and sinks that are not started; the clients that they need are imported when they connect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aeraki_core.kube.client import Client
+    from aeraki_core.pipeline import Pipeline
+    from aeraki_core.settings import Settings
+    from aeraki_core.sinks.base import Sink
+    from aeraki_core.sources.base import Source
+    from aeraki_core.sources.istiod.connection import Istiod
+
+__all__ = ["connector", "istiod_of", "istiod_source", "kubernetes_sink", "kubernetes_source"]
+
+# Where istiod takes any client without asking who it is; every other port is TLS.
+_PLAINTEXT = ":15010"
+_ROOT_CERTIFICATE = "istio-ca-root-cert"
+
+
+def connector(settings: Settings) -> Callable[[], Client]:
+    """Connects to the cluster that the settings name.
+
+    The function raises AerakiError when there is no usable configuration.
+    """
+
+    def run() -> Client:
+        from aeraki_core.kube.client import connect
+
+        kubeconfig = settings["kubeconfig"]
+        return connect(Path(kubeconfig) if kubeconfig else None, settings["context"] or None)
+
+    return run
+
+
+def kubernetes_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source:
+    """The source ``kubernetes``."""
+    from aeraki_core.sources.kubernetes import KubernetesSource
+
+    kinds = pipeline.dispatcher.registry.kinds
+    return KubernetesSource(connector(settings), kinds, namespaces=settings["watchNamespaces"])
+
+
+def kubernetes_sink(settings: Settings, pipeline: Pipeline, watch: bool) -> Sink:
+    """The sink ``kubernetes``."""
+    from aeraki_core.sinks.kubernetes import KubernetesSink
+
+    namespaces = settings["watchNamespaces"]
+    return KubernetesSink(
+        connector(settings),
+        # Filters for clients go to the root namespace, wherever their service is.
+        namespaces=[*namespaces, settings["rootNamespace"]] if namespaces else (),
+        adopt_upstream=settings["adoptUpstream"],
+    )
+
+
+def istiod_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source:
+    """The source ``istiod``."""
+    from aeraki_core.sources.istiod.source import IstiodSource
+
+    return IstiodSource(
+        partial(istiod_of, settings), root_namespace=settings["rootNamespace"], domain=settings["domain"]
+    )
+
+
+def istiod_of(settings: Settings) -> Istiod:
+    """Where istiod is, and who we are there."""
+    from aeraki_core.sources.istiod.connection import Istiod, from_file
+
+    address, root = settings["istiodAddress"], settings["rootNamespace"]
+    if address.endswith(_PLAINTEXT):
+        return Istiod(address)
+    given = settings["istiodCa"]
+    certificate = from_file(Path(given), "the certificate of istiod's CA") if given else partial(_published, settings)
+    token = from_file(Path(settings["istiodToken"]), "the ServiceAccount's token for istiod")
+    return Istiod(address, certificate, token, f"istiod.{root}.svc")
+
+
+def _published(settings: Settings) -> bytes:
+    """The certificate as istiod publishes it in the root namespace."""
+    path = f"/api/v1/namespaces/{settings['rootNamespace']}/configmaps/{_ROOT_CERTIFICATE}"
+    found = connector(settings)().request("GET", path).body
+    return str((found.get("data") or {}).get("root-cert.pem", "")).encode()

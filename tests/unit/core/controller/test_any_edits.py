@@ -1,0 +1,189 @@
+"""Whatever is edited, in whatever order, and however often a pass comes in between: the filters are those of a fresh run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from aeraki_core.controller.backoff import Backoff
+from aeraki_core.controller.intake import Intake
+from aeraki_core.controller.observer import NoObserver
+from aeraki_core.controller.writer import Writer
+from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
+from aeraki_core.sinks.files import FilesSink
+from aeraki_core.sources.base import Problems, Removed, Synced, Upserted
+from aeraki_core.sources.files import read
+from aeraki_core.sources.fileset import FileSet
+from aeraki_core.sources.manifests import Rules
+from tests.unit.core.controller.running import pipeline
+
+NAMES = st.sampled_from(["a", "b", "c"])
+FILES = st.sampled_from(["1.yaml", "2.yaml", "sub/3.yaml"])
+
+
+def service(name: str, port: int, option: str, namespace: str, address: str) -> str:
+    return f"""\
+apiVersion: v1
+kind: Service
+metadata:
+  name: {name}
+  namespace: {namespace}
+  annotations: {{{option}}}
+spec:
+  {address}
+  selector: {{app: {name}}}
+  ports: [{{name: tcp-echo, port: {port}, targetPort: 9000}}]
+"""
+
+
+def virtual_service(name: str, host: str, method: str, to: str) -> str:
+    return f"""\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  hosts: [{host}]
+  http:
+  - match: [{{method: {{exact: {method}}}}}]
+    route: [{{destination: {{host: {to}, subset: v1, port: {{number: 7000}}}}}}]
+"""
+
+
+def destination_rule(name: str, host: str, subset: str) -> str:
+    return f"""\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {name}, namespace: shop}}
+spec: {{host: {host}, subsets: [{{name: {subset}}}]}}
+"""
+
+
+def entry(name: str, host: str, port: int) -> str:
+    return f"""\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  hosts: [{host}]
+  addresses: [10.0.0.9]
+  resolution: STATIC
+  ports: [{{number: {port}, name: tcp-echo, protocol: TCP}}]
+"""
+
+
+def policy(name: str, host: str, volume: int) -> str:
+    return f"""\
+apiVersion: echo.example.com/v1
+kind: EchoPolicy
+metadata: {{name: {name}, namespace: shop}}
+spec: {{host: {host}, volume: {volume}}}
+"""
+
+
+HOSTS = st.sampled_from(["a", "b", "c.shop.svc.cluster.local", "x.example.com", "*.example.com"])
+DOCUMENTS = st.one_of(
+    st.builds(
+        service,
+        NAMES,
+        st.sampled_from([7000, 7001]),
+        st.sampled_from(["", "echo.aeraki.io/volume: '3'", "echo.aeraki.io/volume: '99'", "team: x"]),
+        st.sampled_from(["shop", "other"]),
+        st.sampled_from(["clusterIP: 10.0.0.1", "clusterIP: 10.0.0.2", "clusterIP: None"]),
+    ),
+    st.builds(virtual_service, NAMES, HOSTS, st.sampled_from(["m", "n"]), NAMES),
+    st.builds(destination_rule, NAMES, HOSTS, st.sampled_from(["v1", "v2"])),
+    st.builds(entry, NAMES, st.sampled_from(["x.example.com", "y.example.com"]), st.sampled_from([7000, 7001])),
+    st.builds(policy, NAMES, HOSTS, st.integers(1, 3)),
+    st.sampled_from(["# nothing\n", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"]),
+)
+
+
+class Edits(RuleBasedStateMachine):
+    """A folder that somebody edits; the parts of the controller, led by the test instead of by a clock."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        (self.folder / "mesh" / "sub").mkdir(parents=True)
+        self.pipeline = pipeline()
+        self.files = FileSet([str(self.folder / "mesh")], Rules(self.pipeline.store.reads), 1 << 20)
+        self.intake = Intake(self.pipeline, ["files"], NoObserver())
+        self.sink = FilesSink(self.folder / "out", watch=False)
+        self.sink.start(lambda key: None)
+        self.writer = Writer(self.pipeline, self.sink, Backoff[FilterKey]())
+        self.first = True
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @rule(file=FILES, parts=st.lists(DOCUMENTS, max_size=4))
+    def write(self, file: str, parts: list[str]) -> None:
+        (self.folder / "mesh" / file).write_text("---\n".join(parts))
+
+    @rule(file=FILES)
+    def delete(self, file: str) -> None:
+        (self.folder / "mesh" / file).unlink(missing_ok=True)
+
+    @rule(file=FILES, other=FILES)
+    def move(self, file: str, other: str) -> None:
+        if (self.folder / "mesh" / file).exists():
+            (self.folder / "mesh" / file).rename(self.folder / "mesh" / other)
+
+    @rule(file=FILES, part=DOCUMENTS)
+    def append(self, file: str, part: str) -> None:
+        with (self.folder / "mesh" / file).open("a") as opened:
+            opened.write(f"---\n{part}")
+
+    @rule()
+    def look(self) -> None:
+        changes = self.files.take(self.files.look())
+        for item in changes.upserts:
+            self.intake.take(Upserted("files", item))
+        for ref in changes.removals:
+            self.intake.take(Removed("files", ref))
+        for place, findings in changes.problems:
+            self.intake.take(Problems("files", place, findings))
+        self.intake.take(Synced("files", changes.incomplete))
+
+    @rule()
+    def run(self) -> None:
+        if not self.intake.ready:
+            return
+        changed = self.pipeline.run().changed
+        keys = self.writer.everything() if self.first else changed
+        self.first = False
+        self.writer.write(keys, 0.0, self.intake.held, self.pipeline.why_held, confirmed=True)
+
+    @rule()
+    def compare(self) -> None:
+        self.look()
+        self.run()
+        filters, findings = self.fresh()
+        assert {key: live.filter for key, live in self.sink.live().items()} == filters
+        mine = (*self.pipeline.findings(), *self.intake.problems())
+        assert sorted(mine, key=lambda item: item.sort_key()) == findings
+
+    def fresh(self) -> tuple[dict[FilterKey, EnvoyFilter], list[Any]]:
+        """What a run that knows nothing of before gives."""
+        of = pipeline()
+        snapshot = read([self.folder / "mesh"], of.store.reads)
+        for item in snapshot.objects:
+            of.upsert(item)
+        of.run()
+        findings = sorted((*of.findings(), *snapshot.findings), key=lambda item: item.sort_key())
+        return of.filters, findings
+
+    @invariant()
+    def every_file_is_whole(self) -> None:
+        if hasattr(self, "folder") and (self.folder / "out").exists():
+            assert not list((self.folder / "out").glob(".*"))
+
+
+Edits.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
+TestEdits = Edits.TestCase
