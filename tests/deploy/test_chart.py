@@ -18,7 +18,7 @@ from scripts.render_deploy import CHART, bundled_plugins
 from .chart import Chart, Refused, Values, all_of, container, one, settings_file
 
 # The first one may have to build Helm.
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(1200)]  # helm is compiled with Go
 
 SUBSETS: list[list[str]] = [[], ["dubbo"], ["redis"], ["zookeeper", "redis"]]
 EVERYTHING: Values = {

@@ -17,7 +17,7 @@ from scripts.render_deploy import CHART, INSTALL, MANIFESTS, ROOT
 
 from .chart import Chart
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.mesh, pytest.mark.timeout(1200)]  # helm is compiled with Go
 
 REMEDY = "run `python -m scripts.render_deploy`"
 

@@ -48,9 +48,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
-
 from aeraki_core import Extension, GenerateContext, Patch, Protocol, hookimpl
+from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
 
 FILTER = "envoy.filters.network.echo"  # put your protocol's filter here
 PROTOCOL = Protocol(
