@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aeraki_core.controller.backoff import Backoff
-from aeraki_core.diagnostics import HELD, ORPHAN, WRITE_FAILED, Finding
+from aeraki_core.diagnostics import HELD, ORPHAN, REFUSED, WRITE_FAILED, WRITE_WARNING, Finding
 from aeraki_core.envoyfilter import FilterKey, Owner
+from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline import Pipeline
 from aeraki_core.reconcile import Action, Live, Plan, Step, deletes_too_much, reconcile
 from aeraki_core.sinks.base import Sink, Written
@@ -45,6 +46,7 @@ class Writer:
         self._kept: dict[FilterKey, Step] = {}
         self._orphans: dict[FilterKey, Step] = {}
         self._failed: dict[FilterKey, Finding] = {}
+        self._warned: dict[FilterKey, tuple[Finding, ...]] = {}
 
     @property
     def next_retry(self) -> float | None:
@@ -88,6 +90,7 @@ class Writer:
         for item in written:
             if item.error is None:
                 self._succeeded(item.step.key)
+                self._warn(item)
             else:
                 self._fail(item, now)
         return Outcome(written, kept, released, doubtful)
@@ -127,7 +130,8 @@ class Writer:
     def _apply(self, steps: tuple[Step, ...]) -> Iterator[Written]:
         left = {step.key: step for step in steps}
         try:
-            for written in self._sink.apply(steps) if steps else ():
+            # Also without steps: a sink may have something of its own to finish (filters that ours supersede).
+            for written in self._sink.apply(steps):
                 left.pop(written.step.key, None)
                 yield written
         except Exception as error:  # a sink's own mistake must not end the controller
@@ -145,7 +149,22 @@ class Writer:
             self._backoff.fail(key, now)
         else:
             self._backoff.clear(key)
-        self._failed[key] = item.finding or Finding(WRITE_FAILED, f"{key}: {item.error}")
+        code = WRITE_FAILED if item.retry else REFUSED
+        self._failed[key] = item.finding or Finding(code, f"{key}: {item.error}", self._service(item.step))
+
+    def _warn(self, item: Written) -> None:
+        where = self._service(item.step)
+        self._warned[item.step.key] = tuple(
+            Finding(WRITE_WARNING, f"{item.step.key}: {text}", where) for text in item.warnings
+        )
+
+    def _service(self, step: Step) -> ObjectRef | None:
+        """The service that the filter is for: findings are for the people who own it."""
+        item = step.after or step.before
+        for owner in item.owners if item is not None else ():
+            for service in self._pipeline.store.services_of_host(owner.host):
+                return service.ref
+        return None
 
     def findings(self) -> Iterator[Finding]:
         """What is kept, what could not be written, and what the sink itself has to say."""
@@ -154,4 +173,6 @@ class Writer:
         for key, step in self._orphans.items():
             yield Finding(ORPHAN, f"{key}: {step.reason}")
         yield from self._failed.values()
+        for warnings in self._warned.values():
+            yield from warnings
         yield from self._sink.findings()
