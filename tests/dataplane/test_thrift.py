@@ -106,6 +106,24 @@ def test_a_client_of_another_flavour_than_the_declared_one_is_cut_off(mesh: Mesh
         assert server.calls == []
 
 
+@pytest.mark.parametrize("length", [2, 3])
+def test_a_message_shorter_than_8_bytes_needs_a_declared_flavour(mesh: Mesh, length: int) -> None:
+    """Envoy waits for 8 bytes before it says what a connection speaks: a short name, and no arguments, are fewer."""
+    flavour = Flavour("unframed", "compact")
+    method = "m" * length
+    with ThriftServer("v1", flavour) as server:
+        found = mesh.service("found", PORTS, server.address)
+        declared = run_ledger(mesh, [server], **flavour._asdict())
+        with ThriftClient(declared, flavour) as client:
+            assert client.call(method)["server"] == "v1"
+        with ThriftClient(found, flavour, timeout=0.5) as client:
+            if 5 + length < 8:
+                with pytest.raises(TTransportException, match="timeout"):
+                    client.call(method)
+            else:
+                assert client.call(method)["server"] == "v1"
+
+
 def test_1000_calls_on_16_connections(mesh: Mesh) -> None:
     def calls(number: int) -> int:
         with ThriftClient(address, timeout=60) as client:

@@ -170,6 +170,24 @@ class GenerateContext:
         )
         return default_routes(self.service, self.port) if routes is None else routes
 
+    def check_tcp_routes(self, code: Code) -> None:
+        """For a filter before tcp_proxy, which stays: Istio's own tcp routes work there, http routes do not.
+
+        Reports, as ``code``, each http route that can only be meant for this port; and routes that Istio cannot follow.
+        """
+        virtual_service = self.virtual_service
+        if virtual_service is None:
+            return
+        if self.service.original_dst:
+            self.routes()  # for its finding
+            return
+        others_speak_http = any(_speaks_http(port) for port in self.service.ports)
+        for index, route in enumerate(virtual_service.http):
+            ports = {match.port for match in route.match or ()} or {None}
+            if self.port.number in ports or (None in ports and not others_speak_http):
+                message = f"port {self.port.number} speaks {self.protocol.name}: Istio gives it tcp routes, never http routes"
+                self.report(code, message, virtual_service.ref, f"spec.http[{index}]")
+
     def option(self, name: str) -> Any:
         """The value of one of the protocol's options, or its default; a value that does not fit is reported.
 
@@ -232,3 +250,12 @@ class GenerateContext:
 def _visible(export_to: frozenset[str], namespace: str | None) -> bool:
     """Whether clients of that namespace see it; None stands for all clients of the mesh."""
     return "*" in export_to or (namespace is not None and namespace in export_to)
+
+
+_HTTP = ("http", "grpc", "kubernetes.io/h2c", "kubernetes.io/ws")  # and https, http2, grpc-web, ...
+
+
+def _speaks_http(port: Port) -> bool:
+    """Whether Istio takes the port for HTTP, by appProtocol, name or protocol."""
+    named = port.name.partition("-")[0] if port.protocol == "TCP" else port.protocol
+    return (port.app_protocol or named).lower().startswith(_HTTP)

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 
 from aeraki_core import Extension, GenerateContext, Patch, Protocol, hookimpl
 from aeraki_plugins_kafka.broker import OPTIONS, kafka_broker
-from aeraki_plugins_kafka.codes import CODES
-from aeraki_plugins_kafka.routes import check_routes
+from aeraki_plugins_kafka.codes import CODES, HTTP_ROUTES
 
 FILTER = "envoy.filters.network.kafka_broker"
 
@@ -35,7 +34,7 @@ def aeraki_protocols() -> Iterable[Protocol]:
 @hookimpl
 def aeraki_generate(context: GenerateContext) -> Iterable[Patch]:
     """The same filter on both sides; each has its own stats."""
-    check_routes(context)
+    context.check_tcp_routes(HTTP_ROUTES)
     config = kafka_broker(context)
     for side in (context.outbound, *context.inbound):
         config.stat_prefix = side.stat_prefix

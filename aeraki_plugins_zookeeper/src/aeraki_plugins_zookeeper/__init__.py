@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aeraki_core import Extension, GenerateContext, Patch, Protocol, hookimpl
-from aeraki_plugins_zookeeper.codes import CODES
+from aeraki_plugins_zookeeper.codes import CODES, HTTP_ROUTES
 from aeraki_plugins_zookeeper.proxy import OPTIONS, zookeeper_proxy
-from aeraki_plugins_zookeeper.routes import check_routes
 
 FILTER = "envoy.filters.network.zookeeper_proxy"
 
@@ -34,7 +33,7 @@ def aeraki_protocols() -> Iterable[Protocol]:
 @hookimpl
 def aeraki_generate(context: GenerateContext) -> Iterable[Patch]:
     """The same filter on both sides; each has its own stats."""
-    check_routes(context)
+    context.check_tcp_routes(HTTP_ROUTES)
     config = zookeeper_proxy(context)
     for side in (context.outbound, *context.inbound):
         config.stat_prefix = side.stat_prefix
