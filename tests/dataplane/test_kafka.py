@@ -55,7 +55,7 @@ def test_a_real_broker_behind_proxies_without_the_extension(mesh: Mesh) -> None:
         workload = mesh.sidecars[0]
         assert [item["spec"]["workloadSelector"] for item in client.made.filters] == [{"labels": {"app": "reports"}}]
         kafka.create_topic(at, "orders")
-        kafka.produce(at, "orders", [*values, b"x" * 2_000_000][:100])
+        kafka.produce(at, "orders", values)
         assert kafka.consume(at, "orders", 100) == values
         assert client.envoy.stats()[f"cluster.{cluster('kafka', 9092)}.upstream_cx_total"] > 0
         assert workload.envoy.stats()["cluster.inbound|9092||.upstream_cx_total"] > 0
@@ -88,7 +88,7 @@ def test_the_bytes_are_those_of_envoys_schema() -> None:
     config = kafka_where("").sidecar().config
     packed = config.listener(LISTENER).filter_chains[0].filters[0].typed_config
     prefix = cluster("kafka", 9092).encode()
-    rules = b"\x0a\x0f" + b"\x12\x09a.example" + b"\x18\x50" + b"\x0a\x12" + b"\x08\x01\x12\x09b.example\x18\x84\x47"
+    rules = b"\x0a\x0d" + b"\x12\x09a.example\x18\x50" + b"\x0a\x10" + b"\x08\x01\x12\x09b.example\x18\x84\x47"
     assert packed.type_url == "type.googleapis.com/envoy.extensions.filters.network.kafka_broker.v3.KafkaBroker"
     assert packed.value == (
         b"\x0a" + bytes([len(prefix)]) + prefix  # 1: stat_prefix

@@ -124,6 +124,16 @@ def test_a_message_shorter_than_8_bytes_needs_a_declared_flavour(mesh: Mesh, len
                 assert client.call(method)["server"] == "v1"
 
 
+def test_a_route_to_a_service_of_another_protocol_corrupts_doubles(mesh: Mesh) -> None:
+    with ThriftServer("v1") as server, ThriftServer("other", Flavour("framed", "compact")) as other:
+        mesh.service("other", PORTS, other.address, annotations=options(protocol="compact"))
+        http = "- route: [{destination: {host: other}}]"
+        with ThriftClient(run_ledger(mesh, [server], http)) as client:
+            reply = client.call("sayHello", "x", 7, 2.5)
+    assert (reply["server"], reply["args"][:2]) == ("other", ["x", 7])
+    assert reply["args"][2] != 2.5, "this Envoy translates doubles well: correct docs/protocols/thrift.md"
+
+
 def test_1000_calls_on_16_connections(mesh: Mesh) -> None:
     def calls(number: int) -> int:
         with ThriftClient(address, timeout=60) as client:

@@ -115,7 +115,17 @@ def test_adopting_upstreams_filters_leaves_no_gap(
 
 @contextmanager
 def redis_server(pod: Pod) -> Iterator[None]:
-    argv = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--port", str(REDIS.target_port), "--save", ""]
+    argv = [
+        "redis-server",
+        "--bind",
+        "0.0.0.0",
+        "--protected-mode",
+        "no",
+        "--port",
+        str(REDIS.target_port),
+        "--save",
+        "",
+    ]
     process = pod.process("redis", argv)
     pod.wait_listening(process, REDIS.target_port)
     yield

@@ -31,10 +31,10 @@ def test_the_printed_rights_are_enough(
     workloads.workload("redis", [Port("tcp-redis", 6379, 16379)])
     api.create(entry(1, namespace))
     with Running(control_plane.kubeconfig_for("aeraki", namespace), ["redis"]) as running:
-        running.wait_written(3)  # two for the Service, one for the ServiceEntry
+        running.wait_written(2)
         api.delete("networking.istio.io/v1", "ServiceEntry", "redis-1", namespace=namespace)
         running.wait(lambda: running.count(Action.DELETE) == 1, "the filter to go")
-    assert len(live(control_plane)) == 2
+    assert len(live(control_plane)) == 1
     assert "forbidden" not in caplog.text.lower()
     for item in printed:
         metadata = item["metadata"]

@@ -56,12 +56,16 @@ class PortReport:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one run did. ``generated``: service ports whose generator ran; ``changed``: filters that are new, other or gone."""
+    """What one run did. ``generated``: service ports whose generator ran; ``changed``: filters that are new, other or gone.
+
+    ``objects``: objects of plugins' kinds, and VirtualServices, about which something else may be true now.
+    """
 
     generated: tuple[PortId, ...]
     calls: int
     changed: frozenset[FilterKey]
     seconds: float
+    objects: frozenset[ObjectRef] = frozenset()
 
 
 class Pipeline:
@@ -86,6 +90,10 @@ class Pipeline:
         self._group_filters: dict[Group, frozenset[FilterKey]] = {}
         self._group_findings: dict[Group, tuple[Finding, ...]] = {}
         self._object_findings: dict[ObjectRef, tuple[Finding, ...]] = {}
+        self._port_findings: dict[PortId, tuple[Finding, ...]] = {}
+        self._kinds = frozenset(kind.kind for kind in registry.kinds)
+        self._ports_reading: dict[ObjectRef, set[PortId]] = {}
+        self._touched: set[ObjectRef] = set()
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -136,8 +144,10 @@ class Pipeline:
             changed |= self._assemble(group)
         for ref in sorted(objects):
             self._check(ref)
+        touched, self._touched = self._touched | objects, set()
         calls = sum(output.calls for _, output in outputs)
-        return Pass(tuple(ran), calls, frozenset(changed), sum(output.seconds for _, output in outputs))
+        seconds = sum(output.seconds for _, output in outputs)
+        return Pass(tuple(ran), calls, frozenset(changed), seconds, frozenset(touched))
 
     def _detect(self, key: Key) -> tuple[set[PortId], list[PortId]]:
         """Look at a changed service's ports again: those to generate, and those that are gone."""
@@ -187,6 +197,24 @@ class Pipeline:
                 self._standing[(item.protocol.name, state)] += difference
         if output is not None:
             self._outputs[port] = output
+        if output is not None and output.findings:
+            self._port_findings[port] = output.findings
+        else:
+            self._port_findings.pop(port, None)
+        self._index_objects(port, before, output)
+
+    def _index_objects(self, port: PortId, before: PortOutput | None, after: PortOutput | None) -> None:
+        """Remember which ports rest on an object of a plugin's kind."""
+        old, new = (
+            {ref for ref in (item.objects if item else ()) if ref.kind in self._kinds} for item in (before, after)
+        )
+        self._touched |= old | new
+        for ref in old - new:
+            self._ports_reading[ref].discard(port)
+            if not self._ports_reading[ref]:
+                del self._ports_reading[ref]
+        for ref in new - old:
+            self._ports_reading.setdefault(ref, set()).add(port)
 
     def _assemble(self, group: Group) -> set[FilterKey]:
         members = self._groups.members(group)
@@ -201,9 +229,11 @@ class Pipeline:
                 changed.add(key)
         if members:
             self._group_filters[group] = frozenset(filters)
-            self._group_findings[group] = findings
         else:
             self._group_filters.pop(group, None)
+        if members and findings:
+            self._group_findings[group] = findings
+        else:
             self._group_findings.pop(group, None)
         return changed
 
@@ -254,14 +284,33 @@ class Pipeline:
 
     def findings(self) -> tuple[Finding, ...]:
         """All findings of the pipeline, each at its file and line where the source can tell, in order."""
+        return in_order(self.locate(item) for item in self.unlocated())
+
+    def unlocated(self) -> set[Finding]:
+        """The same without files and lines: to tell what is new costs no look into a file."""
         found: set[Finding] = set()
-        for rejected in self.store.rejected().values():
-            found.update(rejected)
-        for output in self._outputs.values():
-            found.update(output.findings)
-        for findings in (*self._group_findings.values(), *self._object_findings.values()):
-            found.update(findings)
-        return in_order(self.locate(item) for item in found)
+        tables = (self.store.rejected(), self._port_findings, self._group_findings, self._object_findings)
+        for table in tables:
+            for findings in table.values():
+                found.update(findings)
+        return found
+
+    def findings_about(self, ref: ObjectRef) -> tuple[Finding, ...]:
+        """What is wrong with one object of a plugin's kind: by its model, its plugin, or a generator that read it."""
+        found = {*self.store.rejected().get(ref, ()), *self._object_findings.get(ref, ())}
+        for port in self._ports_reading.get(ref, ()):
+            found.update(item for item in self._port_findings.get(port, ()) if item.ref == ref)
+        return in_order(found)
+
+    def reports_reading(self, ref: ObjectRef) -> tuple[PortReport, ...]:
+        """The service ports whose filters rest on an object of a plugin's kind, sorted by host and port."""
+        found = []
+        for service_id, number in self._ports_reading.get(ref, ()):
+            service = self.store.service(service_id)
+            port = service.port(number) if service else None
+            if service is not None and port is not None:
+                found.append(self.report(service, port))
+        return tuple(sorted(found, key=lambda item: (item.service.host, item.port.number)))
 
     def locate(self, finding: Finding) -> Finding:
         """The finding with its file and line, if its object came from a file."""

@@ -89,7 +89,10 @@ def _may_mirror(context: GenerateContext, route: Route, mirror: Mirror) -> bool:
     framed = server_transport(context) in ("framed", "header")
     if framed and (is_own(mirror.cluster) or all(is_own(item.cluster) for item in route.clusters)):
         return True
-    why = "this service's servers take no part in it" if framed else "its servers are not declared as framed or header"
+    if framed:
+        why = "both are of other services, whose transport is not known here"
+    else:
+        why = "this service's servers are not declared as framed or header"
     message = f"calls are not mirrored to {mirror.cluster}: {why}, and between unframed servers Envoy aborts"
     context.report(MIRROR, message, route.ref, route.field)
     return False

@@ -45,6 +45,10 @@ class Backoff(Generic[K]):
         """It succeeded, or is no longer wanted."""
         self._failed.pop(key, None)
 
+    def clear_all(self) -> None:
+        """Nothing is to be tried again."""
+        self._failed.clear()
+
     def due(self, now: float) -> frozenset[K]:
         """What is to be tried now."""
         return frozenset(key for key, (_, at) in self._failed.items() if at <= now)

@@ -35,8 +35,10 @@ class Intake:
         match event:
             case Upserted(_, item):
                 self._pipeline.upsert(item)
+                self._observer.took(item)
             case Removed(_, ref):
                 self._pipeline.remove(ref)
+                self._observer.dropped(ref)
             case Problems(source, place, findings):
                 if findings:
                     self._problems[(source, place)] = findings
@@ -80,6 +82,11 @@ class Intake:
     def ready(self) -> bool:
         """Whether every source has given all that it had at its start."""
         return not self._waiting
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The sources that have not yet given all that they had at their start."""
+        return tuple(sorted(self._waiting))
 
     @property
     def held(self) -> str | None:

@@ -2,6 +2,9 @@
 
 In: a pipeline, sources, a sink. Out: the sink as the sources want it; an :class:`~aeraki_core.controller.observer.Observer` hears
 of every pass. One thread, that of :meth:`Controller.run`, owns the pipeline; everybody else puts events on its queue.
+
+Of several replicas one leads. The others do the same but for writing, so that each could lead at once; who becomes the leader looks
+at every filter.
 """
 
 from __future__ import annotations
@@ -10,14 +13,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from aeraki_core.controller.backoff import Backoff
 from aeraki_core.controller.debounce import Debounce
 from aeraki_core.controller.intake import Intake
 from aeraki_core.controller.ledger import Ledger
 from aeraki_core.controller.observer import NoObserver, Observer, PassReport
-from aeraki_core.controller.writer import Writer
+from aeraki_core.controller.writer import Outcome, Writer
 from aeraki_core.diagnostics import Finding
 from aeraki_core.envoyfilter import FilterKey, Owner
 from aeraki_core.errors import AerakiError
@@ -50,15 +55,35 @@ class _LiveChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class _Leads:
+    """This replica became the leader, or is it no longer."""
+
+    leads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Somebody wants to know something that only the loop's thread may look at."""
+
+    function: Callable[[], Any]
+    answer: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class _Stop:
     """The end."""
 
 
-_Item = Event | _LiveChanged | _Stop
+_Item = Event | _LiveChanged | _Leads | _Call | _Stop
+T = TypeVar("T")
 
 
 class Controller:
-    """Runs once: :meth:`run_once` or :meth:`run`."""
+    """Runs once: :meth:`run_once` or :meth:`run`.
+
+    ``may_write`` is asked before each pass writes: a replica that does not lead reads and generates, and writes nothing. None: there
+    is no election, and it always may. With it the controller stands by until :meth:`lead` says otherwise.
+    """
 
     def __init__(
         self,
@@ -69,6 +94,7 @@ class Controller:
         timing: Timing | None = None,
         observer: Observer | None = None,
         clock: Callable[[], float] = time.monotonic,
+        may_write: Callable[[], bool] | None = None,
     ) -> None:
         timing = timing or Timing()
         self._pipeline = pipeline
@@ -80,11 +106,64 @@ class Controller:
         self._intake = Intake(pipeline, [source.name for source in sources], self._observer)
         self._writer = Writer(pipeline, sink, Backoff(timing.retry_first, timing.retry_longest))
         self._debounce = Debounce(timing.quiet, timing.longest)
-        self._ledger = Ledger()
+        self._ledger = Ledger(pipeline.locate)
         self._live_changed: set[FilterKey] = set()
         self._first = True
+        self._may_write = may_write or (lambda: True)
+        self._leads = may_write is None
+        self._everything = True
+        self._urgent = False
+        self._busy_since: float | None = None
 
-    # -- for others to ask, from an observer ---------------------------------------------------------------------------
+    # -- for other threads ---------------------------------------------------------------------------------------------
+
+    def lead(self, leads: bool) -> None:
+        """This replica became the leader, or is it no longer."""
+        self._queue.put(_Leads(leads))
+
+    def call(self, function: Callable[[], T], timeout: float) -> T:
+        """What the function returns when the loop's thread calls it between two passes.
+
+        Raises:
+            TimeoutError: the loop did not come to it within ``timeout`` seconds. What the function raises is raised too.
+        """
+        answer: Future[T] = Future()
+        self._queue.put(_Call(function, answer))
+        try:
+            return answer.result(timeout)
+        except TimeoutError:
+            answer.cancel()
+            raise
+
+    @property
+    def busy(self) -> float:
+        """For how many seconds the loop has been at the same piece of work; 0 while it waits for something to do."""
+        since = self._busy_since
+        return 0.0 if since is None else max(0.0, self._clock() - since)
+
+    @property
+    def queued(self) -> int:
+        """How many events wait to be taken."""
+        return self._queue.qsize()
+
+    @property
+    def waiting(self) -> str | None:
+        """What the first pass waits for; None after it."""
+        if not self._first:
+            return None
+        sources = self._intake.waiting
+        return f"waiting for source {', '.join(sources)}" if sources else "the first pass is not over"
+
+    @property
+    def leading(self) -> bool:
+        """Whether this replica writes."""
+        return self._leads
+
+    # -- for others to ask, from an observer or a call ----------------------------------------------------------------
+
+    def problem(self, key: FilterKey) -> str | None:
+        """Why a live filter is not as it should be; None when it is."""
+        return self._writer.problem(key)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -162,29 +241,46 @@ class Controller:
     def _wait(self) -> bool:
         """Wait for an event or until a pass is due, and take all events that are there; False at the end."""
         due = self._next()
+        self._busy_since = None
         try:
             item = self._queue.get(timeout=None if due is None else max(0.0, due - self._clock()))
             while True:
+                self._busy_since = self._clock()
                 if isinstance(item, _Stop):
                     return False
                 self._take(item)
                 item = self._queue.get_nowait()
         except queue.Empty:
+            self._busy_since = self._clock()
             return True
 
     def _take(self, item: _Item) -> None:
+        match item:
+            case _Call(function, answer):
+                _answer(function, answer)
+                return
+            case _Leads(leads):
+                self._set_leads(leads)
+            case _LiveChanged(key):
+                self._live_changed.add(key)
+                self._observer.live_changed(key)
+            case _Stop():
+                pass
+            case _:
+                self._intake.take(item)
         self._debounce.touch(self._clock())
-        if isinstance(item, _LiveChanged):
-            self._live_changed.add(item.key)
-            self._observer.live_changed(item.key)
-        elif not isinstance(item, _Stop):
-            self._intake.take(item)
+
+    def _set_leads(self, leads: bool) -> None:
+        # Even if it led before: what happened meanwhile is not known.
+        self._everything = self._urgent = True
+        self._leads = leads
+        self._observer.leads(leads)
 
     def _next(self) -> float | None:
         """When the next pass is due; None when nothing is to be done. The first comes as soon as all sources are there."""
         if not self._intake.ready:
             return None
-        if self._first:
+        if self._first or self._urgent:
             return self._clock()
         times = [at for at in (self._debounce.due, self._writer.next_retry) if at is not None]
         return min(times, default=None)
@@ -200,13 +296,12 @@ class Controller:
         self._debounce.reset()
         generated = self._pipeline.run()
         held = self._intake.held
-        changed = self._writer.everything() if self._first else generated.changed | self._live_changed
-        self._live_changed = set()
-        outcome = self._writer.write(changed, self._clock(), held, self._why_held, confirmed=self._intake.confirmed())
+        self._urgent, full = False, self._everything
+        outcome = self._write(generated.changed, held)
         if outcome.doubtful:
             self._confirm()
         came, went = self._ledger.update(
-            (*self._pipeline.findings(), *self._intake.problems(), *self._writer.findings())
+            (*self._pipeline.unlocated(), *self._intake.problems(), *self._writer.findings())
         )
         report = PassReport(
             self._first,
@@ -218,10 +313,32 @@ class Controller:
             went,
             held,
             time.perf_counter() - start,
+            standby=not self._leads,
+            full=full and not self._everything,
         )
         self._first = False
         self._observer.passed(report)
         return report
+
+    def _write(self, changed: frozenset[FilterKey], held: str | None) -> Outcome:
+        """Write what differs, if this replica leads."""
+        if not self._leads:
+            self._live_changed = set()
+            return Outcome((), (), self._writer.stand_by())
+        if not self._may_write():
+            return self._put_off(Outcome((), (), ()))
+        keys = self._writer.everything() if self._everything else changed | self._live_changed
+        self._live_changed = set()
+        self._everything = False
+        confirmed = self._intake.confirmed()
+        outcome = self._writer.write(keys, self._clock(), held, self._why_held, confirmed=confirmed)
+        return self._put_off(outcome) if outcome.skipped else outcome
+
+    def _put_off(self, outcome: Outcome) -> Outcome:
+        """The Lease ended before the election said so: what was not written is looked at again, by whoever leads then."""
+        self._everything = True
+        self._debounce.touch(self._clock())
+        return outcome
 
     def _confirm(self) -> None:
         """Ask every source that can for a fresh full answer; the pass after it does what was put off, if it is still wanted."""
@@ -234,3 +351,12 @@ class Controller:
 
     def _why_held(self, owner: Owner) -> str | None:
         return self._intake.why_held(owner.host) or self._pipeline.why_held(owner)
+
+
+def _answer(function: Callable[[], Any], answer: Future[Any]) -> None:
+    if not answer.set_running_or_notify_cancel():
+        return  # whoever asked has gone
+    try:
+        answer.set_result(function())
+    except Exception as error:  # noqa: BLE001 it is raised where it was asked for
+        answer.set_exception(error)

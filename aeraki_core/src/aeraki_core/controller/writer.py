@@ -26,13 +26,15 @@ log = logging.getLogger(__name__)
 class Outcome:
     """What became of a round: every step tried, filters newly kept, filters no longer kept.
 
-    ``doubtful``: so much would have been deleted that the sources must confirm it first.
+    ``doubtful``: so much would have been deleted that the sources must confirm it first. ``skipped``: how many steps the sink did
+    not try because this replica may not write now.
     """
 
     written: tuple[Written, ...]
     kept: tuple[Step, ...]
     released: tuple[FilterKey, ...]
     doubtful: bool = False
+    skipped: int = 0
 
 
 class Writer:
@@ -56,6 +58,22 @@ class Writer:
     def everything(self) -> set[FilterKey]:
         """All filters, for the first round."""
         return {*self._pipeline.filters, *self._sink.live()}
+
+    def stand_by(self) -> tuple[FilterKey, ...]:
+        """Another replica writes now: forget what is kept, failed or to be tried again. Returns what is no longer kept."""
+        released = tuple(sorted((*self._kept, *self._orphans)))
+        for table in (self._kept, self._orphans, self._failed, self._warned):
+            table.clear()
+        self._backoff.clear_all()
+        return released
+
+    def problem(self, key: FilterKey) -> str | None:
+        """Why a live filter is not as it should be: it is kept, or could not be written; None when it is."""
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept.reason
+        failed = self._failed.get(key)
+        return failed.message if failed is not None else None
 
     def write(
         self,
@@ -86,14 +104,15 @@ class Writer:
         planned = {step.key for step in plan.steps}
         for key in keys - planned:
             self._succeeded(key)
-        written = tuple(self._apply(plan.steps))
+        tried = tuple(self._apply(plan.steps))
+        written = tuple(item for item in tried if not item.skipped)
         for item in written:
             if item.error is None:
                 self._succeeded(item.step.key)
                 self._warn(item)
             else:
                 self._fail(item, now)
-        return Outcome(written, kept, released, doubtful)
+        return Outcome(written, kept, released, doubtful, len(tried) - len(written))
 
     def _plan(
         self,
@@ -153,10 +172,11 @@ class Writer:
         self._failed[key] = item.finding or Finding(code, f"{key}: {item.error}", self._service(item.step))
 
     def _warn(self, item: Written) -> None:
-        where = self._service(item.step)
-        self._warned[item.step.key] = tuple(
-            Finding(WRITE_WARNING, f"{item.step.key}: {text}", where) for text in item.warnings
-        )
+        key, where = item.step.key, self._service(item.step)
+        if item.warnings:
+            self._warned[key] = tuple(Finding(WRITE_WARNING, f"{key}: {text}", where) for text in item.warnings)
+        else:
+            self._warned.pop(key, None)
 
     def _service(self, step: Step) -> ObjectRef | None:
         """The service that the filter is for: findings are for the people who own it."""

@@ -6,11 +6,13 @@ brings configuration, credentials and TLS; its model classes are not used: an ob
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +23,9 @@ from urllib.parse import urlencode
 import urllib3
 
 from aeraki_core.errors import AerakiError
-from aeraki_core.kube.errors import ApiError, UnreachableError
+from aeraki_core.kube.errors import ApiError, NotSentError, UnreachableError
 
-__all__ = ["Answer", "Client", "Object", "Stream", "connect"]
+__all__ = ["Answer", "Client", "Object", "Requests", "Stream", "connect"]
 
 Object = dict[str, Any]
 """A Kubernetes object as JSON."""
@@ -42,11 +44,31 @@ class Answer:
     warnings: tuple[str, ...] = ()
 
 
+class Requests:
+    """Counts of all requests of this process, by method and status code (``<error>`` without an answer), as client-go's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, method: str, code: str) -> None:
+        """One more."""
+        with self._lock:
+            self._counts[method, code] += 1
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many there were so far."""
+        with self._lock:
+            return dict(self._counts)
+
+
 class Client:
     """Talks to one API server. Usable by many threads at once.
 
     Every request raises :class:`ApiError` when the server refuses it, :class:`UnreachableError` when there is no answer in time.
     """
+
+    requests = Requests()
 
     def __init__(self, configuration: Any) -> None:
         from kubernetes.client.rest import RESTClientObject
@@ -55,6 +77,13 @@ class Client:
         self._configuration = configuration
         self._pool: Any = RESTClientObject(configuration).pool_manager
         self._lock = threading.Lock()
+        self._may_write: Callable[[], bool] | None = None
+
+    def only_if(self, may_write: Callable[[], bool]) -> Client:
+        """The same client, which asks that before it sends anything that writes, and raises :class:`NotSentError` if it may not."""
+        gated = copy.copy(self)
+        gated._may_write = may_write  # noqa: SLF001 its own class
+        return gated
 
     @property
     def server(self) -> str:
@@ -97,6 +126,9 @@ class Client:
         if body is not None:
             data = json.dumps(body, separators=(",", ":")).encode()
             headers["Content-Type"] = content_type
+        # As late as can be: whatever comes before may take its time, and a process may be paused.
+        if method != "GET" and self._may_write is not None and not self._may_write():
+            raise NotSentError(f"{what}: not sent, because another replica leads")
         try:
             response: urllib3.BaseHTTPResponse = self._pool.request(
                 method,
@@ -107,9 +139,11 @@ class Client:
                 retries=False,
                 preload_content=not stream,
             )
+            self.requests.add(method, str(response.status))
             if response.status >= 400:
                 raise _refusal(what, response)
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            self.requests.add(method, "<error>")
             raise UnreachableError(f"{what}: no answer from {self.server}: {error}") from error
         return response
 

@@ -3,6 +3,7 @@
 AerakiError
 `-- RequestError          a request did not succeed; ``retry`` tells whether another try may help
 |-- ApiError          the server refused it: ``status``, ``reason``, ``retry_after``
+|-- NotSentError      it was not sent: this replica may not write
 `-- UnreachableError  no answer: connection refused, reset, timed out
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from aeraki_core.errors import AerakiError
 
-__all__ = ["ApiError", "RequestError", "UnreachableError"]
+__all__ = ["ApiError", "NotSentError", "RequestError", "UnreachableError"]
 
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
@@ -19,6 +20,10 @@ class RequestError(AerakiError):
     """A request to the API server did not succeed."""
 
     retry = True
+
+
+class NotSentError(RequestError):
+    """The request was not sent, because this replica does not lead (any more)."""
 
 
 class UnreachableError(RequestError):

@@ -18,7 +18,7 @@ class Written:
     """What became of one step. ``error`` None: it is done. ``retry``: the same step may succeed later.
 
     ``warnings`` are what the receiver had to say about a filter that it took. ``finding`` says more precisely than "could not be
-    written" what is wrong, if the sink can.
+    written" what is wrong, if the sink can. ``skipped``: it was not tried, because this replica does not lead (any more).
     """
 
     step: Step
@@ -26,6 +26,7 @@ class Written:
     retry: bool = False
     warnings: tuple[str, ...] = ()
     finding: Finding | None = None
+    skipped: bool = False
 
 
 class Sink(Protocol):

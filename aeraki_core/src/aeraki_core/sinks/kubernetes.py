@@ -37,6 +37,7 @@ class KubernetesSink:
 
     ``namespaces``: the only ones to look at; empty for all. ``workers``: writes at once. ``adopt_upstream``: delete upstream
     Aeraki's filters of the service ports that ours are live for. ``start_timeout``: seconds that the first list may take.
+    ``may_write`` is asked before each single write; None: it always may.
     """
 
     name = "kubernetes"
@@ -51,8 +52,10 @@ class KubernetesSink:
         adopt_upstream: bool = False,
         start_timeout: float = 30.0,
         tuning: Tuning | None = None,
+        may_write: Callable[[], bool] | None = None,
     ) -> None:
         self._connect = connect
+        self._may_write = may_write or (lambda: True)
         self._namespaces: tuple[str | None, ...] = tuple(sorted(set(namespaces))) or (None,)
         self._workers = workers
         self._dry_run = dry_run
@@ -78,7 +81,7 @@ class KubernetesSink:
         Raises:
             AerakiError: there is no usable configuration, the server did not answer in time, or it knows no EnvoyFilters.
         """
-        client = self._connect()
+        client = self._connect().only_if(self._may_write)
         discovery = Discovery(client)
         self._writer = Writer(client, self._filters, dry_run=self._dry_run)
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="write")
@@ -122,7 +125,7 @@ class KubernetesSink:
             for phase in (False, True):
                 part = [step for step in given if (step.action is Action.DELETE) is phase]
                 done += self._pool.map(self._write, part)
-            if self._adopt:
+            if self._adopt and self._may_write():
                 self._supersede(self._pool, self._writer)
             return done
         finally:
@@ -164,6 +167,8 @@ class KubernetesSink:
         if self._writer is None:
             raise RuntimeError("not started")
         written = self._writer.write(step)
+        if written.skipped:
+            return written
         with self._lock:
             if written.error == NOT_OURS_MESSAGE:
                 self._blocked.add(step.key)
@@ -218,6 +223,8 @@ class KubernetesSink:
 
     def _tell(self, key: FilterKey, before: Entry, item: Object | None, *, deleted: bool = False) -> None:
         after = self._filters.entry(key)
+        if not self._may_write():
+            return  # the leader's doing, or for the leader to mend
         with self._lock:
             if key in self._in_flight:
                 self._seen_in_flight.add(key)  # most likely our own write

@@ -15,7 +15,7 @@ import time
 
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, is_ours, to_dict
 from aeraki_core.kube.client import Answer, Client, Object
-from aeraki_core.kube.errors import ApiError, RequestError, UnreachableError
+from aeraki_core.kube.errors import ApiError, NotSentError, RequestError, UnreachableError
 from aeraki_core.kube.resources import Resource
 from aeraki_core.reconcile import Action, Step
 from aeraki_core.sinks.base import Written
@@ -63,6 +63,8 @@ class Writer:
             if step.after is None:
                 raise ValueError(f"nothing to write for {step.key}")
             return self._apply(step, step.after)
+        except NotSentError as error:
+            return Written(step, str(error), retry=True, skipped=True)
         except UnreachableError as error:
             self._stop(str(error), 0.0)
             return Written(step, str(error), retry=True)
@@ -88,12 +90,12 @@ class Writer:
 
     def _apply(self, step: Step, want: EnvoyFilter) -> Written:
         entry = self._live.entry(want.key)
-        uid = entry.uid if entry is not None and entry.whose is Whose.OURS else None
-        if entry is not None and uid is None:
+        known = (entry.uid, entry.version) if entry is not None and entry.whose is Whose.OURS else None
+        if entry is not None and known is None:
             return Written(step, NOT_OURS_MESSAGE)
         body = to_dict(want)
         try:
-            answer = self._send(want.key, body, uid)
+            answer = self._send(want.key, body, known)
         except ApiError as error:
             if error.status != 409:
                 raise
@@ -101,7 +103,7 @@ class Writer:
             if found is not None and not is_ours(found):
                 self._live.put(found)
                 return Written(step, NOT_OURS_MESSAGE)
-            answer = self._send(want.key, body, found["metadata"]["uid"] if found is not None else None)
+            answer = self._send(want.key, body, _state(found) if found is not None else None)
         if answer.body["spec"] != body["spec"] and not self._dry_run:
             # A field that another manager added stays under server-side apply; only a replace takes it away.
             answer = self._replace(answer.body, body)
@@ -109,13 +111,14 @@ class Writer:
             self._live.put(answer.body, want if answer.body["spec"] == body["spec"] else None)
         return Written(step, warnings=_own_warnings(answer))
 
-    def _send(self, key: FilterKey, body: Object, uid: str | None) -> Answer:
-        """Apply. Without ``uid`` it is meant to create: nothing of another manager is overruled then."""
+    def _send(self, key: FilterKey, body: Object, known: tuple[str, str] | None) -> Answer:
+        """Apply to what is ``known`` (uid and version). None: it is meant to create, and overrules nothing of another manager."""
         params = {**self._params, "fieldManager": FIELD_MANAGER}
-        if uid is not None:
+        if known is not None:
             params["force"] = "true"
-            # If it was deleted and made anew by somebody meanwhile, the server says so.
-            body = {**body, "metadata": {**body["metadata"], "uid": uid}}
+            # If somebody made it anew or changed it meanwhile, the server says so: also to a leader of the past whose write
+            # was under way when it was paused.
+            body = {**body, "metadata": {**body["metadata"], "uid": known[0], "resourceVersion": known[1]}}
         path = RESOURCE.path(key.namespace, key.name)
         return self._client.request("PATCH", path, params=params, body=body, content_type=_APPLY, timeout=self._timeout)
 
@@ -168,6 +171,10 @@ class Writer:
             if error.status == 404:
                 return None
             raise
+
+
+def _state(found: Object) -> tuple[str, str]:
+    return found["metadata"]["uid"], found["metadata"]["resourceVersion"]
 
 
 def _own_warnings(answer: Answer) -> tuple[str, ...]:

@@ -16,7 +16,18 @@ from aeraki_core.diagnostics import Finding
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.store import SourceObject, host_suffixes
 
-__all__ = ["Emit", "Event", "Incomplete", "Problems", "Refreshable", "Removed", "Source", "Synced", "Unsynced", "Upserted"]
+__all__ = [
+    "Emit",
+    "Event",
+    "Incomplete",
+    "Problems",
+    "Refreshable",
+    "Removed",
+    "Source",
+    "Synced",
+    "Unsynced",
+    "Upserted",
+]
 
 
 @dataclass(frozen=True, slots=True)

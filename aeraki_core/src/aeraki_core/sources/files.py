@@ -169,8 +169,7 @@ class FilesSource(Source):
             self._give(emit, self._files.take(look))
 
     def _settled(self, paths: Collection[str]) -> Look:
-        """A look at the files; a second one, until nothing changes in between, when an editor may be about to give back what is
-        missing."""
+        """A look at the files; and another, until two are the same, while an editor may be about to bring back what is missing."""
         look = self._files.look(paths)
         for _ in range(MOST_LOOKS):
             if not look.doubtful or self._stop.wait(SETTLE):

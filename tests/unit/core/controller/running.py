@@ -16,6 +16,7 @@ from aeraki_core.sinks.base import Sink
 from aeraki_core.sinks.memory import MemorySink
 from aeraki_core.sources.base import Emit, Incomplete, Problems, Removed, Source, Synced, Unsynced, Upserted
 from aeraki_core.store import SourceObject
+
 from tests.unit.core.echo import EchoPlugin, Mesher
 
 WAIT = 20.0  # seconds that a pass may take to come on a busy machine
@@ -133,7 +134,7 @@ class Running:
     def _run(self) -> None:
         try:
             self.controller.run(self.stop)
-        except BaseException as error:  # for the test to see
+        except BaseException as error:  # noqa: BLE001  # for the test to see
             self.error = error
 
     def __enter__(self) -> Running:

@@ -8,10 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-
 from aeraki_core.controller.backoff import Backoff
 from aeraki_core.controller.intake import Intake
 from aeraki_core.controller.observer import NoObserver
@@ -22,6 +18,10 @@ from aeraki_core.sources.base import Problems, Removed, Synced, Upserted
 from aeraki_core.sources.files import read
 from aeraki_core.sources.fileset import FileSet
 from aeraki_core.sources.manifests import Rules
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
 from tests.unit.core.controller.running import pipeline
 
 NAMES = st.sampled_from(["a", "b", "c"])

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from aeraki_core.controller.loop import Controller, Timing
 from aeraki_core.controller.observer import PassReport
 from aeraki_core.pipeline import Pipeline
 from aeraki_core.sinks.files import FilesSink, file_name
 from aeraki_core.sources.files import FilesSource
 from aeraki_core.types import Protocol
+
 from tests.unit.core.controller.running import Running, codes, key, pipeline, written
 from tests.unit.core.echo import EchoPlugin
 
@@ -82,11 +82,11 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path) -> Place:
     found = Place(tmp_path)
     found.write("cart.yaml", service("cart"), routes("cart", "a"))
     found.write("order.yaml", service("order", 2))
-    yield found
+    return found
 
 
 def test_a_restart_leaves_every_file_as_it_is(place: Place) -> None:
@@ -111,7 +111,10 @@ def test_only_the_files_that_differ_are_written(place: Place) -> None:
             file_name(item.step.key) for item in report.written
         }
         (place.mesh / "order.yaml").unlink()
-        assert written(running.until(lambda report: report.written)) == ["delete outbound order", "delete inbound order"]
+        assert written(running.until(lambda report: report.written)) == [
+            "delete outbound order",
+            "delete inbound order",
+        ]
 
 
 def test_our_own_files_inside_the_source_start_nothing(place: Place) -> None:

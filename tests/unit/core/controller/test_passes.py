@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
-
 from aeraki_core.controller.loop import Controller, Timing
 from aeraki_core.diagnostics import NOT_YAML, Finding
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
@@ -18,6 +17,7 @@ from aeraki_core.sinks.base import Written
 from aeraki_core.sinks.memory import MemorySink
 from aeraki_core.sources.base import Incomplete
 from aeraki_core.types import Protocol
+
 from tests.unit.core.controller.running import (
     FAST,
     WAIT,
@@ -36,7 +36,9 @@ from tests.unit.core.echo import EchoPlugin
 
 
 def test_among_a_thousand_services_one_change_runs_one_generator_and_writes_what_differs() -> None:
-    feed = Feed(*(service(f"s{number}", number) for number in range(1000)), *(routes(f"s{n}", "a") for n in range(1000)))
+    feed = Feed(
+        *(service(f"s{number}", number) for number in range(1000)), *(routes(f"s{n}", "a") for n in range(1000))
+    )
     with Running(feed) as running:
         first = running.next()
         assert first.first
@@ -260,13 +262,13 @@ def test_a_write_that_can_never_succeed_is_not_tried_again_without_a_change() ->
     sink, feed = MemorySink(), Feed(service("cart"), service("order", 2))
     sink.refuse = {key("cart"): False}
     with Running(feed, sink=sink) as running:
-        assert codes(running.next().came) == ["AER0501"]
+        assert codes(running.next().came) == ["AER0506"]
         feed.put(service("order", 2, volume="2"))
         report = running.next()
         assert key("cart") not in {item.step.key for item in report.written}
-        assert codes(running.controller.findings) == ["AER0501"]
+        assert codes(running.controller.findings) == ["AER0506"]
         feed.drop(service("cart"))
-        assert codes(running.until(lambda report: report.went).went) == ["AER0501"]
+        assert codes(running.until(lambda report: report.went).went) == ["AER0506"]
 
 
 class Broken(MemorySink):
@@ -277,10 +279,10 @@ class Broken(MemorySink):
         self.broken = True
 
     def apply(self, steps: Iterable[Step]) -> Iterator[Written]:
-        for number, written in enumerate(super().apply(steps)):
+        for number, item in enumerate(super().apply(steps)):
             if self.broken and number == 1:
                 raise ZeroDivisionError("mine")
-            yield written
+            yield item
 
 
 def test_a_sink_with_a_mistake_does_not_end_the_controller() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from aeraki_core.envoyfilter import FilterKey, Owner
 from aeraki_core.sinks.adopt import superseded
 

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.errors import SinkError
 from aeraki_core.reconcile import Plan, reconcile
 from aeraki_core.render import render_yaml
 from aeraki_core.sinks.base import Written
 from aeraki_core.sinks.files import FilesSink, file_name
+
 from tests.unit.core.echo import Mesher
 
 OUT = FilterKey("istio-system", "aeraki-outbound-cart.shop.svc.cluster.local-7000")
@@ -26,7 +26,9 @@ WAIT = 20.0
 def filters(*names: str, **annotations: str) -> dict[FilterKey, EnvoyFilter]:
     mesh = Mesher()
     for number, name in enumerate(names or ("cart",)):
-        mesh.service(name, f"10.0.0.{number + 1}", annotations={f"echo.aeraki.io/{k}": v for k, v in annotations.items()})
+        mesh.service(
+            name, f"10.0.0.{number + 1}", annotations={f"echo.aeraki.io/{k}": v for k, v in annotations.items()}
+        )
     mesh.run()
     return mesh.pipeline.filters
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aeraki_core.render import render_objects
+from aeraki_core.sources.files import read
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aeraki_core.render import render_objects
-from aeraki_core.sources.files import read
 from tests.unit.core.controller.running import pipeline
 from tests.unit.core.controller.test_files import service
 
@@ -26,13 +26,29 @@ KINDS = {
 # The fields that are looked at, and what may stand where another thing belongs.
 FIELDS = [
     *("metadata", "spec", "status", "data", "stringData", "endpoints", "ports", "addressType", "hosts", "host", "http"),
-    *("match", "route", "destination", "port", "number", "name", "subset", "subsets", "labels", "annotations", "selector"),
+    *(
+        "match",
+        "route",
+        "destination",
+        "port",
+        "number",
+        "name",
+        "subset",
+        "subsets",
+        "labels",
+        "annotations",
+        "selector",
+    ),
     *("clusterIP", "clusterIPs", "targetPort", "addresses", "exportTo", "resolution", "workloadSelector", "weight"),
     *("mirror", "retries", "trafficPolicy", "creationTimestamp", "type", "conditions", "targetRef", "volume", "secret"),
     *("kubernetes.io/service-name", "networking.istio.io/exportTo", "echo.aeraki.io/volume", "method", "exact"),
 ]
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-1, 70000) | st.floats(allow_nan=False) | st.sampled_from(["", "a", "*", "1", "None"]),
+    st.none()
+    | st.booleans()
+    | st.integers(-1, 70000)
+    | st.floats(allow_nan=False)
+    | st.sampled_from(["", "a", "*", "1", "None"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
     max_leaves=12,
 )
@@ -43,8 +59,15 @@ values = st.recursive(
     metadata=st.dictionaries(st.sampled_from(FIELDS), values, max_size=3),
     rest=st.dictionaries(st.sampled_from(FIELDS[1:]), values, max_size=4),
 )
-def test_any_shape(tmp_path_factory: pytest.TempPathFactory, kind: str, metadata: dict[str, Any], rest: dict[str, Any]) -> None:
-    content = {**rest, "apiVersion": KINDS[kind], "kind": kind, "metadata": {**metadata, "name": "x", "namespace": "shop"}}
+def test_any_shape(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, metadata: dict[str, Any], rest: dict[str, Any]
+) -> None:
+    content = {
+        **rest,
+        "apiVersion": KINDS[kind],
+        "kind": kind,
+        "metadata": {**metadata, "name": "x", "namespace": "shop"},
+    }
     path: Path = tmp_path_factory.mktemp("any") / "a.yaml"
     path.write_text(f"{service('cart')}---\n{render_objects([content])}---\n{service('order', 2)}")
     of = pipeline()

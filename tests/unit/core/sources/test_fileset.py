@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from aeraki_core.diagnostics import Finding
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.fileset import Changes, FileSet
 from aeraki_core.sources.manifests import Rules
 from aeraki_core.store import SourceObject
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tests.unit.core.sources.manifests import reads, service
 
 
@@ -266,7 +266,9 @@ def test_ignored_folders_are_passed_over(tmp_path: Path) -> None:
 
 
 PIECES = {name: service(name, port=port) for name in "abc" for port in (1, 2)}
-CONTENTS = st.lists(st.sampled_from([*PIECES.values(), service("a", port=3), "x: [\n", "kind: Service\n", "# c\n"]), max_size=3)
+CONTENTS = st.lists(
+    st.sampled_from([*PIECES.values(), service("a", port=3), "x: [\n", "kind: Service\n", "# c\n"]), max_size=3
+)
 
 
 @given(steps=st.lists(st.tuples(st.sampled_from(["1.yaml", "2.yaml", "3.yaml"]), st.none() | CONTENTS), max_size=12))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import pytest
-
 from aeraki_core.documents import Slice
 from aeraki_core.sources.locate import Document, line_of
 

@@ -24,12 +24,19 @@ def test_folders_are_read_in_a_stable_order(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         text = service(path.stem.strip("."))
-        path.write_text(text if not name.endswith("json") else '{"apiVersion":"v1","kind":"Service","metadata":{"name":"c"}}')
+        path.write_text(
+            text if not name.endswith("json") else '{"apiVersion":"v1","kind":"Service","metadata":{"name":"c"}}'
+        )
     found = look(tmp_path)
     assert names(found) == ["Service shop/a", "Service shop/b", "Service default/c", "Service shop/d"]
     assert found.complete
     assert found.findings == ()
-    assert names(look(tmp_path / "sub", tmp_path)) == ["Service shop/d", "Service shop/a", "Service shop/b", "Service default/c"]
+    assert names(look(tmp_path / "sub", tmp_path)) == [
+        "Service shop/d",
+        "Service shop/a",
+        "Service shop/b",
+        "Service default/c",
+    ]
 
 
 def test_a_file_named_twice_or_linked_is_read_once(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from aeraki_core.errors import UnreadableError
 from aeraki_core.sources.base import Event, Problems, Removed, Synced, Unsynced, Upserted
 from aeraki_core.sources.files import FilesSource
+
 from tests.unit.core.sources.manifests import reads, service
 
 WAIT = 20.0  # seconds that an event may take on a busy machine

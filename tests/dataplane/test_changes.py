@@ -1,0 +1,244 @@
+"""What a change of the configuration does to connections under traffic: docs/changes.md says the same to users.
+
+Envoy takes its listeners over ADS here, as from istiod. The drain time, Istio's 45 s, is one second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from aeraki_core.testing import Sandbox
+from thrift.Thrift import TApplicationException
+from thrift.transport.TTransport import TTransportException
+
+from tests.dataplane.support import Mesh
+from tests.dataplane.support_changes import Load, traffic
+from tests.dataplane.support_dubbo import DUBBO_PROXY, GENERIC_PROXY, KNOWN_WARNINGS, PORTS, PROXIES, options, run_greeter
+from tests.dataplane.support_thrift import PORTS as THRIFT_PORTS
+from tests.peers import zookeeper
+from tests.peers.dubbo import DubboClient, DubboServer
+from tests.peers.needs import REDIS, ZOOKEEPER, need
+from tests.peers.processes import wait_until
+from tests.peers.thrift import ThriftClient, ThriftServer
+
+pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
+
+THRIFT_PROXY, REDIS_PROXY = "thrift", "redis"
+DRAIN = 1
+LONG_DRAIN = 60  # longer than any of these tests: nothing is cut by its end
+
+# The end of a connection, as clients of all protocols see it.
+CUT = (EOFError, ConnectionError, TTransportException)
+
+
+def check_needs(protocol: str) -> None:
+    if protocol == REDIS_PROXY:
+        need(*REDIS)
+
+
+# -- routes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", [DUBBO_PROXY, THRIFT_PROXY])
+def test_open_connections_keep_the_old_routes_until_they_are_cut_at_the_end_of_the_drain(
+    mesh: Mesh, protocol: str
+) -> None:
+    with traffic(protocol, mesh, DRAIN) as found:
+        bystander = found.connect(found.bystander)
+        idle = found.connect(found.address)
+        with Load(found) as load:
+            wait_until(lambda: load.answered_by == {found.before}, "answers")
+            started = time.monotonic()
+            found.change()
+            fresh = found.connect(found.address)
+            assert found.call(fresh) == found.after
+            assert found.call(idle) == found.before
+            wait_until(lambda: load.answered_by == {found.after}, "new routes")
+        for notes in load.notes:
+            (_, first), (cut, error), (_, last) = notes
+            assert (first, last) == (found.before, found.after), notes
+            assert error in {"EOFError", "ConnectionResetError", "BrokenPipeError", "TTransportException"}
+            assert cut - started >= DRAIN * 0.9
+        with pytest.raises(CUT):
+            found.call(idle)
+        # What was opened after the change, and what belongs to another service, stays.
+        assert found.call(fresh) == found.after
+        assert found.call(bystander) == found.before
+        for made in (bystander, idle, fresh):
+            made.close()
+
+
+@pytest.mark.parametrize("protocol", [GENERIC_PROXY, REDIS_PROXY])
+def test_open_connections_are_closed_with_their_next_answer(mesh: Mesh, protocol: str) -> None:
+    check_needs(protocol)
+    with traffic(protocol, mesh, LONG_DRAIN) as found:
+        bystander = found.connect(found.bystander)
+        idle = found.connect(found.address)
+        assert found.call(idle) == found.before
+        with Load(found) as load:
+            wait_until(lambda: load.answered_by == {found.before}, "answers")
+            found.change()
+            wait_until(lambda: load.answered_by == {found.after}, "new routes")
+        for notes in load.notes:
+            (_, first), (_, error), (_, last) = notes
+            assert (first, last) == (found.before, found.after), notes
+            assert error in {"EOFError", "ConnectionResetError", "BrokenPipeError", "ConnectionError"}
+        # Until then it is open; that answer is still of the old routes.
+        assert found.call(idle) == found.before
+        with pytest.raises(Exception, match=r"closed|reset|Broken"):
+            found.call(idle)
+        assert found.call(bystander) == found.before
+        for made in (bystander, idle):
+            made.close()
+
+
+# -- calls in flight --------------------------------------------------------------------------------------------------
+
+
+def test_generic_proxy_answers_all_calls_in_flight_before_it_closes(mesh: Mesh) -> None:
+    with traffic(GENERIC_PROXY, mesh, LONG_DRAIN) as found, DubboClient(found.address) as client:
+        slow = client.send("slow", attachments={"peer-pause": "0.3"})
+        quick = client.send("quick", attachments={"peer-pause": "0.1"})
+        found.change()
+        assert [client.receive(each).server for each in (quick, slow)] == ["v1", "v1"]
+        with pytest.raises(CUT):
+            client.call("x")
+
+
+def test_dubbo_proxy_loses_calls_in_flight_at_the_end_of_the_drain(mesh: Mesh) -> None:
+    with traffic(DUBBO_PROXY, mesh, DRAIN) as found, DubboClient(found.address) as client:
+        quick = client.send("quick", attachments={"peer-pause": "0.2"})
+        slow = client.send("slow", attachments={"peer-pause": "3"})
+        found.change()
+        assert client.receive(quick).server == "v1"
+        with pytest.raises(CUT):
+            client.receive(slow)
+
+
+def test_thrift_proxy_loses_calls_in_flight_at_the_end_of_the_drain(mesh: Mesh) -> None:
+    with traffic(THRIFT_PROXY, mesh, DRAIN) as found, ThriftClient(found.address) as client:
+        started = time.monotonic()
+        found.change()
+        with pytest.raises(CUT):
+            client.call("pause", 3)
+        assert DRAIN * 0.9 <= time.monotonic() - started < 3
+
+
+# -- what is no change of a listener ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", [DUBBO_PROXY, GENERIC_PROXY, THRIFT_PROXY])
+def test_a_changed_cluster_closes_no_connection_and_loses_no_call(mesh: Mesh, protocol: str) -> None:
+    """Such as the trafficPolicy of a DestinationRule: only the connections to the servers are made anew."""
+    with traffic(protocol, mesh, LONG_DRAIN) as found:
+        made = found.connect(found.address)
+        with Load(found) as load:
+            wait_until(lambda: load.answered_by == {found.before}, "answers")
+            for seconds in range(1, 6):
+                found.sidecar.update(objects=[with_connect_timeout(item, seconds) for item in found.objects])
+                assert found.call(made) == found.before
+        assert [len(notes) for notes in load.notes] == [1] * len(load.notes), load.notes
+        made.close()
+
+
+def with_connect_timeout(item: Mapping[str, Any], seconds: int) -> Mapping[str, Any]:
+    if item["kind"] != "DestinationRule":
+        return item
+    policy = {"connectionPool": {"tcp": {"connectTimeout": f"{seconds}s"}}}
+    return {**item, "spec": {**item["spec"], "trafficPolicy": policy}}
+
+
+# -- filters that come and go -----------------------------------------------------------------------------------------
+
+
+def test_a_filter_that_comes_or_goes_drains_too(mesh: Mesh) -> None:
+    with ThriftServer("v1") as server:
+        address = mesh.service("ledger", THRIFT_PORTS, server.address)
+        with_filter = list(mesh.objects)
+        without: list[Mapping[str, Any]] = [renamed(item, "tcp-plain") for item in with_filter]
+        mesh.objects[:] = without
+        sidecar = mesh.client(drain_seconds=DRAIN)
+        for objects, filtered in ((with_filter, True), (without, False)):
+            with ThriftClient(address) as old, ThriftClient(address) as idle:
+                assert old.call("x")["server"] == "v1"
+                sidecar.update(objects=objects)
+                with ThriftClient(address) as fresh:
+                    assert fresh.call("x")["server"] == "v1"
+                    assert old.call("x")["server"] == "v1"
+                    with pytest.raises(CUT):
+                        while True:
+                            old.call("x")
+                    with pytest.raises(CUT):
+                        idle.call("x")
+                    assert fresh.call("x")["server"] == "v1"
+            calls = sidecar.envoy.stats().get("thrift.outbound|9090||ledger.default.svc.cluster.local.request", 0)
+            assert (calls > 0) is filtered or not filtered
+
+
+def renamed(item: Mapping[str, Any], port: str) -> Mapping[str, Any]:
+    ports = [{**each, "name": port} for each in item["spec"]["ports"]]
+    return {**item, "spec": {**item["spec"], "ports": ports}}
+
+
+# -- the workloads' side ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", [DUBBO_PROXY, GENERIC_PROXY])
+def test_a_change_at_the_workload_can_abort_dubbo_proxy_at_the_client(
+    sidecars: Sandbox, loopback: Callable[[], str], engine: str
+) -> None:
+    """The end of its drain is the end of a server's connection during a call (test_dubbo_calls.py)."""
+    mesh = Mesh(sidecars, loopback)
+    with DubboServer("v1") as server:
+        address = mesh.service("greeter", PORTS, annotations=options(engine))
+        workload = mesh.workload("greeter", 20880, server.address, mesh=PROXIES, drain_seconds=DRAIN)
+        mesh.lead("greeter", 20880, workload)
+        client = mesh.client(mesh=PROXIES)
+        of_server = mesh.sidecars[0]
+        with DubboClient(address) as made, server.holding():
+            waiting = made.send("x")
+            server.wait_for_calls(1)
+            of_server.update(objects=[without_inbound(item) for item in mesh.objects])
+            # generic_proxy waits for the answer as long as the drain lasts; then the call is lost as well.
+            assert made.receive(waiting).status == 80
+        if engine == DUBBO_PROXY:
+            wait_until(lambda: client.envoy.exit_code is not None, "the client's sidecar to end")
+        else:
+            with DubboClient(address) as made:
+                assert made.call("x").server == "v1"
+
+
+def without_inbound(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = item["metadata"]
+    annotations = {**metadata["annotations"], "dubbo.aeraki.io/inbound": "false"}
+    return {**item, "metadata": {**metadata, "annotations": annotations}}
+
+
+# -- ZooKeeper --------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_of_zookeeper_outlives_the_end_of_the_drain(mesh: Mesh) -> None:
+    need(*ZOOKEEPER)
+    with zookeeper.ZooKeeperServer() as server:
+        address = mesh.service("keeper", {"tcp-zookeeper": 2181}, server.address)
+        changed = [with_packet_limit(item) for item in mesh.objects]
+        sidecar = mesh.client(drain_seconds=DRAIN)
+        with zookeeper.client(address) as session:
+            states: list[str] = []
+            session.add_listener(states.append)
+            session.create("/mine", b"1", ephemeral=True)
+            identity = session.client_id
+            sidecar.update(objects=changed)
+            assert session.get("/mine")[0] == b"1"
+            wait_until(lambda: states == ["SUSPENDED", "CONNECTED"], "a new connection")
+            assert session.retry(session.get, "/mine")[0] == b"1"
+            assert session.client_id == identity
+
+
+def with_packet_limit(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    annotations = {"zookeeper.aeraki.io/max-packet-bytes": "2000000"}
+    return {**item, "metadata": {**item["metadata"], "annotations": annotations}}

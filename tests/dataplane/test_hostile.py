@@ -1,0 +1,325 @@
+"""Every protocol's generated listener under input that no client sends: Envoy stays up, and the next good call works.
+
+Random bytes, frames cut off at every byte, frames with bytes changed, and frames that announce more than ever comes. The same in every
+run. What kills an Envoy from the servers' side (dubbo_proxy's known defect) has a test of its own.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+import pytest
+from aeraki_core.testing import Sidecar
+
+from aeraki_core.model.mesh import Mesh as MeshFacts
+from aeraki_core.model.mesh import parse_proxy_rule
+from tests.dataplane.support import Mesh
+from tests.dataplane.support_redis import answer
+from tests.peers.dubbo import HESSIAN2, OK, DubboClient, Frame
+from tests.peers.hessian import encode
+from tests.peers.needs import REDIS, ZOOKEEPER, need
+from tests.peers.processes import Address, wait_until
+from tests.peers.redis import RedisServer
+from tests.peers.sockets import ThreadedServer
+from tests.peers.thrift import FLAVOURS, Flavour, ThriftClient, ThriftServer
+from tests.peers.zookeeper import ZooKeeperServer
+from tests.peers.zookeeper import client as zookeeper_client
+
+pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
+
+Call = Callable[[Address], object]
+
+PORT = 7000
+SIZES = (2**31 - 1, 2**31, 2**32 - 1, 2**24)  # as signed numbers two of them are negative
+MEMORY = 100 * 2**20  # bytes: what Envoy may use more, whatever was announced
+
+
+# -- servers that bear whatever passes --------------------------------------------------------------------------------
+
+
+class AnyDubbo(ThreadedServer[Frame]):
+    """Answers every request with null and decodes none: closing a connection would be the defect that is tested elsewhere."""
+
+    def serve(self, connection: socket.socket) -> None:
+        while True:
+            frame = Frame.read(connection)
+            connection.sendall(Frame(HESSIAN2, OK, frame.id, encode(2)).encode())
+
+
+class AnyThrift(ThriftServer):
+    """Hangs up where it cannot read on."""
+
+    def serve(self, connection: socket.socket) -> None:
+        with suppress(Exception):
+            super().serve(connection)
+
+
+class Recorder(ThreadedServer[bytes]):
+    """Sends back what comes, and keeps it."""
+
+    def serve(self, connection: socket.socket) -> None:
+        while data := connection.recv(65536):
+            self.arrived(data)
+            connection.sendall(data)
+
+
+def recorded(call: Call) -> bytes:
+    """What a client sends first for that call."""
+    with Recorder("recorder") as server:
+        with suppress(Exception):
+            call(server.address)
+        return server.calls[0]
+
+
+# -- the protocols ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Speech:
+    """How a protocol is spoken: a call that must succeed, frames of good clients, and frames that announce too much."""
+
+    call: Call
+    frames: tuple[bytes, ...]
+    oversized: tuple[bytes, ...]
+
+
+def redis_call(at: Address) -> None:
+    assert answer(at, "SET", "a", "good") == "OK"
+    assert answer(at, "GET", "a") == "good"
+
+
+REDIS_SPEECH = Speech(
+    redis_call,
+    (
+        b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n",
+        b"*3\r\n$4\r\nMGET\r\n$1\r\na\r\n$1\r\nb\r\n*1\r\n$4\r\nPING\r\n",
+        b"*5\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n1\r\n$1\r\na\r\n$1\r\nb\r\n",
+    ),
+    (
+        *(f"*{size}\r\n$3\r\nGET\r\n".encode() for size in (*SIZES, 2**63, 2**64, 10**30, -2)),
+        *(f"*2\r\n$3\r\nGET\r\n${size}\r\nab".encode() for size in (*SIZES, 2**63, 2**64, 10**30, -2)),
+        b"*1\r\n" * 10_000,
+        b"*2\r\n$3\r\nGET\r\n:" + b"9" * 10_000,
+        b"+" + b"x" * 100_000,
+        b"*3\r\n$3\r\nSET\r\n$-1\r\n*0\r\n",
+        b"*0\r\n" * 1_000,
+        b"*100000\r\n" + b"$1\r\na\r\n" * 100_000,
+    ),
+)
+
+
+def dubbo_call(at: Address) -> None:
+    with DubboClient(at) as client:
+        assert client.call("sayHello", "x").status == OK
+
+
+_DUBBO = recorded(dubbo_call)
+DUBBO_SPEECH = Speech(
+    dubbo_call,
+    (
+        _DUBBO,
+        recorded(lambda at: DubboClient(at).heartbeat()),
+        recorded(lambda at: DubboClient(at).call("x", [1, {"a": 2.5}], None, attachments={"k": "v"})),
+        Frame(HESSIAN2, OK, 1, encode(2)).encode(),  # an answer to nothing
+    ),
+    (
+        *(_DUBBO[:12] + struct.pack(">I", size) + _DUBBO[16:] for size in SIZES),
+        *(_DUBBO[:12] + struct.pack(">I", len(body)) + body for body in (b"", b"V" * 10_000, b"S\xff\xff" * 1_000)),
+        _DUBBO * 1_000,
+    ),
+)
+
+
+def thrift_call(at: Address) -> None:
+    with ThriftClient(at) as client:
+        assert client.call("sayHello", "x")["args"] == ["x"]
+
+
+def _thrift_frame(flavour: Flavour) -> bytes:
+    headers = {"k": "v"} if flavour.transport == "header" else {}
+    return recorded(lambda at: ThriftClient(at, flavour).call("sayHello", "x", 3, 2.5, True, headers=headers))
+
+
+_THRIFT = recorded(thrift_call)
+_NAME = struct.pack(">i", 1) + b"m"
+_CALL = b"\x80\x01\x00\x01" + _NAME + struct.pack(">i", 7)  # a strict binary message's beginning
+THRIFT_SPEECH = Speech(
+    thrift_call,
+    tuple(map(_thrift_frame, FLAVOURS)),
+    (
+        *(struct.pack(">I", size) + _THRIFT[4:] for size in SIZES),
+        *(b"\x80\x01\x00\x01" + struct.pack(">I", size) + b"m" for size in SIZES),
+        # A list, a map, a string of so many.
+        *(_CALL + b"\x0f\x00\x01\x0c" + struct.pack(">I", size) for size in SIZES),
+        *(_CALL + b"\x0d\x00\x01\x0b\x0c" + struct.pack(">I", size) for size in SIZES),
+        *(_CALL + b"\x0b\x00\x01" + struct.pack(">I", size) + b"x" * 1_000 for size in SIZES),
+        _CALL + b"\x0c\x00\x01" * 50_000,  # a struct in a struct ...
+        _THRIFT * 1_000,
+    ),
+)
+
+# A session of ten seconds, a node's data, a ping.
+_ZOOKEEPER_CONNECT = struct.pack(">iqiqi16s?", 0, 0, 10_000, 0, 16, bytes(16), False)
+_ZOOKEEPER_REQUESTS = (struct.pack(">iii", 1, 4, 10) + b"/zookeeper\x00", struct.pack(">ii", -2, 11))
+
+
+def _zookeeper_packets(*packets: bytes) -> bytes:
+    return b"".join(struct.pack(">i", len(packet)) + packet for packet in packets)
+
+
+def zookeeper_call(at: Address) -> None:
+    with zookeeper_client(at) as client:
+        assert client.get_children("/") == ["zookeeper"]
+
+
+ZOOKEEPER_SPEECH = Speech(
+    zookeeper_call,
+    (_zookeeper_packets(_ZOOKEEPER_CONNECT), _zookeeper_packets(_ZOOKEEPER_CONNECT, *_ZOOKEEPER_REQUESTS)),
+    (
+        *(struct.pack(">I", size) + _ZOOKEEPER_CONNECT for size in SIZES),
+        *(
+            _zookeeper_packets(_ZOOKEEPER_CONNECT, struct.pack(">iiI", 1, 4, size) + b"/zookeeper\x00")
+            for size in SIZES
+        ),
+        _zookeeper_packets(_ZOOKEEPER_CONNECT, *(b"" for _ in range(1_000))),
+        # A transaction of transactions.
+        _zookeeper_packets(_ZOOKEEPER_CONNECT, struct.pack(">ii", 1, 14) + struct.pack(">i?i", 14, False, -1) * 10_000),
+    ),
+)
+
+
+def kafka_call(at: Address) -> None:
+    """Its filter is in no Envoy of these tests: the listener is plain TCP."""
+    with socket.create_connection(at, timeout=10) as connection:
+        connection.sendall(b"good")
+        assert connection.recv(100) == b"good"
+
+
+_KAFKA = struct.pack(">hhih", 18, 3, 1, 4) + b"test\x00\x05test\x021\x00"  # ApiVersions
+KAFKA_SPEECH = Speech(
+    kafka_call,
+    (struct.pack(">i", len(_KAFKA)) + _KAFKA,),
+    tuple(struct.pack(">I", size) + _KAFKA for size in SIZES),
+)
+
+
+# -- the inputs -------------------------------------------------------------------------------------------------------
+
+
+def noise(speech: Speech) -> Iterator[bytes]:
+    """Random bytes, also after the beginning of a good frame."""
+    source = random.Random(1)
+    for _ in range(100):
+        yield source.randbytes(source.randint(1, 4096))
+    for _ in range(100):
+        frame = source.choice(speech.frames)
+        yield frame[: source.randint(1, len(frame))] + source.randbytes(source.randint(1, 200))
+
+
+def truncated(speech: Speech) -> Iterator[bytes]:
+    """The first frames cut off at each of their first bytes, and at the last."""
+    for frame in speech.frames:
+        for length in (*range(1, min(len(frame), 60)), len(frame) - 1):
+            yield frame[:length]
+
+
+def changed(speech: Speech) -> Iterator[bytes]:
+    """Frames of which some bytes are others, a part is missing or comes twice."""
+    source = random.Random(2)
+    for number in range(300):
+        frame = bytearray(source.choice(speech.frames))
+        at, size = source.randrange(len(frame)), source.randint(1, 8)
+        if number % 3 == 0:
+            del frame[at : at + size]
+        elif number % 3 == 1:
+            frame[at:at] = frame[at : at + size]
+        else:
+            for _ in range(source.randint(1, 4)):
+                frame[source.randrange(len(frame))] = source.randrange(256)
+        yield bytes(frame)
+
+
+def oversized(speech: Speech) -> Iterator[bytes]:
+    """What announces more than comes."""
+    yield from speech.oversized
+
+
+INPUTS = (noise, truncated, changed, oversized)
+
+
+def attack(at: Address, data: bytes) -> None:
+    """Send it and go, whatever Envoy says."""
+    with suppress(OSError), socket.create_connection(at, timeout=10) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+
+
+def check(sidecar: Sidecar, at: Address, speech: Speech) -> None:
+    """All inputs to that listener; after each kind Envoy lives, has let go of the connections, and the good call works."""
+    envoy = sidecar.envoy
+    active = f"listener.{at[0]}_{at[1]}.downstream_cx_active"
+    speech.call(at)
+    memory = envoy.stats("server.memory_allocated")["server.memory_allocated"]
+    for kind in INPUTS:
+        for data in kind(speech):
+            attack(at, data)
+        assert envoy.exit_code is None, f"Envoy ended with {envoy.exit_code} after {kind.__name__} input"
+        speech.call(at)
+        wait_until(lambda: envoy.stats(active)[active] == 0, f"the connections of {kind.__name__} input to end")
+    used = envoy.stats("server.memory_allocated")["server.memory_allocated"] - memory
+    assert used < MEMORY
+
+
+# -- the tests --------------------------------------------------------------------------------------------------------
+
+GENERIC_PROXY = MeshFacts(proxy_rules=(parse_proxy_rule("envoy.filters.network.generic_proxy"),))
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, Address]]:
+    """One for each protocol."""
+    need(*REDIS, *ZOOKEEPER)
+    with ExitStack() as stack:
+        yield {
+            "redis": stack.enter_context(RedisServer("redis")).address,
+            "zookeeper": stack.enter_context(ZooKeeperServer()).address,
+            "kafka": stack.enter_context(Recorder("kafka")).address,
+            "dubbo": stack.enter_context(AnyDubbo("dubbo")).address,
+            "thrift": stack.enter_context(AnyThrift("thrift")).address,
+        }
+
+
+CASES = [
+    pytest.param("redis", REDIS_SPEECH, None, id="redis"),
+    pytest.param("zookeeper", ZOOKEEPER_SPEECH, None, id="zookeeper"),
+    pytest.param("kafka", KAFKA_SPEECH, None, id="kafka"),
+    pytest.param("dubbo", DUBBO_SPEECH, None, id="dubbo_proxy"),
+    pytest.param("dubbo", DUBBO_SPEECH, GENERIC_PROXY, id="generic_proxy"),
+    pytest.param("thrift", THRIFT_SPEECH, None, id="thrift"),
+]
+
+
+@pytest.mark.parametrize(("protocol", "speech", "facts"), CASES)
+def test_a_clients_sidecar(
+    mesh: Mesh, servers: dict[str, Address], protocol: str, speech: Speech, facts: MeshFacts | None
+) -> None:
+    at = mesh.service("victim", {f"tcp-{protocol}": PORT}, servers[protocol])
+    mesh.tolerate = ("",)  # what it says about such input is its own affair
+    check(mesh.client(mesh=facts), at, speech)
+
+
+@pytest.mark.parametrize(("protocol", "speech", "facts"), CASES)
+def test_a_workloads_sidecar(
+    mesh: Mesh, servers: dict[str, Address], protocol: str, speech: Speech, facts: MeshFacts | None
+) -> None:
+    server = servers[protocol]
+    annotations = {"redis.aeraki.io/inbound": "true"} if protocol == "redis" else None
+    mesh.service("victim", {f"tcp-{protocol}": (PORT, server[1])}, annotations=annotations)
+    mesh.tolerate = ("",)
+    at = mesh.workload("victim", server[1], server, mesh=facts)
+    check(mesh.sidecars[0], at, speech)

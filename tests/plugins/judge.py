@@ -1,0 +1,48 @@
+"""Find the installed plugins, run one service for each of their tokens, and print as JSON what came of it.
+
+In: nothing but what is installed. Out, on stdout: each plugin's state and reason, the filters, the findings.
+"""
+
+from __future__ import annotations
+
+import json
+
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.pipeline import Pipeline
+from aeraki_core.plugins.dispatch import Dispatcher
+from aeraki_core.plugins.registry import build_registry
+from aeraki_core.store import SourceObject
+
+TOKENS = ("works", "raises", "exits", "garbage", "not-iterable", "clash", "too-new", "unknown-hook", "no-generator")
+
+
+def main() -> None:
+    registry = build_registry()
+    pipeline = Pipeline(Mesh(), Dispatcher(registry))
+    for number, token in enumerate(TOKENS):
+        spec = {"clusterIP": f"10.0.0.{number + 1}", "ports": [{"name": f"tcp-{token}", "port": 7000}]}
+        content = {"metadata": {"name": token, "namespace": "shop"}, "spec": spec}
+        pipeline.upsert(SourceObject(ObjectRef("Service", "shop", token), "v1", content))
+    pipeline.run()
+    print(
+        json.dumps(
+            {
+                "plugins": {
+                    plugin.name: {
+                        "state": plugin.state,
+                        "reason": plugin.reason,
+                        "title": plugin.title,
+                        "detail": plugin.detail,
+                    }
+                    for plugin in registry.plugins
+                },
+                "filters": sorted(item.owners[0].host.partition(".")[0] for item in pipeline.filters.values()),
+                "findings": [[item.code.id, str(item.ref), item.message] for item in pipeline.findings()],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Plugins that misbehave in every way, installed beside one that works: it goes on working, and each of them is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plugins.distributions import DISTRIBUTIONS, install
+
+JUDGE = Path(__file__).with_name("judge.py")
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    target = tmp_path_factory.mktemp("installed")
+    install(target, tmp_path_factory.mktemp("work"))
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    done = subprocess.run([sys.executable, str(JUDGE)], env=environment, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_every_plugin_is_found(judged: dict[str, Any]) -> None:
+    assert judged["plugins"].keys() >= {distribution.plugin for distribution in DISTRIBUTIONS}
+    assert judged["plugins"]["works"]["title"] == "aeraki-plugins-works 1.2.3"
+
+
+def test_the_one_that_works_works(judged: dict[str, Any]) -> None:
+    assert judged["plugins"]["works"]["state"] == "active"
+    assert judged["filters"] == ["works"]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "state", "reason"),
+    [
+        ("raises-on-import", "failed", "import failed: RuntimeError: no library here"),
+        ("exits-on-import", "failed", "import failed: SystemExit: not on this machine"),
+        ("not-there", "failed", "import failed: ModuleNotFoundError"),
+        ("too-new", "incompatible", "it needs aeraki-core>=99, this is "),
+        ("unknown-hook", "failed", "aeraki_generates"),
+        ("unknown-parameter", "failed", "mesh"),
+        ("no-hook", "failed", "it implements no hook"),
+        ("no-generator", "failed", "it brings protocols but no aeraki_generate"),
+        ("no-protocol", "failed", "which is no Protocol"),
+        ("raises-in-hook", "failed", "ValueError: later"),
+        ("bad-token", "failed", "'Bad Token' is no token"),
+        (
+            "clash-one",
+            "conflicting",
+            "token clash is claimed by aeraki-plugins-clash-one 1.2.3 and aeraki-plugins-clash-two 2.0",
+        ),
+        (
+            "clash-two",
+            "conflicting",
+            "token clash is claimed by aeraki-plugins-clash-one 1.2.3 and aeraki-plugins-clash-two 2.0",
+        ),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_says_why(judged: dict[str, Any], plugin: str, state: str, reason: str) -> None:
+    found = judged["plugins"][plugin]
+    assert found["state"] == state
+    assert reason in found["reason"]
+
+
+def test_a_failed_plugin_shows_where(judged: dict[str, Any]) -> None:
+    assert "raise RuntimeError('no library here')" in judged["plugins"]["raises-on-import"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "code", "message"),
+    [
+        ("raises", "AER0401", "aeraki-plugins-raises 1.2.3 raised ZeroDivisionError: division by zero"),
+        ("exits", "AER0401", "aeraki-plugins-exits 1.2.3 raised SystemExit: 3"),
+        ("garbage", "AER0402", "aeraki_generate gave a str where a Patch belongs"),
+        ("not-iterable", "AER0401", "aeraki-plugins-not-iterable 1.2.3 raised TypeError"),
+    ],
+)
+def test_a_generator_that_fails_is_named_at_the_service(
+    judged: dict[str, Any], plugin: str, code: str, message: str
+) -> None:
+    assert judged["plugins"][plugin]["state"] == "active"
+    found = [(item[0], item[2]) for item in judged["findings"] if item[1] == f"Service shop/{plugin}"]
+    assert [item[0] for item in found] == [code]
+    assert message in found[0][1]
+
+
+def test_nobody_else_is_blamed(judged: dict[str, Any]) -> None:
+    services = {item[1].removeprefix("Service shop/") for item in judged["findings"]}
+    assert services == {"raises", "exits", "garbage", "not-iterable"}
