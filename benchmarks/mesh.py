@@ -40,6 +40,12 @@ def _object(kind: str, api_version: str, number: int, spec: dict[str, Any], **me
     return SourceObject(ref, api_version, content)
 
 
+def as_source(content: dict[str, Any]) -> SourceObject:
+    """An object as a server gave it."""
+    head = content["metadata"]
+    return SourceObject(ObjectRef(content["kind"], head["namespace"], head["name"]), content["apiVersion"], content)
+
+
 def service(number: int) -> SourceObject:
     """Service ``number``; its protocol follows from the number."""
     protocol = PROTOCOLS[number % len(PROTOCOLS)]

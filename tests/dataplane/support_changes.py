@@ -30,12 +30,18 @@ from tests.peers.thrift import ThriftClient
 
 Objects = list[Mapping[str, Any]]
 
+# Of a call that was in flight when its client's connection was cut.
+LATE_ANSWERS = ("Downstream has closed or closing", "downstream connection is closed")
+
 ROUTE = "- route: [{{destination: {{host: {name}, subset: {subset}}}}}]"
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """One protocol. Calls are answered by ``before``; after ``change`` by ``after``; ``bystander`` is a service of its own."""
+    """One protocol. Calls are answered by ``before``, which is ``server``; after ``change`` by ``after``.
+
+    ``bystander`` is another service.
+    """
 
     sidecar: Sidecar
     address: Address
@@ -44,6 +50,7 @@ class Traffic:
     call: Callable[[Any], str]
     objects: Objects
     changed: Objects
+    server: Any
     before: str = "v1"
     after: str = "v2"
 
@@ -54,7 +61,7 @@ class Traffic:
 
 @contextmanager
 def dubbo(mesh: Mesh, engine: str, drain_seconds: int) -> Iterator[Traffic]:
-    mesh.tolerate = KNOWN_WARNINGS
+    mesh.tolerate = (*KNOWN_WARNINGS, *LATE_ANSWERS)
     options = dubbo_options(engine)
     with greeters() as servers:
         http = ROUTE.format(name="greeter", subset="v1")
@@ -63,19 +70,34 @@ def dubbo(mesh: Mesh, engine: str, drain_seconds: int) -> Iterator[Traffic]:
         sidecar = mesh.client(mesh=PROXIES, drain_seconds=drain_seconds)
         changed = with_routes(mesh.objects, "greeter", ROUTE.format(name="greeter", subset="v2"))
         yield Traffic(
-            sidecar, address, bystander, DubboClient, lambda made: made.call("x").server, mesh.objects, changed
+            sidecar,
+            address,
+            bystander,
+            DubboClient,
+            lambda made: made.call("x").server,
+            mesh.objects,
+            changed,
+            servers[0],
         )
 
 
 @contextmanager
 def thrift(mesh: Mesh, drain_seconds: int) -> Iterator[Traffic]:
+    mesh.tolerate = LATE_ANSWERS
     with ledgers() as servers:
         address = routed_service(mesh, "ledger", THRIFT_PORTS, servers, ROUTE.format(name="ledger", subset="v1"))
         bystander = mesh.service("bystander", THRIFT_PORTS, servers[0].address)
         sidecar = mesh.client(drain_seconds=drain_seconds)
         changed = with_routes(mesh.objects, "ledger", ROUTE.format(name="ledger", subset="v2"))
         yield Traffic(
-            sidecar, address, bystander, ThriftClient, lambda made: made.call("x")["server"], mesh.objects, changed
+            sidecar,
+            address,
+            bystander,
+            ThriftClient,
+            lambda made: made.call("x")["server"],
+            mesh.objects,
+            changed,
+            servers[0],
         )
 
 
@@ -104,6 +126,7 @@ def redis(mesh: Mesh, drain_seconds: int) -> Iterator[Traffic]:
             lambda made: str(made.get("name")),
             mesh.objects,
             changed,
+            one,
         )
 
 

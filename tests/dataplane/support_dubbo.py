@@ -41,7 +41,9 @@ def options(engine: str = DUBBO_PROXY, **given: str) -> dict[str, str]:
     return {f"dubbo.aeraki.io/{name.replace('_', '-')}": value for name, value in {"engine": engine, **given}.items()}
 
 
-def run_greeter(mesh: Mesh, servers: Sequence[Server], http: str = "", engine: str = DUBBO_PROXY, **given: str) -> Address:
+def run_greeter(
+    mesh: Mesh, servers: Sequence[Server], http: str = "", engine: str = DUBBO_PROXY, **given: str
+) -> Address:
     """Add the service and run a client's sidecar."""
     at = routed_service(mesh, "greeter", PORTS, servers, http, annotations=options(engine, **given))
     mesh.client(mesh=PROXIES)

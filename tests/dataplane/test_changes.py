@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from aeraki_core.testing import Sandbox
-from thrift.Thrift import TApplicationException
+from aeraki_core.testing import Envoy, EnvoyConfig, Proxy, Sandbox, destination_rule, generate, service, to_envoy
+from redis import ResponseError
 from thrift.transport.TTransport import TTransportException
 
-from tests.dataplane.support import Mesh
-from tests.dataplane.support_changes import Load, traffic
-from tests.dataplane.support_dubbo import DUBBO_PROXY, GENERIC_PROXY, KNOWN_WARNINGS, PORTS, PROXIES, options, run_greeter
+from tests.dataplane.support import Mesh, cluster
+from tests.dataplane.support_changes import Load, Traffic, traffic
+from tests.dataplane.support_dubbo import DUBBO_PROXY, GENERIC_PROXY, PORTS, PROXIES, options
 from tests.dataplane.support_thrift import PORTS as THRIFT_PORTS
 from tests.peers import zookeeper
 from tests.peers.dubbo import DubboClient, DubboServer
@@ -40,6 +39,15 @@ def check_needs(protocol: str) -> None:
         need(*REDIS)
 
 
+def connect_anew(found: Traffic) -> Any:
+    """A connection that the changed listener took; None if the old one still did."""
+    made = found.connect(found.address)
+    if found.call(made) == found.after:
+        return made
+    made.close()
+    return None
+
+
 # -- routes -----------------------------------------------------------------------------------------------------------
 
 
@@ -54,8 +62,7 @@ def test_open_connections_keep_the_old_routes_until_they_are_cut_at_the_end_of_t
             wait_until(lambda: load.answered_by == {found.before}, "answers")
             started = time.monotonic()
             found.change()
-            fresh = found.connect(found.address)
-            assert found.call(fresh) == found.after
+            fresh = wait_until(lambda: connect_anew(found), "a connection with the new routes")
             assert found.call(idle) == found.before
             wait_until(lambda: load.answered_by == {found.after}, "new routes")
         for notes in load.notes:
@@ -145,11 +152,33 @@ def test_a_changed_cluster_closes_no_connection_and_loses_no_call(mesh: Mesh, pr
         made.close()
 
 
+def test_a_changed_cluster_fails_commands_of_redis_in_flight(mesh: Mesh) -> None:
+    """With an error as their answer; the connection stays."""
+    need(*REDIS)
+    with traffic(REDIS_PROXY, mesh, LONG_DRAIN) as found:
+        rules = [destination_rule("cache", "cache", trafficPolicy=connect_timeout(seconds)) for seconds in (1, 2)]
+        found.sidecar.update(objects=[*found.objects, rules[0]])
+        made = found.connect(found.address)
+        assert found.call(made) == found.before
+        with found.server.frozen():
+            made.connection.send_command("GET", "name")
+            stat = f"cluster.{cluster('cache', 6379)}.upstream_rq_active"
+            found.sidecar.envoy.wait_for_stat(stat)
+            found.sidecar.update(objects=[*found.objects, rules[1]])
+            with pytest.raises(ResponseError, match="upstream failure"):
+                made.connection.read_response()
+        assert found.call(made) == found.before
+        made.close()
+
+
 def with_connect_timeout(item: Mapping[str, Any], seconds: int) -> Mapping[str, Any]:
     if item["kind"] != "DestinationRule":
         return item
-    policy = {"connectionPool": {"tcp": {"connectTimeout": f"{seconds}s"}}}
-    return {**item, "spec": {**item["spec"], "trafficPolicy": policy}}
+    return {**item, "spec": {**item["spec"], "trafficPolicy": connect_timeout(seconds)}}
+
+
+def connect_timeout(seconds: int) -> dict[str, Any]:
+    return {"connectionPool": {"tcp": {"connectTimeout": f"{seconds}s"}}}
 
 
 # -- filters that come and go -----------------------------------------------------------------------------------------
@@ -159,24 +188,42 @@ def test_a_filter_that_comes_or_goes_drains_too(mesh: Mesh) -> None:
     with ThriftServer("v1") as server:
         address = mesh.service("ledger", THRIFT_PORTS, server.address)
         with_filter = list(mesh.objects)
-        without: list[Mapping[str, Any]] = [renamed(item, "tcp-plain") for item in with_filter]
+        without = [renamed(item, "tcp-plain") for item in with_filter]
         mesh.objects[:] = without
         sidecar = mesh.client(drain_seconds=DRAIN)
+
+        def connect(filtered: bool) -> ThriftClient | None:
+            """A connection with or without the filter; None if it is still of the other kind."""
+            made = ThriftClient(address)
+            before = counted()
+            made.call("x")
+            if (counted() > before) is filtered:
+                return made
+            made.close()
+            return None
+
+        def counted() -> int:
+            return sidecar.envoy.stats().get(f"thrift.{cluster('ledger', 9090)}.request", 0)
+
         for objects, filtered in ((with_filter, True), (without, False)):
             with ThriftClient(address) as old, ThriftClient(address) as idle:
-                assert old.call("x")["server"] == "v1"
+                old.call("x")
                 sidecar.update(objects=objects)
-                with ThriftClient(address) as fresh:
-                    assert fresh.call("x")["server"] == "v1"
-                    assert old.call("x")["server"] == "v1"
-                    with pytest.raises(CUT):
-                        while True:
-                            old.call("x")
-                    with pytest.raises(CUT):
-                        idle.call("x")
-                    assert fresh.call("x")["server"] == "v1"
-            calls = sidecar.envoy.stats().get("thrift.outbound|9090||ledger.default.svc.cluster.local.request", 0)
-            assert (calls > 0) is filtered or not filtered
+                with wait_until(lambda filtered=filtered: connect(filtered), "a new connection") as fresh:
+                    before = counted()
+                    old.call("x")
+                    assert (counted() > before) is not filtered
+                    wait_until(lambda old=old: is_cut(old), "the end of the drain")
+                    assert is_cut(idle)
+                    assert not is_cut(fresh)
+
+
+def is_cut(made: DubboClient | ThriftClient) -> bool:
+    try:
+        made.call("x")
+    except CUT:
+        return True
+    return False
 
 
 def renamed(item: Mapping[str, Any], port: str) -> Mapping[str, Any]:
@@ -216,6 +263,40 @@ def without_inbound(item: Mapping[str, Any]) -> Mapping[str, Any]:
     metadata = item["metadata"]
     annotations = {**metadata["annotations"], "dubbo.aeraki.io/inbound": "false"}
     return {**item, "metadata": {**metadata, "annotations": annotations}}
+
+
+@pytest.mark.parametrize(
+    ("option", "others_stay"), [({"inbound": "false"}, True), ({"buffer_limit_bytes": "33554432"}, False)], ids=str
+)
+def test_the_workloads_other_ports_drain_too_only_when_the_listener_itself_changes(
+    envoy: Envoy, loopback: Callable[[], str], option: dict[str, str], others_stay: bool
+) -> None:
+    """All ports of a workload are chains of one listener, virtualInbound. Here it is bound to two of them."""
+    ip = loopback()
+    ports = {"tcp-dubbo": 20880, "tcp-plain": 20881}
+
+    def config(**given: str) -> EnvoyConfig:
+        labels = {"app": "greeter"}
+        made = generate(service("greeter", ports, selector=labels, annotations=options(**given)))
+        servers = {f"inbound|{number}||": [server.address] for number in ports.values()}
+        config = to_envoy(made.sidecar(Proxy(labels=labels)).config, endpoints=servers)
+        (listener,) = (item for item in config.listeners if item.name == "virtualInbound")
+        del listener.listener_filters[0]  # the one that asks for the destination before it was redirected
+        listener.bind_to_port.value = True
+        listener.address.socket_address.address, listener.address.socket_address.port_value = ip, 20880
+        listener.additional_addresses.add().address.CopyFrom(listener.address)
+        listener.additional_addresses[0].address.socket_address.port_value = 20881
+        return EnvoyConfig((listener,), config.clusters)
+
+    with DubboServer("v1") as server, envoy.run_live(config(), drain_seconds=DRAIN) as running:
+        with DubboClient((ip, 20880)) as changed, DubboClient((ip, 20881)) as other:
+            assert changed.call("x").server == other.call("x").server == "v1"
+            running.push(config(**option))
+            wait_until(lambda: is_cut(changed), "the end of the drain")
+            if others_stay:
+                assert other.call("x").server == "v1"
+            else:
+                wait_until(lambda: is_cut(other), "the end of the other port's drain")
 
 
 # -- ZooKeeper --------------------------------------------------------------------------------------------------------

@@ -55,8 +55,7 @@ def test_by_method(mesh: Mesh, servers: Three, engine: str) -> None:
     """
     with DubboClient(run_greeter(mesh, servers, http, engine)) as client:
         reached = {
-            method: client.call(method, "x").server
-            for method in ("sayHello", "sayHello2", "say", "getName", "list")
+            method: client.call(method, "x").server for method in ("sayHello", "sayHello2", "say", "getName", "list")
         }
         assert reached == {"sayHello": "v1", "sayHello2": "v2", "say": "v2", "getName": "v3", "list": "v3"}
         # A regular expression matches the whole name, and names are of one case.

@@ -121,9 +121,8 @@ def test_large_messages_pass_both_sides_with_the_option(mesh: Mesh, server: Dubb
 def test_large_messages_fail_without_it(mesh: Mesh, server: DubboServer, engine: str) -> None:
     mesh.tolerate += ("request decoding failure",)
     address = run_greeter(mesh, [server], engine=engine)
-    with DubboClient(address, timeout=2) as client:
-        with pytest.raises((TimeoutError, EOFError, ConnectionError)):
-            client.call("x", "y" * MEGABYTES_5)
+    with DubboClient(address, timeout=2) as client, pytest.raises((TimeoutError, EOFError, ConnectionError)):
+        client.call("x", "y" * MEGABYTES_5)
     with DubboClient(address, timeout=60) as client:
         assert client.call("x", "y" * 500_000).server == "v1"
 

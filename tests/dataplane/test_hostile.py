@@ -93,24 +93,25 @@ def redis_call(at: Address) -> None:
     assert answer(at, "GET", "a") == "good"
 
 
-REDIS_SPEECH = Speech(
-    redis_call,
-    (
-        b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n",
-        b"*3\r\n$4\r\nMGET\r\n$1\r\na\r\n$1\r\nb\r\n*1\r\n$4\r\nPING\r\n",
-        b"*5\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n1\r\n$1\r\na\r\n$1\r\nb\r\n",
-    ),
-    (
-        *(f"*{size}\r\n$3\r\nGET\r\n".encode() for size in (*SIZES, 2**63, 2**64, 10**30, -2)),
-        *(f"*2\r\n$3\r\nGET\r\n${size}\r\nab".encode() for size in (*SIZES, 2**63, 2**64, 10**30, -2)),
-        b"*1\r\n" * 10_000,
-        b"*2\r\n$3\r\nGET\r\n:" + b"9" * 10_000,
-        b"+" + b"x" * 100_000,
-        b"*3\r\n$3\r\nSET\r\n$-1\r\n*0\r\n",
-        b"*0\r\n" * 1_000,
-        b"*100000\r\n" + b"$1\r\na\r\n" * 100_000,
-    ),
-)
+def redis_speech() -> Speech:
+    return Speech(
+        redis_call,
+        (
+            b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n",
+            b"*3\r\n$4\r\nMGET\r\n$1\r\na\r\n$1\r\nb\r\n*1\r\n$4\r\nPING\r\n",
+            b"*5\r\n$4\r\nEVAL\r\n$8\r\nreturn 1\r\n$1\r\n1\r\n$1\r\na\r\n$1\r\nb\r\n",
+        ),
+        (
+            *(f"*{size}\r\n$3\r\nGET\r\n".encode() for size in (*SIZES, 2**63, 2**64, 10**30, -2)),
+            *(f"*2\r\n$3\r\nGET\r\n${size}\r\nab".encode() for size in (*SIZES, 2**63, 2**64, 10**30, -2)),
+            b"*1\r\n" * 10_000,
+            b"*2\r\n$3\r\nGET\r\n:" + b"9" * 10_000,
+            b"+" + b"x" * 100_000,
+            b"*3\r\n$3\r\nSET\r\n$-1\r\n*0\r\n",
+            b"*0\r\n" * 1_000,
+            b"*100000\r\n" + b"$1\r\na\r\n" * 100_000,
+        ),
+    )
 
 
 def dubbo_call(at: Address) -> None:
@@ -118,21 +119,32 @@ def dubbo_call(at: Address) -> None:
         assert client.call("sayHello", "x").status == OK
 
 
-_DUBBO = recorded(dubbo_call)
-DUBBO_SPEECH = Speech(
-    dubbo_call,
-    (
-        _DUBBO,
-        recorded(lambda at: DubboClient(at).heartbeat()),
-        recorded(lambda at: DubboClient(at).call("x", [1, {"a": 2.5}], None, attachments={"k": "v"})),
-        Frame(HESSIAN2, OK, 1, encode(2)).encode(),  # an answer to nothing
-    ),
-    (
-        *(_DUBBO[:12] + struct.pack(">I", size) + _DUBBO[16:] for size in SIZES),
-        *(_DUBBO[:12] + struct.pack(">I", len(body)) + body for body in (b"", b"V" * 10_000, b"S\xff\xff" * 1_000)),
-        _DUBBO * 1_000,
-    ),
-)
+def dubbo_heartbeat(at: Address) -> None:
+    with DubboClient(at) as client:
+        client.heartbeat()
+
+
+def dubbo_arguments(at: Address) -> None:
+    with DubboClient(at) as client:
+        client.call("x", [1, {"a": 2.5}], None, True, b"x", attachments={"k": "v"})
+
+
+def dubbo_speech() -> Speech:
+    good = recorded(dubbo_call)
+    return Speech(
+        dubbo_call,
+        (
+            good,
+            recorded(dubbo_heartbeat),
+            recorded(dubbo_arguments),
+            Frame(HESSIAN2, OK, 1, encode(2)).encode(),  # an answer to nothing
+        ),
+        (
+            *(good[:12] + struct.pack(">I", size) + good[16:] for size in SIZES),
+            *(good[:12] + struct.pack(">I", len(body)) + body for body in (b"", b"V" * 10_000, b"S\xff\xff" * 1_000)),
+            good * 1_000,
+        ),
+    )
 
 
 def thrift_call(at: Address) -> None:
@@ -140,36 +152,33 @@ def thrift_call(at: Address) -> None:
         assert client.call("sayHello", "x")["args"] == ["x"]
 
 
-def _thrift_frame(flavour: Flavour) -> bytes:
-    headers = {"k": "v"} if flavour.transport == "header" else {}
-    return recorded(lambda at: ThriftClient(at, flavour).call("sayHello", "x", 3, 2.5, True, headers=headers))
+def thrift_speech() -> Speech:
+    def frame(flavour: Flavour) -> bytes:
+        headers = {"k": "v"} if flavour.transport == "header" else {}
 
+        def call(at: Address) -> None:
+            with ThriftClient(at, flavour) as client:
+                client.call("sayHello", "x", 3, 2.5, True, headers=headers)
 
-_THRIFT = recorded(thrift_call)
-_NAME = struct.pack(">i", 1) + b"m"
-_CALL = b"\x80\x01\x00\x01" + _NAME + struct.pack(">i", 7)  # a strict binary message's beginning
-THRIFT_SPEECH = Speech(
-    thrift_call,
-    tuple(map(_thrift_frame, FLAVOURS)),
-    (
-        *(struct.pack(">I", size) + _THRIFT[4:] for size in SIZES),
-        *(b"\x80\x01\x00\x01" + struct.pack(">I", size) + b"m" for size in SIZES),
-        # A list, a map, a string of so many.
-        *(_CALL + b"\x0f\x00\x01\x0c" + struct.pack(">I", size) for size in SIZES),
-        *(_CALL + b"\x0d\x00\x01\x0b\x0c" + struct.pack(">I", size) for size in SIZES),
-        *(_CALL + b"\x0b\x00\x01" + struct.pack(">I", size) + b"x" * 1_000 for size in SIZES),
-        _CALL + b"\x0c\x00\x01" * 50_000,  # a struct in a struct ...
-        _THRIFT * 1_000,
-    ),
-)
+        return recorded(call)
 
-# A session of ten seconds, a node's data, a ping.
-_ZOOKEEPER_CONNECT = struct.pack(">iqiqi16s?", 0, 0, 10_000, 0, 16, bytes(16), False)
-_ZOOKEEPER_REQUESTS = (struct.pack(">iii", 1, 4, 10) + b"/zookeeper\x00", struct.pack(">ii", -2, 11))
-
-
-def _zookeeper_packets(*packets: bytes) -> bytes:
-    return b"".join(struct.pack(">i", len(packet)) + packet for packet in packets)
+    good = recorded(thrift_call)
+    strict = b"\x80\x01\x00\x01"  # a binary message's beginning: version and type, name, number
+    begun = strict + struct.pack(">i", 1) + b"m" + struct.pack(">i", 7)
+    lengths = [struct.pack(">I", size) for size in SIZES]
+    return Speech(
+        thrift_call,
+        tuple(map(frame, FLAVOURS)),
+        (
+            *(size + good[4:] for size in lengths),
+            *(strict + size + b"m" for size in lengths),
+            *(begun + b"\x0b\x00\x01" + size + b"x" * 1_000 for size in lengths),  # a string
+            *(begun + b"\x0f\x00\x01\x0c" + size for size in lengths),  # a list of structs
+            *(begun + b"\x0d\x00\x01\x0b\x0c" + size for size in lengths),  # a map
+            begun + b"\x0c\x00\x01" * 50_000,  # a struct in a struct in a struct
+            good * 1_000,
+        ),
+    )
 
 
 def zookeeper_call(at: Address) -> None:
@@ -177,20 +186,24 @@ def zookeeper_call(at: Address) -> None:
         assert client.get_children("/") == ["zookeeper"]
 
 
-ZOOKEEPER_SPEECH = Speech(
-    zookeeper_call,
-    (_zookeeper_packets(_ZOOKEEPER_CONNECT), _zookeeper_packets(_ZOOKEEPER_CONNECT, *_ZOOKEEPER_REQUESTS)),
-    (
-        *(struct.pack(">I", size) + _ZOOKEEPER_CONNECT for size in SIZES),
-        *(
-            _zookeeper_packets(_ZOOKEEPER_CONNECT, struct.pack(">iiI", 1, 4, size) + b"/zookeeper\x00")
-            for size in SIZES
+def zookeeper_speech() -> Speech:
+    def stream(*packets: bytes) -> bytes:
+        return b"".join(struct.pack(">i", len(packet)) + packet for packet in packets)
+
+    connect = struct.pack(">iqiqi16s?", 0, 0, 10_000, 0, 16, bytes(16), False)
+    getdata, ping = struct.pack(">iii", 1, 4, 10) + b"/zookeeper\x00", struct.pack(">ii", -2, 11)
+    transactions = struct.pack(">ii", 1, 14) + struct.pack(">i?i", 14, False, -1) * 10_000
+    lengths = [struct.pack(">I", size) for size in SIZES]
+    return Speech(
+        zookeeper_call,
+        (stream(connect), stream(connect, getdata, ping)),
+        (
+            *(size + connect for size in lengths),
+            *(stream(connect, struct.pack(">ii", 1, 4) + size + b"/zookeeper\x00") for size in lengths),
+            stream(connect, *[b""] * 1_000),
+            stream(connect, transactions),
         ),
-        _zookeeper_packets(_ZOOKEEPER_CONNECT, *(b"" for _ in range(1_000))),
-        # A transaction of transactions.
-        _zookeeper_packets(_ZOOKEEPER_CONNECT, struct.pack(">ii", 1, 14) + struct.pack(">i?i", 14, False, -1) * 10_000),
-    ),
-)
+    )
 
 
 def kafka_call(at: Address) -> None:
@@ -200,12 +213,10 @@ def kafka_call(at: Address) -> None:
         assert connection.recv(100) == b"good"
 
 
-_KAFKA = struct.pack(">hhih", 18, 3, 1, 4) + b"test\x00\x05test\x021\x00"  # ApiVersions
-KAFKA_SPEECH = Speech(
-    kafka_call,
-    (struct.pack(">i", len(_KAFKA)) + _KAFKA,),
-    tuple(struct.pack(">I", size) + _KAFKA for size in SIZES),
-)
+def kafka_speech() -> Speech:
+    request = struct.pack(">hhih", 18, 3, 1, 4) + b"test\x00\x05test\x021\x00"  # ApiVersions
+    good = struct.pack(">i", len(request)) + request
+    return Speech(kafka_call, (good,), tuple(struct.pack(">I", size) + request for size in SIZES))
 
 
 # -- the inputs -------------------------------------------------------------------------------------------------------
@@ -295,31 +306,31 @@ def servers() -> Iterator[dict[str, Address]]:
 
 
 CASES = [
-    pytest.param("redis", REDIS_SPEECH, None, id="redis"),
-    pytest.param("zookeeper", ZOOKEEPER_SPEECH, None, id="zookeeper"),
-    pytest.param("kafka", KAFKA_SPEECH, None, id="kafka"),
-    pytest.param("dubbo", DUBBO_SPEECH, None, id="dubbo_proxy"),
-    pytest.param("dubbo", DUBBO_SPEECH, GENERIC_PROXY, id="generic_proxy"),
-    pytest.param("thrift", THRIFT_SPEECH, None, id="thrift"),
+    pytest.param("redis", redis_speech, None, id="redis"),
+    pytest.param("zookeeper", zookeeper_speech, None, id="zookeeper"),
+    pytest.param("kafka", kafka_speech, None, id="kafka"),
+    pytest.param("dubbo", dubbo_speech, None, id="dubbo_proxy"),
+    pytest.param("dubbo", dubbo_speech, GENERIC_PROXY, id="generic_proxy"),
+    pytest.param("thrift", thrift_speech, None, id="thrift"),
 ]
 
 
 @pytest.mark.parametrize(("protocol", "speech", "facts"), CASES)
 def test_a_clients_sidecar(
-    mesh: Mesh, servers: dict[str, Address], protocol: str, speech: Speech, facts: MeshFacts | None
+    mesh: Mesh, servers: dict[str, Address], protocol: str, speech: Callable[[], Speech], facts: MeshFacts | None
 ) -> None:
     at = mesh.service("victim", {f"tcp-{protocol}": PORT}, servers[protocol])
     mesh.tolerate = ("",)  # what it says about such input is its own affair
-    check(mesh.client(mesh=facts), at, speech)
+    check(mesh.client(mesh=facts), at, speech())
 
 
 @pytest.mark.parametrize(("protocol", "speech", "facts"), CASES)
 def test_a_workloads_sidecar(
-    mesh: Mesh, servers: dict[str, Address], protocol: str, speech: Speech, facts: MeshFacts | None
+    mesh: Mesh, servers: dict[str, Address], protocol: str, speech: Callable[[], Speech], facts: MeshFacts | None
 ) -> None:
     server = servers[protocol]
     annotations = {"redis.aeraki.io/inbound": "true"} if protocol == "redis" else None
     mesh.service("victim", {f"tcp-{protocol}": (PORT, server[1])}, annotations=annotations)
     mesh.tolerate = ("",)
     at = mesh.workload("victim", server[1], server, mesh=facts)
-    check(mesh.sidecars[0], at, speech)
+    check(mesh.sidecars[0], at, speech())

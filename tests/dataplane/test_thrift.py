@@ -100,9 +100,9 @@ def test_clients_of_other_transports_than_the_servers(mesh: Mesh, flavour: Flavo
 def test_a_client_of_another_flavour_than_the_declared_one_is_cut_off(mesh: Mesh, flavour: Flavour) -> None:
     with ThriftServer("v1", flavour) as server:
         address = run_ledger(mesh, [server], transport="framed", protocol="binary")
-        with ThriftClient(address, flavour, timeout=2) as client:
-            with pytest.raises((TTransportException, TApplicationException, EOFError)):
-                client.call("sayHello", "x")
+        cut = pytest.raises((TTransportException, TApplicationException, EOFError))
+        with ThriftClient(address, flavour, timeout=2) as client, cut:
+            client.call("sayHello", "x")
         assert server.calls == []
 
 
@@ -184,7 +184,11 @@ def test_by_service(mesh: Mesh, servers: Three) -> None:
     address = run_ledger(mesh, servers, http)
     with ThriftClient(address, service="Books") as books, ThriftClient(address, service="Audit") as audit:
         assert books.call("sayHello", "x") | {"args": []} == {
-            **{"server": "v2", "service": "Books", "method": "sayHello", "args": [], "headers": {}}
+            "server": "v2",
+            "service": "Books",
+            "method": "sayHello",
+            "args": [],
+            "headers": {},
         }
         assert audit.call("sayHello", "x")["server"] == "v3"
         with ThriftClient(address) as plain:
@@ -216,25 +220,24 @@ def test_by_header(mesh: Mesh) -> None:
     - match: [{{method: {{exact: balance}}, withoutHeaders: {{tag: {{}}}}}}]
       {to("v2")}
     """
-    with ledgers(HEADER_BINARY) as servers:
-        with ThriftClient(run_ledger(mesh, servers, http), HEADER_BINARY) as client:
+    with ledgers(HEADER_BINARY) as servers, ThriftClient(run_ledger(mesh, servers, http), HEADER_BINARY) as client:
 
-            def reached(method: str = "sayHello", **headers: str) -> str:
-                return str(client.call(method, "x", headers=headers)["server"])
+        def reached(method: str = "sayHello", **headers: str) -> str:
+            return str(client.call(method, "x", headers=headers)["server"])
 
-            assert reached(tag="gray") == "v1"
-            assert reached(TAG="gray") == "v1"
-            assert reached(tag="blue-1") == "v2"
-            assert reached(tag="42") == "v3"
-            assert reached("transfer", user="a") == "v1"
-            assert reached("transfer", user="a", tag="yes") == "v1"
-            assert reached("balance") == "v2"
-            assert failure(client, "sayHello") == NO_ROUTE
-            assert failure(client, "sayHello", tag="grayer") == NO_ROUTE
-            assert failure(client, "transfer") == NO_ROUTE
-            assert failure(client, "transfer", user="a", tag="never") == NO_ROUTE
-            assert failure(client, "balance", tag="x") == NO_ROUTE
-            assert reached(tag="gray") == "v1"
+        assert reached(tag="gray") == "v1"
+        assert reached(TAG="gray") == "v1"
+        assert reached(tag="blue-1") == "v2"
+        assert reached(tag="42") == "v3"
+        assert reached("transfer", user="a") == "v1"
+        assert reached("transfer", user="a", tag="yes") == "v1"
+        assert reached("balance") == "v2"
+        assert failure(client, "sayHello") == NO_ROUTE
+        assert failure(client, "sayHello", tag="grayer") == NO_ROUTE
+        assert failure(client, "transfer") == NO_ROUTE
+        assert failure(client, "transfer", user="a", tag="never") == NO_ROUTE
+        assert failure(client, "balance", tag="x") == NO_ROUTE
+        assert reached(tag="gray") == "v1"
 
 
 @pytest.mark.parametrize(("preserve", "arrives"), [("false", "request-id"), ("true", "Request-Id")])
@@ -297,15 +300,17 @@ def test_no_route_and_no_server_leave_the_connection_usable(mesh: Mesh, flavour:
       {to("v9")}
     """
     nobody = ThriftServer("v2", flavour, free_address())
-    with ThriftServer("v1", flavour) as server:
-        with ThriftClient(run_ledger(mesh, [server, nobody], http), flavour) as client:
-            for _ in range(2):
-                assert failure(client, "else") == NO_ROUTE
-                assert failure(client, "balance") == NO_SERVER
-                assert failure(client, "refund") == NO_SERVER
-                assert client.call("transfer", "x")["server"] == "v1"
-            with nobody:
-                assert client.call("refund", "x")["server"] == "v2"
+    with (
+        ThriftServer("v1", flavour) as server,
+        ThriftClient(run_ledger(mesh, [server, nobody], http), flavour) as client,
+    ):
+        for _ in range(2):
+            assert failure(client, "else") == NO_ROUTE
+            assert failure(client, "balance") == NO_SERVER
+            assert failure(client, "refund") == NO_SERVER
+            assert client.call("transfer", "x")["server"] == "v1"
+        with nobody:
+            assert client.call("refund", "x")["server"] == "v2"
 
 
 def test_the_workloads_sidecar_answers_for_a_dead_application(mesh: Mesh) -> None:

@@ -83,20 +83,19 @@ def test_a_mirror_of_another_service_and_of_another_transport(mesh: Mesh, flavou
 
 def test_nobody_notices_a_mirror_that_is_dead_or_fails(mesh: Mesh) -> None:
     mirror = ThriftServer("v2", address=free_address())
-    with ThriftServer("v1") as server:
-        with ThriftClient(run_ledger(mesh, [server, mirror], MIRRORED, transport="framed")) as client:
+    with ThriftServer("v1") as server, ThriftClient(run_ledger(mesh, [server, mirror], MIRRORED, transport="framed")) as client:
 
-            def calls(method: str) -> list[str]:
-                return [client.call(method, "x")["server"] for _ in range(20)]
+        def calls(method: str) -> list[str]:
+            return [client.call(method, "x")["server"] for _ in range(20)]
 
-            assert calls("sayHello") == ["v1"] * 20
-            with mirror:
-                with mirror.holding():
-                    assert calls("sayHello") == ["v1"] * 20
-                    mirror.reset_connections()
+        assert calls("sayHello") == ["v1"] * 20
+        with mirror:
+            with mirror.holding():
                 assert calls("sayHello") == ["v1"] * 20
-                wait_until(lambda: mirror.calls, "mirrored calls")
+                mirror.reset_connections()
             assert calls("sayHello") == ["v1"] * 20
+            wait_until(lambda: mirror.calls, "mirrored calls")
+        assert calls("sayHello") == ["v1"] * 20
 
 
 # -- the defect of Envoy ----------------------------------------------------------------------------------------------
@@ -114,9 +113,7 @@ def test_calls_are_not_mirrored_where_envoy_could_abort(mesh: Mesh, given: dict[
         assert servers[1].calls == []
 
 
-def test_an_unframed_mirror_of_an_unframed_server_aborts_envoy(
-    sidecars: Sandbox, loopback: Callable[[], str]
-) -> None:
+def test_an_unframed_mirror_of_an_unframed_server_aborts_envoy(sidecars: Sandbox, loopback: Callable[[], str]) -> None:
     mesh = Mesh(sidecars, loopback)
     flavour = Flavour("unframed")
     with ledgers(flavour) as servers:

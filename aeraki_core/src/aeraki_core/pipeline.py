@@ -302,6 +302,12 @@ class Pipeline:
             found.update(item for item in self._port_findings.get(port, ()) if item.ref == ref)
         return in_order(found)
 
+    def objects_read_for(self, owner: Owner) -> Iterator[ObjectRef]:
+        """The objects of plugins' kinds that the filters of a service port rest on."""
+        for service in self.store.services_of_host(owner.host):
+            output = self._outputs.get((service.id, owner.port))
+            yield from (ref for ref in (output.objects if output else ()) if ref.kind in self._kinds)
+
     def reports_reading(self, ref: ObjectRef) -> tuple[PortReport, ...]:
         """The service ports whose filters rest on an object of a plugin's kind, sorted by host and port."""
         found = []

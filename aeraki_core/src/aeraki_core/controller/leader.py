@@ -1,18 +1,20 @@
 """One of several replicas writes: the one that holds a Lease.
 
-In: a client of the API server, the Lease's name, this replica's identity. Out: :meth:`Leader.may_write`, true only while
-the Lease is
-certainly ours by this process's own clock: a process that was paused past its lease wakes up and finds that it may not.
+In: a client of the API server, the Lease's name, this replica's identity. Out: :meth:`Leader.may_write`, true only while the Lease
+is certainly ours by this machine's own clock: a process that was paused past its lease wakes up and finds that it may not.
 
 The protocol is client-go's: whoever sees an unchanged record for a whole lease duration takes it, by an update that the API server
-refuses if somebody else was quicker. The kubernetes package's own ``leaderelection`` is not used: it can neither be
-stopped nor give
-its Lease back, and a broken connection ends its thread.
+refuses if somebody else was quicker. The kubernetes package's own ``leaderelection`` is not used: it can neither be stopped nor
+give its Lease back, and a broken connection ends its thread.
+
+Who loses the Lease does not end, as controller-runtime's processes do, but stands by: nothing is written without the Lease, and an
+API server that was away for a moment would otherwise restart all replicas, each with cold caches.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -20,12 +22,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from aeraki_core.errors import SettingsError
 from aeraki_core.kube.client import Client
-from aeraki_core.kube.errors import ApiError, UnreachableError
+from aeraki_core.kube.errors import ApiError, RequestError
 
-__all__ = ["Leader", "Timing"]
+__all__ = ["Leader", "Timing", "elapsed"]
 
 log = logging.getLogger(__name__)
+
+_JITTER = 1.2  # client-go's: replicas do not ask all at once
+_RELEASE = 1.0  # seconds: who ends has no time for more
+
+
+def elapsed() -> float:
+    """Seconds of a clock that also runs while the machine sleeps, where there is one."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +45,9 @@ class Timing:
     """Seconds; the defaults are client-go's.
 
     A Lease that was not renewed for ``lease`` is free; its holder gives up writing after ``renew``; tries are ``retry`` apart.
+
+    Raises:
+        SettingsError: each must be longer than the next, and the lease at least a second.
     """
 
     lease: float = 15.0
@@ -40,9 +55,10 @@ class Timing:
     retry: float = 2.0
 
     def __post_init__(self) -> None:
-        if not self.lease > self.renew > self.retry > 0:
-            raise ValueError(
-                "leader election: the lease must be longer than the renew deadline, and that than the retry period"
+        if not (self.lease > self.renew > _JITTER * self.retry > 0 and self.lease >= 1):
+            raise SettingsError(
+                f"leader election: leaseDuration ({self.lease:g}s) must be at least a second and longer than renewDeadline "
+                f"({self.renew:g}s), and that longer than {_JITTER:g} times retryPeriod ({self.retry:g}s)"
             )
 
 
@@ -57,6 +73,7 @@ class Leader:
         identity: str,
         changed: Callable[[bool], None],
         timing: Timing | None = None,
+        clock: Callable[[], float] = elapsed,
     ) -> None:
         self._client = client
         self._name = name
@@ -64,20 +81,28 @@ class Leader:
         self._identity = identity
         self._changed = changed
         self._timing = timing or Timing()
+        self._clock = clock
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._until = 0.0  # by the monotonic clock
+        self._until = 0.0
         self._leads = False
         self._seen: tuple[str, float] = ("", 0.0)  # the record's version, and when it was first seen
+        self._held: dict[str, Any] | None = None  # the Lease as we wrote it last
+        self._holder = ""
 
     def may_write(self) -> bool:
         """Whether the Lease is ours now. Ask before each write."""
-        return self._leads and time.monotonic() < self._until
+        return self._leads and self._clock() < self._until
 
     @property
     def leads(self) -> bool:
         """Whether this replica believes that it leads."""
         return self._leads
+
+    @property
+    def holder(self) -> str:
+        """Who held the Lease when it was looked at last; empty when nobody did."""
+        return self._holder
 
     def start(self) -> None:
         """Begin to try for the Lease; returns at once."""
@@ -85,27 +110,41 @@ class Leader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, and give the Lease back so that another replica need not wait for its end. Call after the last write."""
+        """Stop, and give the Lease back so that another replica need not wait for its end. Call after the last write.
+
+        Takes two seconds at most; a server that does not answer by then is left alone.
+        """
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(self._timing.renew)
-        if self._leads:
-            self._release()
+        held = self._held if self.may_write() else None
         self._set(False)
+        if self._thread is not None:
+            self._thread.join(_RELEASE)
+        if held is not None:
+            self._release(self._held or held)
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            asked = time.monotonic()
-            try:
-                holds = self._try()
-            except (ApiError, UnreachableError) as error:
-                log.warning("leader election: %s", error)
-                holds = self._leads and asked < self._until  # not known: what is held is held until its end
-            else:
-                if holds:
-                    self._until = asked + self._timing.renew
-            self._set(holds and time.monotonic() < self._until)
-            self._stop.wait(self._timing.retry)
+            self._once()
+            self._stop.wait(self._timing.retry * random.uniform(1.0, _JITTER))  # noqa: S311 not for secrets
+
+    def _once(self) -> None:
+        asked = self._clock()
+        if asked >= self._until:
+            self._set(False)  # for whoever asks: it has ended already
+        try:
+            holds = self._try()
+        except RequestError as error:
+            # Not known: what is held is held until its end.
+            log.warning("leader election: %s", error)
+            return
+        if self._stop.is_set():
+            return
+        if not holds or self._clock() >= self._until:
+            # Also if it is ours again: somebody may have found it ended, and what happened meanwhile is to be looked at.
+            self._set(False)
+        if holds:
+            self._until = asked + self._timing.renew
+            self._set(self._clock() < self._until)
 
     def _try(self) -> bool:
         """Take or renew the Lease. Returns whether it is ours.
@@ -121,12 +160,12 @@ class Leader:
                 raise
             return self._write("POST", self._path, {"metadata": {"name": self._name}}, {})
         spec = lease.get("spec") or {}
-        holder = spec.get("holderIdentity") or ""
+        self._holder = str(spec.get("holderIdentity") or "")
         version = str(lease["metadata"].get("resourceVersion"))
         if version != self._seen[0]:
-            self._seen = (version, time.monotonic())
+            self._seen = (version, self._clock())
         duration = float(spec.get("leaseDurationSeconds") or self._timing.lease)
-        if holder not in ("", self._identity) and time.monotonic() < self._seen[1] + duration:
+        if self._holder not in ("", self._identity) and self._clock() < self._seen[1] + duration:
             return False
         return self._write("PUT", f"{self._path}/{self._name}", lease, spec)
 
@@ -139,34 +178,36 @@ class Leader:
             "metadata": lease["metadata"],
             "spec": {
                 "holderIdentity": self._identity,
-                "leaseDurationSeconds": max(1, round(self._timing.lease)),
+                # Whole seconds, and never less than what we ourselves go by.
+                "leaseDurationSeconds": -int(-self._timing.lease // 1),
                 "acquireTime": spec.get("acquireTime") if mine else now,
                 "renewTime": now,
                 "leaseTransitions": int(spec.get("leaseTransitions") or 0) + (0 if mine or not spec else 1),
             },
         }
         try:
-            self._request(method, path, body)
+            self._held = self._request(method, path, body)
         except ApiError as error:
             if error.status == 409:  # somebody else was quicker
                 return False
             raise
+        self._holder = self._identity
         return True
 
-    def _release(self) -> None:
+    def _release(self, lease: dict[str, Any]) -> None:
+        spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
         try:
-            lease = self._request("GET", f"{self._path}/{self._name}")
-            spec = lease.get("spec") or {}
-            if spec.get("holderIdentity") != self._identity:
-                return
-            lease["spec"] = {**spec, "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
-            self._request("PUT", f"{self._path}/{self._name}", lease)
-        except (ApiError, UnreachableError) as error:
+            self._client.request(
+                "PUT", f"{self._path}/{self._name}", body={**lease, "spec": spec}, timeout=_RELEASE
+            )
+        except RequestError as error:
             log.warning("the Lease could not be given back, another replica waits for its end: %s", error)
+        else:
+            log.info("the Lease is given back")
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        # A try must end before what is held does.
-        timeout = max(1.0, self._timing.renew - self._timing.retry) / 2
+        # Two tries must end before what is held does.
+        timeout = max(0.5, (self._timing.renew - self._timing.retry) / 3)
         return self._client.request(method, path, body=body, timeout=timeout).body
 
     def _set(self, leads: bool) -> None:

@@ -1,8 +1,7 @@
-"""What a running controller answers over HTTP: /healthz, /readyz, /metrics and /status.
+"""What a running controller answers over HTTP: /healthz, /readyz, /metrics, /status and /explain.
 
-In: an address, and functions that answer. Out: a server in threads of its own. It serves plain HTTP inside the pod's
-network; nothing
-that it says holds a secret.
+In: an address, and functions that answer. Out: a server in threads of its own. It serves plain HTTP inside the pod's network;
+nothing that it says holds a secret.
 """
 
 from __future__ import annotations
@@ -15,53 +14,66 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
-from aeraki_core.controller.metrics import CONTENT_TYPE
-from aeraki_core.errors import SettingsError
+from aeraki_core.errors import AerakiError, SettingsError
 
-__all__ = ["Answers", "Server"]
+__all__ = ["Answers", "Server", "Verdict"]
 
 log = logging.getLogger(__name__)
+
+_TEXT = "text/plain; charset=utf-8"
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_PATHS = b"there are /healthz, /readyz, /metrics, /status and /explain?target=HOST[:PORT]\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a probe is told: whether all is well, and a few words."""
+
+    good: bool
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What each path says.
 
-    ``healthy``: why the loop is dead, None when it lives; ``ready``: why it is not ready. ``status`` may raise TimeoutError.
+    ``status`` and ``explain`` (of ``HOST[:PORT]``) give JSON. They may raise TimeoutError, when the controller is busy for too long, and
+    ``explain`` AerakiError, when there is no such service or port.
     """
 
-    healthy: Callable[[], str | None]
-    ready: Callable[[], str | None]
+    healthy: Callable[[], Verdict]
+    ready: Callable[[], Verdict]
     metrics: Callable[[], bytes]
-    status: Callable[[], dict[str, Any]]
+    status: Callable[[], Any]
+    explain: Callable[[str], Any]
 
 
 class Server:
     """Serves until it is stopped. ``address`` is where it listens, with the port that was chosen if 0 was asked for."""
 
     def __init__(self, host: str, port: int, answers: Answers) -> None:
-        """Listen.
+        """Listen. An empty host is all addresses, IPv4 and IPv6.
 
         Raises:
             SettingsError: the address cannot be used.
         """
-        handler = type("Handler", (_Handler,), {"answers": answers})
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        server = type("Http", (ThreadingHTTPServer,), {"address_family": family, "daemon_threads": True})
         try:
-            self._http: ThreadingHTTPServer = server((host, port), handler)
-        except OSError as error:
-            raise SettingsError(
-                f"--http-address: cannot listen on {host or '*'}:{port}: {error.strerror or error}"
-            ) from error
-        self._thread = threading.Thread(target=self._http.serve_forever, name="http", daemon=True)
+            listening = _listen(host, port)
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise SettingsError(f"--http-address: cannot listen on {host or '*'}:{port}: {reason}") from error
+        self._http = _Http(listening, answers)
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, name="http", daemon=True
+        )
         self._thread.start()
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
-        host, port = self._http.server_address[:2]
+        host, port = self._http.socket.getsockname()[:2]
         return str(host), int(port)
 
     def stop(self) -> None:
@@ -70,35 +82,67 @@ class Server:
         self._http.server_close()
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    if host in ("", "::") and socket.has_dualstack_ipv6():
+        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
+    if not host:
+        return socket.create_server(("0.0.0.0", port), backlog=128)
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    return socket.create_server((str(address[0]), port), family=family, backlog=128)
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, listening: socket.socket, answers: Answers) -> None:
+        super().__init__(("", 0), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.answers = answers
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no news."""
+        log.debug("request of %s", client_address, exc_info=True)
+
+
 class _Handler(BaseHTTPRequestHandler):
-    answers: Answers
+    server: _Http
+    server_version = "aeraki"
+    sys_version = ""
     protocol_version = "HTTP/1.1"
     timeout = 30
 
     def do_GET(self) -> None:
-        """Answer a path; the probe's query is ignored."""
-        match self.path.partition("?")[0]:
-            case "/healthz":
-                self._verdict(self.answers.healthy())
+        """Answer a path; a probe's query is ignored."""
+        answers, url = self.server.answers, urlsplit(self.path)
+        match url.path:
+            case "/healthz" | "/livez":
+                self._verdict(answers.healthy())
             case "/readyz":
-                self._verdict(self.answers.ready())
+                self._verdict(answers.ready())
             case "/metrics":
-                self._send(200, CONTENT_TYPE, self.answers.metrics())
+                self._send(200, _METRICS, answers.metrics())
             case "/status":
-                self._status()
+                self._json(answers.status)
+            case "/explain":
+                target = (parse_qs(url.query).get("target") or [""])[0]
+                self._json(lambda: answers.explain(target))
             case _:
-                self._send(404, "text/plain", b"there are /healthz, /readyz, /metrics and /status\n")
+                self._send(404, _TEXT, _PATHS)
 
-    def _verdict(self, problem: str | None) -> None:
-        self._send(503 if problem else 200, "text/plain", f"{problem or 'ok'}\n".encode())
+    def _verdict(self, verdict: Verdict) -> None:
+        self._send(200 if verdict.good else 503, _TEXT, f"{verdict.text}\n".encode())
 
-    def _status(self) -> None:
+    def _json(self, function: Callable[[], Any]) -> None:
         try:
-            body = json.dumps(self.answers.status()).encode()
+            body = json.dumps(function()).encode()
         except TimeoutError:
-            self._send(503, "text/plain", b"the controller is busy; try again\n")
-            return
-        self._send(200, "application/json", body)
+            self._send(503, _TEXT, b"the controller is busy; try again\n")
+        except AerakiError as error:
+            self._send(404, _TEXT, f"{error}\n".encode())
+        else:
+            self._send(200, "application/json", body)
 
     def _send(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)

@@ -76,7 +76,7 @@ class Look:
     lines: list[tuple[Document, int]] = field(default_factory=list)
 
 
-_AGAIN: Signature = (-1,)
+_AGAIN: Signature = (-1,)  # unlike any file's: read it again at the next look
 
 
 class FileSet:
@@ -133,8 +133,9 @@ class FileSet:
         old = before.manifests if before else ()
         text = read_text(path, self._max_size)
         if isinstance(text, Trouble):
-            stale = text.code is UNREADABLE and look.tree.files[path]  # nothing tells when it can be read again
-            return _File(_AGAIN if stale else look.tree.files[path], old, text)
+            seen = look.tree.files[path]
+            # Nothing tells when it can be read again; but a stream is asked only once.
+            return _File(_AGAIN if text.code is UNREADABLE and seen else seen, old, text)
         content, found = text
         known: dict[str, list[Manifest]] = defaultdict(list)
         for manifest in old:

@@ -54,6 +54,19 @@ values = st.recursive(
 )
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "Cart", "a/b", "../../etc/passwd", "-a", "a..b"])
+def test_a_name_that_kubernetes_refuses_has_one_finding_at_its_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(service(f"'{name}'"))
+    of = pipeline()
+    [item] = read([path], of.store.reads).objects
+    of.upsert(item)
+    of.run()
+    [finding] = of.findings()
+    assert (finding.code.id, finding.source, finding.line) == ("AER0110", str(path), 4)
+    assert of.filters == {}
+
+
 @given(
     kind=st.sampled_from(sorted(KINDS)),
     metadata=st.dictionaries(st.sampled_from(FIELDS), values, max_size=3),

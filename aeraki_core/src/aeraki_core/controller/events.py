@@ -1,0 +1,224 @@
+"""Kubernetes Events for findings, so that ``kubectl describe`` of a Service says what is wrong with it.
+
+In: findings that came. Out: Events (events.k8s.io/v1) at the objects that they are about: one for each object, code and message. When
+the same comes again while the Event is still there (an hour, as API servers are set up), its series counts it. The leader alone says them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.controller.sender import Sender
+from aeraki_core.diagnostics import Finding, Severity
+from aeraki_core.kube.client import Client, Object
+from aeraki_core.kube.errors import ApiError
+from aeraki_core.kube.resources import Discovery, GroupKind, Resource
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.types import Kind
+
+__all__ = ["Bucket", "Events"]
+
+log = logging.getLogger(__name__)
+
+_ISTIO = "networking.istio.io"
+_REGARDED: tuple[GroupKind, ...] = (
+    ("", "Service"),
+    (_ISTIO, "ServiceEntry"),
+    (_ISTIO, "VirtualService"),
+    (_ISTIO, "DestinationRule"),
+    (_ISTIO, "EnvoyFilter"),
+)
+_CONTROLLER = "aeraki.io/controller"
+_LONGEST_NOTE, _LONGEST_INSTANCE = 1024, 128  # bytes, characters: the API's limits
+_BURST, _PER_SECOND = 100, 5.0
+_OBJECT_BURST, _OBJECT_PER_SECOND = 10, 1 / 60
+
+
+class Bucket:
+    """Lets ``burst`` through at once, and then ``rate`` a second."""
+
+    def __init__(self, burst: float, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._burst = burst
+        self._rate = rate
+        self._clock = clock
+        self._left = burst
+        self._at = clock()
+
+    def take(self) -> bool:
+        """Whether one more may pass."""
+        now = self._clock()
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing was taken for so long that it is as new."""
+        return self._left + (self._clock() - self._at) * self._rate >= self._burst
+
+
+@dataclass(frozen=True, slots=True)
+class _Occurrence:
+    """``again``: it came just now; not only to somebody who has begun to look."""
+
+    finding: Finding
+    at: datetime
+    again: bool
+
+
+class Events(NoObserver):
+    """An observer. ``client`` must refuse to write while this replica does not lead.
+
+    ``findings`` gives all findings of now; ``identity`` names this replica.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        kinds: Iterable[Kind[Any]],
+        findings: Callable[[], Iterable[Finding]],
+        identity: str,
+        *,
+        bucket: Bucket | None = None,
+    ) -> None:
+        self._client = client
+        self._discovery = Discovery(client)
+        self._groups = {kind: group for group, kind in _REGARDED}
+        self._resources = {
+            kind.kind: Resource(kind.group, kind.version, kind.kind, kind.plural) for kind in kinds
+        }
+        self._findings = findings
+        self._identity = identity[:_LONGEST_INSTANCE]
+        self._bucket = bucket or Bucket(_BURST, _PER_SECOND)
+        self._buckets: dict[ObjectRef, Bucket] = {}
+        self._left_out = 0
+        self._sender: Sender[tuple[ObjectRef, str, str], _Occurrence] = Sender("events", self._send, most=1000)
+
+    def start(self) -> None:
+        """Begin to write, in a thread of its own."""
+        self._sender.start()
+
+    def stop(self) -> None:
+        """Write nothing more."""
+        self._sender.stop()
+
+    # -- in the controller's thread -----------------------------------------------------------------------------------
+
+    def leads(self, leads: bool) -> None:
+        """Who does no longer lead says nothing more."""
+        if not leads:
+            self._sender.clear()
+
+    def passed(self, report: PassReport) -> None:
+        """Say what came; who begins to lead says what nobody has said yet."""
+        if report.standby:
+            return
+        now = datetime.now(UTC)
+        found = report.came if not report.full else tuple(self._findings())
+        for finding in sorted(found, key=lambda item: -item.severity):
+            ref = finding.ref
+            if finding.severity < Severity.WARNING or ref is None or not ref.namespace:
+                continue
+            if ref.kind in self._groups or ref.kind in self._resources:
+                occurrence = _Occurrence(finding, now, again=not report.full)
+                self._sender.put((ref, finding.code.id, finding.message), occurrence)
+
+    # -- in the sender's thread ---------------------------------------------------------------------------------------
+
+    def _send(self, key: tuple[ObjectRef, str, str], occurrence: _Occurrence) -> None:
+        ref = key[0]
+        if not self._may_pass(ref):
+            return
+        regarding = self._regarding(ref)
+        if regarding is None:
+            return
+        event = _event(regarding, occurrence, self._identity)
+        path = f"/apis/events.k8s.io/v1/namespaces/{ref.namespace}/events"
+        try:
+            self._client.request("POST", path, body=event)
+        except ApiError as error:
+            if error.status == 409 and error.reason == "AlreadyExists":
+                if occurrence.again:
+                    self._count(f"{path}/{event['metadata']['name']}", occurrence.at)
+            elif error.status not in (403, 404):
+                raise
+            elif error.status == 403 and "being terminated" not in error.message:
+                raise
+
+    def _may_pass(self, ref: ObjectRef) -> bool:
+        if len(self._buckets) > 1000:
+            self._buckets = {known: bucket for known, bucket in self._buckets.items() if not bucket.full}
+        own = self._buckets.setdefault(ref, Bucket(_OBJECT_BURST, _OBJECT_PER_SECOND))
+        if own.take() and self._bucket.take():
+            return True
+        self._left_out += 1
+        if self._left_out in (1, 10, 100) or self._left_out % 1000 == 0:
+            log.info("%d Events were left out, for there were too many at once", self._left_out)
+        return False
+
+    def _regarding(self, ref: ObjectRef) -> Object | None:
+        """The object as the Event names it, with its uid: without that ``kubectl describe`` does not find the Event."""
+        resource = self._resources.get(ref.kind) or self._discovery.find((self._groups[ref.kind], ref.kind))
+        if resource is None:
+            return None
+        try:
+            found = self._client.request("GET", resource.path(ref.namespace, ref.name)).body
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return {
+            "apiVersion": resource.api_version,
+            "kind": ref.kind,
+            "namespace": ref.namespace,
+            "name": ref.name,
+            "uid": found["metadata"]["uid"],
+            "resourceVersion": found["metadata"]["resourceVersion"],
+        }
+
+    def _count(self, path: str, at: datetime) -> None:
+        merge = "application/merge-patch+json"
+        found = self._client.request("PATCH", path, body={}, content_type=merge).body
+        count = int((found.get("series") or {}).get("count") or 1) + 1
+        series = {"count": count, "lastObservedTime": _time(at)}
+        self._client.request("PATCH", path, body={"series": series}, content_type=merge)
+
+
+def _event(regarding: Object, occurrence: _Occurrence, identity: str) -> Object:
+    finding = occurrence.finding
+    told = "\n".join((regarding["uid"], finding.code.id, finding.field or "", finding.message))
+    digest = hashlib.sha256(told.encode()).hexdigest()[:16]
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        # The same finding has the same name: whoever says it again finds it there.
+        "metadata": {"name": f"{regarding['name'][:200].rstrip('.-')}.{digest}", "namespace": regarding["namespace"]},
+        "eventTime": _time(occurrence.at),
+        "reportingController": _CONTROLLER,
+        "reportingInstance": identity,
+        "action": "Generate",
+        "reason": finding.code.id,
+        "type": "Warning",
+        "note": _note(finding),
+        "regarding": regarding,
+    }
+
+
+def _note(finding: Finding) -> str:
+    where = f"{finding.field}: " if finding.field else ""
+    text = f"{where}{finding.message}. {finding.code.action}".encode()
+    return text[:_LONGEST_NOTE].decode(errors="ignore")
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,107 @@
+"""A controller in a process of its own over a cluster, that tells what each pass cost.
+
+In: a kubeconfig. Out: a :class:`Cost` after each pass that wrote something, and after the first.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+
+from aeraki_core.controller.loop import Controller
+from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.kube.client import Client, connect
+from aeraki_core.plugins.registry import build_registry
+from aeraki_core.sinks.kubernetes import KubernetesSink
+from aeraki_core.sources.kubernetes import KubernetesSource
+
+from benchmarks import mesh
+
+_PATIENCE = 1800.0
+
+
+def peak_kilobytes() -> int:
+    """Peak resident memory of this process. ru_maxrss would count its parent's, from before the exec."""
+    status = Path("/proc/self/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """``at``: when the pass was over, by the wall clock. ``cpu``: seconds of the process so far; ``requests``: so far, by method.
+
+    ``written`` and ``failed`` are of this pass, ``kilobytes`` is the peak so far.
+    """
+
+    at: float
+    cpu: float
+    requests: dict[str, int]
+    written: int
+    failed: int
+    kilobytes: int
+
+
+class _Teller(NoObserver):
+    def __init__(self, to: Connection) -> None:
+        self._to = to
+
+    def passed(self, report: PassReport) -> None:
+        if report.first or report.written:
+            requests: dict[str, int] = {}
+            for (method, _), count in Client.requests.counts().items():
+                requests[method] = requests.get(method, 0) + count
+            failed = len(report.failures)
+            written = len(report.written) - failed
+            self._to.send(Cost(time.time(), time.process_time(), requests, written, failed, peak_kilobytes()))
+
+
+def _run(kubeconfig: Path, to: Connection) -> None:
+    pipeline = mesh.pipeline()
+    source = KubernetesSource(lambda: connect(kubeconfig), build_registry().kinds)
+    controller = Controller(pipeline, [source], KubernetesSink(lambda: connect(kubeconfig)), observer=_Teller(to))
+    stop = threading.Event()
+
+    def listen() -> None:
+        to.recv()
+        stop.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    controller.run(stop)
+
+
+class Controlled:
+    """A context manager: the process runs inside of it. ``began`` is when it was started, by the wall clock."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._here, there = context.Pipe()
+        self._process = context.Process(target=_run, args=(kubeconfig, there))
+        self.began = 0.0
+
+    def __enter__(self) -> Controlled:
+        self.began = time.time()
+        self._process.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._here.send("stop")
+        self._process.join(20)
+        self._process.kill()
+
+    def next(self) -> Cost:
+        """The next pass that wrote something, or the first.
+
+        Raises:
+            RuntimeError: there was none for half an hour, or the process ended.
+        """
+        if not self._here.poll(_PATIENCE):
+            raise RuntimeError("the controller made no pass")
+        found: Cost = self._here.recv()
+        return found
