@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -209,11 +210,13 @@ def test_a_filter_that_comes_or_goes_drains_too(mesh: Mesh) -> None:
             with ThriftClient(address) as old, ThriftClient(address) as idle:
                 old.call("x")
                 sidecar.update(objects=objects)
-                with wait_until(lambda filtered=filtered: connect(filtered), "a new connection") as fresh:
+                fresh = wait_until(partial(connect, filtered), "a new connection")
+                assert fresh is not None
+                with fresh:
                     before = counted()
                     old.call("x")
                     assert (counted() > before) is not filtered
-                    wait_until(lambda old=old: is_cut(old), "the end of the drain")
+                    wait_until(partial(is_cut, old), "the end of the drain")
                     assert is_cut(idle)
                     assert not is_cut(fresh)
 
@@ -278,8 +281,8 @@ def test_the_workloads_other_ports_drain_too_only_when_the_listener_itself_chang
     def config(**given: str) -> EnvoyConfig:
         labels = {"app": "greeter"}
         made = generate(service("greeter", ports, selector=labels, annotations=options(**given)))
-        servers = {f"inbound|{number}||": [server.address] for number in ports.values()}
-        config = to_envoy(made.sidecar(Proxy(labels=labels)).config, endpoints=servers)
+        patched = made.sidecar(Proxy(labels=labels)).config
+        config = to_envoy(patched, endpoints={f"inbound|{number}||": [server.address] for number in ports.values()})
         (listener,) = (item for item in config.listeners if item.name == "virtualInbound")
         del listener.listener_filters[0]  # the one that asks for the destination before it was redirected
         listener.bind_to_port.value = True
@@ -288,15 +291,19 @@ def test_the_workloads_other_ports_drain_too_only_when_the_listener_itself_chang
         listener.additional_addresses[0].address.socket_address.port_value = 20881
         return EnvoyConfig((listener,), config.clusters)
 
-    with DubboServer("v1") as server, envoy.run_live(config(), drain_seconds=DRAIN) as running:
-        with DubboClient((ip, 20880)) as changed, DubboClient((ip, 20881)) as other:
-            assert changed.call("x").server == other.call("x").server == "v1"
-            running.push(config(**option))
-            wait_until(lambda: is_cut(changed), "the end of the drain")
-            if others_stay:
-                assert other.call("x").server == "v1"
-            else:
-                wait_until(lambda: is_cut(other), "the end of the other port's drain")
+    with (
+        DubboServer("v1") as server,
+        envoy.run_live(config(), drain_seconds=DRAIN) as running,
+        DubboClient((ip, 20880)) as changed,
+        DubboClient((ip, 20881)) as other,
+    ):
+        assert changed.call("x").server == other.call("x").server == "v1"
+        running.push(config(**option))
+        wait_until(lambda: is_cut(changed), "the end of the drain")
+        if others_stay:
+            assert other.call("x").server == "v1"
+        else:
+            wait_until(lambda: is_cut(other), "the end of the other port's drain")
 
 
 # -- ZooKeeper --------------------------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def _decide(
         held = _held(have.owners, why_held)
         if held is not None:
             return Step(Action.KEEP, key, held, have, want)
-        return Step(Action.UPDATE, key, "it differs" if have.filter else "it could not be read", have, want)
+        return Step(Action.UPDATE, key, "it differs" if have.filter else "it is not as Aeraki writes it", have, want)
     if have.plugin not in active_plugins:
         return Step(Action.ORPHAN, key, f"plugin {have.plugin or '?'} is not active", have)
     held = deletions_held or _held(have.owners, why_held)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aeraki_core.sources.base import Source
     from aeraki_core.sources.istiod.connection import Istiod
 
-__all__ = ["connector", "istiod_of", "istiod_source", "kubernetes_sink", "kubernetes_source"]
+__all__ = ["connector", "filter_namespaces", "istiod_of", "istiod_source", "kubernetes_sink", "kubernetes_source"]
 
 # Where istiod takes any client without asking who it is; every other port is TLS.
 _PLAINTEXT = ":15010"
@@ -52,13 +52,18 @@ def kubernetes_sink(settings: Settings, pipeline: Pipeline, watch: bool) -> Sink
     """The sink ``kubernetes``."""
     from aeraki_core.sinks.kubernetes import KubernetesSink
 
-    namespaces = settings["watchNamespaces"]
     return KubernetesSink(
         connector(settings),
-        # Filters for clients go to the root namespace, wherever their service is.
-        namespaces=[*namespaces, settings["rootNamespace"]] if namespaces else (),
+        namespaces=filter_namespaces(settings),
         adopt_upstream=settings["adoptUpstream"],
     )
+
+
+def filter_namespaces(settings: Settings) -> tuple[str, ...]:
+    """The only namespaces whose filters are looked at; empty for all."""
+    namespaces: tuple[str, ...] = settings["watchNamespaces"]
+    # Filters for clients go to the root namespace, wherever their service is.
+    return (*namespaces, settings["rootNamespace"]) if namespaces else ()
 
 
 def istiod_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source:

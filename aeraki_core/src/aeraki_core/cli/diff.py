@@ -13,7 +13,7 @@ import click
 from aeraki_core.cli import output
 from aeraki_core.cli.command import PIPELINE, define, require_paths
 from aeraki_core.cli.session import Session, open_session
-from aeraki_core.settings import Settings
+from aeraki_core.settings import Scope, Settings
 
 if TYPE_CHECKING:
     from aeraki_core.envoyfilter import FilterKey
@@ -24,7 +24,7 @@ __all__ = ["command"]
 _EXAMPLE = "kubectl get envoyfilter -A -o yaml | aeraki diff -f deploy/ --live -"
 
 
-@define("diff", *PIPELINE, error_exit=2, epilog=f"Example: {_EXAMPLE}")
+@define("diff", *PIPELINE, Scope.CLUSTER, error_exit=2, epilog=f"Example: {_EXAMPLE}")
 @click.option("--live", "where", required=True, metavar="DIR|-|cluster", help="The filters as they are now.")
 @click.option("-o", "--output", "form", type=click.Choice(["diff", "name"]), default="diff", help="The form.")
 def command(settings: Settings, *, where: str, form: str) -> int:

@@ -1,11 +1,11 @@
-"""Live filters for a diff: those of a directory, or of the YAML or JSON that ``kubectl get envoyfilter -A -o yaml`` gives.
+"""Live filters for a diff: those of a cluster, of a directory, or of the YAML or JSON that ``kubectl get envoyfilter -A -o yaml`` gives.
 
-In: a directory, or text. Out: :class:`~aeraki_core.reconcile.Live` values by key; only our own count.
+In: a client, a directory, or text. Out: :class:`~aeraki_core.reconcile.Live` values by key; only our own count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,50 @@ from aeraki_core.errors import AerakiError, UnreadableError
 
 if TYPE_CHECKING:
     from aeraki_core.envoyfilter import FilterKey
+    from aeraki_core.kube.client import Client
     from aeraki_core.reconcile import Live
 
-__all__ = ["from_directory", "from_text"]
+__all__ = ["from_cluster", "from_directory", "from_text"]
+
+
+_PAGE = 500  # objects of one answer
+
+
+def from_cluster(client: Client, namespaces: Sequence[str] = ()) -> dict[FilterKey, Live]:
+    """The filters in a cluster, or only those in the namespaces.
+
+    Raises:
+        AerakiError: the server does not answer, refuses, or knows no EnvoyFilters.
+    """
+    from aeraki_core.kube.errors import ApiError
+    from aeraki_core.sinks.live import live_of
+
+    found: dict[FilterKey, Live] = {}
+    for namespace in sorted(set(namespaces)) or [None]:
+        try:
+            for item in _listed(client, namespace):
+                live = live_of(item)
+                if live is not None:
+                    found[live.key] = live
+        except ApiError as error:
+            if error.status == 404:
+                raise AerakiError(f"{client.server}: the cluster knows no EnvoyFilters; install Istio first") from None
+            raise
+    return found
+
+
+def _listed(client: Client, namespace: str | None) -> Iterator[Any]:
+    from aeraki_core.envoyfilter import API_VERSION, MANAGED_BY, MANAGER
+    from aeraki_core.sinks.kubernetes_writer import RESOURCE
+
+    params = {"labelSelector": f"{MANAGED_BY}={MANAGER}", "limit": str(_PAGE)}
+    while True:
+        body = client.request("GET", RESOURCE.path(namespace), params=params, timeout=60.0).body
+        for item in body.get("items") or ():
+            yield {**item, "apiVersion": API_VERSION, "kind": "EnvoyFilter"}
+        if not (token := body["metadata"].get("continue")):
+            return
+        params["continue"] = token
 
 
 def from_directory(directory: Path) -> dict[FilterKey, Live]:

@@ -87,11 +87,12 @@ def open_sink(settings: Settings, pipeline: Pipeline, *, watch: bool) -> Sink:
 
 
 def live_in_cluster(settings: Settings) -> Mapping[FilterKey, Live]:
-    """Our filters in the cluster.
+    """Our filters in the cluster, as they are now.
 
     Raises:
-        SettingsError: this version has no client for a cluster.
+        AerakiError: it cannot be told: there is no usable configuration, the server does not answer, or refuses.
     """
-    raise SettingsError(
-        "--live cluster is not part of this version; use: kubectl get envoyfilter -A -o yaml | aeraki diff --live -"
-    )
+    from aeraki_core.cli.cluster import connector, filter_namespaces
+    from aeraki_core.cli.live_filters import from_cluster
+
+    return from_cluster(connector(settings)(), filter_namespaces(settings))

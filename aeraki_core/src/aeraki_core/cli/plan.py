@@ -23,6 +23,6 @@ def plan_for(session: Session, live: Mapping[FilterKey, Live]) -> Plan:
         desired,
         live,
         active_plugins={plugin.name for plugin in session.registry.active},
-        why_held=session.pipeline.why_held,
+        why_held=session.why_held,
         deletions_held=session.incomplete,
     )

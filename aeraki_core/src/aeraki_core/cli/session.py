@@ -12,9 +12,11 @@ from aeraki_core.cli.plugin_set import inactive_findings, open_registry
 
 if TYPE_CHECKING:
     from aeraki_core.diagnostics import Finding
+    from aeraki_core.envoyfilter import Owner
     from aeraki_core.pipeline import Pipeline
     from aeraki_core.plugins.registry import Registry
     from aeraki_core.settings import Settings
+    from aeraki_core.sources.base import Incomplete
     from aeraki_core.store import SourceObject
 
 __all__ = ["Session", "has_errors", "make_pipeline", "open_session"]
@@ -22,7 +24,10 @@ __all__ = ["Session", "has_errors", "make_pipeline", "open_session"]
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The pipeline over all objects of the paths. ``incomplete``: why objects may be missing; None when all were read."""
+    """The pipeline over all objects of the paths. ``incomplete``: why objects may be missing; None when all were read.
+
+    ``unread`` tells which hosts what is missing may be about.
+    """
 
     settings: Settings
     registry: Registry
@@ -30,6 +35,13 @@ class Session:
     findings: tuple[Finding, ...]
     incomplete: str | None
     objects: tuple[SourceObject, ...] = field(repr=False)
+    unread: Incomplete | None = None
+
+    def why_held(self, owner: Owner) -> str | None:
+        """Why the live filters of a service port must stay as they are; None when they need not."""
+        if self.unread is not None and self.unread.concerns(owner.host):
+            return f"not everything about it could be read: {self.unread.reason}"
+        return self.pipeline.why_held(owner)
 
 
 def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:
@@ -66,7 +78,7 @@ def open_session(settings: Settings, paths: tuple[str, ...]) -> Session:
     pipeline.run()
     findings = in_order((*snapshot.findings, *pipeline.findings(), *inactive_findings(registry)))
     incomplete = None if snapshot.complete else snapshot.reason
-    return Session(settings, registry, pipeline, findings, incomplete, tuple(snapshot.objects))
+    return Session(settings, registry, pipeline, findings, incomplete, tuple(snapshot.objects), snapshot.incomplete)
 
 
 def has_errors(findings: tuple[Finding, ...], *, strict: bool = False) -> bool:

@@ -80,6 +80,17 @@ def test_an_unreadable_input_file_gives_2_and_no_deletion(aeraki: Run, shop: Pat
     assert "AER0101" in result.err
 
 
+def test_routes_in_a_file_that_cannot_be_read_hold_their_hosts_filters(aeraki: Run, shop: Path, tmp_path: Path) -> None:
+    route = "kind: VirtualService\nspec:\n  hosts: [cart]\n  http:\n  - match: [{method: {exact: a}}]\n"
+    whole = "apiVersion: networking.istio.io/v1\nmetadata: {name: cart, namespace: shop}\n" + route
+    (shop / "routes.yaml").write_text(whole + "    route: [{destination: {host: cart}}]\n")
+    aeraki("generate", "-f", shop, "--to", tmp_path / "routed")
+    (shop / "routes.yaml").write_text(whole + "    route: [{destination: {host: cart}\n")
+    result = aeraki("diff", "-f", shop, "--live", tmp_path / "routed")
+    assert (result.code, result.out) == (2, "")
+    assert "routes.yaml" in result.err
+
+
 @pytest.mark.parametrize(("content", "words"), [(BROKEN, "live.yaml:2: "), ("a: \xff", "not UTF-8")])
 def test_unreadable_live_filters_give_2(aeraki: Run, shop: Path, tmp_path: Path, content: str, words: str) -> None:
     (tmp_path / "broken").mkdir()

@@ -6,20 +6,20 @@ import pytest
 from aeraki_core.envoyfilter import FilterKey, Owner
 from aeraki_core.sinks.adopt import superseded
 
-OURS = [Owner("redis.shop.svc.cluster.local", 6379)]
+OURS = [Owner("cache.shop.svc.cluster.local", 6379)]
 
 
 @pytest.mark.parametrize(
     ("name", "adopted"),
     [
-        ("aeraki-outbound-redis.shop.svc.cluster.local-10.96.0.1-6379", True),
-        ("aeraki-inbound-redis.shop.svc.cluster.local-6379", True),
-        ("aeraki-outbound-redis.shop.svc.cluster.local", True),  # an older release
-        ("aeraki-outbound-redis.shop.svc.cluster.local-10.96.0.1-6380", False),
+        ("aeraki-outbound-cache.shop.svc.cluster.local-10.96.0.1-6379", True),
+        ("aeraki-inbound-cache.shop.svc.cluster.local-6379", True),
+        ("aeraki-outbound-cache.shop.svc.cluster.local", True),  # an older release
+        ("aeraki-outbound-cache.shop.svc.cluster.local-10.96.0.1-6380", False),
         ("aeraki-outbound-other.shop.svc.cluster.local-10.96.0.1-6379", False),
-        ("aeraki-outbound-my-redis.shop.svc.cluster.local-10.96.0.1-6379", False),
-        ("aeraki-metaprotocol-redis.shop.svc.cluster.local", False),
-        ("redis.shop.svc.cluster.local-6379", False),
+        ("aeraki-outbound-my-cache.shop.svc.cluster.local-10.96.0.1-6379", False),
+        ("aeraki-metaprotocol-cache.shop.svc.cluster.local", False),
+        ("cache.shop.svc.cluster.local-6379", False),
     ],
 )
 def test_only_what_is_for_a_service_port_of_ours(name: str, adopted: bool) -> None:
