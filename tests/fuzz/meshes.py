@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import strategies as st
-
 from aeraki_core.model.mesh import Mesh, ProxyRule
 from aeraki_core.plugins.registry import Registry
 from aeraki_core.testing import destination_rule, endpoint_slice, secret, service, service_entry, virtual_service
 from aeraki_core.types import Option, OptionType
+from hypothesis import strategies as st
 
 Object = dict[str, Any]
 
@@ -85,7 +84,7 @@ def _service(draw: st.DrawFn, registry: Registry, tokens: list[str], name: str, 
     if not draw(st.booleans()):
         return [item]
     addresses = draw(st.lists(st.sampled_from(("10.1.0.1", "10.1.0.2")), unique=True))
-    return [item, endpoint_slice(name, addresses, {port: 9000 for port in ports}, namespace=namespace)]
+    return [item, endpoint_slice(name, addresses, dict.fromkeys(ports, 9000), namespace=namespace)]
 
 
 def _target(number: int) -> st.SearchStrategy[int | tuple[int, int | str]]:
@@ -196,9 +195,9 @@ def _match(draw: st.DrawFn) -> Object:
         "sourceLabels": {"app": "web"},
         "uri": {"prefix": "/"},
     }
-    for name in rare:
+    for name, value in rare.items():
         if draw(st.integers(0, 9)) == 0:
-            found[name] = rare[name]
+            found[name] = value
     return found
 
 

@@ -1,20 +1,15 @@
-"""Whatever is legal gives filters that load, whatever the order, and patch nothing else."""
+"""Whatever is legal gives filters that load in Envoy without a warning and patch nothing but their ports."""
 
 from __future__ import annotations
 
 import os
-import random
-import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
+import pytest
 from aeraki_core.model.mesh import Mesh
-from aeraki_core.model.meta import ObjectRef
-from aeraki_core.pipeline import Pipeline
-from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.store import SourceObject
 from aeraki_core.testing import Envoy, EnvoyConfig, Made, generate, stray_changes, to_yaml, validate_many
+from hypothesis import Phase, given, settings
+
 from tests.fuzz.meshes import Object, meshes, proxies
 
 EXAMPLES = int(os.environ.get("AERAKI_FUZZ_EXAMPLES", "500"))
@@ -24,36 +19,7 @@ REGISTRY = build_registry()
 WORK_IN_PROGRESS = "generic_proxy"  # Envoy says of this filter that it is work in progress (docs/protocols/dubbo.md)
 
 
-def as_source(content: Object) -> SourceObject:
-    ref = ObjectRef(content["kind"], content["metadata"]["namespace"], content["metadata"]["name"])
-    return SourceObject(ref, content["apiVersion"], content)
-
-
-@given(objects=meshes(REGISTRY), mesh=proxies(), seed=st.randoms(use_true_random=False))
-@settings(max_examples=EXAMPLES)
-def test_any_order_and_any_detour_give_the_same_bytes(objects: list[Object], mesh: Mesh, seed: random.Random) -> None:
-    straight = Pipeline(mesh, Dispatcher(REGISTRY))
-    for content in objects:
-        straight.upsert(as_source(content))
-    straight.run()
-
-    detour = Pipeline(mesh, Dispatcher(REGISTRY))
-    shuffled = seed.sample(objects, len(objects))
-    for content in shuffled:
-        detour.upsert(as_source(content))
-        if seed.random() < 0.5:
-            detour.run()
-    for content in seed.sample(objects, len(objects) // 2):
-        detour.remove(as_source(content).ref)
-        if seed.random() < 0.5:
-            detour.run()
-        detour.upsert(as_source(content))
-    detour.run()
-    held = {report.service.host for report in (*straight.reports(), *detour.reports()) if report.state == "held"}
-    same = {key: item for key, item in straight.filters.items() if not held & {owner.host for owner in item.owners}}
-    other = {key: item for key, item in detour.filters.items() if not held & {owner.host for owner in item.owners}}
-    assert same == other
-    assert straight.findings() == detour.findings()
+pytestmark = pytest.mark.timeout(1800)  # as many examples as were asked for, on a busy machine
 
 
 class Collected:
