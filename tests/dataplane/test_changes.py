@@ -5,6 +5,7 @@ Envoy takes its listeners over ADS here, as from istiod. The drain time, Istio's
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,7 +17,7 @@ from redis import ResponseError
 from thrift.transport.TTransport import TTransportException
 
 from tests.dataplane.support import Mesh, cluster
-from tests.dataplane.support_changes import Load, Traffic, traffic
+from tests.dataplane.support_changes import LATE_ANSWERS, Load, Traffic, traffic
 from tests.dataplane.support_dubbo import DUBBO_PROXY, GENERIC_PROXY, PORTS, PROXIES, options
 from tests.dataplane.support_thrift import PORTS as THRIFT_PORTS
 from tests.peers import zookeeper
@@ -56,7 +57,8 @@ def connect_anew(found: Traffic) -> Any:
 def test_open_connections_keep_the_old_routes_until_they_are_cut_at_the_end_of_the_drain(
     mesh: Mesh, protocol: str
 ) -> None:
-    with traffic(protocol, mesh, DRAIN) as found:
+    drain = 2 * DRAIN
+    with traffic(protocol, mesh, drain) as found:
         bystander = found.connect(found.bystander)
         idle = found.connect(found.address)
         with Load(found) as load:
@@ -70,7 +72,7 @@ def test_open_connections_keep_the_old_routes_until_they_are_cut_at_the_end_of_t
             (_, first), (cut, error), (_, last) = notes
             assert (first, last) == (found.before, found.after), notes
             assert error in {"EOFError", "ConnectionResetError", "BrokenPipeError", "TTransportException"}
-            assert cut - started >= DRAIN * 0.9
+            assert cut - started >= drain * 0.9
         with pytest.raises(CUT):
             found.call(idle)
         # What was opened after the change, and what belongs to another service, stays.
@@ -104,17 +106,46 @@ def test_open_connections_are_closed_with_their_next_answer(mesh: Mesh, protocol
             made.close()
 
 
+@pytest.mark.parametrize("protocol", [DUBBO_PROXY, GENERIC_PROXY, THRIFT_PROXY, REDIS_PROXY])
+def test_an_idle_connection_is_closed_at_the_end_of_the_drain(mesh: Mesh, protocol: str) -> None:
+    check_needs(protocol)
+    with traffic(protocol, mesh, DRAIN) as found, socket.create_connection(found.address, timeout=10) as idle:
+        connections = f"listener.{found.address[0]}_{found.address[1]}.downstream_cx_active"
+        found.sidecar.envoy.wait_for_stat(connections)
+        started = time.monotonic()
+        found.change()
+        assert idle.recv(1) == b""
+        assert time.monotonic() - started >= DRAIN * 0.9
+
+
 # -- calls in flight --------------------------------------------------------------------------------------------------
 
 
 def test_generic_proxy_answers_all_calls_in_flight_before_it_closes(mesh: Mesh) -> None:
     with traffic(GENERIC_PROXY, mesh, LONG_DRAIN) as found, DubboClient(found.address) as client:
-        slow = client.send("slow", attachments={"peer-pause": "0.3"})
-        quick = client.send("quick", attachments={"peer-pause": "0.1"})
-        found.change()
+        with found.server.holding():
+            slow = client.send("slow", attachments={"peer-pause": "0.2"})
+            quick = client.send("quick")
+            found.server.wait_for_calls(2)
+            found.change()
         assert [client.receive(each).server for each in (quick, slow)] == ["v1", "v1"]
         with pytest.raises(CUT):
             client.call("x")
+
+
+def test_redis_answers_all_commands_in_flight_before_it_closes(mesh: Mesh) -> None:
+    need(*REDIS)
+    with traffic(REDIS_PROXY, mesh, LONG_DRAIN) as found:
+        made = found.connect(found.address)
+        with found.server.frozen():
+            for _ in range(2):
+                made.connection.send_command("GET", "name")
+            found.sidecar.envoy.wait_for_stat(f"cluster.{cluster('cache', 6379)}.upstream_rq_active", 2)
+            found.change()
+        assert [made.connection.read_response() for _ in range(2)] == ["v1", "v1"]
+        with pytest.raises(Exception, match=r"closed|reset|Broken"):
+            found.call(made)
+        made.close()
 
 
 def test_dubbo_proxy_loses_calls_in_flight_at_the_end_of_the_drain(mesh: Mesh) -> None:
@@ -186,12 +217,13 @@ def connect_timeout(seconds: int) -> dict[str, Any]:
 
 
 def test_a_filter_that_comes_or_goes_drains_too(mesh: Mesh) -> None:
+    mesh.tolerate = LATE_ANSWERS
     with ThriftServer("v1") as server:
         address = mesh.service("ledger", THRIFT_PORTS, server.address)
         with_filter = list(mesh.objects)
         without = [renamed(item, "tcp-plain") for item in with_filter]
         mesh.objects[:] = without
-        sidecar = mesh.client(drain_seconds=DRAIN)
+        sidecar = mesh.client(drain_seconds=2 * DRAIN)
 
         def connect(filtered: bool) -> ThriftClient | None:
             """A connection with or without the filter; None if it is still of the other kind."""
@@ -319,12 +351,16 @@ def test_a_session_of_zookeeper_outlives_the_end_of_the_drain(mesh: Mesh) -> Non
             states: list[str] = []
             session.add_listener(states.append)
             session.create("/mine", b"1", ephemeral=True)
+            seen: list[object] = []
+            session.exists("/theirs", watch=seen.append)
             identity = session.client_id
             sidecar.update(objects=changed)
-            assert session.get("/mine")[0] == b"1"
             wait_until(lambda: states == ["SUSPENDED", "CONNECTED"], "a new connection")
             assert session.retry(session.get, "/mine")[0] == b"1"
             assert session.client_id == identity
+            with zookeeper.client(server.address) as other:
+                other.create("/theirs", b"")
+            wait_until(lambda: seen, "the watch")
 
 
 def with_packet_limit(item: Mapping[str, Any]) -> Mapping[str, Any]:
