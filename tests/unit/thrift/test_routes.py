@@ -51,13 +51,13 @@ def mirrors(percentage: Any) -> list[dict[str, Any]]:
     route = [{"destination": {"host": "ledger", "subset": "v1"}}]
     mirror = {"destination": {"host": "ledger", "subset": "v2"}, **percentage}
     made = generate(
-        service("ledger", {"tcp-thrift": 9090}),
+        service("ledger", {"tcp-thrift": 9090}, annotations={"thrift.aeraki.io/transport": "framed"}),
         destination_rule("ledger", "ledger", {"v1": {"v": "1"}, "v2": {"v": "2"}}),
         virtual_service("ledger", ["ledger"], http=[{"route": route, "mirrors": [mirror]}]),
         plugins=[aeraki_plugins_thrift],
     )
     assert made.findings == ()
-    (patch,) = made.patches()
+    (patch,) = made.patches("NETWORK_FILTER")
     (found,) = patch["patch"]["value"]["typed_config"]["route_config"]["routes"]
     policies: list[dict[str, Any]] = found["route"].get("request_mirror_policies", [])
     return policies
