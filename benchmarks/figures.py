@@ -15,6 +15,8 @@ from pathlib import Path
 import yaml
 
 from benchmarks import mesh
+from benchmarks.cluster import cluster
+from benchmarks.controlled import peak_kilobytes
 
 Row = tuple[str, str, str]
 
@@ -60,18 +62,12 @@ def change() -> list[Row]:
     return [*rows, ("10,000 against 100", f"{medians[10_000] / medians[100]:.2f}", "at most 2")]
 
 
-def _peak_kilobytes() -> int:
-    """Peak resident memory of this process. ru_maxrss would count its parent's, from before the exec."""
-    status = Path("/proc/self/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
-
-
 def _resident(count: int, reply: multiprocessing.SimpleQueue[int]) -> None:
     pipeline = mesh.pipeline()
     for item in mesh.objects(count):
         pipeline.upsert(item)
     pipeline.run()
-    reply.put(_peak_kilobytes())
+    reply.put(peak_kilobytes())
 
 
 def memory() -> list[Row]:
@@ -119,4 +115,5 @@ ALL: dict[str, Callable[[], list[Row]]] = {
     "memory": memory,
     "startup": startup,
     "files": files,
+    "cluster": cluster,
 }

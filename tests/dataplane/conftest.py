@@ -1,7 +1,7 @@
 """What tests with real traffic share: sidecars with the plugins' filters in a real Envoy, and loopback addresses.
 
-``mesh`` (support.py) is where most tests begin. Below it are ``sidecars``, which runs any objects, and ``loopback``. A change of the
-mesh is ``sidecar.update(objects=...)``: the plugins run again and Envoy has the result when it returns.
+``mesh`` (support.py) is where most tests begin. Below it are ``sidecars``, which runs any objects, and ``loopback``. A change of
+the mesh is ``sidecar.update(objects=...)``: the plugins run again and Envoy has the result when it returns.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Every protocol's generated listener under input that no client sends: Envoy stays up, and the next good call works.
 
-Random bytes, frames cut off at every byte, frames with bytes changed, and frames that announce more than ever comes. The same in every
-run. One thing does kill Envoy 1.40: a Dubbo answer from a client. It is left out of the input and has a test of its own, which tells
-when an Envoy no longer has that defect. (That of dubbo_proxy, when a server goes in the middle of a call, is another.)
+Random bytes, frames cut off at every byte, frames with bytes changed, and frames that announce more than ever comes. The same in
+every run. One thing does kill Envoy 1.40: a Dubbo answer from a client. It is left out of the input and has a test of its own,
+which tells when an Envoy no longer has that defect. (That of dubbo_proxy, when a server goes amid a call, is another.)
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import pytest
-from aeraki_core.testing import Sandbox, Sidecar
-
 from aeraki_core.model.mesh import Mesh as MeshFacts
 from aeraki_core.model.mesh import parse_proxy_rule
+from aeraki_core.testing import Sandbox, Sidecar
+
 from tests.dataplane.support import Mesh
 from tests.dataplane.support_redis import answer
 from tests.peers.dubbo import EVENT, HESSIAN2, OK, DubboClient, Frame

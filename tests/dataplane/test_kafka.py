@@ -6,10 +6,10 @@ kafka_broker is one of Envoy's contrib extensions, which the Envoy of these test
 from __future__ import annotations
 
 import pytest
-from aeraki_core.testing import Made, NackError, Proxy, Sandbox, SidecarConfig, generate, service, to_envoy
-
 from aeraki_core.model.mesh import Mesh as MeshFacts
 from aeraki_core.model.mesh import parse_proxy_rule
+from aeraki_core.testing import Made, NackError, Proxy, Sandbox, SidecarConfig, generate, service, to_envoy
+
 from tests.dataplane.support import Mesh, cluster
 from tests.peers import kafka
 from tests.peers.needs import JAVA, need
@@ -32,7 +32,11 @@ def kafka_where(*extensions: str) -> Made:
     """A Kafka service with all options, and proxies that have these extensions."""
     rules = tuple(parse_proxy_rule(f"{each}{FILTER}") for each in extensions)
     broker = service(
-        "kafka", PORTS, cluster_ip=LISTENER.split("_")[0], selector={"app": "kafka"}, annotations=ANNOTATIONS
+        "kafka",
+        PORTS,
+        cluster_ip=LISTENER.split("_", maxsplit=1)[0],
+        selector={"app": "kafka"},
+        annotations=ANNOTATIONS,
     )
     return generate(broker, mesh=MeshFacts(proxy_rules=rules))
 
@@ -40,7 +44,12 @@ def kafka_where(*extensions: str) -> Made:
 def filters(config: SidecarConfig, listener: str, port: int = 0) -> list[str]:
     """The network filters of a listener, or of its chains for a port."""
     chains = config.listener(listener).filter_chains
-    return [item.name for chain in chains if chain.filter_chain_match.destination_port.value == port for item in chain.filters]
+    return [
+        item.name
+        for chain in chains
+        if chain.filter_chain_match.destination_port.value == port
+        for item in chain.filters
+    ]
 
 
 def test_a_real_broker_behind_proxies_without_the_extension(mesh: Mesh) -> None:
@@ -91,9 +100,13 @@ def test_the_bytes_are_those_of_envoys_schema() -> None:
     rules = b"\x0a\x0d" + b"\x12\x09a.example\x18\x50" + b"\x0a\x10" + b"\x08\x01\x12\x09b.example\x18\x84\x47"
     assert packed.type_url == "type.googleapis.com/envoy.extensions.filters.network.kafka_broker.v3.KafkaBroker"
     assert packed.value == (
-        b"\x0a" + bytes([len(prefix)]) + prefix  # 1: stat_prefix
+        b"\x0a"
+        + bytes([len(prefix)])
+        + prefix  # 1: stat_prefix
         + b"\x10\x01"  # 2: force_response_rewrite
-        + b"\x1a" + bytes([len(rules)]) + rules  # 3: id_based_broker_address_rewrite_spec
+        + b"\x1a"
+        + bytes([len(rules)])
+        + rules  # 3: id_based_broker_address_rewrite_spec
         + b"\x22\x05\x00\x03\x12\xac\x02"  # 4: api_keys_allowed: 0, 3, 18, 300
         + b"\x2a\x01\x14"  # 5: api_keys_denied: 20
     )

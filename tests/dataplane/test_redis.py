@@ -252,7 +252,7 @@ def test_a_route_to_nowhere_fails_and_the_others_do_not(mesh: Mesh, redis_server
 
 def test_which_port_a_route_means(mesh: Mesh, redis_servers: Three) -> None:
     """Without one: the port of the same name, else of the same number, else the only one."""
-    one, two, three = redis_servers
+    one, two, _ = redis_servers
     cache = mesh.service("cache", PORTS)
     for name, ports, right in (
         ("named", {"tcp-a": 6379, "tcp-redis": 7000}, 7000),
@@ -378,9 +378,7 @@ def test_a_mirror_of_a_share(mesh: Mesh, redis_servers: Three) -> None:
 def test_a_mirror_that_is_down_harms_nobody(mesh: Mesh, redis_servers: Three) -> None:
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
     mesh.service("down", PORTS)
-    mesh.add(
-        redis_service("{host: [cache], redis: [{route: {host: cache}, mirror: [{route: {host: down}}]}]}")
-    )
+    mesh.add(redis_service("{host: [cache], redis: [{route: {host: cache}, mirror: [{route: {host: down}}]}]}"))
     mesh.client()
     write(cache)
     assert read_back(cache) == len(KEYS)

@@ -29,12 +29,12 @@ def single(mesh: Mesh, redis_servers: Three) -> Address:
     return at
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["SUBSCRIBE a", "BLPOP a 1", "XREAD STREAMS a 0", "WAIT 1 1", "DBSIZE", "COMMAND", "RESET", "MONITOR", "XGROUP a b", "XINFO a b", "FCALL a 0"],
-)  # fmt: skip
-def test_commands_that_do_not_pass(single: Address, command: str) -> None:
-    assert answer(single, *command.split()).startswith("unknown command")
+REFUSED = "SUBSCRIBE a, BLPOP a 1, XREAD STREAMS a 0, WAIT 1 1, DBSIZE, COMMAND, RESET, MONITOR, XGROUP a b, XINFO a b, FCALL a 0"
+
+
+def test_commands_that_do_not_pass(single: Address) -> None:
+    answers = {command: answer(single, *command.split()) for command in REFUSED.split(", ")}
+    assert [command for command, text in answers.items() if not str(text).startswith("unknown command")] == []
 
 
 def test_resp3_is_refused(single: Address) -> None:
@@ -82,13 +82,14 @@ def test_a_command_of_several_keys_runs_where_its_first_key_lives(mesh: Mesh, re
     mesh.client()
     keys = [f"key:{number}" for number in range(50)]
     with client(at) as made:
-        made.mset({key: "old" for key in keys})
-        home = next(server for server in redis_servers if keys[0] in server.keys())
-        foreign = next(key for key in keys if key not in home.keys())
+        made.mset(dict.fromkeys(keys, "old"))
+        shares = {server: server.keys() for server in redis_servers}
+        home = next(server for server in redis_servers if keys[0] in shares[server])
+        foreign = next(key for key in keys if key not in shares[home])
         made.set(keys[0], "new")
         assert made.rename(keys[0], foreign)
         assert made.get(foreign) == "old"
-    assert foreign in home.keys()
+    assert home.keys() - shares[home] == {foreign}
 
 
 def test_how_long_connecting_may_take(mesh: Mesh) -> None:

@@ -34,9 +34,7 @@ def test_a_server_that_does_not_answer_in_time(mesh: Mesh, redis_servers: Three)
 def test_batches(mesh: Mesh, redis_servers: Three) -> None:
     """A batch that is not full waits; a full one does not."""
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
-    mesh.add(
-        redis_service("{host: [cache], settings: {maxBufferSizeBeforeFlush: 1000, bufferFlushTimeout: 500ms}}")
-    )
+    mesh.add(redis_service("{host: [cache], settings: {maxBufferSizeBeforeFlush: 1000, bufferFlushTimeout: 500ms}}"))
     mesh.client()
     began = time.monotonic()
     assert answer(cache, "SET", "a", "x") == "OK"
@@ -61,7 +59,10 @@ def test_hashtags(mesh: Mesh, redis_servers: Three, tags: bool) -> None:
             transaction = redis.pipeline()
             transaction.incr("{user}:1").incr("{user}:2")
             assert transaction.execute() == [2, 3]
-            assert redis.eval("return redis.call('get', KEYS[1]) + redis.call('get', KEYS[2])", 2, "{user}:1", "{user}:2") == 5
+            assert (
+                redis.eval("return redis.call('get', KEYS[1]) + redis.call('get', KEYS[2])", 2, "{user}:1", "{user}:2")
+                == 5
+            )
             assert redis.rename("{user}:1", "{user}:one")
 
 
@@ -120,7 +121,7 @@ def test_errors_for_a_share_of_all_commands(mesh: Mesh, redis_servers: Three) ->
 
 
 def test_delays_for_some_commands(mesh: Mesh, redis_servers: Three) -> None:
-    """Those of other commands come first, though they were sent last."""
+    """Other commands are not held up."""
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
     mesh.add(redis_service("{host: [cache], faults: [{type: DELAY, delay: 400ms, commands: [GET]}]}"))
     sidecar = mesh.client()
@@ -163,7 +164,9 @@ def test_the_commands_that_a_fault_can_meet_are_those_of_envoy(mesh: Mesh, redis
     mesh.add(redis_service("{host: [cache], faults: [{type: ERROR}]}"))
     sidecar = mesh.client()
     prefix = f"redis.{cluster('cache', 6379)}.command."
-    known = {key.removeprefix(prefix).split(".total")[0] for key in sidecar.envoy.stats(prefix) if key.endswith(".total")}
+    known = {
+        key.removeprefix(prefix).split(".total")[0] for key in sidecar.envoy.stats(prefix) if key.endswith(".total")
+    }
     with redis_servers[0].client() as direct:
         of_redis = {str(name) for name in direct.execute_command("COMMAND LIST")}
     commands = sorted(known | of_redis)

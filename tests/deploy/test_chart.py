@@ -163,15 +163,28 @@ class TestSettings:
         assert pods({"settings.logLevel": "debug"}) != pods({})
         assert pods({"replicas": 5, "podDisruptionBudget.enabled": False}) == pods({})
 
-    def test_istiod_gets_its_token_and_vouches_for_itself(self, chart: Chart) -> None:
+    def test_istiod_gets_its_token_where_the_controller_looks_for_it(self, chart: Chart, tmp_path: Path) -> None:
         values = {"settings.source": ["kubernetes", "istiod"]}
         pod = one(chart.render(values), "Deployment")["spec"]["template"]["spec"]
-        sources = [
-            source for volume in pod["volumes"] if "projected" in volume for source in volume["projected"]["sources"]
+        ((name, token),) = [
+            (volume["name"], source["serviceAccountToken"])
+            for volume in pod["volumes"]
+            if "projected" in volume
+            for source in volume["projected"]["sources"]
         ]
-        assert [source["serviceAccountToken"]["audience"] for source in sources] == ["istio-ca"]
-        assert "istio-ca-root-cert" in json.dumps(pod["volumes"])
-        assert "istio-ca" not in json.dumps(chart.render())
+        (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == name]
+        assert token["audience"] == "istio-ca"
+        assert f"{mount['mountPath']}/{token['path']}" == _settings(chart, tmp_path, values)["istiodToken"]
+        assert "istio-ca" not in json.dumps(one(chart.render(), "Deployment"))
+
+    def test_the_controller_may_read_what_vouches_for_istiod(self, chart: Chart) -> None:
+        rule = {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": ["istio-ca-root-cert"],
+            "verbs": ["get"],
+        }
+        assert rule in one(chart.render(), "ClusterRole")["rules"]
 
 
 class TestPods:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from aeraki_core.arrange import Arrangement
 from aeraki_core.controller.loop import Controller, Timing
 from aeraki_core.controller.observer import NoObserver, PassReport
 from aeraki_core.kube.client import connect
@@ -37,10 +38,11 @@ class Running(NoObserver):
         sources: Sequence[Source] | None = None,
         sink: KubernetesSink | None = None,
         tuning: Tuning | None = None,
+        arrangement: Arrangement = Arrangement.SERVICE,
     ) -> None:
         registry = build_registry(only=plugins)
         tuning = tuning or Tuning(absent=0.3)
-        self.pipeline = Pipeline(mesh or Mesh(), Dispatcher(registry))
+        self.pipeline = Pipeline(mesh or Mesh(), Dispatcher(registry), arrangement)
         self.passes: list[PassReport] = []
         self.unsynced: list[str] = []
         self.synced = 0

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from aeraki_core.cli.cluster import istiod_of
 from aeraki_core.plugins.registry import build_registry
 from aeraki_core.rbac import bindings, roles
 from aeraki_core.reconcile import Action
+from aeraki_core.settings import resolve
 
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
 from tests.rig.workloads import Port, Workloads
@@ -16,9 +21,9 @@ from .test_faults import entry, live
 pytestmark = pytest.mark.mesh
 
 
-def test_the_printed_rights_are_enough(
-    control_plane: ControlPlane, namespace: str, workloads: Workloads, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def limited(control_plane: ControlPlane, namespace: str, workloads: Workloads) -> Iterator[Path]:
+    """The kubeconfig of an account that has the printed rights and no more."""
     api = control_plane.api
     workloads.service_account("aeraki")
     registry = build_registry(only=["redis"])
@@ -28,17 +33,31 @@ def test_the_printed_rights_are_enough(
     ]
     for item in printed:
         api.apply(item)
+    yield control_plane.kubeconfig_for("aeraki", namespace)
+    for item in printed:
+        metadata = item["metadata"]
+        api.delete(item["apiVersion"], item["kind"], metadata["name"], namespace=metadata.get("namespace"))
+
+
+def test_the_printed_rights_are_enough(
+    limited: Path, control_plane: ControlPlane, namespace: str, workloads: Workloads, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = control_plane.api
     workloads.workload("redis", [Port("tcp-redis", 6379, 16379)])
     api.create(entry(1, namespace))
-    with Running(control_plane.kubeconfig_for("aeraki", namespace), ["redis"]) as running:
+    with Running(limited, ["redis"]) as running:
         running.wait_written(2)
         api.delete("networking.istio.io/v1", "ServiceEntry", "redis-1", namespace=namespace)
         running.wait(lambda: running.count(Action.DELETE) == 1, "the filter to go")
     assert len(live(control_plane)) == 1
     assert "forbidden" not in caplog.text.lower()
-    for item in printed:
-        metadata = item["metadata"]
-        api.delete(item["apiVersion"], item["kind"], metadata["name"], namespace=metadata.get("namespace"))
+
+
+def test_they_let_us_read_what_vouches_for_istiod(limited: Path, control_plane: ControlPlane) -> None:
+    settings = resolve({"kubeconfig": (str(limited),), "istiodAddress": ("istiod.istio-system:15012",)})
+    certificate = istiod_of(settings).certificate
+    assert certificate is not None
+    assert certificate() == control_plane.root_certificate().encode()
 
 
 def test_without_rights_nothing_is_written_and_it_says_why(control_plane: ControlPlane, namespace: str) -> None:

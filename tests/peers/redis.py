@@ -127,11 +127,10 @@ class RedisCluster:
         with ExitStack() as starting:
             for server in self._everyone:
                 starting.enter_context(server)
-            for server in self.servers:
-                with server.client() as direct:
-                    direct.flushall()  # something for the replicas to receive, see _formed
             for server in self._everyone:
                 wait_until(partial(self._formed, server), f"{server.name} to know the cluster", timeout=20)
+            if self.replicas:
+                self._show_replicas()
             self._running = starting.pop_all()
         return self
 
@@ -158,9 +157,17 @@ class RedisCluster:
 
     def _formed(self, server: RedisServer) -> bool:
         state = self._do(server, "INFO")["cluster_state"]
-        if state != "ok" or server.info("replication").get("master_link_status", "up") != "up":
-            return False
-        # A replica is listed once it is known to have received something.
+        return bool(state == "ok" and server.info("replication").get("master_link_status", "up") == "up")
+
+    def _show_replicas(self) -> None:
+        """Nodes list a replica once they heard from it that something was written to it."""
+        for server in self.servers:
+            with server.client() as direct:
+                direct.flushall()
+        for server in self._everyone:
+            wait_until(partial(self._lists_replicas, server), f"{server.name} to list the replicas", timeout=20)
+
+    def _lists_replicas(self, server: RedisServer) -> bool:
         return sum(len(shard) - 3 for shard in self._do(server, "SLOTS")) == len(self.replicas)
 
     @staticmethod

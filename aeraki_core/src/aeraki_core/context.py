@@ -185,7 +185,9 @@ class GenerateContext:
         for index, route in enumerate(virtual_service.http):
             ports = {match.port for match in route.match or ()} or {None}
             if self.port.number in ports or (None in ports and not others_speak_http):
-                message = f"port {self.port.number} speaks {self.protocol.name}: Istio gives it tcp routes, never http routes"
+                message = (
+                    f"port {self.port.number} speaks {self.protocol.name}: Istio gives it tcp routes, never http routes"
+                )
                 self.report(code, message, virtual_service.ref, f"spec.http[{index}]")
 
     def option(self, name: str) -> Any:

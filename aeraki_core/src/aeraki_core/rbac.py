@@ -21,6 +21,8 @@ _API = "rbac.authorization.k8s.io/v1"
 _LABELS = {"app.kubernetes.io/name": "aeraki"}
 _ISTIO = "networking.istio.io"
 _ISTIO_READ = ("destinationrules", "serviceentries", "virtualservices")
+# Published by istiod in every namespace, and no secret: it vouches for istiod where that is a source.
+_ROOT_CERTIFICATE = "istio-ca-root-cert"
 _NO_SECRETS = next(field.default for field in fields(Kind) if field.name == "secrets")
 
 
@@ -39,6 +41,7 @@ def rules(kinds: Iterable[Kind[Any]]) -> list[dict[str, Any]]:
     kinds = list(kinds)
     found = [
         _rule("", ["services"], _READ),
+        {**_rule("", ["configmaps"], ["get"]), "resourceNames": [_ROOT_CERTIFICATE]},
         _rule("discovery.k8s.io", ["endpointslices"], _READ),
         _rule(_ISTIO, _ISTIO_READ, _READ),
         _rule(_ISTIO, ["envoyfilters"], [*_READ, *_WRITE]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,9 +56,7 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
     for step in work.kept:
         output.note(f"{step.action}  {step.key}: {step.reason}")
     if work.left:
-        output.warning(
-            f"{len(work.left)} filters that nothing in PATHs makes stay; --prune deletes them: {_names(work.left)}"
-        )
+        output.warning(f"not deleted, though nothing in PATHs makes it (--prune does): {_names(work.left)}")
     if work.pruned and asks and not _agreed(work.pruned):
         output.note("nothing was written")
         return 1
@@ -71,7 +69,7 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """``steps``: what is done; ``pruned``: those among them that delete. ``left``: what only --prune deletes. ``kept``: what stays."""
+    """``steps``: what is done, deletions last; ``pruned``: those. ``left``: what only --prune deletes. ``kept``: what stays."""
 
     steps: tuple[Step, ...]
     pruned: tuple[Step, ...]
@@ -105,12 +103,16 @@ def _deletion(step: Step) -> Step:
 
 
 def _agreed(pruned: Sequence[Step]) -> bool:
-    output.note(f"{len(pruned)} filters will be deleted:")
+    output.note(f"{_count(pruned)} to be deleted:")
     for step in pruned[:_NAMED]:
         output.note(f"  {step.key}: {step.reason}")
     if len(pruned) > _NAMED:
         output.note(f"  and {len(pruned) - _NAMED} more; `aeraki diff --live cluster -o name` names all")
     return click.confirm("Delete them, and write the rest?", err=True)
+
+
+def _count(items: Sized) -> str:
+    return "1 filter" if len(items) == 1 else f"{len(items)} filters"
 
 
 def _names(steps: Sequence[Step]) -> str:
@@ -142,9 +144,11 @@ def _do(settings: Settings, steps: Sequence[Step], dry_run: str | None) -> bool:
 
 
 def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Written]:
-    """What became of the steps; those that may succeed later are tried again a few times."""
+    """What became of the steps; those that a busy server did not take are tried again a few times."""
     from aeraki_core.kube.backoff import Backoff
 
+    if sys.stderr.isatty():
+        output.note(f"writing {_count(steps)}")
     wait = Backoff(first=1.0, limit=8.0)
     final: list[Written] = []
     left = list(steps)
@@ -155,11 +159,11 @@ def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Wri
                 _say(item.step, dry_run)
                 for text in item.warnings:
                     output.warning(f"{item.step.key}: {text}")
-        again = [item for item in done if item.error is not None and item.retry and attempt < _TRIES]
+        again = [item for item in done if item.error is not None and item.passing and attempt < _TRIES]
         final += [item for item in done if item not in again]
         if not again:
             break
-        output.note(f"{len(again)} filters are tried again: {again[0].error}")
+        output.note(f"{_count(again)} to be tried again: {again[0].error}")
         time.sleep(wait.next())
         left = [item.step for item in again]
     return final

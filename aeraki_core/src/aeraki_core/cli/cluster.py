@@ -48,14 +48,15 @@ def kubernetes_source(settings: Settings, pipeline: Pipeline, watch: bool) -> So
     return KubernetesSource(connector(settings), kinds, namespaces=settings["watchNamespaces"])
 
 
-def kubernetes_sink(settings: Settings, pipeline: Pipeline, watch: bool) -> Sink:
-    """The sink ``kubernetes``."""
+def kubernetes_sink(settings: Settings, pipeline: Pipeline, watch: bool, may_write: Callable[[], bool] | None) -> Sink:
+    """The sink ``kubernetes``; ``may_write`` is asked before each single write."""
     from aeraki_core.sinks.kubernetes import KubernetesSink
 
     return KubernetesSink(
         connector(settings),
         namespaces=filter_namespaces(settings),
         adopt_upstream=settings["adoptUpstream"],
+        may_write=may_write,
     )
 
 

@@ -6,13 +6,14 @@ In: findings. Out: text. Sources: SARIF 2.1.0 (OASIS), "Workflow commands for Gi
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from aeraki_core.diagnostics import Finding, Severity
+from aeraki_core.diagnostics import Code, Finding, Severity
+from aeraki_core.model.meta import ObjectRef
 
-__all__ = ["as_dict", "github", "sarif", "to_json"]
+__all__ = ["as_dict", "from_dict", "github", "sarif", "to_json"]
 
 _SARIF_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _GITHUB_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
@@ -35,6 +36,26 @@ def as_dict(finding: Finding) -> dict[str, Any]:
         "plugin": finding.plugin,
     }
     return {key: value for key, value in content.items() if value is not None}
+
+
+def from_dict(content: Mapping[str, Any]) -> Finding:
+    """The finding that :func:`as_dict` gave.
+
+    Raises:
+        KeyError: it is not of that form.
+    """
+    code = Code(content["code"], Severity[content["severity"].upper()], content["title"], content["action"])
+    about = content.get("object")
+    ref = ObjectRef(about["kind"], about["namespace"], about["name"]) if about else None
+    return Finding(
+        code,
+        content["message"],
+        ref,
+        content.get("field"),
+        content.get("file"),
+        content.get("line"),
+        content.get("plugin"),
+    )
 
 
 def to_json(findings: Sequence[Finding]) -> str:

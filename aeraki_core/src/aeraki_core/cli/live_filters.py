@@ -1,4 +1,4 @@
-"""Live filters for a diff: those of a cluster, of a directory, or of the YAML or JSON that ``kubectl get envoyfilter -A -o yaml`` gives.
+"""Live filters: those of a cluster, of a directory, or of the YAML or JSON that ``kubectl get envoyfilter -A -o yaml`` gives.
 
 In: a client, a directory, or text. Out: :class:`~aeraki_core.reconcile.Live` values by key; only our own count.
 """
@@ -32,7 +32,8 @@ def from_cluster(client: Client, namespaces: Sequence[str] = ()) -> dict[FilterK
     from aeraki_core.sinks.live import live_of
 
     found: dict[FilterKey, Live] = {}
-    for namespace in sorted(set(namespaces)) or [None]:
+    places: tuple[str | None, ...] = tuple(sorted(set(namespaces))) or (None,)
+    for namespace in places:
         try:
             for item in _listed(client, namespace):
                 live = live_of(item)

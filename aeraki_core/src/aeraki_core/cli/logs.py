@@ -18,7 +18,7 @@ from aeraki_core.cli import output
 if TYPE_CHECKING:
     from aeraki_core.settings import Settings
 
-__all__ = ["configure_logging"]
+__all__ = ["configure_logging", "set_levels"]
 
 _LEVELS = {"none": logging.CRITICAL + 1}
 _COLORS = {"DEBUG": "bright_black", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
@@ -76,13 +76,20 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
 
 def configure_logging(settings: Settings, *, default: str) -> None:
     """Send log lines to stderr. ``default`` is the level of everything where the settings give none."""
-    levels = settings["logLevel"]
-    everything = default if settings.is_default("logLevel") else levels.all
     handler = _Stderr()
     handler.setFormatter(_Json() if settings["logFormat"] == "json" else _Text())
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(_level(everything))
+    logging.getLogger().handlers = [handler]
+    set_levels(settings, default=default)
+
+
+def set_levels(settings: Settings, before: Settings | None = None, *, default: str) -> None:
+    """The level of everything and of each component; those that only ``before`` gave one have none of their own any more."""
+    levels = settings["logLevel"]
+    for component, _ in before["logLevel"].components if before is not None else ():
+        name = _logger_name(component)
+        if name is not None:
+            logging.getLogger(name).setLevel(logging.NOTSET)
+    logging.getLogger().setLevel(_level(default if settings.is_default("logLevel") else levels.all))
     for component, level in levels.components:
         name = _logger_name(component)
         if name is None:

@@ -39,7 +39,7 @@ def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source
     )
 
 
-def _files_sink(settings: Settings, pipeline: Pipeline, watch: bool) -> Sink:
+def _files_sink(settings: Settings, pipeline: Pipeline, watch: bool, may_write: Callable[[], bool] | None) -> Sink:
     from aeraki_core.sinks.files import FilesSink
 
     if not settings["to"]:
@@ -52,7 +52,8 @@ SOURCES: dict[str, Callable[[Settings, Pipeline, bool], Source]] = {
     "istiod": istiod_source,
     "kubernetes": kubernetes_source,
 }
-SINKS: dict[str, Callable[[Settings, Pipeline, bool], Sink]] = {"files": _files_sink, "kubernetes": kubernetes_sink}
+_OpenSink = Callable[["Settings", "Pipeline", bool, Callable[[], bool] | None], "Sink"]
+SINKS: dict[str, _OpenSink] = {"files": _files_sink, "kubernetes": kubernetes_sink}
 
 
 def source_words(settings: Settings) -> tuple[str, ...]:
@@ -77,13 +78,17 @@ def open_sources(settings: Settings, pipeline: Pipeline, *, watch: bool) -> list
     return [SOURCES[word](settings, pipeline, watch) for word in words]
 
 
-def open_sink(settings: Settings, pipeline: Pipeline, *, watch: bool) -> Sink:
+def open_sink(
+    settings: Settings, pipeline: Pipeline, *, watch: bool, may_write: Callable[[], bool] | None = None
+) -> Sink:
     """The sink, not started. ``watch`` False: it need not notice what somebody else changes.
+
+    ``may_write`` is asked before each single write to a cluster; None: it always may.
 
     Raises:
         SettingsError: a setting that it needs is missing.
     """
-    return SINKS[sink_word(settings)](settings, pipeline, watch)
+    return SINKS[sink_word(settings)](settings, pipeline, watch, may_write)
 
 
 def live_in_cluster(settings: Settings) -> Mapping[FilterKey, Live]:

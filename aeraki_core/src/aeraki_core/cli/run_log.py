@@ -16,8 +16,10 @@ from aeraki_core.diagnostics import Finding, Severity
 if TYPE_CHECKING:
     from aeraki_core.controller.observer import PassReport
     from aeraki_core.envoyfilter import FilterKey
+    from aeraki_core.model.meta import ObjectRef
     from aeraki_core.pipeline import Pipeline, PortReport
     from aeraki_core.reconcile import Step
+    from aeraki_core.store import SourceObject
 
 __all__ = ["RunLog", "say_finding"]
 
@@ -34,6 +36,15 @@ class RunLog:
     def __init__(self, pipeline: Pipeline, where: str) -> None:
         self._pipeline = pipeline
         self._where = where
+
+    def took(self, item: SourceObject) -> None:
+        """An object is new or changed: only what follows from it is told."""
+
+    def dropped(self, ref: ObjectRef) -> None:
+        """An object is gone: only what follows from it is told."""
+
+    def leads(self, leads: bool) -> None:
+        """The election tells it itself."""
 
     def source_synced(self, source: str, incomplete: str | None) -> None:
         """A source has given all that it can read."""
@@ -73,7 +84,10 @@ class RunLog:
             say_finding(finding)
         for finding in report.went:
             _say(logging.INFO, f"settled: {_finding_text(finding, action=False)}", finding=as_dict(finding))
-        if report.first or report.written or report.came or report.went:
+        if report.standby:
+            if report.first:
+                _say(logging.INFO, "ready, and stands by: another replica leads and writes")
+        elif report.first or report.full or report.written or report.came or report.went:
             self._summary(report)
 
     def _ports(self) -> None:

@@ -1,23 +1,26 @@
-"""``aeraki status``: services, protocols, filters and findings, as a table."""
+"""``aeraki status``: services, protocols, filters and findings, of PATHs or of a running controller."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aeraki_core.cli import output
-from aeraki_core.cli.command import PIPELINE, define, require_paths
+from aeraki_core.cli.asking import controller_option, status_of
+from aeraki_core.cli.command import PIPELINE, define
+from aeraki_core.cli.describe import overview
+from aeraki_core.cli.finding_forms import from_dict
 from aeraki_core.cli.manifests import to_yaml
-from aeraki_core.cli.session import Session, has_errors, open_session
+from aeraki_core.cli.session import has_errors, open_session
 from aeraki_core.settings import Settings
 
 if TYPE_CHECKING:
     from aeraki_core.diagnostics import Finding
-    from aeraki_core.pipeline import PortReport
 
-__all__ = ["command", "rows"]
+__all__ = ["command"]
 
 HEADINGS = ("HOST", "PORT", "PROTOCOL", "STATE", "FILTERS", "FINDINGS")
 COLORS = {"current": "green", "held": "yellow", "none": "red"}
@@ -27,68 +30,60 @@ COLORS = {"current": "green", "held": "yellow", "none": "red"}
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, also with -n.")
 @click.option("--all-ports", is_flag=True, help="Ports without a protocol, too.")
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", help="The form.")
-def command(settings: Settings, *, all_namespaces: bool, all_ports: bool, form: str) -> int:
-    """Show the services of PATHs: protocol, state, filters and findings of each port.
+@controller_option
+def command(settings: Settings, *, all_namespaces: bool, all_ports: bool, form: str, controller: str | None) -> int:
+    """Show the services of PATHs, or of a running controller: protocol, state, filters and findings of each port.
 
     With -n only that namespace's services. Exits with 1 if a finding is an error.
     """
-    session = open_session(settings, require_paths(settings, "aeraki status -f deploy/"))
-    namespace = None if all_namespaces or settings.is_default("defaultNamespace") else settings["defaultNamespace"]
-    every = [item for item in session.pipeline.reports() if namespace in (None, item.service.namespace)]
-    reports = [item for item in every if all_ports or item.detection.protocol]
-    if form == "text":
-        if reports:
-            output.data(output.table(HEADINGS, rows(reports), colors=COLORS))
-        hidden = len(every) - len(reports)
-        output.findings(session.findings)
-        output.note(_footer(session, reports, hidden))
+    if settings["paths"] and not controller:
+        session = open_session(settings, settings["paths"])
+        content = overview(session.pipeline.reports(), session.findings)
     else:
-        content = {"ports": [describe(item) for item in reports], "findings": [_finding(f) for f in session.findings]}
+        content = status_of(settings, controller, "aeraki status -f deploy/")
+    namespace = None if all_namespaces or settings.is_default("defaultNamespace") else settings["defaultNamespace"]
+    every = [port for port in content["ports"] if namespace in (None, _namespace(port))]
+    ports = [port for port in every if all_ports or port["protocol"]]
+    findings = tuple(from_dict(item) for item in content["findings"])
+    if form == "text":
+        if ports:
+            output.data(output.table(HEADINGS, [_row(port) for port in ports], colors=COLORS))
+        output.findings(findings)
+        output.note(_footer(ports, findings, len(every) - len(ports), content.get("controller")))
+    else:
+        content = {**content, "ports": ports}
         output.data(to_yaml([content]) if form == "yaml" else json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    return int(has_errors(session.findings))
+    return int(has_errors(findings))
 
 
-def rows(reports: list[PortReport]) -> list[tuple[str, ...]]:
-    """A row for each port."""
-    return [
-        (
-            report.service.host,
-            str(report.port.number),
-            report.detection.protocol.name if report.detection.protocol else "-",
-            report.state if report.detection.protocol else "-",
-            str(len(report.filters)),
-            ",".join(sorted({finding.code.id for finding in report.findings})) or "-",
-        )
-        for report in reports
-    ]
+def _namespace(port: Mapping[str, Any]) -> str:
+    return str(port["service"]).partition(" ")[2].partition("/")[0]
 
 
-def _footer(session: Session, reports: list[PortReport], hidden: int) -> str:
-    filters = {key for report in reports for key in report.filters}
-    parts = [f"{len(reports)} ports with {len(filters)} filters"]
+def _row(port: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        port["host"],
+        str(port["port"]),
+        port["protocol"] or "-",
+        port["state"] if port["protocol"] else "-",
+        str(len(port["filters"])),
+        ",".join(sorted(set(port["findings"]))) or "-",
+    )
+
+
+def _footer(
+    ports: Sequence[Mapping[str, Any]],
+    findings: tuple[Finding, ...],
+    hidden: int,
+    controller: Mapping[str, Any] | None,
+) -> str:
+    filters = {key for port in ports for key in port["filters"]}
+    parts = [f"{len(ports)} ports with {len(filters)} filters"]
     if hidden:
         parts.append(f"{hidden} ports without a protocol (--all-ports)")
-    parts.append(output.summary(session.findings) or "no findings")
+    parts.append(output.summary(findings) or "no findings")
+    if controller is not None:
+        parts.append(controller["role"])
+        if controller["held"]:
+            parts.append(f"deletions wait: {controller['held']}")
     return "; ".join(parts)
-
-
-def describe(report: PortReport) -> dict[str, Any]:
-    """A port as JSON has it."""
-    protocol = report.detection.protocol
-    return {
-        "host": report.service.host,
-        "port": report.port.number,
-        "service": str(report.service.ref),
-        "protocol": protocol.name if protocol else None,
-        "why": report.detection.reason,
-        "state": report.state,
-        "plugin": report.output.plugin if report.output else None,
-        "filters": [str(key) for key in report.filters],
-        "findings": [finding.code.id for finding in report.findings],
-    }
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    from aeraki_core.cli.finding_forms import as_dict
-
-    return as_dict(finding)

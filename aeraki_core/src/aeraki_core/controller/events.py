@@ -1,7 +1,8 @@
 """Kubernetes Events for findings, so that ``kubectl describe`` of a Service says what is wrong with it.
 
-In: findings that came. Out: Events (events.k8s.io/v1) at the objects that they are about: one for each object, code and message. When
-the same comes again while the Event is still there (an hour, as API servers are set up), its series counts it. The leader alone says them.
+In: findings that came. Out: Events (events.k8s.io/v1) at the objects that they are about: one for each object, code and message.
+When the same comes again while the Event is still there (an hour, as API servers are set up), its series counts it. The leader
+alone says them.
 """
 
 from __future__ import annotations
@@ -94,9 +95,7 @@ class Events(NoObserver):
         self._client = client
         self._discovery = Discovery(client)
         self._groups = {kind: group for group, kind in _REGARDED}
-        self._resources = {
-            kind.kind: Resource(kind.group, kind.version, kind.kind, kind.plural) for kind in kinds
-        }
+        self._resources = {kind.kind: Resource(kind.group, kind.version, kind.kind, kind.plural) for kind in kinds}
         self._findings = findings
         self._identity = identity[:_LONGEST_INSTANCE]
         self._bucket = bucket or Bucket(_BURST, _PER_SECOND)
@@ -150,9 +149,7 @@ class Events(NoObserver):
             if error.status == 409 and error.reason == "AlreadyExists":
                 if occurrence.again:
                     self._count(f"{path}/{event['metadata']['name']}", occurrence.at)
-            elif error.status not in (403, 404):
-                raise
-            elif error.status == 403 and "being terminated" not in error.message:
+            elif error.status != 404 and "being terminated" not in error.message:
                 raise
 
     def _may_pass(self, ref: ObjectRef) -> bool:

@@ -197,9 +197,7 @@ class Leader:
     def _release(self, lease: dict[str, Any]) -> None:
         spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
         try:
-            self._client.request(
-                "PUT", f"{self._path}/{self._name}", body={**lease, "spec": spec}, timeout=_RELEASE
-            )
+            self._client.request("PUT", f"{self._path}/{self._name}", body={**lease, "spec": spec}, timeout=_RELEASE)
         except RequestError as error:
             log.warning("the Lease could not be given back, another replica waits for its end: %s", error)
         else:

@@ -81,8 +81,8 @@ T = TypeVar("T")
 class Controller:
     """Runs once: :meth:`run_once` or :meth:`run`.
 
-    ``may_write`` is asked before each pass writes: a replica that does not lead reads and generates, and writes nothing. None: there
-    is no election, and it always may. With it the controller stands by until :meth:`lead` says otherwise.
+    ``may_write`` is asked before each pass writes: a replica that does not lead reads and generates, and writes nothing. None:
+    there is no election, and it always may. With it the controller stands by until :meth:`lead` says otherwise.
     """
 
     def __init__(

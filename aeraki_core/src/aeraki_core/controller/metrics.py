@@ -32,8 +32,8 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 class Metrics(NoObserver):
     """All metrics of one controller, in a registry of their own.
 
-    ``sources`` are the names of its sources, ``election`` that of the Lease (empty: there is no election), and ``queued`` gives the
-    number of events that wait.
+    ``sources`` are the names of its sources, ``election`` that of the Lease (empty: there is no election). ``queued`` gives the
+    number of events that wait, ``busy`` for how many seconds the loop has been at its present work.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Metrics(NoObserver):
         sources: Iterable[str] = (),
         election: str = "",
         queued: Callable[[], int] = lambda: 0,
+        busy: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._pipeline = pipeline
         self._registry = registry = CollectorRegistry(auto_describe=True)
@@ -69,6 +70,8 @@ class Metrics(NoObserver):
         )
         depth = Gauge("workqueue_depth", "Events that wait to be taken.", ("name",), registry=registry)
         depth.labels(_NAME).set_function(queued)
+        active = Gauge("controller_runtime_active_workers", "1 while the loop works.", controller, registry=registry)
+        active.labels(_NAME).set_function(lambda: float(busy() > 0))
         self._generators = Count("aeraki_generator_runs", "Service ports whose generator ran.", registry=registry)
         self._writes = Count("aeraki_writes", "Writes of filters.", ("action", "result"), registry=registry)
         self._restored = Count(

@@ -110,7 +110,7 @@ class NoObserver:
 
 
 class Observers:
-    """Tells several, in order. One that raises is a defect of ours: it is logged, and neither the others nor the controller suffer."""
+    """Tells several, in order. One that raises is a defect of ours: it is logged, and nobody else suffers."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)

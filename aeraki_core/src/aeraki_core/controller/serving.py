@@ -39,8 +39,8 @@ class Verdict:
 class Answers:
     """What each path says.
 
-    ``status`` and ``explain`` (of ``HOST[:PORT]``) give JSON. They may raise TimeoutError, when the controller is busy for too long, and
-    ``explain`` AerakiError, when there is no such service or port.
+    ``status`` and ``explain`` (of ``HOST[:PORT]``) give JSON. They may raise TimeoutError, when the controller is busy for too
+    long, and ``explain`` AerakiError, when there is no such service or port.
     """
 
     healthy: Callable[[], Verdict]
@@ -103,7 +103,7 @@ class _Http(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news."""
-        log.debug("request of %s", client_address, exc_info=True)
+        log.debug("request of %s", client_address, exc_info=True)  # noqa: LOG014 it is called from one
 
 
 class _Handler(BaseHTTPRequestHandler):

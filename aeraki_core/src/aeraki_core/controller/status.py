@@ -1,8 +1,8 @@
 """The status of objects of plugins' kinds: written by the leader, when it changes, and only then.
 
-In: what the controller tells its observer, and what the objects' status is now (from the same watch that brings the objects). Out:
-server-side applies on the status subresource with the field manager ``aeraki``. An apply that changes nothing changes no version, and
-none is sent when the status already says what it should.
+In: what the controller tells its observer, and what the objects' status is now (from the same watch that brings the objects).
+Out: server-side applies on the status subresource with the field manager ``aeraki``. An apply that changes nothing changes no
+version, and none is sent when the status already says what it should.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ In: flags as texts, the environment, the settings file's path. Out: :class:`Sett
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,14 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting with its value. ``settings["rootNamespace"]`` is the value alone."""
+    """Every setting with its value. ``settings["rootNamespace"]`` is the value alone.
+
+    ``file`` is the settings file, if there is one; ``reread`` resolves all anew, with what the file says then.
+    """
 
     values: Mapping[str, Value]
+    file: Path | None = None
+    reread: Callable[[], Settings] | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, key: str) -> Any:
         return self.values[key].value
@@ -98,7 +103,8 @@ def resolve(
     if file is None and environment.get(CONFIG_ENV):
         file = Path(environment[CONFIG_ENV])
     entries = read_file(file) if file is not None else {}
-    settings = Settings({item.key: _value(item, flags, environment, entries, file) for item in SETTINGS})
+    values = {item.key: _value(item, flags, environment, entries, file) for item in SETTINGS}
+    settings = Settings(values, file, lambda: resolve(flags, environment, file))
     _check(settings)
     return settings
 

@@ -234,6 +234,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Delete upstream Aeraki's filters (label manager: Aeraki) once ours are live for the same service port.",
     ),
     Setting(
+        "leaderElect",
+        Scope.RUN,
+        Form.BOOL,
+        False,
+        "Write only while this replica holds the Lease.",
+        default_text="in a pod that writes to the cluster",
+    ),
+    Setting(
         "electionId",
         Scope.RUN,
         Form.NAMESPACE,
@@ -242,11 +250,30 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="NAME",
     ),
     Setting(
+        "leaseDuration",
+        Scope.RUN,
+        Form.DURATION,
+        15.0,
+        "A Lease that was not renewed for so long is free for another replica.",
+        metavar="TIME",
+    ),
+    Setting(
+        "renewDeadline",
+        Scope.RUN,
+        Form.DURATION,
+        10.0,
+        "A leader that could not renew its Lease for so long writes nothing more.",
+        metavar="TIME",
+    ),
+    Setting(
+        "retryPeriod", Scope.RUN, Form.DURATION, 2.0, "How often the Lease is renewed, or tried for.", metavar="TIME"
+    ),
+    Setting(
         "httpAddress",
         Scope.RUN,
         Form.ADDRESS,
         "",
-        "Where /healthz, /readyz and /metrics are served, such as :8080.",
+        "Where /healthz, /readyz, /metrics and /status are served, such as :8080.",
         metavar="[HOST]:PORT",
         default_text="nowhere",
     ),

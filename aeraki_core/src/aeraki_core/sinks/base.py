@@ -15,7 +15,10 @@ __all__ = ["Sink", "Written"]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one step. ``error`` None: it is done. ``retry``: the same step may succeed later.
+    """What became of one step.
+
+    ``error`` None: it is done. ``retry``: the same step may succeed later; ``passing``: most likely within seconds, as the receiver
+    was away or busy.
 
     ``warnings`` are what the receiver had to say about a filter that it took. ``finding`` says more precisely than "could not be
     written" what is wrong, if the sink can. ``skipped``: it was not tried, because this replica does not lead (any more).
@@ -24,6 +27,7 @@ class Written:
     step: Step
     error: str | None = None
     retry: bool = False
+    passing: bool = False
     warnings: tuple[str, ...] = ()
     finding: Finding | None = None
     skipped: bool = False

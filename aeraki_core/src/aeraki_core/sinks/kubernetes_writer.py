@@ -55,7 +55,7 @@ class Writer:
     def write(self, step: Step) -> Written:
         """Do one step; after the first sign that the server cannot take more, the rest of a burst is not sent at all."""
         if self._broken is not None:
-            return Written(step, self._broken, retry=True)
+            return Written(step, self._broken, retry=True, passing=True)
         try:
             if step.action is Action.DELETE:
                 self._delete(step.key)
@@ -67,11 +67,11 @@ class Writer:
             return Written(step, str(error), retry=True, skipped=True)
         except UnreachableError as error:
             self._stop(str(error), 0.0)
-            return Written(step, str(error), retry=True)
+            return Written(step, str(error), retry=True, passing=True)
         except ApiError as error:
             if error.status == 429 or error.retry_after:
                 self._stop(str(error), error.retry_after or 1.0)
-            return Written(step, _message(error), retry=not _is_final(error))
+            return Written(step, _message(error), retry=not _is_final(error), passing=error.retry)
 
     def delete(self, key: FilterKey) -> str | None:
         """Delete a filter of upstream's; returns what went wrong."""

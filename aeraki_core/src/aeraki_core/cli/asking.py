@@ -1,0 +1,89 @@
+"""A running controller, asked over HTTP: what `aeraki status` and `aeraki explain` show without PATHs.
+
+In: a URL, or the settings of the pod in which the command runs. Out: the JSON of cli/describe.py.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import click
+
+from aeraki_core.cli.describe import NotThereError
+from aeraki_core.errors import AerakiError
+from aeraki_core.settings import Settings
+
+__all__ = ["controller_option", "explanation_of", "status_of"]
+
+_DEFAULT = "http://127.0.0.1:8080"
+_TIMEOUT = 30.0  # seconds
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def controller_option(function: F) -> F:
+    """The flag ``--controller``."""
+    option = click.option(
+        "--controller",
+        metavar="URL",
+        help=f"Ask a running controller.  [default without PATHs: {_DEFAULT}, or as --http-address of its pod says]",
+    )
+    return option(function)
+
+
+def status_of(settings: Settings, url: str | None, example: str) -> dict[str, Any]:
+    """What a controller says of all service ports; ``example`` is how to do without one.
+
+    Raises:
+        AerakiError: it cannot be asked, or is busy.
+        click.UsageError: no controller was named, and there is none where one would be.
+    """
+    return _get(settings, url, "/status", example)
+
+
+def explanation_of(settings: Settings, url: str | None, target: str, example: str) -> dict[str, Any]:
+    """What a controller says of one service.
+
+    Raises:
+        AerakiError: it cannot be asked, or is busy; NotThereError: it knows no such service or port.
+        click.UsageError: no controller was named, and there is none where one would be.
+    """
+    return _get(settings, url, f"/explain?target={quote(target)}", example)
+
+
+def _get(settings: Settings, url: str | None, path: str, example: str) -> dict[str, Any]:
+    base = (url or _of_the_pod(settings)).rstrip("/")
+    # No proxy: it would not know this host's own address.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{base}{path}", timeout=_TIMEOUT) as response:
+            content = json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        text = error.read().decode(errors="replace").strip()
+        if error.code == 404 and path.startswith("/explain"):
+            raise NotThereError(text) from None
+        raise AerakiError(f"{base} answers {error.code}: {text}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        if url is not None:
+            raise AerakiError(f"--controller: {base} gives no answer: {reason}") from None
+        raise click.UsageError(
+            f"nothing to read; name files or directories with -f, or a running controller with --controller URL "
+            f"({base}: {reason}):\n\n  {example}"
+        ) from None
+    if not isinstance(content, dict) or "ports" not in content:
+        raise AerakiError(f"{base} is not a controller of Aeraki")
+    return content
+
+
+def _of_the_pod(settings: Settings) -> str:
+    """Where the controller with the same settings listens, as seen from its own pod."""
+    address: str = settings["httpAddress"]
+    if not address:
+        return _DEFAULT
+    host, _, port = address.rpartition(":")
+    return f"http://{'127.0.0.1' if host in ('', '0.0.0.0', '[::]') else host}:{port}"

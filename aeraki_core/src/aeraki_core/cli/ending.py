@@ -1,0 +1,54 @@
+"""How `aeraki run` ends: at a signal, and in time.
+
+In: SIGINT or SIGTERM. Out: an event that is set; and the end of the process, also when something still waits for an answer then.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["stopped_by_signals"]
+
+_IN_TIME = 4.0  # seconds; Kubernetes gives 15 by our chart, and people hardly more than five
+
+log = logging.getLogger("aeraki_core.controller")
+
+
+@contextmanager
+def stopped_by_signals(within: float = _IN_TIME) -> Iterator[threading.Event]:
+    """An event that SIGINT or SIGTERM sets; a second signal ends the process at once.
+
+    ``within`` seconds after the first the process ends whatever it waits for. That costs nothing: it may be killed at any point.
+    """
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop.set()
+
+    for number in before:
+        signal.signal(number, handle)
+    threading.Thread(target=_end_in_time, args=(stop, within), name="ending", daemon=True).start()
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_in_time(stop: threading.Event, within: float) -> None:
+    stop.wait()
+    # A daemon thread: it is gone when the process ends before.
+    threading.Event().wait(within)
+    log.warning("ended although something still waits for an answer")
+    sys.stderr.flush()
+    os._exit(0)

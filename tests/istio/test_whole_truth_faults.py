@@ -1,0 +1,128 @@
+"""What goes wrong between istiod and us costs no filter: answers without content, connections that end, again and again."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Self
+
+import grpc
+import pytest
+from aeraki_core.reconcile import Action
+from aeraki_core.sources.istiod.connection import Istiod
+from aeraki_core.sources.istiod.source import IstiodSource
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
+
+from tests.istio.truth import GROUP, istio
+from tests.kubernetes.relay import Relay
+from tests.kubernetes.running import Running
+from tests.kubernetes.test_faults import SERVICES, live, make
+from tests.kubernetes.test_faults_more import names, remove
+from tests.rig.control_plane import ControlPlane
+from tests.rig.waiting import wait_until
+
+pytestmark = pytest.mark.mesh
+
+_SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+ENTRIES = f"{GROUP}/ServiceEntry"
+
+
+class Emptying:
+    """Stands between us and istiod, and takes the content out of answers of one type when a test wants it to.
+
+    A context manager. ``istiod`` is who it is for the source under test.
+    """
+
+    def __init__(self, behind: Istiod) -> None:
+        self._behind = behind
+        self._left: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self.emptied = 0
+        self._server = grpc.server(ThreadPoolExecutor(8))
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._stream)
+        self._server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(_SERVICE, {"StreamAggregatedResources": handler})]
+        )
+        self.istiod = Istiod(f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}")
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._server.stop(grace=None).wait()
+
+    def empty(self, type_url: str, answers: int) -> None:
+        """The next so many answers of that type hold nothing."""
+        with self._lock:
+            self._left[type_url] = answers
+
+    def _stream(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        with self._behind.channel() as channel:
+            call: Any = channel.stream_stream(f"/{_SERVICE}/StreamAggregatedResources")
+            answers: Any = call(requests, metadata=self._behind.headers())
+            context.add_callback(answers.cancel)
+            for answer in answers:
+                yield self._changed(answer)
+
+    def _changed(self, answer: bytes) -> bytes:
+        response = DiscoveryResponse.FromString(answer)
+        with self._lock:
+            if not self._left[response.type_url]:
+                return answer
+            self._left[response.type_url] -= 1
+            self.emptied += 1
+        del response.resources[:]
+        return bytes(response.SerializeToString())
+
+
+def test_answers_without_content(control_plane: ControlPlane, namespace: str, istiod: Istiod) -> None:
+    make(control_plane, namespace, range(SERVICES))
+    with Emptying(istiod) as relay:
+        source = IstiodSource(relay.istiod, believe_empty=0.3)
+        with Running(control_plane.kubeconfig, ["redis"], sources=[source]) as running:
+            running.wait_written(SERVICES)
+            before = live(control_plane)
+            # One such answer is not believed. Two are, but not that all filters shall go because of them.
+            for turn, answers in enumerate((1, 2, 2)):
+                wanted = relay.emptied + answers
+                relay.empty(ENTRIES, answers)
+                # A change of another kind makes istiod send all kinds.
+                spec = {"hosts": [f"x{turn}.example.org"], "tcp": [{"route": [{"destination": {"host": "x"}}]}]}
+                control_plane.api.create(istio("VirtualService", f"x{turn}", namespace, spec))
+                running.wait(lambda wanted=wanted: relay.emptied == wanted, "answers without content")  # type: ignore[misc]
+                make(control_plane, namespace, [SERVICES + turn])
+                running.wait_written(SERVICES + turn + 1)
+                assert running.count(Action.DELETE) == 0
+            assert before.items() <= live(control_plane).items()
+            # What really goes is believed.
+            remove(control_plane, namespace, *range(SERVICES + 3))
+            running.wait(lambda: not live(control_plane), "all filters to go")
+            assert running.count(Action.DELETE) == SERVICES + 3
+
+
+def test_connections_to_istiod_are_reset(control_plane: ControlPlane, namespace: str, istiod: Istiod) -> None:
+    make(control_plane, namespace, range(SERVICES))
+    host, _, port = istiod.address.partition(":")
+    with Relay((host, int(port))) as relay:
+        at = replace(istiod, address="{}:{}".format(*relay.address))
+        with Running(control_plane.kubeconfig, ["redis"], sources=[IstiodSource(at)]) as running:
+            running.wait_written(SERVICES)
+            before = live(control_plane)
+            for turn in range(3):
+                count = relay.accepted
+                # In the middle of an answer, and between two.
+                relay.cut_answers() if turn % 2 else relay.reset_connections()
+                make(control_plane, namespace, [SERVICES + turn])
+                running.wait(lambda count=count: relay.accepted > count, "another connection")  # type: ignore[misc]
+                running.wait_written(SERVICES + turn + 1)
+            remove(control_plane, namespace, 0)
+            wanted = names(namespace, range(1, SERVICES + 3))
+            wait_until(lambda: live(control_plane).keys() == wanted, 20, "one filter to go")
+            assert running.count(Action.DELETE) == 1
+            assert before.items() - live(control_plane).items() == {
+                (name, before[name]) for name in names(namespace, [0])
+            }

@@ -1,0 +1,137 @@
+"""What the tests of the whole truth share: Istio's objects, the filters of a sidecar by chain, the cluster's objects as files.
+
+In: a control plane's API, a sidecar's configuration. Out: objects as the API takes them, names of filters.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.rig.api import Api, Object
+from tests.rig.sidecar import Sidecar
+from tests.rig.workloads import Port
+
+FILTER = ("networking.istio.io/v1alpha3", "EnvoyFilter")
+GROUP = "networking.istio.io/v1"
+OURS = "app.kubernetes.io/managed-by=aeraki"
+
+PROTOCOLS = ["dubbo", "kafka", "redis", "thrift", "zookeeper"]
+"""Every plugin of this repository."""
+
+TCP_PROXY = "envoy.filters.network.tcp_proxy"
+PASSTHROUGH_CHAIN = "PassthroughFilterChain"
+
+
+def proxy(protocol: str) -> str:
+    """The name of a protocol's network filter."""
+    return f"envoy.filters.network.{protocol}_proxy"
+
+
+def istio(kind: str, name: str, namespace: str, spec: Object, **metadata: Any) -> Object:
+    """An object of Istio's networking API."""
+    meta = {"name": name, "namespace": namespace, **metadata}
+    return {"apiVersion": GROUP, "kind": kind, "metadata": meta, "spec": spec}
+
+
+def entry(name: str, namespace: str, port: Port, *addresses: str, **spec: Any) -> Object:
+    """A ServiceEntry of one port with one endpoint, of the host ``<name>.example.org``."""
+    content = {
+        "hosts": [f"{name}.example.org"],
+        "addresses": list(addresses),
+        "ports": [{"number": port.port, "name": port.name, "protocol": "TCP", "targetPort": port.target_port}],
+        "resolution": "STATIC",
+        "location": "MESH_INTERNAL",
+        "endpoints": [{"address": "10.30.0.1"}],
+    }
+    return istio("ServiceEntry", name, namespace, {**content, **spec})
+
+
+def subsets(service: str, namespace: str, *names: str) -> Object:
+    """A DestinationRule: each subset is the pods with its name as their version."""
+    spec = {"host": service, "subsets": [{"name": name, "labels": {"version": name}} for name in names]}
+    return istio("DestinationRule", service, namespace, spec)
+
+
+def weights(service: str, namespace: str, shares: Mapping[str, int], name: str = "", **spec: Any) -> Object:
+    """A VirtualService that sends these shares of a service's calls to its subsets."""
+    route = [{"destination": {"host": service, "subset": subset}, "weight": share} for subset, share in shares.items()]
+    return istio("VirtualService", name or service, namespace, {"hosts": [service], "http": [{"route": route}], **spec})
+
+
+def outbound(service: str, namespace: str, port: Port, subset: str = "") -> str:
+    """The name of Istio's cluster for clients."""
+    return f"outbound|{port.port}|{subset}|{service}.{namespace}.svc.cluster.local"
+
+
+def listener_of(service: Object, port: Port) -> str:
+    """The name of Istio's listener for a Service with a ClusterIP."""
+    return f"{service['spec']['clusterIP']}_{port.port}"
+
+
+def our_filters(api: Api) -> list[tuple[str, str]]:
+    """Namespace and name of every filter of ours."""
+    found = api.objects(*FILTER, labels=OURS)
+    return sorted((each["metadata"]["namespace"], each["metadata"]["name"]) for each in found)
+
+
+def chains_at(sidecar: Sidecar, port: int) -> Counter[tuple[str, ...]]:
+    """The chains of a target port at the workload: how often each sequence of network filters occurs."""
+    listener = sidecar.listeners().get("virtualInbound", {})
+    return Counter(
+        _names(chain)
+        for chain in listener.get("filter_chains", [])
+        if chain.get("filter_chain_match", {}).get("destination_port") == port
+    )
+
+
+def chains_of(listener: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The network filters of a client's listener by the name of their chain; one without a name is ``""``."""
+    return {chain.get("name", ""): _names(chain) for chain in _chains(listener)}
+
+
+def chain_filters(listener: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The network filters of each chain of a listener."""
+    return [_names(chain) for chain in _chains(listener)]
+
+
+def _chains(listener: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    default = [listener["default_filter_chain"]] if "default_filter_chain" in listener else []
+    return [*listener.get("filter_chains", []), *default]
+
+
+def wait_chains(sidecar: Sidecar, port: Port, filters: tuple[str, ...], count: int) -> None:
+    """Wait until all `count` chains of a target port have these filters."""
+    sidecar.wait_for(
+        lambda envoy: chains_at(envoy, port.target_port) == {filters: count},
+        f"{count} chains of port {port.target_port} with {filters}",
+    )
+
+
+def wait_outbound(sidecar: Sidecar, listener: str, filters: tuple[str, ...]) -> dict[str, Any]:
+    """Wait until the first chain of a listener has these filters; returns the listener."""
+    return sidecar.wait_listener(listener, lambda found: next(iter(chains_of(found).values()), ()) == filters)
+
+
+def _names(chain: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(each["name"].removeprefix("envoy.filters.network.") for each in chain.get("filters", []))
+
+
+def as_file(api: Api, namespaces: Sequence[str], path: Path) -> Path:
+    """Everything in these namespaces that the pipeline reads, written as a List that the command line reads."""
+    kinds = [
+        ("v1", "Service"),
+        ("discovery.k8s.io/v1", "EndpointSlice"),
+        *((GROUP, kind) for kind in ("ServiceEntry", "VirtualService", "DestinationRule")),
+    ]
+    items = [
+        {**item, "apiVersion": version, "kind": kind}
+        for version, kind in kinds
+        for namespace in namespaces
+        for item in api.objects(version, kind, namespace=namespace)
+    ]
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}), encoding="utf-8")
+    return path

@@ -1,0 +1,222 @@
+"""Of several replicas one writes: real processes over a real API server, killed, paused and told to end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from typing import Any
+
+import pytest
+from aeraki_core.kube.client import connect
+from aeraki_core.reconcile import Action, reconcile
+from aeraki_core.sinks.kubernetes import KubernetesSink
+
+from tests.rig.control_plane import ControlPlane
+from tests.rig.waiting import wait_until
+from tests.rig.workloads import Port, Workloads
+
+from .filters import redis_filter
+from .replica import Replica, metric
+from .test_faults import API, SERVICES, live, make
+
+pytestmark = pytest.mark.mesh
+
+LEASE = ("coordination.k8s.io/v1", "Lease", "aeraki-controller")
+SHORT = ("--lease-duration", "6s", "--renew-deadline", "4s", "--retry-period", "500ms", "--debounce-quiet", "1s")
+LONG = ("--lease-duration", "5m", "--renew-deadline", "4m", "--retry-period", "500ms")
+
+
+def state(plane: ControlPlane) -> dict[str, tuple[str, int, str]]:
+    """Of every filter of ours what any write at all would change."""
+    found = plane.api.objects(*API, labels="app.kubernetes.io/managed-by=aeraki")
+    return {
+        each["metadata"]["name"]: (
+            each["metadata"]["uid"],
+            each["metadata"]["generation"],
+            each["metadata"]["resourceVersion"],
+        )
+        for each in found
+    }
+
+
+def lease(plane: ControlPlane, namespace: str) -> dict[str, Any]:
+    return dict(plane.api.get(*LEASE, namespace=namespace)["spec"])
+
+
+def test_a_leader_that_is_killed_is_followed_without_a_needless_write(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    make(control_plane, namespace, range(SERVICES))
+    kubeconfig = control_plane.kubeconfig
+    with Replica("one", kubeconfig, namespace, *SHORT) as one:
+        one.wait_for(", leads")
+        one.wait_for(f"{SERVICES} created")
+        with Replica("two", kubeconfig, namespace, *SHORT) as two:
+            two.wait_for("stands by: another replica leads")
+            before = state(control_plane)
+            assert len(before) == SERVICES
+            one.send(signal.SIGKILL)
+            two.wait_for(", leads", timeout=40)
+            two.wait_for("nothing to write")
+            assert state(control_plane) == before
+            assert lease(control_plane, namespace)["holderIdentity"].startswith("two_")
+            assert lease(control_plane, namespace)["leaseTransitions"] == 1
+            make(control_plane, namespace, [SERVICES])
+            two.wait_for("1 created")
+            assert before.items() <= state(control_plane).items()
+
+
+def test_a_paused_leader_that_wakes_up_writes_nothing(control_plane: ControlPlane, namespace: str) -> None:
+    make(control_plane, namespace, range(SERVICES))
+    kubeconfig = control_plane.kubeconfig
+    with Replica("one", kubeconfig, namespace, *SHORT, "--debounce-quiet", "8s", "--debounce-max", "8s") as one:
+        one.wait_for(f"{SERVICES} created")
+        with Replica("two", kubeconfig, namespace, *SHORT) as two:
+            two.wait_for("stands by: another replica leads")
+            # The first knows of these, and waits for quiet before it writes: that is what it wakes up with.
+            make(control_plane, namespace, range(SERVICES, SERVICES + 5))
+            last = f"redis-{SERVICES + 4}.{namespace}.example.org"
+            wait_until(lambda: one.get(f"/explain?target={last}")[0] == 200, 8, "the first to know of them")
+            one.send(signal.SIGSTOP)
+            two.wait_for(", leads", timeout=40)
+            two.wait_for(f"{SERVICES + 5} filters in")
+            for number in (0, SERVICES, SERVICES + 1):
+                control_plane.api.delete(
+                    "networking.istio.io/v1", "ServiceEntry", f"redis-{number}", namespace=namespace
+                )
+            two.wait_for("3 deleted")
+            changed = {"spec": {"addresses": ["240.9.9.9"]}}
+            control_plane.api.merge("networking.istio.io/v1", "ServiceEntry", "redis-1", changed, namespace=namespace)
+            two.wait_for("1 updated")
+            before, mark = state(control_plane), one.mark()
+            assert len(before) == SERVICES + 2
+            one.send(signal.SIGCONT)
+            one.wait_for("stands by", since=mark)
+            # Once it has seen a later change, it has seen all that went before.
+            make(control_plane, namespace, [99])
+            two.wait_for("created istio-system/aeraki-outbound-redis-99.")
+            last = f"redis-99.{namespace}.example.org"
+            wait_until(lambda: one.get(f"/explain?target={last}")[0] == 200, 20, "the first to see it")
+            after = state(control_plane)
+            assert {name: value for name, value in after.items() if "redis-99." not in name} == before
+            assert not [line for line in one.lines[mark:] if "filter" in line and line["level"] == "info"]
+
+
+def test_a_leader_that_ends_hands_over_at_once(control_plane: ControlPlane, namespace: str) -> None:
+    make(control_plane, namespace, range(SERVICES))
+    kubeconfig = control_plane.kubeconfig
+    # Leases of five minutes: only what was given back can be taken in time.
+    with Replica("one", kubeconfig, namespace, *LONG) as one:
+        one.wait_for(f"{SERVICES} created")
+        with Replica("two", kubeconfig, namespace, *LONG) as two:
+            two.wait_for("stands by: another replica leads")
+            before = state(control_plane)
+            one.send(signal.SIGTERM)
+            assert one.process.wait(30) == 0
+            assert one.said("the Lease is given back")
+            two.wait_for(", leads", timeout=30)
+            two.wait_for("nothing to write")
+            assert state(control_plane) == before
+            # Nobody else is there to take what the last gives back.
+            two.send(signal.SIGTERM)
+            assert two.process.wait(30) == 0
+            assert lease(control_plane, namespace)["holderIdentity"] == ""
+
+
+def test_a_leader_cut_off_from_the_api_server_stands_by_and_leads_again(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    make(control_plane, namespace, range(SERVICES))
+    with Replica("one", control_plane.kubeconfig, namespace, *SHORT) as one:
+        one.wait_for(f"{SERVICES} created")
+        before, mark = state(control_plane), one.mark()
+        control_plane.apiserver.pause()
+        one.wait_for("stands by", since=mark, timeout=60)
+        assert one.get("/healthz")[0] == 200
+        mark = one.mark()
+        control_plane.apiserver.resume()
+        one.wait_for(", leads", since=mark)
+        one.wait_for("nothing to write", since=mark)
+        assert state(control_plane) == before
+        assert one.process.poll() is None
+
+
+@pytest.mark.parametrize("action", [Action.CREATE, Action.UPDATE, Action.DELETE])
+def test_the_gate_is_asked_before_each_single_write(
+    control_plane: ControlPlane, namespace: str, action: Action
+) -> None:
+    old = {item.key: item for item in (redis_filter(number) for number in range(10))}
+    new = {item.key: item for item in (redis_filter(number, stat_prefix="two") for number in range(10))}
+    allowed = [True] * 100
+
+    def may_write() -> bool:
+        # The watch asks too, for another reason.
+        return not threading.current_thread().name.startswith("write") or (bool(allowed) and allowed.pop())
+
+    sink = KubernetesSink(lambda: connect(control_plane.kubeconfig), workers=1, may_write=may_write)
+    try:
+        sink.start(lambda key: None)
+        if action is not Action.CREATE:
+            _apply(sink, old)
+        before = state(control_plane)
+        allowed[:] = [True] * 3
+        done = _apply(sink, {Action.CREATE: old, Action.UPDATE: new, Action.DELETE: {}}[action])
+        after = state(control_plane)
+    finally:
+        sink.stop()
+    assert [item.step.action for item in done] == [action] * 10
+    assert [item.skipped for item in done] == [False] * 3 + [True] * 7
+    assert len(set(before.items()) ^ set(after.items())) == (6 if action is Action.UPDATE else 3)
+
+
+def _apply(sink: KubernetesSink, desired: Any) -> list[Any]:
+    live = dict(sink.live())
+    plan = reconcile({*desired, *live}, desired, live, active_plugins={"redis"}, why_held=lambda owner: None)
+    return list(sink.apply(plan.steps))
+
+
+class TestTheEnd:
+    """SIGTERM ends it soon, whatever it does."""
+
+    SOON = 5.0
+
+    def ends(self, replica: Replica) -> None:
+        began = time.monotonic()
+        replica.send(signal.SIGTERM)
+        assert replica.process.wait(30) == 0
+        assert time.monotonic() - began < self.SOON
+
+    def test_in_the_middle_of_many_writes(self, control_plane: ControlPlane, namespace: str) -> None:
+        count = 600
+        make(control_plane, namespace, range(count))
+        with Replica("one", control_plane.kubeconfig, namespace, *LONG) as one:
+            wait_until(lambda: len(live(control_plane)) > 20, 60, "the first writes")
+            self.ends(one)
+            before = state(control_plane)
+            assert 20 < len(before) < count  # else it was not in the middle
+            assert lease(control_plane, namespace)["holderIdentity"] == ""
+            assert not [line for line in one.lines if line["level"] == "error"]
+        with Replica("two", control_plane.kubeconfig, namespace, *LONG) as two:
+            two.wait_for(f"{count - len(before)} created")
+            assert before.items() <= state(control_plane).items()
+
+    def test_with_an_api_server_that_does_not_answer(self, control_plane: ControlPlane, namespace: str) -> None:
+        make(control_plane, namespace, range(SERVICES))
+        with Replica("one", control_plane.kubeconfig, namespace, *LONG) as one:
+            one.wait_for(f"{SERVICES} created")
+            control_plane.apiserver.pause()
+            self.ends(one)
+
+    def test_while_writes_get_no_answer(
+        self, control_plane: ControlPlane, namespace: str, workloads: Workloads
+    ) -> None:
+        make(control_plane, namespace, range(SERVICES))
+        with Replica("one", control_plane.kubeconfig, namespace, *LONG, "--debounce-quiet", "100ms") as one:
+            one.wait_for(f"{SERVICES} created")
+            # istiod's webhook judges every filter: while it is paused, writes hang.
+            control_plane.istiod.pause()
+            workloads.workload("cache", [Port("tcp-redis", 6379, 16379)])
+            busy = "controller_runtime_active_workers"
+            wait_until(lambda: metric(one, busy) and metric(one, busy), 20, "a write that hangs", interval=0.2)
+            self.ends(one)

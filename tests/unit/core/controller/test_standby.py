@@ -1,0 +1,132 @@
+"""A replica that does not lead reads and generates all, and writes nothing; calls into the loop."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from aeraki_core.controller.loop import Controller
+from aeraki_core.controller.observer import NoObserver, Observers, PassReport
+from aeraki_core.sinks.memory import MemorySink
+
+from tests.unit.core.controller.running import FAST, WAIT, Feed, Recorder, key, pipeline, routes, service, written
+
+
+class Replica:
+    """A context in which a controller runs that takes part in an election."""
+
+    def __init__(self, feed: Feed, sink: MemorySink) -> None:
+        self.recorder = Recorder()
+        self.may = True
+        self.sink = sink
+        self.controller = Controller(
+            pipeline(), [feed], sink, timing=FAST, observer=self.recorder, may_write=lambda: self.may
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self.controller.run, args=(self._stop,))
+
+    def __enter__(self) -> Replica:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(WAIT)
+        assert not self._thread.is_alive()
+
+    def next(self) -> PassReport:
+        return self.recorder.reports.get(timeout=WAIT)
+
+    def until_written(self) -> PassReport:
+        while not (report := self.next()).written:
+            pass
+        return report
+
+
+def test_a_standby_keeps_up_and_writes_nothing_until_it_leads() -> None:
+    feed = Feed(service("cart"))
+    with Replica(feed, MemorySink()) as replica:
+        first = replica.next()
+        assert first.standby
+        assert first.generated.calls == 1
+        feed.put(service("order", 2))
+        second = replica.next()
+        assert second.generated.calls == 1
+        assert replica.sink.writes == 0
+        assert replica.controller.waiting is None
+        replica.controller.lead(True)
+        third = replica.until_written()
+        assert third.full
+        assert third.generated.calls == 0  # its caches are warm
+        assert sorted(written(third)) == [
+            f"create {side} {name}" for side in ("inbound", "outbound") for name in ("cart", "order")
+        ]
+        replica.controller.lead(False)
+        feed.drop(service("cart"))
+        while not (report := replica.next()).standby:
+            pass
+        assert key("cart") in replica.sink.filters
+        assert report.written == ()
+
+
+def test_a_lease_that_ends_before_the_election_says_so_puts_everything_off() -> None:
+    feed = Feed(service("cart"))
+    with Replica(feed, MemorySink()) as replica:
+        replica.controller.lead(True)
+        replica.until_written()
+        replica.may = False
+        feed.put(routes("cart", "b"))
+        report = replica.next()
+        assert report.generated.calls == 1
+        assert report.written == ()
+        replica.may = True
+        assert len(replica.until_written().written) == 2
+
+
+def test_a_call_is_answered_between_two_passes() -> None:
+    with Replica(Feed(service("cart")), MemorySink()) as replica:
+        replica.next()
+        names = replica.controller.call(lambda: threading.current_thread().name, WAIT)
+        assert names != threading.current_thread().name
+        with pytest.raises(ZeroDivisionError):
+            replica.controller.call(lambda: 1 // 0, WAIT)
+
+
+def test_a_loop_that_hangs_is_seen() -> None:
+    release, hangs = threading.Event(), threading.Event()
+
+    class Hanging(NoObserver):
+        def passed(self, report: PassReport) -> None:
+            hangs.set()
+            release.wait(WAIT)
+
+    now = [100.0]
+    stop = threading.Event()
+    controller = Controller(
+        pipeline(), [Feed(service("cart"))], MemorySink(), timing=FAST, observer=Hanging(), clock=lambda: now[0]
+    )
+    assert controller.waiting == "waiting for source feed"
+    thread = threading.Thread(target=controller.run, args=(stop,))
+    thread.start()
+    try:
+        assert hangs.wait(WAIT)
+        now[0] += 400
+        assert controller.busy >= 400
+        with pytest.raises(TimeoutError):
+            controller.call(lambda: None, 0.01)
+    finally:
+        stop.set()
+        release.set()
+        thread.join(WAIT)
+
+
+def test_an_observer_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    class Raising(NoObserver):
+        def passed(self, report: PassReport) -> None:
+            raise RuntimeError("no")
+
+    recorder = Recorder()
+    observer = Observers([Raising(), recorder])
+    Controller(pipeline(), [Feed(service("cart"))], MemorySink(), observer=observer).run_once()
+    assert recorder.reports.get(timeout=WAIT).first
+    assert "Raising failed" in caplog.text
