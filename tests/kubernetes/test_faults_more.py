@@ -69,8 +69,8 @@ def test_the_api_server_is_slow(control_plane: ControlPlane, namespace: str) -> 
         kept = {name: version for name, version in before.items() if name in after}
         assert len(kept) == SERVICES - 2
         assert {name: after[name] for name in kept} == kept  # not written again
-        assert running.count(Action.DELETE) == 2
-        assert running.count(Action.CREATE) == SERVICES + 10
+        running.wait(lambda: running.count(Action.DELETE) == 2, "the deletions to be known")
+        running.wait(lambda: running.count(Action.CREATE) == SERVICES + 10, "the writes to be known")
 
 
 def test_watches_and_writes_are_cut_in_the_middle(

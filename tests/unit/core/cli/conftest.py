@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,8 +43,8 @@ OUTBOUND = "istio-system/aeraki-outbound-cart.shop.svc.cluster.local-7000"
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder where the echo plugin is installed, on the import path."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the echo plugin is installed."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "aeraki_echo.py").write_text((SITE / "aeraki_echo.py").read_text())
     info = folder / "aeraki_echo-1.2.dist-info"
@@ -55,14 +53,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "Metadata-Version: 2.1\nName: aeraki-echo\nVersion: 1.2\nRequires-Dist: aeraki-core\n"
     )
     (info / "entry_points.txt").write_text("[aeraki.plugins]\necho = aeraki_echo\n")
-    sys.path.insert(0, str(folder))
-    yield folder
-    sys.path.remove(str(folder))
+    return folder
 
 
 @pytest.fixture(autouse=True)
-def only_echo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else is installed here."""
+def only_echo(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is installed here; the folder is on the path for one test, so that no other finds the plugin."""
+    monkeypatch.syspath_prepend(site)
     clean_environment(monkeypatch)
     monkeypatch.setenv("AERAKI_PLUGINS", "echo")
 
