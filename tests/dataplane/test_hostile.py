@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 
 import pytest
 from aeraki_core.model.mesh import Mesh as MeshFacts
@@ -276,24 +277,46 @@ INPUTS = (noise, truncated, changed, oversized)
 
 def attack(at: Address, data: bytes) -> None:
     """Send it and go, whatever Envoy says."""
-    with suppress(OSError), socket.create_connection(at, timeout=10) as connection:
+    with suppress(BrokenPipeError, ConnectionResetError), socket.create_connection(at, timeout=10) as connection:
         connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # Envoy hung up first
+            connection.shutdown(socket.SHUT_WR)
 
 
-def check(sidecar: Sidecar, at: Address, speech: Speech) -> None:
-    """All inputs to that listener; after each kind Envoy lives, has let go of the connections, and the next good call works."""
+def check(sidecar: Sidecar, at: Address, speech: Speech, patience: float = 0.0) -> None:
+    """All inputs to that listener; after each kind Envoy lives, has let go of the connections, and the next good call works.
+
+    ``patience``: seconds within which a good call must work.
+    """
     envoy = sidecar.envoy
-    active = f"listener.{at[0]}_{at[1]}.downstream_cx_active"
-    speech.call(at)
+    listener = f"listener.{at[0]}_{at[1]}.downstream_cx_"
+
+    def quiet(expected: int) -> bool:
+        now = envoy.stats(listener)
+        return now[f"{listener}total"] >= expected and now[f"{listener}active"] == 0
+
+    def good_call() -> bool:
+        speech.call(at)
+        return True
+
+    good_call()
     memory = envoy.stats("server.memory_allocated")["server.memory_allocated"]
     for kind in INPUTS:
-        for data in kind(speech):
-            if not DUBBO_ANSWER.search(data):
-                attack(at, data)
+        inputs = [data for data in kind(speech) if not DUBBO_ANSWER.search(data)]
+        expected = envoy.stats(listener)[f"{listener}total"] + len(inputs)
+        for data in inputs:
+            attack(at, data)
+        wait_until(
+            lambda: envoy.exit_code is not None or quiet(expected),  # noqa: B023  it is asked at once
+            f"the connections of {kind.__name__} input to end",
+            timeout=30,
+            ignoring=(OSError, HTTPException),
+        )
         assert envoy.exit_code is None, f"Envoy ended with {envoy.exit_code} after {kind.__name__} input"
-        wait_until(lambda: envoy.stats(active)[active] == 0, f"the connections of {kind.__name__} input to end")
-        speech.call(at)
+        if patience:
+            wait_until(good_call, "a good call", timeout=patience, ignoring=(AssertionError,))
+        else:
+            good_call()
     used = envoy.stats("server.memory_allocated")["server.memory_allocated"] - memory
     assert used < MEMORY
 
@@ -301,6 +324,10 @@ def check(sidecar: Sidecar, at: Address, speech: Speech) -> None:
 # -- the tests --------------------------------------------------------------------------------------------------------
 
 GENERIC_PROXY = MeshFacts(proxy_rules=(parse_proxy_rule("envoy.filters.network.generic_proxy"),))
+
+# generic_proxy may give a call the server's connection that it is just closing, for another client hung up amid a call:
+# that call gets status 80.
+PATIENCE = {None: 0.0, GENERIC_PROXY: 5.0}
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +360,7 @@ def test_a_clients_sidecar(
 ) -> None:
     at = mesh.service("victim", {f"tcp-{protocol}": PORT}, servers[protocol])
     mesh.tolerate = ("",)  # what it says about such input is its own affair
-    check(mesh.client(mesh=facts), at, speech())
+    check(mesh.client(mesh=facts), at, speech(), PATIENCE[facts])
 
 
 @pytest.mark.parametrize(("protocol", "speech", "facts"), CASES)
@@ -345,7 +372,7 @@ def test_a_workloads_sidecar(
     mesh.service("victim", {f"tcp-{protocol}": (PORT, server[1])}, annotations=annotations)
     mesh.tolerate = ("",)
     at = mesh.workload("victim", server[1], server, mesh=facts)
-    check(mesh.sidecars[0], at, speech())
+    check(mesh.sidecars[0], at, speech(), PATIENCE[facts])
 
 
 ANSWER = Frame(HESSIAN2, OK, 1, encode(2)).encode()

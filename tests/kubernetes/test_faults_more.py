@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -34,13 +35,14 @@ def remove(plane: ControlPlane, namespace: str, *numbers: int) -> None:
 
 
 @contextmanager
-def stuttering(server: Server) -> Iterator[None]:
-    """It stands still for 0.4 seconds again and again, and answers in between."""
-    ended = threading.Event()
+def stuttering(server: Server) -> Iterator[list[float]]:
+    """It stands still for 0.4 seconds again and again, and answers in between; gives when it did."""
+    ended, since = threading.Event(), list[float]()
 
     def go_on() -> None:
         while not ended.is_set():
             server.pause()
+            since.append(time.monotonic())
             ended.wait(0.4)
             server.resume()
             ended.wait(0.1)
@@ -48,7 +50,7 @@ def stuttering(server: Server) -> Iterator[None]:
     thread = threading.Thread(target=go_on)
     thread.start()
     try:
-        yield
+        yield since
     finally:
         ended.set()
         thread.join()
@@ -59,8 +61,10 @@ def test_the_api_server_is_slow(control_plane: ControlPlane, namespace: str) -> 
     with Running(control_plane.kubeconfig, ["redis"]) as running:
         running.wait_written(SERVICES)
         before = versions(control_plane)
-        with stuttering(control_plane.apiserver):
-            make(control_plane, namespace, range(SERVICES, SERVICES + 10))
+        with stuttering(control_plane.apiserver) as stops:
+            for turn in range(5):
+                wait_until(lambda turn=turn: len(stops) > turn, 20, "it to stand still")  # type: ignore[misc]
+                make(control_plane, namespace, [SERVICES + 2 * turn, SERVICES + 2 * turn + 1])
             remove(control_plane, namespace, 0, 1)
             wanted = names(namespace, range(2, SERVICES + 10))
             running.wait(lambda: live(control_plane).keys() == wanted, "the filters of the services", 60)

@@ -6,6 +6,7 @@ pytest until a fixture is used. Fixtures: ``envoy``, ``envoy_sandbox``, ``golden
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             default=False,
             help="write the golden files that differ instead of failing",
         )
-    except ValueError:
+    except (ValueError, argparse.ArgumentError):
         # Another plugin has an option of that name; that must not stop everyone's tests.
         return
 
