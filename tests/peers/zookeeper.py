@@ -27,6 +27,8 @@ class ZooKeeperServer(ServerProcess):
             f"dataDir=data\nclientPortAddress={host}\nclientPort={port}\n"
             # A session lives two ticks at least: a test can see one expire within a second.
             "tickTime=200\nadmin.enableServer=false\n4lw.commands.whitelist=*\n"
+            # Else 60 of one address, which all clients here share.
+            "maxClientCnxns=0\n"
         )
 
     def ask(self, command: str) -> str:

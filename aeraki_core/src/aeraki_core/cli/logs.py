@@ -89,7 +89,12 @@ def set_levels(settings: Settings, before: Settings | None = None, *, default: s
         name = _logger_name(component)
         if name is not None:
             logging.getLogger(name).setLevel(logging.NOTSET)
-    logging.getLogger().setLevel(_level(default if settings.is_default("logLevel") else levels.all))
+    everything = _level(default if settings.is_default("logLevel") else levels.all)
+    logging.getLogger().setLevel(everything)
+    # It tells of every event at info; what came of them is said by us.
+    logging.getLogger("watchfiles").setLevel(
+        everything if everything <= logging.DEBUG else max(everything, logging.WARNING)
+    )
     for component, level in levels.components:
         name = _logger_name(component)
         if name is None:

@@ -190,4 +190,5 @@ def test_it_follows_changes_and_ends_cleanly(
     running.process.send_signal(number)
     assert running.process.wait(DEADLINE) == 0
     running.wait_for(r"ended")
+    assert not [line for line in running.seen if "watchfiles" in line]
     assert len(list(out.iterdir())) == 2
