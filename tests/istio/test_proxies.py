@@ -6,7 +6,9 @@ import queue
 import time
 
 import pytest
+from aeraki_core.diagnostics import Finding
 from aeraki_core.envoyfilter import FilterKey
+from aeraki_core.model.mesh import Mesh, ProxyRule
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.proxies import (
     ProxyWatch,
@@ -18,6 +20,7 @@ from aeraki_core.sources.istiod.proxies import (
     suspects,
 )
 
+from tests.kubernetes.running import Running
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
 from tests.rig.fixtures import SidecarFactory
 from tests.rig.workloads import Port, Workloads
@@ -62,6 +65,31 @@ def test_an_envoy_without_the_extension_is_named(
         assert told.get(timeout=15) == ()
     finally:
         watch.stop()
+
+
+@pytest.mark.mesh
+def test_the_controller_tells_of_a_proxy_that_refuses_its_filter(
+    istiod: Istiod, control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
+) -> None:
+    service = workloads.workload("kafka", [KAFKA])
+    sidecar = sidecar_factory(workloads.pod("client"))
+    sidecar.wait_listener(f"{service['spec']['clusterIP']}_{KAFKA.port}")
+    # What --proxy-extensions says and this Envoy does not have.
+    mesh = Mesh(proxy_rules=(ProxyRule("envoy.filters.network.kafka_broker"),))
+    with Running(control_plane.kubeconfig, ["kafka"], mesh=mesh, refusals=istiod) as running:
+        told = f"proxy client.{namespace} does not accept the listeners"
+
+        def found() -> list[Finding]:
+            return [item for item in running.controller.findings if told in item.message]
+
+        running.wait(found, "the finding about the proxy", timeout=30)
+        (finding,) = found()
+        assert finding.code.id == "AER0509"
+        assert str(finding.ref) == (
+            f"EnvoyFilter {ROOT_NAMESPACE}/aeraki-outbound-kafka.{namespace}.svc.cluster.local-{KAFKA.port}"
+        )
+        control_plane.api.delete("v1", "Service", "kafka", namespace=namespace)
+        running.wait(lambda: not found(), "the end of the finding", timeout=30)
 
 
 def kafka_filter(key: FilterKey, listener: str) -> dict[str, object]:

@@ -9,7 +9,8 @@ from types import TracebackType
 
 from aeraki_core.arrange import Arrangement
 from aeraki_core.controller.loop import Controller, Timing
-from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.controller.observer import NoObserver, Observers, PassReport
+from aeraki_core.controller.refusals import Refusals
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
 from aeraki_core.model.mesh import Mesh
@@ -18,7 +19,8 @@ from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import build_registry
 from aeraki_core.reconcile import Action
 from aeraki_core.sinks.kubernetes import KubernetesSink
-from aeraki_core.sources.base import Source
+from aeraki_core.sources.base import Event, Source
+from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.kubernetes import KubernetesSource
 
 from tests.rig.waiting import wait_until
@@ -27,7 +29,7 @@ QUICK = Timing(quiet=0.05, longest=1.0, retry_first=0.2, retry_longest=1.0)
 
 
 class Running(NoObserver):
-    """A context manager; remembers every pass. ``plugins``: only these."""
+    """A context manager; remembers every pass. ``plugins``: only these. ``refusals``: the istiod whose proxies are watched."""
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class Running(NoObserver):
         sink: KubernetesSink | None = None,
         tuning: Tuning | None = None,
         arrangement: Arrangement = Arrangement.SERVICE,
+        refusals: Istiod | None = None,
     ) -> None:
         registry = build_registry(only=plugins)
         tuning = tuning or Tuning(absent=0.3)
@@ -49,8 +52,23 @@ class Running(NoObserver):
         self.error: BaseException | None = None
         own = KubernetesSource(lambda: connect(kubeconfig), registry.kinds, tuning=tuning)
         self.sink = sink or KubernetesSink(lambda: connect(kubeconfig), tuning=tuning)
+        self._refusals = (
+            Refusals(
+                lambda: refusals,
+                self._tell,
+                root_namespace=self.pipeline.mesh.root_namespace,
+                every=0.2,
+                patience=1.0,
+            )
+            if refusals
+            else None
+        )
         self.controller = Controller(
-            self.pipeline, sources if sources is not None else [own], self.sink, timing=QUICK, observer=self
+            self.pipeline,
+            sources if sources is not None else [own],
+            self.sink,
+            timing=QUICK,
+            observer=Observers([self, *([self._refusals] if self._refusals else [])]),
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
@@ -62,13 +80,20 @@ class Running(NoObserver):
             self.error = error
             raise
 
+    def _tell(self, event: Event) -> None:
+        self.controller.tell(event)
+
     def __enter__(self) -> Running:
         self._thread.start()
+        if self._refusals:
+            self._refusals.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._refusals:
+            self._refusals.stop()
         self._stop.set()
         self._thread.join(10)
         assert not self._thread.is_alive()

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from aeraki_core.controller.leader import Leader
     from aeraki_core.controller.loop import Controller
     from aeraki_core.controller.observer import Observer
+    from aeraki_core.controller.refusals import Refusals
     from aeraki_core.controller.serving import Answers, Server, Verdict
     from aeraki_core.controller.status import Statuses
     from aeraki_core.envoyfilter import FilterKey
     from aeraki_core.kube.client import Client
     from aeraki_core.pipeline import Pipeline
     from aeraki_core.settings import Settings
+    from aeraki_core.sources.base import Event
 
 __all__ = ["Beside", "Gate", "elects"]
 
@@ -70,6 +72,7 @@ class Beside:
         self._server: Server | None = None
         self._statuses: Statuses | None = None
         self._events: Events | None = None
+        self._refusals: Refusals | None = None
         self._metrics: Callable[[], bytes] = lambda: b""
         self._file = _settings_file(settings)
 
@@ -99,6 +102,18 @@ class Beside:
             kinds = self._pipeline.dispatcher.registry.kinds
             self._events = Events(client, kinds, lambda: self._loop.findings, self.identity)
             found += [self._statuses, self._events]
+        if "istiod" in source_words(settings) or not settings.is_default("istiodAddress"):
+            from functools import partial
+
+            from aeraki_core.cli.cluster import istiod_of
+            from aeraki_core.controller.refusals import Refusals
+
+            self._refusals = Refusals(
+                partial(istiod_of, settings),
+                self._tell,
+                root_namespace=settings["rootNamespace"],
+            )
+            found.append(self._refusals)
         return found
 
     def start(self, controller: Controller) -> None:
@@ -124,15 +139,18 @@ class Beside:
             host, _, port = settings["httpAddress"].rpartition(":")
             self._server = Server(host.strip("[]"), int(port), self._answers())
             log.info("answers on %s port %s", *self._server.address)
-        for part in (self._leader, self._statuses, self._events, self._file):
+        for part in (self._leader, self._statuses, self._events, self._refusals, self._file):
             if part is not None:
                 part.start()
 
     def stop(self) -> None:
         """End, the Lease last, when nothing is written any more."""
-        for part in (self._file, self._statuses, self._events, self._leader, self._server):
+        for part in (self._file, self._refusals, self._statuses, self._events, self._leader, self._server):
             if part is not None:
                 part.stop()
+
+    def _tell(self, event: Event) -> None:
+        self._loop.tell(event)
 
     def _problem(self, key: FilterKey) -> str | None:
         return self._loop.problem(key)

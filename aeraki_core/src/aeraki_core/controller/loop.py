@@ -135,6 +135,10 @@ class Controller:
             answer.cancel()
             raise
 
+    def tell(self, event: Event) -> None:
+        """An event of something that watches beside the sources, such as which proxies refuse what they are sent."""
+        self._queue.put(event)
+
     @property
     def busy(self) -> float:
         """For how many seconds the loop has been at the same piece of work; 0 while it waits for something to do."""

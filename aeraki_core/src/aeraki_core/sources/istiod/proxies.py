@@ -105,7 +105,7 @@ def explain(refusal: Refusal, causes: Sequence[FilterKey]) -> Finding:
     """The finding about one proxy, at the filter that is most likely the cause."""
     likely = f"; most likely because of {causes[0]}" if causes else ""
     message = (
-        f"proxy {refusal.proxy} has not accepted its {refusal.part}s for {refusal.seconds:.0f} s "
+        f"proxy {refusal.proxy} does not accept the {refusal.part}s that it was sent "
         f"and keeps the last good ones{likely}"
     )
     ref = ObjectRef("EnvoyFilter", causes[0].namespace, causes[0].name) if causes else None

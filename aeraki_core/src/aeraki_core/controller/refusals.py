@@ -1,0 +1,69 @@
+"""Proxies that refuse what we wrote, as findings of the controller.
+
+In: what istiod's ``syncz`` says (sources/istiod/proxies.py), and when each filter was written. Out: a finding for each proxy that
+refuses, at the filter that is most likely the cause; it is logged, counted, told as an Event and shown by ``aeraki status`` like
+any other.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.reconcile import Action
+from aeraki_core.sources.base import Problems
+from aeraki_core.sources.istiod.proxies import ProxyWatch, Refusal, explain, suspects
+
+if TYPE_CHECKING:
+    from aeraki_core.envoyfilter import FilterKey
+    from aeraki_core.sources.base import Event
+    from aeraki_core.sources.istiod.connection import Istiod
+
+__all__ = ["Refusals"]
+
+
+class Refusals(NoObserver):
+    """Watches the proxies of one istiod. ``tell`` takes the findings, from a thread of its own."""
+
+    def __init__(
+        self,
+        istiod: Callable[[], Istiod],
+        tell: Callable[[Event], None],
+        *,
+        root_namespace: str,
+        every: float = 5.0,
+        patience: float = 10.0,
+    ) -> None:
+        self._tell = tell
+        self._root_namespace = root_namespace
+        self._lock = threading.Lock()
+        self._written: dict[FilterKey, float] = {}
+        self._watch = ProxyWatch(istiod, self._changed, root_namespace=root_namespace, every=every, patience=patience)
+
+    def start(self) -> None:
+        """Begin to ask istiod."""
+        self._watch.start()
+
+    def stop(self) -> None:
+        """End, within two seconds."""
+        self._watch.stop()
+
+    def passed(self, report: PassReport) -> None:
+        """Remember when a filter was written: only what came before a refusal can be its cause."""
+        now = time.monotonic()
+        with self._lock:
+            for done in report.written:
+                if done.step.action is Action.DELETE:
+                    self._written.pop(done.step.key, None)
+                elif done.error is None:
+                    self._written[done.step.key] = now
+
+    def _changed(self, refused: tuple[Refusal, ...]) -> None:
+        with self._lock:
+            written = dict(self._written)
+        now = time.monotonic()
+        found = (explain(item, suspects(item, written, now, self._root_namespace)) for item in refused)
+        self._tell(Problems("istiod", "proxies", tuple(found)))
