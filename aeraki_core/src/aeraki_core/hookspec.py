@@ -6,6 +6,7 @@ functions under :data:`hookimpl`, with the parameters that it needs.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ _hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
-class HookSpec:
+class HookSpec(typing.Protocol):
     """The hooks, in the order in which the controller calls them."""
 
     @_hookspec
@@ -40,7 +41,6 @@ class HookSpec:
         ... def aeraki_protocols():
         ...     return [Protocol("echo", ("echo",), Extension("envoy.filters.network.echo", stock=True), "Sends back")]
         """
-        raise NotImplementedError
 
     @_hookspec
     def aeraki_resources(self) -> Iterable[Kind[Any]]:
@@ -52,7 +52,6 @@ class HookSpec:
         ... def aeraki_resources():
         ...     return [Kind("echo.example.com", "v1", "EchoPolicy", "echopolicies", EchoPolicySpec, "How to echo")]
         """
-        raise NotImplementedError
 
     @_hookspec
     def aeraki_detect_protocol(self, port: Port, service: Service) -> str | None:
@@ -64,7 +63,6 @@ class HookSpec:
         ... def aeraki_detect_protocol(port, service):
         ...     return "echo" if port.number == 7 else None
         """
-        raise NotImplementedError
 
     @_hookspec
     def aeraki_generate(self, protocol: Protocol, context: GenerateContext) -> Iterable[Patch]:
@@ -77,7 +75,6 @@ class HookSpec:
         ... def aeraki_generate(protocol, context):
         ...     yield context.outbound.replace_tcp_proxy("envoy.filters.network.echo", Echo())
         """
-        raise NotImplementedError
 
     @_hookspec
     def aeraki_validate(self, resource: Resource[Any], context: ValidateContext) -> Iterable[Finding]:
@@ -90,4 +87,3 @@ class HookSpec:
         ...     if not context.has_host(resource.spec.host):
         ...         yield context.finding(ECHO_UNKNOWN_HOST, "no such host", field="spec.host")
         """
-        raise NotImplementedError
