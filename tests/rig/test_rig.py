@@ -156,7 +156,7 @@ def test_an_envoy_filter_reaches_a_plain_sidecar(
     sidecar = sidecar_factory(workloads.pod("client"))
     listener, cluster = listener_of(service, REDIS), outbound(REDIS, "redis", namespace)
     sidecar.wait_filter(listener, TCP_PROXY, lambda config: config["cluster"] == cluster)
-    assert len(sidecar.endpoints(cluster)) == 1
+    sidecar.wait_for(lambda each: len(each.endpoints(cluster)) == 1, "the endpoint of the cluster")
 
     filter_ = envoy_filter(listener, redis_proxy(cluster))
     _, warnings = control_plane.api.create_with_warnings(filter_)
@@ -346,8 +346,11 @@ def test_strict_mtls_between_sidecars_with_certificates(
         far.wait_cluster(f"inbound|{ECHO.target_port}||")
         assert call(client, service["spec"]["clusterIP"], ECHO.port, "hello") == "echo hello"
         assert not near.warnings()
-        handshakes = far.stats(r"listener.*15006.*ssl\.handshake$")
-        assert sum(handshakes.values()) >= 1
+        # A worker hands its numbers on a moment later.
+        far.wait_for(
+            lambda each: sum(each.stats(r"listener.*15006.*ssl\.handshake$").values()) >= 1,
+            "the count of the handshake",
+        )
         with pytest.raises(OSError, match=r"reset|closed"):
             # Without a sidecar, so without a certificate.
             assert call(stranger, server.ip, ECHO.target_port, "hello"), "closed"

@@ -86,7 +86,7 @@ class IstiodSource:
             if self._stream is not None:
                 self._stale = True
                 self._stream.close()  # a new stream begins with everything
-        self._say(Unsynced(_NAME, "everything is asked for anew"))
+            self._say(Unsynced(_NAME, "everything is asked for anew"))
 
     # Inside: all of it in the thread.
 
@@ -134,8 +134,11 @@ class IstiodSource:
                 continue
             if self._take(url, response, session):
                 session.later(self._believe_empty, lambda url=url: stream.ask(url))  # type: ignore[misc]
-            if session.answered >= set(TYPES) and not self._stale:
-                self._tell()
+            # Under the lock: a stream that refresh() has ended must not say Synced after refresh() said Unsynced, for that would
+            # pass for the fresh answer that was asked for.
+            with self._lock:
+                if session.answered >= set(TYPES) and not self._stale:
+                    self._tell()
             if time.monotonic() - asked > self._refresh_every:
                 asked = time.monotonic()
                 for each in TYPES:
