@@ -81,6 +81,8 @@ class FilesSink(Sink):
         self._unknown: dict[str, int] = {}
         self._told: dict[str, _Signature | None] = {}
         self._suspects: queue.SimpleQueue[str] = queue.SimpleQueue()
+        # A file changes together with what we know of it: the watch never sees one without the other.
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -218,8 +220,9 @@ class FilesSink(Sink):
             finding = Finding(code, f"{odd.message}; {step.key} is not written", source=str(path), line=odd.line)
             return Written(step, f"{path}: {odd.message}", retry=False, finding=finding)
         if step.after is None:
-            path.unlink(missing_ok=True)
-            self._signatures.pop(name, None)
+            with self._lock:
+                path.unlink(missing_ok=True)
+                self._signatures.pop(name, None)
             self._live.pop(step.key, None)
             return Written(step)
         data = render_yaml([step.after]).encode()
@@ -239,11 +242,11 @@ class FilesSink(Sink):
                 with suppress(FileNotFoundError):
                     os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
                 os.fsync(file.fileno())
-                # Before the file has its name: the watch must know it as ours from the first moment.
-                self._signatures[path.name] = _signature(os.fstat(file.fileno()))
-            temporary.replace(path)
+                signature = _signature(os.fstat(file.fileno()))
+            with self._lock:
+                temporary.replace(path)
+                self._signatures[path.name] = signature
         except OSError:
-            self._signatures.pop(path.name, None)
             temporary.unlink(missing_ok=True)
             raise
 
@@ -302,8 +305,9 @@ class FilesSink(Sink):
     def _report(self, names: Iterable[str], changed: Callable[[FilterKey], None]) -> None:
         """Tell once of files that are not as we know them; they are read where the state is, in :meth:`live`."""
         for name in sorted(filter(_is_manifest, names)):
-            now = self._signature(name)
-            if now == self._signatures.get(name):
+            with self._lock:
+                now, known = self._signature(name), self._signatures.get(name)
+            if now == known:
                 self._told.pop(name, None)
                 continue
             if name in self._told and self._told[name] == now:
