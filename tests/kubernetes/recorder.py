@@ -12,27 +12,33 @@ from tests.rig.waiting import wait_until
 
 
 class Recorder:
-    """An ``emit`` that remembers: all events, and what they add up to."""
+    """An ``emit`` that remembers: all events, which of them came together, and what they add up to."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.events: list[Event] = []
+        self.calls: list[tuple[Event, ...]] = []
         self.objects: dict[str, SourceObject] = {}
         self.problems: dict[str, tuple[str, ...]] = {}
         self.state: Event | None = None
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, *events: Event) -> None:
         with self._lock:
-            self.events.append(event)
-            match event:
-                case Upserted(object=item):
-                    self.objects[str(item.ref)] = item
-                case Removed(ref=ref):
-                    del self.objects[str(ref)]
-                case Problems(place=place, findings=findings):
-                    self.problems[place] = tuple(finding.message for finding in findings)
-                case Synced() | Unsynced():
-                    self.state = event
+            self.calls.append(events)
+            for event in events:
+                self._take(event)
+
+    def _take(self, event: Event) -> None:
+        self.events.append(event)
+        match event:
+            case Upserted(object=item):
+                self.objects[str(item.ref)] = item
+            case Removed(ref=ref):
+                del self.objects[str(ref)]
+            case Problems(place=place, findings=findings):
+                self.problems[place] = tuple(finding.message for finding in findings)
+            case Synced() | Unsynced():
+                self.state = event
 
     @property
     def synced(self) -> bool:

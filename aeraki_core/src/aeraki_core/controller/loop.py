@@ -28,7 +28,7 @@ from aeraki_core.envoyfilter import FilterKey, Owner
 from aeraki_core.errors import AerakiError
 from aeraki_core.pipeline import Pipeline
 from aeraki_core.sinks.base import Sink
-from aeraki_core.sources.base import Event, Refreshable, Source
+from aeraki_core.sources.base import Emit, Event, Refreshable, Source
 from aeraki_core.sources.merge import Merge
 
 __all__ = ["Controller", "Timing"]
@@ -74,7 +74,7 @@ class _Stop:
     """The end."""
 
 
-_Item = Event | _LiveChanged | _Leads | _Call | _Stop
+_Item = tuple[Event, ...] | _LiveChanged | _Leads | _Call | _Stop
 T = TypeVar("T")
 
 
@@ -135,9 +135,9 @@ class Controller:
             answer.cancel()
             raise
 
-    def tell(self, event: Event) -> None:
-        """An event of something that watches beside the sources, such as which proxies refuse what they are sent."""
-        self._queue.put(event)
+    def tell(self, *events: Event) -> None:
+        """Events, of the sources or of something that watches beside them, such as which proxies refuse what they are sent."""
+        self._queue.put(events)
 
     @property
     def busy(self) -> float:
@@ -147,7 +147,7 @@ class Controller:
 
     @property
     def queued(self) -> int:
-        """How many events wait to be taken."""
+        """How many things wait to be taken; events that were given together are one."""
         return self._queue.qsize()
 
     @property
@@ -226,7 +226,7 @@ class Controller:
         self._sink.start(lambda key: self._queue.put(_LiveChanged(key)))
         try:
             names = [source.name for source in self._sources]
-            emit = Merge(self._queue.put, names) if len(names) > 1 else self._queue.put
+            emit: Emit = Merge(self.tell, names) if len(names) > 1 else self.tell
             for source in self._sources:
                 source.start(emit)
         except BaseException:
@@ -271,7 +271,8 @@ class Controller:
             case _Stop():
                 pass
             case _:
-                self._intake.take(item)
+                for event in item:
+                    self._intake.take(event)
         self._debounce.touch(self._clock())
 
     def _set_leads(self, leads: bool) -> None:

@@ -1,14 +1,12 @@
 """What every source says, and how.
 
 A source runs in a thread of its own and hands events to ``emit``, in order; it never touches the store. It says
-:class:`Synced` once it
-has given all that it has at its start, and :class:`Unsynced` when it can no longer vouch for what is missing: nothing is
-deleted then.
+:class:`Synced` once it has given all that it has at its start, and :class:`Unsynced` when it can no longer vouch for what is
+missing: nothing is deleted then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -95,7 +93,17 @@ class Unsynced:
 
 
 Event = Upserted | Removed | Problems | Synced | Unsynced
-Emit = Callable[[Event], None]
+
+
+class Emit(Protocol):
+    """Takes events in, in order. Those of one call are acted on together: no pass sees half of them.
+
+    So what one answer or one file says goes into one call: half of a deletion would pass for a small one, that nobody need confirm.
+    """
+
+    def __call__(self, *events: Event) -> None:
+        """Take them; returns at once."""
+        ...
 
 
 class Source(Protocol):

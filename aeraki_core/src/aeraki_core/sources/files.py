@@ -19,7 +19,7 @@ from pathlib import Path
 
 from aeraki_core.diagnostics import Finding, in_order
 from aeraki_core.errors import UnreadableError
-from aeraki_core.sources.base import Emit, Incomplete, Problems, Removed, Source, Synced, Unsynced, Upserted
+from aeraki_core.sources.base import Emit, Event, Incomplete, Problems, Removed, Source, Synced, Unsynced, Upserted
 from aeraki_core.sources.fileset import Changes, FileSet, Look
 from aeraki_core.sources.kinds import Reads
 from aeraki_core.sources.locate import STDIN
@@ -225,12 +225,11 @@ class FilesSource(Source):
 
     def _give(self, emit: Emit, changes: Changes, *, first: bool = False) -> None:
         """Tell of the changes; what is new before what is gone."""
-        for item in changes.upserts:
-            emit(Upserted(self.name, item))
-        for ref in changes.removals:
-            emit(Removed(self.name, ref))
-        for place, findings in changes.problems:
-            emit(Problems(self.name, place, findings))
+        events: list[Event] = [Upserted(self.name, item) for item in changes.upserts]
+        events += [Removed(self.name, ref) for ref in changes.removals]
+        events += [Problems(self.name, place, findings) for place, findings in changes.problems]
         if first or changes.incomplete != self._incomplete:
             self._incomplete = changes.incomplete
-            emit(Synced(self.name, changes.incomplete))
+            events.append(Synced(self.name, changes.incomplete))
+        if events:
+            emit(*events)

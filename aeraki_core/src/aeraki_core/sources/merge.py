@@ -34,44 +34,47 @@ class Merge:
         self._given: dict[ObjectRef, dict[str, Upserted | None]] = {}
         self._ghosts: set[ObjectRef] = set()
 
-    def __call__(self, event: Event) -> None:
-        """Take an event in; what of it counts goes on, in order."""
+    def __call__(self, *events: Event) -> None:
+        """Take events in; what of them counts goes on together, in order."""
         with self._lock:
-            if isinstance(event, Upserted):
-                self._upsert(event)
-            elif isinstance(event, Removed):
-                self._remove(event)
-            else:
-                self._emit(event)
+            counting = [left for event in events if (left := self._left(event)) is not None]
+            if counting:
+                self._emit(*counting)
 
-    def _upsert(self, event: Upserted) -> None:
+    def _left(self, event: Event) -> Event | None:
+        """What goes on in place of an event."""
+        if isinstance(event, Upserted):
+            return self._upsert(event)
+        if isinstance(event, Removed):
+            return self._remove(event)
+        return event
+
+    def _upsert(self, event: Upserted) -> Event | None:
         ref = event.object.ref
         given = self._given.setdefault(ref, {})
         given[event.source] = event if self._remembers else None
         self._ghosts.discard(ref)
-        if self._best(given) == event.source:
-            self._emit(event)
+        return event if self._best(given) == event.source else None
 
-    def _remove(self, event: Removed) -> None:
+    def _remove(self, event: Removed) -> Event | None:
         ref = event.ref
         given = self._given.get(ref, {})
         if event.source not in given:
-            return
+            return None
         had_say = self._best(given) == event.source and ref not in self._ghosts
         del given[event.source]
         if not given:
             del self._given[ref]
             self._ghosts.discard(ref)
         if not had_say:
-            return
+            return None
         left = {name: kept for name, kept in given.items() if MIRRORS.get(name) != event.source}
         heir = left[self._best(left)] if left else None
         if heir is not None:
-            self._emit(heir)
-            return
+            return heir
         if given:
             self._ghosts.add(ref)
-        self._emit(event)
+        return event
 
     def _best(self, given: Mapping[str, Upserted | None]) -> str:
         return min(given, key=lambda name: self._rank.get(name, len(self._rank)))

@@ -72,16 +72,17 @@ class Feed(Source):
     def stop(self) -> None:
         self.stopped = True
 
-    def say(self, event: Any) -> None:
+    def say(self, *events: Any) -> None:
         assert self._emit is not None
-        self._emit(event)
+        self._emit(*events)
 
     def put(self, *objects: SourceObject) -> None:
         for item in objects:
             self.say(Upserted(self.name, item))
 
-    def drop(self, item: SourceObject) -> None:
-        self.say(Removed(self.name, item.ref))
+    def drop(self, *objects: SourceObject) -> None:
+        """All at one moment."""
+        self.say(*(Removed(self.name, item.ref) for item in objects))
 
     def sync(self, incomplete: Incomplete | None = None) -> None:
         self.say(Synced(self.name, incomplete))

@@ -16,7 +16,7 @@ def given(source: str, state: int = 1) -> Upserted:
 
 def told(*events: Event, order: tuple[str, ...] = ("kubernetes", "istiod")) -> list[Event]:
     found: list[Event] = []
-    merge = Merge(found.append, order)
+    merge = Merge(lambda *given: found.extend(given), order)
     for event in events:
         merge(event)
     return found

@@ -28,8 +28,12 @@ class Watched:
         self.source = FilesSource(paths, reads, **kwargs)  # type: ignore[arg-type]
 
     def start(self) -> list[Event]:
-        self.source.start(self.events.put)
+        self.source.start(self._take)
         return self.until(Synced)
+
+    def _take(self, *events: Event) -> None:
+        for event in events:
+            self.events.put(event)
 
     def until(self, kind: type[Event]) -> list[Event]:
         """The events up to the first of that kind."""
@@ -164,7 +168,7 @@ def test_what_cannot_be_watched_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, word in (("-", "standard input"), (tmp_path / "nowhere", "no such"), (tmp_path / "pipe", "watched")):
         with pytest.raises(UnreadableError, match=word):
-            FilesSource([path], reads).start(lambda event: None)
+            FilesSource([path], reads).start(lambda *events: None)
 
 
 def test_without_a_watch_everything_is_given_once(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """The source ``istiod``: services and routes as istiod has them, from all its registries.
 
 In: where istiod is. Out: events. Every response is the full state of its type, so the difference to what was known is told; after a
-broken stream nothing is told before every type has been answered again. A type that suddenly has nothing must say so twice.
+broken stream nothing is told before every type has been answered again. A type that suddenly has nothing must say so again,
+and not at once.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aeraki_core.diagnostics import ISTIOD_NOT_READ, Finding
@@ -55,7 +56,7 @@ class IstiodSource:
         self._domain = domain
         self._refresh_every = refresh_every
         self._believe_empty = believe_empty
-        self._emit: Emit = lambda event: None
+        self._emit: Emit = lambda *events: None
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._stream: Stream | None = None
@@ -156,10 +157,12 @@ class IstiodSource:
                 self._problem(str(error))
                 continue
             fresh[item.ref] = item
-        if not fresh and self._known[url] and url not in session.empty:
-            session.empty.add(url)
-            return True
-        session.empty.discard(url)
+        if not fresh and self._known[url]:
+            now = time.monotonic()
+            first = url not in session.empty
+            if now - session.empty.setdefault(url, now) < self._believe_empty:
+                return first
+        session.empty.pop(url, None)
         session.answered.add(url)
         self._known[url] = fresh
         return False
@@ -176,28 +179,27 @@ class IstiodSource:
             if ref not in self._given or self._given[ref].content != item.content
         ]
         self._given = now
-        for event in events:
-            self._emit(event)
         if self._said != Synced(_NAME):
-            self._problem(None)
-        self._say(Synced(_NAME))
+            self._said = Synced(_NAME)
+            events += [Problems(_NAME, "stream", ()), self._said]
+        if events:
+            self._emit(*events)
 
     def _say(self, event: Event) -> None:
         if event != self._said:
             self._said = event
             self._emit(event)
 
-    def _problem(self, message: str | None) -> None:
-        findings: Iterable[Finding] = () if message is None else (Finding(ISTIOD_NOT_READ, message),)
-        self._emit(Problems(_NAME, "stream", tuple(findings)))
+    def _problem(self, message: str) -> None:
+        self._emit(Problems(_NAME, "stream", (Finding(ISTIOD_NOT_READ, message),)))
 
 
 class _Session:
-    """What one stream has brought so far. ``empty``: types that became empty and have said so once."""
+    """What one stream has brought so far. ``empty``: types that became empty, and since when."""
 
     def __init__(self) -> None:
         self.answered: set[str] = set()
-        self.empty: set[str] = set()
+        self.empty: dict[str, float] = {}
         self._timers: list[threading.Timer] = []
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
