@@ -7,12 +7,25 @@ The promises "fail static" and "no write without a change" (design.md) are decid
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner
 
-__all__ = ["Action", "Live", "Plan", "Step", "deletes_too_much", "reconcile"]
+__all__ = [
+    "UNREPLACED",
+    "Action",
+    "Live",
+    "Plan",
+    "Step",
+    "deletes_too_much",
+    "keep_unreplaced",
+    "reconcile",
+    "unreplaced",
+]
+
+UNREPLACED = "the filter that takes its place could not be written yet"
+"""Why a filter that is to be deleted stays for now."""
 
 
 class Action(StrEnum):
@@ -58,13 +71,33 @@ class Plan:
         return sum(step.action is action for step in (*self.steps, *self.kept))
 
 
-def deletes_too_much(plan: Plan, live: int) -> bool:
-    """Whether the plan would delete more than a third of all ``live`` filters, and more than ten.
+def deletes_too_much(plan: Plan, live: int, confirmed: Collection[FilterKey] = ()) -> bool:
+    """Whether the plan would delete more than a third of all ``live`` filters, and more than ten, not counting those ``confirmed``.
 
     That is hardly ever meant: such a plan waits until every source has given a fresh full answer that confirms it.
     """
-    count = plan.count(Action.DELETE)
+    count = sum(step.action is Action.DELETE and step.key not in confirmed for step in plan.steps)
     return count > 10 and count * 3 > live
+
+
+def unreplaced(deletion: Step, unwritten: Collection[Owner]) -> bool:
+    """Whether a filter must stay for now: one for the same service port, which would take its place, could not be written.
+
+    ``unwritten``: the service ports that such filters are for.
+    """
+    return deletion.before is not None and any(owner in unwritten for owner in deletion.before.owners)
+
+
+def keep_unreplaced(plan: Plan, unwritten: Collection[Owner]) -> Plan:
+    """The plan with filters kept that would be deleted though what takes their place could not be written."""
+    steps: list[Step] = []
+    kept = list(plan.kept)
+    for step in plan.steps:
+        if step.action is Action.DELETE and unreplaced(step, unwritten):
+            kept.append(replace(step, action=Action.KEEP, reason=UNREPLACED))
+        else:
+            steps.append(step)
+    return Plan(tuple(steps), tuple(kept))
 
 
 WhyHeld = Callable[[Owner], str | None]

@@ -146,6 +146,7 @@ def _do(settings: Settings, steps: Sequence[Step], dry_run: str | None) -> bool:
 def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Written]:
     """What became of the steps; those that a busy server did not take are tried again a few times."""
     from aeraki_core.kube.backoff import Backoff
+    from aeraki_core.sinks.base import carry_out
 
     if sys.stderr.isatty():
         output.note(f"writing {_count(steps)}")
@@ -153,7 +154,7 @@ def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Wri
     final: list[Written] = []
     left = list(steps)
     for attempt in range(1, _TRIES + 1):
-        done = list(sink.apply(left))
+        done = list(carry_out(sink, left))
         for item in done:
             if item.error is None:
                 _say(item.step, dry_run)

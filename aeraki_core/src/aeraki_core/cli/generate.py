@@ -51,6 +51,7 @@ def command(settings: Settings, *, form: str, directory: Path | None) -> int:
 def _write(session: Session, directory: Path) -> int:
     """One pass into the directory, by the same rules as the controller's."""
     from aeraki_core.cli.plan import plan_for
+    from aeraki_core.sinks.base import carry_out
     from aeraki_core.sinks.files import FilesSink
 
     sink = FilesSink(directory, watch=False)
@@ -58,7 +59,7 @@ def _write(session: Session, directory: Path) -> int:
     try:
         plan = plan_for(session, sink.live())
         failures = 0
-        for written in sink.apply(plan.steps):
+        for written in carry_out(sink, plan.steps):
             failures += written.error is not None
             if written.error is None:
                 output.note(f"{written.step.action}  {written.step.key}")

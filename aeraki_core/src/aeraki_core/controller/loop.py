@@ -192,10 +192,11 @@ class Controller:
         try:
             self._take_until(lambda: self._intake.ready, end, timeout)
             report = self._pass()
-            if self._intake.doubting:
-                self._take_until(lambda: self._intake.answered, end, timeout)
-                second = self._pass()
-                report = replace(second, first=True, written=(*report.written, *second.written))
+            while self._urgent or self._intake.doubting:
+                if self._intake.doubting:
+                    self._take_until(lambda: self._intake.answered, end, timeout)
+                later = self._pass()
+                report = replace(later, first=True, written=(*report.written, *later.written))
             return report
         finally:
             self._end()
@@ -337,6 +338,7 @@ class Controller:
         self._everything = False
         confirmed = self._intake.confirmed()
         outcome = self._writer.write(keys, self._clock(), held, self._why_held, confirmed=confirmed)
+        self._urgent = bool(outcome.left)
         return self._put_off(outcome) if outcome.skipped else outcome
 
     def _put_off(self, outcome: Outcome) -> Outcome:

@@ -6,7 +6,7 @@ In: keys of filters that changed. Out: what was written, what is kept and why. T
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aeraki_core.controller.backoff import Backoff
@@ -14,8 +14,8 @@ from aeraki_core.diagnostics import HELD, ORPHAN, REFUSED, WRITE_FAILED, WRITE_W
 from aeraki_core.envoyfilter import FilterKey, Owner
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline import Pipeline
-from aeraki_core.reconcile import Action, Live, Plan, Step, deletes_too_much, reconcile
-from aeraki_core.sinks.base import Sink, Written
+from aeraki_core.reconcile import Action, Live, Plan, Step, deletes_too_much, keep_unreplaced, reconcile
+from aeraki_core.sinks.base import Sink, Written, carry_out
 
 __all__ = ["Outcome", "Writer"]
 
@@ -27,7 +27,7 @@ class Outcome:
     """What became of a round: every step tried, filters newly kept, filters no longer kept.
 
     ``doubtful``: so much would have been deleted that the sources must confirm it first. ``skipped``: how many steps the sink did
-    not try because this replica may not write now.
+    not try because this replica may not write now. ``left``: how many steps wait for the next round.
     """
 
     written: tuple[Written, ...]
@@ -35,12 +35,18 @@ class Outcome:
     released: tuple[FilterKey, ...]
     doubtful: bool = False
     skipped: int = 0
+    left: int = 0
 
 
 class Writer:
-    """Keeps a sink as the pipeline wants it."""
+    """Keeps a sink as the pipeline wants it.
 
-    def __init__(self, pipeline: Pipeline, sink: Sink, backoff: Backoff[FilterKey]) -> None:
+    ``most``: steps of one round. More wait for the next one, which follows at once: what changed meanwhile overtakes them, so that
+    nobody waits for ten thousand filters to be written before theirs.
+    """
+
+    def __init__(self, pipeline: Pipeline, sink: Sink, backoff: Backoff[FilterKey], *, most: int = 500) -> None:
+        self._most = most
         self._pipeline = pipeline
         self._sink = sink
         self._backoff = backoff
@@ -49,6 +55,8 @@ class Writer:
         self._orphans: dict[FilterKey, Step] = {}
         self._failed: dict[FilterKey, Finding] = {}
         self._warned: dict[FilterKey, tuple[Finding, ...]] = {}
+        self._left: set[FilterKey] = set()
+        self._confirmed: set[FilterKey] = set()
 
     @property
     def next_retry(self) -> float | None:
@@ -64,6 +72,8 @@ class Writer:
         released = tuple(sorted((*self._kept, *self._orphans)))
         for table in (self._kept, self._orphans, self._failed, self._warned):
             table.clear()
+        self._left.clear()
+        self._confirmed.clear()
         self._backoff.clear_all()
         return released
 
@@ -84,35 +94,40 @@ class Writer:
         *,
         confirmed: bool = False,
     ) -> Outcome:
-        """Look at what changed, what is to be tried again, and what is kept for a reason that may be over; write what differs.
+        """Look at what changed, what is left, what is to be tried again, and what is kept for a reason that may be over; write it.
 
         ``now`` is of the clock that the backoff goes by; ``held`` and ``why_held`` as for :func:`~aeraki_core.reconcile.reconcile`.
         ``confirmed``: the sources have just given fresh full answers, so that even many deletions are meant.
         """
-        keys = {*changed, *self._backoff.due(now), *self._kept}
+        fresh = set(changed)
+        keys = {*fresh, *self._left, *self._backoff.due(now), *self._kept}
         if not keys:
             return Outcome((), (), ())
         live = self._sink.live()
         plan = self._plan(keys, live, held, why_held)
-        doubtful = not confirmed and deletes_too_much(plan, len(live))
+        if confirmed:
+            self._confirmed = {step.key for step in plan.steps if step.action is Action.DELETE}
+        doubtful = deletes_too_much(plan, len(live), self._confirmed)
         if doubtful:
             count = plan.count(Action.DELETE)
             reason = f"{count} of {len(live)} filters would be deleted at once; a fresh full answer must confirm that"
             log.warning("%s", reason)
             plan = self._plan(keys, live, reason, why_held)
         kept, released = self._keep(keys, plan)
-        planned = {step.key for step in plan.steps}
-        for key in keys - planned:
+        for key in keys - {step.key for step in plan.steps}:
             self._succeeded(key)
-        tried = tuple(self._apply(plan.steps))
+        steps = sorted(plan.steps, key=lambda step: (step.action is Action.DELETE, step.key not in fresh))
+        self._left = {step.key for step in steps[self._most :]}
+        tried = tuple(self._apply(steps[: self._most]))
         written = tuple(item for item in tried if not item.skipped)
         for item in written:
+            self._confirmed.discard(item.step.key)
             if item.error is None:
                 self._succeeded(item.step.key)
                 self._warn(item)
             else:
                 self._fail(item, now)
-        return Outcome(written, kept, released, doubtful, len(tried) - len(written))
+        return Outcome(written, kept, released, doubtful, len(tried) - len(written), len(self._left))
 
     def _plan(
         self,
@@ -121,14 +136,12 @@ class Writer:
         held: str | None,
         why_held: Callable[[Owner], str | None],
     ) -> Plan:
-        return reconcile(
-            keys,
-            self._pipeline.filters,
-            live,
-            active_plugins=self._active,
-            why_held=why_held,
-            deletions_held=held,
-        )
+        wanted = self._pipeline.filters
+        plan = reconcile(keys, wanted, live, active_plugins=self._active, why_held=why_held, deletions_held=held)
+        # One that is tried again in this round is not given up: `carry_out` sees what becomes of it.
+        tried = {step.key for step in plan.steps}
+        failed = (wanted.get(key) for key in self._failed if key not in tried)
+        return keep_unreplaced(plan, {owner for item in failed if item is not None for owner in item.owners})
 
     def _keep(self, keys: Iterable[FilterKey], plan: Plan) -> tuple[tuple[Step, ...], tuple[FilterKey, ...]]:
         now = {step.key: step for step in plan.kept}
@@ -146,11 +159,10 @@ class Writer:
                 fresh.append(step)
         return tuple(fresh), tuple(released)
 
-    def _apply(self, steps: tuple[Step, ...]) -> Iterator[Written]:
+    def _apply(self, steps: Sequence[Step]) -> Iterator[Written]:
         left = {step.key: step for step in steps}
         try:
-            # Also without steps: a sink may have something of its own to finish (filters that ours supersede).
-            for written in self._sink.apply(steps):
+            for written in carry_out(self._sink, steps):
                 left.pop(written.step.key, None)
                 yield written
         except Exception as error:  # a sink's own mistake must not end the controller

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from aeraki_core.diagnostics import Finding
-from aeraki_core.envoyfilter import FilterKey
-from aeraki_core.reconcile import Live, Step
+from aeraki_core.envoyfilter import FilterKey, Owner
+from aeraki_core.reconcile import UNREPLACED, Action, Live, Step, unreplaced
 
-__all__ = ["Sink", "Written"]
+__all__ = ["Sink", "Written", "carry_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +61,28 @@ class Sink(Protocol):
     def stop(self) -> None:
         """Let go of what it holds."""
         ...
+
+
+def carry_out(sink: Sink, steps: Collection[Step]) -> Iterator[Written]:
+    """Do the steps: first what is created and changed, then what is deleted, so that nobody is without a filter in between.
+
+    A filter stays when one that is for the same service port could not be written: it would have taken its place.
+    """
+    missing: set[Owner] = set()
+    skipped = passing = False
+    for written in sink.apply([step for step in steps if step.action is not Action.DELETE]):
+        skipped |= written.skipped
+        passing |= written.passing
+        if written.error is not None and written.step.after is not None:
+            missing.update(written.step.after.owners)
+        yield written
+    # Also without deletions: a sink may have something of its own to finish (filters that ours supersede).
+    sure: list[Step] = []
+    for step in (step for step in steps if step.action is Action.DELETE):
+        if skipped:
+            yield Written(step, skipped=True)
+        elif unreplaced(step, missing):
+            yield Written(step, UNREPLACED, retry=True, passing=passing)
+        else:
+            sure.append(step)
+    yield from sink.apply(sure)
