@@ -51,7 +51,7 @@ class Sink(Protocol):
         ...
 
     def apply(self, steps: Iterable[Step]) -> Iterable[Written]:
-        """Do the steps in order, in one burst; a failed one does not stop the others."""
+        """Do the steps, in one burst and in any order; a failed one does not stop the others. See :func:`carry_out`."""
         ...
 
     def findings(self) -> tuple[Finding, ...]:
