@@ -32,10 +32,11 @@ ENTRIES = f"{GROUP}/ServiceEntry"
 VIRTUAL_SERVICE = {"hosts": ["x.example.org"], "tcp": [{"route": [{"destination": {"host": "x"}}]}]}
 
 
-class Emptying:
-    """Stands between us and istiod, and takes the content out of answers of one type when a test wants it to.
+class Spoiler:
+    """Stands between us and istiod, and takes the content out of answers, or makes it unreadable, when a test wants it to.
 
-    A context manager. ``istiod`` is who it is for the source under test.
+    A context manager. ``istiod`` is who it is for the source under test. ``unreadable``: of which kind, and what the name of an
+    object holds that arrives as rubbish.
     """
 
     def __init__(self, behind: Istiod) -> None:
@@ -43,6 +44,7 @@ class Emptying:
         self._left: Counter[str] = Counter()
         self._lock = threading.Lock()
         self.emptied = 0
+        self.unreadable: tuple[str, bytes] | None = None
         self._server = grpc.server(ThreadPoolExecutor(8))
         handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._stream)
         self._server.add_generic_rpc_handlers(
@@ -72,6 +74,11 @@ class Emptying:
 
     def _changed(self, answer: bytes) -> bytes:
         response = DiscoveryResponse.FromString(answer)
+        if self.unreadable is not None and response.type_url == self.unreadable[0]:
+            for resource in response.resources:
+                if self.unreadable[1] in resource.value:
+                    resource.value = b"\xff"
+            return bytes(response.SerializeToString())
         with self._lock:
             if not self._left[response.type_url]:
                 return answer
@@ -83,7 +90,7 @@ class Emptying:
 
 def test_answers_without_content(control_plane: ControlPlane, namespace: str, istiod: Istiod) -> None:
     make(control_plane, namespace, range(SERVICES))
-    with Emptying(istiod) as relay:
+    with Spoiler(istiod) as relay:
         source = IstiodSource(relay.istiod, believe_empty=0.3)
         with Running(control_plane.kubeconfig, ["redis"], sources=[source]) as running:
             running.wait_written(SERVICES)
@@ -112,7 +119,7 @@ def test_what_one_answer_removes_is_told_at_one_moment(
 ) -> None:
     """Half of it would pass for a small deletion, which is done without asking again."""
     make(control_plane, namespace, range(SERVICES))
-    with Emptying(istiod) as relay:
+    with Spoiler(istiod) as relay:
         source, seen = IstiodSource(relay.istiod, believe_empty=0.3), Recorder()
         source.start(seen)
         try:
@@ -129,6 +136,34 @@ def test_what_one_answer_removes_is_told_at_one_moment(
             )
         finally:
             source.stop()
+
+
+def test_what_cannot_be_read_stays_as_it_was_and_is_said(
+    control_plane: ControlPlane, namespace: str, istiod: Istiod
+) -> None:
+    make(control_plane, namespace, range(3))
+    with (
+        Spoiler(istiod) as relay,
+        Running(control_plane.kubeconfig, ["redis"], sources=[IstiodSource(relay.istiod)]) as running,
+    ):
+        running.wait_written(3)
+        before = live(control_plane)
+        relay.unreadable = (ENTRIES, f"{namespace}/redis-1".encode())
+        make(control_plane, namespace, [3])
+        running.wait_written(4)
+        assert before.items() <= live(control_plane).items()
+        (finding,) = [item for item in running.controller.findings if item.code.id == "AER0115"]
+        assert "cannot be read" in finding.message
+        # What is gone cannot be told from what cannot be read.
+        remove(control_plane, namespace, 0)
+        make(control_plane, namespace, [4])
+        running.wait_written(5)
+        assert running.count(Action.DELETE) == 0
+        relay.unreadable = None
+        make(control_plane, namespace, [5])
+        running.wait(lambda: running.count(Action.DELETE) == 1, "what is really gone to go")
+        assert running.controller.findings == ()
+        assert live(control_plane).keys() == names(namespace, range(1, 6))
 
 
 def test_connections_to_istiod_are_reset(control_plane: ControlPlane, namespace: str, istiod: Istiod) -> None:

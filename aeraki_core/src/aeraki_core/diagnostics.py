@@ -131,8 +131,9 @@ NOT_READ = Code(
 ISTIOD_NOT_READ = Code(
     "AER0115",
     _W,
-    "istiod gives no configuration",
-    "See the message: istiod's address, its certificate, or the ServiceAccount's token is wrong, or it does not run.",
+    "istiod gives no configuration, or some that cannot be read",
+    "See the message: istiod's address, its certificate, or the ServiceAccount's token is wrong, it does not run, or its answer "
+    "is of an unknown form (say so in an issue); what was known stays in force.",
 )
 
 # 02xx: ports, addresses and workloads.
@@ -283,6 +284,13 @@ PROXY_REFUSES = Code(
     _E,
     "proxies refuse the configuration",
     "The proxy's log says why; most often its Envoy lacks an extension: see --proxy-extensions.",
+)
+OUTSIDE = Code(
+    "AER0510",
+    _I,
+    "filter of a service whose namespace is not watched",
+    "It stays. If no other controller watches the namespace, remove its filters: "
+    "kubectl delete envoyfilters -A -l app.kubernetes.io/managed-by=aeraki,aeraki.io/namespace=NAMESPACE",
 )
 
 CORE_CODES: tuple[Code, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Code))

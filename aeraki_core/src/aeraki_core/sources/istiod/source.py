@@ -17,7 +17,7 @@ from aeraki_core.diagnostics import ISTIOD_NOT_READ, Finding
 from aeraki_core.errors import AerakiError
 from aeraki_core.kube.backoff import Backoff
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.sources.base import Emit, Event, Problems, Removed, Synced, Unsynced, Upserted
+from aeraki_core.sources.base import Emit, Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.decode import TYPES, decode
 from aeraki_core.sources.istiod.stream import Stream
@@ -65,6 +65,7 @@ class IstiodSource:
         # All below belongs to the thread.
         self._known: dict[str, dict[ObjectRef, SourceObject]] = {url: {} for url in TYPES}
         self._given: dict[ObjectRef, SourceObject] = {}
+        self._unread: dict[str, str] = {}
         self._said: Event | None = None
 
     def start(self, emit: Emit) -> None:
@@ -119,7 +120,7 @@ class IstiodSource:
                 backoff.reset()  # it worked; streams end now and then
             self._say(Unsynced(_NAME, reason))
             if not session.answered:
-                self._problem(reason)
+                self._emit(_problems(reason))
             self._stopped.wait(backoff.next())
 
     def _follow(self, stream: Stream, session: _Session) -> None:
@@ -149,14 +150,20 @@ class IstiodSource:
         """Take one type's full state in; True when it must be asked again before it is believed."""
         kind = url.rpartition("/")[2]
         fresh: dict[ObjectRef, SourceObject] = {}
+        unread: list[str] = []
         for resource in response.resources:
             try:
                 item = decode(kind, resource, self._domain)
             except ValueError as error:
-                _log.warning("istiod sent something that cannot be read: %s", error)
-                self._problem(str(error))
+                unread.append(str(error))
                 continue
             fresh[item.ref] = item
+        if unread:
+            # It may be any of those that are missing: they stay.
+            fresh = {**self._known[url], **fresh}
+            self._unread[url] = f"istiod sent {len(unread)} of kind {kind} that cannot be read: {unread[0]}"
+        else:
+            self._unread.pop(url, None)
         if not fresh and self._known[url]:
             now = time.monotonic()
             first = url not in session.empty
@@ -179,9 +186,11 @@ class IstiodSource:
             if ref not in self._given or self._given[ref].content != item.content
         ]
         self._given = now
-        if self._said != Synced(_NAME):
-            self._said = Synced(_NAME)
-            events += [Problems(_NAME, "stream", ()), self._said]
+        reason = next(iter(self._unread.values()), None)
+        synced = Synced(_NAME, None if reason is None else Incomplete(reason, words=None))
+        if self._said != synced:
+            self._said = synced
+            events += [_problems(reason), synced]
         if events:
             self._emit(*events)
 
@@ -190,8 +199,9 @@ class IstiodSource:
             self._said = event
             self._emit(event)
 
-    def _problem(self, message: str) -> None:
-        self._emit(Problems(_NAME, "stream", (Finding(ISTIOD_NOT_READ, message),)))
+
+def _problems(message: str | None) -> Problems:
+    return Problems(_NAME, "stream", () if message is None else (Finding(ISTIOD_NOT_READ, message),))
 
 
 class _Session:
