@@ -56,7 +56,7 @@ def test_routes(mesh: Mesh, providers: list[DubboProvider], version: str, engine
       route: [{destination: {host: greeter, subset: v3}}]
     """
     address = run(mesh, providers, http, engine)
-    with DubboConsumer(version, address, GREETER, connections=16, heartbeat_ms=200) as consumer:
+    with DubboConsumer(version, address, GREETER, connections=16, heartbeat_ms=500) as consumer:
         outcome = consumer.call("sayHello", "x")
         assert outcome.server == "v3"
         assert [outcome.value[name] for name in ("interface", "group", "version")] == [HELLO, "blue", "1.0"]
@@ -71,10 +71,11 @@ def test_routes(mesh: Mesh, providers: list[DubboProvider], version: str, engine
         assert (large.server, len(large.value["payload"])) == ("v2", MEGABYTES_5)
         counts = consumer.load("sayHello", "x", calls=1000)
         assert (counts.servers, counts.errors) == ({"v3": 1000}, {})
-        # Meanwhile 15 connections are idle for longer than Dubbo waits for the answers to heartbeats: three times 200 ms.
-        assert consumer.call("pause", 900).server == "v3"
+        # Meanwhile 15 connections are idle for longer than Dubbo waits for the answers to heartbeats: three times 500 ms. Without
+        # answers it would make all of them anew; on a busy machine one answer or another is late.
+        assert consumer.call("pause", 2200).server == "v3"
         connections = f"listener.{address[0]}_{address[1]}.downstream_cx_total"
-        assert mesh.sidecars[-1].envoy.stats()[connections] == 16
+        assert 16 <= mesh.sidecars[-1].envoy.stats()[connections] < 16 + 15
 
 
 @pytest.mark.parametrize("version", VERSIONS)
