@@ -18,7 +18,8 @@ from typing import Any, Self
 from aeraki_core.testing import Proxy, Sandbox, Sidecar, endpoint_slice, objects_in, service
 
 from aeraki_core import cluster_name
-from tests.peers.processes import Address, wait_until
+from tests.peers.processes import Address
+from tests.waiting import wait_until
 
 Server = tuple[str, int] | tuple[str, int, int]  # the third is a weight
 Ports = Mapping[str, int | tuple[int, int]]  # by name the number, or number and targetPort
@@ -61,7 +62,7 @@ class Traffic:
     def flow(self, calls: int = 100) -> None:
         """Wait until so many more calls came back."""
         wanted = self.done + calls
-        wait_until(lambda: self.done >= wanted, f"{calls} more calls", timeout=30)
+        wait_until(lambda: self.done >= wanted, 30, f"{calls} more calls")
 
     def __enter__(self) -> Self:
         for thread in self._threads:

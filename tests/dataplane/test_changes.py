@@ -23,8 +23,8 @@ from tests.dataplane.support_thrift import PORTS as THRIFT_PORTS
 from tests.peers import zookeeper
 from tests.peers.dubbo import DubboClient, DubboServer
 from tests.peers.needs import REDIS, ZOOKEEPER, need
-from tests.peers.processes import wait_until
 from tests.peers.thrift import ThriftClient, ThriftServer
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
 
@@ -62,12 +62,12 @@ def test_open_connections_keep_the_old_routes_until_they_are_cut_at_the_end_of_t
         bystander = found.connect(found.bystander)
         idle = found.connect(found.address)
         with Load(found) as load:
-            wait_until(lambda: load.answered_by == {found.before}, "answers")
+            wait_until(lambda: load.answered_by == {found.before}, 10, "answers")
             started = time.monotonic()
             found.change()
-            fresh = wait_until(lambda: connect_anew(found), "a connection with the new routes")
+            fresh = wait_until(lambda: connect_anew(found), 10, "a connection with the new routes")
             assert found.call(idle) == found.before
-            wait_until(lambda: load.answered_by == {found.after}, "new routes")
+            wait_until(lambda: load.answered_by == {found.after}, 10, "new routes")
         for notes in load.notes:
             (_, first), (cut, error), (_, last) = notes
             assert (first, last) == (found.before, found.after), notes
@@ -90,9 +90,9 @@ def test_open_connections_are_closed_with_their_next_answer(mesh: Mesh, protocol
         idle = found.connect(found.address)
         assert found.call(idle) == found.before
         with Load(found) as load:
-            wait_until(lambda: load.answered_by == {found.before}, "answers")
+            wait_until(lambda: load.answered_by == {found.before}, 10, "answers")
             found.change()
-            wait_until(lambda: load.answered_by == {found.after}, "new routes")
+            wait_until(lambda: load.answered_by == {found.after}, 10, "new routes")
         for notes in load.notes:
             (_, first), (_, error), (_, last) = notes
             assert (first, last) == (found.before, found.after), notes
@@ -176,7 +176,7 @@ def test_a_changed_cluster_closes_no_connection_and_loses_no_call(mesh: Mesh, pr
     with traffic(protocol, mesh, LONG_DRAIN) as found:
         made = found.connect(found.address)
         with Load(found) as load:
-            wait_until(lambda: load.answered_by == {found.before}, "answers")
+            wait_until(lambda: load.answered_by == {found.before}, 10, "answers")
             for seconds in range(1, 6):
                 found.sidecar.update(objects=[with_connect_timeout(item, seconds) for item in found.objects])
                 assert found.call(made) == found.before
@@ -242,13 +242,13 @@ def test_a_filter_that_comes_or_goes_drains_too(mesh: Mesh) -> None:
             with ThriftClient(address) as old, ThriftClient(address) as idle:
                 old.call("x")
                 sidecar.update(objects=objects)
-                fresh = wait_until(partial(connect, filtered), "a new connection")
+                fresh = wait_until(partial(connect, filtered), 10, "a new connection")
                 assert fresh is not None
                 with fresh:
                     before = counted()
                     old.call("x")
                     assert (counted() > before) is not filtered
-                    wait_until(partial(is_cut, old), "the end of the drain")
+                    wait_until(partial(is_cut, old), 10, "the end of the drain")
                     assert is_cut(idle)
                     assert not is_cut(fresh)
 
@@ -288,7 +288,7 @@ def test_a_change_at_the_workload_can_abort_dubbo_proxy_at_the_client(
             # generic_proxy waits for the answer as long as the drain lasts; then the call is lost as well.
             assert made.receive(waiting).status == 80
         if engine == DUBBO_PROXY:
-            wait_until(lambda: client.envoy.exit_code is not None, "the client's sidecar to end")
+            wait_until(lambda: client.envoy.exit_code is not None, 10, "the client's sidecar to end")
         else:
             with DubboClient(address) as made:
                 assert made.call("x").server == "v1"
@@ -331,11 +331,11 @@ def test_the_workloads_other_ports_drain_too_only_when_the_listener_itself_chang
     ):
         assert changed.call("x").server == other.call("x").server == "v1"
         running.push(config(**option))
-        wait_until(lambda: is_cut(changed), "the end of the drain")
+        wait_until(lambda: is_cut(changed), 10, "the end of the drain")
         if others_stay:
             assert other.call("x").server == "v1"
         else:
-            wait_until(lambda: is_cut(other), "the end of the other port's drain")
+            wait_until(lambda: is_cut(other), 10, "the end of the other port's drain")
 
 
 # -- ZooKeeper --------------------------------------------------------------------------------------------------------
@@ -355,12 +355,12 @@ def test_a_session_of_zookeeper_outlives_the_end_of_the_drain(mesh: Mesh) -> Non
             session.exists("/theirs", watch=seen.append)
             identity = session.client_id
             sidecar.update(objects=changed)
-            wait_until(lambda: states == ["SUSPENDED", "CONNECTED"], "a new connection")
+            wait_until(lambda: states == ["SUSPENDED", "CONNECTED"], 10, "a new connection")
             assert session.retry(session.get, "/mine")[0] == b"1"
             assert session.client_id == identity
             with zookeeper.client(server.address) as other:
                 other.create("/theirs", b"")
-            wait_until(lambda: seen, "the watch")
+            wait_until(lambda: seen, 10, "the watch")
 
 
 def with_packet_limit(item: Mapping[str, Any]) -> Mapping[str, Any]:

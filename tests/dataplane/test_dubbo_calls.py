@@ -21,7 +21,8 @@ from tests.dataplane.support_dubbo import (
     run_greeter,
 )
 from tests.peers.dubbo import OK, DubboClient, DubboServer
-from tests.peers.processes import Address, PeerError, free_address, wait_until
+from tests.peers.processes import Address, free_address
+from tests.waiting import WaitTimeoutError, wait_until
 
 pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
 
@@ -67,7 +68,7 @@ def test_everything_of_a_call_passes_both_sides(mesh: Mesh, server: DubboServer,
         assert client.call("x", attachments={"peer-status": "70"}).status == 70
         client.one_way("later")
         assert client.call("x").server == "v1"
-        wait_until(lambda: "later" in [call.method for call in server.calls], "the one-way call")
+        wait_until(lambda: "later" in [call.method for call in server.calls], 10, "the one-way call")
 
 
 @both_engines
@@ -202,7 +203,7 @@ def test_dubbo_proxy_aborts_envoy_when_a_server_ends_its_connection_during_a_cal
         lose_a_call(run_alone(mesh, server, DUBBO_PROXY))
         (sidecar,) = mesh.sidecars
         assert ends(sidecar), SURVIVED
-        wait_until(lambda: "Pure virtual function called" in sidecar.envoy.log, "the reason")
+        wait_until(lambda: "Pure virtual function called" in sidecar.envoy.log, 10, "the reason")
 
 
 def test_with_dubbo_proxy_on_both_sides_the_servers_sidecar_dies(
@@ -216,13 +217,13 @@ def test_with_dubbo_proxy_on_both_sides_the_servers_sidecar_dies(
         assert of_client.envoy.exit_code is None
         of_client.envoy.stop()
         assert ends(of_server), SURVIVED
-        wait_until(lambda: "Pure virtual function called" in of_server.envoy.log, "the reason")
+        wait_until(lambda: "Pure virtual function called" in of_server.envoy.log, 10, "the reason")
 
 
 def ends(sidecar: Sidecar) -> bool:
     try:
-        return wait_until(lambda: sidecar.envoy.exit_code is not None, timeout=5)
-    except PeerError:
+        return wait_until(lambda: sidecar.envoy.exit_code is not None, 5, "Envoy to end")
+    except WaitTimeoutError:
         return False
 
 

@@ -36,9 +36,10 @@ from tests.dataplane.support_hostile import (
 from tests.peers.dubbo import EVENT, HESSIAN2, OK, Frame
 from tests.peers.hessian import encode
 from tests.peers.needs import REDIS, ZOOKEEPER, need
-from tests.peers.processes import Address, wait_until
+from tests.peers.processes import Address
 from tests.peers.redis import RedisServer
 from tests.peers.zookeeper import ZooKeeperServer
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
 
@@ -126,13 +127,13 @@ def check(sidecar: Sidecar, at: Address, speech: Speech, patience: float = 0.0) 
             attack(at, data)
         wait_until(
             lambda: envoy.exit_code is not None or quiet(expected),  # noqa: B023  it is asked at once
+            30,
             f"the connections of {kind.__name__} input to end",
-            timeout=30,
-            ignoring=(OSError, HTTPException),
+            swallow=(OSError, HTTPException),
         )
         assert envoy.exit_code is None, f"Envoy ended with {envoy.exit_code} after {kind.__name__} input"
         if patience:
-            wait_until(good_call, "a good call", timeout=patience, ignoring=(AssertionError,))
+            wait_until(good_call, patience, "a good call", swallow=(AssertionError,))
         else:
             good_call()
     used = envoy.stats("server.memory_allocated")["server.memory_allocated"] - memory
@@ -222,5 +223,5 @@ def test_a_dubbo_answer_from_a_client_ends_envoy(
     dubbo_call(at)
     attack(at, frame)
     envoy = mesh.sidecars[0].envoy
-    wait_until(lambda: envoy.exit_code is not None, "Envoy to end")
+    wait_until(lambda: envoy.exit_code is not None, 10, "Envoy to end")
     assert envoy.exit_code == -signal.SIGSEGV

@@ -9,8 +9,9 @@ from aeraki_core.testing import Sandbox, destination_rule, generate, service_ent
 
 from tests.dataplane.support import Mesh, cluster
 from tests.dataplane.support_redis import answer, redis_service
-from tests.peers.processes import Address, wait_until
+from tests.peers.processes import Address
 from tests.peers.redis import RedisServer, client
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
 
@@ -391,4 +392,4 @@ def settled(stats: Callable[[], dict[str, int]], *clusters: str) -> None:
         now = stats()
         return all(now[f"cluster.{name}.upstream_rq_active"] == 0 for name in clusters)
 
-    wait_until(quiet, "the copies to be answered")
+    wait_until(quiet, 10, "the copies to be answered")

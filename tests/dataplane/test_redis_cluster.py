@@ -13,8 +13,9 @@ from redis.crc import key_slot
 from tests.dataplane.support import Mesh, Traffic, cluster
 from tests.dataplane.support_redis import answer, redis_destination, redis_service
 from tests.peers.needs import REDIS, need
-from tests.peers.processes import Address, wait_until
+from tests.peers.processes import Address
 from tests.peers.redis import RedisCluster, RedisServer, client
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
 
@@ -52,7 +53,7 @@ def client_sidecar(mesh: Mesh, nodes: RedisCluster, *names: str) -> Sidecar:
     everyone = {server.address for server in [*nodes.servers, *nodes.replicas]}
     clusters = [cluster(name, 6379) for name in names or ("cache",)]
     found = sidecar.envoy.clusters
-    wait_until(lambda: all(set(found()[name]) == everyone for name in clusters), "Envoy to find the nodes")
+    wait_until(lambda: all(set(found()[name]) == everyone for name in clusters), 10, "Envoy to find the nodes")
     return sidecar
 
 
@@ -120,7 +121,7 @@ def test_a_sidecar_that_starts_before_the_nodes(mesh: Mesh, redis_servers: tuple
     assert answer(cache, "SET", "a", 1) == "no upstream host"
     with nodes:
         found = sidecar.envoy.clusters
-        wait_until(lambda: len(found()[cluster("cache", 6379)]) == 3, "Envoy to find the nodes", timeout=15)
+        wait_until(lambda: len(found()[cluster("cache", 6379)]) == 3, 15, "Envoy to find the nodes")
         assert answer(cache, "SET", "a", 1) == "OK"
 
 
@@ -197,7 +198,7 @@ def test_without_redirection_clients_see_a_slot_move(mesh: Mesh, nodes: RedisClu
         made.get("a")
     nodes.move_slot(slot, target)
     with client(cache) as made:
-        wait_until(lambda: made.set("a", 1), "Envoy to ask for the slots again", ignoring=(redis.ResponseError,))
+        wait_until(lambda: made.set("a", 1), 10, "Envoy to ask for the slots again", swallow=(redis.ResponseError,))
 
 
 # -- reads ------------------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ def test_read_policies(mesh: Mesh, nodes: RedisCluster, policy: str, primary_rea
     key, other = key_of(nodes, primary), key_of(nodes, nodes.servers[1])
     with client(cache) as made:
         made.set(key, 1)
-        wait_until(lambda: replica.keys() == {key}, "the replica to have the key")
+        wait_until(lambda: replica.keys() == {key}, 10, "the replica to have the key")
         assert [made.get(key) for _ in range(40)] == ["1"] * 40
     reads = [server.commands().get("get", 0) for server in (primary, replica)]
     assert [bool(count) for count in reads] == [primary_reads, replica_reads]

@@ -13,8 +13,9 @@ from thrift.transport.TTransport import TTransportException
 from tests.dataplane.support import Mesh
 from tests.dataplane.support_routes import assert_share, routed_service, virtual_service
 from tests.dataplane.support_thrift import PORTS, ledgers, options, run_ledger
-from tests.peers.processes import Address, free_address, wait_until
+from tests.peers.processes import Address, free_address
 from tests.peers.thrift import FLAVOURS, FRAMED_BINARY, Declared, Flavour, ThriftClient, ThriftServer
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
 
@@ -73,7 +74,7 @@ def test_everything_of_a_call_passes_both_sides(mesh: Mesh, flavour: Flavour, de
                 client.call("crash", "oh")
             assert thrown.value.type == TApplicationException.INTERNAL_ERROR
             client.one_way("later", "x")
-            wait_until(lambda: any(call.one_way for call in server.calls), "the one-way call")
+            wait_until(lambda: any(call.one_way for call in server.calls), 10, "the one-way call")
             assert len(client.call("echo", "y" * MEGABYTES_5)) == MEGABYTES_5
 
 

@@ -14,8 +14,9 @@ from thrift.transport.TTransport import TTransportException
 from tests.dataplane.support import Mesh, cluster
 from tests.dataplane.support_routes import assert_share, routed_service
 from tests.dataplane.support_thrift import PORTS, ledgers, options, run_ledger
-from tests.peers.processes import PeerError, free_address, wait_until
+from tests.peers.processes import free_address
 from tests.peers.thrift import FLAVOURS, Flavour, ThriftClient, ThriftServer
+from tests.waiting import WaitTimeoutError, wait_until
 
 pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
 
@@ -97,7 +98,7 @@ def test_nobody_notices_a_mirror_that_is_dead_or_fails(mesh: Mesh) -> None:
                 assert calls("sayHello") == ["v1"] * 20
                 mirror.reset_connections()
             assert calls("sayHello") == ["v1"] * 20
-            wait_until(lambda: mirror.calls, "mirrored calls")
+            wait_until(lambda: mirror.calls, 10, "mirrored calls")
         assert calls("sayHello") == ["v1"] * 20
 
 
@@ -130,13 +131,13 @@ def test_an_unframed_mirror_of_an_unframed_server_aborts_envoy(sidecars: Sandbox
         with ThriftClient(at, flavour) as client, suppress(TTransportException):
             client.call("sayHello", "x")
         try:
-            wait_until(lambda: sidecar.envoy.exit_code is not None, timeout=5)
-        except PeerError:
+            wait_until(lambda: sidecar.envoy.exit_code is not None, 5, "Envoy to end")
+        except WaitTimeoutError:
             pytest.fail(
                 "This Envoy survives what aborted thrift_proxy up to 1.40. Let the plugin mirror without a declared transport "
                 "(aeraki_plugins_thrift/routes.py, THR0102), correct docs/protocols/thrift.md, and remove this test."
             )
-        wait_until(lambda: "std::terminate called" in sidecar.envoy.log, "the reason")
+        wait_until(lambda: "std::terminate called" in sidecar.envoy.log, 10, "the reason")
 
 
 def as_if_undeclared(content: Mapping[str, Any]) -> dict[str, Any]:

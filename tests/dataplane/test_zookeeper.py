@@ -16,8 +16,9 @@ from kazoo.security import OPEN_ACL_UNSAFE
 
 from tests.dataplane.support import Mesh, cluster
 from tests.peers.needs import ZOOKEEPER, need
-from tests.peers.processes import Address, wait_until
+from tests.peers.processes import Address
 from tests.peers.zookeeper import ZooKeeperServer, client
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
 
@@ -85,7 +86,7 @@ def check_sessions(at: Address) -> None:
             assert arrived.wait(10)
             assert [(event.type, event.path) for event in events] == [("CREATED", "/here")]
             assert first.get("/here")[0] == b"x"
-        wait_until(lambda: first.exists("/here") is None, "the ephemeral node to go with its session")
+        wait_until(lambda: first.exists("/here") is None, 10, "the ephemeral node to go with its session")
 
         good = first.transaction()
         good.create("/a", b"1")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from aeraki_core.sources.base import Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
 from aeraki_core.store import SourceObject
 
-from tests.rig.waiting import wait_until
+from tests.waiting import wait_until
 
 
 class Recorder:

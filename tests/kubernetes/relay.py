@@ -1,6 +1,7 @@
 """Stands between a client and a server that it reaches by TCP, and breaks their connections when a test wants it to.
 
-In: the server's address. Out: an address for clients; what goes through is not looked at, so TLS passes.
+In: the server's address. Out: an address for clients; what goes through is not looked at, so TLS passes. Its ``calls`` are the
+sizes of what clients sent, and while it is ``holding`` they get no answers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tests.peers.sockets import ThreadedServer, reset
 _PIECE = 65536
 
 
-class Relay(ThreadedServer[None]):
+class Relay(ThreadedServer[int]):
     """A context manager: started, stopped. `reset_connections` breaks all of them at once."""
 
     def __init__(self, to: Address) -> None:
@@ -37,10 +38,11 @@ class Relay(ThreadedServer[None]):
     def serve(self, connection: socket.socket) -> None:
         """Pass both ways on until one side ends."""
         with socket.create_connection(self._to) as server:
-            upwards = threading.Thread(target=_pass_on, args=(connection, server), daemon=True)
+            upwards = threading.Thread(target=self._pass_on, args=(connection, server), daemon=True)
             upwards.start()
             try:
                 while piece := server.recv(_PIECE):
+                    self._may_answer.wait()
                     if self._is_doomed(connection):
                         connection.sendall(piece[: len(piece) // 2])
                         break
@@ -51,6 +53,14 @@ class Relay(ThreadedServer[None]):
                     server.shutdown(socket.SHUT_RDWR)
                 upwards.join()
 
+    def _pass_on(self, source: socket.socket, to: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(_PIECE):
+                to.sendall(piece)
+                self.calls.append(len(piece))
+        with suppress(OSError):
+            to.shutdown(socket.SHUT_RDWR)
+
     def _is_doomed(self, connection: socket.socket) -> bool:
         with self._doom:
             if connection not in self._doomed:
@@ -58,14 +68,6 @@ class Relay(ThreadedServer[None]):
             self._doomed.discard(connection)
             self.cut += 1
             return True
-
-
-def _pass_on(source: socket.socket, to: socket.socket) -> None:
-    with suppress(OSError):
-        while piece := source.recv(_PIECE):
-            to.sendall(piece)
-    with suppress(OSError):
-        to.shutdown(socket.SHUT_RDWR)
 
 
 def through(relay: Relay, kubeconfig: Path) -> Path:

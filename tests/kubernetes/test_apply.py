@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,12 +11,17 @@ from typing import Protocol
 import pytest
 import yaml
 from aeraki_core.cli import apply
+from aeraki_core.envoyfilter import to_dict
 
 from tests.cli.running import Result, clean_environment, runner
 from tests.rig.api import Object
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
+from tests.rig.errors import ApiError
+from tests.rig.fixtures import NamespaceFactory
 from tests.rig.workloads import Workloads
+from tests.waiting import wait_until
 
+from .filters import redis_filter
 from .test_faults import entry, live, versions
 
 pytestmark = pytest.mark.mesh
@@ -60,6 +64,56 @@ def foreign(called: str, **labels: str) -> Object:
         "metadata": {"name": called, "namespace": ROOT_NAMESPACE, "labels": labels},
         "spec": {"workloadSelector": {"labels": {"app": "none"}}, "configPatches": []},
     }
+
+
+class TestAPartOfTheMesh:
+    """With the settings of a controller that watches some namespaces, or is one of several."""
+
+    @pytest.fixture
+    def both(self, tmp_path: Path, make_namespace: NamespaceFactory) -> tuple[Path, str, str]:
+        mine, other = make_namespace(labels={"env": "prod"}), make_namespace()
+        entries = [entry(1, mine), entry(2, other)]
+        (tmp_path / "mesh.yaml").write_text(yaml.safe_dump_all(entries))
+        return tmp_path, mine, other
+
+    @pytest.mark.parametrize("by", ["name", "label"])
+    def test_only_filters_of_these_namespaces_are_written_and_pruned(
+        self, aeraki: Aeraki, both: tuple[Path, str, str], control_plane: ControlPlane, by: str
+    ) -> None:
+        folder, mine, other = both
+        chosen = ("--watch-namespaces", mine) if by == "name" else ("--watch-namespace-selector", "env=prod")
+        result = aeraki("apply", "-f", folder, *chosen)
+        assert (result.code, result.out) == (0, said(1, mine, "created"))
+        aeraki("apply", "-f", folder)
+        assert len(live(control_plane)) == 2
+        (folder / "mesh.yaml").write_text("")
+        result = aeraki("diff", "-f", folder, "--live", "cluster", "-o", "name", *chosen)
+        assert result.out == f"delete {ROOT_NAMESPACE}/{name(1, mine)}\n"
+        assert f"namespace {other} is not watched here" in result.err
+        result = aeraki("apply", "-f", folder, "--prune", "--yes", *chosen)
+        assert (result.code, result.out) == (0, said(1, mine, "pruned"))
+        assert live(control_plane).keys() == {name(2, other)}
+
+    def test_filters_of_another_instance_are_not_seen(
+        self, aeraki: Aeraki, both: tuple[Path, str, str], control_plane: ControlPlane
+    ) -> None:
+        folder, mine, other = both
+        aeraki("apply", "-f", folder, "--instance", "blue")
+        assert len(live(control_plane)) == 2
+        result = aeraki("apply", "-f", folder, "--instance", "green")
+        assert result.code == 1
+        assert "it is not ours" in result.err
+        (folder / "mesh.yaml").write_text("")
+        assert aeraki("apply", "-f", folder, "--prune", "--yes").out == ""
+        assert aeraki("apply", "-f", folder, "--prune", "--yes", "--instance", "green").out == ""
+        result = aeraki("apply", "-f", folder, "--prune", "--yes", "--instance", "blue")
+        assert result.out == "".join(sorted([said(1, mine, "pruned"), said(2, other, "pruned")]))
+
+    def test_a_label_needs_a_cluster(self, aeraki: Aeraki, both: tuple[Path, str, str], tmp_path: Path) -> None:
+        folder, _, _ = both
+        result = aeraki("diff", "-f", folder, "--live", tmp_path, "--watch-namespace-selector", "env=prod")
+        assert result.code == 2
+        assert "use --live cluster" in result.err
 
 
 def test_created_then_unchanged_then_configured(
@@ -211,12 +265,13 @@ def test_what_the_server_cannot_take_now_is_tried_again(
 ) -> None:
     waits: list[float] = []
 
+    def webhook_answers() -> Object:
+        return control_plane.api.create(to_dict(redis_filter()), dry_run=True)
+
     def sleep(seconds: float) -> None:
         waits.append(seconds)
-        if len(waits) == 1:
-            control_plane.istiod.start()
-        else:
-            time.sleep(seconds)
+        control_plane.istiod.start()
+        wait_until(webhook_answers, 30, "the webhook to answer", swallow=(ApiError,))
 
     control_plane.istiod.stop()  # and with it the webhook, without which the server takes no EnvoyFilter
     monkeypatch.setattr(apply, "time", SimpleNamespace(sleep=sleep))

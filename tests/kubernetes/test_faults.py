@@ -15,7 +15,7 @@ from aeraki_core.reconcile import Action
 
 from tests.rig.api import Object
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
-from tests.rig.waiting import wait_until
+from tests.waiting import wait_until
 
 from .running import Running
 

@@ -13,7 +13,7 @@ from aeraki_core.reconcile import Action
 
 from tests.rig.control_plane import ControlPlane
 from tests.rig.processes import Server
-from tests.rig.waiting import wait_until
+from tests.waiting import wait_until
 
 from .relay import Relay, address_of, through
 from .running import Running

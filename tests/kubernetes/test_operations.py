@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.rig.control_plane import ControlPlane
-from tests.rig.waiting import wait_until
 from tests.rig.workloads import Port, Workloads
+from tests.waiting import wait_until
 
 from .replica import ROOT, Replica, metric
 from .test_faults import entry, make

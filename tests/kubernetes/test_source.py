@@ -204,7 +204,7 @@ spec:
         )
 
     def __exit__(self, *_: object) -> None:
-        from tests.rig.waiting import wait_until
+        from tests.waiting import wait_until
 
         api, kind = self._plane.api, ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "demos.demo.aeraki.io")
         api.delete(*kind)

@@ -16,8 +16,8 @@ from aeraki_core.rbac import bindings, roles
 
 from tests.rig.api import Object
 from tests.rig.control_plane import ControlPlane
-from tests.rig.waiting import wait_until
 from tests.rig.workloads import Port, Workloads
+from tests.waiting import wait_until
 
 from .replica import Replica, metric
 
@@ -35,10 +35,8 @@ def account(control_plane: ControlPlane, namespace: str, workloads: Workloads) -
     definitions = [crd(kind) for kind in kinds]
     control_plane.apply_crds("\n---\n".join(yaml.safe_dump(item) for item in definitions))
     workloads.service_account("aeraki")
-    printed = [
-        *roles(kinds, name="aeraki", namespace=namespace, election_id="aeraki-controller"),
-        *bindings(name="aeraki", namespace=namespace, service_account="aeraki"),
-    ]
+    printed = roles(kinds, name="aeraki", namespace=namespace, election_id="aeraki-controller")
+    printed += bindings(printed, namespace=namespace, service_account="aeraki")
     for item in printed:
         api.apply(item)
     yield control_plane.kubeconfig_for("aeraki", namespace)

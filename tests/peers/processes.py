@@ -1,9 +1,4 @@
-"""Child server processes: started on an address, awaited, stopped, never left behind.
-
-The kernel kills a child when the thread that forked it ends (PR_SET_PDEATHSIG), however pytest
-ended. So that the end of a short-lived thread kills none, all children come from one thread that
-lives as long as this process.
-"""
+"""Child server processes: started on an address, awaited, stopped, never left behind."""
 
 from __future__ import annotations
 
@@ -13,47 +8,21 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Self, TypeVar, cast
+from typing import IO, Any, Self, cast
 
-T = TypeVar("T")
+from tests.children import spawn
+from tests.waiting import wait_until
+
 Address = tuple[str, int]
 
-_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 _handed_out: set[Address] = set()
 
 
 class PeerError(Exception):
-    """A peer did not start, or did not do what a test waited for."""
-
-
-def wait_until(
-    condition: Callable[[], T],
-    what: str = "a condition",
-    *,
-    timeout: float = 10.0,
-    ignoring: tuple[type[Exception], ...] = (),
-) -> T:
-    """The first truthy value of `condition`; after `timeout` seconds PeerError.
-
-    Exceptions of the kinds in `ignoring` count as not yet; the last is the PeerError's cause.
-    """
-    deadline = time.monotonic() + timeout
-    last: Exception | None = None
-    while True:
-        try:
-            if value := condition():
-                return value
-            last = None
-        except ignoring as error:
-            last = error
-        if time.monotonic() > deadline:
-            raise PeerError(f"waited {timeout} s in vain for {what}") from last
-        time.sleep(0.01)
+    """A peer did not start, or did not do what it should."""
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -145,9 +114,9 @@ class ServerProcess:
         """Start (again, after `stop` or `kill`) and wait until ready."""
         if self.running:
             raise PeerError(f"{self.name} runs already")
-        self._process = _spawner.submit(self._spawn).result()
+        self._process = self._spawn()
         try:
-            wait_until(self._is_ready, f"{self.name} to be ready", timeout=self._timeout)
+            wait_until(self._is_ready, self._timeout, f"{self.name} to be ready")
         except BaseException as error:
             self.kill()
             error.add_note(self.describe())
@@ -157,15 +126,13 @@ class ServerProcess:
     def _spawn(self) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE if self._pipes else None
         with self._log.open("w") as log:
-            return subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *self.argv],
+            return spawn(
+                self.argv,
                 stdin=pipe or subprocess.DEVNULL,
                 stdout=pipe or log,
                 stderr=log,
                 cwd=self.folder,
                 env={**os.environ, **self._environment},
-                # ^C in a terminal is pytest's; fixtures then stop their servers in order.
-                start_new_session=True,
                 text=True,
                 encoding="utf-8",
             )

@@ -12,7 +12,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from .processes import Address, ServerProcess, free_address, free_port, wait_until
+from tests.waiting import wait_until
+
+from .processes import Address, ServerProcess, free_address, free_port
 
 SLOTS = 16384
 
@@ -128,7 +130,7 @@ class RedisCluster:
             for server in self._everyone:
                 starting.enter_context(server)
             for server in self._everyone:
-                wait_until(partial(self._formed, server), f"{server.name} to know the cluster", timeout=20)
+                wait_until(partial(self._formed, server), 20, f"{server.name} to know the cluster")
             if self.replicas:
                 self._show_replicas()
             self._running = starting.pop_all()
@@ -165,7 +167,7 @@ class RedisCluster:
             with server.client() as direct:
                 direct.flushall()
         for server in self._everyone:
-            wait_until(partial(self._lists_replicas, server), f"{server.name} to list the replicas", timeout=20)
+            wait_until(partial(self._lists_replicas, server), 20, f"{server.name} to list the replicas")
 
     def _lists_replicas(self, server: RedisServer) -> bool:
         return sum(len(shard) - 3 for shard in self._do(server, "SLOTS")) == len(self.replicas)

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, Self, TypeVar
 
-from .processes import Address, PeerError, free_port, wait_until
+from tests.waiting import wait_until
+
+from .processes import Address, PeerError, free_port
 
 C = TypeVar("C")
 
@@ -45,7 +47,7 @@ class ThreadedServer(Generic[C]):
     def wait_for_calls(self, count: int, timeout: float = 10.0) -> None:
         """Until so many have arrived in all."""
         what = f"{count} calls at {self.name}"
-        wait_until(lambda: len(self.calls) >= count, what, timeout=timeout)
+        wait_until(lambda: len(self.calls) >= count, timeout, what)
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -109,7 +111,7 @@ class ThreadedServer(Generic[C]):
         self._listener.close()
         self._listener = None
         self.reset_connections()
-        wait_until(lambda: not self.open_connections, f"the connections of {self.name} to end")
+        wait_until(lambda: not self.open_connections, 10, f"the connections of {self.name} to end")
 
     def __enter__(self) -> Self:
         return self if self._listener is not None else self.start()

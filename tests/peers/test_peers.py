@@ -19,12 +19,14 @@ from redis.crc import key_slot
 from thrift.Thrift import TApplicationException
 from thrift.transport.TTransport import TTransportException
 
+from tests.waiting import wait_until
+
 from . import apache_dubbo, kafka, redis, zookeeper
 from .apache_dubbo import DubboConsumer, DubboProvider, Service
 from .dubbo import HELLO, OK, OTHER, DubboClient, DubboServer
 from .hessian import Decoder, Long, Object, encode
 from .needs import JAVA, REDIS, ZOOKEEPER, need
-from .processes import PeerError, ServerProcess, free_address, wait_until
+from .processes import PeerError, ServerProcess, free_address
 from .sockets import ThreadedServer
 from .thrift import FLAVOURS, Declared, Flavour, ThriftClient, ThriftServer
 
@@ -65,7 +67,7 @@ threading.Event().wait()
         status = Path(f"/proc/{child}/stat")
         return not status.exists() or ") Z " in status.read_text()
 
-    wait_until(gone, "the child to end with its parent")
+    wait_until(gone, 10, "the child to end with its parent")
 
 
 @pytest.mark.parametrize(
@@ -159,9 +161,9 @@ def test_apache_dubbo(version: str) -> None:
         counts = consumer.load("sayHello", "x", calls=1000)
         assert (counts.servers, counts.errors) == ({"p1": 1000}, {})
         consumer.start_load("sayHello", "x")
-        wait_until(lambda: consumer.load_counts().answered > 10, "some answers")
+        wait_until(lambda: consumer.load_counts().answered > 10, 10, "some answers")
         provider.kill()
-        wait_until(lambda: consumer.load_counts().failed > 10, "some failures", timeout=30)
+        wait_until(lambda: consumer.load_counts().failed > 10, 30, "some failures")
         counts = consumer.stop_load()
         assert counts.answered > 10
         assert counts.failed > 10
@@ -199,7 +201,7 @@ def test_apache_dubbo_with_the_small_peers(version: str) -> None:
         assert failed.error == "RpcException"
         large = consumer.call("sayHello", "x", attachments={"peer-payload": str(MEGABYTES_5)})
         assert len(large.value["payload"]) == MEGABYTES_5
-        wait_until(lambda: server.heartbeats, "a heartbeat")
+        wait_until(lambda: server.heartbeats, 10, "a heartbeat")
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS, ids=str)
@@ -307,7 +309,7 @@ def test_zookeeper() -> None:
             other.create("/gone", b"x", ephemeral=True)
             assert arrived.wait(5)
             assert (seen[0].type, seen[0].path) == ("CREATED", "/gone")
-        wait_until(lambda: client.exists("/gone") is None, "the ephemeral node to go")
+        wait_until(lambda: client.exists("/gone") is None, 10, "the ephemeral node to go")
 
         multi = client.transaction()
         multi.create("/a", b"1")

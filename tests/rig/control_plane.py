@@ -14,17 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import urllib3
 
+from tests.waiting import wait_until
+
 from . import build, istio
 from .api import Api, Object
 from .errors import ApiError, RigError
+from .lifetime import Startable
 from .namespaces import Namespaces
 from .processes import Server, find_tool, run
-from .waiting import wait_until
 from .workspace import Workspace, free_ports
 
 ROOT_NAMESPACE = istio.ROOT_NAMESPACE
@@ -33,7 +34,7 @@ _ADMIN_TOKEN = "rig-admin"
 _NOT_YET = (OSError, urllib3.exceptions.HTTPError, ApiError)
 
 
-class ControlPlane:
+class ControlPlane(Startable):
     """etcd, kube-apiserver and istiod, with Istio's CRDs and its validating webhook.
 
     A context manager; about ten seconds to start. Each of `etcd`, `apiserver` and `istiod` is a
@@ -104,18 +105,6 @@ class ControlPlane:
         return self._namespaces
 
     # Start and stop
-
-    def __enter__(self) -> ControlPlane:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Starts everything and waits until the webhook validates.
@@ -258,7 +247,7 @@ class ControlPlane:
                 f"--service-account-key-file={pki / 'sa.pub'}",
                 f"--service-account-signing-key-file={pki / 'sa.key'}",
                 "--service-account-issuer=https://kubernetes.default.svc",
-                "--service-cluster-ip-range=10.96.0.0/16",
+                "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112",
                 # It waits for default ServiceAccounts, which a controller of others makes.
                 "--disable-admission-plugins=ServiceAccount",
                 "--endpoint-reconciler-type=none",

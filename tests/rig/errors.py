@@ -11,10 +11,6 @@ class RigUnavailableError(RigError):
     """The rig cannot run here, because a tool is missing; the message says which."""
 
 
-class WaitTimeoutError(RigError):
-    """What was awaited did not happen in time; the message says what was seen last."""
-
-
 class ApiError(RigError):
     """The API server refused a request.
 

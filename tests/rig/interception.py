@@ -20,11 +20,13 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import urlsplit
 
 from . import agent
 from .bootstrap import Node
 from .control_plane import ControlPlane
 from .errors import RigError, RigUnavailableError
+from .lifetime import Startable
 from .netns import Holder, enter_network
 from .processes import Process, find_tool, run
 from .redirect import ADMIN_PORT, PROXY_GROUP, RULES
@@ -37,13 +39,13 @@ _LINK_PREFIX = "rig"
 _TLS_LABEL = "security.istio.io/tlsMode"
 
 
-class PodNetwork:
-    """The node: a bridge that pods are attached to, and a way from them to istiod.
+class PodNetwork(Startable):
+    """The node: a bridge that pods are attached to, and a way from them to istiod and the API server.
 
     A context manager. Several can exist on a machine at once.
 
     Args:
-        plane: pods reach its istiod at `gateway`, on the ports that it has on 127.0.0.1.
+        plane: pods reach its istiod and API server at `gateway`, on the ports that these have on 127.0.0.1.
     """
 
     def __init__(self, plane: ControlPlane) -> None:
@@ -52,6 +54,7 @@ class PodNetwork:
         self.plane = plane
         self._folder = plane.folder / "pods"
         self._istiod = plane.istiod_ports
+        self._apiserver_port = urlsplit(plane.server).port or 443
         self._ip, self._iptables = find_tool("ip"), find_tool("iptables")
         self._holder = Holder("node", self._folder / "node")
         self._subnet = self._unused_subnet()
@@ -61,25 +64,13 @@ class PodNetwork:
         self._machine, self._node = (str(each) for each in list(upper_half.hosts())[:2])
         self._addresses = deque(str(each) for each in self._pod_subnet.hosts())
         self.gateway = self._addresses.popleft()
-        """The node's address, seen from pods; istiod's ports are there."""
+        """The node's address, seen from pods; istiod's ports and the API server's are there."""
         # Its process id makes the link's name unique on this machine; 15 characters at most.
         self.link = f"{_LINK_PREFIX}{os.getpid()}-{self._subnet.network_address.packed[2]}"
         self._pods: list[Pod] = []
 
-    def __enter__(self) -> PodNetwork:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     def start(self) -> None:
-        """Makes the bridge and the way to istiod.
+        """Makes the bridge and the way to the control plane.
 
         Raises:
             RigError: a command failed, for example because the kernel lacks a feature.
@@ -88,7 +79,7 @@ class PodNetwork:
         try:
             self._holder.start()
             self._make_bridge()
-            self._make_way_to_istiod()
+            self._make_way_to_control_plane()
         except BaseException:
             self.stop()
             raise
@@ -169,8 +160,8 @@ class PodNetwork:
         self._in_node(f"address add {self.gateway}/{self._pod_subnet.prefixlen} dev br0")
         self._in_node("link set br0 up")
 
-    def _make_way_to_istiod(self) -> None:
-        """A link between the node and this machine, and the forwarding of istiod's ports.
+    def _make_way_to_control_plane(self) -> None:
+        """A link between the node and this machine, and the forwarding of the control plane's ports.
 
         The tests reach pods through it too.
         """
@@ -187,19 +178,19 @@ class PodNetwork:
         self._holder.write("/proc/sys/net/ipv4/ip_forward", "1")
         forwards = [
             f"-A PREROUTING -d {self.gateway} -p tcp --dport {port} -j DNAT --to-destination {machine}:{port}"
-            for port in self._istiod_ports()
+            for port in self._forwarded_ports()
         ]
         rules = "\n".join(["*nat", *forwards, "COMMIT", ""])
         self._holder.run([find_tool("iptables-restore")], stdin=rules)
         # Lets a packet from this link, and no other, be forwarded to 127.0.0.1.
         Path(f"/proc/sys/net/ipv4/conf/{link}/route_localnet").write_text("1", encoding="utf-8")
-        for port in self._istiod_ports():
+        for port in self._forwarded_ports():
             rule = f"-i {link} -p tcp -d {machine} --dport {port}".split()
             target = ["-j", "DNAT", "--to-destination", f"127.0.0.1:{port}"]
             run([self._iptables, "-w", "-t", "nat", "-A", "PREROUTING", *rule, *target])
 
-    def _istiod_ports(self) -> tuple[int, ...]:
-        return (self._istiod.grpc, self._istiod.secure_grpc, self._istiod.https)
+    def _forwarded_ports(self) -> tuple[int, ...]:
+        return (self._istiod.grpc, self._istiod.secure_grpc, self._istiod.https, self._apiserver_port)
 
     def _in_node(self, command: str) -> None:
         self._holder.run([self._ip, *command.split()])

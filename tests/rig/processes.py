@@ -1,8 +1,6 @@
 """Child processes that never outlive the process that started them, however it ends.
 
-Each child is started under ``setpriv --pdeathsig KILL``: the kernel kills it when its parent dies,
-also when the parent is killed itself. The kernel means the *thread* that forked, so all children
-are forked by one thread that lives as long as the interpreter does.
+What they are and how they are stopped; `tests.children` is how they are started.
 """
 
 from __future__ import annotations
@@ -13,16 +11,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from urllib3.exceptions import HTTPError
 
-from .errors import RigError, RigUnavailableError, WaitTimeoutError
-from .waiting import wait_until
+from tests.children import spawn
+from tests.waiting import WaitTimeoutError, wait_until
 
-_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rig-spawner")
+from .errors import RigError, RigUnavailableError
+
 _SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
@@ -92,10 +90,7 @@ class Process:
         self.log = log
         self.env = dict(env or {})
         self.cwd = cwd
-        guard = [find_tool("setpriv"), "--pdeathsig", "KILL", "--"]
-        if private_pids:
-            guard += private_pids_prefix()
-        self.argv = [*guard, *argv]
+        self.argv = [*(private_pids_prefix() if private_pids else ()), *argv]
         self._child: subprocess.Popen[bytes] | None = None
         self._swept = False
 
@@ -121,20 +116,19 @@ class Process:
     def start(self) -> None:
         """Starts it; does nothing when it runs."""
         if not self.running:
-            self._child = _spawner.submit(self._spawn).result()
+            self._child = self._spawn()
             self._swept = False
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            return subprocess.Popen(
+            return spawn(
                 self.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.env},
                 cwd=self.cwd,
-                start_new_session=True,  # Ctrl-C in a terminal reaches us alone: we stop in order
             )
 
     def stop(self, timeout: float = 10) -> None:
@@ -195,7 +189,7 @@ class Process:
         try:
             wait_until(ready_or_dead, timeout, f"{self.name} to be ready", swallow=swallow)
         except WaitTimeoutError as error:
-            raise WaitTimeoutError(f"{error}; {self.log_tail()}") from error
+            raise RigError(f"{error}; {self.log_tail()}") from error
 
     def log_text(self) -> str:
         """All that it has written so far."""

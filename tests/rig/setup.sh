@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs what the rig needs from Debian. Idempotent; does nothing, fast, when all is there.
+# setup.sh [PACKAGE:COMMAND...]: installs what the rig needs from Debian, and these packages when their commands are missing.
+# Idempotent; does nothing, fast, when all is there.
 # Exit codes: 0 all there, 1 something is missing and this script cannot install it.
 set -eu
 
 # package:command pairs; a package is missing when its command is.
 NEEDED="etcd-server:etcd iptables:iptables-restore iproute2:ip util-linux:setpriv util-linux:nsenter \
-util-linux:unshare openssl:openssl"
+util-linux:unshare openssl:openssl $*"
 
 # The sbin folders are not in everyone's PATH.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"

@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from tests.waiting import wait_until
+
 from .bootstrap import Node, bootstrap
 from .errors import RigError
+from .lifetime import Startable
 from .processes import Server, find_tool
-from .waiting import wait_until
 
 T = TypeVar("T")
 ENVOY_FLAGS = ("--disable-hot-restart", "--concurrency", "1")
@@ -28,7 +29,7 @@ _LOUD = ("warning", "error", "critical")
 _ISTIODS_OWN = "CertificateValidationContext.match_subject_alt_names"
 
 
-class Sidecar:
+class Sidecar(Startable):
     """An Envoy with istiod as its control plane; a context manager.
 
     Args:
@@ -62,18 +63,6 @@ class Sidecar:
             env=env,
         )
         """What runs: kill, pause and restart it here."""
-
-    def __enter__(self) -> Sidecar:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Starts it and waits until it has its first configuration from istiod.

@@ -67,6 +67,7 @@ class Workloads:
         *,
         selector: Mapping[str, str] | None = None,
         headless: bool = False,
+        families: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> Object:
@@ -74,6 +75,7 @@ class Workloads:
 
         Args:
             selector: by default ``{"app": name}``.
+            families: the IP families of its addresses in order, ``IPv4`` and ``IPv6``; by default IPv4 alone.
         """
         spec: Object = {
             "selector": dict(selector if selector is not None else {"app": name}),
@@ -81,6 +83,9 @@ class Workloads:
         }
         if headless:
             spec["clusterIP"] = "None"
+        if families:
+            policy = "RequireDualStack" if len(families) > 1 else "SingleStack"
+            spec |= {"ipFamilies": list(families), "ipFamilyPolicy": policy}
         metadata = self._metadata(name, labels, annotations)
         return self._api.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
 
@@ -113,14 +118,14 @@ class Workloads:
         return PodRecord(name, self.namespace, ip, labels, service_account)
 
     def endpoints(self, service: str, ports: Sequence[Port], pods: Sequence[PodRecord]) -> Object:
-        """Writes the EndpointSlice of a Service anew: these pods, all ready."""
+        """Writes the EndpointSlice of a Service anew: these pods, all ready, their addresses of one family."""
         metadata = self._metadata(f"{service}-rig", {"kubernetes.io/service-name": service}, None)
         return self._api.apply(
             {
                 "apiVersion": "discovery.k8s.io/v1",
                 "kind": "EndpointSlice",
                 "metadata": metadata,
-                "addressType": "IPv4",
+                "addressType": "IPv6" if any(":" in pod.ip for pod in pods) else "IPv4",
                 "ports": [{"name": port.name, "port": port.target_port, "protocol": "TCP"} for port in ports],
                 "endpoints": [_endpoint(pod) for pod in pods],
             }

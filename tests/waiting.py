@@ -1,4 +1,4 @@
-"""The one place where the rig and its tests wait."""
+"""The one place where tests and what they run wait for something."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from .errors import WaitTimeoutError
-
 T = TypeVar("T")
+
+
+class WaitTimeoutError(Exception):
+    """What was awaited did not happen in time; the message says what was seen last."""
 
 
 def wait_until(
@@ -17,7 +19,7 @@ def wait_until(
     timeout: float,
     what: str,
     *,
-    interval: float = 0.03,
+    interval: float = 0.02,
     swallow: tuple[type[Exception], ...] = (),
     seen: Callable[[], object] | None = None,
 ) -> T:
@@ -28,7 +30,7 @@ def wait_until(
         timeout: seconds.
         what: what is awaited, for the error message: ``"istiod to be ready"``.
         interval: seconds between two questions.
-        swallow: exceptions of `predicate` that mean "not yet".
+        swallow: exceptions of `predicate` that mean "not yet"; the last is the error's cause.
         seen: is asked after the timeout for what to show in the error message.
 
     Raises:
@@ -36,17 +38,18 @@ def wait_until(
     """
     deadline = time.monotonic() + timeout
     pause = threading.Event()
-    last: object = None
+    cause: Exception | None = None
     while True:
         late = time.monotonic() >= deadline
+        last: object
         try:
             answer = predicate()
             if answer:
                 return answer
-            last = answer
+            last, cause = answer, None
         except swallow as error:
-            last = error
+            last = cause = error
         if late:
             shown = seen() if seen is not None else last
-            raise WaitTimeoutError(f"waited {timeout:g} s for {what}; seen last: {shown!s:.4000}")
+            raise WaitTimeoutError(f"waited {timeout:g} s for {what}; seen last: {shown!s:.4000}") from cause
         pause.wait(interval)
