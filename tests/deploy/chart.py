@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from aeraki_core.plugins.registry import build_registry
 
-from scripts.render_deploy import CHART, template
+from scripts.render_deploy import CHART, bundled_plugins, template
 from tests.rig.api import Api, Object
-from tests.rig.waiting import wait_until
+from tests.waiting import wait_until
 
 Values = Mapping[str, Any]
 
@@ -106,6 +107,11 @@ def settings_file(objects: Sequence[Object]) -> str:
     (volume,) = [item for item in pod["volumes"] if item["name"] == mount["name"]]
     text: str = one(objects, "ConfigMap", volume["configMap"]["name"])["data"][config.name]
     return text
+
+
+def kinds(plugins: Sequence[str]) -> Any:
+    """The kinds of these plugins of the checkout; of all if none is named, as the chart has it."""
+    return build_registry(only=plugins or bundled_plugins()).kinds
 
 
 def load(path: Path) -> list[Object]:

@@ -6,15 +6,14 @@ longer: the two may go on at once.
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.rig import build
 from tests.rig.errors import RigUnavailableError
+
+from . import cache
 
 HELM_VERSION = "v4.3.1"
 OPERATOR_VERSION = "v0.85.0"
@@ -32,7 +31,7 @@ def helm() -> Path:
         RigUnavailableError: it must be built and Go is missing.
         RigError: the build failed; the message holds the end of its output.
     """
-    return _ensure(build.cache_dir() / f"helm-{HELM_VERSION}" / "helm", _install_helm)
+    return cache.ensure(build.cache_dir() / f"helm-{HELM_VERSION}" / "helm", _install_helm)
 
 
 def service_monitor_crd() -> Path:
@@ -42,34 +41,23 @@ def service_monitor_crd() -> Path:
         RigUnavailableError: it must be fetched and Go is missing.
         RigError: it could not be fetched.
     """
-    return _ensure(build.cache_dir() / f"prometheus-operator-{OPERATOR_VERSION}" / Path(_CRD).name, _copy_crd)
+    return cache.ensure(build.cache_dir() / f"prometheus-operator-{OPERATOR_VERSION}" / Path(_CRD).name, _copy_crd)
 
 
-def _ensure(wanted: Path, make: Callable[[str, Path, Path], None]) -> Path:
-    """The file `wanted`, made by `make` in a folder beside it unless it is there: a rename makes it complete at once."""
-    if wanted.exists():
-        return wanted
+def _go() -> str:
     go = build.find_go()
     if go is None:
         raise RigUnavailableError(NO_GO)
-    wanted.parent.mkdir(parents=True, exist_ok=True)
-    with (wanted.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released with the file, also when this process is killed
-        if not wanted.exists():
-            with tempfile.TemporaryDirectory(dir=wanted.parent, prefix=".making-") as work:
-                made = Path(work) / wanted.name
-                make(go, made, Path(work))
-                made.replace(wanted)
-    return wanted
+    return go
 
 
-def _install_helm(go: str, made: Path, work: Path) -> None:
+def _install_helm(made: Path, work: Path) -> None:
     package = f"helm.sh/helm/v4/cmd/{made.name}@{HELM_VERSION}"
-    build._run_go(go, "install", "-ldflags", "-s -w", package, cwd=work, env={"GOBIN": str(work)})
+    build._run_go(_go(), "install", "-ldflags", "-s -w", package, cwd=work, env={"GOBIN": str(work)})
 
 
-def _copy_crd(go: str, made: Path, work: Path) -> None:
-    module = build._go_json(go, "mod", "download", "-json", f"{_OPERATOR}@{OPERATOR_VERSION}", cwd=work)
+def _copy_crd(made: Path, work: Path) -> None:
+    module = build._go_json(_go(), "mod", "download", "-json", f"{_OPERATOR}@{OPERATOR_VERSION}", cwd=work)
     shutil.copyfile(Path(module["Dir"]) / _CRD, made)
 
 

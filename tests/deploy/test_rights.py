@@ -21,7 +21,7 @@ from tests.rig.api import Api, Object
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
 from tests.rig.errors import ApiError
 from tests.rig.fixtures import NamespaceFactory
-from tests.rig.waiting import wait_until
+from tests.waiting import wait_until
 
 from .chart import Chart, Values, installed
 

@@ -46,6 +46,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
+{{/* The name of the Lease. Pods of releases that do not do the same must not stand by for each other. */}}
+{{- define "aeraki.electionId" -}}
+{{- $part := pick .Values.settings "watchNamespaces" "watchNamespaceSelector" -}}
+{{- if .Values.leaderElection.id -}}
+{{- .Values.leaderElection.id -}}
+{{- else if .Values.settings.instance -}}
+aeraki-controller-{{ .Values.settings.instance }}
+{{- else if or .Values.settings.watchNamespaces .Values.settings.watchNamespaceSelector -}}
+aeraki-controller-{{ $part | toJson | sha256sum | trunc 8 }}
+{{- else -}}
+aeraki-controller
+{{- end -}}
+{{- end }}
+
 {{/* The settings file. */}}
 {{- define "aeraki.settings" -}}
 {{- $settings := deepCopy .Values.settings -}}
@@ -54,15 +68,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail (printf "settings.%s is not for the settings: give the value %s, on which other objects depend too" $key $value) -}}
 {{- end -}}
 {{- end -}}
-{{- $_ := set $settings "electionId" .Values.leaderElection.id -}}
+{{- $_ := set $settings "electionId" (include "aeraki.electionId" .) -}}
 {{- $_ := set $settings "httpAddress" (printf ":%v" .Values.http.port) -}}
 {{- with .Values.plugins -}}
 {{- $_ := set $settings "plugins" . -}}
 {{- end -}}
+{{- if and (has "istiod" ($settings.source | default list)) (not $settings.istiodAddress) -}}
+{{- $_ := set $settings "istiodAddress" (printf "istiod.%s.svc:15012" ($settings.rootNamespace | default "istio-system")) -}}
+{{- end -}}
 {{- toYaml $settings -}}
 {{- end }}
 
-{{/* The rules of the ClusterRole: a YAML list. What follows from the plugins' kinds is written by scripts/render_deploy.py. */}}
+{{/* All rules but those for the Lease: a YAML list. What follows from the plugins' kinds is written by scripts/render_deploy.py. */}}
 {{- define "aeraki.rules" -}}
 {{- $rules := list -}}
 {{- range $path, $_ := .Files.Glob "files/rules/*.yaml" -}}
