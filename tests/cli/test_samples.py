@@ -52,6 +52,18 @@ class TestEachSample:
         assert f"tcp-{protocol}" in result.out
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_kubectl_makes_the_namespace_before_what_is_in_it(protocol: str) -> None:
+    """It takes a folder's files by name, and a file's objects in order."""
+    known: set[str] = set()
+    for file in sorted((SAMPLES / protocol).iterdir()):
+        for item in yaml.safe_load_all(file.read_text(encoding="utf-8")):
+            if item["kind"] == "Namespace":
+                known.add(item["metadata"]["name"])
+            else:
+                assert item["metadata"]["namespace"] in known, file.name
+
+
 def test_the_controller_over_all_samples(aeraki: Run, tmp_path: Path) -> None:
     out = tmp_path / "filters"
     arguments = ("run", "--once", "--source", "files", "-f", SAMPLES, "--sink", "files", "--to", out)

@@ -20,7 +20,7 @@ from tests.docs.page import RunCommand, Stray, WriteFile, steps
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
-# The page's `pip install .` without a network: what it needs is installed already, beside these tests.
+# The page's `pip install '.[test]'` without a network: what it needs is installed already, beside these tests.
 _OFFLINE = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--upgrade", "--target", "site"]
 _COMMANDS: Mapping[str, list[str]] = {
     "pip": [sys.executable, "-m", "pip"],
@@ -33,7 +33,7 @@ _SECONDS = re.compile(r" in \d+\.\d+s\b")
 def run(step: RunCommand, folder: Path) -> str:
     """What the command prints in that folder."""
     name, *arguments = shlex.split(step.command)
-    if step.command == "pip install .":
+    if step.command.startswith("pip install"):
         arguments = ["install", *_OFFLINE, "."]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AERAKI"))}
     environment |= {"PYTHONPATH": str(folder / "site"), "NO_COLOR": "1", "COLUMNS": "100"}
@@ -93,6 +93,16 @@ def test_the_examples_modules_are_importable(tmp_path: Path) -> None:
     assert len(names) >= 2
     script = "\n".join(f"import {name}" for name in names)
     subprocess.run([sys.executable, "-c", script], check=True, env={"PYTHONPATH": str(tmp_path)})
+
+
+def test_help_in_python_shows_every_public_name() -> None:
+    """In a new process, where nobody has used any of them."""
+    script = "import pydoc, aeraki_core; print(pydoc.render_doc(aeraki_core, renderer=pydoc.plaintext))"
+    text = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    content = text[text.index("\nCLASSES\n") :]
+    assert [
+        name for name in aeraki_core.__all__ if not re.search(rf"^    (class )?{name}\b", content, re.MULTILINE)
+    ] == []
 
 
 def hooks() -> list[str]:

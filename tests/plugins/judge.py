@@ -14,7 +14,19 @@ from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import build_registry
 from aeraki_core.store import SourceObject
 
-TOKENS = ("works", "raises", "exits", "garbage", "not-iterable", "clash", "too-new", "unknown-hook", "no-generator")
+TOKENS = (
+    "works",
+    "raises",
+    "exits",
+    "garbage",
+    "not-iterable",
+    "forgets-yield",
+    "no-message",
+    "clash",
+    "too-new",
+    "unknown-hook",
+    "no-generator",
+)
 
 
 def main() -> None:

@@ -43,11 +43,13 @@ def test_the_one_that_works_works(judged: dict[str, Any]) -> None:
         ("exits-on-import", "failed", "import failed: SystemExit: not on this machine"),
         ("not-there", "failed", "import failed: ModuleNotFoundError"),
         ("too-new", "incompatible", "it needs aeraki-core>=99, this is "),
-        ("unknown-hook", "failed", "aeraki_generates"),
-        ("unknown-parameter", "failed", "mesh"),
+        ("unknown-hook", "failed", "there is no hook aeraki_generates; did you mean aeraki_generate?"),
+        ("unknown-parameter", "failed", "aeraki_generate is given no mesh; it has protocol, context"),
         ("no-hook", "failed", "it implements no hook"),
         ("no-generator", "failed", "it brings protocols but no aeraki_generate"),
         ("no-protocol", "failed", "which is no Protocol"),
+        ("no-list", "failed", "aeraki_protocols gave a Protocol where a list of Protocol values belongs"),
+        ("tokens-text", "failed", "the tokens of word are a tuple of words: write ('word',)"),
         ("raises-in-hook", "failed", "ValueError: later"),
         ("bad-token", "failed", "'Bad Token' is no token"),
         (
@@ -75,10 +77,20 @@ def test_a_failed_plugin_shows_where(judged: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("plugin", "code", "message"),
     [
-        ("raises", "AER0401", "aeraki-plugins-raises 1.2.3 raised ZeroDivisionError: division by zero"),
+        (
+            "raises",
+            "AER0401",
+            "raises 1.2.3 raised ZeroDivisionError: division by zero (aeraki_plugins_raises/__init__.py:13)",
+        ),
         ("exits", "AER0401", "aeraki-plugins-exits 1.2.3 raised SystemExit: 3"),
         ("garbage", "AER0402", "aeraki_generate gave a str where a Patch belongs"),
-        ("not-iterable", "AER0401", "aeraki-plugins-not-iterable 1.2.3 raised TypeError"),
+        ("not-iterable", "AER0402", "aeraki_generate gave no Patch values: yield them"),
+        (
+            "no-message",
+            "AER0401",
+            "a config is one of Envoy's messages (of xds-protos), not a dict (aeraki_plugins_no_message/__init__.py:13)",
+        ),
+        ("forgets-yield", "AER0402", "aeraki_generate gave no Patch values: yield them"),
     ],
 )
 def test_a_generator_that_fails_is_named_at_the_service(
@@ -92,4 +104,4 @@ def test_a_generator_that_fails_is_named_at_the_service(
 
 def test_nobody_else_is_blamed(judged: dict[str, Any]) -> None:
     services = {item[1].removeprefix("Service shop/") for item in judged["findings"]}
-    assert services == {"raises", "exits", "garbage", "not-iterable"}
+    assert services == {"raises", "exits", "garbage", "not-iterable", "forgets-yield", "no-message"}

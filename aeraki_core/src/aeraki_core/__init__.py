@@ -116,3 +116,8 @@ def __getattr__(name: str) -> Any:
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, also those that nobody has used yet: `help` and editors look for them here."""
+    return sorted({*globals(), *__all__})

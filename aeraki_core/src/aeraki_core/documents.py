@@ -155,6 +155,12 @@ class _Frame:
         self.merged: list[dict[str, Any]] = []
 
 
+_NO_KEY = (
+    "a key must be text, not a mapping or a list; quote {{ }}, or render the template first, as with `helm template`"
+)
+_OF_EACH_OBJECT = ("apiVersion", "kind", "metadata")
+
+
 class _Builder:
     """Values from the parser's events, without recursion: a hostile document costs no more than its length."""
 
@@ -219,7 +225,8 @@ class _Builder:
             frame.key = _MERGE
             return
         if text in frame.value:
-            raise self._error(f"key {text[:80]!r} is given twice", event)
+            hint = "; put --- between two documents" if len(self._stack) == 1 and text in _OF_EACH_OBJECT else ""
+            raise self._error(f"key {text[:80]!r} is given twice{hint}", event)
         frame.key = text
         frame.value[text] = None  # keeps its place, and finds a second one
 
@@ -229,7 +236,7 @@ class _Builder:
         if len(self._stack) >= MAX_DEPTH:
             raise self._error(f"nested more than {MAX_DEPTH} deep", event)
         if self._stack and type(self._stack[-1].value) is dict and self._stack[-1].key is None:
-            raise self._error("a key must be text, not a mapping or a list; quote {{ }} of templates", event)
+            raise self._error(_NO_KEY, event)
         value: Any = {} if type(event) is yaml.MappingStartEvent else []
         self._nodes += 1
         if event.anchor:

@@ -147,6 +147,8 @@ def routes_of(
     ``mirror timeout retries``.
     """
     reader = _Reader(virtual_service, service, port, reads, report, match, action)
+    for other in virtual_service.others:
+        reader.say(UNSUPPORTED_FIELD, f"{other} is no field of a VirtualService and has no effect", f"spec.{other}")
     if virtual_service.http:
         return tuple(reader.http())
     if virtual_service.tcp:
@@ -261,6 +263,9 @@ class _Reader:
             for key, value in _strings(getattr(match, name))
         ]
         for where, value in strings:
+            for other in value.others():
+                self.say(UNSUPPORTED_MATCH, f"{other} cannot be matched; the route is left out", f"{where}.{other}")
+                good = False
             problem = regex_problem(value.regex) if value.regex is not None else None
             if problem:
                 self.say(BAD_REGEX, f"{value.regex!r}: {problem}; the route is left out", f"{where}.regex")
@@ -349,6 +354,8 @@ class _Reader:
     def cluster(self, destination: Destination, weight: int, path: str) -> WeightedCluster | None:
         """Istio's cluster of a destination. None only when its port cannot be told."""
         reads = self.reads
+        for other in destination.others():
+            self.say(UNSUPPORTED_FIELD, f"{other} is no field of a destination and has no effect", f"{path}.{other}")
         host = full_host(destination.host, self.virtual_service.namespace, reads.mesh.domain)
         found = reads.services_of_host(host)
         if destination.port is not None:

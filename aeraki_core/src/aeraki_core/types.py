@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from sys import intern
 from typing import Any, Generic, TypeVar
 
 from google.protobuf import descriptor_pool, message_factory
@@ -161,6 +162,11 @@ class Resource(Generic[T]):
         return self.ref.namespace
 
 
+def _check_message(value: object) -> None:
+    if not isinstance(value, Message):
+        raise TypeError(f"a config is one of Envoy's messages (of xds-protos), not a {type(value).__name__}")
+
+
 @dataclass(frozen=True, slots=True)
 class FrozenMessage:
     """A protobuf message that cannot change: its type's full name and its deterministic bytes, which decide equality.
@@ -173,8 +179,13 @@ class FrozenMessage:
 
     @classmethod
     def of(cls, message: Message) -> FrozenMessage:
-        """A copy of the message."""
-        return cls(message.DESCRIPTOR.full_name, message.SerializeToString(deterministic=True))
+        """A copy of the message.
+
+        Raises:
+            TypeError: it is none.
+        """
+        _check_message(message)
+        return cls(intern(message.DESCRIPTOR.full_name), message.SerializeToString(deterministic=True))
 
     def message(self) -> Message:
         """A new message of the same content.
@@ -207,6 +218,7 @@ class Operation(StrEnum):
 
 def _any(message: Message) -> AnyMessage:
     packed = AnyMessage()
+    _check_message(message)
     packed.Pack(message, deterministic=True)
     return packed
 

@@ -76,6 +76,22 @@ def test_an_unknown_subset_is_reported_and_the_route_stays(mesh: Mesher) -> None
     assert fields(mesh) == [("AER0302", "spec.http[0].route[0].destination.subset")]
 
 
+def test_a_misspelt_field_is_reported_and_never_widens_a_match(mesh: Mesher) -> None:
+    http = [
+        {"match": [{"method": {"exct": "a"}}], "route": [to("cart")]},
+        {"match": [{"headers": {"x": {"exat": "a"}}}], "route": [to("cart")]},
+        {"route": [to("cart", sbset="v1")]},
+    ]
+    mesh.routes("r", ["cart"], http, htp=[{"route": []}])
+    assert routes(mesh) == [f"*>{SELF}:1"]
+    assert fields(mesh) == [
+        ("AER0307", "spec.htp"),
+        ("AER0306", "spec.http[0].match[0].method.exct"),
+        ("AER0306", "spec.http[1].match[0].headers.x.exat"),
+        ("AER0307", "spec.http[2].route[0].destination.sbset"),
+    ]
+
+
 def test_a_single_destination_takes_all_whatever_its_weight(mesh: Mesher) -> None:
     mesh.routes("r", ["cart"], [{"route": [to("cart", 30)]}])
     assert routes(mesh) == [f"*>{SELF}:1"]

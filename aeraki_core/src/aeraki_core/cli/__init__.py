@@ -13,13 +13,21 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; ``arguments`` default to the process's own."""
+    import signal
     import sys
 
     from aeraki_core.cli import output, upstream
     from aeraki_core.cli.group import cli
 
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["help"]:  # as with kubectl
+        given = [*given[1:], "--help"]
     translated, notes = upstream.translate(given)
     for note in notes:
         output.warning(note)
-    cli.main(translated, prog_name="aeraki")
+    try:
+        cli.main(translated, prog_name="aeraki")
+    finally:
+        if arguments is None:
+            # The process ends: another Ctrl-C may end it sooner, and is nothing to show a traceback for.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -37,7 +37,7 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
 
     Says of each filter whether it was created, configured, pruned, or is unchanged. Only filters of Aeraki's own are looked at.
     Without --prune none is deleted; with it, PATHs must hold the whole mesh's configuration: every filter that they do not ask for
-    goes, also those of plugins that are not active.
+    goes, also those of plugins that are not active; but none of another --instance, nor of a namespace that the settings leave out.
 
     Exits with 1 if a finding is an error or a filter could not be written.
     """
@@ -45,16 +45,17 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
     asks = prune and not yes and dry_run is None
     if asks and not sys.stdin.isatty():
         raise click.UsageError("--prune asks before it deletes, and there is no terminal to ask on: give --yes")
+    from aeraki_core.cli.cluster import scope_of
     from aeraki_core.cli.places import live_in_cluster
-    from aeraki_core.cli.plan import plan_for
+    from aeraki_core.cli.plan import kept_lines, plan_for
     from aeraki_core.cli.session import has_errors, open_session
 
-    session = open_session(settings, paths)
+    session = open_session(settings, paths, scope_of(settings))
     plan = plan_for(session, live_in_cluster(settings))
     output.findings(session.findings)
     work = _sorted_out(plan, prune=prune, complete=session.incomplete is None)
-    for step in work.kept:
-        output.note(f"{step.action}  {step.key}: {step.reason}")
+    for line in kept_lines(work.kept):
+        output.note(line)
     if work.left:
         output.warning(f"not deleted, though nothing in PATHs makes it (--prune does): {_names(work.left)}")
     if work.pruned and asks and not _agreed(work.pruned):
@@ -85,7 +86,7 @@ def _sorted_out(plan: Plan, *, prune: bool, complete: bool) -> _Work:
     unwanted = tuple(
         step for step in (*plan.steps, *plan.kept) if step.action is Action.DELETE or step.action is Action.ORPHAN
     )
-    kept = tuple(step for step in plan.kept if step.action is Action.KEEP)
+    kept = tuple(step for step in plan.kept if step.action in (Action.KEEP, Action.OUTSIDE))
     if not complete:
         return _Work(writes, (), (), (*kept, *unwanted))
     if not prune:
@@ -132,7 +133,12 @@ def _do(settings: Settings, steps: Sequence[Step], dry_run: str | None) -> bool:
     from aeraki_core.cli.cluster import connector, filter_namespaces
     from aeraki_core.sinks.kubernetes import KubernetesSink
 
-    sink = KubernetesSink(connector(settings), namespaces=filter_namespaces(settings), dry_run=dry_run == "server")
+    sink = KubernetesSink(
+        connector(settings),
+        namespaces=filter_namespaces(settings),
+        dry_run=dry_run == "server",
+        instance=settings["instance"],
+    )
     sink.start(lambda key: None)
     try:
         failed = [item for item in _written(sink, steps, dry_run) if item.error is not None]

@@ -57,6 +57,7 @@ def explanation_of(settings: Settings, url: str | None, target: str, example: st
 
 def _get(settings: Settings, url: str | None, path: str, example: str) -> dict[str, Any]:
     base = (url or _of_the_pod(settings)).rstrip("/")
+    base = base if "://" in base else f"http://{base}"
     # No proxy: it would not know this host's own address.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -68,7 +69,8 @@ def _get(settings: Settings, url: str | None, path: str, example: str) -> dict[s
             raise NotThereError(text) from None
         raise AerakiError(f"{base} answers {error.code}: {text}") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
+        cause = getattr(error, "reason", None) or error
+        reason = getattr(cause, "strerror", None) or cause
         if url is not None:
             raise AerakiError(f"--controller: {base} gives no answer: {reason}") from None
         raise click.UsageError(

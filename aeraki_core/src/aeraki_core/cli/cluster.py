@@ -10,15 +10,26 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aeraki_core.errors import SettingsError
+
 if TYPE_CHECKING:
     from aeraki_core.kube.client import Client
+    from aeraki_core.model.scope import Scope
     from aeraki_core.pipeline import Pipeline
     from aeraki_core.settings import Settings
     from aeraki_core.sinks.base import Sink
     from aeraki_core.sources.base import Source
     from aeraki_core.sources.istiod.connection import Istiod
 
-__all__ = ["connector", "filter_namespaces", "istiod_of", "istiod_source", "kubernetes_sink", "kubernetes_source"]
+__all__ = [
+    "connector",
+    "filter_namespaces",
+    "istiod_of",
+    "istiod_source",
+    "kubernetes_sink",
+    "kubernetes_source",
+    "scope_of",
+]
 
 # Where istiod takes any client without asking who it is; every other port is TLS.
 _PLAINTEXT = ":15010"
@@ -45,7 +56,12 @@ def kubernetes_source(settings: Settings, pipeline: Pipeline, watch: bool) -> So
     from aeraki_core.sources.kubernetes import KubernetesSource
 
     kinds = pipeline.dispatcher.registry.kinds
-    return KubernetesSource(connector(settings), kinds, namespaces=settings["watchNamespaces"])
+    return KubernetesSource(
+        connector(settings),
+        kinds,
+        namespaces=settings["watchNamespaces"],
+        selectors=settings["watchNamespaceSelector"],
+    )
 
 
 def kubernetes_sink(settings: Settings, pipeline: Pipeline, watch: bool, may_write: Callable[[], bool] | None) -> Sink:
@@ -57,23 +73,59 @@ def kubernetes_sink(settings: Settings, pipeline: Pipeline, watch: bool, may_wri
         namespaces=filter_namespaces(settings),
         adopt_upstream=settings["adoptUpstream"],
         may_write=may_write,
+        instance=settings["instance"],
     )
 
 
 def filter_namespaces(settings: Settings) -> tuple[str, ...]:
     """The only namespaces whose filters are looked at; empty for all."""
     namespaces: tuple[str, ...] = settings["watchNamespaces"]
-    # Filters for clients go to the root namespace, wherever their service is.
-    return (*namespaces, settings["rootNamespace"]) if namespaces else ()
+    if not namespaces:
+        return ()
+    # Filters for clients go to the root namespace, wherever their service is, or where the settings say.
+    clients = [name for name in settings["filterNamespaces"] if name != "."]
+    return tuple(dict.fromkeys((*namespaces, settings["rootNamespace"], *clients)))
+
+
+def scope_of(settings: Settings) -> Scope:
+    """The namespaces that a controller with these settings watches, asking the cluster for their labels where that matters.
+
+    Raises:
+        AerakiError: the cluster's namespaces cannot be read.
+    """
+    from aeraki_core.kube.resources import Resource
+    from aeraki_core.model.scope import Scope, named
+
+    selectors = settings["watchNamespaceSelector"]
+    if not selectors:
+        return named(settings["watchNamespaces"])
+    watched: set[str] = set()
+    others: set[str] = set()
+    for item in connector(settings)().pages(Resource("", "v1", "Namespace", "namespaces", False).path()):
+        labels = item["metadata"].get("labels") or {}
+        (watched if any(each.matches(labels) for each in selectors) else others).add(item["metadata"]["name"])
+    return Scope(frozenset(watched), frozenset(others))
 
 
 def istiod_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source:
-    """The source ``istiod``."""
-    from aeraki_core.sources.istiod.source import IstiodSource
+    """The source ``istiod``.
 
-    return IstiodSource(
+    Raises:
+        SettingsError: namespaces are selected by labels, of which istiod says nothing.
+    """
+    from aeraki_core.model.scope import named
+    from aeraki_core.sources.istiod.source import IstiodSource
+    from aeraki_core.sources.narrow import narrowed
+
+    if settings["watchNamespaceSelector"]:
+        raise SettingsError(
+            "--source istiod: istiod says nothing of namespaces' labels; name them with --watch-namespaces, or "
+            "set discoverySelectors in the mesh config"
+        )
+    source = IstiodSource(
         partial(istiod_of, settings), root_namespace=settings["rootNamespace"], domain=settings["domain"]
     )
+    return narrowed(source, named(settings["watchNamespaces"]))
 
 
 def istiod_of(settings: Settings) -> Istiod:

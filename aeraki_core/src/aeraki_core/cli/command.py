@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import click
 
-from aeraki_core.cli import output
+from aeraki_core.cli import completing, output
+from aeraki_core.cli.environment import misspelt
 from aeraki_core.errors import AerakiError, SettingsError
 from aeraki_core.settings import SETTINGS, Form, Scope, Setting, Settings, resolve
 
@@ -47,11 +48,22 @@ class Option(click.Option):
 class Command(click.Command):
     """A command whose help lists its flags under headings."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's; one argument too many is answered with how paths are given."""
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            takes_paths = any(parameter.name == "paths" for parameter in self.params)
+            hint = f"; name files and folders with -f: -f {' -f '.join(rest)}" if takes_paths else ""
+            raise click.UsageError(f"unexpected {' '.join(rest)}{hint}", ctx)
+        return rest
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The flags by heading; the command's own come first."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
+            # Arguments are in the line of usage, and the text above says what they are.
+            record = None if isinstance(parameter, click.Argument) else parameter.get_help_record(ctx)
             if record is not None:
                 sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
         order = ["Options", "Input", *_SECTIONS.values()]
@@ -61,16 +73,17 @@ class Command(click.Command):
 
 
 def define(
-    name: str, *scopes: Scope, error_exit: int = 1, epilog: str | None = None
+    name: str, *scopes: Scope, more: Collection[str] = (), error_exit: int = 1, epilog: str | None = None
 ) -> Callable[[Callable[..., int]], Command]:
     """Make a command of a function ``(settings, **parameters) -> exit code`` with the flags of these scopes.
 
-    ``error_exit`` is the exit code after an error that is not the user's spelling.
+    ``more``: keys of settings of other scopes that it has flags for, too. ``error_exit`` is the exit code after an error that is
+    not the user's spelling.
     """
 
     def decorate(function: Callable[..., int]) -> Command:
         parameters: list[click.Parameter] = list(reversed(getattr(function, "__click_params__", [])))
-        settings = [item for item in SETTINGS if item.scope in (*scopes, Scope.ALL)]
+        settings = [item for item in SETTINGS if item.scope in (*scopes, Scope.ALL) or item.key in more]
         parameters += [_option(item) for item in settings]
         parameters += _common()
 
@@ -102,13 +115,15 @@ def _guarded(
 ) -> int:
     """Run the function; whatever goes wrong becomes one message and an exit code."""
     try:
-        code = function(resolve(flags, os.environ, config), **given)
-        sys.stdout.flush()
+        for name, near in misspelt(os.environ):
+            output.warning(f"{name} is no setting and has no effect; did you mean {near}?")
+        with output.reserved():
+            code = function(resolve(flags, os.environ, config), **given)
     except (click.ClickException, click.exceptions.Exit):
         raise
     except BrokenPipeError:
-        # The reader has gone: nothing can be said to it, and Python must not try again at its own exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has gone: nothing can be said to it.
+        _forget_stdout()
         return _BROKEN_PIPE
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -120,6 +135,8 @@ def _guarded(
         output.traceback()
         return error_exit
     except OSError as error:
+        if error.filename == output.STDOUT:
+            _forget_stdout()
         output.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         output.traceback()
         return error_exit
@@ -129,6 +146,12 @@ def _guarded(
         output.traceback()
         return error_exit
     return code
+
+
+def _forget_stdout() -> None:
+    """What is still in its buffer cannot be written, and Python must not try again at its own exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _option(item: Setting) -> Option:
@@ -145,7 +168,7 @@ def _option(item: Setting) -> Option:
         is_flag=is_flag,
         multiple=item.form.is_list,
         default=None,
-        shell_complete=_complete_choices(item),
+        shell_complete=_completion(item),
     )
 
 
@@ -155,15 +178,10 @@ def _default(item: Setting) -> str:
     return "" if item.form is Form.BOOL else show(item.default)
 
 
-def _complete_choices(item: Setting) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
-    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[Any]:
-        from click.shell_completion import CompletionItem
-
-        if item.form is Form.PATHS or item.key in ("to", "kubeconfig"):
-            return [CompletionItem(incomplete, type="file")]
-        return [CompletionItem(choice) for choice in item.choices if choice.startswith(incomplete)]
-
-    return complete
+def _completion(item: Setting) -> completing.Complete:
+    if item.metavar in ("PATH", "DIR", "FILE"):
+        return completing.files()
+    return completing.words(completing.plugin_names if item.key == "plugins" else lambda: item.choices)
 
 
 def _texts(item: Setting, value: Any) -> tuple[str, ...]:

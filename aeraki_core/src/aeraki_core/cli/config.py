@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from aeraki_core.cli import output
@@ -17,13 +15,13 @@ _TITLES = {
     Scope.PLUGINS: ("Plugins", "Every command that loads plugins."),
     Scope.MESH: ("Mesh and input", "`run`, `generate`, `diff`, `apply`, `validate`, `explain`, `status`."),
     Scope.RUN: ("Controller", "`run`."),
-    Scope.CLUSTER: ("Cluster", "`run` and `apply`, where they use a cluster."),
+    Scope.CLUSTER: ("Cluster", "`run`, `apply` and `diff`, where they use a cluster."),
 }
 
 
 @define("config", *Scope, epilog="Example: aeraki config --config aeraki.yaml")
 @click.option(
-    "-o", "--output", "form", type=click.Choice(["text", "json", "markdown"]), default="text", help="The form."
+    "-o", "--output", "form", type=click.Choice(["text", "json", "yaml", "markdown"]), default="text", help="The form."
 )
 def command(settings: Settings, *, form: str) -> int:
     """Show every setting, its value and its origin; takes every flag of `run`, to try what it would do.
@@ -32,12 +30,12 @@ def command(settings: Settings, *, form: str) -> int:
     """
     values = [settings.values[item.key] for item in SETTINGS]
     match form:
-        case "json":
+        case "json" | "yaml":
             content = {
                 item.setting.key: {"value": item.text, "origin": item.origin.kind, "name": item.origin.name}
                 for item in values
             }
-            output.data(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            output.structured(content, form)
         case "markdown":
             output.data(_markdown())
         case _:

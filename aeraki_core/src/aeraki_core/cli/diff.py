@@ -12,11 +12,15 @@ import click
 
 from aeraki_core.cli import output
 from aeraki_core.cli.command import PIPELINE, define, require_paths
+from aeraki_core.cli.completing import files
 from aeraki_core.cli.session import Session, open_session
-from aeraki_core.settings import Scope, Settings
+from aeraki_core.errors import SettingsError
+from aeraki_core.settings import Scope as Flags
+from aeraki_core.settings import Settings
 
 if TYPE_CHECKING:
     from aeraki_core.envoyfilter import FilterKey
+    from aeraki_core.model.scope import Scope
     from aeraki_core.reconcile import Live, Plan, Step
 
 __all__ = ["command"]
@@ -24,8 +28,15 @@ __all__ = ["command"]
 _EXAMPLE = "kubectl get envoyfilter -A -o yaml | aeraki diff -f deploy/ --live -"
 
 
-@define("diff", *PIPELINE, Scope.CLUSTER, error_exit=2, epilog=f"Example: {_EXAMPLE}")
-@click.option("--live", "where", required=True, metavar="DIR|-|cluster", help="The filters as they are now.")
+@define("diff", *PIPELINE, Flags.CLUSTER, error_exit=2, epilog=f"Example: {_EXAMPLE}")
+@click.option(
+    "--live",
+    "where",
+    required=True,
+    metavar="DIR|-|cluster",
+    shell_complete=files("cluster"),
+    help="The filters as they are now.",
+)
 @click.option("-o", "--output", "form", type=click.Choice(["diff", "name"]), default="diff", help="The form.")
 def command(settings: Settings, *, where: str, form: str) -> int:
     """Show what would change: from the live filters to those for the configuration in PATHs.
@@ -38,17 +49,17 @@ def command(settings: Settings, *, where: str, form: str) -> int:
     paths = require_paths(settings, _EXAMPLE)
     if where == "-" and "-" in paths:
         raise click.UsageError("standard input is read once: give `-` to -f or to --live, not to both")
-    from aeraki_core.cli.plan import plan_for
+    from aeraki_core.cli.plan import kept_lines, plan_for
 
-    session = open_session(settings, paths)
+    session = open_session(settings, paths, _scope(settings, where))
     plan = plan_for(session, _live(settings, where))
     output.findings(session.findings)
     if form == "name":
         output.data("".join(f"{step.action} {step.key}\n" for step in plan.steps))
     else:
         _show(session, plan)
-    for step in plan.kept:
-        output.note(f"{step.action}  {step.key}: {step.reason}")
+    for line in kept_lines(plan.kept):
+        output.note(line)
     unsure = _unsure(session)
     if unsure:
         output.error(f"not all can be told: {unsure}")
@@ -59,13 +70,24 @@ def command(settings: Settings, *, where: str, form: str) -> int:
 def _live(settings: Settings, where: str) -> Mapping[FilterKey, Live]:
     from aeraki_core.cli.live_filters import from_directory, from_text
 
+    instance = settings["instance"]
     if where == "-":
-        return from_text(sys.stdin.buffer.read(), "<stdin>")
+        return from_text(sys.stdin.buffer.read(), "<stdin>", instance)
     if where == "cluster":
         from aeraki_core.cli.places import live_in_cluster
 
         return live_in_cluster(settings)
-    return from_directory(Path(where))
+    return from_directory(Path(where), instance)
+
+
+def _scope(settings: Settings, where: str) -> Scope:
+    from aeraki_core.cli.cluster import scope_of
+
+    if where != "cluster" and settings["watchNamespaceSelector"]:
+        raise SettingsError(
+            "--watch-namespace-selector: only a cluster tells the labels of namespaces; use --live cluster"
+        )
+    return scope_of(settings)
 
 
 def _unsure(session: Session) -> str | None:

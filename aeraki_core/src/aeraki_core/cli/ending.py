@@ -23,7 +23,7 @@ log = logging.getLogger("aeraki_core.controller")
 
 @contextmanager
 def stopped_by_signals(within: float = _IN_TIME) -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets; a second signal ends the process at once.
+    """An event that SIGINT or SIGTERM sets; a second signal ends the process at once, as if it had not been handled.
 
     ``within`` seconds after the first the process ends whatever it waits for. That costs nothing: it may be killed at any point.
     """
@@ -31,8 +31,9 @@ def stopped_by_signals(within: float = _IN_TIME) -> Iterator[threading.Event]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in before:
+            # Not Python's own handler: its KeyboardInterrupt would come up in the middle of whatever is being ended.
+            signal.signal(number, signal.SIG_DFL)
         stop.set()
 
     for number in before:

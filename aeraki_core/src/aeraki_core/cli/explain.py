@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +12,6 @@ from aeraki_core.cli.asking import controller_option, explanation_of
 from aeraki_core.cli.command import PIPELINE, define
 from aeraki_core.cli.describe import NotThereError, explanation
 from aeraki_core.cli.finding_forms import from_dict
-from aeraki_core.cli.manifests import to_yaml
 from aeraki_core.cli.session import open_session
 from aeraki_core.settings import Settings
 
@@ -41,7 +39,7 @@ def command(settings: Settings, *, target: str, form: str, controller: str | Non
     if form == "text":
         output.data("\n".join(_text(port) for port in content["ports"]))
     else:
-        output.data(to_yaml([content]) if form == "yaml" else json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        output.structured(content, form)
     return 0
 
 

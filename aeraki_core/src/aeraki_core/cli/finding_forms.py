@@ -1,6 +1,6 @@
-"""Findings as machines read them: JSON, SARIF 2.1.0, and the workflow commands of GitHub Actions.
+"""Findings as machines read them: JSON, SARIF 2.1.0, JUnit's XML, and the workflow commands of GitHub Actions.
 
-In: findings. Out: text. Sources: SARIF 2.1.0 (OASIS), "Workflow commands for GitHub Actions".
+In: findings. Out: text. Sources: SARIF 2.1.0 (OASIS), "Workflow commands for GitHub Actions", GitLab's "Unit test reports".
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from aeraki_core.diagnostics import Code, Finding, Severity
 from aeraki_core.model.meta import ObjectRef
 
-__all__ = ["as_dict", "from_dict", "github", "sarif", "to_json"]
+__all__ = ["as_dict", "from_dict", "github", "junit", "sarif", "to_json"]
 
 _SARIF_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _GITHUB_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
@@ -104,13 +104,49 @@ def _locations(finding: Finding) -> list[dict[str, Any]]:
     return [location] if location else []
 
 
+def junit(findings: Sequence[Finding], least: Severity) -> str:
+    """A test case for each finding, failed if it is at least that severe; one that passes where there is none."""
+    from xml.etree import ElementTree
+
+    failures = sum(item.severity >= least for item in findings)
+    counts = {"tests": str(len(findings) or 1), "failures": str(failures)}
+    suites = ElementTree.Element("testsuites", counts)
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": "aeraki validate", **counts})
+    for item in findings:
+        about = [str(part) for part in (item.ref, item.field) if part]
+        name = " ".join([item.code.id, *about]) if about else f"{item.code.id} {item.code.title}"
+        place = {"file": item.source, "line": str(item.line or "")}
+        given = {key: _printable(value) for key, value in place.items() if value}
+        case = ElementTree.SubElement(suite, "testcase", {"name": _printable(name), "classname": "aeraki", **given})
+        where = f"{item.source}{f':{item.line}' if item.line else ''}: " if item.source else ""
+        text = _printable(f"{where}{item.severity.label} {item.code.id}: {item.message}\n{item.code.action}")
+        if item.severity >= least:
+            failure = {"message": _printable(item.message), "type": item.severity.label}
+            ElementTree.SubElement(case, "failure", failure).text = text
+        else:
+            ElementTree.SubElement(case, "system-out").text = text
+    if not findings:
+        ElementTree.SubElement(suite, "testcase", {"name": "no findings", "classname": "aeraki"})
+    ElementTree.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _printable(text: str) -> str:
+    """Without the characters that XML cannot hold."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def github(findings: Sequence[Finding]) -> str:
     """One workflow command for each finding: it shows up at the line of the change under review."""
     return "".join(f"{_github_line(item)}\n" for item in findings)
 
 
 def _github_line(finding: Finding) -> str:
-    properties = {"file": finding.source, "line": finding.line, "title": f"{finding.code.id} {finding.code.title}"}
+    from aeraki_core.sources.locate import STDIN, display
+
+    # What came in by a pipe is in no file that a review shows.
+    place = {} if finding.source == display(STDIN) else {"file": finding.source, "line": finding.line}
+    properties = {**place, "title": f"{finding.code.id} {finding.code.title}"}
     given = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items() if value)
     about = f" ({finding.ref}{f' {finding.field}' if finding.field else ''})" if finding.ref else ""
     return f"::{_GITHUB_LEVELS[finding.severity]} {given}::{_text(f'{finding.message}{about}. {finding.code.action}')}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from aeraki_core.cli import output
 from aeraki_core.cli.command import define
+from aeraki_core.cli.completing import code_names, words
 from aeraki_core.cli.plugin_set import open_registry
 from aeraki_core.settings import Scope, Settings
 
@@ -28,9 +28,9 @@ _CHAPTERS = {
 
 
 @define("findings", Scope.PLUGINS, epilog="Example: aeraki findings AER0302")
-@click.argument("code", required=False)
+@click.argument("code", required=False, shell_complete=words(code_names))
 @click.option(
-    "-o", "--output", "form", type=click.Choice(["text", "json", "markdown"]), default="text", help="The form."
+    "-o", "--output", "form", type=click.Choice(["text", "json", "yaml", "markdown"]), default="text", help="The form."
 )
 def command(settings: Settings, *, code: str | None, form: str) -> int:
     """Say what the codes of findings mean and what to do about them: all, or CODE alone."""
@@ -41,12 +41,12 @@ def command(settings: Settings, *, code: str | None, form: str) -> int:
         output.error(f"no code {code!r} is known; `aeraki findings` lists those of the core and of the active plugins")
         return 1
     match form:
-        case "json":
+        case "json" | "yaml":
             content = [
                 {"id": item.id, "severity": item.severity.label, "title": item.title, "action": item.action}
                 for item in codes
             ]
-            output.data(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            output.structured(content, form)
         case "markdown":
             output.data(_markdown(chapters))
         case _ if code is not None:

@@ -50,11 +50,11 @@ def command(settings: Settings, *, form: str, directory: Path | None) -> int:
 
 def _write(session: Session, directory: Path) -> int:
     """One pass into the directory, by the same rules as the controller's."""
-    from aeraki_core.cli.plan import plan_for
+    from aeraki_core.cli.plan import kept_lines, plan_for
     from aeraki_core.sinks.base import carry_out
     from aeraki_core.sinks.files import FilesSink
 
-    sink = FilesSink(directory, watch=False)
+    sink = FilesSink(directory, watch=False, instance=session.settings["instance"])
     sink.start(lambda _: None)
     try:
         plan = plan_for(session, sink.live())
@@ -65,15 +65,15 @@ def _write(session: Session, directory: Path) -> int:
                 output.note(f"{written.step.action}  {written.step.key}")
             else:
                 output.error(f"{written.step.key}: {written.error}")
-        for step in plan.kept:
-            output.note(f"{step.action}  {step.key}: {step.reason}")
+        for line in kept_lines(plan.kept):
+            output.note(line)
         problems = sink.findings()
         output.findings(problems)
     finally:
         sink.stop()
     total = len(session.pipeline.filters)
     unchanged = total - sum(step.after is not None for step in plan.steps)
-    output.note(f"{total} filters in {directory}, {unchanged} of them unchanged")
+    output.note(f"{output.count(total, 'filter')} in {directory}, {unchanged} of them unchanged")
     return int(bool(failures) or has_errors(problems))
 
 

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["from_cluster", "from_directory", "from_text"]
 
 
-_PAGE = 500  # objects of one answer
-
-
-def from_cluster(client: Client, namespaces: Sequence[str] = ()) -> dict[FilterKey, Live]:
-    """The filters in a cluster, or only those in the namespaces.
+def from_cluster(client: Client, namespaces: Sequence[str] = (), instance: str = "") -> dict[FilterKey, Live]:
+    """The filters in a cluster, or only those in the namespaces; not those of other instances.
 
     Raises:
         AerakiError: the server does not answer, refuses, or knows no EnvoyFilters.
@@ -36,7 +33,7 @@ def from_cluster(client: Client, namespaces: Sequence[str] = ()) -> dict[FilterK
     for namespace in places:
         try:
             for item in _listed(client, namespace):
-                live = live_of(item)
+                live = live_of(item, instance)
                 if live is not None:
                     found[live.key] = live
         except ApiError as error:
@@ -50,18 +47,12 @@ def _listed(client: Client, namespace: str | None) -> Iterator[Any]:
     from aeraki_core.envoyfilter import API_VERSION, MANAGED_BY, MANAGER
     from aeraki_core.sinks.kubernetes_writer import RESOURCE
 
-    params = {"labelSelector": f"{MANAGED_BY}={MANAGER}", "limit": str(_PAGE)}
-    while True:
-        body = client.request("GET", RESOURCE.path(namespace), params=params, timeout=60.0).body
-        for item in body.get("items") or ():
-            yield {**item, "apiVersion": API_VERSION, "kind": "EnvoyFilter"}
-        if not (token := body["metadata"].get("continue")):
-            return
-        params["continue"] = token
+    for item in client.pages(RESOURCE.path(namespace), {"labelSelector": f"{MANAGED_BY}={MANAGER}"}):
+        yield {**item, "apiVersion": API_VERSION, "kind": "EnvoyFilter"}
 
 
-def from_directory(directory: Path) -> dict[FilterKey, Live]:
-    """The filters in the files of a directory and of those below it.
+def from_directory(directory: Path, instance: str = "") -> dict[FilterKey, Live]:
+    """The filters in the files of a directory and of those below it; not those of other instances.
 
     Raises:
         AerakiError: there is no such directory, or a file cannot be read: what is live is not known then.
@@ -71,12 +62,12 @@ def from_directory(directory: Path) -> dict[FilterKey, Live]:
     found: dict[FilterKey, Live] = {}
     for path in sorted(directory.rglob("*")):
         if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
-            found |= from_text(path.read_bytes(), str(path))
+            found |= from_text(path.read_bytes(), str(path), instance)
     return found
 
 
-def from_text(data: bytes, name: str) -> dict[FilterKey, Live]:
-    """The filters in a text of one or several documents. ``name`` is what messages call it.
+def from_text(data: bytes, name: str, instance: str = "") -> dict[FilterKey, Live]:
+    """The filters in a text of one or several documents. ``name`` is what messages call it; those of other instances are left out.
 
     Raises:
         AerakiError: it is neither YAML nor JSON; it names the line.
@@ -89,7 +80,7 @@ def from_text(data: bytes, name: str) -> dict[FilterKey, Live]:
         for piece in split(decode(data)):
             for _, value in load_all(piece):
                 for item in _objects(value):
-                    live = live_of(item)
+                    live = live_of(item, instance)
                     if live is not None:
                         found[live.key] = live
     except UnreadableError as error:

@@ -45,5 +45,12 @@ def command(settings: Settings, *, name: str, directory: Path | None) -> int:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
         output.data(f"{file}\n")
-    output.note(f"Next:\n  cd {target}\n  pip install -e '.[test]'\n  pytest\n  aeraki plugins {name}")
+    steps = (
+        f"cd {target}",
+        "pip install -e '.[test]'",
+        f"aeraki plugins {name}",
+        "aeraki generate -f sample.yaml",
+        "pytest",
+    )
+    output.note("\n  ".join(("Next:", *steps)))
     return 0

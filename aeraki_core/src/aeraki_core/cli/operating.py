@@ -83,7 +83,7 @@ class Beside:
         if settings["httpAddress"]:
             from aeraki_core.controller.metrics import Metrics
 
-            election = settings["electionId"] if elects(settings) else ""
+            election = settings.election_id() if elects(settings) else ""
             metrics = Metrics(
                 self._pipeline,
                 source_words(settings),
@@ -130,7 +130,7 @@ class Beside:
             timing = Timing(settings["leaseDuration"], settings["renewDeadline"], settings["retryPeriod"])
             namespace = os.environ.get("POD_NAMESPACE") or settings["rootNamespace"]
             self._leader = Leader(
-                self._connected(), namespace, settings["electionId"], self.identity, controller.lead, timing
+                self._connected(), namespace, settings.election_id(), self.identity, controller.lead, timing
             )
             self._gate.leader = self._leader
         if settings["httpAddress"]:

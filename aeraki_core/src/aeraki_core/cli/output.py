@@ -6,10 +6,12 @@ Colours only where a person looks: on a terminal, unless ``--no-color`` or ``NO_
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from aeraki_core.diagnostics import Finding
 
 __all__ = [
+    "STDOUT",
     "configure",
+    "count",
     "data",
     "debugs",
     "diff",
@@ -27,6 +31,8 @@ __all__ = [
     "finding_text",
     "findings",
     "note",
+    "reserved",
+    "structured",
     "style",
     "summary",
     "table",
@@ -40,17 +46,45 @@ __all__ = [
 class _State:
     no_color: bool = False
     debug: bool = False
+    reserved: bool = False
+    stdout: TextIO | None = None
 
 
 _state = _State()
 _SEVERITY_COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _PIPE_WIDTH = 10_000  # no line is ever broken in a pipe
+STDOUT = "standard output"
+"""How an error calls it when nothing can be written there."""
 
 
 def configure(*, no_color: bool, debug: bool) -> None:
     """What the user asked of all output."""
     _state.no_color = no_color
     _state.debug = debug or os.environ.get("AERAKI_DEBUG", "") not in ("", "0", "false")
+
+
+@contextmanager
+def reserved() -> Iterator[None]:
+    """Meanwhile stdout is for what was asked for alone: what a plugin prints goes to stderr."""
+    before, sys.stdout = sys.stdout, sys.stderr
+    _state.reserved, _state.stdout = True, before
+    try:
+        yield
+    finally:
+        sys.stdout = before
+        _state.reserved, _state.stdout = False, None
+
+
+def _stdout() -> TextIO:
+    """Where data goes.
+
+    Raises:
+        OSError: the process was started without one.
+    """
+    stream: TextIO | None = _state.stdout if _state.reserved else sys.stdout
+    if stream is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), STDOUT)
+    return stream
 
 
 def debugs() -> bool:
@@ -70,17 +104,38 @@ def wants_color(stream: TextIO) -> bool:
 
 def style(text: str, color: str | None = None, *, bold: bool = False, stream: TextIO | None = None) -> str:
     """The text in that colour, where the stream (default: stdout) takes colours."""
-    return click.style(text, fg=color, bold=bold or None) if wants_color(stream or sys.stdout) else text
+    return click.style(text, fg=color, bold=bold or None) if wants_color(stream or _stdout()) else text
 
 
 def data(text: str) -> None:
-    """What was asked for, as it is and in UTF-8, with a newline at its end."""
+    """What was asked for, as it is and in UTF-8, with a newline at its end.
+
+    Raises:
+        OSError: it cannot be written; BrokenPipeError: its reader has gone.
+    """
     rest = memoryview((text if not text or text.endswith("\n") else f"{text}\n").encode())
-    sys.stdout.flush()
-    while rest:
-        # With PYTHONUNBUFFERED a write may take a part only, and Python itself would drop the remainder.
-        rest = rest[sys.stdout.buffer.write(rest) or 0 :]
-    sys.stdout.buffer.flush()
+    stream = _stdout()
+    try:
+        stream.flush()
+        while rest:
+            # With PYTHONUNBUFFERED a write may take a part only, and Python itself would drop the remainder.
+            rest = rest[stream.buffer.write(rest) or 0 :]
+        stream.buffer.flush()
+    except OSError as error:
+        error.filename = STDOUT
+        raise
+
+
+def structured(content: object, form: str) -> None:
+    """What was asked for as ``json`` or ``yaml``."""
+    if form == "yaml":
+        from aeraki_core.cli.manifests import to_yaml
+
+        data(to_yaml([content]))
+    else:
+        import json
+
+        data(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def note(text: str) -> None:
@@ -122,15 +177,19 @@ def findings(items: Iterable[Finding]) -> None:
         note(finding_text(item, sys.stderr))
 
 
+def count(number: int, word: str) -> str:
+    """``1 port``, ``2 ports``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def summary(items: Sequence[Finding]) -> str:
     """How many findings of each severity, such as ``2 errors, 1 warning``; empty for none."""
     counts: dict[str, int] = {}
     for item in sorted(items, key=lambda item: -item.severity):
         label = item.severity.label
         counts[label] = counts.get(label, 0) + 1
-    plural = {"error": "errors", "warning": "warnings", "info": "notes"}
-    single = {"error": "error", "warning": "warning", "info": "note"}
-    return ", ".join(f"{count} {(single if count == 1 else plural)[label]}" for label, count in counts.items())
+    words = {"error": "error", "warning": "warning", "info": "note"}
+    return ", ".join(count(number, words[label]) for label, number in counts.items())
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, colors: dict[str, str] | None = None) -> str:
@@ -139,7 +198,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, colors: dic
     from rich.table import Table
     from rich.text import Text
 
-    stream = sys.stdout
+    stream = _stdout()
     width = Console(file=stream).width if stream.isatty() else _PIPE_WIDTH
     found = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:

@@ -24,11 +24,17 @@ __all__ = ["SINKS", "SOURCES", "live_in_cluster", "open_sink", "open_sources", "
 
 
 def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source:
+    from aeraki_core.model.scope import named
     from aeraki_core.sources.files import FilesSource
+    from aeraki_core.sources.narrow import narrowed
 
     if not settings["paths"]:
         raise SettingsError("--source files: nothing to read; name files or directories with -f PATH")
-    return FilesSource(
+    if settings["watchNamespaceSelector"]:
+        raise SettingsError(
+            "--source files: files say nothing of namespaces' labels; name them with --watch-namespaces"
+        )
+    source = FilesSource(
         settings["paths"],
         pipeline.store.reads,
         settings["maxFileSize"],
@@ -37,6 +43,7 @@ def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source
         plugin_groups={kind.group for kind in pipeline.dispatcher.registry.kinds},
         watch=watch,
     )
+    return narrowed(source, named(settings["watchNamespaces"]))
 
 
 def _files_sink(settings: Settings, pipeline: Pipeline, watch: bool, may_write: Callable[[], bool] | None) -> Sink:
@@ -44,7 +51,7 @@ def _files_sink(settings: Settings, pipeline: Pipeline, watch: bool, may_write: 
 
     if not settings["to"]:
         raise SettingsError("--sink files: name the directory to write to with --to DIR")
-    return FilesSink(Path(settings["to"]), watch=watch)
+    return FilesSink(Path(settings["to"]), watch=watch, instance=settings["instance"])
 
 
 SOURCES: dict[str, Callable[[Settings, Pipeline, bool], Source]] = {
@@ -92,7 +99,7 @@ def open_sink(
 
 
 def live_in_cluster(settings: Settings) -> Mapping[FilterKey, Live]:
-    """Our filters in the cluster, as they are now.
+    """Our filters in the cluster, as they are now; not those of other instances.
 
     Raises:
         AerakiError: it cannot be told: there is no usable configuration, the server does not answer, or refuses.
@@ -100,4 +107,4 @@ def live_in_cluster(settings: Settings) -> Mapping[FilterKey, Live]:
     from aeraki_core.cli.cluster import connector, filter_namespaces
     from aeraki_core.cli.live_filters import from_cluster
 
-    return from_cluster(connector(settings)(), filter_namespaces(settings))
+    return from_cluster(connector(settings)(), filter_namespaces(settings), settings["instance"])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aeraki_core.cli.session import Session
     from aeraki_core.envoyfilter import FilterKey
-    from aeraki_core.reconcile import Live, Plan
+    from aeraki_core.reconcile import Live, Plan, Step
 
-__all__ = ["plan_for"]
+__all__ = ["kept_lines", "plan_for"]
 
 
 def plan_for(session: Session, live: Mapping[FilterKey, Live]) -> Plan:
@@ -25,4 +26,20 @@ def plan_for(session: Session, live: Mapping[FilterKey, Live]) -> Plan:
         active_plugins={plugin.name for plugin in session.registry.active},
         why_held=session.why_held,
         deletions_held=session.incomplete,
+        why_outside=session.pipeline.why_outside,
     )
+
+
+def kept_lines(kept: Iterable[Step]) -> Iterator[str]:
+    """A line for each filter that stays, and why; of those of namespaces that are not watched, which may be many, one for each."""
+    from aeraki_core.reconcile import Action
+
+    outside: dict[str, list[FilterKey]] = defaultdict(list)
+    for step in kept:
+        if step.action is Action.OUTSIDE:
+            outside[step.reason].append(step.key)
+        else:
+            yield f"{step.action}  {step.key}: {step.reason}"
+    for reason, keys in sorted(outside.items()):
+        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        yield f"{Action.OUTSIDE}  {min(keys)}{more}: {reason}"

@@ -26,7 +26,7 @@ dependencies = [
 ]
 
 [project.optional-dependencies]
-test = ["aeraki-core[testing]"]
+test = ["aeraki-core[testing]", "mypy"]
 
 [project.entry-points."aeraki.plugins"]
 $name = "$package"
@@ -36,6 +36,30 @@ packages = ["src/$package"]
 
 [tool.pytest.ini_options]
 testpaths = ["tests"]
+
+[tool.mypy]
+strict = true
+files = ["src", "tests"]
+
+[[tool.mypy.overrides]]
+module = ["envoy.*"] # xds-protos has no types
+ignore_missing_imports = true
+""")
+
+_SAMPLE = Template("""\
+apiVersion: v1
+kind: Service
+metadata:
+  name: sample
+  namespace: demo
+spec:
+  clusterIP: 10.96.0.7
+  selector:
+    app: sample
+  ports:
+    - name: tcp-$name
+      port: 7000
+      targetPort: 17000
 """)
 
 _INIT = Template('''\
@@ -77,22 +101,22 @@ _TEST = Template('''\
 
 from __future__ import annotations
 
-from aeraki_core.testing.conformance import PluginConformance
+from pathlib import Path
+
+from aeraki_core.testing import PluginConformance, generate
+
+SAMPLE = Path(__file__).parents[1].joinpath("sample.yaml").read_text(encoding="utf-8")
+
+
+def test_clients_get_the_filter() -> None:
+    made = generate(SAMPLE, plugins=["$name"])
+    assert [patch["patch"]["value"]["name"] for patch in made.patches()] == ["envoy.filters.network.echo"]
+    assert made.findings == ()
 
 
 class TestConformance(PluginConformance):
     plugin = "$name"
-    examples = {
-        "service": """
-apiVersion: v1
-kind: Service
-metadata: {name: sample, namespace: demo}
-spec:
-  clusterIP: 10.96.0.7
-  selector: {app: sample}
-  ports: [{name: tcp-$name, port: 7000, targetPort: 17000}]
-""",
-    }
+    examples = {"a service": SAMPLE}
 ''')
 
 _README = Template("""\
@@ -103,13 +127,12 @@ $title in an Istio mesh: a plugin of Aeraki.
 ```
 pip install -e '.[test]'
 aeraki plugins $name
+aeraki generate -f sample.yaml
 pytest
+mypy
 ```
 
-Name a Service's port `tcp-$name` and Aeraki gives its clients the filter that `src/$package/__init__.py` makes:
-```
-aeraki generate -f service.yaml
-```
+A Service's port named `tcp-$name`, as in `sample.yaml`, gets for its clients the filter that `src/$package/__init__.py` makes.
 Aeraki's docs/plugins.md is the page to read next.
 """)
 
@@ -131,6 +154,7 @@ def files(name: str) -> dict[str, str]:
     return {
         "pyproject.toml": _PYPROJECT.substitute(values),
         "README.md": _README.substitute(values),
+        "sample.yaml": _SAMPLE.substitute(values),
         f"src/{package}/__init__.py": _INIT.substitute(values),
         f"src/{package}/py.typed": "",
         f"tests/test_{package}.py": _TEST.substitute(values),

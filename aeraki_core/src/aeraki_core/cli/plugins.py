@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aeraki_core.cli import output
 from aeraki_core.cli.command import define
-from aeraki_core.cli.manifests import to_yaml
+from aeraki_core.cli.completing import plugin_names, words
 from aeraki_core.cli.plugin_set import open_registry
 from aeraki_core.settings import Scope, Settings
 
@@ -23,7 +22,7 @@ _COLORS = {"active": "green", "disabled": "yellow", "incompatible": "red", "fail
 
 
 @define("plugins", Scope.PLUGINS, epilog="Example: aeraki plugins NAME shows its options and findings.")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=words(plugin_names))
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", help="The form.")
 def command(settings: Settings, *, name: str | None, form: str) -> int:
     """Show every plugin: state, version, protocols, kinds; with NAME all of one.
@@ -38,7 +37,7 @@ def command(settings: Settings, *, name: str | None, form: str) -> int:
         return 1
     if form != "text":
         content = {"plugins": [describe(plugin) for plugin in chosen]}
-        output.data(to_yaml([content]) if form == "yaml" else json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        output.structured(content, form)
     elif name is not None:
         output.data("\n".join(_page(plugin) for plugin in chosen))
     elif chosen:
@@ -126,6 +125,11 @@ def _page(plugin: PluginInfo) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _number(value: float) -> str:
+    """All digits of it, and no point where there is nothing behind it."""
+    return str(int(value)) if value == int(value) else str(value)
+
+
 def _protocol_lines(protocol: Protocol) -> list[str]:
     stock = "in the stock proxy" if protocol.extension.stock else "not in the stock proxy: see --proxy-extensions"
     lines = [
@@ -143,9 +147,9 @@ def _protocol_lines(protocol: Protocol) -> list[str]:
         if option.choices:
             facts.append("one of " + ", ".join(option.choices) if len(option.choices) <= 8 else "a set of names")
         if option.minimum is not None:
-            facts.append(f"at least {option.minimum:g}")
+            facts.append(f"at least {_number(option.minimum)}")
         if option.maximum is not None:
-            facts.append(f"at most {option.maximum:g}")
+            facts.append(f"at most {_number(option.maximum)}")
         if option.aliases:
             facts.append(f"also written {', '.join(option.aliases)}")
         lines += [f"    {protocol.annotation(option)}  ({'; '.join(facts)})", f"        {option.help}"]

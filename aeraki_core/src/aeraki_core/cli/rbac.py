@@ -13,21 +13,48 @@ from aeraki_core.settings import Scope, Settings
 __all__ = ["command"]
 
 
-@define("rbac", Scope.PLUGINS, epilog="Example: aeraki rbac --service-account aeraki | kubectl apply -f -")
+_SETTINGS = (
+    "rootNamespace",
+    "filterNamespaces",
+    "watchNamespaces",
+    "watchNamespaceSelector",
+    "instance",
+    "electionId",
+)
+
+
+@define(
+    "rbac",
+    Scope.PLUGINS,
+    more=_SETTINGS,
+    epilog="Example: aeraki rbac --service-account aeraki | kubectl apply -f -",
+)
 @click.option("--name", default="aeraki", show_default=True, help="The name of the roles.")
 @click.option("--namespace", "-n", default="istio-system", show_default=True, help="The controller's own namespace.")
-@click.option("--election-id", default="aeraki-controller", show_default=True, help="The name of its Lease.")
 @click.option("--service-account", metavar="NAME", help="Print the ServiceAccount's bindings to the roles, too.")
 @click.option("-o", "--output", "form", type=click.Choice(["yaml", "json"]), default="yaml", help="The form.")
-def command(
-    settings: Settings, *, name: str, namespace: str, election_id: str, service_account: str | None, form: str
-) -> int:
-    """Print the ClusterRole (and the Role for the Lease) with the least rights that the controller needs."""
-    from aeraki_core.rbac import bindings, roles
+def command(settings: Settings, *, name: str, namespace: str, service_account: str | None, form: str) -> int:
+    """Print the roles with the least rights that a controller with these settings needs.
 
-    registry = open_registry(settings)
-    manifests = roles(registry.kinds, name=name, namespace=namespace, election_id=election_id)
+    Where it watches everything, or namespaces by their labels, that is a ClusterRole; where it watches namespaces by name, a Role
+    in each. Beside it one for the Lease.
+    """
+    from aeraki_core.cli.cluster import filter_namespaces
+    from aeraki_core.rbac import Watched, bindings, roles
+
+    names = settings["watchNamespaces"]
+    clients = tuple(
+        item for item in filter_namespaces(settings) if item not in names or item == settings["rootNamespace"]
+    )
+    watched = Watched(names, bool(settings["watchNamespaceSelector"]), clients)
+    manifests = roles(
+        open_registry(settings).kinds,
+        name=name,
+        namespace=namespace,
+        election_id=settings.election_id(),
+        watched=watched,
+    )
     if service_account:
-        manifests += bindings(name=name, namespace=namespace, service_account=service_account)
+        manifests += bindings(manifests, namespace=namespace, service_account=service_account)
     output.data(to_json(manifests) if form == "json" else to_yaml(manifests))
     return 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aeraki_core.cli.finding_forms import as_dict
 from aeraki_core.diagnostics import Finding, Severity
+from aeraki_core.reconcile import Action
 
 if TYPE_CHECKING:
     from aeraki_core.controller.observer import PassReport
@@ -122,8 +123,9 @@ class RunLog:
                 _say(logging.DEBUG, f"{key}: {warning}", filter=key)
 
     def _kept(self, step: Step) -> None:
+        # Most likely another controller's, of which there may be thousands; the finding tells how many.
         _say(
-            logging.WARNING,
+            logging.DEBUG if step.action is Action.OUTSIDE else logging.WARNING,
             f"kept {step.key} ({step.action}): {step.reason}",
             filter=str(step.key),
             action=str(step.action),

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aeraki_core.cli.plugin_set import inactive_findings, open_registry
+from aeraki_core.cli.progress import progress
 
 if TYPE_CHECKING:
     from aeraki_core.diagnostics import Finding
     from aeraki_core.envoyfilter import Owner
+    from aeraki_core.model.scope import Scope
     from aeraki_core.pipeline import Pipeline
     from aeraki_core.plugins.registry import Registry
     from aeraki_core.settings import Settings
@@ -50,35 +52,42 @@ def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:
     from aeraki_core.pipeline import Pipeline
     from aeraki_core.plugins.dispatch import Dispatcher
 
-    return Pipeline(settings.mesh(), Dispatcher(registry), Arrangement(settings["arrangement"]))
+    arrangement = Arrangement(settings["arrangement"])
+    return Pipeline(settings.mesh(), Dispatcher(registry), arrangement, instance=settings["instance"])
 
 
-def open_session(settings: Settings, paths: tuple[str, ...]) -> Session:
-    """Read the paths and run the pipeline once.
+def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None = None) -> Session:
+    """Read the paths and run the pipeline once. ``scope``: only these namespaces; None: those that the settings name.
 
     Raises:
         AerakiError: a path does not exist.
     """
     from aeraki_core.cli.logs import configure_logging
     from aeraki_core.diagnostics import in_order
+    from aeraki_core.model.scope import named
     from aeraki_core.sources.files import read
+    from aeraki_core.sources.locate import STDIN
 
     configure_logging(settings, default="warning")
     registry = open_registry(settings)
     pipeline = make_pipeline(settings, registry)
-    snapshot = read(
-        paths,
-        pipeline.store.reads,
-        settings["maxFileSize"],
-        default_namespace=settings["defaultNamespace"],
-        plugin_groups={kind.group for kind in registry.kinds},
-    )
-    for item in snapshot.objects:
-        pipeline.upsert(item)
-    pipeline.run()
+    with progress("reading", typed=STDIN in paths):
+        snapshot = read(
+            paths,
+            pipeline.store.reads,
+            settings["maxFileSize"],
+            default_namespace=settings["defaultNamespace"],
+            plugin_groups={kind.group for kind in registry.kinds},
+        )
+    pipeline.scope = named(settings["watchNamespaces"]) if scope is None else scope
+    objects = [item for item in snapshot.objects if pipeline.scope.watches(item.ref.namespace)]
+    with progress("generating"):
+        for item in objects:
+            pipeline.upsert(item)
+        pipeline.run()
     findings = in_order((*snapshot.findings, *pipeline.findings(), *inactive_findings(registry)))
     incomplete = None if snapshot.complete else snapshot.reason
-    return Session(settings, registry, pipeline, findings, incomplete, tuple(snapshot.objects), snapshot.incomplete)
+    return Session(settings, registry, pipeline, findings, incomplete, tuple(objects), snapshot.incomplete)
 
 
 def has_errors(findings: tuple[Finding, ...], *, strict: bool = False) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ from aeraki_core.cli.asking import controller_option, status_of
 from aeraki_core.cli.command import PIPELINE, define
 from aeraki_core.cli.describe import overview
 from aeraki_core.cli.finding_forms import from_dict
-from aeraki_core.cli.manifests import to_yaml
 from aeraki_core.cli.session import has_errors, open_session
 from aeraki_core.settings import Settings
 
@@ -52,7 +50,7 @@ def command(settings: Settings, *, all_namespaces: bool, all_ports: bool, form: 
         output.note(_footer(ports, findings, len(every) - len(ports), content.get("controller")))
     else:
         content = {**content, "ports": ports}
-        output.data(to_yaml([content]) if form == "yaml" else json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        output.structured(content, form)
     return int(has_errors(findings))
 
 
@@ -78,9 +76,9 @@ def _footer(
     controller: Mapping[str, Any] | None,
 ) -> str:
     filters = {key for port in ports for key in port["filters"]}
-    parts = [f"{len(ports)} ports with {len(filters)} filters"]
+    parts = [f"{output.count(len(ports), 'port')} with {output.count(len(filters), 'filter')}"]
     if hidden:
-        parts.append(f"{hidden} ports without a protocol (--all-ports)")
+        parts.append(f"{output.count(hidden, 'port')} without a protocol (--all-ports)")
     parts.append(output.summary(findings) or "no findings")
     if controller is not None:
         parts.append(controller["role"])

@@ -8,6 +8,7 @@ import click
 
 from aeraki_core.cli import output
 from aeraki_core.cli.command import PIPELINE, define, require_paths
+from aeraki_core.cli.progress import progress
 from aeraki_core.cli.session import Session, has_errors, open_session
 from aeraki_core.settings import Settings
 
@@ -24,7 +25,7 @@ __all__ = ["command"]
     "-o",
     "--output",
     "form",
-    type=click.Choice(["text", "json", "sarif", "github"]),
+    type=click.Choice(["text", "json", "sarif", "github", "junit"]),
     default="text",
     help="The form on stdout.",
 )
@@ -34,12 +35,13 @@ def command(settings: Settings, *, strict: bool, envoy: bool, form: str) -> int:
     Exits with 1 if a finding is an error (with --strict: or a warning), or if Envoy refuses a filter.
     """
     session = open_session(settings, require_paths(settings, "aeraki validate -f deploy/"))
-    output.data(_render(session.findings, form))
+    output.data(_render(session.findings, form, strict=strict))
     failed = has_errors(session.findings, strict=strict)
     if envoy:
         failed = not _loads_in_envoy(session, strict=strict) or failed
     ports = sum(1 for item in session.pipeline.reports() if item.detection.protocol)
-    judged = f"{len(session.pipeline.filters)} filters for {ports} ports{', loaded in Envoy' if envoy else ''}"
+    made = output.count(len(session.pipeline.filters), "filter")
+    judged = f"{made} for {output.count(ports, 'port')}{', loaded in Envoy' if envoy else ''}"
     output.note(f"{output.summary(session.findings) or 'no findings'}; {judged}")
     return int(failed)
 
@@ -48,7 +50,8 @@ def _loads_in_envoy(session: Session, *, strict: bool) -> bool:
     """Whether a real Envoy takes every sidecar's configuration (``strict``: without a warning); says what it did not take."""
     from aeraki_core.cli.in_envoy import check
 
-    verdict = check(session)
+    with progress("loading in Envoy"):
+        verdict = check(session)
     for name in verdict.lacking:
         output.warning(f"this Envoy lacks {name}; filters with it were left out of the trial")
     for problem in verdict.errors:
@@ -58,8 +61,9 @@ def _loads_in_envoy(session: Session, *, strict: bool) -> bool:
     return not verdict.errors and not (strict and verdict.warnings)
 
 
-def _render(findings: tuple[Finding, ...], form: str) -> str:
+def _render(findings: tuple[Finding, ...], form: str, *, strict: bool) -> str:
     from aeraki_core.cli import finding_forms
+    from aeraki_core.diagnostics import Severity
     from aeraki_core.plugins.discovery import core_version
 
     match form:
@@ -69,4 +73,6 @@ def _render(findings: tuple[Finding, ...], form: str) -> str:
             return finding_forms.sarif(findings, core_version())
         case "github":
             return finding_forms.github(findings)
+        case "junit":
+            return finding_forms.junit(findings, Severity.WARNING if strict else Severity.ERROR)
     return "".join(f"{output.finding_text(item)}\n" for item in findings)

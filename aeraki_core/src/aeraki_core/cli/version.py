@@ -28,18 +28,22 @@ def _version(distribution: str) -> str:
 
 @define("version")
 @click.option("--short", is_flag=True, help="The number alone.")
-def command(settings: Settings, *, short: bool) -> int:
+@click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", help="The form.")
+def command(settings: Settings, *, short: bool, form: str) -> int:
     """Print the version of Aeraki, of what it rests on, and of every plugin's distribution."""
     from aeraki_core.hookspec import ENTRY_POINT_GROUP
 
     if short:
         output.data(_version("aeraki-core") + "\n")
         return 0
-    print_version()
     points = metadata.entry_points(group=ENTRY_POINT_GROUP)
     plugins = sorted({point.dist.name for point in points if point.dist})
     names = [*plugins, "xds-protos", "protobuf", "pydantic", "pluggy"]
-    lines = [("Python", platform.python_version()), *((name, _version(name)) for name in names)]
-    width = max(len(name) for name, _ in lines)
-    output.data("".join(f"{name:<{width}}  {number}\n" for name, number in lines))
+    versions = {"Python": platform.python_version(), **{name: _version(name) for name in names}}
+    if form == "text":
+        print_version()
+        width = max(len(name) for name in versions)
+        output.data("".join(f"{name:<{width}}  {number}\n" for name, number in versions.items()))
+    else:
+        output.structured({"aeraki": _version("aeraki-core"), **versions}, form)
     return 0

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from aeraki_core.model.meta import Age, ObjectRef
 from aeraki_core.model.service import PortNumber, resolve_export_to
-from aeraki_core.model.wire import Spec, check
+from aeraki_core.model.wire import Spec, check, compact
 
 __all__ = [
     "Destination",
@@ -42,7 +43,7 @@ class _Open(Spec):
         return tuple(key for key, value in (self.model_extra or {}).items() if value not in (None, {}, [], ""))
 
 
-class StringMatch(Spec):
+class StringMatch(_Open):
     """Istio's StringMatch; ``{}`` (no field) means that the value is present, whatever it is."""
 
     exact: str | None = None
@@ -65,7 +66,7 @@ class _PortSelector(Spec):
     number: PortNumber
 
 
-class Destination(Spec):
+class Destination(_Open):
     """Where calls go: a host as written (short names not yet resolved), a subset, a port."""
 
     host: str = Field(min_length=1)
@@ -149,7 +150,7 @@ def _listed(value: Any) -> Any:
     return () if value is None else value
 
 
-class _VirtualServiceSpec(Spec):
+class _VirtualServiceSpec(_Open):
     hosts: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     gateways: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     http: Annotated[tuple[HTTPRoute, ...], BeforeValidator(_listed)] = ()
@@ -160,7 +161,10 @@ class _VirtualServiceSpec(Spec):
 
 @dataclass(frozen=True, slots=True)
 class VirtualService:
-    """A VirtualService. ``hosts`` are full and lower case; ``for_mesh``: sidecars obey it, not only gateways."""
+    """A VirtualService. ``hosts`` are full and lower case; ``for_mesh``: sidecars obey it, not only gateways.
+
+    ``others``: fields of its ``spec`` that Istio does not know.
+    """
 
     ref: ObjectRef
     hosts: tuple[str, ...]
@@ -170,6 +174,7 @@ class VirtualService:
     has_tls: bool
     export_to: frozenset[str]
     age: Age
+    others: tuple[str, ...] = ()
 
     @property
     def namespace(self) -> str:
@@ -220,7 +225,8 @@ def parse_virtual_service(ref: ObjectRef, content: Mapping[str, Any], domain: st
         RejectedError: a field does not fit.
     """
     spec = check(_VirtualServiceSpec, content.get("spec"))
-    created = str((content.get("metadata") or {}).get("creationTimestamp") or "")
+    compact(spec)
+    created = intern(str((content.get("metadata") or {}).get("creationTimestamp") or ""))
     return VirtualService(
         ref=ref,
         hosts=tuple(dict.fromkeys(full_host(host, ref.namespace, domain) for host in spec.hosts)),
@@ -230,6 +236,7 @@ def parse_virtual_service(ref: ObjectRef, content: Mapping[str, Any], domain: st
         has_tls=bool(spec.tls),
         export_to=resolve_export_to(spec.export_to, ref.namespace),
         age=Age(created, ref.name, ref.namespace),
+        others=spec.others(),
     )
 
 
@@ -240,7 +247,7 @@ def parse_destination_rule(ref: ObjectRef, content: Mapping[str, Any], domain: s
         RejectedError: a field does not fit.
     """
     spec = check(_DestinationRuleSpec, content.get("spec"))
-    created = str((content.get("metadata") or {}).get("creationTimestamp") or "")
+    created = intern(str((content.get("metadata") or {}).get("creationTimestamp") or ""))
     return DestinationRule(
         ref=ref,
         host=full_host(spec.host, ref.namespace, domain),

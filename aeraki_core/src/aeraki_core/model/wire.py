@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aeraki_core.errors import Problem, RejectedError
 
-__all__ = ["Spec", "check", "field_path", "text_map"]
+__all__ = ["Spec", "check", "compact", "field_path", "text_map"]
+
+_UNKNOWN: set[str] = set()
 
 
 class Spec(BaseModel):
@@ -27,6 +29,18 @@ class Spec(BaseModel):
 
 
 S = TypeVar("S", bound=BaseModel)
+
+# pydantic's errors in the words of YAML, where its own are Python's ("Input should be a valid tuple"), by its name of them.
+_PLAINLY = {
+    "missing": "it is missing",
+    "extra_forbidden": "there is no such field",
+    **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "a list belongs here"),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), "a mapping belongs here"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number belongs here"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number belongs here"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false belongs here"),
+    "string_type": "text belongs here; put it in quotes",
+}
 
 
 def field_path(location: tuple[int | str, ...], root: str = "spec") -> str:
@@ -48,10 +62,29 @@ def check(model: type[S], value: Any, root: str = "spec") -> S:
     except ValidationError as error:
         raise RejectedError(
             tuple(
-                Problem(field_path(detail["loc"], root), detail["msg"])
+                Problem(field_path(detail["loc"], root), _PLAINLY.get(detail["type"], detail["msg"]))
                 for detail in error.errors(include_url=False, include_input=False)
             )
         ) from None
+
+
+def compact(value: Any) -> None:
+    """Make a model that is kept take less memory: which of its fields were given is not remembered.
+
+    pydantic keeps a set for each part of a model, which is as large as the part itself.
+    """
+    if isinstance(value, BaseModel):
+        object.__setattr__(value, "__pydantic_fields_set__", _UNKNOWN)
+        if not value.__pydantic_extra__:
+            object.__setattr__(value, "__pydantic_extra__", None)
+        for item in value.__dict__.values():
+            compact(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            compact(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            compact(item)
 
 
 def text_map(value: Mapping[str, Any] | None) -> dict[str, str]:

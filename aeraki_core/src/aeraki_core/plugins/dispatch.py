@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from aeraki_core.context import GenerateContext, KeepLastGood
 from aeraki_core.diagnostics import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED, Code, Finding
+from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service
 from aeraki_core.plugins.registry import Registry
+from aeraki_core.redact import redact, redact_error
 from aeraki_core.types import Patch, Protocol, Resource
 from aeraki_core.validate import ValidateContext
 
@@ -24,6 +28,8 @@ __all__ = ["CallStats", "Dispatcher", "Generated"]
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_CORE = Path(__file__).parents[1]
 
 
 @dataclass(slots=True)
@@ -80,18 +86,28 @@ class Dispatcher:
         try:
             context.check_options()
             arguments = {"protocol": protocol, "context": context}
-            values = self._call(plugin.name, "aeraki_generate", arguments, lambda given: tuple(given or ()))
-            wrong = next((value for value in values if not isinstance(value, Patch)), None)
-            if wrong is None:
+            values = self._call(plugin.name, "aeraki_generate", arguments, _all)
+            wrong = next((value for value in values or () if not isinstance(value, Patch)), None)
+            if values is None:
+                # Not the same as no patch, which takes the filters away: perhaps a yield was forgotten.
+                problem = (
+                    GENERATOR_GARBAGE,
+                    "aeraki_generate gave no Patch values: yield them, or return a list of them",
+                )
+            elif wrong is None:
                 patches = values
             else:
                 problem = (GENERATOR_GARBAGE, f"aeraki_generate gave a {type(wrong).__name__} where a Patch belongs")
         except KeepLastGood as reason:
-            log.info("plugin %s keeps what it made for %s: %s", plugin.name, context.service.host, reason)
+            said = redact(str(reason), context.secrets_read)
+            log.info("plugin %s keeps what it made for %s: %s", plugin.name, context.service.host, said)
         except (Exception, SystemExit) as error:
-            log.warning("plugin %s: aeraki_generate raised for %s", plugin.name, context.service.host, exc_info=True)
-            problem = (GENERATOR_RAISED, f"{plugin.title} raised {type(error).__name__}: {_first_line(error)}")
-        findings = [item if item.plugin else _by(item, plugin.name) for item in context.findings]
+            secrets = context.secrets_read
+            shown = redact_error(error, secrets)
+            log.warning("plugin %s: aeraki_generate raised for %s", plugin.name, context.service.host, exc_info=shown)
+            raised = f"{plugin.title} raised {type(error).__name__}: {_first_line(error, secrets)}{_where(error)}"
+            problem = (GENERATOR_RAISED, raised)
+        findings = [_by(item, item.plugin or plugin.name, context.secrets_read) for item in context.findings]
         if problem is not None:
             code, message = problem
             message = f"port {context.port.number}: {message}; what was written before stays"
@@ -107,10 +123,13 @@ class Dispatcher:
         try:
             values = self._call(plugin.name, "aeraki_validate", arguments, lambda given: tuple(given or ()))
         except (Exception, SystemExit) as error:
-            log.warning("plugin %s: aeraki_validate raised for %s", plugin.name, resource.ref, exc_info=True)
-            message = f"{plugin.title}: aeraki_validate raised {type(error).__name__}: {_first_line(error)}"
+            secrets = context.secrets_read
+            shown = redact_error(error, secrets)
+            log.warning("plugin %s: aeraki_validate raised for %s", plugin.name, resource.ref, exc_info=shown)
+            message = f"{plugin.title}: aeraki_validate raised {type(error).__name__}: {_first_line(error, secrets)}"
             return (Finding(HOOK_RAISED, message, resource.ref, plugin=plugin.name),)
-        return tuple(_by(item, plugin.name) for item in values if isinstance(item, Finding))
+        said = [item for item in values if isinstance(item, Finding)]
+        return tuple(_by(item, item.plugin or plugin.name, context.secrets_read) for item in said)
 
     def _call(self, plugin: str, hook: str, arguments: dict[str, Any], consume: Callable[[Any], T]) -> T:
         """Call one implementation with the parameters that it asks for; a generator is consumed inside the guard."""
@@ -132,18 +151,28 @@ class Dispatcher:
         return self.stats.setdefault((plugin, hook), CallStats())
 
 
-def _by(finding: Finding, plugin: str) -> Finding:
-    return Finding(
-        finding.code,
-        finding.message,
-        finding.ref,
-        finding.field,
-        finding.source,
-        finding.line,
-        finding.plugin or plugin,
-    )
+def _all(given: Any) -> tuple[Any, ...] | None:
+    """What a generator yields, or the list that it returns; None where it is neither."""
+    return tuple(given) if isinstance(given, Iterable) else None
 
 
-def _first_line(error: BaseException) -> str:
+def _where(error: BaseException) -> str:
+    """The last line of the plugin's own package on the way to the error; empty where there is none."""
+    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    of_others = [(file, line) for file, line in frames if not file.is_relative_to(_CORE)]
+    if not of_others:
+        return ""
+    package = of_others[0][0].parent  # the first that the core calls is the hook
+    file, line = [(file, line) for file, line in of_others if file.is_relative_to(package)][-1]
+    return f" ({file.parent.name}/{file.name}:{line})"
+
+
+def _by(finding: Finding, plugin: str, secrets: tuple[Secret, ...]) -> Finding:
+    """A finding that says whose it is, and no secret."""
+    return replace(finding, plugin=plugin, message=redact(finding.message, secrets))
+
+
+def _first_line(error: BaseException, secrets: tuple[Secret, ...]) -> str:
     """The error's first line, shortened: a message must not carry a whole dump, nor values from deep inside."""
-    return next(iter(str(error).splitlines()), "")[:200]
+    text = str(traceback.TracebackException.from_exception(error))  # also of an error that cannot say what it is
+    return next(iter(redact(text, secrets).splitlines()), "")[:200]

@@ -6,12 +6,14 @@ conflicting; the message names both distributions. One bad plugin never stops th
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import traceback
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import pluggy
 
@@ -129,8 +131,12 @@ def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
     """The plugin's implementations by hook name, held to the specification by pluggy."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(HookSpec)
-    manager.register(candidate.module, candidate.name)  # raises PluginValidationError for unknown parameters
-    manager.check_pending()  # and for an unknown hook
+    for name in dir(candidate.module):
+        marked = manager.parse_hookimpl_opts(candidate.module, name)
+        if marked is not None:
+            _check_hook(marked.get("specname") or name, getattr(candidate.module, name))
+    manager.register(candidate.module, candidate.name)
+    manager.check_pending()
     found: dict[str, pluggy.HookImpl] = {}
     for caller in manager.get_hookcallers(candidate.module) or ():
         for implementation in caller.get_hookimpls():
@@ -142,10 +148,33 @@ def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
     return found
 
 
+def _check_hook(name: str, function: Callable[..., object]) -> None:
+    """That there is such a hook, and that it gives the parameters; pluggy would say it in words of its own."""
+    known = [hook for hook in dir(HookSpec) if hook.startswith("aeraki_")]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise PluginError(f"there is no hook {name}; {hint}")
+    given = _parameters(getattr(HookSpec, name))[1:]
+    strange = [parameter for parameter in _parameters(function) if parameter not in given]
+    if strange:
+        has = f"it has {', '.join(given)}" if given else "it has none"
+        raise PluginError(f"{name} is given no {' and no '.join(strange)}; {has}")
+
+
+def _parameters(function: Callable[..., object]) -> list[str]:
+    """The parameters that a caller must give."""
+    found = inspect.signature(function).parameters.values()
+    return [item.name for item in found if item.default is item.empty and item.kind is item.POSITIONAL_OR_KEYWORD]
+
+
 def _collect(hooks: Mapping[str, pluggy.HookImpl], name: str, of: type[Any]) -> tuple[Any, ...]:
     if name not in hooks:
         return ()
-    values: tuple[Any, ...] = tuple(cast("Iterable[Any]", hooks[name].function()))
+    given = hooks[name].function()
+    if not isinstance(given, Iterable):
+        raise PluginError(f"{name} gave a {type(given).__name__} where a list of {of.__name__} values belongs")
+    values: tuple[Any, ...] = tuple(given)
     for value in values:
         if not isinstance(value, of):
             raise PluginError(f"{name} gave {value!r}, which is no {of.__name__}")
@@ -154,6 +183,9 @@ def _collect(hooks: Mapping[str, pluggy.HookImpl], name: str, of: type[Any]) -> 
 
 def _check_protocols(protocols: Iterable[Protocol]) -> None:
     for protocol in protocols:
+        tokens: object = protocol.tokens  # a word alone would count as its letters
+        if isinstance(tokens, str):
+            raise PluginError(f"the tokens of {protocol.name} are a tuple of words: write ({tokens!r},)")
         for word in (protocol.name, *protocol.tokens):
             if word != word.lower() or not word.replace("-", "").isalnum():
                 raise PluginError(f"{word!r} is no token: lower-case letters, digits and '-' only")

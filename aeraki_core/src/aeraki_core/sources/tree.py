@@ -1,7 +1,8 @@
 """What files there are under the paths given, in a stable order; and reading one of them, whatever it turns out to be.
 
 In: paths. Out: a :class:`Tree`: files with a signature that tells a changed one, and what is wrong with the tree itself. Hidden
-files and folders are passed over (version control, editors, the ``..data`` of a ConfigMap); a file reached twice is read once.
+files and folders are passed over (version control, editors, the ``..data`` of a ConfigMap), and so are :data:`NO_MANIFESTS`; a
+file reached twice is read once.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from aeraki_core.sources.manifests import Trouble
 __all__ = ["Signature", "Tree", "read_text", "scan", "signature"]
 
 SUFFIXES = (".yaml", ".yml", ".json")
+NO_MANIFESTS = frozenset({"kustomization.yaml", "kustomization.yml", "Chart.yaml"})
+"""What lies beside manifests for kustomize and Helm, and is nothing that a cluster takes."""
 
 Signature = tuple[int, ...]
 """Device, inode, size, modification and change time: differs when the content may differ."""
@@ -103,7 +106,7 @@ class _Scan:
                 stack.pop()
                 continue
             try:
-                if not (entry.is_dir() or entry.name.endswith(SUFFIXES)):
+                if not (entry.is_dir() or entry.name.endswith(SUFFIXES)) or entry.name in NO_MANIFESTS:
                     continue
                 found = entry.stat()
             except OSError as error:

@@ -114,6 +114,24 @@ def test_a_live_directory_that_is_not_there_gives_2(aeraki: Run, shop: Path, tmp
     assert "there is no such directory" in result.err
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("a: [", "while parsing a flow node"), ("a: b", "Expected key current-context"), (None, "no such file")],
+)
+def test_a_kubeconfig_that_cannot_be_used_is_named(
+    aeraki: Run, shop: Path, tmp_path: Path, content: str | None, reason: str
+) -> None:
+    file = tmp_path / "kubeconfig"
+    if content is not None:
+        file.write_text(content)
+    result = aeraki("diff", "-f", shop, "--live", "cluster", "--kubeconfig", file)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: no usable cluster configuration: ")
+    assert str(file) in result.err
+    assert reason in result.err
+    assert len(result.err.splitlines()) == 1
+
+
 def test_usage(aeraki: Run, shop: Path) -> None:
     assert aeraki("diff", "-f", shop).code == 2
     both = aeraki("diff", "-f", "-", "--live", "-")

@@ -83,6 +83,7 @@ class TestFindings:
         assert codes[0] == "AER0101"
         assert codes[-1] == "ECH0101"
         assert codes == [item["id"] for item in json.loads(aeraki("findings", "-o", "json").out)]
+        assert codes == [item["id"] for item in yaml.safe_load(aeraki("findings", "-o", "yaml").out)]
 
     def test_an_unknown_code_gives_1(self, aeraki: Run) -> None:
         assert "no code 'AER9999' is known" in aeraki("findings", "AER9999").err
@@ -126,6 +127,7 @@ class TestConfig:
     def test_json(self, aeraki: Run) -> None:
         content = json.loads(aeraki("config", "-o", "json", "--debounce-quiet", "200ms").out)
         assert content["debounceQuiet"] == {"value": "200ms", "origin": "flag", "name": "--debounce-quiet"}
+        assert yaml.safe_load(aeraki("config", "-o", "yaml", "--debounce-quiet", "200ms").out) == content
 
     def test_a_mistake_gives_2_with_file_and_line(self, aeraki: Run, tmp_path: Path) -> None:
         file = tmp_path / "aeraki.yaml"
@@ -142,6 +144,9 @@ class TestVersionAndCompletion:
         assert aeraki("--version").out == f"{lines[0]}\n"
         assert aeraki("version", "--short").out == lines[0].removeprefix("aeraki ") + "\n"
         assert any(line.split() == ["aeraki-echo", "1.2"] for line in lines)
+        for form, load in (("json", json.loads), ("yaml", yaml.safe_load)):
+            content = load(aeraki("version", "-o", form).out)
+            assert (content["aeraki"], content["aeraki-echo"]) == (lines[0].removeprefix("aeraki "), "1.2")
 
     @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
     def test_completion(self, aeraki: Run, shell: str) -> None:
@@ -149,6 +154,27 @@ class TestVersionAndCompletion:
         assert result.code == 0
         assert "_AERAKI_COMPLETE" in result.out
         assert aeraki("completion", "dos").code == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("gen", ["plain,generate"]),
+        ("generate -o ", ["plain,yaml", "plain,json", "plain,name"]),
+        ("generate -f ca", ["file,ca"]),
+        ("run --kubeconfig ca", ["file,ca"]),
+        ("run --source kubernetes,is", ["plain,kubernetes,istiod"]),
+        ("generate --plugins ech", ["plain,echo"]),
+        ("plugins ech", ["plain,echo"]),
+        ("findings AER030", [f"plain,AER030{number}" for number in range(1, 10)]),
+        ("diff --live cl", ["plain,cluster", "file,cl"]),
+    ],
+)
+def test_what_the_shell_offers(aeraki: Run, monkeypatch: pytest.MonkeyPatch, typed: str, offered: list[str]) -> None:
+    monkeypatch.setenv("_AERAKI_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", f"aeraki {typed}")
+    monkeypatch.setenv("COMP_CWORD", str(len(f"{typed} ".split(" ")) - 1))
+    assert aeraki().out.splitlines() == offered
 
 
 class TestNewPlugin:
@@ -173,6 +199,8 @@ class TestNewPlugin:
         made = aeraki("generate", "-f", "-", "--plugins", "my-proto", stdin=service)
         assert made.code == 0
         assert "aeraki.io/plugin: my-proto" in made.out
+        sample = aeraki("generate", "-f", folder / "sample.yaml", "--plugins", "my-proto", "-o", "name")
+        assert sample.out == "istio-system/aeraki-outbound-sample.demo.svc.cluster.local-7000\n"
 
     @pytest.mark.envoy
     def test_its_own_tests_pass(self, aeraki: Run, tmp_path: Path, site: Path) -> None:
@@ -182,14 +210,11 @@ class TestNewPlugin:
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aeraki-plugins-my-proto\nVersion: 0.1.0\n")
         (info / "entry_points.txt").write_text("[aeraki.plugins]\nmy-proto = aeraki_plugins_my_proto\n")
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-o", "pythonpath=src"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        for command in (["pytest", "-q", "-o", "pythonpath=src"], ["mypy"]):
+            done = subprocess.run(
+                [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
 
     def test_it_overwrites_nothing(self, aeraki: Run, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("mine")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from aeraki_core.cli.group import COMMANDS
 
 from tests.cli.running import Run
 
-from .conftest import SERVICE
+from .conftest import OUTBOUND, SERVICE
 
 HEAVY = ("pydantic", "google.protobuf", "rich", "kubernetes", "grpc", "yaml", "pluggy", "envoy")
 
@@ -97,7 +99,30 @@ def _on_a_terminal(arguments: list[str], environment: dict[str, str]) -> str:
     return text.decode()
 
 
+def test_what_takes_long_is_said_on_a_terminal_and_erased(site: Path) -> None:
+    master, slave = pty.openpty()
+    argv = [sys.executable, "-m", "aeraki_core", "generate", "-f", "-", "-o", "name"]
+    environment = {**os.environ, "PYTHONPATH": str(site), "TERM": "xterm"}
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=slave, env=environment
+    ) as process:
+        os.close(slave)
+        said = b""
+        while b"reading" not in said:  # it waits for the input that nobody has given
+            said += os.read(master, 65536)
+        out, _ = process.communicate(SERVICE.encode())
+    assert process.returncode == 0
+    assert OUTBOUND in out.decode()
+    rest = said.partition(b"reading")[2]
+    with suppress(OSError):  # the other end is closed
+        while part := os.read(master, 65536):
+            rest += part
+    os.close(master)
+    assert rest.endswith(b"s\r" + ERASE.encode())
+
+
 ESCAPE = "\x1b["
+ERASE = "\x1b[K"
 
 
 @pytest.mark.parametrize(
@@ -140,6 +165,81 @@ def test_a_reader_that_goes_away_is_no_error(site: Path, tmp_path: Path) -> None
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def _in_a_shell(script: str, site: Path) -> subprocess.CompletedProcess[str]:
+    """Run the script, in which `aeraki` is the command line."""
+    aeraki = f'aeraki() {{ "{sys.executable}" -m aeraki_core "$@"; }}\n'
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    return subprocess.run(["sh", "-c", aeraki + script], capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize(("where", "reason"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")])
+@pytest.mark.parametrize("command", ["version", "findings"])
+def test_output_that_cannot_be_written_is_said_in_one_line(site: Path, command: str, where: str, reason: str) -> None:
+    done = _in_a_shell(f"aeraki {command} >{where}", site)
+    assert (done.returncode, done.stderr) == (1, f"error: standard output: {reason}\n")
+
+
+def test_what_a_plugin_prints_is_no_part_of_the_data(
+    aeraki: Run, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "aeraki_chatty.py").write_text(
+        "from aeraki_core import hookimpl\nprint('imported')\n"
+        "@hookimpl\ndef aeraki_detect_protocol(port, service):\n    print('asked')\n"
+    )
+    info = tmp_path / "aeraki_chatty-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aeraki-chatty\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[aeraki.plugins]\nchatty = aeraki_chatty\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    quiet = aeraki("generate", "-f", shop)
+    result = aeraki("generate", "-f", shop, "--plugins", "echo,chatty")
+    assert result.out == quiet.out != ""
+    assert result.err.startswith("imported\nasked\n")
+
+
+def test_a_second_signal_ends_the_process_without_a_word() -> None:
+    done = _python(
+        "import os, signal\nfrom aeraki_core.cli.ending import stopped_by_signals\n"
+        "with stopped_by_signals() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    stop.wait()\n    os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+class TestSpelling:
+    """What is written as for other tools, or a little wrong."""
+
+    def test_a_path_without_its_flag(self, aeraki: Run, shop: Path) -> None:
+        result = aeraki("generate", "a.yaml", "b.yaml")
+        assert result.code == 2
+        assert "name files and folders with -f: -f a.yaml -f b.yaml" in result.err
+        assert "with -f" not in aeraki("version", "x").err
+
+    def test_a_flag_before_the_command(self, aeraki: Run) -> None:
+        result = aeraki("--debug", "version")
+        assert result.code == 2
+        assert "Flags of a command go after it: aeraki COMMAND --debug" in result.err
+
+    def test_help_as_a_command(self, aeraki: Run) -> None:
+        assert aeraki("help").out == aeraki("--help").out
+        assert aeraki("help", "generate").out == aeraki("generate", "--help").out
+
+    def test_a_variable_that_is_nearly_a_setting(self, aeraki: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AERAKI_ROOT_NAMESPAC", "x")
+        result = aeraki("version")
+        assert result.code == 0
+        assert "AERAKI_ROOT_NAMESPAC is no setting and has no effect; did you mean AERAKI_ROOT_NAMESPACE?" in result.err
+
+    @pytest.mark.parametrize(
+        "name", ["AERAKI_PORT", "AERAKI_SERVICE_HOST", "AERAKI_PORT_8080_TCP_ADDR", "AERAKI_SOURCE_SERVICE_PORT_HTTP"]
+    )
+    def test_what_kubernetes_tells_a_pod_of_a_service_is_no_slip(
+        self, aeraki: Run, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setenv(name, "x")
+        assert aeraki("version").err == ""
 
 
 class TestErrors:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 from tests.cli.running import Run
@@ -15,7 +16,7 @@ def test_a_row_for_each_port_with_a_protocol(aeraki: Run, shop: Path) -> None:
         ["HOST", "PORT", "PROTOCOL", "STATE", "FILTERS", "FINDINGS"],
         ["cart.shop.svc.cluster.local", "7000", "echo", "current", "2", "-"],
     ]
-    assert result.err == "1 ports with 2 filters; 1 ports without a protocol (--all-ports); no findings\n"
+    assert result.err == "1 port with 2 filters; 1 port without a protocol (--all-ports); no findings\n"
 
 
 def test_all_ports(aeraki: Run, shop: Path) -> None:
@@ -56,6 +57,15 @@ def test_lines_in_a_pipe_are_never_broken(aeraki: Run, tmp_path: Path) -> None:
     assert len(lines) == 2
     assert f"{name}.{'n' * 63}.svc.cluster.local" in lines[1]
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_a_controller_may_be_named_without_a_scheme(aeraki: Run) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        result = aeraki("status", "--controller", address)
+    assert result.code == 1
+    assert result.err == f"error: --controller: http://{address} gives no answer: Connection refused\n"
 
 
 def test_usage(aeraki: Run) -> None:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.cli.running import Run
 
-from .conftest import POLICY, SERVICE
+from .conftest import BROKEN, POLICY, SERVICE
 
 LOUD = POLICY.replace("  secret: words\n", "  volume: 12\n")
 WRONG = POLICY.replace("  secret: words\n", "  volume: loud\n")
@@ -16,7 +17,7 @@ WRONG = POLICY.replace("  secret: words\n", "  volume: loud\n")
 def test_nothing_wrong_gives_0_and_prints_nothing(aeraki: Run, shop: Path) -> None:
     result = aeraki("validate", "-f", shop)
     assert (result.code, result.out) == (0, "")
-    assert result.err == "no findings; 2 filters for 1 ports\n"
+    assert result.err == "no findings; 2 filters for 1 port\n"
 
 
 def test_a_warning_counts_with_strict(aeraki: Run, shop: Path) -> None:
@@ -93,7 +94,7 @@ def test_github_commands_stay_on_their_line(aeraki: Run, tmp_path: Path) -> None
 def test_a_real_envoy_loads_what_was_made(aeraki: Run, shop: Path) -> None:
     result = aeraki("validate", "--envoy", "-f", shop)
     assert result.code == 0
-    assert result.err.endswith("2 filters for 1 ports, loaded in Envoy\n")
+    assert result.err.endswith("2 filters for 1 port, loaded in Envoy\n")
 
 
 @pytest.mark.envoy
@@ -104,6 +105,57 @@ def test_what_envoy_refuses_gives_1_in_its_own_words(aeraki: Run, shop: Path) ->
     assert result.code == 1
     assert "error: Envoy, " in result.err
     assert "/nowhere" in result.err
+
+
+def test_junit(aeraki: Run, shop: Path) -> None:
+    def suite(*flags: str) -> ElementTree.Element:
+        (found,) = ElementTree.fromstring(aeraki("validate", "-f", shop, "-o", "junit", *flags).out)
+        assert found.get("tests") == str(len(found.findall("testcase")))
+        assert found.get("failures") == str(len(found.findall("testcase/failure")))
+        return found
+
+    assert suite().get("failures") == "0"
+    (shop / "a&b<c>.yaml").write_text(LOUD)
+    assert suite().get("failures") == "0"
+    (case,) = suite("--strict").findall("testcase")
+    assert (case.get("name"), case.get("line")) == ("ECH0101 EchoPolicy shop/cart spec.volume", "6")
+    failure = case.find("failure")
+    assert failure is not None
+    assert failure.text is not None
+    assert failure.text.startswith(f"{shop}/a&b<c>.yaml:6: warning ECH0101: ")
+
+
+def test_a_finding_of_standard_input_names_no_file_to_github(aeraki: Run) -> None:
+    assert aeraki("validate", "-f", "-", "-o", "github", stdin=BROKEN).out.startswith("::error title=AER0101 ")
+
+
+def test_files_of_kustomize_and_helm_are_no_manifests(aeraki: Run, shop: Path) -> None:
+    (shop / "kustomization.yaml").write_text("resources:\n- cart.yaml\n")
+    (shop / "Chart.yaml").write_text("apiVersion: v2\nname: shop\nversion: 1.0.0\n")
+    result = aeraki("validate", "--strict", "-f", shop)
+    assert (result.code, result.out) == (0, "")
+    # One that is named is read: somebody means it.
+    assert "AER0102" in aeraki("validate", "-f", shop / "kustomization.yaml").out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "spec: {{ .Values.spec }}\n",
+            "3: error AER0101: a key must be text, not a mapping or a list; quote {{ }}, or render",
+        ),
+        ("kind: Service\n", "3: error AER0101: key 'kind' is given twice; put --- between two documents"),
+        ("spec:\n  hosts: cart\n", "4: error AER0106: a list belongs here (VirtualService shop/cart spec.hosts)"),
+        ("spec:\n  hosts: [cart]\n  http: [{timeout: [5s]}]\n", "text belongs here; put it in quotes"),
+    ],
+)
+def test_a_slip_is_said_in_the_words_of_yaml(aeraki: Run, text: str, words: str) -> None:
+    head = "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
+    tail = "metadata: {name: cart, namespace: shop}\n"
+    result = aeraki("validate", "-f", "-", stdin=head + text + tail)
+    assert result.code == 1
+    assert words in result.out
 
 
 def test_usage(aeraki: Run) -> None:

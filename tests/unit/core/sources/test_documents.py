@@ -89,7 +89,7 @@ def test_aliases_and_merges_are_followed() -> None:
         ("a: [1, 2\n", 1, "flow"),
         ('a: "x\n', 1, "quoted"),
         ("a: b: c\n", 1, "mapping values"),
-        ("a: {{ .Values.x }}\n", 1, "templates"),
+        ("a: {{ .Values.x }}\n", 1, "render the template first"),
         ("a: \x01\n", 1, "not allowed"),
         ("a: b\nc: \x07\n", 2, "not allowed"),
         ("a: *b\n", 1, "alias"),

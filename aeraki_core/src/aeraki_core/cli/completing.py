@@ -1,0 +1,58 @@
+"""What a shell offers for a value: words that it may be, or files.
+
+In: functions that give words. Out: callbacks for click, which give what begins as what was typed so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+__all__ = ["Complete", "code_names", "files", "plugin_names", "words"]
+
+Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
+
+
+def words(known: Callable[[], Iterable[str]]) -> Complete:
+    """Those of the words; of a list with commas, for its last item."""
+
+    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(f"{before}{comma}{word}") for word in sorted(known()) if word.startswith(last)]
+
+    return complete
+
+
+def files(*others: str) -> Complete:
+    """Files and folders, and the ``others`` where one of those was begun."""
+
+    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(word) for word in others if incomplete and word.startswith(incomplete)]
+        return [*found, CompletionItem(incomplete, type="file")]
+
+    return complete
+
+
+def plugin_names() -> Iterable[str]:
+    """The names of the plugins that are installed; none is imported."""
+    from importlib import metadata
+
+    from aeraki_core.hookspec import ENTRY_POINT_GROUP
+
+    return {point.name for point in metadata.entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def code_names() -> Iterable[str]:
+    """The codes of the core's findings."""
+    from aeraki_core.diagnostics import CORE_CODES
+
+    return [code.id for code in CORE_CODES]
