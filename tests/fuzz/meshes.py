@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aeraki_core.model.mesh import Mesh, ProxyRule
+from aeraki_core.model.mesh import Mesh, ProxyFamily, ProxyRule
 from aeraki_core.plugins.registry import Registry
 from aeraki_core.testing import destination_rule, endpoint_slice, secret, service, service_entry, virtual_service
 from aeraki_core.types import Option, OptionType
@@ -23,6 +23,7 @@ SUBSETS = ("v1", "v2", "v3")
 AGES = (None, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=12)
 WORDS = st.from_regex(r"[A-Za-z][A-Za-z0-9._$-]{0,11}", fullmatch=True)
+SELECTORS = ({"app": "cart"}, {"app": "cart", "version": "v1"}, {"tier": "back"}, {"zone": "a", "version": "v1"})
 REGEXES = st.sampled_from(("a.*", "[a-z]+", "^x$", "(foo|bar)", ".*", ""))
 
 
@@ -36,11 +37,15 @@ def proxies() -> st.SearchStrategy[Mesh]:
     generic = "envoy.filters.network.generic_proxy"
     rules = st.sampled_from(((), (ProxyRule(generic),), (ProxyRule(generic, "shop"),)))
     namespaces = st.sampled_from(((), (".",), ("front", ".")))
+    families = st.sampled_from(((), (ProxyFamily.DUAL,), (ProxyFamily.IPV4, ProxyFamily.IPV6)))
     return st.builds(
-        lambda rules, namespaces, only: Mesh(proxy_rules=rules, namespaces=namespaces, registry_only=only),
+        lambda rules, namespaces, only, families: Mesh(
+            proxy_rules=rules, namespaces=namespaces, registry_only=only, proxy_families=families
+        ),
         rules,
         namespaces,
         st.booleans(),
+        families,
     )
 
 
@@ -76,14 +81,14 @@ def _service(draw: st.DrawFn, registry: Registry, tokens: list[str], name: str, 
         {port: draw(_target(number)) for port, number in ports.items()},
         namespace=namespace,
         cluster_ip=address,
-        selector=draw(st.sampled_from((None, {"app": name}, {"app": "cart"}, {"app": "cart", "version": "v1"}))),
+        selector=draw(st.sampled_from((None, {"app": name}, *SELECTORS))),
         annotations=_annotations(draw, registry)
         | draw(st.sampled_from(({}, {"networking.istio.io/exportTo": ".,front"}))),
         created=draw(st.sampled_from(AGES)),
     )
     if not draw(st.booleans()):
         return [item]
-    addresses = draw(st.lists(st.sampled_from(("10.1.0.1", "10.1.0.2")), unique=True))
+    addresses = draw(st.lists(st.sampled_from(("10.1.0.1", "10.1.0.2", "fd00:1::1")), unique=True))
     return [item, endpoint_slice(name, addresses, dict.fromkeys(ports, 9000), namespace=namespace)]
 
 

@@ -1,11 +1,16 @@
-"""How tests reach the rig's istiod."""
+"""What tests with istiod have in common: how they reach it, and the kinds of the Redis plugin."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from aeraki_core.crds import crd
+from aeraki_core.plugins.registry import build_registry
 from aeraki_core.sources.istiod.connection import Istiod
 
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -17,3 +22,24 @@ def istiod(control_plane: ControlPlane) -> Istiod:
         token=lambda: control_plane.api.token("default", ROOT_NAMESPACE, audience="istio-ca").encode(),
         server_name=f"istiod.{ROOT_NAMESPACE}.svc",
     )
+
+
+@pytest.fixture
+def redis_kinds(control_plane: ControlPlane) -> Iterator[None]:
+    """The cluster serves the kinds of the plugin."""
+    api, kind = control_plane.api, ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+    made = [crd(each) for each in build_registry(only=["redis"]).kinds]
+    names = [item["metadata"]["name"] for item in made]
+    for item in made:
+        api.apply(item)
+    wait_until(lambda: all(served(control_plane, name) for name in names), 20, "the kinds to be served")
+    yield
+    for name in names:
+        api.delete(*kind, name)
+    wait_until(lambda: all(api.find(*kind, name) is None for name in names), 20, "the kinds to be gone")
+
+
+def served(control_plane: ControlPlane, name: str) -> bool:
+    found = control_plane.api.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", name)
+    conditions = found.get("status", {}).get("conditions") or []
+    return any((each["type"], each["status"]) == ("Established", "True") for each in conditions)

@@ -21,9 +21,7 @@ from tests.istio.truth import (
     chains_of,
     entry,
     istio,
-    listener_of,
     our_filters,
-    outbound,
     proxy,
     subsets,
     wait_chains,
@@ -35,6 +33,7 @@ from tests.kubernetes.running import Running
 from tests.rig.api import Object
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
 from tests.rig.fixtures import NamespaceFactory, PodFactory, SidecarFactory
+from tests.rig.names import listener_of, outbound
 from tests.rig.workloads import Port, Workloads
 
 pytestmark = pytest.mark.mesh

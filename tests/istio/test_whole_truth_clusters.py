@@ -6,24 +6,20 @@ And who must not be changed: services of no protocol that share a listener with 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from aeraki_core.crds import crd
 from aeraki_core.diagnostics import SHARED_CIDR
-from aeraki_core.plugins.registry import build_registry
 
+from tests.istio.traffic import move_into, redis_serving
 from tests.istio.truth import (
     PROTOCOLS,
     chain_filters,
     chains_at,
     entry,
-    istio,
-    listener_of,
     our_filters,
-    outbound,
     proxy,
+    redis_kind,
     subsets,
     wait_chains,
     wait_outbound,
@@ -33,8 +29,7 @@ from tests.peers import needs, redis
 from tests.rig.api import Object
 from tests.rig.control_plane import ControlPlane
 from tests.rig.fixtures import PodFactory, SidecarFactory
-from tests.rig.interception import Pod
-from tests.rig.waiting import wait_until
+from tests.rig.names import listener_of, outbound
 from tests.rig.workloads import Port, Workloads
 
 pytestmark = pytest.mark.mesh
@@ -108,38 +103,6 @@ def test_ranges_of_two_services_on_one_port_are_left_alone(
     assert not near.rejected()
 
 
-@pytest.fixture
-def redis_kinds(control_plane: ControlPlane) -> Iterator[None]:
-    """The cluster serves the kinds of the plugin."""
-    api, kind = control_plane.api, ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
-    made = [crd(each) for each in build_registry(only=["redis"]).kinds]
-    names = [item["metadata"]["name"] for item in made]
-    for item in made:
-        api.apply(item)
-    wait_until(lambda: all(served(control_plane, name) for name in names), 20, "the kinds to be served")
-    yield
-    for name in names:
-        api.delete(*kind, name)
-    wait_until(lambda: all(api.find(*kind, name) is None for name in names), 20, "the kinds to be gone")
-
-
-def served(control_plane: ControlPlane, name: str) -> bool:
-    found = control_plane.api.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", name)
-    conditions = found.get("status", {}).get("conditions") or []
-    return any((each["type"], each["status"]) == ("Established", "True") for each in conditions)
-
-
-def redis_server(pod: Pod) -> None:
-    """A Redis in the pod, at the target port."""
-    argv = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""]
-    process = pod.process("redis", [*argv, "--port", str(REDIS.target_port)])
-    pod.wait_listening(process, REDIS.target_port)
-
-
-def of_plugin(kind: str, name: str, namespace: str, spec: Object) -> Object:
-    return {**istio(kind, name, namespace, spec), "apiVersion": "redis.aeraki.io/v1alpha1"}
-
-
 @pytest.mark.usefixtures("redis_kinds")
 def test_keys_go_where_a_redis_service_sends_them(
     control_plane: ControlPlane, namespace: str, workloads: Workloads, pod_factory: PodFactory
@@ -155,10 +118,11 @@ def test_keys_go_where_a_redis_service_sends_them(
         "host": ["one"],
         "redis": [{"match": {"key": {"prefix": "user:"}}, "route": {"host": "two"}}, {"route": {"host": "one"}}],
     }
-    control_plane.api.create(of_plugin("RedisService", "one", namespace, routes))
-    for pod in pods.values():
-        redis_server(pod)
-    with Running(control_plane.kubeconfig, ["redis"]):
+    control_plane.api.create(redis_kind("RedisService", "one", namespace, routes))
+    with ExitStack() as running:
+        for pod in pods.values():
+            running.enter_context(redis_serving(pod, REDIS.target_port))
+        running.enter_context(Running(control_plane.kubeconfig, ["redis"]))
         near, *far = (pod.sidecar() for pod in (client, *pods.values()))
         near.wait_filter(listener_of(services["one"], REDIS), proxy("redis"), lambda config: "|two." in str(config))
         for name, pod in pods.items():
@@ -187,7 +151,8 @@ def test_a_redis_cluster_takes_the_place_of_istios_cluster(
     with pod.inside():
         nodes = redis.RedisCluster(3, pod.ip)
     for node in nodes.servers:
-        node.argv = pod.wrap(["env", f"--chdir={node.folder}", *node.argv, "--protected-mode", "no"])
+        node.argv += ["--protected-mode", "no"]
+        move_into(pod, node)
     first = nodes.servers[0].address[1]
     port = Port("tcp-redis", 6379, first)
     service = workloads.workload("redis", [port], pods=[pod.record])
@@ -201,7 +166,7 @@ def test_a_redis_cluster_takes_the_place_of_istios_cluster(
         near = client.sidecar()
         near.wait_filter(listener_of(service, port), proxy("redis"))
         assert near.wait_cluster(name)["type"] == "EDS"
-        control_plane.api.create(of_plugin("RedisDestination", "redis", namespace, destination))
+        control_plane.api.create(redis_kind("RedisDestination", "redis", namespace, destination))
         near.wait_cluster(name, lambda found: found.get("cluster_type", {}).get("name") == "envoy.clusters.redis")
         near.wait_endpoints(name, ["{}:{}".format(*node.address) for node in nodes.servers])
         keys = {f"key-{number}" for number in range(50)}

@@ -2,237 +2,105 @@
 
 from __future__ import annotations
 
-import threading
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
+from tests.cli.running import Run, clean_environment, runner
 from tests.dataplane.support_routes import assert_share
-from tests.istio.truth import (
-    GROUP,
-    chains_at,
-    listener_of,
-    outbound,
-    proxy,
-    subsets,
-    weights,
+from tests.istio.traffic import (
+    ANYWHERE,
+    PEERS,
+    Peer,
+    Route,
+    routed,
+    share,
+    wait_inbound,
 )
+from tests.istio.truth import FILTER, as_file, assert_in_sidecars, our_filters, proxy
 from tests.kubernetes.running import Running
 from tests.peers import needs, zookeeper
-from tests.peers.dubbo import DubboClient, DubboServer
 from tests.peers.processes import Address
-from tests.peers.sockets import ThreadedServer
-from tests.peers.thrift import ThriftClient, ThriftServer
 from tests.rig import sidecar as sidecar_module
 from tests.rig.control_plane import ControlPlane
 from tests.rig.fixtures import PodFactory
 from tests.rig.interception import Pod
-from tests.rig.sidecar import Sidecar
-from tests.rig.waiting import wait_until
+from tests.rig.names import listener_of, outbound
 from tests.rig.workloads import Port, Workloads
 
 pytestmark = pytest.mark.mesh
 
-DUBBO = Port("tcp-dubbo", 20880, 30880)
-THRIFT = Port("tcp-thrift", 9090, 19090)
-ZOOKEEPER = Port("tcp-zookeeper", 2181, 12181)
-ANYWHERE = "0.0.0.0"
+Answers = Counter[tuple[str, str]]
 
 
-class Caller(Protocol):
-    """A connection that names who answers a call."""
-
-    def __call__(self) -> str: ...
-
-
-@contextmanager
-def dubbo_caller(address: Address) -> Iterator[Caller]:
-    with DubboClient(address) as client:
-        yield lambda: client.call("hello", "x").server
-
-
-@contextmanager
-def thrift_caller(address: Address) -> Iterator[Caller]:
-    with ThriftClient(address) as client:
-        yield lambda: str(client.call("hello", "x")["server"])
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A protocol with servers and clients of our own."""
-
-    port: Port
-    server: Callable[[str, Address], ThreadedServer[Any]]
-    caller: Callable[[Address], AbstractContextManager[Caller]]
-
-    @property
-    def name(self) -> str:
-        return self.port.name.removeprefix("tcp-")
-
-
-PEERS = {
-    "dubbo": Peer(DUBBO, DubboServer, dubbo_caller),
-    "thrift": Peer(THRIFT, lambda name, at: ThriftServer(name, address=at), thrift_caller),
-}
-
-
-@contextmanager
-def serving(pod: Pod, server: ThreadedServer[Any]) -> Iterator[None]:
-    with pod.inside():
-        server.start()
-    try:
-        yield
-    finally:
-        server.stop()
-
-
-@dataclass
-class Load:
-    """Calls without end, by threads of the client's pod; what went wrong, and who answered."""
-
-    pod: Pod
-    caller: Callable[[], AbstractContextManager[Caller]]
-    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
-    failures: list[str] = field(default_factory=list)
-    stopped: threading.Event = field(default_factory=threading.Event)
-
-    def one_connection(self) -> None:
-        self._go_on("open", lambda: True)
-
-    def many_connections(self) -> None:
-        self._go_on("new", lambda: False)
-
-    def _go_on(self, kind: str, keep: Callable[[], bool]) -> None:
-        with self.pod.inside():
-            while not self.stopped.is_set():
-                try:
-                    with self.caller() as call:
-                        self.answers[kind, call()] += 1
-                        while keep() and not self.stopped.is_set():
-                            self.answers[kind, call()] += 1
-                except Exception as error:  # noqa: BLE001 -- whatever it is, it is a failed call
-                    self.failures.append(f"{kind}: {error!r}")
-
-    def calls(self, kind: str) -> int:
-        return sum(count for (each, _), count in list(self.answers.items()) if each == kind)
-
-    def wait_more(self, count: int) -> Counter[tuple[str, str]]:
-        """Wait until each kind of connection has made so many calls more; returns what came of them and later ones."""
-        before = Counter(self.answers)
-        goal = {kind: self.calls(kind) + count for kind in ("open", "new")}
-        wait_until(
-            lambda: all(self.calls(kind) >= least for kind, least in goal.items()),
-            60,
-            f"{count} calls more",
-            seen=lambda: (self.answers, self.failures[:10]),
-        )
-        return Counter(self.answers) - before
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        threads = [threading.Thread(target=each) for each in (self.one_connection, self.many_connections)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self.stopped.set()
-            for thread in threads:
-                thread.join()
-
-
-def share(answers: Counter[tuple[str, str]], kind: str, server: str) -> tuple[int, int]:
-    """How many calls of a kind of connection came to a server, and how many there were."""
-    return answers[kind, server], sum(count for (each, _), count in answers.items() if each == kind)
-
-
-def clusters(*shares: int) -> Callable[[dict[str, Any]], bool]:
-    """Whether a filter's config has these weights, in this order."""
-    wanted = list(shares)
-
-    def holds(config: Any) -> bool:
-        if isinstance(config, dict):
-            found = config.get("weighted_clusters", {}).get("clusters")
-            if found:
-                return [each["weight"] for each in found] == wanted
-            return any(holds(each) for each in config.values())
-        return isinstance(config, list) and any(holds(each) for each in config)
-
-    return holds
-
-
-@dataclass(frozen=True)
-class Weighted:
-    """A service of the subsets v1 and v2 at 80 to 20, behind sidecars; `load` calls it."""
-
-    plane: ControlPlane
-    namespace: str
-    protocol: str
-    listener: str
-    near: Sidecar
-    far: Sequence[Sidecar]
-    load: Load
-
-    def turn_round(self) -> None:
-        """Make it 20 to 80, and wait until the client's sidecar has it."""
-        spec = weights(self.protocol, self.namespace, {"v1": 20, "v2": 80})["spec"]
-        self.plane.api.merge(GROUP, "VirtualService", self.protocol, {"spec": spec}, namespace=self.namespace)
-        self.near.wait_filter(self.listener, proxy(self.protocol), clusters(20, 80))
-
-
-@contextmanager
-def weighted(
-    protocol: str, plane: ControlPlane, workloads: Workloads, pod_factory: PodFactory, *, mtls: bool = False
-) -> Iterator[Weighted]:
-    peer, namespace = PEERS[protocol], workloads.namespace
-    port = peer.port
-    client = pod_factory("client", mtls=mtls)
-    servers = {name: pod_factory(name, labels={"app": protocol, "version": name}, mtls=mtls) for name in ("v1", "v2")}
-    service = workloads.workload(protocol, [port], pods=[pod.record for pod in servers.values()])
-    plane.api.create(subsets(protocol, namespace, "v1", "v2"))
-    plane.api.create(weights(protocol, namespace, {"v1": 80, "v2": 20}))
-    load = Load(client, partial(peer.caller, (service["spec"]["clusterIP"], port.port)))
-    with ExitStack() as running:
-        for name, pod in servers.items():
-            running.enter_context(serving(pod, peer.server(name, (ANYWHERE, port.target_port))))
-        running.enter_context(Running(plane.kubeconfig, [protocol]))
-        near, *far = (pod.sidecar() for pod in (client, *servers.values()))
-        near.wait_filter(listener_of(service, port), proxy(protocol), clusters(80, 20))
-        for name, pod in servers.items():
-            near.wait_endpoints(outbound(protocol, namespace, port, name), [f"{pod.ip}:{port.target_port}"])
-        wait_inbound(far, port, f"{protocol}_proxy")
-        yield Weighted(plane, namespace, protocol, listener_of(service, port), near, far, load)
-        for sidecar in (near, *far):
-            assert not sidecar.rejected()
-
-
-@pytest.mark.parametrize(("protocol", "mode"), [("dubbo", "DISABLE"), ("dubbo", "STRICT"), ("thrift", "DISABLE")])
-def test_weights_change_under_load_and_no_call_fails(
-    protocol: str, mode: str, control_plane: ControlPlane, workloads: Workloads, pod_factory: PodFactory
+@pytest.mark.usefixtures("redis_kinds")
+@pytest.mark.parametrize("mode", ["DISABLE", "STRICT"])
+@pytest.mark.parametrize("protocol", PEERS)
+def test_a_route_changes_under_load(
+    protocol: str,
+    mode: str,
+    control_plane: ControlPlane,
+    workloads: Workloads,
+    pod_factory: PodFactory,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    mtls = mode == "STRICT"
-    control_plane.set_mesh_config(enableAutoMtls=mtls)
-    control_plane.set_mtls(mode)
-    with weighted(protocol, control_plane, workloads, pod_factory, mtls=mtls) as mesh:
-        with mesh.load.running():
-            before = mesh.load.wait_more(150)
-            mesh.turn_round()
-            after = mesh.load.wait_more(150)
-        assert mesh.load.failures == []
-        for kind in ("open", "new"):
-            assert_share(*share(before, kind, "v1"), 0.8)
-        # Who is connected keeps the old routes until Envoy has drained the old filter; nobody is cut off.
-        assert_share(*share(after, "open", "v1"), 0.8)
-        assert_share(*share(after, "new", "v1"), 0.2)
-        for sidecar in mesh.far:
-            assert sum(sidecar.stats(rf"^{protocol}\.inbound.*\.request$").values()) > 0
-            if mtls:
-                assert sum(sidecar.stats(r"ssl\.handshake$").values()) > 0
+    needs.need(*needs.REDIS, *needs.ZOOKEEPER)
+    clean_environment(monkeypatch)
+    aeraki = runner(capfd, monkeypatch)
+    with routed(protocol, control_plane, workloads, pod_factory, mode=mode) as route:
+        with route.load.running():
+            before = route.load.wait_more(route.peer.calls)
+            route.turn_round()
+            after = route.load.wait_more(route.peer.calls)
+        assert_share(*share(before, "new", "v1"), route.first)
+        assert_share(*share(after, "new", "v1"), route.then)
+        assert_open_connections(protocol, before, after, route)
+        for sidecar in route.far:
+            assert sum(sidecar.stats(route.peer.counts).values()) > 0
+            handshakes = sum(sidecar.stats(r"listener.*15006.*ssl\.handshake$").values())
+            assert (handshakes > 0) == (mode == "STRICT")
+        assert_what_is_told_is_there(route, aeraki, tmp_path)
+
+
+def assert_open_connections(protocol: str, before: Answers, after: Answers, route: Route) -> None:
+    """Who is connected keeps the old route until Envoy has drained the old filter, and is not cut off; but for Redis."""
+    match protocol:
+        case "redis":
+            # Closed with an answer, so that no command is lost; a client that does not look before the next sees it once.
+            assert_share(*share(before, "open", "v1"), route.first)
+            assert_share(*share(after, "open", "v1"), route.then)
+            assert [failure.partition(":")[0] for failure in route.load.failures] in ([], ["open"])
+        case "zookeeper":
+            # Routed once, when it is made.
+            assert len({server for kind, server in before + after if kind == "open"}) == 1
+            assert route.load.failures == []
+        case _:
+            assert_share(*share(before, "open", "v1"), route.first)
+            assert_share(*share(after, "open", "v1"), route.first)
+            assert route.load.failures == []
+
+
+def assert_what_is_told_is_there(route: Route, aeraki: Run, folder: Path) -> None:
+    """`aeraki status` and `explain` name the filters that there are, and the sidecars have what these say, to the last field."""
+    api = route.plane.api
+    path = as_file(api, [route.namespace], folder / "mesh.json", [("redis.aeraki.io/v1alpha1", "RedisService")])
+    written = {"/".join(each) for each in our_filters(api)}
+    for place in (("-f", path), ("--controller", route.controller.url)):
+        status = aeraki("status", *place, "-o", "json")
+        assert status.code == 0, status.err
+        ports = json.loads(status.out)["ports"]
+        assert {name for each in ports for name in each["filters"]} == written
+        assert [(each["protocol"], each["state"]) for each in ports] == [(route.peer.name, "current")] * len(ports)
+        (why,) = json.loads(aeraki("explain", route.service, *place, "-o", "json").out)["ports"]
+        made = [each["filter"].split("/") for each in why["filters"]]
+        assert len(made) == 2
+        for space, name in made:
+            assert_in_sidecars(api.get(*FILTER, name, namespace=space), route.near, route.far)
 
 
 @pytest.mark.parametrize("protocol", ["dubbo", "thrift"])
@@ -245,26 +113,18 @@ def test_a_connection_is_cut_once_when_the_old_filter_has_drained(
 ) -> None:
     """A change costs each open connection one call at most, and new ones none."""
     monkeypatch.setattr(sidecar_module, "ENVOY_FLAGS", (*sidecar_module.ENVOY_FLAGS, "--drain-time-s", "2"))
-    with weighted(protocol, control_plane, workloads, pod_factory) as mesh:
-        with mesh.load.running():
-            mesh.load.wait_more(20)
-            mesh.turn_round()
+    with routed(protocol, control_plane, workloads, pod_factory) as route:
+        with route.load.running():
+            route.load.wait_more(20)
+            route.turn_round()
             gone = r"^listener_manager\.total_(filter_chains|listeners)_draining$"
-            mesh.near.wait_for(lambda envoy: set(envoy.stats(gone).values()) == {0}, "the old filter to be gone")
-            after = mesh.load.wait_more(150)
-        assert_share(*share(after, "open", "v1"), 0.2)
-        assert len(mesh.load.failures) <= 1
-        assert all(failure.startswith("open: ") for failure in mesh.load.failures)
-        for sidecar in (mesh.near, *mesh.far):
+            route.near.wait_for(lambda envoy: set(envoy.stats(gone).values()) == {0}, "the old filter to be gone")
+            after = route.load.wait_more(150)
+        assert_share(*share(after, "open", "v1"), route.then)
+        assert len(route.load.failures) <= 1
+        assert all(failure.startswith("open: ") for failure in route.load.failures)
+        for sidecar in (route.near, *route.far):
             assert sidecar.process.running
-
-
-def wait_inbound(sidecars: Sequence[Sidecar], port: Port, name: str) -> None:
-    """Wait until the filter stands in every chain of the target port."""
-    for sidecar in sidecars:
-        sidecar.wait_for(
-            lambda envoy: {name in chain for chain in chains_at(envoy, port.target_port)} == {True}, f"{name} inbound"
-        )
 
 
 @pytest.mark.parametrize("protocol", ["dubbo", "thrift"])
@@ -279,7 +139,7 @@ def test_pods_of_a_headless_service(
     workloads.workload(protocol, [port], pods=[one], headless=True)
     with ExitStack() as running:
         for name, pod in servers.items():
-            running.enter_context(serving(pod, peer.server(name, (ANYWHERE, port.target_port))))
+            running.enter_context(peer.serve(pod, name, (ANYWHERE, port.target_port)))
         running.enter_context(Running(control_plane.kubeconfig, [protocol]))
         near, *far = (pod.sidecar() for pod in (client, *servers.values()))
         near.wait_filter(f"{one.ip}_{port.port}", proxy(protocol))
@@ -303,19 +163,18 @@ def test_zookeeper_is_counted_on_both_sides(
     control_plane: ControlPlane, namespace: str, workloads: Workloads, pod_factory: PodFactory
 ) -> None:
     needs.need(*needs.ZOOKEEPER)
+    peer = PEERS["zookeeper"]
     client, pod = pod_factory("client"), pod_factory("zookeeper")
-    service = workloads.workload("zookeeper", [ZOOKEEPER], pods=[pod.record])
-    server = zookeeper.ZooKeeperServer("zookeeper", (ANYWHERE, ZOOKEEPER.target_port))
-    server.argv = pod.wrap(["env", f"--chdir={server.folder}", *server.argv])
-    with ExitStack() as running:
-        with pod.inside():
-            running.enter_context(server)
-        running.enter_context(Running(control_plane.kubeconfig, ["zookeeper"]))
+    service = workloads.workload("zookeeper", [peer.port], pods=[pod.record])
+    with (
+        peer.serve(pod, "zookeeper", (ANYWHERE, peer.port.target_port)),
+        Running(control_plane.kubeconfig, ["zookeeper"]),
+    ):
         near, far = client.sidecar(), pod.sidecar()
-        near.wait_filter(listener_of(service, ZOOKEEPER), proxy("zookeeper"))
-        near.wait_endpoints(outbound("zookeeper", namespace, ZOOKEEPER), [f"{pod.ip}:{ZOOKEEPER.target_port}"])
-        wait_inbound([far], ZOOKEEPER, "zookeeper_proxy")
-        with client.inside(), zookeeper.client((service["spec"]["clusterIP"], ZOOKEEPER.port)) as session:
+        near.wait_filter(listener_of(service, peer.port), proxy("zookeeper"))
+        near.wait_endpoints(outbound("zookeeper", namespace, peer.port), [f"{pod.ip}:{peer.port.target_port}"])
+        wait_inbound([far], peer.port, "zookeeper_proxy")
+        with client.inside(), zookeeper.client((service["spec"]["clusterIP"], peer.port.port)) as session:
             session.create("/a", b"1")
             assert session.get("/a")[0] == b"1"
         for sidecar, side in ((near, "outbound"), (far, "inbound")):

@@ -14,16 +14,17 @@ from aeraki_core.sinks.kubernetes import KubernetesSink
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.source import IstiodSource
 
+from tests.istio.traffic import redis_serving
 from tests.kubernetes.filters import redis_filter
 from tests.kubernetes.running import Running
 from tests.peers import redis as peer
 from tests.peers.processes import Address
-from tests.rig.api import Object
 from tests.rig.control_plane import ControlPlane
 from tests.rig.fixtures import PodFactory, SidecarFactory
 from tests.rig.interception import Pod
-from tests.rig.waiting import wait_until
+from tests.rig.names import listener_of, outbound
 from tests.rig.workloads import Port, Workloads
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.mesh
 
@@ -33,18 +34,14 @@ TCP_PROXY = "envoy.filters.network.tcp_proxy"
 API = ("networking.istio.io/v1alpha3", "EnvoyFilter")
 
 
-def listener_of(service: Object) -> str:
-    return f"{service['spec']['clusterIP']}_{REDIS.port}"
-
-
 def test_a_service_gets_its_protocol_and_loses_it_again(
     control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
 ) -> None:
     service = workloads.workload("redis", [REDIS])
     sidecar = sidecar_factory(workloads.pod("client"))
     with Running(control_plane.kubeconfig, ["redis"]) as running:
-        config = sidecar.wait_filter(listener_of(service), REDIS_PROXY)
-        cluster = f"outbound|{REDIS.port}||redis.{namespace}.svc.cluster.local"
+        config = sidecar.wait_filter(listener_of(service, REDIS), REDIS_PROXY)
+        cluster = outbound("redis", namespace, REDIS)
         assert config["prefix_routes"]["catch_all_route"]["cluster"] == cluster
         control_plane.api.delete("v1", "Service", "redis", namespace=namespace)
         running.wait(lambda: not running.sink.live(), "the filters to go")
@@ -61,7 +58,7 @@ def test_istiod_alone_is_enough_for_the_clients_side(
     service = workloads.workload("redis", [REDIS])
     sidecar = sidecar_factory(workloads.pod("client"))
     with Running(control_plane.kubeconfig, ["redis"], sources=[IstiodSource(istiod)]):
-        sidecar.wait_filter(listener_of(service), REDIS_PROXY)
+        sidecar.wait_filter(listener_of(service, REDIS), REDIS_PROXY)
 
 
 def test_calls_go_through_both_sidecars(
@@ -69,10 +66,10 @@ def test_calls_go_through_both_sidecars(
 ) -> None:
     client, server = pod_factory("client"), pod_factory("redis", labels={"app": "redis"})
     service = workloads.workload("redis", [REDIS], pods=[server.record])
-    with redis_server(server), Running(control_plane.kubeconfig, ["redis"]):
+    with redis_serving(server, REDIS.target_port), Running(control_plane.kubeconfig, ["redis"]):
         near, far = client.sidecar(), server.sidecar()
-        near.wait_filter(listener_of(service), REDIS_PROXY)
-        near.wait_endpoints(f"outbound|{REDIS.port}||redis.{namespace}.svc.cluster.local", [f"{server.ip}:16379"])
+        near.wait_filter(listener_of(service, REDIS), REDIS_PROXY)
+        near.wait_endpoints(outbound("redis", namespace, REDIS), [f"{server.ip}:16379"])
         far.wait_cluster(f"inbound|{REDIS.target_port}||")
         call(client, (service["spec"]["clusterIP"], REDIS.port))
         seen = near.stats(r"^redis\..*command\.set\.total$")
@@ -88,49 +85,33 @@ def test_adopting_upstreams_filters_leaves_no_gap(
     service = workloads.workload("redis", [REDIS], pods=[server.record])
     host, address = f"redis.{namespace}.svc.cluster.local", service["spec"]["clusterIP"]
     name = f"aeraki-outbound-{host}-{address}-{REDIS.port}"
-    theirs = to_dict(redis_filter(host=host, listener=listener_of(service), stat_prefix="upstream"))
+    theirs = to_dict(redis_filter(host=host, listener=listener_of(service, REDIS), stat_prefix="upstream"))
     del theirs["spec"]["priority"]
     theirs["metadata"] = {"name": name, "namespace": "istio-system", "labels": {"manager": "Aeraki"}}
     control_plane.api.create(theirs)
-    with redis_server(server):
+    with redis_serving(server, REDIS.target_port):
         near = client.sidecar()
-        near.wait_filter(listener_of(service), REDIS_PROXY, lambda config: config["stat_prefix"] == "upstream")
+        near.wait_filter(listener_of(service, REDIS), REDIS_PROXY, lambda config: config["stat_prefix"] == "upstream")
         near.wait_endpoints(f"outbound|{REDIS.port}||{host}", [f"{server.ip}:16379"])
         sink = KubernetesSink(lambda: connect(control_plane.kubeconfig), adopt_upstream=True)
         with calling(client, (address, REDIS.port)) as failures:
             with Running(control_plane.kubeconfig, ["redis"], sink=sink) as running:
-                near.wait_filter(listener_of(service), REDIS_PROXY, lambda config: config["stat_prefix"] != "upstream")
+                near.wait_filter(
+                    listener_of(service, REDIS), REDIS_PROXY, lambda config: config["stat_prefix"] != "upstream"
+                )
                 wait_until(
                     lambda: control_plane.api.find(*API, name, namespace="istio-system") is None,
                     15,
                     "upstream's filter to go",
                 )
                 assert running.count(Action.CREATE) >= 1
-            kinds = [each["name"] for each in near.filters(listener_of(service))]
+            kinds = [each["name"] for each in near.filters(listener_of(service, REDIS))]
             assert REDIS_PROXY in kinds
             assert TCP_PROXY not in kinds
         # Our filter also gives the cluster its hash balancer, and Envoy answers what is in flight there with an error
         # (docs/changes.md); connections and all other calls go on.
         assert failures in ([], ["upstream failure"])
         assert not near.rejected()
-
-
-@contextmanager
-def redis_server(pod: Pod) -> Iterator[None]:
-    argv = [
-        "redis-server",
-        "--bind",
-        "0.0.0.0",
-        "--protected-mode",
-        "no",
-        "--port",
-        str(REDIS.target_port),
-        "--save",
-        "",
-    ]
-    process = pod.process("redis", argv)
-    pod.wait_listening(process, REDIS.target_port)
-    yield
 
 
 def call(pod: Pod, address: Address) -> None:
@@ -155,11 +136,16 @@ def calling(pod: Pod, address: Address) -> Iterator[list[str]]:
                     failures.append(str(error))
                 count += 1
 
+    def wait_more(calls: int) -> None:
+        goal = count + calls
+        wait_until(lambda: count >= goal, 60, f"{calls} calls more", seen=lambda: failures)
+
     thread = threading.Thread(target=go_on)
     thread.start()
     try:
+        wait_more(20)
         yield failures
+        wait_more(20)
     finally:
         stopped.set()
         thread.join()
-    assert count > 100

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from envoy.config.listener.v3.listener_components_pb2 import Filter
+from google.protobuf.json_format import MessageToDict, ParseDict
+
 from tests.rig.api import Api, Object
 from tests.rig.sidecar import Sidecar
 from tests.rig.workloads import Port
@@ -56,20 +59,19 @@ def subsets(service: str, namespace: str, *names: str) -> Object:
     return istio("DestinationRule", service, namespace, spec)
 
 
-def weights(service: str, namespace: str, shares: Mapping[str, int], name: str = "", **spec: Any) -> Object:
-    """A VirtualService that sends these shares of a service's calls to its subsets."""
+def weights(
+    service: str, namespace: str, shares: Mapping[str, int], name: str = "", section: str = "http", **spec: Any
+) -> Object:
+    """A VirtualService that sends these shares of a service's calls (``section="tcp"``: connections) to its subsets."""
     route = [{"destination": {"host": service, "subset": subset}, "weight": share} for subset, share in shares.items()]
-    return istio("VirtualService", name or service, namespace, {"hosts": [service], "http": [{"route": route}], **spec})
+    return istio(
+        "VirtualService", name or service, namespace, {"hosts": [service], section: [{"route": route}], **spec}
+    )
 
 
-def outbound(service: str, namespace: str, port: Port, subset: str = "") -> str:
-    """The name of Istio's cluster for clients."""
-    return f"outbound|{port.port}|{subset}|{service}.{namespace}.svc.cluster.local"
-
-
-def listener_of(service: Object, port: Port) -> str:
-    """The name of Istio's listener for a Service with a ClusterIP."""
-    return f"{service['spec']['clusterIP']}_{port.port}"
+def redis_kind(kind: str, name: str, namespace: str, spec: Object) -> Object:
+    """An object of the Redis plugin's."""
+    return {**istio(kind, name, namespace, spec), "apiVersion": "redis.aeraki.io/v1alpha1"}
 
 
 def our_filters(api: Api) -> list[tuple[str, str]]:
@@ -116,13 +118,49 @@ def wait_outbound(sidecar: Sidecar, listener: str, filters: tuple[str, ...]) -> 
     return sidecar.wait_listener(listener, lambda found: next(iter(chains_of(found).values()), ()) == filters)
 
 
+def assert_in_sidecars(item: Object, near: Sidecar, far: Sequence[Sidecar]) -> None:
+    """What an EnvoyFilter puts into listeners is there, to the last field: in the client's, or in the selected pods'."""
+    labels = item["spec"].get("workloadSelector", {}).get("labels", {})
+    selected = [sidecar for sidecar in far if labels.items() <= sidecar.node.labels.items()]
+    for patch in item["spec"]["configPatches"]:
+        if patch["applyTo"] == "NETWORK_FILTER":
+            sidecars = [near] if patch["match"]["context"] == "SIDECAR_OUTBOUND" else selected
+            assert sidecars, item["metadata"]["name"]
+            for sidecar in sidecars:
+                assert _has(sidecar, patch), (sidecar.node.name, patch)
+
+
+def _has(sidecar: Sidecar, patch: Object) -> bool:
+    """Whether the network filter of a patch is in each chain that the patch is for, and there is one."""
+    match = patch["match"]["listener"]
+    listener = sidecar.listeners().get(match.get("name", "virtualInbound"), {})
+    port = match.get("filterChain", {}).get("destinationPort")
+    chains = [
+        chain
+        for chain in _chains(listener)
+        if port is None or chain.get("filter_chain_match", {}).get("destination_port") == port
+    ]
+    wanted = _filter(patch["patch"]["value"])
+    return bool(chains) and all(wanted in map(_filter, chain["filters"]) for chain in chains)
+
+
+def _filter(content: Object) -> Object:
+    """A network filter in the one way to write it: names as in the .proto files, nothing that says what is the default."""
+    found: Object = MessageToDict(ParseDict(content, Filter()), preserving_proto_field_name=True)
+    return found
+
+
 def _names(chain: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(each["name"].removeprefix("envoy.filters.network.") for each in chain.get("filters", []))
 
 
-def as_file(api: Api, namespaces: Sequence[str], path: Path) -> Path:
-    """Everything in these namespaces that the pipeline reads, written as a List that the command line reads."""
+def as_file(api: Api, namespaces: Sequence[str], path: Path, more: Sequence[tuple[str, str]] = ()) -> Path:
+    """Everything in these namespaces that the pipeline reads, written as a List that the command line reads.
+
+    ``more``: version and kind of a plugin's resources.
+    """
     kinds = [
+        *more,
         ("v1", "Service"),
         ("discovery.k8s.io/v1", "EndpointSlice"),
         *((GROUP, kind) for kind in ("ServiceEntry", "VirtualService", "DestinationRule")),

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from sys import intern
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
@@ -24,7 +25,7 @@ from aeraki_core.model.meta import Age, ObjectRef
 from aeraki_core.names import inbound_name, outbound_name, packed_name
 from aeraki_core.types import ApplyTo, FrozenMessage, Inbound, Operation, Patch
 
-__all__ = ["Arrangement", "Group", "Placement", "assemble", "place"]
+__all__ = ["Arrangement", "Group", "Placement", "assemble", "by_age", "place"]
 
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
 PASSTHROUGH_CHAIN = "PassthroughFilterChain"
@@ -33,7 +34,7 @@ OUTBOUND, INBOUND = "SIDECAR_OUTBOUND", "SIDECAR_INBOUND"
 
 # Not 0: relative operations want a set order (analyzers IST0151, IST0155). Below 0: a user's own filters come after and can
 # change ours. An override must find what the mesh-wide filter made.
-PRIORITY, OVERRIDE_PRIORITY = -10, -9
+PRIORITY, OVERRIDE_PRIORITY, LAST_PRIORITY = -10, -9, -1
 
 
 class Arrangement(StrEnum):
@@ -80,7 +81,7 @@ def _outbound(output: PortOutput, item: OutboundPatches, mesh: Mesh, arrangement
         name = packed_name(output.plugin, service.namespace)
     else:
         name = outbound_name(service.host, output.port.number, scope=labels)
-    key = FilterKey(namespace, name)
+    key = FilterKey(namespace, intern(name))
     there = _mesh_wide_filters(output) if audience.overrides else {}
     patches: list[ConfigPatch] = []
     for patch in item.patches:
@@ -179,7 +180,7 @@ def _inbound(output: PortOutput, side: Inbound, patches: Iterable[Patch]) -> Pla
             found.append(ConfigPatch(patch.apply_to, INBOUND, match, str(patch.operation), patch.value))
     return Placement(
         ("inbound", service.namespace, str(side.target_port), *(f"{key}={value}" for key, value in side.selector)),
-        FilterKey(service.namespace, inbound_name(side.selector, side.target_port)),
+        FilterKey(service.namespace, intern(inbound_name(side.selector, side.target_port))),
         output.plugin,
         Owner(service.host, output.port.number),
         service.ref,
@@ -191,32 +192,43 @@ def _inbound(output: PortOutput, side: Inbound, patches: Iterable[Patch]) -> Pla
 
 
 def assemble(
-    members: Iterable[Placement], broader: Iterable[Placement] = (), narrower: Iterable[Placement] = ()
+    members: Iterable[Placement],
+    broader: Iterable[Placement] = (),
+    narrower: Iterable[Placement] = (),
+    *,
+    instance: str = "",
+    after: int = 0,
 ) -> tuple[dict[FilterKey, EnvoyFilter], tuple[Finding, ...]]:
-    """The filters of one group, and what two services of it do not agree about.
+    """The filters of one group, for the controller ``instance``, and what two services of it do not agree about.
 
     Inbound there is one filter for each workload and target port: the oldest service decides, and a selector that is ``broader``
-    covers this group's; ``narrower`` ones are covered by it.
+    covers this group's; ``narrower`` ones are covered by it. ``after``: of filters that share workloads with it, how many in a row
+    istiod must apply before (overlaps.py).
     """
-    ordered = sorted(members, key=_by_age)
+    ordered = sorted(members, key=by_age)
     if not ordered:
         return {}, ()
     if ordered[0].group[0] == "inbound":
-        return _assemble_inbound(ordered, broader, narrower)
+        return _assemble_inbound(ordered, broader, narrower, instance, after)
     by_key: dict[FilterKey, list[Placement]] = defaultdict(list)
     for item in ordered:
         by_key[item.key].append(item)
-    return {key: _filter(items, items) for key, items in by_key.items()}, ()
+    return {key: _filter(items, items, instance) for key, items in by_key.items()}, ()
 
 
-def _by_age(item: Placement) -> tuple[Age, Owner, FilterKey]:
+def by_age(item: Placement) -> tuple[Age, Owner, FilterKey]:
+    """Sorts placements, the oldest service first."""
     return (item.age, item.owner, item.key)
 
 
 def _assemble_inbound(
-    ordered: list[Placement], broader: Iterable[Placement], narrower: Iterable[Placement]
+    ordered: list[Placement],
+    broader: Iterable[Placement],
+    narrower: Iterable[Placement],
+    instance: str,
+    after: int,
 ) -> tuple[dict[FilterKey, EnvoyFilter], tuple[Finding, ...]]:
-    widest = min(broader, key=lambda item: (len(item.selector), _by_age(item)), default=None)
+    widest = min(broader, key=lambda item: (len(item.selector), by_age(item)), default=None)
     winner = widest or ordered[0]
     findings = tuple(
         Finding(
@@ -231,16 +243,20 @@ def _assemble_inbound(
     )
     if widest is not None:
         return {}, findings
-    return {winner.key: _filter([winner], [*ordered, *narrower])}, findings
+    placed = replace(winner, priority=min(PRIORITY + after, LAST_PRIORITY)) if after else winner
+    return {winner.key: _filter([placed], [*ordered, *narrower], instance)}, findings
 
 
-def _filter(contents: Sequence[Placement], owners: Sequence[Placement]) -> EnvoyFilter:
+def _filter(contents: Sequence[Placement], owners: Sequence[Placement], instance: str) -> EnvoyFilter:
     first = contents[0]
+    patches = tuple(dict.fromkeys(patch for item in contents for patch in item.patches))
     return EnvoyFilter(
         first.key,
         first.plugin,
         tuple(sorted({item.owner for item in owners})),
         first.selector,
         first.priority,
-        tuple(dict.fromkeys(patch for item in contents for patch in item.patches)),
+        first.patches if first.patches == patches else patches,  # one value, not two that are equal
+        tuple(sorted({item.ref.namespace for item in owners})),
+        instance,
     )

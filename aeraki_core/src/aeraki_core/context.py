@@ -6,6 +6,7 @@ In: the store, through :class:`~aeraki_core.reads.Reads`. Out: answers, recorded
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ from aeraki_core.model.service import Port, Service
 from aeraki_core.options import parse_option
 from aeraki_core.reads import Reads
 from aeraki_core.routes import Route, cluster_name, default_routes, routes_of
-from aeraki_core.types import Inbound, Kind, Outbound, Protocol, Resource
+from aeraki_core.types import Inbound, Kind, Option, Outbound, Protocol, Resource
 
 __all__ = ["Audience", "GenerateContext", "KeepLastGood"]
 
@@ -69,6 +70,7 @@ class GenerateContext:
         self.port = port
         self.audience = audience
         self.findings: list[Finding] = []
+        self.extensions_asked: set[str] = set()
         self._reads = reads
 
     @property
@@ -197,15 +199,34 @@ class GenerateContext:
             KeyError: the protocol declares no such option.
         """
         option = self.protocol.option(name)
-        for annotation in (self.protocol.annotation(option), *option.aliases):
-            text = self._reads.annotation(self.service, annotation)
-            if text is None:
-                continue
+        for annotation, text in self._given(option):
             try:
                 return parse_option(option, text)
             except ValueError as error:
                 self.report(BAD_OPTION, f"{annotation}: {error}", field=f"metadata.annotations.{annotation}")
         return option.default
+
+    def option_field(self, name: str) -> str:
+        """The field of the annotation that gives an option its value, for a finding about it; without one, where it belongs.
+
+        Raises:
+            KeyError: the protocol declares no such option.
+        """
+        option = self.protocol.option(name)
+        for annotation, text in self._given(option):
+            try:
+                parse_option(option, text)
+            except ValueError:
+                continue
+            return f"metadata.annotations.{annotation}"
+        return f"metadata.annotations.{self.protocol.annotation(option)}"
+
+    def _given(self, option: Option) -> Iterator[tuple[str, str]]:
+        """The annotations that are there for an option, the nearest first, and their texts."""
+        for annotation in (self.protocol.annotation(option), *option.aliases):
+            text = self._reads.annotation(self.service, annotation)
+            if text is not None:
+                yield annotation, text
 
     def check_options(self) -> None:
         """Report annotations of the protocol's prefix that are no option of it (called by the core)."""
@@ -232,8 +253,14 @@ class GenerateContext:
         """A Secret, or None when there is none."""
         return self._reads.secret(namespace, name)
 
+    @property
+    def secrets_read(self) -> tuple[Secret, ...]:
+        """The Secrets that were handed out: none of their values may get into a text (used by the core)."""
+        return tuple(self._reads.secrets.values())
+
     def has_extension(self, name: str) -> bool:
         """Whether every proxy of the audience is known to have that Envoy extension, by ``--proxy-extensions``."""
+        self.extensions_asked.add(name)
         rules = self.mesh.rules_for(name)
         return any(rule.covers(self.audience.namespace, self.audience.labels) for rule in rules)
 

@@ -6,6 +6,7 @@ with their audience and listeners, findings, and what was read. arrange.py files
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ from aeraki_core.types import Inbound, Outbound, Patch, Protocol
 __all__ = ["OutboundPatches", "PortId", "PortOutput", "generate_port"]
 
 PortId = tuple[ServiceId, int]
+
+EVERYBODY = Audience(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,9 @@ def generate_port(service: Service, port: Port, protocol: Protocol, store: Store
     inbound: tuple[Patch, ...] = ()
     calls, seconds, failed = 0, 0.0, False
     inbound_only = Audience(service.namespace, service.selector)
-    for number, audience in enumerate(audiences or (inbound_only,)):
+    todo = deque(audiences or (inbound_only,))
+    while todo:
+        audience, first = todo.popleft(), not calls
         context = GenerateContext(protocol, service, port, audience, reads)
         if not audiences and not _any_covered(context.inbound, service, protocol, reads.mesh):
             break
@@ -85,12 +90,14 @@ def generate_port(service: Service, port: Port, protocol: Protocol, store: Store
         if result.patches is None:
             failed = True
             break
+        if audience == EVERYBODY:
+            todo.extend(audience for audience in _with_more(context, reads.mesh) if audience not in todo)
         if audiences and listeners:
             clients = tuple(patch for patch in result.patches if isinstance(patch.side, Outbound))
             # Clients that need nothing of their own keep the filter of the whole mesh.
             if not (audience.overrides and clients == outbound[0].patches):
                 outbound.append(OutboundPatches(audience, listeners, clients))
-        if number == 0:
+        if first:
             inbound = tuple(
                 patch
                 for patch in result.patches
@@ -125,7 +132,8 @@ def generate_port(service: Service, port: Port, protocol: Protocol, store: Store
 def client_audiences(service: Service, protocol: Protocol, reads: Reads) -> tuple[Audience, ...]:
     """The clients that get filters: those that the service is exported to and whose proxies have the extension.
 
-    A VirtualService that is exported to some namespaces only gives their clients routes of their own, over those of the rest.
+    A VirtualService that is exported to some namespaces only gives their clients routes of their own, over those of the rest; so do
+    further extensions that some have (see :func:`_with_more`).
     """
     mesh = reads.mesh
     namespaces = _namespaces(service, mesh)
@@ -141,11 +149,22 @@ def client_audiences(service: Service, protocol: Protocol, reads: Reads) -> tupl
         # A whole namespace has it: its workloads need no filter of their own.
         whole = {audience.namespace for audience in found if not audience.labels}
         found = {audience for audience in found if not audience.labels or audience.namespace not in whole}
-    if Audience(None) in found:
+    if EVERYBODY in found:
         for virtual_service in reads.virtual_services(service.host):
             for namespace in virtual_service.export_to - {"*"}:
                 found.add(Audience(namespace, overrides=True))
     return tuple(sorted(found, key=lambda item: (item.namespace or "", item.labels, item.overrides)))
+
+
+def _with_more(context: GenerateContext, mesh: Mesh) -> list[Audience]:
+    """Namespaces whose proxies have an extension that the generator asked for and that not all have: another filter for them."""
+    names = {
+        rule.namespace
+        for extension in context.extensions_asked
+        for rule in mesh.rules_for(extension)
+        if rule.namespace is not None and not rule.labels and not context.has_extension(extension)
+    }
+    return [Audience(name, overrides=True) for name in sorted(names)]
 
 
 def _namespaces(service: Service, mesh: Mesh) -> frozenset[str | None]:
@@ -170,6 +189,10 @@ def _listeners(service: Service, port: Port, reads: Reads, findings: list[Findin
     """The port's own listeners: those that no older service claims (two filters on one listener would be an outage)."""
     endpoints = reads.endpoints(service) if needs_endpoints(service) else None
     wanted = outbound_listeners(service, port.number, endpoints)
+    if len({listener.families for listener in wanted}) > 1:
+        # Each patch costs istiod in every proxy: none for a listener that no proxy can have (facts/istio.md).
+        families = reads.proxy_families()
+        wanted = tuple(listener for listener in wanted if listener.families & families)
     if not wanted:
         findings.append(_no_listener(service, port))
     mine: list[Listener] = []

@@ -14,6 +14,7 @@ from itertools import combinations
 
 from aeraki_core.arrange import Group, Placement
 from aeraki_core.generate import PortId
+from aeraki_core.index import Index
 
 __all__ = ["Groups"]
 
@@ -25,8 +26,10 @@ class Groups:
     """Placements by group."""
 
     def __init__(self) -> None:
-        self._members: dict[Group, dict[PortId, tuple[Placement, ...]]] = {}
+        self._members: Index[Group, PortId, tuple[Placement, ...]] = Index()
         self._by_label: dict[Group, set[Group]] = defaultdict(set)
+        # By namespace and target port, then by the keys of the selector's labels: one set of keys for nearly all of a namespace.
+        self._by_keys: dict[Group, dict[frozenset[str], set[Group]]] = {}
 
     def replace(self, port: PortId, before: Iterable[Placement], after: Iterable[Placement]) -> set[Group]:
         """A service port's placements changed. Returns every group whose filters may differ now."""
@@ -34,18 +37,20 @@ class Groups:
         changed = {group for group in old.keys() | new.keys() if old.get(group) != new.get(group)}
         touched: set[Group] = set()
         for group in changed:
-            touched |= {group, *self._broader(group), *self._narrower(group)}
+            beside = {group, *self._broader(group), *self._narrower(group)}
+            # Also seen from a group without a broader one, which may be there before or after.
+            touched |= beside.union(*map(self._sharing, beside))
             if group in new:
                 if group not in self._members:
                     self._index(group)
-                self._members.setdefault(group, {})[port] = new[group]
+                self._members.put(group, port, new[group])
             else:
                 self._remove(group, port)
         return touched
 
     def members(self, group: Group) -> tuple[Placement, ...]:
         """The placements of a group; empty when there is none any more."""
-        return tuple(item for items in self._members.get(group, {}).values() for item in items)
+        return tuple(item for items in self._members.values(group) for item in items)
 
     def broader(self, group: Group) -> tuple[Placement, ...]:
         """Placements for the same target port whose selector selects all that this group's does, and more."""
@@ -55,20 +60,53 @@ class Groups:
         """Placements for the same target port whose selector selects a part of what this group's does."""
         return tuple(item for other in self._narrower(group) for item in self.members(other))
 
+    def overlapping(self, group: Group) -> list[Group]:
+        """Groups for the same target port whose selector may select a part of what this group's does, and neither holds the other.
+
+        Only of groups that have a filter: none with a broader one.
+        """
+        if self._broader(group):
+            return []
+        return sorted(other for other in self._sharing(group) if not self._broader(other))
+
+    def _sharing(self, group: Group) -> set[Group]:
+        """Those whose labels contradict none of this group's, and neither are a part of the other."""
+        head, labels = group[:_HEAD], set(group[_HEAD:])
+        own = _keys(group)
+        found: set[Group] = set()
+        for keys, others in self._by_keys.get(head, {}).items():
+            if keys == own:
+                continue  # they are equal, or one label contradicts
+            common = [label for label in labels if label.partition("=")[0] in keys]
+            for label in common:
+                others = others & self._by_label.get((*head, label), set())
+            found |= {other for other in others if not labels <= set(other) and not set(other[_HEAD:]) <= labels}
+        return found
+
     def _index(self, group: Group) -> None:
+        if group[0] == "inbound":
+            self._by_keys.setdefault(group[:_HEAD], {}).setdefault(_keys(group), set()).add(group)
         for key in _label_keys(group):
             self._by_label[key].add(group)
 
     def _remove(self, group: Group, port: PortId) -> None:
-        members = self._members[group]
-        del members[port]
-        if members:
+        self._members.drop(group, port)
+        if group in self._members:
             return
-        del self._members[group]
+        if group[0] == "inbound":
+            self._unindex(group)
         for key in _label_keys(group):
             self._by_label[key].discard(group)
             if not self._by_label[key]:
                 del self._by_label[key]
+
+    def _unindex(self, group: Group) -> None:
+        by_keys = self._by_keys[group[:_HEAD]]
+        by_keys[_keys(group)].discard(group)
+        if not by_keys[_keys(group)]:
+            del by_keys[_keys(group)]
+        if not by_keys:
+            del self._by_keys[group[:_HEAD]]
 
     def _broader(self, group: Group) -> list[Group]:
         if group[0] != "inbound":
@@ -91,6 +129,10 @@ def _label_keys(group: Group) -> Iterator[Group]:
     if group[0] == "inbound":
         for label in group[_HEAD:]:
             yield (*group[:_HEAD], label)
+
+
+def _keys(group: Group) -> frozenset[str]:
+    return frozenset(label.partition("=")[0] for label in group[_HEAD:])
 
 
 def _by_group(placements: Iterable[Placement]) -> dict[Group, tuple[Placement, ...]]:

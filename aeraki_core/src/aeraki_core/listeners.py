@@ -1,28 +1,41 @@
-"""Names of the outbound listeners that istiod makes for a service port.
+"""Names of the outbound listeners that istiod makes for a service port, and which proxies have them.
 
-Facts: facts/istio.md, "Addresses and outbound TCP listeners".
+Facts: facts/istio.md, "Addresses and outbound TCP listeners". A listener is named by its first address, as it is written in the
+object. For a Service with several addresses that is the first one of a family that the proxy has; where there is none it is a
+wildcard, ``::`` in proxies with IPv6 alone. Seen in tests/istio/test_ip_families.py.
 
 In: a service, a port, its endpoints if it is headless. Out: :class:`Listener` values in a stable order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aeraki_core.model.endpoints import Endpoints
+from aeraki_core.model.mesh import ProxyFamily
 from aeraki_core.model.service import Resolution, Service
 
 __all__ = ["Listener", "needs_endpoints", "outbound_listeners"]
 
-WILDCARD = "0.0.0.0"  # the bind address of listeners without one of their own; nothing is bound to it here
+# The bind addresses of listeners without one of their own; nothing is bound to them here.
+WILDCARD, WILDCARD_IPV6 = "0.0.0.0", "::"
+
+_ALL = frozenset(ProxyFamily)
+_IPV6_ALONE = frozenset({ProxyFamily.IPV6})
+_WITH_IPV4 = _ALL - _IPV6_ALONE
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One listener by name. ``ranges``: its chain matches address ranges, and a passthrough chain stands beside it."""
+    """One listener by name. ``ranges``: its chain matches address ranges, and a passthrough chain stands beside it.
+
+    ``families``: only proxies with addresses of these families have it.
+    """
 
     name: str
     ranges: bool = False
+    families: frozenset[ProxyFamily] = _ALL
 
 
 def needs_endpoints(service: Service) -> bool:
@@ -35,14 +48,44 @@ def outbound_listeners(service: Service, port: int, endpoints: Endpoints | None)
     if service.headless:
         return tuple(Listener(f"{address}_{port}") for address in (endpoints.addresses if endpoints else ()))
     if service.resolution is Resolution.CLUSTER_IP:
-        # Dual stack: one listener under the first address; the others are its additionalAddresses.
-        return tuple(Listener(f"{address}_{port}") for address in service.addresses[:1])
+        return _of_cluster_ips(service.addresses, port)
     if service.addresses:
-        plain = [Listener(f"{address}_{port}") for address in service.addresses if "/" not in address]
-        if len(plain) < len(service.addresses):
-            plain.append(Listener(f"{WILDCARD}_{port}", ranges=True))
-        return tuple(plain)
+        plain = tuple(Listener(f"{address}_{port}") for address in service.addresses if "/" not in address)
+        return plain if len(plain) == len(service.addresses) else (*plain, *_wildcards(port, ranges=True))
     if service.resolution is Resolution.NONE and service.selector:
         # istiod makes one for each workload that it selects, and those are not in any object that we read.
         return ()
-    return (*(Listener(f"{address}_{port}") for address in service.auto_addresses), Listener(f"{WILDCARD}_{port}"))
+    # Proxies that do not answer DNS have no use for allocated addresses.
+    return (*_of_allocated(service.auto_addresses, port), *_wildcards(port))
+
+
+def _of_cluster_ips(addresses: tuple[str, ...], port: int) -> tuple[Listener, ...]:
+    """Dual stack: one listener in each proxy, under the first address of its families; the others are its additionalAddresses."""
+    if not addresses:
+        return ()
+    first = addresses[0]
+    other = _first(addresses, ipv6=":" not in first)
+    if other is None:
+        return (Listener(f"{first}_{port}"),)
+    alone = frozenset({ProxyFamily.IPV4 if ":" in first else ProxyFamily.IPV6})
+    return (Listener(f"{first}_{port}", families=_ALL - alone), Listener(f"{other}_{port}", families=alone))
+
+
+def _of_allocated(addresses: tuple[str, ...], port: int) -> tuple[Listener, ...]:
+    """A proxy that has IPv4 takes the IPv4 address if there is one, and never one of a family that it lacks."""
+    has_ipv4 = _first(addresses, ipv6=False) is not None
+    without = _IPV6_ALONE if has_ipv4 else _ALL - {ProxyFamily.IPV4}
+    return tuple(
+        Listener(f"{address}_{port}", families=without if ":" in address else _WITH_IPV4) for address in addresses
+    )
+
+
+def _first(addresses: Iterable[str], *, ipv6: bool) -> str | None:
+    return next((address for address in addresses if (":" in address) is ipv6), None)
+
+
+def _wildcards(port: int, *, ranges: bool = False) -> tuple[Listener, ...]:
+    return (
+        Listener(f"{WILDCARD}_{port}", ranges, _WITH_IPV4),
+        Listener(f"{WILDCARD_IPV6}_{port}", ranges, _IPV6_ALONE),
+    )

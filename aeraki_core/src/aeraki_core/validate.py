@@ -50,6 +50,11 @@ class ValidateContext:
         """A Secret of the resource's namespace, or None."""
         return self._reads.secret(self.resource.namespace, name)
 
+    @property
+    def secrets_read(self) -> tuple[Secret, ...]:
+        """The Secrets that were handed out: none of their values may get into a text (used by the core)."""
+        return tuple(self._reads.secrets.values())
+
     def finding(self, code: Code, message: str, field: str | None = None) -> Finding:
         """A finding at the resource."""
         return Finding(code, message, self.resource.ref, field)

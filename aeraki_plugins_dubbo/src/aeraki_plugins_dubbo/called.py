@@ -32,7 +32,7 @@ def called(context: GenerateContext) -> Called:
         problem = interface_problem(name)
         if problem:
             message = f"{name!r} {problem}; it is left out"
-            context.report(INTERFACE, message, field="metadata.annotations")
+            context.report(INTERFACE, message, field=context.option_field("interface"))
         else:
             interfaces.append(name)
     # Dubbo writes * for any group or version.

@@ -101,9 +101,8 @@ def _inbound_engine(context: GenerateContext, side: Inbound) -> Engine | None:
 
 
 def _report_missing(context: GenerateContext) -> None:
-    option = context.protocol.option("engine")
-    message = f"{Engine.GENERIC_PROXY} is asked for, but not known to be in all proxies concerned; they get no filter"
-    context.report(ENGINE_MISSING, message, field=f"metadata.annotations.{context.protocol.annotation(option)}")
+    message = f"{Engine.GENERIC_PROXY} is asked for; proxies that are not known to have it get no filter"
+    context.report(ENGINE_MISSING, message, field=context.option_field("engine"))
 
 
 def _report_may_abort(context: GenerateContext) -> None:

@@ -33,7 +33,7 @@ ENGINE_MISSING = Code(
     "DUB0103",
     Severity.ERROR,
     "proxies are not known to have generic_proxy",
-    "Name envoy.filters.network.generic_proxy in --proxy-extensions, or choose another engine; until then there is no filter.",
+    "Name envoy.filters.network.generic_proxy in --proxy-extensions, or choose another engine; they get no filter until then.",
 )
 NEEDS_DUBBO_PROXY = Code(
     "DUB0104",

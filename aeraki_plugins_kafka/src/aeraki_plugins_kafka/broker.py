@@ -71,7 +71,7 @@ def _keys(context: GenerateContext, option: Option) -> list[int]:
         number = api_key(item)
         if number is None:
             message = f"{option.name}: {item!r} is no API key of Kafka; it is left out"
-            context.report(UNKNOWN_API_KEY, message, field=_field(context, option))
+            context.report(UNKNOWN_API_KEY, message, field=context.option_field(option.name))
         else:
             found.add(number)
     return sorted(found)
@@ -82,11 +82,11 @@ def _allowed(context: GenerateContext) -> list[int]:
     if not keys and context.option(ALLOWED.name):
         # Envoy reads an empty list as "all": never what was meant.
         message = f"{ALLOWED.name}: none of the keys can be read; what was written before stays"
-        context.report(UNKNOWN_API_KEY, message, field=_field(context, ALLOWED))
+        context.report(UNKNOWN_API_KEY, message, field=context.option_field(ALLOWED.name))
         raise KeepLastGood(message)
     if keys and API_VERSIONS not in keys:
         message = f"{ALLOWED.name} lacks ApiVersions: current clients cannot connect"
-        context.report(NO_API_VERSIONS, message, field=_field(context, ALLOWED))
+        context.report(NO_API_VERSIONS, message, field=context.option_field(ALLOWED.name))
     return keys
 
 
@@ -98,7 +98,7 @@ def _rewrites(context: GenerateContext) -> Iterator[tuple[int, str, int]]:
         if rule is None or rule[0] in found:
             problem = "is not `id: host:port`" if rule is None else "names a broker a second time"
             message = f"{BROKER_REWRITE.name}: `{broker}: {address}` {problem}; it is left out"
-            context.report(BAD_REWRITE, message, field=_field(context, BROKER_REWRITE))
+            context.report(BAD_REWRITE, message, field=context.option_field(BROKER_REWRITE.name))
         else:
             found[rule[0]] = rule[1:]
     for broker, (host, port) in sorted(found.items()):
@@ -113,7 +113,3 @@ def _rule(broker: str, address: str) -> tuple[int, str, int] | None:
     if number > _LARGEST_ID or not 1 <= port <= 65535:
         return None
     return number, match["host"].strip("[]"), port
-
-
-def _field(context: GenerateContext, option: Option) -> str:
-    return f"metadata.annotations.{context.protocol.annotation(option)}"

@@ -23,9 +23,8 @@ def inbound(context: GenerateContext) -> Iterator[Patch]:
         return
     destination = destination_of(context, context.service)
     if destination is not None and is_cluster(destination):
-        annotation = context.protocol.annotation(context.protocol.option("inbound"))
         message = f"{destination.ref} says CLUSTER; no inbound filter is written"
-        context.report(INBOUND_CLUSTER, message, field=f"metadata.annotations.{annotation}")
+        context.report(INBOUND_CLUSTER, message, field=context.option_field("inbound"))
         return
     password = password_of(context, destination)
     for side in context.inbound:

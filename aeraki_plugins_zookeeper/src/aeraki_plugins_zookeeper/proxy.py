@@ -102,7 +102,7 @@ def zookeeper_proxy(context: GenerateContext) -> ZooKeeperProxy:
         }
         for name in (name for name, is_given in given.items() if is_given):
             message = f"{name} has no effect without {LATENCY_THRESHOLD_METRICS.name}"
-            context.report(UNUSED_THRESHOLDS, message, field=_field(context, name))
+            context.report(UNUSED_THRESHOLDS, message, field=context.option_field(name))
     return config
 
 
@@ -122,7 +122,7 @@ def _thresholds(context: GenerateContext) -> Iterator[tuple[int, float]]:
             found[opcode] = seconds
             continue
         message = f"{LATENCY_THRESHOLDS.name}: {problem}; it is left out"
-        context.report(BAD_THRESHOLD, message, field=_field(context, LATENCY_THRESHOLDS.name))
+        context.report(BAD_THRESHOLD, message, field=context.option_field(LATENCY_THRESHOLDS.name))
     yield from sorted(found.items())
 
 
@@ -138,7 +138,3 @@ def _duration(seconds: float) -> Duration:
     """To the microsecond, so that what a float adds at its end is not seen in the filter."""
     whole, micros = divmod(round(seconds * 1_000_000), 1_000_000)
     return Duration(seconds=whole, nanos=micros * 1000)
-
-
-def _field(context: GenerateContext, name: str) -> str:
-    return f"metadata.annotations.{context.protocol.annotation(context.protocol.option(name))}"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from aeraki_core.arrange import Arrangement
 from aeraki_core.envoyfilter import FilterKey, from_dict, to_dict
-from aeraki_core.model.mesh import Mesh, parse_proxy_rule
+from aeraki_core.model.mesh import Mesh, ProxyFamily, parse_proxy_rule
+from envoy.extensions.filters.network.direct_response.v3.config_pb2 import Config as DirectResponse
+from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
 
+from aeraki_core import GenerateContext, Patch, Protocol, hookimpl
 from tests.unit.core.echo import ECHO, EchoPlugin, Mesher
 
 ROOT = "istio-system"
@@ -59,10 +64,68 @@ def test_a_patch_names_listener_filter_and_context() -> None:
     assert patch["patch"]["value"]["name"] == ECHO
 
 
-def test_dual_stack_has_one_listener_under_the_first_address() -> None:
+def test_dual_stack_has_a_listener_under_the_first_address_of_each_proxys_families() -> None:
     mesh = Mesher()
     mesh.service(ip="fd00::1", clusterIPs=["fd00::1", "10.0.0.1"])
-    assert listeners(mesh) == ["fd00::1_7000"]
+    assert listeners(mesh) == ["fd00::1_7000", "10.0.0.1_7000"]
+
+
+@pytest.mark.parametrize(
+    ("families", "cluster_ips", "allocated", "wide"),
+    [
+        ((ProxyFamily.IPV4,), ["10.0.0.1"], ["240.240.0.7"], ["0.0.0.0"]),
+        ((ProxyFamily.IPV6,), ["fd00::1"], ["2001:2::7"], ["::"]),
+        ((ProxyFamily.DUAL,), ["fd00::1"], ["240.240.0.7"], ["0.0.0.0"]),
+        (
+            (ProxyFamily.IPV4, ProxyFamily.IPV6),
+            ["fd00::1", "10.0.0.1"],
+            ["240.240.0.7", "2001:2::7"],
+            ["0.0.0.0", "::"],
+        ),
+    ],
+)
+def test_only_listeners_that_a_proxy_can_have_are_patched(
+    families: tuple[ProxyFamily, ...], cluster_ips: list[str], allocated: list[str], wide: list[str]
+) -> None:
+    mesh = Mesher(mesh=Mesh(proxy_families=families))
+    mesh.service(port=1, ip="fd00::1", clusterIPs=["fd00::1", "10.0.0.1"])
+    assert listeners(mesh) == [f"{address}_1" for address in cluster_ips]
+    mesh = Mesher(mesh=Mesh(proxy_families=families))
+    status = {"addresses": [{"value": "240.240.0.7"}, {"value": "2001:2::7"}]}
+    mesh.entry("e", ["a.example.com"], resolution="DNS", status=status)
+    assert listeners(mesh) == [f"{address}_7000" for address in allocated + wide]
+
+
+@pytest.mark.parametrize("as_endpoint", [False, True], ids=["Service", "EndpointSlice"])
+def test_an_ipv6_address_in_the_cluster_tells_of_proxies_with_ipv6_alone(as_endpoint: bool) -> None:
+    mesh = Mesher()
+    mesh.service("other", ports=[{"name": "tcp", "port": 1}])
+    mesh.entry("e", ["a.example.com"], resolution="DNS", status={"addresses": [{"value": "2001:2::7"}]})
+    mesh.entry("far", ["far.example.com"], addresses=["2001:db8::1"], resolution="STATIC")
+    before = ["2001:2::7_7000", "0.0.0.0_7000", "2001:db8::1_7000"]
+    assert listeners(mesh) == before
+    if as_endpoint:
+        slices = {"addressType": "IPv6", "endpoints": [{"addresses": ["fd00::5"]}]}
+        added = mesh.put("EndpointSlice", "other-x", slices, labels={"kubernetes.io/service-name": "other"})
+    else:
+        added = mesh.service("six", "fd00::1", ports=[{"name": "tcp", "port": 1}])
+    assert listeners(mesh) == ["2001:2::7_7000", "0.0.0.0_7000", "::_7000", "2001:db8::1_7000"]
+    mesh.pipeline.remove(added)
+    assert listeners(mesh) == before
+
+
+def test_a_listener_is_named_by_an_address_as_it_is_written() -> None:
+    mesh = Mesher()
+    mesh.entry("e", ["a.example.com"], addresses=["2001:DB8:0:0::7", "2001:DB8:0:0::8/128"], resolution="STATIC")
+    assert listeners(mesh) == ["2001:DB8:0:0::7_7000", "2001:db8::8_7000"]
+
+
+def test_the_wildcard_of_ipv6_belongs_to_the_oldest_too() -> None:
+    mesh = Mesher(mesh=Mesh(proxy_families=(ProxyFamily.IPV6,)))
+    mesh.entry("old", ["b.example.com"], resolution="DNS", creationTimestamp="2026-01-01T00:00:00Z")
+    mesh.entry("young", ["a.example.com"], resolution="DNS", creationTimestamp="2026-02-01T00:00:00Z")
+    assert list(outbound(mesh)) == [f"{ROOT}/aeraki-outbound-b.example.com-7000"]
+    assert mesh.codes() == ["AER0201"]
 
 
 def test_headless_has_a_listener_for_each_endpoint() -> None:
@@ -207,6 +270,42 @@ def test_a_virtual_service_for_some_namespaces_overrides_there() -> None:
     assert "outbound|7000||other" not in mesh.said()
     priorities = {key.namespace: item.priority for key, item in mesh.pipeline.filters.items() if "outbound" in key.name}
     assert priorities["front"] > priorities[ROOT]
+
+
+class Choosy(EchoPlugin):
+    """Uses another filter where the proxies have one more extension."""
+
+    @hookimpl
+    def aeraki_generate(self, protocol: Protocol, context: GenerateContext) -> Iterator[Patch]:
+        better = context.has_extension("envoy.filters.network.direct_response")
+        name = "envoy.filters.network.direct_response" if better else ECHO
+        yield context.outbound.replace_tcp_proxy(name, DirectResponse() if better else Echo())
+
+
+@pytest.mark.parametrize(
+    ("rules", "filters"),
+    [
+        ([], {ROOT: ("tcp_proxy", "echo")}),
+        (["envoy.filters.network.direct_response"], {ROOT: ("tcp_proxy", "direct_response")}),
+        (
+            ["front:envoy.filters.network.direct_response"],
+            {ROOT: ("tcp_proxy", "echo"), "front": ("echo", "direct_response")},
+        ),
+        # Of some workloads alone, and another extension.
+        (["front/app=a:envoy.filters.network.direct_response"], {ROOT: ("tcp_proxy", "echo")}),
+        (["front:envoy.filters.network.other"], {ROOT: ("tcp_proxy", "echo")}),
+    ],
+)
+def test_clients_of_a_namespace_with_one_more_extension(rules: list[str], filters: dict[str, tuple[str, str]]) -> None:
+    mesh = Mesher(Choosy(), mesh=Mesh(proxy_rules=tuple(parse_proxy_rule(rule) for rule in rules)))
+    mesh.service()
+    found = {}
+    for name, (patch,) in outbound(mesh).items():
+        replaced = patch["match"]["listener"]["filterChain"]["filter"]["name"]
+        found[name.split("/")[0]] = tuple(
+            item.removeprefix("envoy.filters.network.") for item in (replaced, patch["patch"]["value"]["name"])
+        )
+    assert found == filters
 
 
 def test_an_extension_that_the_proxies_lack_is_not_written() -> None:

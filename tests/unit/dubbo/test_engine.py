@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from aeraki_core.model.mesh import Mesh, ProxyRule
-from aeraki_core.testing import Made, generate, service
+from aeraki_core.testing import Made, generate, service, unmatched
 
 import aeraki_plugins_dubbo
 
@@ -24,26 +24,34 @@ def make(engine: str | None, rules: Sequence[ProxyRule] = (), namespaces: tuple[
 
 
 def engines(made: Made) -> dict[str, str]:
-    """The filter's name by the context of its patch."""
-    return {patch["match"]["context"]: patch["patch"]["value"]["name"] for patch in made.patches()}
+    """The filter's name for all clients, for the clients of some namespace, and for the workloads."""
+    found = {}
+    for item in made.filters:
+        for patch in item["spec"]["configPatches"]:
+            everywhere = item["metadata"]["namespace"] == "istio-system"
+            whose = "workloads" if patch["match"]["context"] == "SIDECAR_INBOUND" else "all" if everywhere else "some"
+            found[whose] = patch["patch"]["value"]["name"]
+    return found
 
 
 @pytest.mark.parametrize(
-    ("engine", "rules", "namespaces", "clients", "workloads"),
+    ("engine", "rules", "namespaces", "clients", "some", "workloads"),
     [
-        (None, [], (), DUBBO_PROXY, DUBBO_PROXY),
-        ("auto", [ProxyRule(GENERIC_PROXY)], (), GENERIC_PROXY, GENERIC_PROXY),
-        ("dubbo_proxy", [ProxyRule(GENERIC_PROXY)], (), DUBBO_PROXY, DUBBO_PROXY),
-        # One namespace has it: not all clients, but the workloads there.
-        ("auto", [ProxyRule(GENERIC_PROXY, "shop")], (), DUBBO_PROXY, GENERIC_PROXY),
-        ("auto", [ProxyRule(GENERIC_PROXY, "other")], (), DUBBO_PROXY, DUBBO_PROXY),
-        ("auto", [ProxyRule(GENERIC_PROXY, "shop", (("app", "greeter"),))], (), DUBBO_PROXY, GENERIC_PROXY),
-        ("auto", [ProxyRule(GENERIC_PROXY, "shop", (("app", "other"),))], (), DUBBO_PROXY, DUBBO_PROXY),
+        (None, [], (), DUBBO_PROXY, None, DUBBO_PROXY),
+        ("auto", [ProxyRule(GENERIC_PROXY)], (), GENERIC_PROXY, None, GENERIC_PROXY),
+        ("dubbo_proxy", [ProxyRule(GENERIC_PROXY)], (), DUBBO_PROXY, None, DUBBO_PROXY),
+        ("dubbo_proxy", [ProxyRule(GENERIC_PROXY, "shop")], (), DUBBO_PROXY, None, DUBBO_PROXY),
+        # One namespace has it: its clients get it instead of what all get, and the workloads there.
+        ("auto", [ProxyRule(GENERIC_PROXY, "shop")], (), DUBBO_PROXY, GENERIC_PROXY, GENERIC_PROXY),
+        ("auto", [ProxyRule(GENERIC_PROXY, "other")], (), DUBBO_PROXY, GENERIC_PROXY, DUBBO_PROXY),
+        ("auto", [ProxyRule(GENERIC_PROXY), ProxyRule(GENERIC_PROXY, "other")], (), GENERIC_PROXY, None, GENERIC_PROXY),
+        ("auto", [ProxyRule(GENERIC_PROXY, "shop", (("app", "greeter"),))], (), DUBBO_PROXY, None, GENERIC_PROXY),
+        ("auto", [ProxyRule(GENERIC_PROXY, "shop", (("app", "other"),))], (), DUBBO_PROXY, None, DUBBO_PROXY),
         # Filters are written into that namespace only, so all their clients have it.
-        ("auto", [ProxyRule(GENERIC_PROXY, "shop")], ("shop",), GENERIC_PROXY, GENERIC_PROXY),
+        ("auto", [ProxyRule(GENERIC_PROXY, "shop")], ("shop",), None, GENERIC_PROXY, GENERIC_PROXY),
         # By name: where it is not known to be, there is no filter.
-        ("generic_proxy", [ProxyRule(GENERIC_PROXY, "shop")], (), None, GENERIC_PROXY),
-        ("generic_proxy", [], (), None, None),
+        ("generic_proxy", [ProxyRule(GENERIC_PROXY, "shop")], (), None, GENERIC_PROXY, GENERIC_PROXY),
+        ("generic_proxy", [], (), None, None, None),
     ],
 )
 def test_each_side_gets_an_engine_that_its_proxies_have(
@@ -51,14 +59,16 @@ def test_each_side_gets_an_engine_that_its_proxies_have(
     rules: list[ProxyRule],
     namespaces: tuple[str, ...],
     clients: str | None,
+    some: str | None,
     workloads: str | None,
 ) -> None:
     made = make(engine, rules, namespaces)
-    expected = {"SIDECAR_OUTBOUND": clients, "SIDECAR_INBOUND": workloads}
-    assert engines(made) == {context: name for context, name in expected.items() if name}
+    expected = {"all": clients, "some": some, "workloads": workloads}
+    assert engines(made) == {whose: name for whose, name in expected.items() if name}
     chosen = engine in (None, "auto")
     assert ("DUB0102" in made.codes) is (chosen and DUBBO_PROXY in (clients, workloads))
-    assert ("DUB0103" in made.codes) is (None in (clients, workloads))
+    assert ("DUB0103" in made.codes) is (engine == "generic_proxy")
+    assert unmatched(made.sidecars) == {}
 
 
 def test_the_warning_about_dubbo_proxy_is_one_for_the_mesh() -> None:

@@ -68,12 +68,18 @@ def parse_endpoint_slice(ref: ObjectRef, content: Mapping[str, Any]) -> Endpoint
         addresses = (
             ()
             if value.address_type == "FQDN"
-            else tuple(str(ipaddress.ip_address(item)) for point in value.endpoints or () for item in point.addresses)
+            else tuple(_address(item) for point in value.endpoints or () for item in point.addresses)
         )
     except ValueError as error:
         raise RejectedError((Problem("endpoints", str(error)),)) from None
     ports = tuple((port.name or "", port.port) for port in value.ports or () if port.port)
     return EndpointSlice(ref, labels.get(SERVICE_NAME_LABEL, ""), addresses, ports)
+
+
+def _address(item: str) -> str:
+    """The address as it is written, as istiod names listeners by it."""
+    ipaddress.ip_address(item)
+    return item
 
 
 def union(slices: Iterable[EndpointSlice]) -> Endpoints:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from aeraki_core.model.meta import is_dns_subdomain
 
-__all__ = ["Mesh", "ProxyRule", "parse_proxy_rule"]
+__all__ = ["Mesh", "ProxyFamily", "ProxyRule", "parse_proxy_rule"]
+
+
+class ProxyFamily(StrEnum):
+    """Of which IP families a proxy's own addresses are: IPv4 alone, IPv6 alone, or both. Listeners are named by it."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+    DUAL = "dual"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +39,8 @@ class Mesh:
     """The mesh's own facts.
 
     ``namespaces``: where outbound filters go instead of the root namespace; ``.`` is the service's own. ``proxy_rules`` add to the
-    stock extensions. ``registry_only``: meshConfig.outboundTrafficPolicy is REGISTRY_ONLY.
+    stock extensions. ``registry_only``: meshConfig.outboundTrafficPolicy is REGISTRY_ONLY. ``proxy_families``: the
+    proxies that there are; empty when nobody said, and the addresses of the mesh tell (``Store.proxy_families``).
     """
 
     root_namespace: str = "istio-system"
@@ -38,6 +48,7 @@ class Mesh:
     namespaces: tuple[str, ...] = ()
     proxy_rules: tuple[ProxyRule, ...] = ()
     registry_only: bool = False
+    proxy_families: tuple[ProxyFamily, ...] = ()
 
     def rules_for(self, extension: str) -> tuple[ProxyRule, ...]:
         """The rules that bring the extension."""

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from sys import intern
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -21,6 +22,8 @@ __all__ = ["Port", "Resolution", "Service", "is_wildcard", "parse_service", "par
 
 EXPORT_TO_ANNOTATION = "networking.istio.io/exportTo"
 NO_AUTO_ALLOCATE_LABEL = "networking.istio.io/enable-autoallocate-ip"
+# One for all: most services are exported everywhere.
+_EVERYWHERE = frozenset({"*"})
 
 
 class Resolution(StrEnum):
@@ -102,7 +105,9 @@ def service_host(name: str, namespace: str, domain: str) -> str:
 
 
 def _ip(value: str) -> str:
-    return str(ipaddress.ip_address(value))
+    """The address as it is written: istiod names listeners by that text, whichever of an IPv6 address' forms it is."""
+    ipaddress.ip_address(value)
+    return value
 
 
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
@@ -161,8 +166,10 @@ class _EntrySpec(Spec):
 
 
 def _address_or_range(item: str) -> str:
-    """One address or range in its one way of writing; a range of a single address is that address (facts/istio.md)."""
+    """An address as it is written, a range in its one way of writing; a range of a single address is that address."""
     network = ipaddress.ip_network(item, strict=False)
+    if "/" not in item:
+        return item
     return str(network.network_address) if network.num_addresses == 1 else str(network)
 
 
@@ -178,11 +185,11 @@ class _EntryStatus(Spec):
 def resolve_export_to(values: tuple[str, ...] | None, namespace: str) -> frozenset[str]:
     """``exportTo`` with ``.`` resolved; absent or empty means everywhere."""
     found = {namespace if value == "." else value for value in values or ("*",)}
-    return frozenset({"*"}) if "*" in found else frozenset(found - {"~"})
+    return _EVERYWHERE if "*" in found else frozenset(found - {"~"})
 
 
 def _age(ref: ObjectRef, metadata: Mapping[str, Any]) -> Age:
-    return Age(str(metadata.get("creationTimestamp") or ""), ref.name, ref.namespace)
+    return Age(intern(str(metadata.get("creationTimestamp") or "")), ref.name, ref.namespace)
 
 
 def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Service | None:
@@ -202,7 +209,13 @@ def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Se
         ref=ref,
         host=service_host(ref.name, ref.namespace, domain),
         ports=tuple(
-            Port(port.port, port.name, port.protocol.upper(), port.app_protocol, port.target_port or port.port)
+            Port(
+                port.port,
+                intern(port.name),
+                intern(port.protocol.upper()),
+                port.app_protocol,
+                port.target_port or port.port,
+            )
             for port in spec.ports or ()
         ),
         addresses=tuple(address for address in given if address and address != "None"),

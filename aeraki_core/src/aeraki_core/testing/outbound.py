@@ -28,6 +28,7 @@ from aeraki_core.testing.chains import (
     http_filter,
     tcp_proxy,
 )
+from aeraki_core.testing.proxy import Proxy
 from aeraki_core.testing.view import View, is_sniffed, is_tcp
 
 __all__ = ["OUTBOUND_PORT", "outbound_listeners", "virtual_outbound"]
@@ -76,27 +77,26 @@ def _binds(view: View, service: Service, port: Port) -> Iterator[_Bind]:
                 yield _Bind(ip)
     elif service.resolution is Resolution.CLUSTER_IP:
         if service.addresses:
-            own, other = _by_family(service.addresses, ":" in view.proxy.ip)
-            extra = (*own[1:], *other) if view.proxy.dual_stack else ()
-            yield _Bind((own or other)[0], tuple(extra))
+            found = _of_proxy(service.addresses, view.proxy) or list(service.addresses[:1])
+            yield _Bind(found[0], tuple(found[1:]) if view.proxy.dual_stack else ())
     elif service.addresses:
         for item in service.addresses:
             if "/" in item:
-                yield _Bind(view.proxy.wildcard, cidrs=frozenset({item}))
+                yield _Bind(view.proxy.wildcard, view.proxy.other_wildcards, frozenset({item}))
             else:
                 yield _Bind(item)
     elif service.resolution is Resolution.NONE and service.selector:
         return  # one for each workload that it selects; those are in no object that we read
-    elif view.proxy.dns_capture and service.auto_addresses:
-        own, other = _by_family(service.auto_addresses, ":" in view.proxy.ip)
-        yield _Bind((own or other)[0])
+    elif view.proxy.dns_capture and (found := _of_proxy(service.auto_addresses, view.proxy)):
+        found.sort(key=lambda item: ":" in item)
+        yield _Bind(found[0], tuple(found[1:]))
     else:
-        yield _Bind(view.proxy.wildcard)
+        yield _Bind(view.proxy.wildcard, view.proxy.other_wildcards)
 
 
-def _by_family(addresses: tuple[str, ...], ipv6: bool) -> tuple[list[str], list[str]]:
-    own = [item for item in addresses if (":" in item) == ipv6]
-    return own, [item for item in addresses if item not in own]
+def _of_proxy(addresses: tuple[str, ...], proxy: Proxy) -> list[str]:
+    """Those of the families that the proxy has."""
+    return [item for item in addresses if proxy.dual_stack or (":" in item) == (":" in proxy.ip)]
 
 
 def _filter(view: View, service: Service, port: Port) -> Filter:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from aeraki_core.model.mesh import ProxyFamily
+
 __all__ = ["MutualTls", "Proxy"]
 
 
@@ -25,8 +27,9 @@ class MutualTls(StrEnum):
 class Proxy:
     """One sidecar.
 
-    ``ip``: its pod's address; a headless Service's listener for it is left out. An IPv6 address makes an IPv6 proxy.
-    ``dual_stack``: it has an address of the other family too, so a listener has the service's addresses of both.
+    ``ip``: its pod's first address; a headless Service's listener for it is left out. An IPv6 address alone makes an IPv6 proxy.
+    ``dual_stack``: it has an address of the other family too, and istiod runs with ISTIO_DUAL_STACK, so a listener has the
+    addresses of both of a service; its name is the same without.
     ``dns_capture``: the proxy answers DNS, so a ServiceEntry without addresses has a listener at its auto-allocated one.
     ``mutual_tls``: how many chains a port has. ``istio_version`` and ``metadata`` are what ``match.proxy`` asks for.
     """
@@ -43,7 +46,19 @@ class Proxy:
     @property
     def wildcard(self) -> str:
         """The address that stands for all: of listeners without an address of their own."""
-        return "::" if ":" in self.ip else "0.0.0.0"
+        return "::" if self.family is ProxyFamily.IPV6 else "0.0.0.0"
+
+    @property
+    def other_wildcards(self) -> tuple[str, ...]:
+        """What such a listener stands for besides: its additionalAddresses."""
+        return ("::",) if self.dual_stack else ()
+
+    @property
+    def family(self) -> ProxyFamily:
+        """Of which IP families its addresses are."""
+        if self.dual_stack:
+            return ProxyFamily.DUAL
+        return ProxyFamily.IPV6 if ":" in self.ip else ProxyFamily.IPV4
 
     def has_labels(self, wanted: Mapping[str, str]) -> bool:
         """Whether a selector with these labels selects it; an empty one selects all."""
@@ -53,5 +68,5 @@ class Proxy:
         labels = ",".join(f"{key}={value}" for key, value in sorted(self.labels.items()))
         what = f"workload {labels}" if labels else "client"
         dns = "" if self.dns_capture else " without DNS capture"
-        family = " with IPv6 alone" if ":" in self.ip else ""
+        family = {ProxyFamily.IPV6: " with IPv6 alone", ProxyFamily.DUAL: " with IPv4 and IPv6"}.get(self.family, "")
         return f"{what} in {self.namespace}{dns}{family}"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 from aeraki_core.errors import SettingsError
-from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.testing import (
     Envoy,
     Golden,
@@ -142,12 +142,30 @@ def test_the_proxies_that_see_every_filter() -> None:
     assert found == [
         "client in default",
         "client in default without DNS capture",
-        "client in default with IPv6 alone",
         "client in shop",
         "client in shop without DNS capture",
-        "client in shop with IPv6 alone",
         "workload app=cart in shop",
     ]
+
+
+@pytest.mark.parametrize(
+    ("families", "kinds"),
+    [
+        ((), ["", " with IPv6 alone"]),  # as the Service's address tells
+        ((ProxyFamily.IPV4,), [""]),
+        ((ProxyFamily.IPV4, ProxyFamily.DUAL), ["", " with IPv4 and IPv6"]),
+        ((ProxyFamily.DUAL,), [" with IPv4 and IPv6"]),
+    ],
+)
+def test_the_proxies_of_each_family_that_there_is(families: tuple[ProxyFamily, ...], kinds: list[str]) -> None:
+    mesh = Mesh(proxy_families=families)
+    dual = service("cart", {"tcp-echo": 7000}, clusterIPs=["fd00::1", "10.96.0.10"])
+    wide = service_entry("w", ["w.example.com"], {"tcp-echo": 7001}, addresses=["10.8.0.0/16"])
+    made = generate(dual, wide, plugins=[Plain()], mesh=mesh)
+    assert [str(proxy) for proxy in proxies_for(made.objects, [], mesh)] == [
+        f"client in default{kind}" for kind in kinds
+    ]
+    assert unmatched(made.sidecars) == {}
 
 
 def test_a_change_of_another_services_cluster_is_stray() -> None:

@@ -62,6 +62,14 @@ def test_a_dual_stack_service_has_the_listener_of_the_proxys_family() -> None:
     assert names(config) == ["10.96.0.1_7000"]
     (extra,) = config.listener("10.96.0.1_7000").additional_addresses
     assert extra.address.socket_address.address == "fd00::1"
+    assert names(model_sidecar([dual], Proxy("shop", ip="fd00::9", dual_stack=True))) == ["10.96.0.1_7000"]
+
+
+def test_an_allocated_address_of_a_family_that_the_proxy_lacks_is_no_listener() -> None:
+    entry = service_entry("e", ["e.example.com"], PORTS, auto_addresses=["240.240.0.1"])
+    assert names(model_sidecar([entry], Proxy("shop", ip="fd00::9"))) == ["::_7000"]
+    config = model_sidecar([entry], Proxy("shop", ip="fd00::9", dual_stack=True))
+    assert names(config) == ["240.240.0.1_7000"]
 
 
 def test_a_headless_service_has_a_listener_for_each_endpoint_but_the_proxys_own() -> None:

@@ -1,0 +1,54 @@
+"""Which namespaces are watched, where not all are.
+
+In: names of namespaces. Out: whether what is said of one is said by somebody who looks at it. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+__all__ = ["EVERYWHERE", "Scope", "named"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """``watched``: these namespaces; None for all. ``others``: those that are there and are not watched; None for every other one.
+
+    With ``others``, a namespace that is in neither does not exist: what was in it is gone, whoever watched it.
+    """
+
+    watched: frozenset[str] | None = None
+    others: frozenset[str] | None = None
+
+    def watches(self, namespace: str) -> bool:
+        """Whether objects of the namespace are read; those without one (cluster-scoped) always are."""
+        return self.watched is None or not namespace or namespace in self.watched
+
+    def covers(self, namespace: str) -> bool:
+        """Whether nothing of the namespace escapes us: it is watched, or known not to exist."""
+        if self.watched is None or namespace in self.watched:
+            return True
+        return self.others is not None and namespace not in self.others
+
+    def why_outside(self, namespaces: Collection[str]) -> str | None:
+        """Why a filter for services of these namespaces is not ours to judge; None when it is.
+
+        A filter that does not tell (no namespace) is ours only where all namespaces are.
+        """
+        if self.watched is None:
+            return None
+        if not namespaces:
+            return "it does not say of which namespace its service is, and not all are watched here"
+        outside = sorted(name for name in namespaces if not self.covers(name))
+        return f"namespace {outside[0]} is not watched here" if outside else None
+
+
+EVERYWHERE = Scope()
+"""All namespaces."""
+
+
+def named(namespaces: Iterable[str]) -> Scope:
+    """These namespaces, whether they exist or not; all when none is named."""
+    found = frozenset(namespaces)
+    return Scope(found) if found else EVERYWHERE
