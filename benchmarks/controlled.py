@@ -27,23 +27,30 @@ _PATIENCE = 1800.0
 
 def peak_kilobytes() -> int:
     """Peak resident memory of this process. ru_maxrss would count its parent's, from before the exec."""
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
     status = Path("/proc/self/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{field}:")))
 
 
 @dataclass(frozen=True)
 class Cost:
-    """``at``: when the pass was over, by the wall clock. ``cpu``: seconds of the process so far; ``requests``: so far, by method.
+    """``at``: when the pass was over, ``started``: when it began, by the wall clock.
 
-    ``written`` and ``failed`` are of this pass, ``kilobytes`` is the peak so far.
+    ``cpu``: seconds of the process so far; ``requests``: so far, by method. ``written`` and ``failed`` are of this pass.
+    ``kilobytes`` is the peak so far, ``resident`` is what it is after the pass.
     """
 
     at: float
+    started: float
     cpu: float
     requests: dict[str, int]
     written: int
     failed: int
     kilobytes: int
+    resident: int
 
 
 class _Teller(NoObserver):
@@ -57,7 +64,18 @@ class _Teller(NoObserver):
                 requests[method] = requests.get(method, 0) + count
             failed = len(report.failures)
             written = len(report.written) - failed
-            self._to.send(Cost(time.time(), time.process_time(), requests, written, failed, peak_kilobytes()))
+            now = time.time()
+            cost = Cost(
+                now,
+                now - report.seconds,
+                time.process_time(),
+                requests,
+                written,
+                failed,
+                peak_kilobytes(),
+                _status("VmRSS"),
+            )
+            self._to.send(cost)
 
 
 def _run(kubeconfig: Path, to: Connection) -> None:

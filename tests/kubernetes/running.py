@@ -14,6 +14,7 @@ from aeraki_core.controller.refusals import Refusals
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
 from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.selector import parse_selector
 from aeraki_core.pipeline import Pipeline
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import build_registry
@@ -23,13 +24,16 @@ from aeraki_core.sources.base import Event, Source
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.kubernetes import KubernetesSource
 
-from tests.rig.waiting import wait_until
+from tests.waiting import wait_until
 
 QUICK = Timing(quiet=0.05, longest=1.0, retry_first=0.2, retry_longest=1.0)
 
 
 class Running(NoObserver):
-    """A context manager; remembers every pass. ``plugins``: only these. ``refusals``: the istiod whose proxies are watched."""
+    """A context manager; remembers every pass. ``plugins``: only these. ``refusals``: the istiod whose proxies are watched.
+
+    ``namespaces`` or ``selectors``: only those are watched. ``instance``: the controller's name among several.
+    """
 
     def __init__(
         self,
@@ -42,16 +46,28 @@ class Running(NoObserver):
         tuning: Tuning | None = None,
         arrangement: Arrangement = Arrangement.SERVICE,
         refusals: Istiod | None = None,
+        namespaces: Sequence[str] = (),
+        selectors: Sequence[str] = (),
+        instance: str = "",
     ) -> None:
         registry = build_registry(only=plugins)
         tuning = tuning or Tuning(absent=0.3)
-        self.pipeline = Pipeline(mesh or Mesh(), Dispatcher(registry), arrangement)
+        self.pipeline = Pipeline(mesh or Mesh(), Dispatcher(registry), arrangement, instance=instance)
         self.passes: list[PassReport] = []
         self.unsynced: list[str] = []
         self.synced = 0
         self.error: BaseException | None = None
-        own = KubernetesSource(lambda: connect(kubeconfig), registry.kinds, tuning=tuning)
-        self.sink = sink or KubernetesSink(lambda: connect(kubeconfig), tuning=tuning)
+        own = KubernetesSource(
+            lambda: connect(kubeconfig),
+            registry.kinds,
+            namespaces=namespaces,
+            selectors=[parse_selector(text) for text in selectors],
+            tuning=tuning,
+        )
+        looked_at = [*namespaces, self.pipeline.mesh.root_namespace] if namespaces else ()
+        self.sink = sink or KubernetesSink(
+            lambda: connect(kubeconfig), namespaces=looked_at, tuning=tuning, instance=instance
+        )
         self._refusals = (
             Refusals(
                 lambda: refusals,

@@ -2,41 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from aeraki_core.cli.cluster import istiod_of
+from aeraki_core.crds import crd
+from aeraki_core.kube.client import Client, connect
+from aeraki_core.kube.errors import ApiError
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.rbac import bindings, roles
+from aeraki_core.rbac import Watched, bindings, roles
 from aeraki_core.reconcile import Action
 from aeraki_core.settings import resolve
+from aeraki_core.sinks.kubernetes_writer import RESOURCE
 
+from tests.rig.api import Object
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
+from tests.rig.fixtures import NamespaceFactory
 from tests.rig.workloads import Port, Workloads
+from tests.waiting import wait_until
 
 from .running import Running
 from .test_faults import entry, live
+from .test_source import secret
 
 pytestmark = pytest.mark.mesh
 
 
+@contextmanager
+def redis_crds(plane: ControlPlane) -> Iterator[None]:
+    """The plugin's kinds, while a ``with`` lasts."""
+    definitions = [crd(kind) for kind in build_registry(only=["redis"]).kinds]
+    plane.apply_crds("\n---\n".join(yaml.safe_dump(item) for item in definitions))
+    try:
+        yield
+    finally:
+        kind = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+        for item in definitions:
+            plane.api.delete(*kind, item["metadata"]["name"])
+        for item in definitions:
+            name = item["metadata"]["name"]
+            wait_until(lambda name=name: plane.api.find(*kind, name) is None, 20, "the CRD to go")  # type: ignore[misc]
+
+
+def destination(namespace: str, password: str) -> Object:
+    pool = {"redis": {"auth": {"secret": {"name": password}}}}
+    return {
+        "apiVersion": "redis.aeraki.io/v1alpha1",
+        "kind": "RedisDestination",
+        "metadata": {"name": "cache", "namespace": namespace},
+        "spec": {"host": "redis", "trafficPolicy": {"connectionPool": pool}},
+    }
+
+
+Account = Callable[[Watched], Path]
+
+
 @pytest.fixture
-def limited(control_plane: ControlPlane, namespace: str, workloads: Workloads) -> Iterator[Path]:
-    """The kubeconfig of an account that has the printed rights and no more."""
+def account(control_plane: ControlPlane, namespace: str, workloads: Workloads) -> Iterator[Account]:
+    """Gives the kubeconfig of an account that has the printed rights and no more."""
     api = control_plane.api
     workloads.service_account("aeraki")
-    registry = build_registry(only=["redis"])
-    printed = [
-        *roles(registry.kinds, name="aeraki", namespace=namespace, election_id="aeraki"),
-        *bindings(name="aeraki", namespace=namespace, service_account="aeraki"),
-    ]
-    for item in printed:
-        api.apply(item)
-    yield control_plane.kubeconfig_for("aeraki", namespace)
+    printed: list[Object] = []
+
+    def make(watched: Watched) -> Path:
+        kinds = build_registry(only=["redis"]).kinds
+        own = roles(kinds, name="aeraki", namespace=namespace, election_id="aeraki", watched=watched)
+        printed.extend([*own, *bindings(own, namespace=namespace, service_account="aeraki")])
+        for item in printed:
+            api.apply(item)
+        path = control_plane.kubeconfig_for("aeraki", namespace)
+        client = connect(path)
+        # The authorizer reads roles and bindings from watches: a moment passes before they count.
+        for where in (*(watched.names or (None,)), *watched.clients):
+            wait_until(lambda where=where: _may_list(client, where), 20, "the roles to count")  # type: ignore[misc]
+        return path
+
+    yield make
     for item in printed:
         metadata = item["metadata"]
         api.delete(item["apiVersion"], item["kind"], metadata["name"], namespace=metadata.get("namespace"))
+
+
+def _may_list(client: Client, namespace: str | None) -> bool:
+    try:
+        client.request("GET", RESOURCE.path(namespace), params={"limit": "1"})
+    except ApiError as error:
+        if error.status == 403:
+            return False
+        raise
+    return True
+
+
+@pytest.fixture
+def limited(account: Account) -> Path:
+    """The kubeconfig of an account with the rights to watch everything."""
+    return account(Watched())
 
 
 def test_the_printed_rights_are_enough(
@@ -51,6 +115,53 @@ def test_the_printed_rights_are_enough(
         running.wait(lambda: running.count(Action.DELETE) == 1, "the filter to go")
     assert len(live(control_plane)) == 1
     assert "forbidden" not in caplog.text.lower()
+
+
+@pytest.mark.parametrize("by", ["name", "label"])
+def test_those_for_some_namespaces_are_enough(
+    by: str,
+    account: Account,
+    control_plane: ControlPlane,
+    make_namespace: NamespaceFactory,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With everything that a filter can rest on: a Secret, and an inbound filter in the service's own namespace."""
+    mine, other = make_namespace(labels={"env": by}), make_namespace()
+    api = control_plane.api
+    with redis_crds(control_plane):
+        for name in (mine, other):
+            Workloads(api, name).workload("redis", [Port("tcp-redis", 6379, 16379)])
+            api.create(secret("redis-password", name, "hunter2"))
+            api.create(destination(name, "redis-password"))
+        watched = Watched(names=(mine,)) if by == "name" else Watched(selected=True)
+        chosen: dict[str, Any] = {"namespaces": [mine]} if by == "name" else {"selectors": [f"env={by}"]}
+        with Running(account(watched), ["redis"], **chosen) as running:
+            running.wait_written(1)
+            running.wait(
+                lambda: not running.controller.held and not running.controller.findings,
+                "everything to be read and written",
+            )
+            assert not [name for name in live(control_plane) if other in name]
+            api.delete("v1", "Service", "redis", namespace=mine)
+            running.wait(lambda: not live(control_plane), "the filters to go")
+    assert "forbidden" not in caplog.text.lower()
+
+
+def test_those_for_named_namespaces_let_nobody_look_elsewhere(
+    account: Account, control_plane: ControlPlane, make_namespace: NamespaceFactory
+) -> None:
+    mine, other = make_namespace(), make_namespace()
+    client = connect(account(Watched(names=(mine,))))
+    paths = ("/api/v1/services", "/api/v1/secrets", "/api/v1/namespaces", RESOURCE.path())
+    elsewhere = (
+        f"/api/v1/namespaces/{other}/services",
+        f"/api/v1/namespaces/{ROOT_NAMESPACE}/secrets",
+        RESOURCE.path(other),
+    )
+    for path in (*paths, *elsewhere):
+        with pytest.raises(ApiError) as refused:
+            client.request("GET", path)
+        assert refused.value.status == 403
 
 
 def test_they_let_us_read_what_vouches_for_istiod(limited: Path, control_plane: ControlPlane) -> None:

@@ -63,9 +63,10 @@ class Finding:
         """The severity of its code."""
         return self.code.severity
 
-    def sort_key(self) -> tuple[str, int, str, str, str, str]:
+    def sort_key(self) -> tuple[str, int, str, str, str, str, str]:
         """Files first in order, then objects, then codes: the same findings always print in the same order."""
-        return (self.source or "", self.line or 0, str(self.ref or ""), self.field or "", self.code.id, self.message)
+        ref, plugin = str(self.ref or ""), self.plugin or ""
+        return (self.source or "", self.line or 0, ref, self.field or "", self.code.id, self.message, plugin)
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -188,6 +189,12 @@ NO_ADDRESS = Code(
     "service has no cluster IP yet",
     "Render from the cluster's own objects, or set spec.clusterIP; a filter needs the address.",
 )
+INBOUND_OVERLAP = Code(
+    "AER0210",
+    _W,
+    "two selectors share workloads and differ about a port",
+    "Give both ports the same protocol and options, or selectors that select no workload both, such as by one label more.",
+)
 
 # 03xx: routes.
 UNKNOWN_HOST = Code("AER0301", _W, "host is not in the mesh", "Correct the host, or add its Service or ServiceEntry.")
@@ -253,7 +260,8 @@ ORPHAN = Code(
     "AER0503",
     _W,
     "filter of a plugin that is not active",
-    "Install the plugin again, or remove the filter with --prune.",
+    "Install the plugin again; or remove its filters: "
+    "kubectl delete envoyfilters -A -l app.kubernetes.io/managed-by=aeraki,aeraki.io/plugin=PLUGIN",
 )
 NOT_OURS = Code(
     "AER0504",

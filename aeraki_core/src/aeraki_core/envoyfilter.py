@@ -7,7 +7,7 @@ In: patches that arrange.py has filed. Out: dictionaries for a sink; and back, f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from google.protobuf import json_format
@@ -18,8 +18,11 @@ from aeraki_core.types import ApplyTo, FrozenMessage
 
 __all__ = [
     "API_VERSION",
+    "INSTANCE_LABEL",
     "MANAGED_BY",
     "MANAGER",
+    "NAMESPACES_ANNOTATION",
+    "NAMESPACE_LABEL",
     "PLUGIN_LABEL",
     "SERVICES_ANNOTATION",
     "SERVICE_LABEL",
@@ -29,7 +32,10 @@ __all__ = [
     "Match",
     "Owner",
     "from_dict",
+    "is_in_force",
     "is_ours",
+    "named_instance",
+    "parse_namespaces",
     "to_dict",
 ]
 
@@ -39,6 +45,9 @@ MANAGER = "aeraki"
 PLUGIN_LABEL = "aeraki.io/plugin"
 SERVICE_LABEL = "aeraki.io/service"
 SERVICES_ANNOTATION = "aeraki.io/services"
+NAMESPACE_LABEL = "aeraki.io/namespace"
+NAMESPACES_ANNOTATION = "aeraki.io/namespaces"
+INSTANCE_LABEL = "aeraki.io/instance"
 
 
 class FilterKey(NamedTuple):
@@ -93,7 +102,11 @@ class ConfigPatch:
 
 @dataclass(frozen=True, slots=True)
 class EnvoyFilter:
-    """One EnvoyFilter of ours. ``selector`` empty: all workloads of its scope. ``owners``: the service ports that it is for."""
+    """One EnvoyFilter of ours. ``selector`` empty: all workloads of its scope. ``owners``: the service ports that it is for.
+
+    ``namespaces``: those of the services' objects; empty when an older version wrote it. ``instance``: the controller that it
+    belongs to, where several share a cluster.
+    """
 
     key: FilterKey
     plugin: str
@@ -101,14 +114,34 @@ class EnvoyFilter:
     selector: tuple[tuple[str, str], ...]
     priority: int
     patches: tuple[ConfigPatch, ...]
+    namespaces: tuple[str, ...] = ()
+    instance: str = ""
+
+
+def is_in_force(live: EnvoyFilter | None, want: EnvoyFilter) -> bool:
+    """Whether what is live is what is wanted. That it does not say of which namespaces it is alone is no reason to write it."""
+    if live is None or live == want:
+        return live is not None
+    return not live.namespaces and live == replace(want, namespaces=())
 
 
 def to_dict(item: EnvoyFilter) -> dict[str, Any]:
-    """The filter as a Kubernetes object. A filter of several hosts has no :data:`SERVICE_LABEL`."""
+    """The filter as a Kubernetes object.
+
+    A filter of several hosts has no :data:`SERVICE_LABEL`, one for services of several namespaces :data:`NAMESPACES_ANNOTATION`
+    in place of :data:`NAMESPACE_LABEL`.
+    """
     hosts = {owner.host for owner in item.owners}
     labels = {MANAGED_BY: MANAGER, PLUGIN_LABEL: item.plugin}
+    annotations = {SERVICES_ANNOTATION: ",".join(str(owner) for owner in item.owners)}
     if len(hosts) == 1:
         labels[SERVICE_LABEL] = label_value(hosts.pop())
+    if len(item.namespaces) == 1:
+        labels[NAMESPACE_LABEL] = item.namespaces[0]
+    elif item.namespaces:
+        annotations[NAMESPACES_ANNOTATION] = ",".join(item.namespaces)
+    if item.instance:
+        labels[INSTANCE_LABEL] = item.instance
     spec: dict[str, Any] = {}
     if item.selector:
         spec["workloadSelector"] = {"labels": dict(item.selector)}
@@ -121,7 +154,7 @@ def to_dict(item: EnvoyFilter) -> dict[str, Any]:
             "name": item.key.name,
             "namespace": item.key.namespace,
             "labels": labels,
-            "annotations": {SERVICES_ANNOTATION: ",".join(str(owner) for owner in item.owners)},
+            "annotations": annotations,
         },
         "spec": spec,
     }
@@ -164,10 +197,16 @@ def _match_dict(patch: ConfigPatch) -> dict[str, Any]:
     return found
 
 
-def is_ours(content: Mapping[str, Any]) -> bool:
-    """Whether the object's labels say that we manage it."""
+def is_ours(content: Mapping[str, Any], instance: str = "") -> bool:
+    """Whether the object's labels say that we manage it, and not another ``instance``. One that names none is anybody's of ours."""
     labels = (content.get("metadata") or {}).get("labels") or {}
-    return bool(labels.get(MANAGED_BY) == MANAGER)
+    return bool(labels.get(MANAGED_BY) == MANAGER) and (labels.get(INSTANCE_LABEL) or "") in ("", instance)
+
+
+def named_instance(content: Mapping[str, Any]) -> str | None:
+    """The instance of Aeraki that the object's labels name; None when they name none, or not us."""
+    labels = (content.get("metadata") or {}).get("labels") or {}
+    return str(labels.get(INSTANCE_LABEL) or "") or None if labels.get(MANAGED_BY) == MANAGER else None
 
 
 def from_dict(content: Mapping[str, Any]) -> EnvoyFilter:
@@ -186,6 +225,8 @@ def from_dict(content: Mapping[str, Any]) -> EnvoyFilter:
             selector=tuple(sorted(((spec.get("workloadSelector") or {}).get("labels") or {}).items())),
             priority=int(spec.get("priority") or 0),
             patches=tuple(_parse_patch(patch) for patch in spec["configPatches"]),
+            namespaces=parse_namespaces(metadata),
+            instance=metadata["labels"].get(INSTANCE_LABEL) or "",
         )
     except (KeyError, TypeError, AttributeError, json_format.ParseError) as error:
         raise ValueError(f"not an EnvoyFilter as Aeraki writes them: {error}") from error
@@ -195,6 +236,13 @@ def parse_owners(text: str) -> tuple[Owner, ...]:
     """The service ports that :data:`SERVICES_ANNOTATION` names."""
     pairs = (part.rpartition(":") for part in text.split(",") if part)
     return tuple(Owner(host, int(port)) for host, _, port in pairs)
+
+
+def parse_namespaces(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """The namespaces that a filter's label or annotation names; empty when neither does."""
+    listed = str((metadata.get("annotations") or {}).get(NAMESPACES_ANNOTATION) or "")
+    alone = str((metadata.get("labels") or {}).get(NAMESPACE_LABEL) or "")
+    return tuple(name for name in (listed.split(",") if listed else (alone,)) if name)
 
 
 def _parse_patch(content: Mapping[str, Any]) -> ConfigPatch:

@@ -10,10 +10,12 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-__all__ = ["inbound_name", "label_value", "outbound_name", "packed_name"]
+__all__ = ["INBOUND", "inbound_name", "label_value", "outbound_name", "packed_name"]
 
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _HASH = 8
+INBOUND = "aeraki-inbound-"
+"""How the name of every inbound filter begins."""
 
 
 def _hash(text: str) -> str:
@@ -40,7 +42,7 @@ def inbound_name(selector: Iterable[tuple[str, str]], port: int) -> str:
     """The name of the inbound filter of the workloads with these labels, for a target port."""
     text = "-".join(f"{key.rpartition('/')[2]}-{value}" for key, value in selector)
     whole = ",".join(f"{key}={value}" for key, value in selector)
-    head, tail = "aeraki-inbound-", f"-{_hash(whole)}-{port}"
+    head, tail = INBOUND, f"-{_hash(whole)}-{port}"
     return head + _fit(text, 253 - len(head) - len(tail)) + tail
 
 

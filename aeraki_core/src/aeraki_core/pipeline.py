@@ -8,7 +8,7 @@ all walk this one path and differ only in source and sink.
 from __future__ import annotations
 
 import gc
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -17,14 +17,18 @@ from aeraki_core.arrange import Arrangement, Group, Placement, assemble, place
 from aeraki_core.detect import Detection, Detector
 from aeraki_core.diagnostics import UNKNOWN_HOST, Finding, in_order
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner
+from aeraki_core.findings import Findings
 from aeraki_core.generate import PortId, PortOutput, generate_port
 from aeraki_core.groups import Groups
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.scope import EVERYWHERE, Scope
 from aeraki_core.model.service import Port, Service, is_wildcard
+from aeraki_core.overlaps import Overlaps, Standing
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.readers import Readers
 from aeraki_core.reads import Reads
+from aeraki_core.reconcile import Live, namespaces_of
 from aeraki_core.store import Key, ServiceId, SourceObject, Store
 from aeraki_core.validate import ValidateContext
 
@@ -69,12 +73,24 @@ class Pass:
 
 
 class Pipeline:
-    """Store, detection, generators and arrangement of one mesh."""
+    """Store, detection, generators and arrangement of one mesh. ``instance``: the controller that its filters belong to.
 
-    def __init__(self, mesh: Mesh, dispatcher: Dispatcher, arrangement: Arrangement = Arrangement.SERVICE) -> None:
+    ``scope``: the namespaces that the sources read; they say when it changes.
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        dispatcher: Dispatcher,
+        arrangement: Arrangement = Arrangement.SERVICE,
+        *,
+        instance: str = "",
+    ) -> None:
         self.mesh = mesh
         self.dispatcher = dispatcher
         self.arrangement = arrangement
+        self.instance = instance
+        self.scope: Scope = EVERYWHERE
         registry = dispatcher.registry
         self.store = Store(mesh, registry.kinds)
         self.filters: dict[FilterKey, EnvoyFilter] = {}
@@ -86,11 +102,12 @@ class Pipeline:
         self._placed: dict[PortId, tuple[Placement, ...]] = {}
         self._readers: Readers[PortId | ObjectRef] = Readers()
         self._groups = Groups()
-        self._filters_of: dict[Owner, set[FilterKey]] = defaultdict(set)
-        self._group_filters: dict[Group, frozenset[FilterKey]] = {}
-        self._group_findings: dict[Group, tuple[Finding, ...]] = {}
-        self._object_findings: dict[ObjectRef, tuple[Finding, ...]] = {}
-        self._port_findings: dict[PortId, tuple[Finding, ...]] = {}
+        self._overlaps = Overlaps(self._groups, self.store)
+        # Tuples: most have one or two, and a set for each would take four times as much.
+        self._filters_of: dict[Owner, tuple[FilterKey, ...]] = {}
+        self._group_filters: dict[Group, tuple[FilterKey, ...]] = {}
+        self.unlocated = Findings()
+        """All findings of the pipeline without files and lines: to tell what is new costs no look into a file."""
         self._kinds = frozenset(kind.kind for kind in registry.kinds)
         self._ports_reading: dict[ObjectRef, set[PortId]] = {}
         self._touched: set[ObjectRef] = set()
@@ -131,28 +148,41 @@ class Pipeline:
                 gone += dropped
             elif key[0] in ("virtualservice-object", "resource"):
                 objects.add(_parse_ref(key[1]))
-        groups: set[Group] = set()
+            elif key[0] == "rejected-object":
+                ref = _parse_ref(key[1])
+                self.unlocated.put(("rejected", ref), self.store.rejected().get(ref, ()))
+        groups = self._overlaps.resting_on(dirty)
         for port in gone:
             groups |= self._drop(port)
             ports.discard(port)
+        dirty.clear()  # at the first pass that is much, and needed no more
         ran = sorted(ports)
-        outputs = [(port, self._generate(port)) for port in ran]
-        for port, output in outputs:
+        calls, seconds = 0, 0.0
+        for port in ran:
+            output = self._generate(port)
+            calls += output.calls
+            seconds += output.seconds
             groups |= self._take(port, output)
         changed: set[FilterKey] = set()
-        for group in sorted(groups):
-            changed |= self._assemble(group)
+        while groups:
+            # The one that another comes after may be looked at later: then the other is looked at again.
+            again: set[Group] = set()
+            for group in sorted(groups):
+                standing = self._overlaps.look(group)
+                changed |= self._assemble(group, standing)
+                again |= standing.again
+            groups = again
         for ref in sorted(objects):
             self._check(ref)
         touched, self._touched = self._touched | objects, set()
-        calls = sum(output.calls for _, output in outputs)
-        seconds = sum(output.seconds for _, output in outputs)
         return Pass(tuple(ran), calls, frozenset(changed), seconds, frozenset(touched))
 
     def _detect(self, key: Key) -> tuple[set[PortId], list[PortId]]:
         """Look at a changed service's ports again: those to generate, and those that are gone."""
         service_id = (_parse_ref(key[1]), key[2])
         service = self.store.service(service_id)
+        if service is not None:
+            service_id = service.id  # whose parts are there already, not read from a text
         before = self._ports.pop(service_id, {})
         now = {port.number: self._detector.detect(service, port) for port in service.ports} if service else {}
         if now:
@@ -197,10 +227,7 @@ class Pipeline:
                 self._standing[(item.protocol.name, state)] += difference
         if output is not None:
             self._outputs[port] = output
-        if output is not None and output.findings:
-            self._port_findings[port] = output.findings
-        else:
-            self._port_findings.pop(port, None)
+        self.unlocated.put(("port", port), output.findings if output is not None else ())
         self._index_objects(port, before, output)
 
     def _index_objects(self, port: PortId, before: PortOutput | None, after: PortOutput | None) -> None:
@@ -216,10 +243,11 @@ class Pipeline:
         for ref in new - old:
             self._ports_reading.setdefault(ref, set()).add(port)
 
-    def _assemble(self, group: Group) -> set[FilterKey]:
+    def _assemble(self, group: Group, standing: Standing) -> set[FilterKey]:
         members = self._groups.members(group)
-        filters, findings = assemble(members, self._groups.broader(group), self._groups.narrower(group))
-        before = self._group_filters.get(group, frozenset())
+        broader, narrower = self._groups.broader(group), self._groups.narrower(group)
+        filters, findings = assemble(members, broader, narrower, instance=self.instance, after=standing.after)
+        before = self._group_filters.get(group, ())
         changed = {key for key in before if key not in filters}
         for key in changed:
             self._set_filter(key, None)
@@ -228,25 +256,24 @@ class Pipeline:
                 self._set_filter(key, item)
                 changed.add(key)
         if members:
-            self._group_filters[group] = frozenset(filters)
+            self._group_filters[group] = tuple(filters)
         else:
             self._group_filters.pop(group, None)
-        if members and findings:
-            self._group_findings[group] = findings
-        else:
-            self._group_findings.pop(group, None)
+        self.unlocated.put(("group", group), (*findings, *standing.findings) if members else ())
         return changed
 
     def _set_filter(self, key: FilterKey, item: EnvoyFilter | None) -> None:
         before = self.filters.pop(key, None)
         for owner in before.owners if before else ():
-            self._filters_of[owner].discard(key)
-            if not self._filters_of[owner]:
+            left = tuple(other for other in self._filters_of[owner] if other != key)
+            if left:
+                self._filters_of[owner] = left
+            else:
                 del self._filters_of[owner]
         if item is not None:
             self.filters[key] = item
             for owner in item.owners:
-                self._filters_of[owner].add(key)
+                self._filters_of[owner] = (*self._filters_of.get(owner, ()), key)
 
     def _check(self, ref: ObjectRef) -> None:
         """What is wrong with an object on its own: a plugin's resource by its plugin, a VirtualService here."""
@@ -264,10 +291,7 @@ class Pipeline:
             findings = self.dispatcher.validate(resource, ValidateContext(resource, reads))
         known = virtual_service is not None or resource is not None
         self._readers.record(ref, reads.keys if known else ())
-        if findings:
-            self._object_findings[ref] = findings
-        else:
-            self._object_findings.pop(ref, None)
+        self.unlocated.put(("object", ref), findings)
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
@@ -282,24 +306,19 @@ class Pipeline:
                 return f"the generator of {owner} did not succeed"
         return None
 
+    def why_outside(self, live: Live) -> str | None:
+        """Why a live filter is not ours to judge, for :func:`~aeraki_core.reconcile.reconcile`."""
+        return self.scope.why_outside(namespaces_of(live, self.mesh.domain))
+
     def findings(self) -> tuple[Finding, ...]:
         """All findings of the pipeline, each at its file and line where the source can tell, in order."""
-        return in_order(self.locate(item) for item in self.unlocated())
-
-    def unlocated(self) -> set[Finding]:
-        """The same without files and lines: to tell what is new costs no look into a file."""
-        found: set[Finding] = set()
-        tables = (self.store.rejected(), self._port_findings, self._group_findings, self._object_findings)
-        for table in tables:
-            for findings in table.values():
-                found.update(findings)
-        return found
+        return in_order(self.locate(item) for item in self.unlocated)
 
     def findings_about(self, ref: ObjectRef) -> tuple[Finding, ...]:
         """What is wrong with one object of a plugin's kind: by its model, its plugin, or a generator that read it."""
-        found = {*self.store.rejected().get(ref, ()), *self._object_findings.get(ref, ())}
+        found = {*self.store.rejected().get(ref, ()), *self.unlocated.at(("object", ref))}
         for port in self._ports_reading.get(ref, ()):
-            found.update(item for item in self._port_findings.get(port, ()) if item.ref == ref)
+            found.update(item for item in self.unlocated.at(("port", port)) if item.ref == ref)
         return in_order(found)
 
     def objects_read_for(self, owner: Owner) -> Iterator[ObjectRef]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from aeraki_core.model.endpoints import Endpoints
 from aeraki_core.model.istio import DestinationRule, VirtualService
-from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Service
@@ -22,12 +23,16 @@ __all__ = ["Reads"]
 
 
 class Reads:
-    """Questions to the store on behalf of one reader. ``objects`` are those that an answer rested on, for ``explain``."""
+    """Questions to the store on behalf of one reader.
+
+    ``objects`` are those that an answer rested on, for ``explain``; ``secrets`` those that were handed out, for redact.py.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.keys: set[Key] = set()
         self.objects: set[ObjectRef] = set()
+        self.secrets: dict[ObjectRef, Secret] = {}
         self._virtual_services: dict[str, tuple[VirtualService, ...]] = {}
 
     @property
@@ -37,7 +42,7 @@ class Reads:
 
     def service(self, key: ServiceId) -> Service | None:
         """The service of that id."""
-        self.keys.add(("service", str(key[0]), key[1]))
+        self.keys.add(("service", intern(str(key[0])), key[1]))
         service = self._store.service(key)
         if service is not None:
             self.objects.add(service.ref)
@@ -45,12 +50,16 @@ class Reads:
 
     def annotation(self, service: Service, name: str) -> str | None:
         """One annotation of a service's object."""
-        self.keys.add(("annotation", str(service.ref), service.host, name))
+        prefix, slash, _ = name.partition("/")
+        # One key for all of a prefix: a plugin reads ten options of each service, and looks for unknown ones too.
+        self.keys.add(
+            _annotation_key(service, "annotations", prefix) if slash else _annotation_key(service, "annotation", name)
+        )
         return self._store.annotations(service.ref).get(name)
 
     def annotations(self, service: Service, prefix: str) -> tuple[str, ...]:
         """The names of all annotations ``<prefix>/...`` of a service's object, sorted."""
-        self.keys.add(("annotations", str(service.ref), service.host, prefix))
+        self.keys.add(_annotation_key(service, "annotations", prefix))
         return tuple(sorted(name for name in self._store.annotations(service.ref) if name.startswith(f"{prefix}/")))
 
     def services_of_host(self, host: str) -> tuple[Service, ...]:
@@ -66,6 +75,11 @@ class Reads:
             return Endpoints()
         self.keys.add(("endpoints", service.namespace, service.ref.name))
         return self._store.endpoints(service.namespace, service.ref.name)
+
+    def proxy_families(self) -> frozenset[ProxyFamily]:
+        """The IP families of the mesh's proxies, as the settings say or else as the mesh's addresses tell."""
+        self.keys.add(("proxy-families",))
+        return self._store.proxy_families()
 
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Who claims the listener, the oldest first."""
@@ -116,6 +130,7 @@ class Reads:
         found = self._store.secret(namespace, name)
         if found is not None:
             self.objects.add(found.ref)
+            self.secrets[found.ref] = found
         return found
 
     def _each(self, question: str, host: str) -> Iterator[str]:
@@ -125,6 +140,10 @@ class Reads:
         for key in _wildcards(question, host.removeprefix("*.").partition(".")[2]):
             self.keys.add(key)
             yield key[1]
+
+
+def _annotation_key(service: Service, question: str, name: str) -> Key:
+    return (question, intern(str(service.ref)), service.host, name)
 
 
 @lru_cache(maxsize=65536)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner
+from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner, is_in_force
+from aeraki_core.names import INBOUND
 
 __all__ = [
     "UNREPLACED",
@@ -20,6 +21,7 @@ __all__ = [
     "Step",
     "deletes_too_much",
     "keep_unreplaced",
+    "namespaces_of",
     "reconcile",
     "unreplaced",
 ]
@@ -29,23 +31,46 @@ UNREPLACED = "the filter that takes its place could not be written yet"
 
 
 class Action(StrEnum):
-    """What is to be done with one filter. KEEP: a live filter that nothing makes now, and that must not go."""
+    """What is to be done with one filter. KEEP: a live filter that nothing makes now, and that must not go.
+
+    ORPHAN: its plugin is not active; OUTSIDE: its service is of a namespace that is not watched here. Both stay.
+    """
 
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
     KEEP = "keep"
     ORPHAN = "orphan"
+    OUTSIDE = "outside"
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A filter of ours as a sink found it. ``filter`` None: it could not be read, so it equals nothing."""
+    """A filter of ours as a sink found it. ``filter`` None: it could not be read, so it equals nothing.
+
+    ``namespaces``: those of its services, as its labels say; empty when they do not.
+    """
 
     key: FilterKey
     plugin: str
     owners: tuple[Owner, ...]
     filter: EnvoyFilter | None
+    namespaces: tuple[str, ...] = ()
+
+
+def namespaces_of(live: Live, domain: str) -> tuple[str, ...]:
+    """The namespaces of the services that a live filter is for; empty when it cannot be told.
+
+    A filter whose labels do not say so was written by an older version: then its own namespace tells, if it is for the inbound
+    side, or the hosts do, if they are those of Kubernetes Services in the mesh's ``domain``.
+    """
+    if live.namespaces:
+        return live.namespaces
+    if live.key.name.startswith(INBOUND):
+        return (live.key.namespace,)
+    tails = [owner.host.removesuffix(f".svc.{domain}").split(".") for owner in live.owners]
+    found = {parts[1] for parts in tails if len(parts) == 2}
+    return tuple(sorted(found)) if found and all(len(parts) == 2 for parts in tails) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +128,13 @@ def keep_unreplaced(plan: Plan, unwritten: Collection[Owner]) -> Plan:
 WhyHeld = Callable[[Owner], str | None]
 """Why a service port's live filters must stay as they are; None when they need not."""
 
+WhyOutside = Callable[[Live], str | None]
+"""Why a live filter is not ours to judge: its service is of a namespace that is not watched; None when it is ours."""
+
+
+def _everything(live: Live) -> None:
+    """All namespaces are watched."""
+
 
 def reconcile(
     keys: Iterable[FilterKey],
@@ -112,19 +144,20 @@ def reconcile(
     active_plugins: Collection[str],
     why_held: WhyHeld,
     deletions_held: str | None = None,
+    why_outside: WhyOutside = _everything,
 ) -> Plan:
     """What to do about each of ``keys``.
 
     ``deletions_held``: why nothing may be deleted now (a source is not synced); None when it may. A filter of a plugin that is not
-    active is an orphan: kept, whatever else is true.
+    active is an orphan: kept, whatever else is true. So is one for which ``why_outside`` has a reason.
     """
+    order = {Action.CREATE: 0, Action.UPDATE: 1, Action.DELETE: 2}
     steps: list[Step] = []
     kept: list[Step] = []
     for key in sorted(set(keys)):
-        step = _decide(key, desired.get(key), live.get(key), active_plugins, why_held, deletions_held)
+        step = _decide(key, desired.get(key), live.get(key), active_plugins, why_held, deletions_held, why_outside)
         if step is not None:
-            (kept if step.action in (Action.KEEP, Action.ORPHAN) else steps).append(step)
-    order = {Action.CREATE: 0, Action.UPDATE: 1, Action.DELETE: 2}
+            (steps if step.action in order else kept).append(step)
     return Plan(tuple(sorted(steps, key=lambda step: (order[step.action], step.key))), tuple(kept))
 
 
@@ -135,16 +168,20 @@ def _decide(
     active_plugins: Collection[str],
     why_held: WhyHeld,
     deletions_held: str | None,
+    why_outside: WhyOutside,
 ) -> Step | None:
     if have is None:
         return Step(Action.CREATE, key, "it does not exist", None, want) if want is not None else None
     if want is not None:
-        if have.filter == want:
+        if is_in_force(have.filter, want):
             return None
-        held = _held(have.owners, why_held)
+        held = _held(have.owners, why_held) or _somebody_elses(have, want, why_outside)
         if held is not None:
             return Step(Action.KEEP, key, held, have, want)
         return Step(Action.UPDATE, key, "it differs" if have.filter else "it is not as Aeraki writes it", have, want)
+    outside = why_outside(have)
+    if outside is not None:
+        return Step(Action.OUTSIDE, key, outside, have)
     if have.plugin not in active_plugins:
         return Step(Action.ORPHAN, key, f"plugin {have.plugin or '?'} is not active", have)
     held = deletions_held or _held(have.owners, why_held)
@@ -155,3 +192,13 @@ def _decide(
 
 def _held(owners: Iterable[Owner], why_held: WhyHeld) -> str | None:
     return next((reason for owner in owners if (reason := why_held(owner)) is not None), None)
+
+
+def _somebody_elses(have: Live, want: EnvoyFilter, why_outside: WhyOutside) -> str | None:
+    """Why a filter of the wanted name is left alone: it is for the same host, as a namespace has it that is not watched here."""
+    if have.filter is not None and have.filter.instance and have.filter.instance == want.instance:
+        return None
+    if not have.namespaces or not set(have.namespaces).isdisjoint(want.namespaces):
+        return None
+    outside = why_outside(have)
+    return f"it is for a service of the same host: {outside}" if outside else None

@@ -7,13 +7,13 @@ No I/O; owned by one thread.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from aeraki_core.diagnostics import BAD_NAME, REJECTED, Finding
 from aeraki_core.errors import InputError, Problem, RejectedError
+from aeraki_core.index import Index
 from aeraki_core.listeners import Listener, outbound_listeners
 from aeraki_core.model.endpoints import Endpoints, EndpointSlice, parse_endpoint_slice, union
 from aeraki_core.model.istio import (
@@ -23,7 +23,7 @@ from aeraki_core.model.istio import (
     parse_destination_rule,
     parse_virtual_service,
 )
-from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.model.meta import Age, ObjectRef, is_dns_subdomain
 from aeraki_core.model.secret import Secret, parse_secret
 from aeraki_core.model.service import Service, parse_service, parse_service_entry
@@ -80,26 +80,6 @@ def host_suffixes(host: str) -> Iterator[str]:
 V = TypeVar("V")
 
 
-class _Index(dict[str, dict[ObjectRef, V]]):
-    """Values by a text key; forgets keys without values."""
-
-    def put(self, key: str, ref: ObjectRef, value: V) -> None:
-        self.setdefault(key, {})[ref] = value
-
-    def drop(self, key: str, ref: ObjectRef) -> None:
-        values = self.get(key)
-        if values is not None:
-            values.pop(ref, None)
-            if not values:
-                del self[key]
-
-    def sorted(self, key: str, age: Callable[[V], Age]) -> tuple[V, ...]:
-        found = self.get(key)
-        if found is None:
-            return ()
-        return tuple(sorted(found.values(), key=age))
-
-
 _CORE_KINDS: dict[tuple[str, str], str] = {
     ("", "Service"): "service",
     ("discovery.k8s.io", "EndpointSlice"): "endpoints",
@@ -108,6 +88,9 @@ _CORE_KINDS: dict[tuple[str, str], str] = {
     ("networking.istio.io", "VirtualService"): "virtualservice",
     ("networking.istio.io", "DestinationRule"): "destinationrule",
 }
+
+
+_IPV4_CLUSTER = frozenset({ProxyFamily.IPV4, ProxyFamily.DUAL})
 
 
 def _group(api_version: str) -> str:
@@ -125,20 +108,21 @@ class Store:
         self.mesh = mesh
         self.kinds: dict[tuple[str, str], Kind[Any]] = {(kind.group, kind.kind): kind for kind in kinds}
         self._services: dict[ObjectRef, tuple[Service, ...]] = {}
-        self._by_host: dict[str, dict[ServiceId, Service]] = {}
-        self._claims: dict[str, dict[ServiceId, Claim]] = defaultdict(dict)
-        self._claimed: dict[ServiceId, frozenset[str]] = {}
+        self._by_host: Index[str, ServiceId, Service] = Index()
+        self._claims: Index[str, ServiceId, Claim] = Index()
+        self._claimed: dict[ServiceId, tuple[str, ...]] = {}
         self._slices: dict[ObjectRef, EndpointSlice] = {}
-        self._slices_of: _Index[EndpointSlice] = _Index()
+        self._slices_of: Index[tuple[str, str], ObjectRef, EndpointSlice] = Index()
+        self._with_ipv6: set[ObjectRef] = set()
         self._virtual_services: dict[ObjectRef, VirtualService] = {}
-        self._vs_by_host: _Index[VirtualService] = _Index()
+        self._vs_by_host: Index[str, ObjectRef, VirtualService] = Index()
         self._destination_rules: dict[ObjectRef, DestinationRule] = {}
-        self._dr_by_host: _Index[DestinationRule] = _Index()
+        self._dr_by_host: Index[str, ObjectRef, DestinationRule] = Index()
         self._resources: dict[ObjectRef, Resource[Any]] = {}
-        self._resource_by_host: _Index[Resource[Any]] = _Index()
+        self._resource_by_host: Index[tuple[str, str], ObjectRef, Resource[Any]] = Index()
         self._secrets: dict[ObjectRef, Secret] = {}
         self._rejected: dict[ObjectRef, tuple[Finding, ...]] = {}
-        self._rejected_for: _Index[ObjectRef] = _Index()
+        self._rejected_for: Index[str, ObjectRef, ObjectRef] = Index()
         self._rejected_hosts: dict[ObjectRef, tuple[str, ...]] = {}
         self._origins: dict[ObjectRef, Origin] = {}
         self._annotations: dict[ObjectRef, Mapping[str, str]] = {}
@@ -223,7 +207,7 @@ class Store:
             )
             for problem in problems
         )
-        changed: set[Key] = set() if self._rejected.get(item.ref) == findings else {("rejected", str(item.ref))}
+        changed: set[Key] = set() if self._rejected.get(item.ref) == findings else {("rejected-object", str(item.ref))}
         self._rejected[item.ref] = findings
         hosts = self._hosts_named(kind, item)
         for host in (*self._rejected_hosts.get(item.ref, ()), *hosts):
@@ -241,7 +225,7 @@ class Store:
         hosts = self._rejected_hosts.pop(ref, ())
         for host in hosts:
             self._rejected_for.drop(host, ref)
-        return {("rejected", str(ref)), *(("rejected", host) for host in hosts)}
+        return {("rejected-object", str(ref)), *(("rejected", host) for host in hosts)}
 
     def _hosts_named(self, kind: tuple[str, str], item: SourceObject) -> tuple[str, ...]:
         """The hosts that a rejected object seems to speak for; empty for a service: there is nothing yet to protect by host."""
@@ -275,7 +259,7 @@ class Store:
 
     def rejected_for(self, host: str) -> tuple[ObjectRef, ...]:
         """Rejected objects without a last good form that name the host (or a wildcard over it)."""
-        return tuple(sorted({ref for name in host_suffixes(host) for ref in self._rejected_for.get(name, {})}))
+        return tuple(sorted({ref for name in host_suffixes(host) for ref in self._rejected_for.values(name)}))
 
     # -- setters: each returns the keys whose answer changed --------------------------------------------------------------
 
@@ -292,15 +276,15 @@ class Store:
             self._services[ref] = services
         else:
             self._services.pop(ref, None)
+        if ref.kind == "Service":
+            changed |= self._note_addresses(ref, (address for service in services for address in service.addresses))
         for key in before.keys() | after.keys():
             old, new = before.get(key), after.get(key)
             host = key[1]
             if new is None:
-                self._by_host[host].pop(key, None)
-                if not self._by_host[host]:
-                    del self._by_host[host]
+                self._by_host.drop(host, key)
             else:
-                self._by_host.setdefault(host, {})[key] = new
+                self._by_host.put(host, key, new)
             if old is not None and new is not None and annotations != old_annotations:
                 changed |= _annotation_changes(ref, host, old_annotations, annotations)
             if old != new:
@@ -308,6 +292,15 @@ class Store:
                 changed.add(("host", host))
                 changed |= self._set_claims(key, new)
         return changed
+
+    def _note_addresses(self, ref: ObjectRef, addresses: Iterable[str]) -> set[Key]:
+        """Remember which objects of Kubernetes have an IPv6 address: they tell of proxies with IPv6."""
+        before = bool(self._with_ipv6)
+        if any(":" in address for address in addresses):
+            self._with_ipv6.add(ref)
+        else:
+            self._with_ipv6.discard(ref)
+        return {("proxy-families",)} if bool(self._with_ipv6) != before else set()
 
     def _set_claims(self, key: ServiceId, service: Service | None) -> set[Key]:
         wanted: dict[Listener, Claim] = {}
@@ -318,17 +311,17 @@ class Store:
                     for listener in outbound_listeners(service, port.number, endpoints):
                         wanted[listener] = Claim(service.age, key, port.number, listener.ranges)
         changed: set[Key] = set()
-        for name in self._claimed.get(key, frozenset()) - {listener.name for listener in wanted}:
-            del self._claims[name][key]
-            if not self._claims[name]:
-                del self._claims[name]
-            changed.add(("listener", name))
+        names = tuple(dict.fromkeys(listener.name for listener in wanted))
+        for name in self._claimed.get(key, ()):
+            if name not in names:
+                self._claims.drop(name, key)
+                changed.add(("listener", name))
         for listener, claim in wanted.items():
-            if self._claims[listener.name].get(key) != claim:
-                self._claims[listener.name][key] = claim
+            if self._claims.get(listener.name, key) != claim:
+                self._claims.put(listener.name, key, claim)
                 changed.add(("listener", listener.name))
         if wanted:
-            self._claimed[key] = frozenset(listener.name for listener in wanted)
+            self._claimed[key] = names
         else:
             self._claimed.pop(key, None)
         return changed
@@ -340,12 +333,12 @@ class Store:
         touched = {(ref.namespace, item.service) for item in (old, new) if item is not None}
         before = {key: self.endpoints(*key) for key in touched}
         if old is not None:
-            self._slices_of.drop(f"{ref.namespace}/{old.service}", ref)
+            self._slices_of.drop((ref.namespace, old.service), ref)
             del self._slices[ref]
         if new is not None:
             self._slices[ref] = new
-            self._slices_of.put(f"{ref.namespace}/{new.service}", ref, new)
-        changed: set[Key] = set()
+            self._slices_of.put((ref.namespace, new.service), ref, new)
+        changed = self._note_addresses(ref, new.addresses if new is not None else ())
         for namespace, name in touched:
             if self.endpoints(namespace, name) == before[(namespace, name)]:
                 continue
@@ -369,7 +362,7 @@ class Store:
         self,
         name: str,
         table: dict[ObjectRef, V],
-        index: _Index[V],
+        index: Index[str, ObjectRef, V],
         ref: ObjectRef,
         new: V | None,
         hosts: Callable[[V], Iterable[str]],
@@ -398,12 +391,12 @@ class Store:
         if old is not None:
             del self._resources[ref]
             for host in old.hosts:
-                self._resource_by_host.drop(f"{ref.kind}/{host}", ref)
+                self._resource_by_host.drop((ref.kind, host), ref)
                 changed.add(("resources", ref.kind, host))
         if new is not None:
             self._resources[ref] = new
             for host in new.hosts:
-                self._resource_by_host.put(f"{ref.kind}/{host}", ref, new)
+                self._resource_by_host.put((ref.kind, host), ref, new)
                 changed.add(("resources", ref.kind, host))
         return changed
 
@@ -430,27 +423,37 @@ class Store:
 
     def services_of_host(self, host: str) -> tuple[Service, ...]:
         """The services of that host, the oldest first. Key: ``("host", host)``."""
-        return tuple(sorted(self._by_host.get(host, {}).values(), key=lambda item: item.age))
+        return tuple(sorted(self._by_host.values(host), key=lambda item: item.age))
 
     def endpoints(self, namespace: str, name: str) -> Endpoints:
         """The endpoints of a Kubernetes Service. Key: ``("endpoints", namespace, name)``."""
-        return union(self._slices_of.get(f"{namespace}/{name}", {}).values())
+        return union(self._slices_of.values((namespace, name)))
+
+    def proxy_families(self) -> frozenset[ProxyFamily]:
+        """The IP families of the mesh's proxies. Key: ``("proxy-families",)``.
+
+        Where nobody said (``Mesh.proxy_families``): proxies with IPv6 alone are reckoned with as soon as a Kubernetes Service or
+        EndpointSlice has an IPv6 address.
+        """
+        if self.mesh.proxy_families:
+            return frozenset(self.mesh.proxy_families)
+        return frozenset(ProxyFamily) if self._with_ipv6 else _IPV4_CLUSTER
 
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Who claims the listener, the oldest first. Key: ``("listener", name)``."""
-        return tuple(sorted(self._claims.get(listener, {}).values()))
+        return tuple(sorted(self._claims.values(listener)))
 
     def virtual_services(self, host: str) -> tuple[VirtualService, ...]:
         """Those whose hosts name exactly this one, the oldest first. Key: ``("virtualservice", host)``."""
-        return self._vs_by_host.sorted(host, lambda item: item.age)
+        return tuple(sorted(self._vs_by_host.values(host), key=lambda item: item.age))
 
     def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         """Those whose host is exactly this one, the oldest first. Key: ``("destinationrule", host)``."""
-        return self._dr_by_host.sorted(host, lambda item: item.age)
+        return tuple(sorted(self._dr_by_host.values(host), key=lambda item: item.age))
 
     def resources(self, kind: str, host: str) -> tuple[Resource[Any], ...]:
         """Objects of a plugin's kind that speak for the host, the oldest first. Key: ``("resources", kind, host)``."""
-        return self._resource_by_host.sorted(f"{kind}/{host}", lambda item: item.age)
+        return tuple(sorted(self._resource_by_host.values((kind, host)), key=lambda item: item.age))
 
     def resource(self, ref: ObjectRef) -> Resource[Any] | None:
         """One object of a plugin's kind. Key: ``("resource", ref)``."""

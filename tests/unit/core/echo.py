@@ -79,6 +79,8 @@ class EchoPlugin:
     def aeraki_generate(self, protocol: Protocol, context: GenerateContext) -> Iterator[Patch]:
         if context.option("fail"):
             raise RuntimeError("asked to")
+        if context.option("volume") == 11:
+            context.report(BAD_VOLUME, "it cannot be louder", field=context.option_field("volume"))
         said = [f"volume={context.option('volume')}"]
         for policy in context.resources(POLICY):
             said.append(f"policy={policy.spec.volume}")

@@ -145,6 +145,24 @@ def test_options(mesh: Mesher, annotations: dict[str, str], code: str | None, sa
     assert mesh.codes() == ([code] if code else [])
 
 
+@pytest.mark.parametrize(
+    ("annotations", "field"),
+    [
+        ({"echo.aeraki.io/volume": "11"}, "echo.aeraki.io/volume"),
+        ({"volume": "11"}, "volume"),
+        ({"echo.aeraki.io/volume": "11", "volume": "3"}, "echo.aeraki.io/volume"),
+        ({"echo.aeraki.io/volume": "loud", "volume": "11"}, "volume"),
+    ],
+)
+def test_a_finding_about_an_option_is_at_the_annotation_that_gave_it(
+    mesh: Mesher, annotations: dict[str, str], field: str
+) -> None:
+    mesh.service(annotations=annotations)
+    mesh.run()
+    (finding,) = (item for item in mesh.pipeline.findings() if item.code.id == "ECH0101")
+    assert finding.field == f"metadata.annotations.{field}"
+
+
 def plan(mesh: Mesher, live: dict[FilterKey, Live], **extra: Any) -> Plan:
     mesh.run()
     desired = mesh.pipeline.filters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aeraki_core.rbac import bindings, roles, rules
+from aeraki_core.rbac import Watched, bindings, roles, rules
 from aeraki_core.types import Kind
 from pydantic import BaseModel
 
@@ -31,9 +31,9 @@ def allowed(found: list[dict[str, Any]]) -> dict[tuple[str, str], set[str]]:
 
 def test_without_plugins_it_reads_the_mesh_and_writes_envoyfilters() -> None:
     verbs = allowed(rules([]))
+    assert verbs["discovery.k8s.io", "endpointslices"] == {"list", "watch"}
     for group, resource in (
         ("", "services"),
-        ("discovery.k8s.io", "endpointslices"),
         ("networking.istio.io", "serviceentries"),
         ("networking.istio.io", "virtualservices"),
         ("networking.istio.io", "destinationrules"),
@@ -44,14 +44,14 @@ def test_without_plugins_it_reads_the_mesh_and_writes_envoyfilters() -> None:
 
 def test_secrets_only_where_a_kind_can_refer_to_one() -> None:
     assert ("", "secrets") not in allowed(rules([PLAIN]))
-    assert allowed(rules([PLAIN, SECRETIVE]))["", "secrets"] <= READ
+    assert allowed(rules([PLAIN, SECRETIVE]))["", "secrets"] == {"list", "watch"}
 
 
 def test_a_plugins_kinds_are_read_and_their_status_is_written() -> None:
     verbs = allowed(rules([PLAIN, SECRETIVE]))
     assert verbs["test.example.com", "plains"] == READ
     assert verbs["test.example.com", "secretives"] == READ
-    assert verbs["test.example.com", "plains/status"] == {"update", "patch"}
+    assert verbs["test.example.com", "plains/status"] == {"patch"}
 
 
 def test_nothing_is_granted_by_a_star() -> None:
@@ -68,7 +68,61 @@ def test_the_lease_is_the_only_one_that_can_be_changed() -> None:
 
 
 def test_bindings_name_the_roles() -> None:
-    whole, own = bindings(name="aeraki", namespace="mesh", service_account="runner")
+    whole, own = bindings(
+        roles([], name="aeraki", namespace="mesh", election_id="mine"), namespace="mesh", service_account="runner"
+    )
+    assert whole["kind"] == "ClusterRoleBinding"
     assert whole["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "aeraki"}
     assert "namespace" not in whole["metadata"]
     assert own["metadata"]["namespace"] == "mesh"
+    assert own["subjects"] == [{"kind": "ServiceAccount", "name": "runner", "namespace": "mesh"}]
+
+
+def test_namespaces_are_read_only_where_a_label_selects_them() -> None:
+    assert ("", "namespaces") not in allowed(rules([PLAIN]))
+    found = roles([PLAIN], name="aeraki", namespace="mesh", election_id="mine", watched=Watched(selected=True))
+    assert allowed(found[0]["rules"])["", "namespaces"] == {"list", "watch"}
+
+
+class TestNamedNamespaces:
+    WATCHED = Watched(names=("shop", "bank"), clients=("istio-system", "clients"))
+
+    def found(self) -> dict[tuple[str, str | None], list[dict[str, Any]]]:
+        manifests = roles(
+            [SECRETIVE], name="aeraki", namespace="istio-system", election_id="mine", watched=self.WATCHED
+        )
+        return {(item["metadata"]["name"], item["metadata"].get("namespace")): item["rules"] for item in manifests}
+
+    def test_there_is_a_role_in_each_and_where_filters_for_clients_go(self) -> None:
+        assert self.found().keys() == {
+            ("aeraki", None),
+            ("aeraki-mesh", "bank"),
+            ("aeraki-mesh", "shop"),
+            ("aeraki-mesh", "clients"),
+            ("aeraki-mesh", "istio-system"),
+            ("aeraki", "istio-system"),
+        }
+
+    def test_of_the_whole_cluster_it_sees_only_whether_a_definition_was_deleted(self) -> None:
+        assert allowed(self.found()["aeraki", None]) == {("apiextensions.k8s.io", "customresourcedefinitions"): {"get"}}
+
+    def test_services_and_secrets_are_read_only_where_they_are_watched(self) -> None:
+        found = self.found()
+        for namespace in ("shop", "bank"):
+            verbs = allowed(found["aeraki-mesh", namespace])
+            assert verbs["", "services"] == READ
+            assert verbs["", "secrets"] == {"list", "watch"}
+            assert verbs["networking.istio.io", "envoyfilters"] >= {*READ, "patch", "delete"}
+        for namespace in ("istio-system", "clients"):
+            verbs = allowed(found["aeraki-mesh", namespace])
+            assert verbs.keys() - {("", "configmaps")} == {
+                ("networking.istio.io", "envoyfilters"),
+                ("events.k8s.io", "events"),
+            }
+
+    def test_each_has_its_binding(self) -> None:
+        manifests = roles([], name="aeraki", namespace="istio-system", election_id="mine", watched=self.WATCHED)
+        bound = bindings(manifests, namespace="istio-system", service_account="aeraki")
+        for role, binding in zip(manifests, bound, strict=True):
+            assert binding["roleRef"]["name"] == role["metadata"]["name"]
+            assert binding["metadata"].get("namespace") == role["metadata"].get("namespace")

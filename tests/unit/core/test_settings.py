@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from aeraki_core.errors import SettingsError
-from aeraki_core.model.mesh import ProxyRule
+from aeraki_core.model.mesh import ProxyFamily, ProxyRule
 from aeraki_core.settings import SETTINGS, Form, LogLevels, resolve
 from aeraki_core.settings.types import parse_text, parse_yaml, show
 
@@ -74,6 +74,7 @@ rootNamespace: istio-config
 domain: mesh.example
 filterNamespaces: [".", shared]
 registryOnly: true
+proxyFamilies: [ipv6, dual]
 proxyExtensions:
   - envoy.filters.network.one
   - orders/app=a,tier=b:envoy.filters.network.two
@@ -86,6 +87,7 @@ proxyExtensions:
     mesh = resolve(file=file).mesh()
     assert (mesh.root_namespace, mesh.domain, mesh.registry_only) == ("istio-config", "mesh.example", True)
     assert mesh.namespaces == (".", "shared")
+    assert mesh.proxy_families == (ProxyFamily.IPV6, ProxyFamily.DUAL)
     web = (("app", "web"),)
     assert mesh.proxy_rules == (
         ProxyRule("envoy.filters.network.one"),
@@ -136,6 +138,7 @@ def test_log_levels_in_the_file_may_be_a_mapping(file: Path) -> None:
         ("rootNamespace: 5\n", 1, "write a text"),
         ("registryOnly: maybe\n", 1, "write true or false"),
         ("arrangement: each\n", 1, "'each' is none of service, namespace"),
+        ("proxyFamilies: [IPv4]\n", 1, "'IPv4' is none of ipv4, ipv6, dual"),
         ("logLevel: loud\n", 1, "'loud' is no level"),
         ("debounceQuiet: soon\n", 1, "is not a duration"),
         ("maxFileSize: -1\n", 1, "is not a size"),
@@ -224,3 +227,69 @@ def test_no_two_settings_share_a_flag_a_variable_or_a_key() -> None:
         [item.key for item in SETTINGS],
     ):
         assert len(names) == len(set(names))
+
+
+class TestNamespaces:
+    def test_selectors_by_flag_variable_and_file(self, file: Path) -> None:
+        wanted = ["env=prod,team!=x", "env in (test,dev)"]
+        file.write_text(
+            """\
+watchNamespaceSelector:
+  - env=prod,team!=x
+  - matchExpressions: [{key: env, operator: In, values: [test, dev]}]
+"""
+        )
+        for settings in (
+            resolve({"watchNamespaceSelector": tuple(wanted)}),
+            resolve(environment={"AERAKI_WATCH_NAMESPACE_SELECTOR": "; ".join(wanted)}),
+            resolve(file=file),
+        ):
+            assert [str(item) for item in settings["watchNamespaceSelector"]] == wanted
+            text = settings.values["watchNamespaceSelector"].text
+            assert parse_text(Form.SELECTORS, (text,)) == settings["watchNamespaceSelector"]
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            ("watchNamespaceSelector: env in prod\n", "'env in prod' is none of"),
+            ("watchNamespaceSelector: [{matchLabel: {a: b}}]\n", "'matchLabel' is none of"),
+            ("watchNamespaceSelector: [5]\n", "write each entry as a text or as"),
+            ("watchNamespaceSelector: ['']\n", "the selector is empty"),
+            ("instance: Blue_\n", "'Blue_' is not of at most 40 lower-case letters"),
+        ],
+    )
+    def test_what_does_not_fit_is_said_with_its_line(self, file: Path, content: str, words: str) -> None:
+        file.write_text(content)
+        with pytest.raises(SettingsError, match=re.escape(words)) as found:
+            resolve(file=file)
+        assert str(found.value).startswith(f"{file}:1: ")
+
+    def test_by_name_and_by_label_exclude_each_other(self) -> None:
+        with pytest.raises(SettingsError, match="exclude each other"):
+            resolve({"watchNamespaces": ("a",), "watchNamespaceSelector": ("env=prod",)})
+
+
+class TestTheLease:
+    def test_controllers_that_do_different_things_do_not_stand_by_for_each_other(self) -> None:
+        names = [
+            resolve(flags).election_id()
+            for flags in (
+                {},
+                {"instance": ("blue",)},
+                {"instance": ("green",)},
+                {"watchNamespaces": ("a",)},
+                {"watchNamespaces": ("b",)},
+                {"watchNamespaceSelector": ("env=prod",)},
+            )
+        ]
+        assert len(set(names)) == len(names)
+        assert names[:2] == ["aeraki-controller", "aeraki-controller-blue"]
+
+    def test_replicas_of_one_do(self) -> None:
+        one, two = resolve({"watchNamespaces": ("a,b",)}), resolve({"watchNamespaces": ("b", "a")})
+        assert one.election_id() == two.election_id()
+        blue = resolve({"instance": ("blue",)}), resolve({"instance": ("blue",), "watchNamespaces": ("a",)})
+        assert blue[0].election_id() == blue[1].election_id()
+
+    def test_what_is_given_counts(self) -> None:
+        assert resolve({"electionId": ("mine",), "instance": ("blue",)}).election_id() == "mine"

@@ -6,12 +6,12 @@ In: events. Out: a pipeline that is up to date with them, each place's problems,
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from aeraki_core.controller.observer import Observer
-from aeraki_core.diagnostics import Finding
+from aeraki_core.findings import Findings
 from aeraki_core.pipeline import Pipeline
-from aeraki_core.sources.base import Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
+from aeraki_core.sources.base import Event, Incomplete, Problems, Removed, Scoped, Synced, Unsynced, Upserted
 
 __all__ = ["Intake"]
 
@@ -27,7 +27,8 @@ class Intake:
         self._waiting = set(sources)
         self._incomplete: dict[str, Incomplete] = {}
         self._unsynced: dict[str, str] = {}
-        self._problems: dict[tuple[str, str], tuple[Finding, ...]] = {}
+        self.problems = Findings()
+        """All that is wrong with what the sources read."""
         self._expected: set[str] | None = None
 
     def take(self, event: Event) -> None:
@@ -40,10 +41,9 @@ class Intake:
                 self._pipeline.remove(ref)
                 self._observer.dropped(ref)
             case Problems(source, place, findings):
-                if findings:
-                    self._problems[(source, place)] = findings
-                else:
-                    self._problems.pop((source, place), None)
+                self.problems.put((source, place), findings)
+            case Scoped(_, scope):
+                self._pipeline.scope = scope
             case Synced(source, incomplete):
                 self._waiting.discard(source)
                 if self._expected is not None and source in self._unsynced:
@@ -103,8 +103,3 @@ class Intake:
             if incomplete.concerns(host):
                 return f"not everything about it could be read: {incomplete.reason}"
         return None
-
-    def problems(self) -> Iterator[Finding]:
-        """All that is wrong with what the sources read."""
-        for findings in self._problems.values():
-            yield from findings

@@ -1,41 +1,63 @@
 """Findings over time: which are new, which are over.
 
-In: all findings of now; those of the pipeline without file and line. Out: those that came and those that went, located. A finding
-that only moved to another line is the same one.
+In: what came and went in each part of the controller; without file and line where the pipeline says it. Out: those that are new
+and those that are over, located. A finding that only moved to another line is the same one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from aeraki_core.diagnostics import Finding, in_order
+from aeraki_core.findings import Findings
 
 __all__ = ["Ledger"]
 
 
 class Ledger:
-    """Remembers the findings of the last pass. ``locate`` gives a finding its file and line, if its object has any."""
+    """Adds up the findings of several parts. ``locate`` gives a finding its file and line, if its object has any."""
 
-    def __init__(self, locate: Callable[[Finding], Finding] = lambda finding: finding) -> None:
+    def __init__(self, *parts: Findings, locate: Callable[[Finding], Finding] = lambda finding: finding) -> None:
+        self._parts = parts
         self._locate = locate
-        self._given: dict[Finding, Finding] = {}
+        # By what makes a finding the same one: all that are there now, and the one that was said.
+        self._given: dict[Finding, tuple[Finding, ...]] = {}
         self._said: dict[Finding, Finding] = {}
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings of the last pass, each where it is now, in order."""
-        return in_order(self._locate(item) for item in self._given.values())
+        return in_order(self._locate(items[-1]) for items in self._given.values())
 
-    def update(self, findings: Iterable[Finding]) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
-        """Those that are new, and those that are over."""
-        given = {_identity(item): item for item in findings}
+    def update(self) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+        """Those that are new since the last update, and those that are over."""
+        touched: set[Finding] = set()
+        for part in self._parts:
+            came, went = part.changes()
+            for item in came:
+                key = _identity(item)
+                self._given[key] = (*self._given.get(key, ()), item)
+                touched.add(key)
+            for item in went:
+                key = _identity(item)
+                self._take(key, item)
+                touched.add(key)
         # Only what is new is located: that looks into files, and most findings were there before.
-        came = {key: self._locate(item) for key, item in given.items() if key not in self._said}
-        went = [self._said.pop(key) for key in self._given if key not in given]
-        self._given = given
-        self._said |= came
-        return in_order(came.values()), in_order(went)
+        new = {
+            key: self._locate(self._given[key][-1]) for key in touched if key in self._given and key not in self._said
+        }
+        over = [self._said.pop(key) for key in touched if key not in self._given and key in self._said]
+        self._said |= new
+        return in_order(new.values()), in_order(over)
+
+    def _take(self, key: Finding, item: Finding) -> None:
+        left = list(self._given[key])
+        left.remove(item)
+        if left:
+            self._given[key] = tuple(left)
+        else:
+            del self._given[key]
 
 
 def _identity(finding: Finding) -> Finding:

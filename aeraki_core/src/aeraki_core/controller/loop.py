@@ -26,6 +26,7 @@ from aeraki_core.controller.writer import Outcome, Writer
 from aeraki_core.diagnostics import Finding
 from aeraki_core.envoyfilter import FilterKey, Owner
 from aeraki_core.errors import AerakiError
+from aeraki_core.findings import Findings
 from aeraki_core.pipeline import Pipeline
 from aeraki_core.sinks.base import Sink
 from aeraki_core.sources.base import Emit, Event, Refreshable, Source
@@ -106,7 +107,8 @@ class Controller:
         self._intake = Intake(pipeline, [source.name for source in sources], self._observer)
         self._writer = Writer(pipeline, sink, Backoff(timing.retry_first, timing.retry_longest))
         self._debounce = Debounce(timing.quiet, timing.longest)
-        self._ledger = Ledger(pipeline.locate)
+        self._troubles = Findings()
+        self._ledger = Ledger(pipeline.unlocated, self._intake.problems, self._troubles, locate=pipeline.locate)
         self._live_changed: set[FilterKey] = set()
         self._first = True
         self._may_write = may_write or (lambda: True)
@@ -306,9 +308,9 @@ class Controller:
         outcome = self._write(generated.changed, held)
         if outcome.doubtful:
             self._confirm()
-        came, went = self._ledger.update(
-            (*self._pipeline.unlocated(), *self._intake.problems(), *self._writer.findings())
-        )
+        self._troubles.put("writer", self._writer.findings())
+        self._troubles.put("sink", self._sink.findings())
+        came, went = self._ledger.update()
         report = PassReport(
             self._first,
             generated,

@@ -77,7 +77,9 @@ class Metrics(NoObserver):
         self._restored = Count(
             "aeraki_filters_changed_by_others", "Our filters that somebody else changed or deleted.", registry=registry
         )
-        self._filters = Gauge("aeraki_filters", "Filters: current, kept, orphan.", ("state",), registry=registry)
+        self._filters = Gauge(
+            "aeraki_filters", "Filters: current, kept, orphan, outside.", ("state",), registry=registry
+        )
         self._ports = Gauge(
             "aeraki_service_ports", "Service ports by protocol and state.", ("protocol", "state"), registry=registry
         )
@@ -138,10 +140,10 @@ class Metrics(NoObserver):
             self._kept.pop(key, None)
         for step in report.kept:
             self._kept[step.key] = step.action
-        orphans = sum(action is Action.ORPHAN for action in self._kept.values())
+        kept = Counter(self._kept.values())
         self._filters.labels("current").set(len(self._pipeline.filters))
-        self._filters.labels("kept").set(len(self._kept) - orphans)
-        self._filters.labels("orphan").set(orphans)
+        for action, state in ((Action.KEEP, "kept"), (Action.ORPHAN, "orphan"), (Action.OUTSIDE, "outside")):
+            self._filters.labels(state).set(kept[action])
 
 
 class _Sources:

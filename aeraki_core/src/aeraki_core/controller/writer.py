@@ -6,11 +6,12 @@ In: keys of filters that changed. Out: what was written, what is kept and why. T
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aeraki_core.controller.backoff import Backoff
-from aeraki_core.diagnostics import HELD, ORPHAN, REFUSED, WRITE_FAILED, WRITE_WARNING, Finding
+from aeraki_core.diagnostics import HELD, ORPHAN, OUTSIDE, REFUSED, WRITE_FAILED, WRITE_WARNING, Finding
 from aeraki_core.envoyfilter import FilterKey, Owner
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline import Pipeline
@@ -53,8 +54,10 @@ class Writer:
         self._active = frozenset(plugin.name for plugin in pipeline.dispatcher.registry.active)
         self._kept: dict[FilterKey, Step] = {}
         self._orphans: dict[FilterKey, Step] = {}
+        self._scope = pipeline.scope
         self._failed: dict[FilterKey, Finding] = {}
         self._warned: dict[FilterKey, tuple[Finding, ...]] = {}
+        self._findings: tuple[Finding, ...] | None = ()
         self._left: set[FilterKey] = set()
         self._confirmed: set[FilterKey] = set()
 
@@ -72,6 +75,7 @@ class Writer:
         released = tuple(sorted((*self._kept, *self._orphans)))
         for table in (self._kept, self._orphans, self._failed, self._warned):
             table.clear()
+        self._findings = None
         self._left.clear()
         self._confirmed.clear()
         self._backoff.clear_all()
@@ -100,17 +104,21 @@ class Writer:
         ``confirmed``: the sources have just given fresh full answers, so that even many deletions are meant.
         """
         fresh = set(changed)
-        keys = {*fresh, *self._left, *self._backoff.due(now), *self._kept}
+        keys = {*fresh, *self._left, *self._backoff.due(now), *self._kept, *self._rescoped()}
         if not keys:
             return Outcome((), (), ())
+        for want in (self._pipeline.filters.get(key) for key in fresh):
+            if want is not None:
+                self._sink.share(want)
         live = self._sink.live()
         plan = self._plan(keys, live, held, why_held)
         if confirmed:
             self._confirmed = {step.key for step in plan.steps if step.action is Action.DELETE}
-        doubtful = deletes_too_much(plan, len(live), self._confirmed)
+        ours = len(live) - len(self._outside(plan))
+        doubtful = deletes_too_much(plan, ours, self._confirmed)
         if doubtful:
             count = plan.count(Action.DELETE)
-            reason = f"{count} of {len(live)} filters would be deleted at once; a fresh full answer must confirm that"
+            reason = f"{count} of {ours} filters would be deleted at once; a fresh full answer must confirm that"
             log.warning("%s", reason)
             plan = self._plan(keys, live, reason, why_held)
         kept, released = self._keep(keys, plan)
@@ -129,6 +137,20 @@ class Writer:
                 self._fail(item, now)
         return Outcome(written, kept, released, doubtful, len(tried) - len(written), len(self._left))
 
+    def _outside(self, plan: Plan) -> set[FilterKey]:
+        """The live filters that are not ours to judge, as far as a plan has deletions that they are to be weighed against."""
+        if not plan.count(Action.DELETE):
+            return set()
+        known = (*self._orphans.values(), *plan.kept)
+        return {step.key for step in known if step.action is Action.OUTSIDE}
+
+    def _rescoped(self) -> Iterable[FilterKey]:
+        """Filters that were not ours to judge, when other namespaces are watched than before."""
+        before, self._scope = self._scope, self._pipeline.scope
+        if self._scope == before:
+            return ()
+        return [key for key, step in self._orphans.items() if step.action is Action.OUTSIDE]
+
     def _plan(
         self,
         keys: Iterable[FilterKey],
@@ -137,7 +159,15 @@ class Writer:
         why_held: Callable[[Owner], str | None],
     ) -> Plan:
         wanted = self._pipeline.filters
-        plan = reconcile(keys, wanted, live, active_plugins=self._active, why_held=why_held, deletions_held=held)
+        plan = reconcile(
+            keys,
+            wanted,
+            live,
+            active_plugins=self._active,
+            why_held=why_held,
+            deletions_held=held,
+            why_outside=self._pipeline.why_outside,
+        )
         # One that is tried again in this round is not given up: `carry_out` sees what becomes of it.
         tried = {step.key for step in plan.steps}
         failed = (wanted.get(key) for key in self._failed if key not in tried)
@@ -154,9 +184,11 @@ class Writer:
                 if before is not None:
                     released.append(key)
                 continue
-            (self._orphans if step.action is Action.ORPHAN else self._kept)[key] = step
+            (self._kept if step.action is Action.KEEP else self._orphans)[key] = step
             if before is None or before.reason != step.reason:
                 fresh.append(step)
+        if fresh or released:
+            self._findings = None
         return tuple(fresh), tuple(released)
 
     def _apply(self, steps: Sequence[Step]) -> Iterator[Written]:
@@ -172,7 +204,8 @@ class Writer:
 
     def _succeeded(self, key: FilterKey) -> None:
         self._backoff.clear(key)
-        self._failed.pop(key, None)
+        if self._failed.pop(key, None) is not None:
+            self._findings = None
 
     def _fail(self, item: Written, now: float) -> None:
         key = item.step.key
@@ -180,6 +213,7 @@ class Writer:
             self._backoff.fail(key, now)
         else:
             self._backoff.clear(key)
+        self._findings = None
         code = WRITE_FAILED if item.retry else REFUSED
         self._failed[key] = item.finding or Finding(code, f"{key}: {item.error}", self._service(item.step))
 
@@ -187,8 +221,9 @@ class Writer:
         key, where = item.step.key, self._service(item.step)
         if item.warnings:
             self._warned[key] = tuple(Finding(WRITE_WARNING, f"{key}: {text}", where) for text in item.warnings)
-        else:
-            self._warned.pop(key, None)
+            self._findings = None
+        elif self._warned.pop(key, None) is not None:
+            self._findings = None
 
     def _service(self, step: Step) -> ObjectRef | None:
         """The service that the filter is for: findings are for the people who own it."""
@@ -198,13 +233,24 @@ class Writer:
                 return service.ref
         return None
 
-    def findings(self) -> Iterator[Finding]:
-        """What is kept, what could not be written, and what the sink itself has to say."""
+    def findings(self) -> tuple[Finding, ...]:
+        """What is kept, and what could not be written: put together anew only after a round that changed something of it."""
+        if self._findings is None:
+            self._findings = tuple(self._found())
+        return self._findings
+
+    def _found(self) -> Iterator[Finding]:
         for key, step in self._kept.items():
             yield Finding(HELD, f"{key}: {step.reason}")
+        outside: dict[str, list[FilterKey]] = defaultdict(list)
         for key, step in self._orphans.items():
-            yield Finding(ORPHAN, f"{key}: {step.reason}")
+            if step.action is Action.OUTSIDE:
+                outside[step.reason].append(key)
+            else:
+                yield Finding(ORPHAN, f"{key}: {step.reason}")
+        # There may be thousands, all of them another controller's.
+        for reason, keys in sorted(outside.items()):
+            yield Finding(OUTSIDE, f"{reason}; its filters are left alone, such as {min(keys)}")
         yield from self._failed.values()
         for warnings in self._warned.values():
             yield from warnings
-        yield from self._sink.findings()

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -34,6 +35,7 @@ _MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 # Watches and writers at once; more still work, each on a connection that is then thrown away.
 _POOL = 256
+_CREDENTIALS = 1.0  # seconds for which they are good without being read again
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Client:
         self._pool: Any = RESTClientObject(configuration).pool_manager
         self._lock = threading.Lock()
         self._may_write: Callable[[], bool] | None = None
+        self._headers: dict[str, str] = {}
+        self._headers_until = 0.0
 
     def only_if(self, may_write: Callable[[], bool]) -> Client:
         """The same client, which asks that before it sends anything that writes, and raises :class:`NotSentError` if it may not."""
@@ -103,6 +107,18 @@ class Client:
         """One request; ``timeout`` in seconds, for the connection and for each wait for bytes."""
         response = self._send(method, path, params, body, content_type, timeout, stream=False)
         return Answer(_decode(response.data), _warnings(response))
+
+    def pages(
+        self, path: str, params: Mapping[str, str] | None = None, *, size: int = 500, timeout: float = 60.0
+    ) -> Iterator[Object]:
+        """The objects of a list, read page by page as they are asked for."""
+        given = {**(params or {}), "limit": str(size)}
+        while True:
+            body = self.request("GET", path, params=given, timeout=timeout).body
+            yield from body.get("items") or ()
+            if not (token := body["metadata"].get("continue")):
+                return
+            given["continue"] = token
 
     def stream(self, path: str, params: Mapping[str, str], *, idle: float) -> Stream:
         """A GET whose answer comes line by line; it ends with an error after ``idle`` seconds without a byte."""
@@ -144,18 +160,22 @@ class Client:
                 raise _refusal(what, response)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self.requests.add(method, "<error>")
-            raise UnreachableError(f"{what}: no answer from {self.server}: {error}") from error
+            raise UnreachableError(f"{what}: no answer from {self.server}: {_plainly(error)}") from error
         return response
 
     def _credentials(self) -> dict[str, str]:
-        # Reading them may renew a token, which is written for one thread.
+        # Reading them may renew a token, which is written for one thread; and it is a fifth of what a request costs us.
         with self._lock:
-            settings = self._configuration.auth_settings()
-        return {
-            setting["key"]: setting["value"]
-            for setting in settings.values()
-            if setting.get("in") == "header" and setting.get("value")
-        }
+            now = time.monotonic()
+            if now >= self._headers_until:
+                settings = self._configuration.auth_settings()
+                self._headers = {
+                    setting["key"]: setting["value"]
+                    for setting in settings.values()
+                    if setting.get("in") == "header" and setting.get("value")
+                }
+                self._headers_until = now + _CREDENTIALS
+            return self._headers
 
 
 class Stream:
@@ -195,6 +215,11 @@ class Stream:
             self._response.shutdown()
 
 
+def _plainly(error: Exception) -> str:
+    """The error without urllib3's name for the connection, which tells nothing that the server's address does not."""
+    return re.sub(r"^\w+\(host=[^)]*\): ", "", str(error))
+
+
 def _decode(data: bytes) -> Object:
     try:
         found = json.loads(data) if data else {}
@@ -208,7 +233,7 @@ def _refusal(what: str, response: urllib3.BaseHTTPResponse) -> ApiError:
     response.close()
     given = response.headers.get("Retry-After", "")
     reason = str(body.get("reason") or response.reason or "")
-    message = str(body.get("message") or "")
+    message = str(body.get("message") or "").strip()
     return ApiError(what, response.status, reason, message, float(given) if given.isdecimal() else None)
 
 
@@ -227,11 +252,14 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
     Raises:
         AerakiError: there is no such configuration, or it cannot be read.
     """
+    import yaml
     from kubernetes import config
     from kubernetes.client import Configuration
     from kubernetes.config.config_exception import ConfigException
 
     found = Configuration()
+    if kubeconfig is not None and not kubeconfig.exists():
+        raise AerakiError(f"no usable cluster configuration: {kubeconfig}: no such file; correct --kubeconfig")
     explicit = kubeconfig is not None or context is not None or bool(os.environ.get("KUBECONFIG"))
     in_pod = bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and Path(_MOUNTED).exists()
     try:
@@ -241,6 +269,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
             config.load_kube_config(
                 config_file=None if kubeconfig is None else str(kubeconfig), context=context, client_configuration=found
             )
-    except (ConfigException, OSError) as error:
-        raise AerakiError(f"no usable cluster configuration: {error}; give --kubeconfig and --context") from error
+    except (ConfigException, OSError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise AerakiError(f"no usable cluster configuration: {reason}; give --kubeconfig and --context") from error
     return Client(found)

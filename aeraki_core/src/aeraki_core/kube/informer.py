@@ -40,10 +40,22 @@ class Tuning:
 
 
 class Handler(Protocol):
-    """Told what the list holds. Objects are without ``managedFields`` only if the handler takes them out."""
+    """Told what the list holds. Objects are without ``managedFields`` only if the handler takes them out.
 
-    def listed(self, resource: Resource, items: Sequence[Object]) -> None:
-        """Everything there is, fresh from the server; what is not in it is gone."""
+    A list comes in pages, so that nobody holds all of it at once: ``listing``, ``page`` for each, ``listed``. One that breaks off
+    begins again with ``listing``; every object of its pages was there, but what was not among them may be there too.
+    """
+
+    def listing(self) -> None:
+        """A fresh list begins."""
+        ...
+
+    def page(self, resource: Resource, items: Sequence[Object]) -> None:
+        """Objects of the list, as the server had them when the list began."""
+        ...
+
+    def listed(self, resource: Resource) -> None:
+        """The list is complete: what was in none of its pages is gone."""
         ...
 
     def changed(self, resource: Resource, item: Object) -> None:
@@ -162,9 +174,9 @@ class Informer:
             self._handler.absent()
             return None
         path = resource.path(self._namespace)
-        items: list[Object] = []
         # Without a resourceVersion the answer is the newest state, not one that a cache has.
         params = {**self._params, "limit": str(self._tuning.page)}
+        self._handler.listing()
         while True:
             try:
                 body = self._client.request("GET", path, params=params, timeout=60.0).body
@@ -173,17 +185,18 @@ class Informer:
                     self._handler.absent()
                     return None
                 raise
-            found = body.get("items") or ()
-            for item in found:
+            items, metadata = body.get("items") or [], body["metadata"]
+            for item in items:
                 item["apiVersion"], item["kind"] = resource.api_version, resource.kind
-            items += found
-            metadata = body["metadata"]
+            self._handler.page(resource, items)
             if not metadata.get("continue"):
                 break
             if self._stopped.is_set():
                 return None
             params["continue"] = metadata["continue"]
-        self._handler.listed(resource, items)
+            # Or they would be kept until the next page is read.
+            del body, items
+        self._handler.listed(resource)
         self._failed = False
         self._backoff.reset()
         return resource, str(metadata["resourceVersion"])

@@ -5,6 +5,7 @@ In: flags as texts, the environment, the settings file's path. Out: :class:`Sett
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aeraki_core.errors import SettingsError
-from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.settings.file import Entry, read_file
 from aeraki_core.settings.table import SETTINGS, Setting
 from aeraki_core.settings.types import Form, parse_text, show
@@ -20,6 +21,7 @@ from aeraki_core.settings.types import Form, parse_text, show
 __all__ = ["CONFIG_ENV", "Origin", "Settings", "Value", "resolve"]
 
 CONFIG_ENV = "AERAKI_CONFIG"
+_ELECTION = "aeraki-controller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,19 @@ class Settings:
             namespaces=self["filterNamespaces"],
             proxy_rules=self["proxyExtensions"],
             registry_only=self["registryOnly"],
+            proxy_families=tuple(ProxyFamily(name) for name in self["proxyFamilies"]),
         )
+
+    def election_id(self) -> str:
+        """The name of the Lease: the one given, else one of its own for each instance, or each choice of namespaces.
+
+        Controllers that do not do the same thing must not stand by for each other.
+        """
+        given: str = self["electionId"]
+        if given or self["instance"]:
+            return given or f"{_ELECTION}-{self['instance']}"
+        scope = (*sorted(self["watchNamespaces"]), *sorted(str(item) for item in self["watchNamespaceSelector"]))
+        return f"{_ELECTION}-{hashlib.sha256(';'.join(scope).encode()).hexdigest()[:8]}" if scope else _ELECTION
 
     def plugins(self) -> tuple[str, ...] | None:
         """The plugins to use, by name; None for all that are installed. Where both settings are given, the nearer one counts."""
@@ -138,6 +152,9 @@ def _check(settings: Settings) -> None:
     one, other = settings.values["noPlugins"].origin, settings.values["plugins"].origin
     if settings["noPlugins"] and settings["plugins"] and one.rank == other.rank:
         raise SettingsError(f"no plugin at all ({one}) and plugins by name ({other}) exclude each other; give one")
+    if settings["watchNamespaces"] and settings["watchNamespaceSelector"]:
+        named, selected = settings.values["watchNamespaces"].origin, settings.values["watchNamespaceSelector"].origin
+        raise SettingsError(f"namespaces by name ({named}) and by label ({selected}) exclude each other; give one")
     if settings["debounceQuiet"] > settings["debounceMax"]:
         origin = settings.values["debounceQuiet"].origin
         raise SettingsError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from aeraki_core.model.mesh import ProxyFamily
 from aeraki_core.settings.types import Form, LogLevels
 
 __all__ = ["SETTINGS", "Scope", "Setting", "setting"]
@@ -130,6 +131,16 @@ SETTINGS: tuple[Setting, ...] = (
         "The mesh's outboundTrafficPolicy is REGISTRY_ONLY.",
     ),
     Setting(
+        "proxyFamilies",
+        Scope.MESH,
+        Form.WORDS,
+        (),
+        "The IP families of the proxies' own addresses: ipv4 or ipv6 (that one alone), dual (both); separated by commas.",
+        metavar="WORDS",
+        choices=tuple(ProxyFamily),
+        default_text="ipv4,dual; with ipv6 where a Service or an endpoint has an IPv6 address",
+    ),
+    Setting(
         "arrangement",
         Scope.MESH,
         Form.WORD,
@@ -137,6 +148,34 @@ SETTINGS: tuple[Setting, ...] = (
         "One outbound filter for each service port, or one for each namespace and plugin.",
         choices=("service", "namespace"),
         metavar="HOW",
+    ),
+    # Which part of it.
+    Setting(
+        "watchNamespaces",
+        Scope.MESH,
+        Form.NAMESPACES,
+        (),
+        "Read only these namespaces.",
+        metavar="NS,...",
+        default_text="all",
+    ),
+    Setting(
+        "watchNamespaceSelector",
+        Scope.MESH,
+        Form.SELECTORS,
+        (),
+        "Read only the cluster's namespaces with labels that match, such as `env=prod,team!=x`; repeatable: one must match.",
+        metavar="SELECTOR",
+        default_text="all",
+    ),
+    Setting(
+        "instance",
+        Scope.MESH,
+        Form.NAME,
+        "",
+        "The name of this one of several controllers in a cluster; filters of others are never touched.",
+        metavar="NAME",
+        default_text="none: the only one",
     ),
     # Where objects come from.
     Setting(
@@ -218,15 +257,6 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="FILE",
     ),
     Setting(
-        "watchNamespaces",
-        Scope.RUN,
-        Form.NAMESPACES,
-        (),
-        "Read only these namespaces of the cluster.",
-        metavar="NS,...",
-        default_text="all",
-    ),
-    Setting(
         "adoptUpstream",
         Scope.RUN,
         Form.BOOL,
@@ -245,9 +275,10 @@ SETTINGS: tuple[Setting, ...] = (
         "electionId",
         Scope.RUN,
         Form.NAMESPACE,
-        "aeraki-controller",
+        "",
         "The name of the Lease by which replicas choose their leader.",
         metavar="NAME",
+        default_text="aeraki-controller, and a part of its own for an instance or a part of the namespaces",
     ),
     Setting(
         "leaseDuration",

@@ -14,6 +14,7 @@ from typing import Any
 
 from aeraki_core.model.mesh import ProxyRule, parse_proxy_rule
 from aeraki_core.model.meta import is_dns_subdomain
+from aeraki_core.model.selector import LabelSelector, from_mapping, parse_selector
 
 __all__ = ["LEVELS", "Form", "LogLevels", "parse_text", "parse_yaml", "show"]
 
@@ -21,12 +22,15 @@ __all__ = ["LEVELS", "Form", "LogLevels", "parse_text", "parse_yaml", "show"]
 class Form(StrEnum):
     """What a value is.
 
-    TEXT; ADDRESS, ``[HOST]:PORT``; WORD, one of the setting's choices; WORDS, a list of them or of names; NAMESPACE and
+    TEXT; NAME, lower-case letters, digits and dashes;
+    ADDRESS, ``[HOST]:PORT``; WORD, one of the setting's choices; WORDS, a list of them or of names; NAMESPACE and
     NAMESPACES (a list may hold ``.``); BOOL; DURATION, ``500ms`` or ``1m`` (seconds as float); SIZE, ``10MiB`` (bytes); PATHS;
-    LOG_LEVELS, ``info`` or ``component:debug``; PROXY_RULES, which proxies have which extension.
+    LOG_LEVELS, ``info`` or ``component:debug``; PROXY_RULES, which proxies have which extension; SELECTORS, label selectors of
+    which one must match.
     """
 
     TEXT = "text"
+    NAME = "name"
     ADDRESS = "address"
     WORD = "word"
     WORDS = "words"
@@ -38,11 +42,19 @@ class Form(StrEnum):
     PATHS = "paths"
     LOG_LEVELS = "log levels"
     PROXY_RULES = "proxy rules"
+    SELECTORS = "selectors"
 
     @property
     def is_list(self) -> bool:
         """Whether its flag can be given several times."""
-        return self in (Form.WORDS, Form.NAMESPACES, Form.PATHS, Form.LOG_LEVELS, Form.PROXY_RULES)
+        return self in (
+            Form.WORDS,
+            Form.NAMESPACES,
+            Form.PATHS,
+            Form.LOG_LEVELS,
+            Form.PROXY_RULES,
+            Form.SELECTORS,
+        )
 
 
 LEVELS = ("debug", "info", "warning", "error", "none")
@@ -60,6 +72,7 @@ class LogLevels:
         return ",".join((self.all, *(f"{name}:{level}" for name, level in self.components)))
 
 
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _SIZE = re.compile(r"(\d+)\s*(|k|K|Ki|M|Mi|G|Gi)B?")
 _FACTORS = {"": 1, "k": 10**3, "K": 10**3, "Ki": 2**10, "M": 10**6, "Mi": 2**20, "G": 10**9, "Gi": 2**30}
 
@@ -86,6 +99,9 @@ def parse_text(form: Form, texts: tuple[str, ...], choices: tuple[str, ...] = ()
         case Form.PROXY_RULES:
             # A comma parts the labels of one rule; several rules in one variable are parted by white space.
             return tuple(parse_proxy_rule(part) for item in texts for part in item.split())
+        case Form.SELECTORS:
+            # A comma parts the conditions of one selector; several selectors in one variable are parted by semicolons.
+            return tuple(parse_selector(part) for item in texts for part in item.split(";") if part.strip())
     return _single(form, text, choices)
 
 
@@ -104,6 +120,8 @@ def parse_yaml(form: Form, value: Any, choices: tuple[str, ...] = ()) -> Any:
             return _levels(f"{component}:{level}" for component, level in value.items())
         case Form.PROXY_RULES if isinstance(value, list):
             return tuple(rule for item in value for rule in _rules(item))
+        case Form.SELECTORS if isinstance(value, list):
+            return tuple(_selector(item) for item in value)
         case Form.SIZE if isinstance(value, int) and not isinstance(value, bool):
             return _single(form, str(value), choices)
         case _ if form.is_list and isinstance(value, list):
@@ -122,6 +140,8 @@ def _empty(form: Form) -> Any:
 def _single(form: Form, text: str, choices: tuple[str, ...]) -> Any:
     if form is Form.WORD and text not in choices:
         raise ValueError(f"{text!r} is none of {', '.join(choices)}")
+    if form is Form.NAME and not _NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is not of at most 40 lower-case letters, digits and dashes")
     if form is Form.NAMESPACE and not is_dns_subdomain(text):
         raise ValueError(f"{text!r} is not a namespace's name")
     if form is Form.ADDRESS:
@@ -184,6 +204,14 @@ def _rules(item: Any) -> tuple[ProxyRule, ...]:
     return tuple(ProxyRule(name, namespace, tuple(sorted(labels.items()))) for name in names)
 
 
+def _selector(item: Any) -> LabelSelector:
+    if isinstance(item, str):
+        return parse_selector(item)
+    if not isinstance(item, Mapping):
+        raise ValueError("write each entry as a text or as {matchLabels, matchExpressions}")
+    return from_mapping(item)
+
+
 def show(value: Any) -> str:
     """The value as its flag would take it."""
     match value:
@@ -201,7 +229,12 @@ def show(value: Any) -> str:
             scope = f"{value.namespace}{f'/{labels}' if labels else ''}:" if value.namespace else ""
             return scope + value.extension
         case tuple():
-            return (" " if any(isinstance(item, ProxyRule) for item in value) else ",").join(
-                show(item) for item in value
-            )
+            return _separator(value).join(show(item) for item in value)
     return str(value)
+
+
+def _separator(items: tuple[Any, ...]) -> str:
+    """What parts several items in one variable."""
+    if any(isinstance(item, LabelSelector) for item in items):
+        return ";"
+    return " " if any(isinstance(item, ProxyRule) for item in items) else ","

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aeraki_core.diagnostics import Finding
-from aeraki_core.envoyfilter import FilterKey, Owner
+from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner
 from aeraki_core.reconcile import UNREPLACED, Action, Live, Step, unreplaced
 
 __all__ = ["Sink", "Written", "carry_out"]
@@ -53,6 +53,10 @@ class Sink(Protocol):
     def apply(self, steps: Iterable[Step]) -> Iterable[Written]:
         """Do the steps, in one burst and in any order; a failed one does not stop the others. See :func:`carry_out`."""
         ...
+
+    def share(self, item: EnvoyFilter) -> None:
+        """This is wanted now: a sink that holds an equal one may hold this one instead, so that there are not two of each."""
+        return
 
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong in the sink itself, such as a live filter that cannot be read; not what became of a step."""

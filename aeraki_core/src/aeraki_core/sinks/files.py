@@ -23,7 +23,7 @@ from types import MappingProxyType
 
 from aeraki_core.diagnostics import NOT_OURS, UNREADABLE_LIVE, Finding
 from aeraki_core.documents import decode, load_all, split
-from aeraki_core.envoyfilter import FilterKey
+from aeraki_core.envoyfilter import FilterKey, named_instance
 from aeraki_core.errors import SinkError, UnreadableError
 from aeraki_core.reconcile import Live, Step
 from aeraki_core.render import render_yaml
@@ -68,10 +68,14 @@ class _Odd:
 
 
 class FilesSink(Sink):
-    """A directory of filters. ``watch`` False: nobody is told when somebody else changes a file."""
+    """A directory of filters. ``watch`` False: nobody is told when somebody else changes a file.
 
-    def __init__(self, directory: str | Path, *, watch: bool = True) -> None:
+    ``instance``: filters of other instances are not ours.
+    """
+
+    def __init__(self, directory: str | Path, *, watch: bool = True, instance: str = "") -> None:
         self.name = "files"
+        self._instance = instance
         self._directory = Path(directory)
         self._watch = watch
         self._live: dict[FilterKey, Live] = {}
@@ -153,7 +157,7 @@ class FilesSink(Sink):
             if found.filter is None:
                 self._unknown[name] = len(sys.modules)
         elif isinstance(found, _Odd) and found.unreadable and before is not None:
-            self._live[before.key] = Live(before.key, before.plugin, before.owners, None)
+            self._live[before.key] = Live(before.key, before.plugin, before.owners, None, before.namespaces)
         else:
             if before is not None:
                 del self._live[before.key]
@@ -182,11 +186,13 @@ class FilesSink(Sink):
             return _Odd((error.strerror or str(error)).lower(), unreadable=True)
         except UnreadableError as error:
             return _Odd(str(error), unreadable=True, line=error.line)
-        live = live_of(values[0]) if len(values) == 1 else None
+        live = live_of(values[0], self._instance) if len(values) == 1 else None
         if not values:
             return _Odd("it is empty", unreadable=True)
         if live is None:
-            return _Odd("it is not a filter of Aeraki's", unreadable=False)
+            other = named_instance(values[0]) if len(values) == 1 and isinstance(values[0], dict) else None
+            whose = f"it is a filter of Aeraki's instance {other}" if other else "it is not a filter of Aeraki's"
+            return _Odd(whose, unreadable=False)
         if file_name(live.key) != name:
             return _Odd(f"it holds {live.key}, which belongs in {file_name(live.key)}", unreadable=False)
         return live
@@ -228,7 +234,8 @@ class FilesSink(Sink):
         data = render_yaml([step.after]).encode()
         if not (step.before is not None and _holds(path, data)):
             self._write(path, data)
-        self._live[step.key] = Live(step.key, step.after.plugin, step.after.owners, step.after)
+        after = step.after
+        self._live[step.key] = Live(step.key, after.plugin, after.owners, after, after.namespaces)
         return Written(step)
 
     def _write(self, path: Path, data: bytes) -> None:

@@ -1,8 +1,7 @@
 """Filters as EnvoyFilters of a cluster.
 
-In: steps. Out: server-side applies and deletions, sent in one burst by a bounded number of threads: first all that is created or
-changed, then what is deleted, so that nobody is without a filter in between. What is live comes from one watch, not from a list for
-each pass. What somebody else changes or deletes is told to the controller, which restores it.
+In: steps. Out: server-side applies and deletions, sent in one burst by a bounded number of threads. What is live comes from one
+watch, not from a list for each pass. What somebody else changes or deletes is told to the controller, which restores it.
 """
 
 from __future__ import annotations
@@ -10,17 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 
 from aeraki_core.diagnostics import NOT_OURS, UPSTREAM_FILTER, Finding
-from aeraki_core.envoyfilter import FilterKey
+from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.errors import AerakiError
 from aeraki_core.kube.client import Client, Object
 from aeraki_core.kube.informer import Informer, Tuning
 from aeraki_core.kube.resources import Discovery, Resource
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.reconcile import Action, Live, Step
+from aeraki_core.reconcile import Live, Step
 from aeraki_core.sinks.adopt import superseded
 from aeraki_core.sinks.base import Written
 from aeraki_core.sinks.kubernetes_live import Entry, LiveFilters, Whose, key_of
@@ -35,9 +34,10 @@ _STOP = 2.0
 class KubernetesSink:
     """The sink ``kubernetes``.
 
-    ``namespaces``: the only ones to look at; empty for all. ``workers``: writes at once. ``adopt_upstream``: delete upstream
-    Aeraki's filters of the service ports that ours are live for. ``start_timeout``: seconds that the first list may take.
-    ``may_write`` is asked before each single write; None: it always may.
+    ``namespaces``: the only ones to look at and to write to; empty for all. ``instance``: filters of other instances are not ours.
+    ``workers``: writes at once. ``adopt_upstream``: delete upstream Aeraki's filters of the service ports that ours are live for.
+    ``start_timeout``: seconds that a page of the first list may take. ``may_write`` is asked before each single write; None: it
+    always may.
     """
 
     name = "kubernetes"
@@ -53,6 +53,7 @@ class KubernetesSink:
         start_timeout: float = 30.0,
         tuning: Tuning | None = None,
         may_write: Callable[[], bool] | None = None,
+        instance: str = "",
     ) -> None:
         self._connect = connect
         self._may_write = may_write or (lambda: True)
@@ -62,7 +63,7 @@ class KubernetesSink:
         self._adopt = adopt_upstream
         self._start_timeout = start_timeout
         self._tuning = tuning
-        self._filters = LiveFilters()
+        self._filters = LiveFilters(instance)
         self._feeds: list[_Feed] = []
         self._pool: ThreadPoolExecutor | None = None
         self._writer: Writer | None = None
@@ -85,7 +86,6 @@ class KubernetesSink:
         discovery = Discovery(client)
         self._writer = Writer(client, self._filters, dry_run=self._dry_run)
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="write")
-        deadline = time.monotonic() + self._start_timeout
         for namespace in self._namespaces:
             feed = _Feed(self, namespace)
             name = f"EnvoyFilter{f' {namespace}' if namespace else ''}"
@@ -100,7 +100,7 @@ class KubernetesSink:
             self._feeds.append(feed)
             feed.informer.start()
         for feed in self._feeds:
-            feed.told.wait(max(0.0, deadline - time.monotonic()))
+            feed.wait(self._start_timeout)
         problem = next((feed.problem for feed in self._feeds if feed.problem is not None), None)
         if problem is not None:
             self.stop()
@@ -121,15 +121,16 @@ class KubernetesSink:
             self._in_flight |= keys
         try:
             self._writer.begin()
-            done: list[Written] = []
-            for phase in (False, True):
-                part = [step for step in given if (step.action is Action.DELETE) is phase]
-                done += self._pool.map(self._write, part)
+            done = list(self._pool.map(self._write, given))
             if self._adopt and self._may_write():
                 self._supersede(self._pool, self._writer)
             return done
         finally:
             self._land(given)
+
+    def share(self, item: EnvoyFilter) -> None:
+        """Hold one value for what is live and wanted, where they are equal."""
+        self._filters.share(item)
 
     def findings(self) -> tuple[Finding, ...]:
         """Names of ours that somebody else has taken, and filters of upstream Aeraki that are in force beside ours."""
@@ -166,6 +167,10 @@ class KubernetesSink:
     def _write(self, step: Step) -> Written:
         if self._writer is None:
             raise RuntimeError("not started")
+        if self._namespaces != (None,) and step.key.namespace not in self._namespaces:
+            # Nothing is known of what is there; what we wrote could neither be restored nor removed.
+            error = f"namespace {step.key.namespace} is not watched here; name it in --watch-namespaces or --filter-namespaces"
+            return Written(step, error)
         written = self._writer.write(step)
         if written.skipped:
             return written
@@ -178,11 +183,8 @@ class KubernetesSink:
 
     def _supersede(self, pool: ThreadPoolExecutor, writer: Writer) -> None:
         """Delete upstream's filters that ours stand for now. One that comes back is not fought over: upstream still runs."""
-        keys = [
-            key
-            for key in superseded(self._filters.keys(Whose.UPSTREAM), self._filters.owners())
-            if key not in self._adopted
-        ]
+        upstream = [key for key in self._filters.keys(Whose.UPSTREAM) if key not in self._adopted]
+        keys = superseded(upstream, self._filters.owners()) if upstream else []
         for key, error in zip(keys, pool.map(writer.delete, keys), strict=True):
             if error is None:
                 _log.info("EnvoyFilter %s of upstream Aeraki is superseded by ours and deleted", key)
@@ -197,10 +199,16 @@ class KubernetesSink:
             self._in_flight.clear()
             seen, self._seen_in_flight = self._seen_in_flight, set()
         for step in steps:
-            if step.key in seen:
+            if step.key in seen and not self._known_as_taken(step.key):
                 live = self._filters.live(step.key)
                 if (live.filter if live is not None else None) != step.after:
                     self._changed(step.key)
+
+    def _known_as_taken(self, key: FilterKey) -> bool:
+        """Whether the name is still somebody else's, as our last write found it: there is nothing to do, and it has been said."""
+        entry = self._filters.entry(key)
+        with self._lock:
+            return key in self._blocked and entry is not None and entry.whose is not Whose.OURS
 
     # -- for the feeds ------------------------------------------------------------------------------------------------
 
@@ -216,7 +224,7 @@ class KubernetesSink:
         if before is not None:
             self._tell(key, before, item, deleted=True)
 
-    def missing(self, namespace: str | None, present: Iterable[FilterKey]) -> None:
+    def missing(self, namespace: str | None, present: Set[FilterKey]) -> None:
         """A fresh list holds only these."""
         for key in self._filters.missing(namespace, present):
             self.gone(key, None)
@@ -229,11 +237,11 @@ class KubernetesSink:
             if key in self._in_flight:
                 self._seen_in_flight.add(key)  # most likely our own write
                 return
-            blocked = key in self._blocked
+            freed = key in self._blocked and after is None
         ours = before.whose is Whose.OURS or (after is not None and after.whose is Whose.OURS)
         if before.whose is Whose.OURS and before.uid:
             _log.warning("EnvoyFilter %s was %s", key, _doing(item, deleted=deleted))
-        if ours or blocked:
+        if ours or freed:
             self._changed(key)
 
 
@@ -247,11 +255,26 @@ class _Feed:
         self._namespace = namespace
         self.told = threading.Event()
         self.problem: str | None = "the API server did not answer in time"
+        self._heard = time.monotonic()
+        self._present: set[FilterKey] = set()
 
-    def listed(self, resource: Resource, items: Sequence[Object]) -> None:
+    def wait(self, patience: float) -> None:
+        """Wait until the list was read, or cannot be; at most so many seconds without another page of it."""
+        while not self.told.is_set() and (left := self._heard + patience - time.monotonic()) > 0:
+            self.told.wait(left)
+
+    def listing(self) -> None:
+        self._present = set()
+
+    def page(self, resource: Resource, items: Sequence[Object]) -> None:
+        self._heard = time.monotonic()
         for item in items:
+            self._present.add(key_of(item))
             self._sink.take(item)
-        self._sink.missing(self._namespace, (key_of(item) for item in items))
+
+    def listed(self, resource: Resource) -> None:
+        self._sink.missing(self._namespace, self._present)
+        self._present = set()
         self.problem = None
         self.told.set()
 

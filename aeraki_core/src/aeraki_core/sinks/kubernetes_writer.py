@@ -25,7 +25,7 @@ __all__ = ["FIELD_MANAGER", "NOT_OURS_MESSAGE", "RESOURCE", "Writer"]
 
 FIELD_MANAGER = "aeraki"
 RESOURCE = Resource("networking.istio.io", "v1alpha3", "EnvoyFilter", "envoyfilters")
-NOT_OURS_MESSAGE = "an EnvoyFilter of this name is there, and it is not ours"
+NOT_OURS_MESSAGE = "an EnvoyFilter of this name is there, and it is not ours (or another instance's)"
 _APPLY = "application/apply-patch+yaml"
 _STANDARD_WARNING = "EnvoyFilter exposes internal implementation details"
 # Refused for what the filter says; everything else may be another day.
@@ -100,7 +100,7 @@ class Writer:
             if error.status != 409:
                 raise
             found = self._read(want.key)
-            if found is not None and not is_ours(found):
+            if found is not None and not is_ours(found, self._live.instance):
                 self._live.put(found)
                 return Written(step, NOT_OURS_MESSAGE)
             answer = self._send(want.key, body, _state(found) if found is not None else None)

@@ -20,6 +20,7 @@ from aeraki_core.envoyfilter import (
     FilterKey,
     from_dict,
     is_ours,
+    parse_namespaces,
     parse_owners,
     to_dict,
 )
@@ -28,12 +29,12 @@ from aeraki_core.reconcile import Live
 __all__ = ["live_of"]
 
 
-def live_of(content: Any) -> Live | None:
-    """The filter in force; None when the object is not ours: no EnvoyFilter, or without our label."""
+def live_of(content: Any, instance: str = "") -> Live | None:
+    """The filter in force; None when the object is not ours: no EnvoyFilter, without our label, or of another ``instance``."""
     if not isinstance(content, Mapping) or content.get("kind") != "EnvoyFilter":
         return None
     metadata = content.get("metadata")
-    if not isinstance(metadata, Mapping) or not _has_our_label(content):
+    if not isinstance(metadata, Mapping) or not _has_our_label(content, instance):
         return None
     name, namespace = metadata.get("name"), metadata.get("namespace")
     if not isinstance(name, str) or not isinstance(namespace, str):
@@ -41,19 +42,20 @@ def live_of(content: Any) -> Live | None:
     key = FilterKey(namespace, name)
     found = _as_written(content)
     if found is not None:
-        return Live(key, found.plugin, found.owners, found)
+        return Live(key, found.plugin, found.owners, found, found.namespaces)
     labels, annotations = metadata.get("labels"), metadata.get("annotations")
     plugin = labels.get(PLUGIN_LABEL) if isinstance(labels, Mapping) else None
     owners = annotations.get(SERVICES_ANNOTATION) if isinstance(annotations, Mapping) else None
     try:
-        return Live(key, str(plugin or ""), parse_owners(str(owners or "")), None)
-    except ValueError:
+        parsed, namespaces = parse_owners(str(owners or "")), parse_namespaces(metadata)
+    except (ValueError, AttributeError):
         return Live(key, str(plugin or ""), (), None)
+    return Live(key, str(plugin or ""), parsed, None, namespaces)
 
 
-def _has_our_label(content: Mapping[str, Any]) -> bool:
+def _has_our_label(content: Mapping[str, Any], instance: str) -> bool:
     try:
-        return is_ours(content)
+        return is_ours(content, instance)
     except (AttributeError, TypeError):
         return False
 

@@ -57,7 +57,7 @@ class MemorySink(Sink):
         if item is None:
             self._live.pop(key, None)
         else:
-            self._live[key] = Live(key, item.plugin, item.owners, item)
+            self._live[key] = Live(key, item.plugin, item.owners, item, item.namespaces)
         if self._changed is not None:
             self._changed(key)
 
@@ -71,4 +71,4 @@ class MemorySink(Sink):
 
 
 def _live(item: EnvoyFilter) -> Live:
-    return Live(item.key, item.plugin, item.owners, item)
+    return Live(item.key, item.plugin, item.owners, item, item.namespaces)

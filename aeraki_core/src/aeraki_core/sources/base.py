@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from aeraki_core.diagnostics import Finding
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.scope import Scope
 from aeraki_core.store import SourceObject, host_suffixes
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Problems",
     "Refreshable",
     "Removed",
+    "Scoped",
     "Source",
     "Synced",
     "Unsynced",
@@ -51,6 +53,14 @@ class Problems:
     source: str
     place: str
     findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """Only these namespaces are read, from now on. What is Removed with it is not gone, but out of sight."""
+
+    source: str
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ class Unsynced:
     reason: str
 
 
-Event = Upserted | Removed | Problems | Synced | Unsynced
+Event = Upserted | Removed | Problems | Scoped | Synced | Unsynced
 
 
 class Emit(Protocol):

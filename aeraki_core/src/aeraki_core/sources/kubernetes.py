@@ -1,24 +1,29 @@
 """Objects of a cluster: what its API server has, kept current by watches.
 
-In: a client and the kinds to read. Out: events. Only the kinds that the store reads are asked for, in whichever version the
-cluster serves, and of the Secrets only those that an object refers to, each by its name.
+In: a client, the kinds to read, and of which namespaces. Out: events. Only the kinds that the store reads are asked for, in
+whichever version the cluster serves, and of the Secrets only those that an object refers to, each by its name.
 
-Each list is a feed (kubernetes_feed.py); here they add up to one source.
+Each list is a feed (kubernetes_feed.py); here they add up to one source. Namespaces that are named are listed one by one, so that a
+Role in each is enough; those that a label selects are left of lists of the whole cluster (kubernetes_namespaces.py).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from aeraki_core.diagnostics import NOT_READ, Finding
 from aeraki_core.kube.client import Client
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.informer import Informer, Tuning
 from aeraki_core.kube.resources import Discovery, GroupKind, Resource
-from aeraki_core.sources.base import Emit, Event, Incomplete, Synced, Unsynced
+from aeraki_core.model.scope import EVERYWHERE, Scope, named
+from aeraki_core.model.selector import LabelSelector
+from aeraki_core.sources.base import Emit, Event, Incomplete, Problems, Removed, Scoped, Synced, Unsynced
 from aeraki_core.sources.kubernetes_feed import NAME, SECRET, Feed
+from aeraki_core.sources.kubernetes_namespaces import NAMESPACE, Change, NamespaceFeed, Selection
 from aeraki_core.types import Kind
 
 __all__ = ["KubernetesSource"]
@@ -35,7 +40,10 @@ _NOT_YET = "not all lists have arrived"
 
 
 class KubernetesSource:
-    """The source ``kubernetes``. ``namespaces``: the only ones to read; empty for all."""
+    """The source ``kubernetes``.
+
+    ``namespaces``: the only ones to read; ``selectors``: only those whose labels one of them matches. Empty for all.
+    """
 
     name = NAME
 
@@ -45,23 +53,30 @@ class KubernetesSource:
         kinds: Iterable[Kind[Any]] = (),
         *,
         namespaces: Iterable[str] = (),
+        selectors: Iterable[LabelSelector] = (),
         tuning: Tuning | None = None,
     ) -> None:
         self._connect = connect
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds}
-        self._namespaces: tuple[str | None, ...] = tuple(sorted(set(namespaces))) or (None,)
+        self._named = named(namespaces)
+        self._namespaces: tuple[str | None, ...] = tuple(sorted(self._named.watched or ())) or (None,)
         self._tuning = tuning or Tuning()
-        # Guards what is below; events leave under it, so that they leave in order.
-        self._lock = threading.RLock()
+        # Guards what is below, and what feeds know; events leave under it, so that they leave in order.
+        self.lock = threading.RLock()
+        self.round = 0
+        selectors = tuple(selectors)
+        self._selection = Selection(selectors) if selectors else None
+        self._namespace_feed: NamespaceFeed | None = None
         self._emit: Emit | None = None
         self._client: Client | None = None
         self._discovery: Discovery | None = None
         self._feeds: list[Feed] = []
         self._secrets: dict[tuple[str, str], Feed] = {}
-        self._waiting: set[Feed] = set()
-        self._reasons: dict[Feed, str] = {}
+        self._waiting: set[Feed | NamespaceFeed] = set()
+        self._reasons: dict[Feed | NamespaceFeed, str] = {}
         self._incomplete: dict[Feed, Incomplete] = {}
         self._said: Event = Unsynced(NAME, _NOT_YET)
+        self._scope: Scope = EVERYWHERE
 
     # -- for the controller -------------------------------------------------------------------------------------------
 
@@ -73,61 +88,79 @@ class KubernetesSource:
         """
         self._client = self._connect()
         self._discovery = Discovery(self._client)
-        with self._lock:
+        with self.lock:
             self._emit = emit
+            self._tell_scope()
+            if self._selection is not None:
+                self._namespace_feed = NamespaceFeed(self)
             for kind in (*_BUILT_IN, *_ISTIO, *self._kinds):
                 for namespace in self._namespaces:
                     self._feeds.append(Feed(self, kind, namespace, declared=self._kinds.get(kind)))
-            self._waiting.update(self._feeds)
-            for feed in self._feeds:
+            self._waiting.update(self._all_feeds())
+            for feed in self._all_feeds():
                 self._begin(feed)
 
     def stop(self) -> None:
         """Stop watching; returns when all threads have ended, within two seconds."""
-        with self._lock:
+        with self.lock:
             self._emit = None
-            feeds = [*self._feeds, *self._secrets.values()]
-            self._feeds, self._secrets = [], {}
+            feeds = [*self._all_feeds(), *self._secrets.values()]
+            self._feeds, self._secrets, self._namespace_feed = [], {}, None
         self._end(feeds)
 
     def refresh(self) -> None:
         """Read everything anew from the server: Unsynced at once, Synced again when every list has arrived."""
-        with self._lock:
-            self._waiting.update(self._feeds)
-            self._say()
-            feeds = list(self._feeds)
-        for feed in feeds:
-            feed.informer.refresh()
+        with self.lock:
+            self._read_anew(self._all_feeds())
 
     # -- for the feeds ------------------------------------------------------------------------------------------------
 
     def take(self, feed: Feed, events: Iterable[Event]) -> None:
         """Hand a feed's events on, unless it was stopped meanwhile."""
-        with self._lock:
-            if self._emit is not None and not feed.forgotten:
-                self._emit(*events)
+        with self.lock:
+            if self._emit is None or feed.forgotten:
+                return
+            counting = list(events) if self._selection is None else self._selection.counting(events)
+            if counting:
+                self._emit(*counting)
 
     def settle(
         self, feed: Feed, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None
     ) -> None:
         """How a feed stands: why it cannot tell what is there, or None."""
-        with self._lock:
-            self._reasons.pop(feed, None)
+        with self.lock:
             self._incomplete.pop(feed, None)
-            if reason is not None:
-                self._reasons[feed] = reason
             if incomplete is not None:
                 self._incomplete[feed] = incomplete
+            self.stand(feed, reason, listed=listed)
+
+    def stand(self, feed: Feed | NamespaceFeed, reason: str | None, *, listed: bool = False) -> None:
+        """How a feed stands, also that of the namespaces."""
+        with self.lock:
+            before = self._reasons.pop(feed, None)
+            if reason is not None:
+                self._reasons[feed] = reason
+            if feed is self._namespace_feed and reason != before and self._emit is not None:
+                self._emit(Problems(NAME, feed.place, () if reason is None else (Finding(NOT_READ, reason),)))
             if listed:
                 self._waiting.discard(feed)
+            if self._selection is not None and self._selection.entering and not self._waiting:
+                self._follow(self._selection.enter())
             self._say()
+
+    def reads(self, namespace: str) -> bool:
+        """Whether objects of the namespace are, or may be, of use."""
+        return self._selection is None or self._selection.reads(namespace)
 
     def want_secrets(self) -> None:
         """Watch exactly the Secrets that objects refer to now; one that nobody refers to any more is Removed."""
-        with self._lock:
+        with self.lock:
             if self._emit is None:
                 return
-            wanted = {key for feed in self._feeds for key in feed.secrets()}
+            selection = self._selection
+            wanted = {
+                key for feed in self._feeds for key in feed.secrets() if selection is None or selection.watches(key[0])
+            }
             dropped = [self._secrets.pop(key) for key in self._secrets.keys() - wanted]
             for namespace, name in sorted(wanted - self._secrets.keys()):
                 feed = Feed(self, SECRET, namespace, name=name)
@@ -145,7 +178,7 @@ class KubernetesSource:
         Raises:
             RequestError: the server could not be asked.
         """
-        if self._client is None or (resource.group, resource.kind) in (*_BUILT_IN, SECRET):
+        if self._client is None or (resource.group, resource.kind) in (*_BUILT_IN, SECRET, NAMESPACE):
             return False
         path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{resource.crd}"
         try:
@@ -158,7 +191,60 @@ class KubernetesSource:
             raise
         return bool(found["metadata"].get("deletionTimestamp"))
 
-    def _begin(self, feed: Feed) -> None:
+    # -- for the feed of namespaces -----------------------------------------------------------------------------------
+
+    def know(self, namespaces: Mapping[str, Mapping[str, str]], *, everything: bool) -> None:
+        """Namespaces with their labels; ``everything``: there are no others."""
+        with self.lock:
+            if self._selection is None or self._emit is None:
+                return
+            change = self._selection.know_all(namespaces) if everything else self._selection.know(namespaces)
+            self._follow([*self._out_of_sight(change), *change.waited])
+            if change.anew:
+                self._read_anew(self._feeds)
+
+    def forget(self, namespaces: Sequence[str]) -> None:
+        """Namespaces were deleted."""
+        with self.lock:
+            if self._selection is not None:
+                for name in namespaces:
+                    self._selection.forget(name)
+                self._follow(())
+
+    def _out_of_sight(self, change: Change) -> list[Event]:
+        """What was given of namespaces that are not watched any more."""
+        left = change.left or {}
+        feeds = self._feeds if left else ()
+        return [
+            Removed(NAME, ref) for feed in feeds for ref in feed.drop(left.keys()) if ref not in left[ref.namespace]
+        ]
+
+    def _follow(self, events: Iterable[Event]) -> None:
+        """Tell, as one, which namespaces count now and what follows from that."""
+        self._tell_scope(*events)
+        self.want_secrets()
+
+    def _tell_scope(self, *events: Event) -> None:
+        now = self._selection.scope if self._selection is not None else self._named
+        changed = (Scoped(NAME, now),) if now != self._scope else ()
+        self._scope = now
+        if self._emit is not None and (changed or events):
+            self._emit(*changed, *events)
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _all_feeds(self) -> list[Feed | NamespaceFeed]:
+        """All but those of Secrets; that of the namespaces first."""
+        return [*([self._namespace_feed] if self._namespace_feed is not None else ()), *self._feeds]
+
+    def _read_anew(self, feeds: Sequence[Feed | NamespaceFeed]) -> None:
+        self.round += 1  # a list that is under way is not fresh enough
+        self._waiting.update(feeds)
+        self._say()
+        for feed in feeds:
+            feed.informer.refresh()
+
+    def _begin(self, feed: Feed | NamespaceFeed) -> None:
         if self._client is None or self._discovery is None:
             raise RuntimeError("not started")
         discovery, kind = self._discovery, feed.kind
@@ -176,7 +262,7 @@ class KubernetesSource:
 
     def _say(self) -> None:
         """Tell the controller when it changed whether all is known."""
-        reasons = [self._reasons[feed] for feed in self._feeds if feed in self._reasons]
+        reasons = [self._reasons[feed] for feed in self._all_feeds() if feed in self._reasons]
         incomplete = [self._incomplete[feed] for feed in self._feeds if feed in self._incomplete]
         # The one that holds back most is said.
         incomplete.sort(key=lambda item: item.words is not None)
@@ -189,7 +275,7 @@ class KubernetesSource:
             self._said = now
             self._emit(now)
 
-    def _end(self, feeds: Sequence[Feed]) -> None:
+    def _end(self, feeds: Sequence[Feed | NamespaceFeed]) -> None:
         for feed in feeds:
             feed.informer.stop()
         deadline = time.monotonic() + _STOP

@@ -8,7 +8,11 @@ was deleted, which takes all its objects along: then the last known ones stay in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from sys import intern
+from threading import RLock
 from typing import Any, Protocol
 
 from aeraki_core.diagnostics import KIND_NOT_SERVED, NOT_READ, Code, Finding
@@ -27,10 +31,18 @@ __all__ = ["NAME", "SECRET", "Feed", "FeedSource"]
 NAME = "kubernetes"
 """The source's word on the command line."""
 SECRET: GroupKind = ("", "Secret")
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 class FeedSource(Protocol):
-    """What a feed asks and tells the source that it belongs to."""
+    """What a feed asks and tells the source that it belongs to. A list that began in an earlier ``round`` is not a fresh one."""
+
+    lock: RLock
+    round: int
+
+    def reads(self, namespace: str) -> bool:
+        """Whether objects of the namespace are, or may be, of use."""
+        ...
 
     def take(self, feed: Feed, events: Iterable[Event]) -> None:
         """Hand on what happened, all at one moment."""
@@ -68,7 +80,13 @@ class Feed:
         self._source = source
         self._declared = declared
         self._secrets: dict[ObjectRef, frozenset[tuple[str, str]]] = {}
-        self._known: dict[ObjectRef, str] = {}
+        self._wanted: Counter[tuple[str, str]] = Counter()
+        self._known: dict[ObjectRef, int] = {}
+        # Of the list that is being read: which objects it has, and which of them are news.
+        self._present: set[ObjectRef] = set()
+        self._changed: dict[ObjectRef, Object] = {}
+        self._complete = False
+        self._round = 0
         self._problem: str | None = None
         self.kind = kind
         self.namespace = namespace
@@ -79,7 +97,7 @@ class Feed:
 
     def secrets(self) -> set[tuple[str, str]]:
         """Namespace and name of every Secret that its objects refer to."""
-        return {key for keys in list(self._secrets.values()) for key in keys}
+        return set(self._wanted)
 
     def forget(self) -> None:
         """Nobody wants it any more: what it gave is Removed, and it says nothing from now on."""
@@ -87,30 +105,52 @@ class Feed:
         self._problems(None, NOT_READ)
         self.forgotten = True
 
-    def listed(self, resource: Resource, items: Sequence[Object]) -> None:
-        """A fresh full list: the difference to what was known."""
-        fresh = {_ref(resource, item): item for item in items}
-        gone = [ref for ref in self._known if ref not in fresh]
+    def drop(self, namespaces: Collection[str]) -> list[ObjectRef]:
+        """Forget the objects of namespaces of which nothing counts any more; returns them. For the source, under its lock."""
+        dropped = [ref for ref in self._known if ref.namespace in namespaces]
+        for ref in dropped:
+            del self._known[ref]
+        self._refer({}, dropped, tell=False)
+        return dropped
+
+    def listing(self) -> None:
+        """A fresh list begins; what came of one that broke off is forgotten, or was true and stays."""
+        self._present = set()
+        self._changed = {}
+        self._round = self._source.round
+
+    def page(self, resource: Resource, items: Sequence[Object]) -> None:
+        """Objects of a fresh list. Those of the first one go on at once, for nobody acts on them before it is complete."""
+        for item in items:
+            ref = _ref(resource, item)
+            if not self._source.reads(ref.namespace):
+                continue
+            self._present.add(ref)
+            if self._known.get(ref) != _version(item):
+                self._changed[ref] = item
+        if not self._complete:
+            self._hand_on(resource, ())
+
+    def listed(self, resource: Resource) -> None:
+        """The fresh list is complete: its difference to what was known is told as one."""
+        with self._source.lock:
+            gone = [ref for ref in self._known if ref not in self._present]
+        self._present = set()
         if gone and self._source.is_being_deleted(resource):
+            self._changed = {}
             self.failed(f"the definition of {self.place} is being deleted; what was known of it stays")
             return
-        events: list[Event] = [Removed(NAME, ref) for ref in gone]
-        events += [
-            _upserted(resource, ref, item) for ref, item in fresh.items() if self._known.get(ref) != _version(item)
-        ]
-        self._known = {ref: _version(item) for ref, item in fresh.items()}
-        self._source.take(self, events)
-        self._refer(fresh, gone)
+        self._complete = True
+        self._hand_on(resource, gone)
         self._problems(None, NOT_READ)
-        self._settle(None, listed=True)
+        self._settle(None, listed=self._round == self._source.round)
 
     def changed(self, resource: Resource, item: Object) -> None:
         """An object is new or changed."""
         ref = _ref(resource, item)
-        if self._known.get(ref) != _version(item):
-            self._known[ref] = _version(item)
-            self._source.take(self, [_upserted(resource, ref, item)])
-            self._refer({ref: item}, ())
+        if self._source.reads(ref.namespace) and self._known.get(ref) != _version(item):
+            self._changed[ref] = item
+            self._hand_on(resource, ())
 
     def deleted(self, resource: Resource, items: Sequence[Object]) -> None:
         """Objects were deleted; not by anybody's wish if their kind is."""
@@ -118,15 +158,14 @@ class Feed:
             self._problems(f"the definition of {self.place} is being deleted", KIND_NOT_SERVED)
             self._settle(f"the definition of {self.place} is being deleted; what was known of it stays")
             return
-        gone = [ref for ref in (_ref(resource, item) for item in items) if self._known.pop(ref, None) is not None]
-        self._source.take(self, [Removed(NAME, ref) for ref in gone])
-        self._refer({}, gone)
+        self._hand_on(resource, [ref for ref in (_ref(resource, item) for item in items) if ref in self._known])
 
     def absent(self) -> None:
         """The kind is not served. A plugin's kind that never was is only worth a word: there are no objects of it."""
         reason = f"the cluster does not serve {self.place}"
         self._problems(reason, KIND_NOT_SERVED)
         missing = None
+        self._complete = True  # it may come at any time, with everything at work
         if self._known:
             missing = Incomplete(f"{reason} any more; what was known of it stays")
         elif self._declared is None:
@@ -147,24 +186,45 @@ class Feed:
     def _settle(self, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None) -> None:
         self._source.settle(self, reason, listed=listed, incomplete=incomplete)
 
-    def _refer(self, items: Mapping[ObjectRef, Object], gone: Iterable[ObjectRef]) -> None:
+    def _hand_on(self, resource: Resource, gone: Sequence[ObjectRef]) -> None:
+        """Tell what is gone and what changed, in one go."""
+        with self._source.lock:
+            staged, self._changed = self._changed, {}
+            # It may have been dropped since.
+            gone = [ref for ref in gone if self._known.pop(ref, None) is not None]
+            changed = {ref: item for ref, item in staged.items() if self._source.reads(ref.namespace)}
+            for ref, item in changed.items():
+                self._known[ref] = _version(item)
+            # Told before the Secrets that they refer to are asked for.
+            events: list[Event] = [Removed(NAME, ref) for ref in gone]
+            events += [_upserted(resource, ref, item) for ref, item in changed.items()]
+            if events:
+                self._source.take(self, events)
+                self._refer(changed, gone)
+
+    def _refer(self, items: Mapping[ObjectRef, Object], gone: Iterable[ObjectRef], *, tell: bool = True) -> None:
         """Remember which Secrets the objects refer to; an object that its model rejects refers to what it did before."""
         if self._declared is None:
             return
-        before = self.secrets()
-        for ref in gone:
-            self._secrets.pop(ref, None)
+        now: dict[ObjectRef, frozenset[tuple[str, str]]] = dict.fromkeys(gone, frozenset())
         for ref, item in items.items():
-            try:
+            with suppress(RejectedError):
                 spec = check(self._declared.spec, item.get("spec"))
-            except RejectedError:
-                continue
-            names = frozenset((ref.namespace, name) for name in self._declared.secrets(spec))
+                now[ref] = frozenset((ref.namespace, name) for name in self._declared.secrets(spec))
+        differs = False
+        for ref, names in now.items():
+            before = self._secrets.pop(ref, frozenset())
             if names:
                 self._secrets[ref] = names
-            else:
-                self._secrets.pop(ref, None)
-        if self.secrets() != before:
+            for key in names - before:
+                self._wanted[key] += 1
+                differs |= self._wanted[key] == 1
+            for key in before - names:
+                self._wanted[key] -= 1
+                if not self._wanted[key]:
+                    del self._wanted[key]
+                    differs = True
+        if differs and tell:
             self._source.want_secrets()
 
     def _problems(self, message: str | None, code: Code) -> None:
@@ -177,15 +237,21 @@ class Feed:
 
 def _ref(resource: Resource, item: Object) -> ObjectRef:
     metadata = item["metadata"]
-    return ObjectRef(resource.kind, metadata.get("namespace") or "", metadata["name"])
+    # One text for all objects of a namespace, and for those of one name.
+    return ObjectRef(resource.kind, intern(metadata.get("namespace") or ""), intern(metadata["name"]))
 
 
-def _version(item: Object) -> str:
-    """Tells one state of an object from another, also of one that was deleted and made again."""
+def _version(item: Object) -> int:
+    """Tells one state of an object from another, also of one that was deleted and made again; a third of the size of the text."""
     metadata = item["metadata"]
-    return f"{metadata.get('uid')}/{metadata['resourceVersion']}"
+    return hash((metadata.get("uid"), metadata["resourceVersion"]))
 
 
 def _upserted(resource: Resource, ref: ObjectRef, item: Object) -> Upserted:
-    item["metadata"].pop("managedFields", None)  # a third of an object's size, and nobody reads it
+    metadata = item["metadata"]
+    # Half of an object's size, and nobody reads them.
+    metadata.pop("managedFields", None)
+    annotations = metadata.get("annotations")
+    if annotations is not None:
+        annotations.pop(_LAST_APPLIED, None)
     return Upserted(NAME, SourceObject(ref, resource.api_version, item))

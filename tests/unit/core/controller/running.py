@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aeraki_core.controller.loop import Controller, Timing
@@ -123,11 +124,14 @@ class Running:
         sink: Sink | None = None,
         of: Pipeline | None = None,
         timing: Timing = FAST,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sink = sink or MemorySink()
         self.pipeline = of or pipeline()
         self.recorder = Recorder()
-        self.controller = Controller(self.pipeline, sources, self.sink, timing=timing, observer=self.recorder)
+        self.controller = Controller(
+            self.pipeline, sources, self.sink, timing=timing, observer=self.recorder, clock=clock
+        )
         self.stop = threading.Event()
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)

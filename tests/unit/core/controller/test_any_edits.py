@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aeraki_core.controller.backoff import Backoff
 from aeraki_core.controller.intake import Intake
+from aeraki_core.controller.ledger import Ledger
 from aeraki_core.controller.observer import NoObserver
 from aeraki_core.controller.writer import Writer
+from aeraki_core.diagnostics import Finding
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.sinks.files import FilesSink
 from aeraki_core.sources.base import Problems, Removed, Synced, Upserted
@@ -118,6 +121,8 @@ class Edits(RuleBasedStateMachine):
         self.sink = FilesSink(self.folder / "out", watch=False)
         self.sink.start(lambda key: None)
         self.writer = Writer(self.pipeline, self.sink, Backoff[FilterKey]())
+        self.ledger = Ledger(self.pipeline.unlocated, self.intake.problems, locate=self.pipeline.locate)
+        self.told: set[Finding] = set()
         self.first = True
 
     def teardown(self) -> None:
@@ -171,6 +176,10 @@ class Edits(RuleBasedStateMachine):
         if not self.intake.ready:
             return
         changed = self.pipeline.run().changed
+        came, went = self.ledger.update()
+        assert self.told >= set(went)
+        assert self.told.isdisjoint(came)
+        self.told = (self.told - set(went)) | set(came)
         keys = self.writer.everything() if self.first else changed
         self.first = False
         before = set(self.sink.live())
@@ -186,8 +195,9 @@ class Edits(RuleBasedStateMachine):
         if self.intake.held:
             return  # what the broken file said before is still in force, of which a fresh run knows nothing
         assert {key: live.filter for key, live in self.sink.live().items()} == filters
-        mine = (*self.pipeline.findings(), *self.intake.problems())
-        assert sorted(mine, key=lambda item: item.sort_key()) == findings
+        assert list(self.ledger.findings) == findings
+        # One that only moved to another line is not told again.
+        assert {replace(item, line=None) for item in self.told} == {replace(item, line=None) for item in findings}
 
     def fresh(self) -> tuple[dict[FilterKey, EnvoyFilter], list[Any]]:
         """What a run that knows nothing of before gives."""

@@ -1,0 +1,66 @@
+"""What is known of a cluster's EnvoyFilters, from objects that come in any order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aeraki_core.envoyfilter import EnvoyFilter, to_dict
+from aeraki_core.sinks.kubernetes_live import LiveFilters, Whose
+
+from tests.unit.core.controller.running import key, pipeline, service
+
+
+def wanted(**options: str) -> EnvoyFilter:
+    """The filter that one of the mesh's services asks for."""
+    of = pipeline()
+    of.upsert(service("cart", 1, **options))
+    of.run()
+    return of.filters[key("cart")]
+
+
+def on_server(item: EnvoyFilter, version: int, **labels: str) -> dict[str, Any]:
+    content = to_dict(item)
+    content["metadata"] |= {"uid": "1", "resourceVersion": str(version)}
+    if labels:
+        content["metadata"]["labels"] = labels
+    return content
+
+
+def test_a_live_filter_that_equals_the_wanted_one_is_held_once() -> None:
+    filters, item = LiveFilters(), wanted()
+    filters.put(on_server(wanted(), 5))
+    filters.share(item)
+    live = filters.live(item.key)
+    assert live is not None
+    assert live.filter is item
+
+
+def test_a_live_filter_that_differs_from_the_wanted_one_stays_what_it_is() -> None:
+    filters = LiveFilters()
+    filters.put(on_server(wanted(volume="2"), 5))
+    filters.share(wanted(volume="3"))
+    live = filters.live(key("cart"))
+    assert live is not None
+    assert live.filter == wanted(volume="2")
+
+
+def test_an_older_state_never_takes_the_place_of_a_newer_one() -> None:
+    filters = LiveFilters()
+    assert filters.put(on_server(wanted(volume="2"), 10)) is not None
+    assert filters.put(on_server(wanted(volume="3"), 9)) is None
+    live = filters.live(key("cart"))
+    assert live is not None
+    assert live.filter == wanted(volume="2")
+
+
+def test_filters_of_upstream_are_known_until_they_go_or_become_ours() -> None:
+    filters, item = LiveFilters(), wanted()
+    filters.put(on_server(item, 5, manager="Aeraki"))
+    assert filters.keys(Whose.UPSTREAM) == [item.key]
+    assert filters.count() == 0
+    filters.put(on_server(item, 6))
+    assert filters.keys(Whose.UPSTREAM) == []
+    assert filters.count() == 1
+    filters.put(on_server(item, 7, manager="Aeraki"))
+    filters.drop(item.key)
+    assert filters.keys(Whose.UPSTREAM) == []

@@ -1,0 +1,139 @@
+"""What a label selector leaves of a cluster's events, in whichever order namespaces and objects arrive."""
+
+from __future__ import annotations
+
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.scope import Scope, named
+from aeraki_core.model.selector import parse_selector
+from aeraki_core.sources.base import Event, Problems, Refreshable, Removed, Scoped, Synced, Upserted
+from aeraki_core.sources.kubernetes_namespaces import Selection
+from aeraki_core.sources.narrow import narrowed
+from aeraki_core.store import SourceObject
+
+from tests.unit.core.controller.running import Feed
+
+PROD, DEV = {"env": "prod"}, {"env": "dev"}
+
+
+def selection(*selectors: str) -> Selection:
+    return Selection([parse_selector(text) for text in selectors or ("env=prod",)])
+
+
+def ref(namespace: str, name: str = "cart") -> ObjectRef:
+    return ObjectRef("Service", namespace, name)
+
+
+def upserted(namespace: str, name: str = "cart") -> Upserted:
+    return Upserted("kubernetes", SourceObject(ref(namespace, name), "v1", {}))
+
+
+def removed(namespace: str, name: str = "cart") -> Removed:
+    return Removed("kubernetes", ref(namespace, name))
+
+
+def test_one_of_several_selectors_must_match() -> None:
+    found = selection("env=prod", "team=ours")
+    found.know_all({"one": PROD, "two": {"team": "ours"}, "three": DEV})
+    assert found.scope == Scope(frozenset({"one", "two"}), frozenset({"three"}))
+
+
+def test_what_comes_before_its_namespace_waits() -> None:
+    found = selection()
+    assert found.counting([upserted("shop"), upserted("bank")]) == []
+    change = found.know_all({"shop": PROD, "bank": DEV})
+    assert change.waited == (upserted("shop"),)
+    assert not change.anew
+    assert change.left == {"bank": frozenset({ref("bank")})}
+    assert found.counting([upserted("shop", "two"), upserted("bank", "two")]) == [upserted("shop", "two")]
+
+
+def test_what_came_and_went_before_its_namespace_was_never_there() -> None:
+    found = selection()
+    assert found.counting([upserted("shop"), removed("shop")]) == []
+    assert found.know({"shop": PROD}).waited == ()
+
+
+def test_one_that_comes_to_match_waits_until_all_of_it_is_read() -> None:
+    found = selection()
+    found.know_all({"shop": DEV})
+    assert not found.reads("shop")
+    assert found.know({"shop": PROD}).anew
+    assert found.reads("shop")
+    assert found.entering
+    assert not found.scope.covers("shop")  # nothing is known of it yet
+    assert found.counting([upserted("shop", "one"), upserted("shop", "two"), removed("shop", "one")]) == []
+    assert found.enter() == [upserted("shop", "two")]
+    assert found.scope.watches("shop")
+    assert not found.entering
+
+
+def test_one_that_changes_its_mind_meanwhile_leaves_nothing_behind() -> None:
+    found = selection()
+    found.know_all({"shop": DEV})
+    found.know({"shop": PROD})
+    found.counting([upserted("shop")])
+    change = found.know({"shop": DEV})
+    assert change.left == {"shop": frozenset({ref("shop")})}  # what never counted need not be taken back
+    assert found.enter() == []
+
+
+def test_one_that_is_deleted_is_followed_to_its_end() -> None:
+    found = selection()
+    found.know_all({"shop": PROD})
+    found.counting([upserted("shop")])
+    found.forget("shop")
+    assert found.scope.covers("shop")
+    # Its objects may change once more before they go.
+    assert found.counting([upserted("shop")]) == [upserted("shop")]
+    assert found.counting([removed("shop")]) == [removed("shop")]
+
+
+def test_one_that_never_mattered_costs_nothing() -> None:
+    found = selection()
+    assert found.know_all({"shop": PROD, "bank": DEV}).left == {}
+    assert found.know({"new": DEV}).left == {}
+    found.forget("new")
+    assert found.scope == Scope(frozenset({"shop"}), frozenset({"bank"}))
+
+
+def test_a_fresh_list_tells_which_namespaces_are_gone() -> None:
+    found = selection()
+    found.know_all({"shop": PROD, "bank": DEV, "old": DEV})
+    found.know_all({"shop": PROD, "bank": DEV})
+    assert found.scope == Scope(frozenset({"shop"}), frozenset({"bank"}))
+
+
+def test_other_labels_change_nothing() -> None:
+    found = selection()
+    found.know_all({"shop": PROD, "bank": DEV})
+    change = found.know({"shop": {**PROD, "x": "y"}, "bank": {"x": "y"}})
+    assert (change.waited, change.left, change.anew) == ((), {}, False)
+
+
+class TestNarrowed:
+    """A source that cannot leave anything out by itself."""
+
+    def test_only_the_namespaces_named_pass(self) -> None:
+        feed, said = Feed(), list[Event]()
+        narrowed(feed, named(["shop"])).start(lambda *events: said.extend(events))
+        problems = Problems("feed", "somewhere", ())
+        feed.say(upserted("shop"), upserted("bank"), removed("bank"), problems)
+        assert said == [Scoped("feed", named(["shop"])), Synced("feed"), upserted("shop"), problems]
+
+    def test_without_a_choice_it_is_the_source_itself(self) -> None:
+        feed = Feed()
+        assert narrowed(feed, named([])) is feed
+
+    def test_it_reads_anew_only_if_the_source_can(self) -> None:
+        class Fresh(Feed):
+            asked = 0
+
+            def refresh(self) -> None:
+                self.asked += 1
+
+        fresh = Fresh()
+        found = narrowed(fresh, named(["shop"]))
+        assert isinstance(found, Refreshable)
+        found.refresh()
+        assert fresh.asked == 1
+        assert not isinstance(narrowed(Feed(), named(["shop"])), Refreshable)
