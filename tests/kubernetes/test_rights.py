@@ -26,7 +26,7 @@ from tests.rig.workloads import Port, Workloads
 from tests.waiting import wait_until
 
 from .running import Running
-from .test_faults import entry, live
+from .test_faults import GROUP, entry, live
 from .test_source import secret
 
 pytestmark = pytest.mark.mesh
@@ -196,6 +196,10 @@ def test_a_refusal_and_a_name_that_is_taken_are_findings(control_plane: ControlP
     with Running(control_plane.kubeconfig, ["redis"]) as running:
         running.wait(lambda: running.passes, "a pass")
         found = {item.code.id: item for item in running.controller.findings}
-        assert str(found["AER0506"].ref) == f"ServiceEntry {namespace}/redis-1"
-        assert "not ours" in found["AER0506"].message
-        assert "AER0504" in found
+        assert str(found["AER0504"].ref) == f"ServiceEntry {namespace}/redis-1"
+        assert "not ours" in found["AER0504"].message
+        assert "AER0506" not in found
+        control_plane.api.delete(GROUP, "ServiceEntry", "redis-1", namespace=namespace)
+        running.wait(
+            lambda: "AER0504" not in {item.code.id for item in running.controller.findings}, "nobody to want the name"
+        )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from aeraki_core.cli.finding_forms import as_dict
 from aeraki_core.diagnostics import Finding, Severity
-from aeraki_core.reconcile import Action
 
 if TYPE_CHECKING:
     from aeraki_core.controller.observer import PassReport
@@ -47,6 +46,9 @@ class RunLog:
     def leads(self, leads: bool) -> None:
         """The election tells it itself."""
 
+    def live_changed(self, key: FilterKey) -> None:
+        """The sink tells it itself, and who it was."""
+
     def source_synced(self, source: str, incomplete: str | None) -> None:
         """A source has given all that it can read."""
         if incomplete:
@@ -66,10 +68,6 @@ class RunLog:
             source=source,
         )
 
-    def live_changed(self, key: FilterKey) -> None:
-        """Somebody else changed one of our filters."""
-        _say(logging.WARNING, f"{key} was changed by somebody else", filter=str(key))
-
     def passed(self, report: PassReport) -> None:
         """A pass is over: what it found and what it did."""
         if report.first:
@@ -80,7 +78,7 @@ class RunLog:
         for step in report.kept:
             self._kept(step)
         for key in report.released:
-            _say(logging.INFO, f"{key} is not kept any longer", filter=str(key))
+            _say(logging.DEBUG, f"{key} is not kept any longer", filter=str(key))
         for finding in report.came:
             say_finding(finding)
         for finding in report.went:
@@ -123,9 +121,9 @@ class RunLog:
                 _say(logging.DEBUG, f"{key}: {warning}", filter=key)
 
     def _kept(self, step: Step) -> None:
-        # Most likely another controller's, of which there may be thousands; the finding tells how many.
+        # A finding says so too.
         _say(
-            logging.DEBUG if step.action is Action.OUTSIDE else logging.WARNING,
+            logging.DEBUG,
             f"kept {step.key} ({step.action}): {step.reason}",
             filter=str(step.key),
             action=str(step.action),

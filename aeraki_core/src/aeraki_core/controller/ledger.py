@@ -1,7 +1,7 @@
 """Findings over time: which are new, which are over.
 
 In: what came and went in each part of the controller; without file and line where the pipeline says it. Out: those that are new
-and those that are over, located. A finding that only moved to another line is the same one.
+and those that are over, located. A finding that only moved to another line or file is the same one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Ledger:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings of the last pass, each where it is now, in order."""
-        return in_order(self._locate(items[-1]) for items in self._given.values())
+        return in_order(self._locate(item) for items in self._given.values() for item in items)
 
     def update(self) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
         """Those that are new since the last update, and those that are over."""

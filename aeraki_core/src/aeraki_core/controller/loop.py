@@ -29,7 +29,7 @@ from aeraki_core.errors import AerakiError
 from aeraki_core.findings import Findings
 from aeraki_core.pipeline import Pipeline
 from aeraki_core.sinks.base import Sink
-from aeraki_core.sources.base import Emit, Event, Refreshable, Source
+from aeraki_core.sources.base import Emit, Event, Refreshable, Removed, Source, Synced, Upserted
 from aeraki_core.sources.merge import Merge
 
 __all__ = ["Controller", "Timing"]
@@ -183,32 +183,37 @@ class Controller:
 
     # -- running ------------------------------------------------------------------------------------------------------
 
-    def run_once(self, timeout: float | None = None) -> PassReport:
+    def run_once(self, patience: float = 30.0) -> PassReport:
         """One pass over what the sources have, and the end.
 
         Raises:
-            AerakiError: a source or the sink cannot be used; or after ``timeout`` seconds a source has not given everything.
+            AerakiError: a source or the sink cannot be used; or for ``patience`` seconds no source has given anything more, and
+                one has not given everything.
         """
-        end = None if timeout is None else self._clock() + timeout
         self._start()
         try:
-            self._take_until(lambda: self._intake.ready, end, timeout)
+            self._take_until(lambda: self._intake.ready, patience)
             report = self._pass()
             while self._urgent or self._intake.doubting:
                 if self._intake.doubting:
-                    self._take_until(lambda: self._intake.answered, end, timeout)
+                    self._take_until(lambda: self._intake.answered, patience)
                 later = self._pass()
                 report = replace(later, first=True, written=(*report.written, *later.written))
             return report
         finally:
             self._end()
 
-    def _take_until(self, enough: Callable[[], bool], end: float | None, timeout: float | None) -> None:
+    def _take_until(self, enough: Callable[[], bool], patience: float) -> None:
+        end = self._clock() + patience
         while not enough():
             try:
-                self._take(self._queue.get(timeout=None if end is None else max(0.0, end - self._clock())))
+                item = self._queue.get(timeout=max(0.0, end - self._clock()))
             except queue.Empty:
-                raise AerakiError(f"after {timeout} seconds not every source has given all that it has") from None
+                why = self._intake.held or f"waiting for source {', '.join(self._intake.waiting)}"
+                raise AerakiError(f"{why}; given up after {patience:g} seconds without anything more of it") from None
+            if _gives(item):
+                end = self._clock() + patience
+            self._take(item)
 
     def run(self, stop: threading.Event) -> None:
         """Pass after pass until ``stop`` is set.
@@ -360,6 +365,11 @@ class Controller:
 
     def _why_held(self, owner: Owner) -> str | None:
         return self._intake.why_held(owner.host) or self._pipeline.why_held(owner)
+
+
+def _gives(item: _Item) -> bool:
+    """Whether a source gave something of what it has; that it tried again in vain is not that."""
+    return isinstance(item, tuple) and any(isinstance(event, Upserted | Removed | Synced) for event in item)
 
 
 def _answer(function: Callable[[], Any], answer: Future[Any]) -> None:

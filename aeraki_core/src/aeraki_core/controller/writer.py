@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aeraki_core.controller.backoff import Backoff
 from aeraki_core.diagnostics import HELD, ORPHAN, OUTSIDE, REFUSED, WRITE_FAILED, WRITE_WARNING, Finding
@@ -214,8 +214,10 @@ class Writer:
         else:
             self._backoff.clear(key)
         self._findings = None
-        code = WRITE_FAILED if item.retry else REFUSED
-        self._failed[key] = item.finding or Finding(code, f"{key}: {item.error}", self._service(item.step))
+        found = item.finding or Finding(WRITE_FAILED if item.retry else REFUSED, f"{key}: {item.error}")
+        if found.ref is None and found.source is None:
+            found = replace(found, ref=self._service(item.step))
+        self._failed[key] = found
 
     def _warn(self, item: Written) -> None:
         key, where = item.step.key, self._service(item.step)

@@ -21,7 +21,8 @@ class Written:
     was away or busy.
 
     ``warnings`` are what the receiver had to say about a filter that it took. ``finding`` says more precisely than "could not be
-    written" what is wrong, if the sink can. ``skipped``: it was not tried, because this replica does not lead (any more).
+    written" what is wrong, if the sink can; without a place it is about the service that the filter is for. ``skipped``: it was
+    not tried, because this replica does not lead (any more).
     """
 
     step: Step

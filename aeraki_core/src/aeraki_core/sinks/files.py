@@ -326,6 +326,7 @@ class FilesSink(Sink):
                 key = found.key if isinstance(found, Live) else None
             self._suspects.put(name)
             if key is not None:
+                log.warning("%s was changed by somebody else", key)
                 changed(key)
 
 

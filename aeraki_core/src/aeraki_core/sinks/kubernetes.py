@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 
-from aeraki_core.diagnostics import NOT_OURS, UPSTREAM_FILTER, Finding
+from aeraki_core.diagnostics import UPSTREAM_FILTER, Finding
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.errors import AerakiError
 from aeraki_core.kube.client import Client, Object
@@ -133,18 +133,15 @@ class KubernetesSink:
         self._filters.share(item)
 
     def findings(self) -> tuple[Finding, ...]:
-        """Names of ours that somebody else has taken, and filters of upstream Aeraki that are in force beside ours."""
-        with self._lock:
-            blocked = sorted(self._blocked)
-        found = [Finding(NOT_OURS, NOT_OURS_MESSAGE, _ref(key)) for key in blocked]
+        """Filters of upstream Aeraki that are in force beside ours."""
         upstream = sorted(self._filters.keys(Whose.UPSTREAM))
-        if upstream:
-            again = [key for key in upstream if key in self._adopted]
-            message = f"filters of upstream Aeraki (label manager: Aeraki) are in force: {_some(upstream)}"
-            if again:
-                message = f"upstream Aeraki still runs: it wrote again what was adopted: {_some(again)}"
-            found.append(Finding(UPSTREAM_FILTER, message, _ref(upstream[0])))
-        return tuple(found)
+        if not upstream:
+            return ()
+        again = [key for key in upstream if key in self._adopted]
+        message = f"filters of upstream Aeraki (label manager: Aeraki) are in force: {_some(upstream)}"
+        if again:
+            message = f"upstream Aeraki still runs: it wrote again what was adopted: {_some(again)}"
+        return (Finding(UPSTREAM_FILTER, message, ObjectRef("EnvoyFilter", upstream[0].namespace, upstream[0].name)),)
 
     def refresh(self) -> None:
         """Read all live filters anew from the server."""
@@ -238,6 +235,8 @@ class KubernetesSink:
                 self._seen_in_flight.add(key)  # most likely our own write
                 return
             freed = key in self._blocked and after is None
+            if freed:
+                self._blocked.remove(key)
         ours = before.whose is Whose.OURS or (after is not None and after.whose is Whose.OURS)
         if before.whose is Whose.OURS and before.uid:
             _log.warning("EnvoyFilter %s was %s", key, _doing(item, deleted=deleted))
@@ -303,10 +302,6 @@ def _doing(item: Object | None, *, deleted: bool) -> str:
     others = [(str(each.get("time") or ""), str(each.get("manager"))) for each in fields]
     others = [each for each in others if each[1] != FIELD_MANAGER]
     return f"changed by {max(others)[1] if others else 'somebody else'}"
-
-
-def _ref(key: FilterKey) -> ObjectRef:
-    return ObjectRef("EnvoyFilter", key.namespace, key.name)
 
 
 def _some(keys: Sequence[FilterKey]) -> str:

@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 
+from aeraki_core.diagnostics import NOT_OURS, Finding
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, is_ours, to_dict
 from aeraki_core.kube.client import Answer, Client, Object
 from aeraki_core.kube.errors import ApiError, NotSentError, RequestError, UnreachableError
@@ -92,7 +93,7 @@ class Writer:
         entry = self._live.entry(want.key)
         known = (entry.uid, entry.version) if entry is not None and entry.whose is Whose.OURS else None
         if entry is not None and known is None:
-            return Written(step, NOT_OURS_MESSAGE)
+            return _taken(step)
         body = to_dict(want)
         try:
             answer = self._send(want.key, body, known)
@@ -102,7 +103,7 @@ class Writer:
             found = self._read(want.key)
             if found is not None and not is_ours(found, self._live.instance):
                 self._live.put(found)
-                return Written(step, NOT_OURS_MESSAGE)
+                return _taken(step)
             answer = self._send(want.key, body, _state(found) if found is not None else None)
         if answer.body["spec"] != body["spec"] and not self._dry_run:
             # A field that another manager added stays under server-side apply; only a replace takes it away.
@@ -171,6 +172,11 @@ class Writer:
             if error.status == 404:
                 return None
             raise
+
+
+def _taken(step: Step) -> Written:
+    """The name is somebody else's."""
+    return Written(step, NOT_OURS_MESSAGE, finding=Finding(NOT_OURS, f"{step.key}: {NOT_OURS_MESSAGE}"))
 
 
 def _state(found: Object) -> tuple[str, str]:

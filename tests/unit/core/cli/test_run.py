@@ -41,7 +41,7 @@ class TestOnce:
         assert result.code == 1
         assert len(list((tmp_path / "out").iterdir())) == 2
         assert f"{shop}/cart.yaml:2: AER0101: " in result.err
-        assert f"kept {OUTBOUND}" in result.err
+        assert f"AER0502: {OUTBOUND}: " in result.err
 
     def test_json_log_lines(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
         result = aeraki("run", "--once", "-f", shop, "--to", tmp_path / "out", "--log-format", "json")

@@ -65,7 +65,7 @@ class Place:
     def once(self, *plugins: Any) -> PassReport:
         of = pipeline(*plugins)
         source = self.source(of, watch=False)
-        return Controller(of, [source], FilesSink(self.out, watch=False)).run_once(timeout=20)
+        return Controller(of, [source], FilesSink(self.out, watch=False)).run_once()
 
     def run(self, *plugins: Any) -> Running:
         of = pipeline(*plugins)

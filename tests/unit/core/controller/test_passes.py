@@ -149,8 +149,22 @@ def test_what_was_never_read_holds_the_filters_that_it_may_be_about() -> None:
 
 def test_one_pass_waits_for_the_sources_but_not_for_ever() -> None:
     controller = Controller(pipeline(), [Feed(sync=False)], MemorySink())
-    with pytest.raises(AerakiError, match="not every source"):
-        controller.run_once(timeout=0.05)
+    with pytest.raises(AerakiError, match=r"waiting for source feed; given up after 0\.05 seconds"):
+        controller.run_once(patience=0.05)
+
+
+class Refused(Feed):
+    """A source that is refused again and again."""
+
+    def start(self, emit: Any) -> None:
+        super().start(emit)
+        self.lose("forbidden")
+
+
+def test_one_pass_says_why_a_source_gives_nothing() -> None:
+    controller = Controller(pipeline(), [Refused(sync=False)], MemorySink())
+    with pytest.raises(AerakiError, match="source feed is not in sync: forbidden; given up"):
+        controller.run_once(patience=0.05)
 
 
 def test_of_two_sources_the_first_has_the_say() -> None:
