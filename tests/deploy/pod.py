@@ -232,11 +232,6 @@ class RunningPod:
         # A link in the image is meant for the image, so it is followed inside.
         yield 'at() { chroot $root mkdir -p "$1" && to=$root$(chroot $root realpath "$1"); }'
         yield "at /proc && mount -t proc proc $to && at /dev && mount --rbind /dev $to"
-        for tree in map(str, self._image.trees):
-            # The folders above may be closed to others than their owner.
-            above = shlex.join(str(each) for each in Path(tree).parents)
-            yield f"at {shlex.quote(tree)} && chroot $root chmod a+rx {above}"
-            yield f"mount --rbind {shlex.quote(tree)} $to && mount -o remount,bind,ro $to"
         for file in ("/etc/hosts", "/etc/resolv.conf"):
             yield f"at /etc && touch $to/{Path(file).name} && mount --bind {file} $to/{Path(file).name}"
         for name, path, read_only in self._all_mounts():
@@ -248,6 +243,12 @@ class RunningPod:
                 yield f"mount --bind {shlex.quote(str(self._folder / 'volumes' / name))} $to"
             if read_only:
                 yield "mount -o remount,bind,ro $to"
+        # After the volumes: this checkout may be in /tmp.
+        for tree in map(str, self._image.trees):
+            # The folders above may be closed to others than their owner.
+            above = shlex.join(str(each) for each in Path(tree).parents)
+            yield f"at {shlex.quote(tree)} && chroot $root chmod a+rx {above}"
+            yield f"mount --rbind {shlex.quote(tree)} $to && mount -o remount,bind,ro $to"
         if self._security.get("readOnlyRootFilesystem"):
             yield "mount -o remount,bind,ro $root"
 
