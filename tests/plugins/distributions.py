@@ -69,8 +69,10 @@ class Distribution:
         return f"aeraki-plugins-{self.plugin}"
 
 
+_OF_A_LATER_CORE = "\n@hookimpl(optionalhook=True)\ndef aeraki_of_tomorrow(context, mesh): ...\n"
+
 DISTRIBUTIONS = (
-    Distribution("works", _plugin("works")),
+    Distribution("works", _plugin("works") + _OF_A_LATER_CORE),
     Distribution("raises-on-import", "raise RuntimeError('no library here')\n"),
     Distribution("exits-on-import", "import sys\nsys.exit('not on this machine')\n"),
     Distribution("not-there", "", missing_module=True),

@@ -261,8 +261,10 @@ class GenerateContext:
     def has_extension(self, name: str) -> bool:
         """Whether every proxy of the audience is known to have that Envoy extension, by ``--proxy-extensions``."""
         self.extensions_asked.add(name)
-        rules = self.mesh.rules_for(name)
-        return any(rule.covers(self.audience.namespace, self.audience.labels) for rule in rules)
+        namespace = self.audience.namespace
+        if namespace == self.mesh.root_namespace and self.service.export_to != {namespace}:
+            namespace = None  # what is written there reaches the whole mesh
+        return any(rule.covers(namespace, self.audience.labels) for rule in self.mesh.rules_for(name))
 
     # -- what to say --------------------------------------------------------------------------------------------------
 

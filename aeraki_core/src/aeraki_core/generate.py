@@ -133,27 +133,30 @@ def client_audiences(service: Service, protocol: Protocol, reads: Reads) -> tupl
     """The clients that get filters: those that the service is exported to and whose proxies have the extension.
 
     A VirtualService that is exported to some namespaces only gives their clients routes of their own, over those of the rest; so do
-    further extensions that some have (see :func:`_with_more`).
+    further extensions that some have (see :func:`_with_more`). What is written into the root namespace reaches the whole mesh:
+    nothing is written there for its own proxies alone, unless only they have the listener.
     """
     mesh = reads.mesh
+    root = mesh.root_namespace
     namespaces = _namespaces(service, mesh)
     rules = mesh.rules_for(protocol.extension.name)
     everywhere = protocol.extension.stock or any(rule.namespace is None for rule in rules)
     found: set[Audience] = set()
     if everywhere:
-        found.update(Audience(namespace) for namespace in namespaces)
+        found.update(Audience(namespace, overrides=root in namespaces - {namespace}) for namespace in namespaces)
     else:
         for rule in rules:
-            if None in namespaces or rule.namespace in namespaces:
+            is_reached = None in namespaces or rule.namespace in namespaces
+            if is_reached and (rule.namespace != root or service.export_to == {root}):
                 found.add(Audience(rule.namespace, rule.labels))
         # A whole namespace has it: its workloads need no filter of their own.
         whole = {audience.namespace for audience in found if not audience.labels}
         found = {audience for audience in found if not audience.labels or audience.namespace not in whole}
     if EVERYBODY in found:
         for virtual_service in reads.virtual_services(service.host):
-            for namespace in virtual_service.export_to - {"*"}:
+            for namespace in virtual_service.export_to - {"*", root}:
                 found.add(Audience(namespace, overrides=True))
-    return tuple(sorted(found, key=lambda item: (item.namespace or "", item.labels, item.overrides)))
+    return tuple(sorted(found, key=lambda item: (item.overrides, item.namespace or "", item.labels)))
 
 
 def _with_more(context: GenerateContext, mesh: Mesh) -> list[Audience]:
@@ -162,7 +165,9 @@ def _with_more(context: GenerateContext, mesh: Mesh) -> list[Audience]:
         rule.namespace
         for extension in context.extensions_asked
         for rule in mesh.rules_for(extension)
-        if rule.namespace is not None and not rule.labels and not context.has_extension(extension)
+        if rule.namespace not in (None, mesh.root_namespace)
+        and not rule.labels
+        and not context.has_extension(extension)
     }
     return [Audience(name, overrides=True) for name in sorted(names)]
 

@@ -16,9 +16,10 @@ from aeraki_core.arrange import Group, Placement
 from aeraki_core.generate import PortId
 from aeraki_core.index import Index
 
-__all__ = ["Groups"]
+__all__ = ["HEAD", "Groups"]
 
-_HEAD = 3  # ("inbound", namespace, target port), then a part for each label of the selector
+HEAD = 3
+"""How many parts of an inbound group come before those of its selector's labels: "inbound", namespace, target port."""
 _MOST_LABELS = 8  # selectors with more are compared with all that share a label: 2 ** 8 look-ups are enough
 
 
@@ -28,8 +29,6 @@ class Groups:
     def __init__(self) -> None:
         self._members: Index[Group, PortId, tuple[Placement, ...]] = Index()
         self._by_label: dict[Group, set[Group]] = defaultdict(set)
-        # By namespace and target port, then by the keys of the selector's labels: one set of keys for nearly all of a namespace.
-        self._by_keys: dict[Group, dict[frozenset[str], set[Group]]] = {}
 
     def replace(self, port: PortId, before: Iterable[Placement], after: Iterable[Placement]) -> set[Group]:
         """A service port's placements changed. Returns every group whose filters may differ now."""
@@ -37,9 +36,7 @@ class Groups:
         changed = {group for group in old.keys() | new.keys() if old.get(group) != new.get(group)}
         touched: set[Group] = set()
         for group in changed:
-            beside = {group, *self._broader(group), *self._narrower(group)}
-            # Also seen from a group without a broader one, which may be there before or after.
-            touched |= beside.union(*map(self._sharing, beside))
+            touched |= {group, *self._broader(group), *self._narrower(group)}
             if group in new:
                 if group not in self._members:
                     self._index(group)
@@ -60,32 +57,7 @@ class Groups:
         """Placements for the same target port whose selector selects a part of what this group's does."""
         return tuple(item for other in self._narrower(group) for item in self.members(other))
 
-    def overlapping(self, group: Group) -> list[Group]:
-        """Groups for the same target port whose selector may select a part of what this group's does, and neither holds the other.
-
-        Only of groups that have a filter: none with a broader one.
-        """
-        if self._broader(group):
-            return []
-        return sorted(other for other in self._sharing(group) if not self._broader(other))
-
-    def _sharing(self, group: Group) -> set[Group]:
-        """Those whose labels contradict none of this group's, and neither are a part of the other."""
-        head, labels = group[:_HEAD], set(group[_HEAD:])
-        own = _keys(group)
-        found: set[Group] = set()
-        for keys, others in self._by_keys.get(head, {}).items():
-            if keys == own:
-                continue  # they are equal, or one label contradicts
-            common = [label for label in labels if label.partition("=")[0] in keys]
-            for label in common:
-                others = others & self._by_label.get((*head, label), set())
-            found |= {other for other in others if not labels <= set(other) and not set(other[_HEAD:]) <= labels}
-        return found
-
     def _index(self, group: Group) -> None:
-        if group[0] == "inbound":
-            self._by_keys.setdefault(group[:_HEAD], {}).setdefault(_keys(group), set()).add(group)
         for key in _label_keys(group):
             self._by_label[key].add(group)
 
@@ -93,25 +65,15 @@ class Groups:
         self._members.drop(group, port)
         if group in self._members:
             return
-        if group[0] == "inbound":
-            self._unindex(group)
         for key in _label_keys(group):
             self._by_label[key].discard(group)
             if not self._by_label[key]:
                 del self._by_label[key]
 
-    def _unindex(self, group: Group) -> None:
-        by_keys = self._by_keys[group[:_HEAD]]
-        by_keys[_keys(group)].discard(group)
-        if not by_keys[_keys(group)]:
-            del by_keys[_keys(group)]
-        if not by_keys:
-            del self._by_keys[group[:_HEAD]]
-
     def _broader(self, group: Group) -> list[Group]:
         if group[0] != "inbound":
             return []
-        head, labels = group[:_HEAD], group[_HEAD:]
+        head, labels = group[:HEAD], group[HEAD:]
         if len(labels) > _MOST_LABELS:
             sharing = set().union(*(self._by_label.get(key, set()) for key in _label_keys(group)))
             return sorted(other for other in sharing if set(other) < set(group))
@@ -127,12 +89,8 @@ class Groups:
 
 def _label_keys(group: Group) -> Iterator[Group]:
     if group[0] == "inbound":
-        for label in group[_HEAD:]:
-            yield (*group[:_HEAD], label)
-
-
-def _keys(group: Group) -> frozenset[str]:
-    return frozenset(label.partition("=")[0] for label in group[_HEAD:])
+        for label in group[HEAD:]:
+            yield (*group[:HEAD], label)
 
 
 def _by_group(placements: Iterable[Placement]) -> dict[Group, tuple[Placement, ...]]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from aeraki_core.arrange import Group, Placement, by_age
 from aeraki_core.diagnostics import INBOUND_OVERLAP, Finding
-from aeraki_core.groups import Groups
-from aeraki_core.readers import Readers
-from aeraki_core.store import Key, Store
+from aeraki_core.groups import HEAD, Groups
+from aeraki_core.index import Index
+from aeraki_core.store import Store
 
 __all__ = ["Overlaps", "Standing"]
 
@@ -31,63 +31,74 @@ class Standing:
     again: frozenset[Group] = frozenset()
 
 
-_ALONE = Standing()
-
-
 class Overlaps:
-    """The order among inbound groups that share workloads, kept up to date one group at a time."""
+    """The order among inbound groups that share workloads, kept up to date one group at a time.
+
+    They are found by the workloads' addresses: of thousands of selectors in a namespace nearly all could share a workload with
+    nearly all others by their labels alone.
+    """
 
     def __init__(self, groups: Groups, store: Store) -> None:
         self._groups = groups
         self._store = store
         self._after: dict[Group, int] = {}
-        self._readers: Readers[Group] = Readers()
+        self._pods: dict[Group, tuple[str, ...]] = {}
+        self._selecting: Index[str, Group, Group] = Index()
 
-    def resting_on(self, keys: Iterable[Key]) -> set[Group]:
-        """The groups for which a changed answer of the store may change something."""
-        return {group for key in keys if key[0] == "endpoints" for group in self._readers.of(key)}
+    def moved(self, groups: Iterable[Group]) -> set[Group]:
+        """These groups changed, or their workloads did. Returns all to look at: they, and who shares or shared workloads."""
+        inbound = [group for group in groups if group[0] == "inbound"]
+        found = {*groups}.union(*map(self._rivals, inbound))
+        for group in inbound:
+            members = self._groups.members(group)
+            has_filter = bool(members) and not self._groups.broader(group)
+            self._select(group, self._addresses(members) if has_filter else ())
+        return found.union(*map(self._rivals, inbound))
 
     def look(self, group: Group) -> Standing:
-        """Look at one group, of which something may have changed."""
-        members = self._groups.members(group)
-        others = self._groups.overlapping(group) if members else []
-        if not others:
-            self._readers.record(group, ())
-            before = self._after.pop(group, 0)
-            return _ALONE if not before else Standing(again=frozenset(self._groups.overlapping(group)))
-        mine = min(members, key=by_age)
-        keys: set[Key] = set()
-        pods = self._pods(members, keys)
+        """What follows for one group, when all that changed is known."""
+        members, rivals = self._groups.members(group), self._rivals(group)
+        after = 0
         findings: list[Finding] = []
-        after, younger = 0, set()
-        for other in others:
-            theirs = self._groups.members(other)
-            rival = min(theirs, key=by_age)
-            there = self._pods(theirs, keys)
-            if pods.isdisjoint(there) or (mine.patches == rival.patches and not _inserts(mine)):
+        for other in sorted(rivals):
+            mine, rival = (min(items, key=by_age) for items in (members, self._groups.members(other)))
+            if mine.patches == rival.patches and not _inserts(mine):
                 continue
             findings += (_finding(item, rival, mine) for item in members)
             if by_age(rival) < by_age(mine):
                 after = max(after, 1 + self._after.get(other, 0))
-            else:
-                younger.add(other)
-        self._readers.record(group, keys)
-        if after == self._after.get(group, 0):
-            younger.clear()
+        before = self._after.pop(group, 0)
         if after:
             self._after[group] = after
-        else:
-            self._after.pop(group, None)
-        return Standing(after, tuple(findings), frozenset(younger))
+        return Standing(after, tuple(findings), frozenset(rivals) if after != before else frozenset())
 
-    def _pods(self, members: Iterable[Placement], keys: set[Key]) -> set[str]:
-        """The addresses of the workloads that the members' selector selects, as far as they are known."""
-        found: set[str] = set()
-        for item in members:
-            if item.ref.kind == "Service":
-                keys.add(("endpoints", item.ref.namespace, item.ref.name))
-                found.update(self._store.endpoints(item.ref.namespace, item.ref.name).addresses)
-        return found
+    def _rivals(self, group: Group) -> set[Group]:
+        """The groups with a filter for the same port of the same workloads."""
+        return {
+            other
+            for address in self._pods.get(group, ())
+            for other in self._selecting.values(address)
+            if other[:HEAD] == group[:HEAD] and _cross(set(group[HEAD:]), set(other[HEAD:]))
+        }
+
+    def _select(self, group: Group, addresses: tuple[str, ...]) -> None:
+        for address in self._pods.pop(group, ()):
+            self._selecting.drop(address, group)
+        for address in addresses:
+            self._selecting.put(address, group, group)
+        if addresses:
+            self._pods[group] = addresses
+
+    def _addresses(self, members: Iterable[Placement]) -> tuple[str, ...]:
+        """Those of the workloads that the members' selector selects, as far as they are known."""
+        names = {(item.ref.namespace, item.ref.name) for item in members if item.ref.kind == "Service"}
+        return tuple({address for name in names for address in self._store.endpoints(*name).addresses})
+
+
+def _cross(labels: set[str], others: set[str]) -> bool:
+    """Whether two selectors may select one workload, and neither holds the other. Pods in a node's network share its address."""
+    both = labels | others
+    return both not in (labels, others) and len({label.partition("=")[0] for label in both}) == len(both)
 
 
 def _inserts(item: Placement) -> bool:

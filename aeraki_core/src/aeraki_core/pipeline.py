@@ -151,7 +151,7 @@ class Pipeline:
             elif key[0] == "rejected-object":
                 ref = _parse_ref(key[1])
                 self.unlocated.put(("rejected", ref), self.store.rejected().get(ref, ()))
-        groups = self._overlaps.resting_on(dirty)
+        groups = {group for key in dirty if key[0] == "endpoints" for group in self._groups_of(key)}
         for port in gone:
             groups |= self._drop(port)
             ports.discard(port)
@@ -164,6 +164,7 @@ class Pipeline:
             seconds += output.seconds
             groups |= self._take(port, output)
         changed: set[FilterKey] = set()
+        groups = self._overlaps.moved(groups)
         while groups:
             # The one that another comes after may be looked at later: then the other is looked at again.
             again: set[Group] = set()
@@ -176,6 +177,12 @@ class Pipeline:
             self._check(ref)
         touched, self._touched = self._touched | objects, set()
         return Pass(tuple(ran), calls, frozenset(changed), seconds, frozenset(touched))
+
+    def _groups_of(self, key: Key) -> Iterator[Group]:
+        """The groups of a Kubernetes Service, by the key of its endpoints."""
+        for service in self.store.services_of(ObjectRef("Service", key[1], key[2])):
+            for port in self._ports.get(service.id, ()):
+                yield from (item.group for item in self._placed.get((service.id, port), ()))
 
     def _detect(self, key: Key) -> tuple[set[PortId], list[PortId]]:
         """Look at a changed service's ports again: those to generate, and those that are gone."""

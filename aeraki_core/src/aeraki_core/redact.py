@@ -1,7 +1,7 @@
 """Texts without the secrets that a plugin was given: its errors and findings go to logs, Events and statuses.
 
 In: a text or an error, and the Secrets that were handed out. Out: the same with ``***`` in the place of each of their values, also
-where the value is quoted, escaped, trimmed, encoded or only one line of several.
+where the value is quoted, escaped, trimmed, encoded, only one line of several, or cut off with an ellipsis.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 import traceback
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote
+from functools import lru_cache
+from urllib.parse import quote, quote_plus
 
 from aeraki_core.model.secret import Secret
 
@@ -20,6 +21,8 @@ __all__ = ["MASK", "RedactedError", "redact", "redact_error"]
 MASK = "***"
 
 _SHORT = 4  # a value with fewer characters counts only as a word of its own: letters of other words tell nothing of it
+_ELLIPSIS = re.compile(r"\.\.\.|\N{HORIZONTAL ELLIPSIS}")
+_NEAR = 300  # characters beside an ellipsis: as many as somebody leaves of a value that is too long (pydantic: 50)
 
 
 class RedactedError(Exception):
@@ -29,10 +32,14 @@ class RedactedError(Exception):
 def redact(text: str, secrets: Iterable[Secret]) -> str:
     """The text without any value of these Secrets."""
     forms = {form for secret in secrets for value in secret.data.values() for form in _forms(value)}
-    if not forms:
-        return text
-    longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    return re.sub("|".join(map(_pattern, longest_first)), MASK, text)
+    # An expression of them all would take seconds: a Secret may hold a bundle of certificates, of which each line counts.
+    there = (_pattern(form) for form in _longest_first(form for form in forms if form in text))
+    patterns = [*_longest_first(_remnants(text, forms)), *there]
+    return re.sub("|".join(patterns), MASK, text) if patterns else text
+
+
+def _longest_first(texts: Iterable[str]) -> list[str]:
+    return sorted(set(texts), key=lambda text: (-len(text), text))
 
 
 def redact_error(error: BaseException, secrets: Iterable[Secret]) -> BaseException:
@@ -43,14 +50,40 @@ def redact_error(error: BaseException, secrets: Iterable[Secret]) -> BaseExcepti
     return RedactedError(redact("".join(traceback.format_exception(error)).rstrip(), secrets))
 
 
-def _forms(value: str) -> Iterator[str]:
-    for text in {value, value.strip(), *(line.strip() for line in value.splitlines())}:
+@lru_cache(maxsize=64)  # for several findings of one generator
+def _forms(value: str) -> frozenset[str]:
+    return frozenset(_written(value))
+
+
+def _written(value: str) -> Iterator[str]:
+    # A short line of several, such as a bracket, tells nothing.
+    lines = (line for line in map(str.strip, value.splitlines()) if len(line) >= _SHORT)
+    for text in {value, value.strip(), *lines}:
         if text:
+            data = text.encode(errors="surrogatepass")
             yield text
             yield repr(text)[1:-1]
+            yield repr(data)[2:-1]
             yield json.dumps(text)[1:-1]
-            yield quote(text, safe="")
-            yield b64encode(text.encode()).decode()
+            yield quote(data)
+            yield quote(data, safe="")
+            yield quote_plus(data)
+            yield b64encode(data).decode()
+            yield urlsafe_b64encode(data).decode()
+
+
+def _remnants(text: str, forms: Iterable[str]) -> Iterator[str]:
+    """Expressions for what stands of a form at an ellipsis: its beginning before it, its end behind it."""
+    for cut in _ELLIPSIS.finditer(text):
+        mark = re.escape(cut[0])
+        before = text[max(0, cut.start() - _NEAR) : cut.start()]
+        behind = text[cut.end() : cut.end() + _NEAR]
+        for form in forms:
+            sizes = range(_SHORT, len(form))
+            if form[:_SHORT] in before:
+                yield from (f"{re.escape(form[:n])}(?={mark})" for n in sizes if before.endswith(form[:n]))
+            if form[-_SHORT:] in behind:
+                yield from (f"(?<={mark}){re.escape(form[-n:])}" for n in sizes if behind.startswith(form[-n:]))
 
 
 def _pattern(form: str) -> str:

@@ -264,8 +264,11 @@ class _Reader:
         ]
         for where, value in strings:
             for other in value.others():
-                self.say(UNSUPPORTED_MATCH, f"{other} cannot be matched; the route is left out", f"{where}.{other}")
-                good = False
+                if value.is_presence:  # without that field it would match whatever there is
+                    self.say(UNSUPPORTED_MATCH, f"{other} cannot be matched; the route is left out", f"{where}.{other}")
+                    good = False
+                else:
+                    self.say(UNSUPPORTED_FIELD, f"{other} has no effect on this protocol", f"{where}.{other}")
             problem = regex_problem(value.regex) if value.regex is not None else None
             if problem:
                 self.say(BAD_REGEX, f"{value.regex!r}: {problem}; the route is left out", f"{where}.regex")

@@ -413,6 +413,10 @@ class Store:
         for services in self._services.values():
             yield from services
 
+    def services_of(self, ref: ObjectRef) -> tuple[Service, ...]:
+        """The services of one object: a ServiceEntry has one for each host."""
+        return self._services.get(ref, ())
+
     def service(self, key: ServiceId) -> Service | None:
         """The service of that id. Key: ``("service", ref, host)``."""
         return next((item for item in self._services.get(key[0], ()) if item.host == key[1]), None)

@@ -272,6 +272,31 @@ def test_a_virtual_service_for_some_namespaces_overrides_there() -> None:
     assert priorities["front"] > priorities[ROOT]
 
 
+def test_what_is_written_into_the_root_namespace_reaches_all_so_none_is_written_for_it_alone() -> None:
+    mesh = Mesher()
+    mesh.service()
+    mesh.service("other", "10.0.0.2")
+    mesh.routes("r", ["cart"], [{"route": [{"destination": {"host": "other"}}]}], exportTo=[ROOT])
+    found = outbound(mesh)
+    assert {name: len(patches) for name, patches in found.items()} == {
+        f"{ROOT}/aeraki-outbound-{name}.shop.svc.cluster.local-7000": 1 for name in ("cart", "other")
+    }
+    assert "outbound|7000||other" not in mesh.said()
+
+
+def test_a_service_exported_to_the_root_namespace_and_others_has_one_filter_in_each_listener() -> None:
+    mesh = Mesher()
+    mesh.service(annotations={"networking.istio.io/exportTo": f".,{ROOT}"})
+    mesh.service("other", "10.0.0.2", annotations={"networking.istio.io/exportTo": ROOT})
+    cart, other = (f"aeraki-outbound-{name}.shop.svc.cluster.local-7000" for name in ("cart", "other"))
+    assert set(outbound(mesh)) == {f"{ROOT}/{cart}", f"{ROOT}/{other}"}
+    mesh.routes("r", ["cart"], [{"route": [{"destination": {"host": "other"}}]}], exportTo=["."])
+    found = outbound(mesh)
+    assert set(found) == {f"{ROOT}/{cart}", f"{ROOT}/{other}", f"shop/{cart}"}
+    (override,) = found[f"shop/{cart}"]
+    assert override["match"]["listener"]["filterChain"]["filter"]["name"] == ECHO
+
+
 class Choosy(EchoPlugin):
     """Uses another filter where the proxies have one more extension."""
 
@@ -294,6 +319,8 @@ class Choosy(EchoPlugin):
         # Of some workloads alone, and another extension.
         (["front/app=a:envoy.filters.network.direct_response"], {ROOT: ("tcp_proxy", "echo")}),
         (["front:envoy.filters.network.other"], {ROOT: ("tcp_proxy", "echo")}),
+        # What is written into the root namespace reaches proxies that lack it.
+        ([f"{ROOT}:envoy.filters.network.direct_response"], {ROOT: ("tcp_proxy", "echo")}),
     ],
 )
 def test_clients_of_a_namespace_with_one_more_extension(rules: list[str], filters: dict[str, tuple[str, str]]) -> None:
@@ -308,11 +335,32 @@ def test_clients_of_a_namespace_with_one_more_extension(rules: list[str], filter
     assert found == filters
 
 
+@pytest.mark.parametrize(("exported", "chosen"), [(ROOT, "direct_response"), (f".,{ROOT}", "echo")])
+def test_one_more_extension_of_the_root_namespace_counts_where_no_others_are_reached(
+    exported: str, chosen: str
+) -> None:
+    rule = parse_proxy_rule(f"{ROOT}:envoy.filters.network.direct_response")
+    mesh = Mesher(Choosy(), mesh=Mesh(proxy_rules=(rule,)))
+    mesh.service(annotations={"networking.istio.io/exportTo": exported})
+    ((patch,),) = outbound(mesh).values()
+    assert patch["patch"]["value"]["name"] == f"envoy.filters.network.{chosen}"
+
+
 def test_an_extension_that_the_proxies_lack_is_not_written() -> None:
     mesh = Mesher(EchoPlugin(stock=False))
     mesh.service()
     assert mesh.names() == set()
     assert mesh.codes() == ["AER0205"]
+
+
+@pytest.mark.parametrize("proxies", [ROOT, f"{ROOT}/app=web"])
+def test_an_extension_of_the_root_namespace_alone_is_not_written_where_it_reaches_others(proxies: str) -> None:
+    mesh = Mesher(EchoPlugin(stock=False), mesh=Mesh(proxy_rules=(parse_proxy_rule(f"{proxies}:{ECHO}"),)))
+    mesh.service()
+    assert mesh.names() == set()
+    assert mesh.codes() == ["AER0205"]
+    mesh.service(annotations={"networking.istio.io/exportTo": ROOT})  # only its proxies have the listener
+    assert {name.split("/")[0] for name in outbound(mesh)} == {ROOT}
 
 
 def test_an_extension_of_some_workloads_goes_to_them_only() -> None:

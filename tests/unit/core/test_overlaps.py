@@ -147,3 +147,27 @@ def test_a_broader_selector_takes_the_place_of_the_one_that_it_holds() -> None:
     mesh.pipeline.remove(ObjectRef("Service", "shop", "broad"))
     assert priorities(mesh) == {"app,version": -10, "tier": -9}
     assert told(mesh).keys() == {"narrow", "other"}
+
+
+def test_a_service_that_goes_in_the_same_moment_as_the_pods_of_another_change() -> None:
+    mesh = Mesher()
+    add(mesh, "young", APP, 2, volume=5)
+    add(mesh, "old", TIER, 1)
+    pods(mesh, "young", "10.1.0.1")
+    pods(mesh, "old", "10.1.0.1")
+    assert told(mesh).keys() == {"young", "old"}
+    mesh.pipeline.remove(ObjectRef("Service", "shop", "old"))
+    pods(mesh, "young", "10.1.0.1", "10.1.0.2")
+    assert (priorities(mesh), told(mesh)) == ({"app": -10}, {})
+
+
+def test_workloads_on_one_address_are_not_shared_when_no_workload_can_have_both_labels() -> None:
+    """Pods in their node's network all have its address."""
+    mesh = Mesher()
+    add(mesh, "young", APP, 2, volume=5)
+    add(mesh, "old", {"app": "till"}, 1)
+    add(mesh, "part", {**APP, "tier": "back"}, 3, volume=7)
+    for name in ("young", "old", "part"):
+        pods(mesh, name, "192.168.0.1")
+    assert told(mesh) == {}
+    assert priorities(mesh) == {"app": -10}

@@ -129,7 +129,19 @@ def secret_of(**data: Any) -> Secret:
         ('a"b"c', '{"p": "a\\"b\\"c"}', '{"p": "***"}'),
         ("p@ss/word", "tcp://u:p%40ss%2Fword@h", "tcp://u:***@h"),
         ("user:pw", "Basic dXNlcjpwdw==", "Basic ***"),
-        ("one\ntwo2", "line two2 and one", "line *** and ***"),
+        ("p@ss/word", "tcp://u:p%40ss/word@h", "tcp://u:***@h"),
+        ("pass word", "?p=pass+word&", "?p=***&"),
+        ("p\N{LATIN SMALL LETTER A WITH DIAERESIS}ss", r"b'p\xc3\xa4ss'", "b'***'"),
+        ("~~~???", "fn5-Pz8_", "***"),
+        ("four\ntwo2", "line two2 and four", "line *** and ***"),
+        ("{\n  a: sesame\n}", "a mapping {a: sesame} and {}", "a mapping {***} and {}"),
+        ("half a \ud800 pair", "is 'half a \\ud800 pair'", "is '***'"),
+        ("open-sesame", "input_value='open-se...', open", "input_value='***...', open"),
+        (
+            "open-sesame",
+            "input_value='opens...same' or 'op\N{HORIZONTAL ELLIPSIS}same'",
+            "input_value='opens...***' or 'op\N{HORIZONTAL ELLIPSIS}***'",
+        ),
         ("ab", "about ab and (ab)", "about *** and (***)"),
         ("", "nothing", "nothing"),
         ("a.c*", "abcc a.c*", "abcc ***"),
@@ -141,3 +153,4 @@ def test_every_form_of_a_value_is_masked(value: str, text: str, expected: str) -
 
 def test_a_value_that_holds_another_is_masked_as_a_whole() -> None:
     assert redact("is sesame-street", [secret_of(a="sesame", b="sesame-street")]) == "is ***"
+    assert redact("is sesame-str...", [secret_of(a="sesame", b="sesame-street")]) == "is ***..."

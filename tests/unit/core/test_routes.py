@@ -92,6 +92,13 @@ def test_a_misspelt_field_is_reported_and_never_widens_a_match(mesh: Mesher) -> 
     ]
 
 
+def test_a_field_of_a_later_istio_beside_one_that_is_known_has_no_effect(mesh: Mesher) -> None:
+    """The API server would have left it out."""
+    mesh.routes("r", ["cart"], [{"match": [{"method": {"exact": "a", "ignoreCase": True}}], "route": [to("cart")]}])
+    assert routes(mesh) == [f"a>{SELF}:1"]
+    assert fields(mesh) == [("AER0307", "spec.http[0].match[0].method.ignoreCase")]
+
+
 def test_a_single_destination_takes_all_whatever_its_weight(mesh: Mesher) -> None:
     mesh.routes("r", ["cart"], [{"route": [to("cart", 30)]}])
     assert routes(mesh) == [f"*>{SELF}:1"]

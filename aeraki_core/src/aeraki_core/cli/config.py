@@ -81,6 +81,8 @@ _FORMS = """
 - `proxyExtensions` says which proxies have an Envoy extension that the stock istio-proxy lacks. As text it is
   `EXTENSION` for the whole mesh, `NAMESPACE:EXTENSION` for a namespace, `NAMESPACE/KEY=VALUE,...:EXTENSION` for its
   workloads with these labels; several in one variable are separated by blanks. In the file an entry may also be a mapping.
+  What is written into the root namespace reaches the whole mesh, so a rule for that namespace brings clients a filter only of
+  services that are exported to it alone.
 - Paths are relative to the working directory.
 
 ```yaml

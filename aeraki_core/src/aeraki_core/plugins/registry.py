@@ -24,6 +24,8 @@ from aeraki_core.types import Kind, Protocol
 
 __all__ = ["PluginInfo", "Registry", "build_registry"]
 
+_HOOKS = [name for name in dir(HookSpec) if name.startswith("aeraki_")]
+
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
@@ -134,11 +136,14 @@ def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
     for name in dir(candidate.module):
         marked = manager.parse_hookimpl_opts(candidate.module, name)
         if marked is not None:
-            _check_hook(marked.get("specname") or name, getattr(candidate.module, name))
+            hook = marked.get("specname") or name
+            if hook not in _HOOKS and marked["optionalhook"]:
+                continue  # of a later version of the core
+            _check_hook(hook, getattr(candidate.module, name))
     manager.register(candidate.module, candidate.name)
     manager.check_pending()
     found: dict[str, pluggy.HookImpl] = {}
-    for caller in manager.get_hookcallers(candidate.module) or ():
+    for caller in (caller for caller in manager.get_hookcallers(candidate.module) or () if caller.has_spec()):
         for implementation in caller.get_hookimpls():
             if implementation.hookwrapper or implementation.wrapper:
                 raise PluginError(f"{caller.name} is a wrapper; hooks of Aeraki are called one by one and not wrapped")
@@ -150,10 +155,9 @@ def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
 
 def _check_hook(name: str, function: Callable[..., object]) -> None:
     """That there is such a hook, and that it gives the parameters; pluggy would say it in words of its own."""
-    known = [hook for hook in dir(HookSpec) if hook.startswith("aeraki_")]
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    if name not in _HOOKS:
+        near = difflib.get_close_matches(name, _HOOKS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_HOOKS)}"
         raise PluginError(f"there is no hook {name}; {hint}")
     given = _parameters(getattr(HookSpec, name))[1:]
     strange = [parameter for parameter in _parameters(function) if parameter not in given]
