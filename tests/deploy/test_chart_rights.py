@@ -95,17 +95,29 @@ def test_the_lease_is_the_one_that_the_controller_uses(chart: Chart, values: Val
     assert names == ["mine"] or "leaderElection.id" not in values
 
 
+def lease(chart: Chart, values: Values, *, release: str = "aeraki") -> str:
+    return str(yaml.safe_load(settings_file(chart.render(values, release=release)))["electionId"])
+
+
 def test_releases_that_do_not_do_the_same_have_leases_of_their_own(chart: Chart) -> None:
-    each: list[Values] = [
-        {},
-        {"settings.instance": "blue"},
-        {"settings.watchNamespaces": ["shop"]},
-        {"settings.watchNamespaces": ["orders"]},
-        {"settings.watchNamespaceSelector": ["team=shop"]},
+    leases = [
+        lease(chart, {}),
+        lease(chart, {"settings.instance": "blue"}),
+        lease(chart, {"settings.watchNamespaces": ["shop"]}, release="shop"),
+        lease(chart, {"settings.watchNamespaceSelector": ["team=orders"]}, release="orders"),
     ]
-    leases = [yaml.safe_load(settings_file(chart.render(values)))["electionId"] for values in each]
     assert len(set(leases)) == len(leases)
     assert leases[0] == "aeraki-controller"
+
+
+def test_an_upgrade_to_other_namespaces_keeps_the_lease(chart: Chart) -> None:
+    """Or the pods of before and after would both write, until the last of before has gone."""
+    each: list[Values] = [
+        {"settings.watchNamespaces": ["shop"]},
+        {"settings.watchNamespaces": ["shop", "orders"]},
+        {"settings.watchNamespaceSelector": ["team=shop"]},
+    ]
+    assert len({lease(chart, values) for values in each}) == 1
 
 
 def test_more_rules_are_added(chart: Chart) -> None:

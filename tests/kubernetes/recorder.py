@@ -34,7 +34,7 @@ class Recorder:
             case Upserted(object=item):
                 self.objects[str(item.ref)] = item
             case Removed(ref=ref):
-                del self.objects[str(ref)]
+                self.objects.pop(str(ref), None)
             case Problems(place=place, findings=findings):
                 self.problems[place] = tuple(finding.message for finding in findings)
             case Synced() | Unsynced():

@@ -68,9 +68,10 @@ def namespaces_of(live: Live, domain: str) -> tuple[str, ...]:
         return live.namespaces
     if live.key.name.startswith(INBOUND):
         return (live.key.namespace,)
-    tails = [owner.host.removesuffix(f".svc.{domain}").split(".") for owner in live.owners]
-    found = {parts[1] for parts in tails if len(parts) == 2}
-    return tuple(sorted(found)) if found and all(len(parts) == 2 for parts in tails) else ()
+    tail = f".svc.{domain}"
+    heads = [owner.host.removesuffix(tail).split(".") for owner in live.owners if owner.host.endswith(tail)]
+    found = {parts[1] for parts in heads if len(parts) == 2}
+    return tuple(sorted(found)) if len(heads) == len(live.owners) and all(len(parts) == 2 for parts in heads) else ()
 
 
 @dataclass(frozen=True, slots=True)

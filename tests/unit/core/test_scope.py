@@ -110,11 +110,18 @@ class TestOlderVersions:
         assert namespaces_of(a_live(a_filter()), "cluster.local") == ("shop",)
         assert namespaces_of(a_live(a_filter()), "other.domain") == ()
 
-    def test_the_host_of_a_service_entry_does_not(self) -> None:
-        item = replace(a_filter(), owners=(Owner("cart.example.org", 7000),))
+    @pytest.mark.parametrize("host", ["cart.example.org", "cart.corp", "cart"])
+    def test_the_host_of_a_service_entry_does_not(self, host: str) -> None:
+        item = replace(a_filter(), owners=(Owner(host, 7000),))
         assert namespaces_of(a_live(item), "cluster.local") == ()
-        both = replace(a_filter(), owners=(Owner("cart.example.org", 7000), Owner(HOST, 7000)))
+        both = replace(a_filter(), owners=(Owner(host, 7000), Owner(HOST, 7000)))
         assert namespaces_of(a_live(both), "cluster.local") == ()
+
+    def test_what_does_not_tell_stays_where_namespaces_are_selected(self) -> None:
+        item = replace(a_filter(), owners=(Owner("cart.corp", 7000),))
+        found = decide(None, item, Scope(frozenset({"shop"}), frozenset({"bank"})))
+        assert found is not None
+        assert found[0] is Action.OUTSIDE
 
     def test_an_inbound_filter_is_in_its_services_namespace(self) -> None:
         key = FilterKey("shop", "aeraki-inbound-app-cart-7000")

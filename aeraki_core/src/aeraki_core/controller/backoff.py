@@ -1,10 +1,11 @@
-"""When to try a failed write again: later each time, and not all at once.
+"""When to try a failed write again: later each time, not all at once, and not each on its own.
 
 Pure: the caller brings the clock and the random numbers.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -19,7 +20,8 @@ _MAX_DOUBLINGS = 30  # beyond any longest wait; 2.0 ** attempts would overflow i
 class Backoff(Generic[K]):
     """The first try comes after ``first`` seconds, each next after twice as long, at most ``longest``.
 
-    Half of each wait is random, so that what failed together is not tried together.
+    Half of each wait is random, so that what fails for long is not tried all together. It ends at a multiple of ``first`` on the
+    caller's clock: thousands that fail are tried in a few goes, not in one for each, which would never end.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class Backoff(Generic[K]):
         """It failed (again); when to try it."""
         attempts, _ = self._failed.get(key, (0, 0.0))
         wait = min(self._longest, self._first * 2.0 ** min(attempts, _MAX_DOUBLINGS))
-        at = now + wait * (0.5 + 0.5 * self._random())
+        at = math.ceil((now + wait * (0.5 + 0.5 * self._random())) / self._first) * self._first
         self._failed[key] = (attempts + 1, at)
         return at
 

@@ -33,7 +33,7 @@ class Metrics(NoObserver):
     """All metrics of one controller, in a registry of their own.
 
     ``sources`` are the names of its sources, ``election`` that of the Lease (empty: there is no election). ``queued`` gives the
-    number of events that wait, ``busy`` for how many seconds the loop has been at its present work.
+    number of things that wait, ``busy`` for how many seconds the loop has been at its present work.
     """
 
     def __init__(
@@ -68,7 +68,12 @@ class Metrics(NoObserver):
             registry=registry,
             buckets=_BUCKETS,
         )
-        depth = Gauge("workqueue_depth", "Events that wait to be taken.", ("name",), registry=registry)
+        depth = Gauge(
+            "workqueue_depth",
+            "What waits to be taken; events that came together are one.",
+            ("name",),
+            registry=registry,
+        )
         depth.labels(_NAME).set_function(queued)
         active = Gauge("controller_runtime_active_workers", "1 while the loop works.", controller, registry=registry)
         active.labels(_NAME).set_function(lambda: float(busy() > 0))

@@ -112,8 +112,9 @@ class Writer:
                 self._sink.share(want)
         live = self._sink.live()
         plan = self._plan(keys, live, held, why_held)
-        if confirmed:
-            self._confirmed = {step.key for step in plan.steps if step.action is Action.DELETE}
+        deletions = {step.key for step in plan.steps if step.action is Action.DELETE}
+        # One that is not wanted any more must be confirmed anew when it is wanted again.
+        self._confirmed = deletions if confirmed else self._confirmed - (keys - deletions)
         ours = len(live) - len(self._outside(plan))
         doubtful = deletes_too_much(plan, ours, self._confirmed)
         if doubtful:
@@ -142,7 +143,8 @@ class Writer:
         if not plan.count(Action.DELETE):
             return set()
         known = (*self._orphans.values(), *plan.kept)
-        return {step.key for step in known if step.action is Action.OUTSIDE}
+        judged = {step.key for step in plan.steps}
+        return {step.key for step in known if step.action is Action.OUTSIDE} - judged
 
     def _rescoped(self) -> Iterable[FilterKey]:
         """Filters that were not ours to judge, when other namespaces are watched than before."""

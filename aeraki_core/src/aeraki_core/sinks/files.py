@@ -163,6 +163,8 @@ class FilesSink(Sink):
                 del self._live[before.key]
             if found is not None:
                 self._odd[name] = found
+            else:
+                self._keys.pop(name, None)
 
     def _signature(self, name: str) -> _Signature | None:
         try:
@@ -230,6 +232,7 @@ class FilesSink(Sink):
                 path.unlink(missing_ok=True)
                 self._signatures.pop(name, None)
             self._live.pop(step.key, None)
+            self._keys.pop(name, None)
             return Written(step)
         data = render_yaml([step.after]).encode()
         if not (step.before is not None and _holds(path, data)):

@@ -14,7 +14,7 @@ from enum import StrEnum
 from sys import intern
 from zlib import compress, decompress
 
-from aeraki_core.envoyfilter import API_VERSION, EnvoyFilter, FilterKey, Owner, is_ours
+from aeraki_core.envoyfilter import API_VERSION, EnvoyFilter, FilterKey, Owner, is_in_force, is_ours
 from aeraki_core.kube.client import Object
 from aeraki_core.reconcile import Live
 from aeraki_core.sinks.adopt import UPSTREAM_LABEL, UPSTREAM_MANAGER
@@ -74,14 +74,14 @@ class LiveFilters:
         return (before or Entry(Whose.FOREIGN, "", "")) if news else None
 
     def share(self, item: EnvoyFilter) -> None:
-        """If the live filter of that name equals this one, keep this one instead of a second."""
+        """If the live filter of that name is this one, keep this one instead of a second; it also tells the namespaces."""
         live = self.live(item.key)
-        if live is None or live.filter is item or live.filter != item:
+        if live is None or live.filter is item or not is_in_force(live.filter, item):
             return
         with self._lock:
             entry = self._entries.get(item.key)
             if entry is not None and entry.live is live:
-                entry.live = replace(live, owners=item.owners, filter=item)
+                entry.live = replace(live, owners=item.owners, filter=item, namespaces=item.namespaces)
 
     def drop(self, key: FilterKey) -> Entry | None:
         """Forget a filter that is gone; returns what was known of it."""

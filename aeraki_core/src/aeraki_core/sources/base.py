@@ -40,7 +40,7 @@ class Upserted:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """An object is gone, and the source is sure of it."""
+    """An object is gone, and the source is sure of it. It may be one that was never given."""
 
     source: str
     ref: ObjectRef

@@ -213,11 +213,8 @@ class KubernetesSource:
 
     def _out_of_sight(self, change: Change) -> list[Event]:
         """What was given of namespaces that are not watched any more."""
-        left = change.left or {}
-        feeds = self._feeds if left else ()
-        return [
-            Removed(NAME, ref) for feed in feeds for ref in feed.drop(left.keys()) if ref not in left[ref.namespace]
-        ]
+        feeds = self._feeds if change.left else ()
+        return [Removed(NAME, ref) for feed in feeds for ref in feed.drop(change.left)]
 
     def _follow(self, events: Iterable[Event]) -> None:
         """Tell, as one, which namespaces count now and what follows from that."""

@@ -10,6 +10,7 @@ one piece: half of its routes would be wrong ones.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,6 +27,7 @@ __all__ = ["NAMESPACE", "Change", "NamespaceFeed", "Selection"]
 
 NAMESPACE: GroupKind = ("", "Namespace")
 Labels = Mapping[str, str]
+_REMEMBERED = 100  # deleted namespaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,11 @@ class Change:
     """What follows from news of namespaces.
 
     ``waited``: what was there of one that is new and matches; ``left``: namespaces of which something is known and nothing counts
-    from now on, each with what never counted; ``anew``: one came to match, so everything must be read anew before
-    :meth:`Selection.enter`.
+    from now on; ``anew``: one came to match, so everything must be read anew before :meth:`Selection.enter`.
     """
 
     waited: tuple[Event, ...] = ()
-    left: Mapping[str, frozenset[ObjectRef]] | None = None
+    left: frozenset[str] = frozenset()
     anew: bool = False
 
 
@@ -50,8 +51,9 @@ class Selection:
         self._watched: set[str] = set()
         self._others: set[str] = set()
         self._entering: set[str] = set()
-        # Deleted while they matched; what was in them is still to be told as Removed.
-        self._gone: set[str] = set()
+        # If one was made again before we heard that it was deleted, what is in it was judged by the labels of before. That it
+        # was made again comes soon then, for the watch is in order: the last ones are enough.
+        self._deleted: deque[str] = deque(maxlen=_REMEMBERED)
         self._waiting: dict[str, dict[ObjectRef, Upserted]] = {}
 
     @property
@@ -80,14 +82,16 @@ class Selection:
         match event:
             case Upserted(_, item):
                 namespace = item.ref.namespace
-                if not namespace or namespace in self._watched or namespace in self._gone:
+                if not namespace or namespace in self._watched:
                     return True
                 if namespace not in self._others:
                     self._waiting.setdefault(namespace, {})[item.ref] = event
                 return False
             case Removed(_, ref):
-                return self._waiting.get(ref.namespace, {}).pop(ref, None) is None
-        return True
+                waiting = self._waiting.get(ref.namespace, {})
+                if waiting.pop(ref, None) is not None and not waiting:
+                    del self._waiting[ref.namespace]
+        return True  # also of what waited: an earlier form may have counted, before its namespace was deleted
 
     def enter(self) -> list[Event]:
         """Everything was read anew: what was there of the namespaces that came to match."""
@@ -108,32 +112,32 @@ class Selection:
     def know(self, found: Mapping[str, Labels]) -> Change:
         """Namespaces that are new, or whose labels may be others."""
         waited: list[Event] = []
-        left: dict[str, frozenset[ObjectRef]] = {}
+        left: set[str] = set()
         anew = False
         for name, labels in found.items():
             matches = any(selector.matches(labels) for selector in self._selectors)
-            if matches and name in self._others:
+            again = name in self._deleted
+            if again:
+                self._deleted.remove(name)
+            if matches and (again or name in self._others):
                 self._others.discard(name)
                 self._entering.add(name)
                 anew = True
             elif matches and name not in self._entering:
-                self._gone.discard(name)
                 self._watched.add(name)
                 waited += self._waiting.pop(name, {}).values()
             elif not matches and name not in self._others:
-                known = any(name in names for names in (self._watched, self._entering, self._gone, self._waiting))
-                for names in (self._watched, self._entering, self._gone):
-                    names.discard(name)
+                if again or any(name in names for names in (self._watched, self._entering, self._waiting)):
+                    left.add(name)
+                self._watched.discard(name)
+                self._entering.discard(name)
+                self._waiting.pop(name, None)
                 self._others.add(name)
-                never = frozenset(self._waiting.pop(name, {}))
-                if known:
-                    left[name] = never
-        return Change(tuple(waited), left, anew)
+        return Change(tuple(waited), frozenset(left), anew)
 
     def forget(self, name: str) -> None:
-        """The namespace is gone. What was in it goes by itself, each with a word of its own."""
-        if name in self._watched:
-            self._gone.add(name)
+        """The namespace is gone. What was in it goes by itself, each with a word of its own; what still changes waits for that."""
+        self._deleted.append(name)
         for names in (self._watched, self._others, self._entering):
             names.discard(name)
 

@@ -46,15 +46,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
-{{/* The name of the Lease. Pods of releases that do not do the same must not stand by for each other. */}}
+{{/*
+The name of the Lease. Pods of releases that do not do the same must not stand by for each other; those of one release must, also
+while an upgrade changes which namespaces are watched.
+*/}}
 {{- define "aeraki.electionId" -}}
-{{- $part := pick .Values.settings "watchNamespaces" "watchNamespaceSelector" -}}
 {{- if .Values.leaderElection.id -}}
 {{- .Values.leaderElection.id -}}
 {{- else if .Values.settings.instance -}}
 aeraki-controller-{{ .Values.settings.instance }}
 {{- else if or .Values.settings.watchNamespaces .Values.settings.watchNamespaceSelector -}}
-aeraki-controller-{{ $part | toJson | sha256sum | trunc 8 }}
+aeraki-controller-{{ .Release.Name }}
 {{- else -}}
 aeraki-controller
 {{- end -}}

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from aeraki_core.controller.loop import Controller
+from aeraki_core.controller.observer import PassReport
 from aeraki_core.envoyfilter import FilterKey
 from aeraki_core.reconcile import Step
 from aeraki_core.sinks.base import Written
@@ -19,17 +20,18 @@ SERVICES = 600
 
 
 class Watched(MemorySink):
-    """Calls back before it does the first step."""
+    """Calls back before it does the next step."""
 
     def __init__(self, before_first: Callable[[], None] = lambda: None) -> None:
         super().__init__()
-        self._before_first: Callable[[], None] | None = before_first
+        self.before_next: Callable[[], None] | None = before_first
 
     def apply(self, steps: Iterable[Step]) -> Iterator[Written]:
-        if self._before_first is not None:
-            self._before_first()
-            self._before_first = None
-        yield from super().apply(steps)
+        given = list(steps)
+        if given and self.before_next is not None:
+            before, self.before_next = self.before_next, None
+            before()
+        yield from super().apply(given)
 
 
 def test_what_changes_while_much_is_written_overtakes_it() -> None:
@@ -95,10 +97,30 @@ def test_a_filter_stays_until_what_takes_its_place_is_written(retry: bool) -> No
         sink.refuse = {}
         if not retry:
             feed.put(exported(service("cart", volume="2"), "."))
-        done = running.until(lambda report: key("cart") not in sink.filters)
+        done = running.until(lambda report: "delete outbound cart" in written(report))
         assert [text for text in written(done) if "outbound" in text] == [
             "create outbound cart",
             "delete outbound cart",
         ]
         assert ELSEWHERE in sink.filters
         assert running.controller.findings == ()
+
+
+def test_a_deletion_that_was_taken_back_must_be_confirmed_again() -> None:
+    objects = [service(f"s{number:03}", number) for number in range(SERVICES)]
+    feed, sink, done = Feed(*objects), Watched(), 0
+
+    def count(report: PassReport) -> int:
+        nonlocal done
+        done += len(report.written)
+        return done
+
+    with Running(feed, sink=sink) as running:
+        running.until(lambda report: count(report) == 2 * SERVICES)
+        sink.before_next = lambda: feed.put(*objects)
+        feed.drop(*objects)
+        running.until(lambda report: count(report) == 2 * SERVICES + 1000)  # 500 are deleted, then made again
+        feed.drop(*objects[: SERVICES // 2])
+        report = running.until(lambda report: report.written or report.kept)
+        assert len(report.kept) == SERVICES
+        assert not report.written

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +64,24 @@ def sink(folder: Path) -> Iterator[FilesSink]:
     found.start(lambda key: None)
     yield found
     found.stop()
+
+
+def test_filters_that_come_and_go_leave_nothing_in_memory(sink: FilesSink) -> None:
+    item = next(iter(filters().values()))
+
+    def come_and_go(first: int) -> None:
+        for number in range(first, first + 200):
+            key = FilterKey("istio-system", f"aeraki-outbound-{number}-7000")
+            write(sink, {key: replace(item, key=key)})
+        write(sink, {})
+        gc.collect()
+
+    come_and_go(0)
+    tracemalloc.start()
+    come_and_go(200)
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 200 * 100  # bytes; a name and its key have more
 
 
 def test_each_filter_is_a_file_of_its_own(sink: FilesSink, folder: Path) -> None:

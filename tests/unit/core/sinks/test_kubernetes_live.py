@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aeraki_core.envoyfilter import EnvoyFilter, to_dict
@@ -33,6 +34,19 @@ def test_a_live_filter_that_equals_the_wanted_one_is_held_once() -> None:
     live = filters.live(item.key)
     assert live is not None
     assert live.filter is item
+
+
+def test_of_one_that_an_older_version_wrote_the_wanted_one_tells_the_namespaces() -> None:
+    filters, item = LiveFilters(), wanted()
+    filters.put(on_server(replace(item, namespaces=()), 5))
+    before = filters.live(item.key)
+    assert before is not None
+    assert before.namespaces == ()
+    filters.share(item)
+    live = filters.live(item.key)
+    assert live is not None
+    assert live.filter is item
+    assert live.namespaces == ("shop",)
 
 
 def test_a_live_filter_that_differs_from_the_wanted_one_stays_what_it_is() -> None:
