@@ -210,11 +210,9 @@ class TestNewPlugin:
         info.mkdir()
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aeraki-plugins-my-proto\nVersion: 0.1.0\n")
         (info / "entry_points.txt").write_text("[aeraki.plugins]\nmy-proto = aeraki_plugins_my_proto\n")
-        for command in (["pytest", "-q", "-o", "pythonpath=src"], ["mypy"]):
-            done = subprocess.run(
-                [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stdout + done.stderr
+        command = [sys.executable, "-m", "pytest", "-q", "-o", "pythonpath=src"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def test_it_overwrites_nothing(self, aeraki: Run, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("mine")
