@@ -10,12 +10,14 @@ from aeraki_core.plugins.registry import build_registry
 from aeraki_core.sources.istiod.connection import Istiod
 
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
+from tests.rig.shown import wait_forgotten
 from tests.waiting import wait_until
 
 
 @pytest.fixture
 def istiod(control_plane: ControlPlane) -> Istiod:
-    """istiod over TLS, with a token of the root namespace's ServiceAccount."""
+    """istiod over TLS, with a token of the root namespace's ServiceAccount; it shows nothing of the tests before."""
+    wait_forgotten(control_plane)
     return Istiod(
         f"127.0.0.1:{control_plane.istiod_ports.secure_grpc}",
         certificate=lambda: control_plane.root_certificate().encode(),

@@ -19,6 +19,7 @@ from .bootstrap import Node
 from .control_plane import ControlPlane
 from .errors import RigUnavailableError
 from .interception import Pod, PodNetwork
+from .shown import wait_forgotten
 from .sidecar import PlainSidecar, Sidecar
 from .workloads import PodRecord, Workloads
 
@@ -111,6 +112,7 @@ def workloads(control_plane: ControlPlane, namespace: str) -> Workloads:
 @pytest.fixture
 def sidecar_factory(control_plane: ControlPlane) -> Iterator[SidecarFactory]:
     """Starts plain Envoys as clients of istiod."""
+    wait_forgotten(control_plane)
     with ExitStack() as started:
 
         def start(
@@ -140,8 +142,11 @@ def pod_network(control_plane: ControlPlane) -> Iterator[PodNetwork]:
 
 
 @pytest.fixture
-def pod_factory(pod_network: PodNetwork, namespace: str, workloads: Workloads) -> Iterator[PodFactory]:
+def pod_factory(
+    control_plane: ControlPlane, pod_network: PodNetwork, namespace: str, workloads: Workloads
+) -> Iterator[PodFactory]:
     """Starts pods whose traffic can be intercepted by a sidecar."""
+    wait_forgotten(control_plane)
     with ExitStack() as started:
 
         def start(

@@ -91,6 +91,8 @@ def test_a_sidecar_says_what_it_refuses(
         "name": "envoy.filters.network.kafka_broker",
         "typed_config": {"@type": f"type.googleapis.com/{kind}", "stat_prefix": "rig"},
     }
+    # Its last good listener, which it keeps.
+    sidecar.wait_for(lambda envoy: listener in envoy.listeners(), "the listener")
     control_plane.api.create(envoy_filter(listener, value, operation="INSERT_BEFORE"))
     refused = sidecar.wait_for(lambda envoy: envoy.rejected(), "a refused listener")
     assert "kafka_broker" in refused[listener]
