@@ -34,6 +34,7 @@ class Reads:
         self.objects: set[ObjectRef] = set()
         self.secrets: dict[ObjectRef, Secret] = {}
         self._virtual_services: dict[str, tuple[VirtualService, ...]] = {}
+        self._noted: tuple[Service, str, str] | None = None
 
     @property
     def mesh(self) -> Mesh:
@@ -52,14 +53,12 @@ class Reads:
         """One annotation of a service's object."""
         prefix, slash, _ = name.partition("/")
         # One key for all of a prefix: a plugin reads ten options of each service, and looks for unknown ones too.
-        self.keys.add(
-            _annotation_key(service, "annotations", prefix) if slash else _annotation_key(service, "annotation", name)
-        )
+        self._note_annotation(service, *(("annotations", prefix) if slash else ("annotation", name)))
         return self._store.annotations(service.ref).get(name)
 
     def annotations(self, service: Service, prefix: str) -> tuple[str, ...]:
         """The names of all annotations ``<prefix>/...`` of a service's object, sorted."""
-        self.keys.add(_annotation_key(service, "annotations", prefix))
+        self._note_annotation(service, "annotations", prefix)
         return tuple(sorted(name for name in self._store.annotations(service.ref) if name.startswith(f"{prefix}/")))
 
     def services_of_host(self, host: str) -> tuple[Service, ...]:
@@ -133,6 +132,13 @@ class Reads:
             self.secrets[found.ref] = found
         return found
 
+    def _note_annotation(self, service: Service, question: str, name: str) -> None:
+        last = self._noted
+        if last is not None and last[0] is service and last[1] == question and last[2] == name:
+            return  # one option after the other: the key was just made
+        self._noted = (service, question, name)
+        self.keys.add((question, intern(str(service.ref)), service.host, name))
+
     def _each(self, question: str, host: str) -> Iterator[str]:
         """The host and the wildcards over it, each recorded: one that does not exist yet may come."""
         self.keys.add((question, host))
@@ -140,10 +146,6 @@ class Reads:
         for key in _wildcards(question, host.removeprefix("*.").partition(".")[2]):
             self.keys.add(key)
             yield key[1]
-
-
-def _annotation_key(service: Service, question: str, name: str) -> Key:
-    return (question, intern(str(service.ref)), service.host, name)
 
 
 @lru_cache(maxsize=65536)
