@@ -6,6 +6,7 @@ In: dictionaries of both kinds. Out: one :class:`Service` for each host. Facts: 
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -106,7 +107,10 @@ def service_host(name: str, namespace: str, domain: str) -> str:
 
 def _ip(value: str) -> str:
     """The address as it is written: istiod names listeners by that text, whichever of an IPv6 address' forms it is."""
-    ipaddress.ip_address(value)
+    try:
+        socket.inet_pton(socket.AF_INET, value)  # most are; a tenth of the time
+    except OSError:
+        ipaddress.ip_address(value)
     return value
 
 
