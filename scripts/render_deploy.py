@@ -20,7 +20,7 @@ import yaml
 from aeraki_core.crds import crd
 from aeraki_core.plugins.registry import build_registry
 from aeraki_core.rbac import rules
-from aeraki_core.types import Kind
+from aeraki_core.resource import Kind
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy" / "charts" / "aeraki"

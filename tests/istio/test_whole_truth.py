@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aeraki_core.arrange import Arrangement
-from aeraki_core.diagnostics import MISSING_EXTENSION
+from aeraki_core.codes import MISSING_EXTENSION
 from aeraki_core.model.mesh import Mesh
 
 from tests.cli.running import clean_environment, runner

@@ -12,9 +12,9 @@ from aeraki_core.kube.informer import Tuning
 from aeraki_core.model.selector import parse_selector
 from aeraki_core.rbac import bindings, roles, rules
 from aeraki_core.reconcile import Action
+from aeraki_core.resource import Kind
 from aeraki_core.sources.base import Event, Removed, Scoped, Upserted
 from aeraki_core.sources.kubernetes import KubernetesSource
-from aeraki_core.types import Kind
 
 from tests.rig.control_plane import ControlPlane
 from tests.rig.fixtures import NamespaceFactory

@@ -11,55 +11,46 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aeraki_core.context import GenerateContext, KeepLastGood
     from aeraki_core.detect import Detector
-    from aeraki_core.diagnostics import Code, Finding, Severity
+    from aeraki_core.duration import parse_duration
+    from aeraki_core.finding import Code, Finding, Severity
     from aeraki_core.hookspec import hookimpl
     from aeraki_core.matchers import header_matchers, matches_any, string_matcher
     from aeraki_core.model.istio import DestinationRule, StringMatch, VirtualService
     from aeraki_core.model.meta import ObjectRef
     from aeraki_core.model.secret import Secret
     from aeraki_core.model.service import Port, Service
-    from aeraki_core.options import parse_duration
+    from aeraki_core.patch import Inbound, Outbound, Patch, Side
+    from aeraki_core.resource import Kind, Resource
     from aeraki_core.routes import Mirror, Route, RouteMatch, WeightedCluster, cluster_name
-    from aeraki_core.types import (
-        Extension,
-        Inbound,
-        Kind,
-        Option,
-        OptionType,
-        Outbound,
-        Patch,
-        Protocol,
-        Resource,
-        Side,
-    )
+    from aeraki_core.types import Extension, Option, OptionType, Protocol
     from aeraki_core.validate import ValidateContext
 
 # Imported when first used: `aeraki --help` must not pay for pydantic and protobuf.
 _HOME = {
-    "Code": "diagnostics",
+    "Code": "finding",
     "DestinationRule": "model.istio",
     "Detector": "detect",
     "Extension": "types",
-    "Finding": "diagnostics",
+    "Finding": "finding",
     "GenerateContext": "context",
-    "Inbound": "types",
+    "Inbound": "patch",
     "KeepLastGood": "context",
-    "Kind": "types",
+    "Kind": "resource",
     "Mirror": "routes",
     "ObjectRef": "model.meta",
     "Option": "types",
     "OptionType": "types",
-    "Outbound": "types",
-    "Patch": "types",
+    "Outbound": "patch",
+    "Patch": "patch",
     "Port": "model.service",
     "Protocol": "types",
-    "Resource": "types",
+    "Resource": "resource",
     "Route": "routes",
     "RouteMatch": "routes",
     "Secret": "model.secret",
     "Service": "model.service",
-    "Severity": "diagnostics",
-    "Side": "types",
+    "Severity": "finding",
+    "Side": "patch",
     "StringMatch": "model.istio",
     "ValidateContext": "validate",
     "VirtualService": "model.istio",
@@ -68,7 +59,7 @@ _HOME = {
     "header_matchers": "matchers",
     "hookimpl": "hookspec",
     "matches_any": "matchers",
-    "parse_duration": "options",
+    "parse_duration": "duration",
     "string_matcher": "matchers",
 }
 

@@ -16,14 +16,15 @@ from sys import intern
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from aeraki_core.diagnostics import INBOUND_TAKEN, Finding
+from aeraki_core.codes import INBOUND_TAKEN
 from aeraki_core.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match, Owner
+from aeraki_core.finding import Finding
 from aeraki_core.generate import OutboundPatches, PortOutput
 from aeraki_core.listeners import Listener
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import Age, ObjectRef
 from aeraki_core.names import inbound_name, outbound_name, packed_name
-from aeraki_core.types import ApplyTo, FrozenMessage, Inbound, Operation, Patch
+from aeraki_core.patch import ApplyTo, FrozenMessage, Inbound, Operation, Patch
 
 __all__ = ["Arrangement", "Group", "Placement", "assemble", "by_age", "place"]
 

@@ -13,26 +13,27 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from aeraki_core.diagnostics import (
+from aeraki_core.codes import (
     BAD_OPTION,
     HEADLESS_ROUTES,
     SECRET_MISSING,
     SHADOWED,
     UNKNOWN_OPTION,
     UNRESOLVED_TARGET_PORT,
-    Code,
-    Finding,
 )
 from aeraki_core.errors import AerakiError
+from aeraki_core.finding import Code, Finding
 from aeraki_core.model.istio import DestinationRule, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service
 from aeraki_core.options import parse_option
+from aeraki_core.patch import Inbound, Outbound
 from aeraki_core.reads import Reads
+from aeraki_core.resource import Kind, Resource
 from aeraki_core.routes import Route, cluster_name, default_routes, routes_of
-from aeraki_core.types import Inbound, Kind, Option, Outbound, Protocol, Resource
+from aeraki_core.types import Option, Protocol
 
 __all__ = ["Audience", "GenerateContext", "KeepLastGood"]
 

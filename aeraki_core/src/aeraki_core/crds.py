@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aeraki_core.types import Kind
+from aeraki_core.resource import Kind
 
 __all__ = ["crd", "structural"]
 

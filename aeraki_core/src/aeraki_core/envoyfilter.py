@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from aeraki_core.names import label_value
-from aeraki_core.types import ApplyTo, FrozenMessage
+from aeraki_core.patch import ApplyTo, FrozenMessage
 
 __all__ = [
     "API_VERSION",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
-from aeraki_core.diagnostics import Finding
+from aeraki_core.finding import Finding
 
 __all__ = ["Findings"]
 

@@ -10,23 +10,18 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from aeraki_core.codes import LISTENER_TAKEN, MISSING_EXTENSION, NO_ADDRESS, NO_LISTENER, SHARED_CIDR
 from aeraki_core.context import Audience, GenerateContext
-from aeraki_core.diagnostics import (
-    LISTENER_TAKEN,
-    MISSING_EXTENSION,
-    NO_ADDRESS,
-    NO_LISTENER,
-    SHARED_CIDR,
-    Finding,
-)
+from aeraki_core.finding import Finding
 from aeraki_core.listeners import Listener, needs_endpoints, outbound_listeners
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Resolution, Service
+from aeraki_core.patch import Inbound, Outbound, Patch
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.reads import Reads
 from aeraki_core.store import Key, ServiceId, Store
-from aeraki_core.types import Inbound, Outbound, Patch, Protocol
+from aeraki_core.types import Protocol
 
 __all__ = ["OutboundPatches", "PortId", "PortOutput", "generate_port"]
 

@@ -14,9 +14,11 @@ import pluggy
 
 if TYPE_CHECKING:
     from aeraki_core.context import GenerateContext
-    from aeraki_core.diagnostics import Finding
+    from aeraki_core.finding import Finding
     from aeraki_core.model.service import Port, Service
-    from aeraki_core.types import Kind, Patch, Protocol, Resource
+    from aeraki_core.patch import Patch
+    from aeraki_core.resource import Kind, Resource
+    from aeraki_core.types import Protocol
     from aeraki_core.validate import ValidateContext
 
 __all__ = ["ENTRY_POINT_GROUP", "PROJECT", "HookSpec", "hookimpl"]

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aeraki_core.arrange import Group, Placement, by_age
-from aeraki_core.diagnostics import INBOUND_OVERLAP, Finding
+from aeraki_core.codes import INBOUND_OVERLAP
+from aeraki_core.finding import Finding
 from aeraki_core.groups import HEAD, Groups
 from aeraki_core.index import Index
 from aeraki_core.store import Store

@@ -14,12 +14,14 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from aeraki_core.arrange import Arrangement, Group, Placement, assemble, place
+from aeraki_core.codes import UNKNOWN_HOST
 from aeraki_core.detect import Detection, Detector
-from aeraki_core.diagnostics import UNKNOWN_HOST, Finding, in_order
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner
+from aeraki_core.finding import Finding, in_order
 from aeraki_core.findings import Findings
 from aeraki_core.generate import PortId, PortOutput, generate_port
 from aeraki_core.groups import Groups
+from aeraki_core.live import Live, namespaces_of
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.scope import EVERYWHERE, Scope
@@ -28,7 +30,6 @@ from aeraki_core.overlaps import Overlaps, Standing
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.readers import Readers
 from aeraki_core.reads import Reads
-from aeraki_core.reconcile import Live, namespaces_of
 from aeraki_core.store import Key, ServiceId, SourceObject, Store
 from aeraki_core.validate import ValidateContext
 

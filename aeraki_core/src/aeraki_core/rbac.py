@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from aeraki_core.types import Kind
+from aeraki_core.resource import Kind
 
 __all__ = ["Watched", "bindings", "roles", "rules"]
 

@@ -16,8 +16,8 @@ from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Service
+from aeraki_core.resource import Resource
 from aeraki_core.store import Claim, Key, ServiceId, Store, host_suffixes
-from aeraki_core.types import Resource
 
 __all__ = ["Reads"]
 

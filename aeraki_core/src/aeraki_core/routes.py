@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from aeraki_core.diagnostics import (
+from aeraki_core.codes import (
     BAD_REGEX,
     CLIENT_MATCH,
     NO_DESTINATION,
@@ -22,8 +22,9 @@ from aeraki_core.diagnostics import (
     UNSUPPORTED_FIELD,
     UNSUPPORTED_MATCH,
     WEIGHTS,
-    Code,
 )
+from aeraki_core.duration import parse_duration
+from aeraki_core.finding import Code
 from aeraki_core.model.istio import (
     Destination,
     HTTPMatchRequest,
@@ -36,7 +37,6 @@ from aeraki_core.model.istio import (
 )
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service
-from aeraki_core.options import parse_duration
 from aeraki_core.reads import Reads
 
 __all__ = [

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from aeraki_core.diagnostics import BAD_NAME, REJECTED, Finding
+from aeraki_core.codes import BAD_NAME, REJECTED
 from aeraki_core.errors import InputError, Problem, RejectedError
+from aeraki_core.finding import Finding
 from aeraki_core.index import Index
 from aeraki_core.listeners import Listener, outbound_listeners
 from aeraki_core.model.endpoints import Endpoints, EndpointSlice, parse_endpoint_slice, union
@@ -28,7 +29,7 @@ from aeraki_core.model.meta import Age, ObjectRef, is_dns_subdomain
 from aeraki_core.model.secret import Secret, parse_secret
 from aeraki_core.model.service import Service, parse_service, parse_service_entry
 from aeraki_core.model.wire import check, text_map
-from aeraki_core.types import Kind, Resource
+from aeraki_core.resource import Kind, Resource
 
 __all__ = ["Claim", "Key", "Origin", "ServiceId", "SourceObject", "Store", "host_suffixes"]
 

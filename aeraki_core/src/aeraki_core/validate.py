@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from aeraki_core.diagnostics import Code, Finding
+from aeraki_core.finding import Code, Finding
 from aeraki_core.model.istio import full_host
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Service
 from aeraki_core.reads import Reads
-from aeraki_core.types import Kind, Resource
+from aeraki_core.resource import Kind, Resource
 
 __all__ = ["ValidateContext"]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from aeraki_core.crds import crd, structural
-from aeraki_core.types import Kind
+from aeraki_core.resource import Kind
 from pydantic import BaseModel, ConfigDict, Field
 
 

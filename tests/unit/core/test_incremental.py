@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from aeraki_core.envoyfilter import FilterKey, Owner
-from aeraki_core.reconcile import Action, Live, Plan, reconcile
+from aeraki_core.live import Live
+from aeraki_core.reconcile import Action, Plan, reconcile
 
 from tests.unit.core.echo import Mesher
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aeraki_core.rbac import Watched, bindings, roles, rules
-from aeraki_core.types import Kind
+from aeraki_core.resource import Kind
 from pydantic import BaseModel
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner, from_dict, is_in_force, is_ours, to_dict
+from aeraki_core.live import Live, namespaces_of
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
-from aeraki_core.reconcile import Action, Live, namespaces_of, reconcile
+from aeraki_core.reconcile import Action, reconcile
 
 HOST = "cart.shop.svc.cluster.local"
 KEY = FilterKey("istio-system", f"aeraki-outbound-{HOST}-7000")

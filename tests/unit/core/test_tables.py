@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aeraki_core.diagnostics import BAD_NAME, REJECTED, Finding
+from aeraki_core.codes import BAD_NAME, REJECTED
+from aeraki_core.finding import Finding
 from aeraki_core.findings import Findings
 from aeraki_core.index import Index
 from hypothesis import given

@@ -53,6 +53,6 @@ def plugin_names() -> Iterable[str]:
 
 def code_names() -> Iterable[str]:
     """The codes of the core's findings."""
-    from aeraki_core.diagnostics import CORE_CODES
+    from aeraki_core.codes import CORE_CODES
 
     return [code.id for code in CORE_CODES]

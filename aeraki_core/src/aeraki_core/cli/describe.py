@@ -13,8 +13,8 @@ from aeraki_core.cli.finding_forms import as_dict
 from aeraki_core.errors import AerakiError, SettingsError
 
 if TYPE_CHECKING:
-    from aeraki_core.diagnostics import Finding
     from aeraki_core.envoyfilter import ConfigPatch, EnvoyFilter
+    from aeraki_core.finding import Finding
     from aeraki_core.model.meta import ObjectRef
     from aeraki_core.pipeline import Pipeline, PortReport
 

@@ -20,8 +20,9 @@ from aeraki_core.settings import Settings
 
 if TYPE_CHECKING:
     from aeraki_core.envoyfilter import FilterKey
+    from aeraki_core.live import Live
     from aeraki_core.model.scope import Scope
-    from aeraki_core.reconcile import Live, Plan, Step
+    from aeraki_core.reconcile import Plan, Step
 
 __all__ = ["command"]
 

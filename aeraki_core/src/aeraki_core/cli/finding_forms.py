@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from aeraki_core.diagnostics import Code, Finding, Severity
+from aeraki_core.finding import Code, Finding, Severity
 from aeraki_core.model.meta import ObjectRef
 
 __all__ = ["as_dict", "from_dict", "github", "junit", "sarif", "to_json"]

@@ -13,7 +13,7 @@ from aeraki_core.cli.plugin_set import open_registry
 from aeraki_core.settings import Scope, Settings
 
 if TYPE_CHECKING:
-    from aeraki_core.diagnostics import Code
+    from aeraki_core.finding import Code
     from aeraki_core.plugins.registry import Registry
 
 __all__ = ["command"]
@@ -61,7 +61,7 @@ def command(settings: Settings, *, code: str | None, form: str) -> int:
 
 def chapters_of(registry: Registry) -> list[tuple[str, list[Code]]]:
     """Every code under its chapter: the core's by number, then each active plugin's."""
-    from aeraki_core.diagnostics import CORE_CODES
+    from aeraki_core.codes import CORE_CODES
 
     found: dict[str, list[Code]] = {}
     for code in sorted(CORE_CODES, key=lambda item: item.id):

@@ -14,7 +14,7 @@ from aeraki_core.errors import AerakiError, UnreadableError
 if TYPE_CHECKING:
     from aeraki_core.envoyfilter import FilterKey
     from aeraki_core.kube.client import Client
-    from aeraki_core.reconcile import Live
+    from aeraki_core.live import Live
 
 __all__ = ["from_cluster", "from_directory", "from_text"]
 

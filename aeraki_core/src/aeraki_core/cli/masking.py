@@ -14,8 +14,8 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
 from aeraki_core.envoyfilter import EnvoyFilter, to_dict
+from aeraki_core.patch import FrozenMessage
 from aeraki_core.redact import MASK
-from aeraki_core.types import FrozenMessage
 
 if TYPE_CHECKING:
     from aeraki_core.pipeline import Pipeline

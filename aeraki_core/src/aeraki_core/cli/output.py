@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 if TYPE_CHECKING:
-    from aeraki_core.diagnostics import Finding
+    from aeraki_core.finding import Finding
 
 __all__ = [
     "STDOUT",

@@ -14,8 +14,8 @@ from aeraki_core.errors import SettingsError
 
 if TYPE_CHECKING:
     from aeraki_core.envoyfilter import FilterKey
+    from aeraki_core.live import Live
     from aeraki_core.pipeline import Pipeline
-    from aeraki_core.reconcile import Live
     from aeraki_core.settings import Settings
     from aeraki_core.sinks.base import Sink
     from aeraki_core.sources.base import Source

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aeraki_core.cli.session import Session
     from aeraki_core.envoyfilter import FilterKey
-    from aeraki_core.reconcile import Live, Plan, Step
+    from aeraki_core.live import Live
+    from aeraki_core.reconcile import Plan, Step
 
 __all__ = ["kept_lines", "plan_for"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aeraki_core.errors import SettingsError
 
 if TYPE_CHECKING:
-    from aeraki_core.diagnostics import Finding
+    from aeraki_core.finding import Finding
     from aeraki_core.plugins.registry import Registry
     from aeraki_core.settings import Settings
 
@@ -36,7 +36,8 @@ def open_registry(settings: Settings) -> Registry:
 
 def inactive_findings(registry: Registry) -> tuple[Finding, ...]:
     """A finding for each plugin that should work and does not; one that was disabled on purpose is none."""
-    from aeraki_core.diagnostics import PLUGIN_INACTIVE, Finding
+    from aeraki_core.codes import PLUGIN_INACTIVE
+    from aeraki_core.finding import Finding
     from aeraki_core.plugins.discovery import State
 
     return tuple(

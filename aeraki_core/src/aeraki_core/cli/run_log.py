@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from aeraki_core.cli.finding_forms import as_dict
-from aeraki_core.diagnostics import Finding, Severity
+from aeraki_core.finding import Finding, Severity
 
 if TYPE_CHECKING:
     from aeraki_core.controller.observer import PassReport

@@ -12,8 +12,8 @@ from aeraki_core.cli.plugin_set import inactive_findings, open_registry
 from aeraki_core.cli.progress import progress
 
 if TYPE_CHECKING:
-    from aeraki_core.diagnostics import Finding
     from aeraki_core.envoyfilter import Owner
+    from aeraki_core.finding import Finding
     from aeraki_core.model.scope import Scope
     from aeraki_core.pipeline import Pipeline
     from aeraki_core.plugins.registry import Registry
@@ -63,7 +63,7 @@ def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None
         AerakiError: a path does not exist.
     """
     from aeraki_core.cli.logs import configure_logging
-    from aeraki_core.diagnostics import in_order
+    from aeraki_core.finding import in_order
     from aeraki_core.model.scope import named
     from aeraki_core.sources.files import read
     from aeraki_core.sources.locate import STDIN
@@ -92,6 +92,6 @@ def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None
 
 def has_errors(findings: tuple[Finding, ...], *, strict: bool = False) -> bool:
     """Whether one of them is an error; ``strict``: or a warning."""
-    from aeraki_core.diagnostics import Severity
+    from aeraki_core.finding import Severity
 
     return any(item.severity >= (Severity.WARNING if strict else Severity.ERROR) for item in findings)

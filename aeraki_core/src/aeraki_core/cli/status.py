@@ -16,7 +16,7 @@ from aeraki_core.cli.session import has_errors, open_session
 from aeraki_core.settings import Settings
 
 if TYPE_CHECKING:
-    from aeraki_core.diagnostics import Finding
+    from aeraki_core.finding import Finding
 
 __all__ = ["command"]
 

@@ -13,7 +13,7 @@ from aeraki_core.cli.session import Session, has_errors, open_session
 from aeraki_core.settings import Settings
 
 if TYPE_CHECKING:
-    from aeraki_core.diagnostics import Finding
+    from aeraki_core.finding import Finding
 
 __all__ = ["command"]
 
@@ -63,7 +63,7 @@ def _loads_in_envoy(session: Session, *, strict: bool) -> bool:
 
 def _render(findings: tuple[Finding, ...], form: str, *, strict: bool) -> str:
     from aeraki_core.cli import finding_forms
-    from aeraki_core.diagnostics import Severity
+    from aeraki_core.finding import Severity
     from aeraki_core.plugins.discovery import core_version
 
     match form:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from aeraki_core.diagnostics import Finding, in_order
+from aeraki_core.finding import Finding, in_order
 from aeraki_core.findings import Findings
 
 __all__ = ["Ledger"]

@@ -23,9 +23,9 @@ from aeraki_core.controller.intake import Intake
 from aeraki_core.controller.ledger import Ledger
 from aeraki_core.controller.observer import NoObserver, Observer, PassReport
 from aeraki_core.controller.writer import Outcome, Writer
-from aeraki_core.diagnostics import Finding
 from aeraki_core.envoyfilter import FilterKey, Owner
 from aeraki_core.errors import AerakiError
+from aeraki_core.finding import Finding
 from aeraki_core.findings import Findings
 from aeraki_core.pipeline import Pipeline
 from aeraki_core.sinks.base import Sink

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from aeraki_core.diagnostics import Finding
 from aeraki_core.envoyfilter import FilterKey
+from aeraki_core.finding import Finding
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline import Pass
 from aeraki_core.reconcile import Step

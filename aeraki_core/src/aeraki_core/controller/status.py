@@ -21,8 +21,8 @@ from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.resources import Resource
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline import Pipeline
+from aeraki_core.resource import Kind
 from aeraki_core.store import SourceObject
-from aeraki_core.types import Kind
 
 __all__ = ["Statuses"]
 

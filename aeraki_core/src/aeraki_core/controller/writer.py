@@ -10,12 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from aeraki_core.codes import HELD, ORPHAN, OUTSIDE, REFUSED, WRITE_FAILED, WRITE_WARNING
 from aeraki_core.controller.backoff import Backoff
-from aeraki_core.diagnostics import HELD, ORPHAN, OUTSIDE, REFUSED, WRITE_FAILED, WRITE_WARNING, Finding
 from aeraki_core.envoyfilter import FilterKey, Owner
+from aeraki_core.finding import Finding
+from aeraki_core.live import Live
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline import Pipeline
-from aeraki_core.reconcile import Action, Live, Plan, Step, deletes_too_much, keep_unreplaced, reconcile
+from aeraki_core.reconcile import Action, Plan, Step, deletes_too_much, keep_unreplaced, reconcile
 from aeraki_core.sinks.base import Sink, Written, carry_out
 
 __all__ = ["Outcome", "Writer"]

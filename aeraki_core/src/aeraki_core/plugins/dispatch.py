@@ -14,13 +14,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from aeraki_core.codes import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED
 from aeraki_core.context import GenerateContext, KeepLastGood
-from aeraki_core.diagnostics import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED, Code, Finding
+from aeraki_core.finding import Code, Finding
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service
+from aeraki_core.patch import Patch
 from aeraki_core.plugins.registry import Registry
 from aeraki_core.redact import redact, redact_error
-from aeraki_core.types import Patch, Protocol, Resource
+from aeraki_core.resource import Resource
+from aeraki_core.types import Protocol
 from aeraki_core.validate import ValidateContext
 
 __all__ = ["CallStats", "Dispatcher", "Generated"]

@@ -21,11 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from aeraki_core.diagnostics import NOT_OURS, UNREADABLE_LIVE, Finding
+from aeraki_core.codes import NOT_OURS, UNREADABLE_LIVE
 from aeraki_core.documents import decode, load_all, split
 from aeraki_core.envoyfilter import FilterKey, named_instance
 from aeraki_core.errors import SinkError, UnreadableError
-from aeraki_core.reconcile import Live, Step
+from aeraki_core.finding import Finding
+from aeraki_core.live import Live
+from aeraki_core.reconcile import Step
 from aeraki_core.render import render_yaml
 from aeraki_core.sinks.base import Sink, Written
 from aeraki_core.sinks.live import live_of

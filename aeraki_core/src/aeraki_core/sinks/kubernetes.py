@@ -12,14 +12,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 
-from aeraki_core.diagnostics import UPSTREAM_FILTER, Finding
+from aeraki_core.codes import UPSTREAM_FILTER
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.errors import AerakiError
+from aeraki_core.finding import Finding
 from aeraki_core.kube.client import Client, Object
 from aeraki_core.kube.informer import Informer, Tuning
 from aeraki_core.kube.resources import Discovery, Resource
+from aeraki_core.live import Live
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.reconcile import Live, Step
+from aeraki_core.reconcile import Step
 from aeraki_core.sinks.adopt import superseded
 from aeraki_core.sinks.base import Written
 from aeraki_core.sinks.kubernetes_live import Entry, LiveFilters, Whose, key_of

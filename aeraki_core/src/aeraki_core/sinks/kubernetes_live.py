@@ -16,7 +16,7 @@ from zlib import compress, decompress
 
 from aeraki_core.envoyfilter import API_VERSION, EnvoyFilter, FilterKey, Owner, is_in_force, is_ours
 from aeraki_core.kube.client import Object
-from aeraki_core.reconcile import Live
+from aeraki_core.live import Live
 from aeraki_core.sinks.adopt import UPSTREAM_LABEL, UPSTREAM_MANAGER
 from aeraki_core.sinks.live import live_of
 

@@ -13,8 +13,9 @@ import logging
 import threading
 import time
 
-from aeraki_core.diagnostics import NOT_OURS, Finding
+from aeraki_core.codes import NOT_OURS
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, is_ours, to_dict
+from aeraki_core.finding import Finding
 from aeraki_core.kube.client import Answer, Client, Object
 from aeraki_core.kube.errors import ApiError, NotSentError, RequestError, UnreachableError
 from aeraki_core.kube.resources import Resource

@@ -24,7 +24,7 @@ from aeraki_core.envoyfilter import (
     parse_owners,
     to_dict,
 )
-from aeraki_core.reconcile import Live
+from aeraki_core.live import Live
 
 __all__ = ["live_of"]
 

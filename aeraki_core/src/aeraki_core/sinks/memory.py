@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from aeraki_core.diagnostics import Finding
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
-from aeraki_core.reconcile import Live, Step
+from aeraki_core.finding import Finding
+from aeraki_core.live import Live
+from aeraki_core.reconcile import Step
 from aeraki_core.sinks.base import Sink, Written
 
 __all__ = ["MemorySink"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from aeraki_core.diagnostics import Finding
+from aeraki_core.finding import Finding
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.scope import Scope
 from aeraki_core.store import SourceObject, host_suffixes

@@ -17,8 +17,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aeraki_core.diagnostics import Finding, in_order
 from aeraki_core.errors import UnreadableError
+from aeraki_core.finding import Finding, in_order
 from aeraki_core.sources.base import Emit, Event, Incomplete, Problems, Removed, Source, Synced, Unsynced, Upserted
 from aeraki_core.sources.fileset import Changes, FileSet, Look
 from aeraki_core.sources.kinds import Reads

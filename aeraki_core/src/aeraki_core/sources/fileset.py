@@ -14,8 +14,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aeraki_core.diagnostics import DUPLICATE, EMPTY, UNREADABLE, Finding
+from aeraki_core.codes import DUPLICATE, EMPTY, UNREADABLE
 from aeraki_core.documents import split
+from aeraki_core.finding import Finding
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.base import Incomplete
 from aeraki_core.sources.locate import Document, display

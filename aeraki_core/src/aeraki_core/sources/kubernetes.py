@@ -14,17 +14,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from aeraki_core.diagnostics import NOT_READ, Finding
+from aeraki_core.codes import NOT_READ
+from aeraki_core.finding import Finding
 from aeraki_core.kube.client import Client
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.informer import Informer, Tuning
 from aeraki_core.kube.resources import Discovery, GroupKind, Resource
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.model.selector import LabelSelector
+from aeraki_core.resource import Kind
 from aeraki_core.sources.base import Emit, Event, Incomplete, Problems, Removed, Scoped, Synced, Unsynced
 from aeraki_core.sources.kubernetes_feed import NAME, SECRET, Feed
 from aeraki_core.sources.kubernetes_namespaces import NAMESPACE, Change, NamespaceFeed, Selection
-from aeraki_core.types import Kind
 
 __all__ = ["KubernetesSource"]
 

@@ -15,16 +15,17 @@ from sys import intern
 from threading import RLock
 from typing import Any, Protocol
 
-from aeraki_core.diagnostics import KIND_NOT_SERVED, NOT_READ, Code, Finding
+from aeraki_core.codes import KIND_NOT_SERVED, NOT_READ
 from aeraki_core.errors import RejectedError
+from aeraki_core.finding import Code, Finding
 from aeraki_core.kube.client import Object
 from aeraki_core.kube.informer import Informer
 from aeraki_core.kube.resources import GroupKind, Resource
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.wire import check
+from aeraki_core.resource import Kind
 from aeraki_core.sources.base import Event, Incomplete, Problems, Removed, Upserted
 from aeraki_core.store import SourceObject
-from aeraki_core.types import Kind
 
 __all__ = ["NAME", "SECRET", "Feed", "FeedSource"]
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aeraki_core.diagnostics import BAD_NAME, NOT_AN_OBJECT, NOT_YAML, REJECTED, UNKNOWN_KIND, Code, Finding
+from aeraki_core.codes import BAD_NAME, NOT_AN_OBJECT, NOT_YAML, REJECTED, UNKNOWN_KIND
 from aeraki_core.documents import Slice, load_all
 from aeraki_core.errors import UnreadableError
+from aeraki_core.finding import Code, Finding
 from aeraki_core.model.meta import ObjectRef, is_dns_subdomain
 from aeraki_core.sources.kinds import Reads, judge
 from aeraki_core.sources.locate import Document, FileOrigin

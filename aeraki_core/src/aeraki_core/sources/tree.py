@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aeraki_core.diagnostics import NOT_YAML, SYMLINK_LOOP, TOO_LARGE, UNREADABLE
+from aeraki_core.codes import NOT_YAML, SYMLINK_LOOP, TOO_LARGE, UNREADABLE
 from aeraki_core.documents import decode
 from aeraki_core.errors import UnreadableError
 from aeraki_core.sources.locate import STDIN

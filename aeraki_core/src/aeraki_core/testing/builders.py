@@ -14,7 +14,7 @@ from typing import Any
 from aeraki_core.documents import decode, load_all, split
 from aeraki_core.errors import UnreadableError
 from aeraki_core.render import render_objects
-from aeraki_core.types import Kind
+from aeraki_core.resource import Kind
 
 __all__ = [
     "destination_rule",

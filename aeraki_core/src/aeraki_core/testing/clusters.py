@@ -14,8 +14,8 @@ from typing import Any
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 
+from aeraki_core.duration import parse_duration
 from aeraki_core.model.service import Resolution, Service
-from aeraki_core.options import parse_duration
 from aeraki_core.routes import cluster_name
 from aeraki_core.testing.chains import BLACK_HOLE, PASSTHROUGH
 from aeraki_core.testing.view import View, part

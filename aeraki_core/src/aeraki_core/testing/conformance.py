@@ -16,7 +16,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from aeraki_core.diagnostics import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED
+from aeraki_core.codes import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.testing.batch import validate_many
 from aeraki_core.testing.builders import objects_in

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from aeraki_core.arrange import Arrangement
-from aeraki_core.diagnostics import Finding
 from aeraki_core.envoyfilter import to_dict
+from aeraki_core.finding import Finding
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.pipeline import Pipeline, PortReport
 from aeraki_core.plugins.discovery import Candidate

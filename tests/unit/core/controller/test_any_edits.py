@@ -14,8 +14,8 @@ from aeraki_core.controller.intake import Intake
 from aeraki_core.controller.ledger import Ledger
 from aeraki_core.controller.observer import NoObserver
 from aeraki_core.controller.writer import Writer
-from aeraki_core.diagnostics import Finding
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
+from aeraki_core.finding import Finding
 from aeraki_core.sinks.files import FilesSink
 from aeraki_core.sources.base import Problems, Removed, Synced, Upserted
 from aeraki_core.sources.files import read

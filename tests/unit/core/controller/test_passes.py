@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from aeraki_core.codes import NOT_YAML
 from aeraki_core.controller.loop import Controller, Timing
-from aeraki_core.diagnostics import NOT_YAML, Finding
 from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.errors import AerakiError, SinkError
-from aeraki_core.reconcile import Live, Step
+from aeraki_core.finding import Finding
+from aeraki_core.live import Live
+from aeraki_core.reconcile import Step
 from aeraki_core.sinks.base import Written
 from aeraki_core.sinks.memory import MemorySink
 from aeraki_core.sources.base import Incomplete

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from aeraki_core.diagnostics import Finding
+from aeraki_core.finding import Finding
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.fileset import Changes, FileSet
 from aeraki_core.sources.manifests import Rules

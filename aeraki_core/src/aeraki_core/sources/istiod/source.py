@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aeraki_core.diagnostics import ISTIOD_NOT_READ, Finding
+from aeraki_core.codes import ISTIOD_NOT_READ
 from aeraki_core.errors import AerakiError
+from aeraki_core.finding import Finding
 from aeraki_core.kube.backoff import Backoff
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.base import Emit, Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted

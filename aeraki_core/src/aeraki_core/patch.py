@@ -1,0 +1,154 @@
+"""Patches: what a generator changes in a sidecar's configuration, as frozen values.
+
+The core hands a plugin :class:`Outbound` and :class:`Inbound`, the two places where a patch can go; their methods make
+:class:`Patch` values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from sys import intern
+
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+
+__all__ = ["ApplyTo", "FrozenMessage", "Inbound", "Operation", "Outbound", "Patch", "Side"]
+
+
+def _check_message(value: object) -> None:
+    if not isinstance(value, Message):
+        raise TypeError(f"a config is one of Envoy's messages (of xds-protos), not a {type(value).__name__}")
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenMessage:
+    """A protobuf message that cannot change: its type's full name and its deterministic bytes, which decide equality.
+
+    The bytes may hold a password, so they do not print.
+    """
+
+    type_name: str
+    data: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, message: Message) -> FrozenMessage:
+        """A copy of the message.
+
+        Raises:
+            TypeError: it is none.
+        """
+        _check_message(message)
+        return cls(intern(message.DESCRIPTOR.full_name), message.SerializeToString(deterministic=True))
+
+    def message(self) -> Message:
+        """A new message of the same content.
+
+        Raises:
+            KeyError: the module that defines the type was not imported.
+        """
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(self.type_name)
+        message = message_factory.GetMessageClass(descriptor)()
+        message.ParseFromString(self.data)
+        return message
+
+
+class ApplyTo(StrEnum):
+    """What of a sidecar's configuration a patch changes (Istio's EnvoyFilter.ApplyTo)."""
+
+    NETWORK_FILTER = "NETWORK_FILTER"
+    CLUSTER = "CLUSTER"
+    LISTENER = "LISTENER"
+
+
+class Operation(StrEnum):
+    """How it changes it (Istio's EnvoyFilter.Patch.Operation). CLUSTER ``REPLACE`` becomes REMOVE and ADD."""
+
+    REPLACE = "REPLACE"
+    INSERT_BEFORE = "INSERT_BEFORE"
+    MERGE = "MERGE"
+    ADD = "ADD"
+
+
+def _any(message: Message) -> AnyMessage:
+    packed = AnyMessage()
+    _check_message(message)
+    packed.Pack(message, deterministic=True)
+    return packed
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One place where a service port's traffic can be changed; make patches with its methods.
+
+    ``cluster`` is Istio's cluster of that side, ``stat_prefix`` the prefix for its filter's stats.
+    """
+
+    cluster: str
+    stat_prefix: str
+
+    def replace_tcp_proxy(self, name: str, config: Message) -> Patch:
+        """The filter ``name`` (an Envoy filter's name) with that config takes the place of tcp_proxy."""
+        return self._filter(Operation.REPLACE, name, config)
+
+    def insert_before_tcp_proxy(self, name: str, config: Message) -> Patch:
+        """The filter ``name`` with that config runs before tcp_proxy."""
+        return self._filter(Operation.INSERT_BEFORE, name, config)
+
+    def merge_cluster(self, cluster: Message, subset: str | None = None) -> Patch:
+        """Merge into Istio's cluster of the port: without ``subset`` into all its clusters, ``""`` for the one without subset.
+
+        ``cluster`` is an ``envoy.config.cluster.v3.Cluster`` that holds only what is to be merged.
+        """
+        return Patch(self, ApplyTo.CLUSTER, Operation.MERGE, FrozenMessage.of(cluster), "", subset)
+
+    def replace_cluster(self, cluster: Message) -> Patch:
+        """Take Istio's cluster of the name in ``cluster.name`` away and put this one there."""
+        return Patch(self, ApplyTo.CLUSTER, Operation.REPLACE, FrozenMessage.of(cluster), cluster.name)  # type: ignore[attr-defined]
+
+    def add_cluster(self, cluster: Message) -> Patch:
+        """One more cluster for the sidecars that get this service's filter."""
+        return Patch(self, ApplyTo.CLUSTER, Operation.ADD, FrozenMessage.of(cluster), cluster.name)  # type: ignore[attr-defined]
+
+    def merge_listener(self, listener: Message) -> Patch:
+        """Merge into the listeners of this side (``envoy.config.listener.v3.Listener``).
+
+        Inbound that is the one listener of the workload, so all its ports are changed.
+        """
+        return Patch(self, ApplyTo.LISTENER, Operation.MERGE, FrozenMessage.of(listener))
+
+    def _filter(self, operation: Operation, name: str, config: Message) -> Patch:
+        from envoy.config.listener.v3.listener_components_pb2 import Filter
+
+        value = Filter(name=name, typed_config=_any(config))
+        # As plain text: a StrEnum would do until it is written as YAML.
+        return Patch(self, ApplyTo.NETWORK_FILTER, operation, FrozenMessage.of(value), str(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound(Side):
+    """The clients' side: the service port's listeners in every sidecar that may call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound(Side):
+    """The workload's side: the chains of one target port, in the sidecars that the selector selects."""
+
+    target_port: int
+    selector: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What to put where; the core decides in which EnvoyFilter it is written. Make one with the methods of :class:`Side`.
+
+    ``name`` is the filter's or the cluster's name, as the operation needs it.
+    """
+
+    side: Side
+    apply_to: ApplyTo
+    operation: Operation
+    value: FrozenMessage
+    name: str = ""
+    subset: str | None = None
