@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aeraki_core.crds import crd
-from aeraki_core.envoyfilter import to_dict
+from aeraki_core.filters.envoyfilter import to_dict
+from aeraki_core.manifests.crds import crd
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.store import SourceObject
 
 from benchmarks import mesh
 from benchmarks.controlled import Controlled, Cost

@@ -17,8 +17,8 @@ from aeraki_core.controller.loop import Controller
 from aeraki_core.controller.observer import NoObserver, PassReport
 from aeraki_core.kube.client import Client, connect
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.sinks.kubernetes import KubernetesSink
-from aeraki_core.sources.kubernetes import KubernetesSource
+from aeraki_core.sinks.kubernetes.sink import KubernetesSink
+from aeraki_core.sources.kubernetes.source import KubernetesSource
 
 from benchmarks import mesh
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh, parse_proxy_rule
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.pipeline import Pipeline
+from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.store import SourceObject
 
 PROTOCOLS = ("dubbo", "thrift", "kafka", "zookeeper", "redis")
 PER_NAMESPACE = 50

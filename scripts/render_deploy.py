@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from aeraki_core.crds import crd
+from aeraki_core.manifests.crds import crd
+from aeraki_core.manifests.rbac import rules
+from aeraki_core.model.resource import Kind
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.rbac import rules
-from aeraki_core.resource import Kind
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy" / "charts" / "aeraki"

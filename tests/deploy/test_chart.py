@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from aeraki_core.crds import crd
+from aeraki_core.manifests.crds import crd
 from aeraki_core.settings import Settings, resolve
 
 from scripts.render_deploy import CHART

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from aeraki_core.rbac import Watched, roles, rules
+from aeraki_core.manifests.rbac import Watched, roles, rules
 
 from .chart import Chart, Values, all_of, kinds, one, settings_file
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aeraki_core.controller.leader import Leader
 from aeraki_core.kube.client import connect
+from aeraki_core.pipeline.reconcile import Action, reconcile
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.reconcile import Action, reconcile
-from aeraki_core.sinks.kubernetes import KubernetesSink
-from aeraki_core.sources.kubernetes import KubernetesSource
+from aeraki_core.sinks.kubernetes.sink import KubernetesSink
+from aeraki_core.sources.kubernetes.source import KubernetesSource
 
 from scripts.render_deploy import bundled_plugins
 from tests.kubernetes.filters import redis_filter

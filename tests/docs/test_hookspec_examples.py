@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from aeraki_core.hookspec import HookSpec
+from aeraki_core.plugins.hookspec import HookSpec
 from aeraki_core.testing import Made, generate, service
 from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
 from pydantic import BaseModel

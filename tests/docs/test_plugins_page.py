@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from aeraki_core.hookspec import HookSpec
+from aeraki_core.plugins.hookspec import HookSpec
 
 import aeraki_core
 from aeraki_core import GenerateContext, Inbound, OptionType, Outbound, ValidateContext

@@ -10,8 +10,8 @@ from typing import Any
 
 from aeraki_core.model.mesh import Mesh, ProxyFamily, ProxyRule
 from aeraki_core.plugins.registry import Registry
+from aeraki_core.plugins.types import Option, OptionType
 from aeraki_core.testing import destination_rule, endpoint_slice, secret, service, service_entry, virtual_service
-from aeraki_core.types import Option, OptionType
 from hypothesis import strategies as st
 
 Object = dict[str, Any]

@@ -6,12 +6,12 @@ import os
 import random
 
 import pytest
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.pipeline import Pipeline
+from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.store import SourceObject
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from aeraki_core.crds import crd
+from aeraki_core.manifests.crds import crd
 from aeraki_core.plugins.registry import build_registry
 from aeraki_core.sources.istiod.connection import Istiod
 

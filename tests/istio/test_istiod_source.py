@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
+from aeraki_core.mesh.store import Store
 from aeraki_core.model.mesh import Mesh
-from aeraki_core.sources.base import Unsynced
+from aeraki_core.sources.events import Unsynced
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.source import IstiodSource
-from aeraki_core.sources.kubernetes import KubernetesSource
+from aeraki_core.sources.kubernetes.source import KubernetesSource
 from aeraki_core.sources.merge import Merge
-from aeraki_core.store import Store
 
 from tests.kubernetes.recorder import Recorder
 from tests.rig.api import Object

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from aeraki_core.codes import INBOUND_OVERLAP
+from aeraki_core.findings.codes import INBOUND_OVERLAP
 
 from tests.istio.truth import chains_at, wait_chains
 from tests.kubernetes.running import Running

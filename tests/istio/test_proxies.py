@@ -6,8 +6,8 @@ import queue
 import time
 
 import pytest
-from aeraki_core.envoyfilter import FilterKey
-from aeraki_core.finding import Finding
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.findings.finding import Finding
 from aeraki_core.model.mesh import Mesh, ProxyRule
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.proxies import (

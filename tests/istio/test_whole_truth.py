@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aeraki_core.arrange import Arrangement
-from aeraki_core.codes import MISSING_EXTENSION
+from aeraki_core.findings.codes import MISSING_EXTENSION
 from aeraki_core.model.mesh import Mesh
+from aeraki_core.pipeline.arrange import Arrangement
 
 from tests.cli.running import clean_environment, runner
 from tests.istio.truth import (

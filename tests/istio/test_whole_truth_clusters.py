@@ -9,7 +9,7 @@ from collections import Counter
 from contextlib import ExitStack
 
 import pytest
-from aeraki_core.codes import SHARED_CIDR
+from aeraki_core.findings.codes import SHARED_CIDR
 
 from tests.istio.traffic import move_into, redis_serving
 from tests.istio.truth import (

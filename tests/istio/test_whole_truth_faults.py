@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import grpc
 import pytest
-from aeraki_core.reconcile import Action
-from aeraki_core.sources.base import Removed
+from aeraki_core.pipeline.reconcile import Action
+from aeraki_core.sources.events import Removed
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.source import IstiodSource
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from aeraki_core.envoyfilter import to_dict
+from aeraki_core.filters.envoyfilter import to_dict
 from aeraki_core.kube.client import connect
-from aeraki_core.reconcile import Action
-from aeraki_core.sinks.kubernetes import KubernetesSink
+from aeraki_core.pipeline.reconcile import Action
+from aeraki_core.sinks.kubernetes.sink import KubernetesSink
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.source import IstiodSource
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from aeraki_core.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match, Owner
-from aeraki_core.names import outbound_name
-from aeraki_core.patch import ApplyTo, FrozenMessage
+from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match, Owner
+from aeraki_core.filters.names import outbound_name
+from aeraki_core.filters.patch import ApplyTo, FrozenMessage
 from envoy.config.listener.v3.listener_components_pb2 import Filter
 from envoy.extensions.filters.network.redis_proxy.v3.redis_proxy_pb2 import RedisProxy
 from google.protobuf.any_pb2 import Any as AnyMessage

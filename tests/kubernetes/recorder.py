@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from aeraki_core.sources.base import Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
-from aeraki_core.store import SourceObject
+from aeraki_core.mesh.store import SourceObject
+from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
 
 from tests.waiting import wait_until
 

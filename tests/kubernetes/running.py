@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from aeraki_core.arrange import Arrangement
 from aeraki_core.controller.loop import Controller, Timing
 from aeraki_core.controller.observer import NoObserver, Observers, PassReport
 from aeraki_core.controller.refusals import Refusals
@@ -15,14 +14,15 @@ from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.selector import parse_selector
-from aeraki_core.pipeline import Pipeline
+from aeraki_core.pipeline.arrange import Arrangement
+from aeraki_core.pipeline.pipeline import Pipeline
+from aeraki_core.pipeline.reconcile import Action
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.reconcile import Action
-from aeraki_core.sinks.kubernetes import KubernetesSink
-from aeraki_core.sources.base import Event, Source
+from aeraki_core.sinks.kubernetes.sink import KubernetesSink
+from aeraki_core.sources.events import Event, Source
 from aeraki_core.sources.istiod.connection import Istiod
-from aeraki_core.sources.kubernetes import KubernetesSource
+from aeraki_core.sources.kubernetes.source import KubernetesSource
 
 from tests.waiting import wait_until
 

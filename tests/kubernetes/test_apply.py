@@ -10,8 +10,8 @@ from typing import Protocol
 
 import pytest
 import yaml
-from aeraki_core.cli import apply
-from aeraki_core.envoyfilter import to_dict
+from aeraki_core.cli.commands import apply
+from aeraki_core.filters.envoyfilter import to_dict
 
 from tests.cli.running import Result, clean_environment, runner
 from tests.rig.api import Object

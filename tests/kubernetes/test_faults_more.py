@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from aeraki_core.names import outbound_name
-from aeraki_core.reconcile import Action
+from aeraki_core.filters.names import outbound_name
+from aeraki_core.pipeline.reconcile import Action
 
 from tests.rig.control_plane import ControlPlane
 from tests.rig.processes import Server

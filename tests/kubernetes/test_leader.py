@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from aeraki_core.kube.client import connect
-from aeraki_core.reconcile import Action, reconcile
-from aeraki_core.sinks.kubernetes import KubernetesSink
+from aeraki_core.pipeline.reconcile import Action, reconcile
+from aeraki_core.sinks.kubernetes.sink import KubernetesSink
 
 from tests.rig.control_plane import ControlPlane
 from tests.rig.workloads import Port, Workloads

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
+from aeraki_core.manifests.rbac import bindings, roles, rules
+from aeraki_core.model.resource import Kind
 from aeraki_core.model.selector import parse_selector
-from aeraki_core.rbac import bindings, roles, rules
-from aeraki_core.reconcile import Action
-from aeraki_core.resource import Kind
-from aeraki_core.sources.base import Event, Removed, Scoped, Upserted
-from aeraki_core.sources.kubernetes import KubernetesSource
+from aeraki_core.pipeline.reconcile import Action
+from aeraki_core.sources.events import Event, Removed, Scoped, Upserted
+from aeraki_core.sources.kubernetes.source import KubernetesSource
 
 from tests.rig.control_plane import ControlPlane
 from tests.rig.fixtures import NamespaceFactory

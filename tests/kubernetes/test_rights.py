@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import yaml
-from aeraki_core.cli.cluster import istiod_of
-from aeraki_core.crds import crd
 from aeraki_core.kube.client import Client, connect
 from aeraki_core.kube.errors import ApiError
+from aeraki_core.manifests.crds import crd
+from aeraki_core.manifests.rbac import Watched, bindings, roles
+from aeraki_core.pipeline.reconcile import Action
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.rbac import Watched, bindings, roles
-from aeraki_core.reconcile import Action
 from aeraki_core.settings import resolve
-from aeraki_core.sinks.kubernetes_writer import RESOURCE
+from aeraki_core.sinks.kubernetes.writer import RESOURCE
+from aeraki_core.wiring.cluster import istiod_of
 
 from tests.rig.api import Object
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
@@ -174,7 +174,7 @@ def test_they_let_us_read_what_vouches_for_istiod(limited: Path, control_plane: 
 def test_without_rights_nothing_is_written_and_it_says_why(control_plane: ControlPlane, namespace: str) -> None:
     from aeraki_core.errors import AerakiError
     from aeraki_core.kube.client import connect
-    from aeraki_core.sinks.kubernetes import KubernetesSink
+    from aeraki_core.sinks.kubernetes.sink import KubernetesSink
 
     kubeconfig = control_plane.kubeconfig_for("default", namespace)
     sink = KubernetesSink(lambda: connect(kubeconfig), start_timeout=1.0)

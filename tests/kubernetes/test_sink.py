@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, to_dict
 from aeraki_core.errors import AerakiError
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, to_dict
 from aeraki_core.kube.client import connect
-from aeraki_core.reconcile import Action, Plan, reconcile
-from aeraki_core.sinks.kubernetes import KubernetesSink
+from aeraki_core.pipeline.reconcile import Action, Plan, reconcile
+from aeraki_core.sinks.kubernetes.sink import KubernetesSink
 from envoy.config.listener.v3.listener_components_pb2 import Filter
 
 from tests.rig.api import Object

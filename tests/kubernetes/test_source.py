@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
-from aeraki_core.resource import Kind
-from aeraki_core.sources.kubernetes import KubernetesSource
+from aeraki_core.model.resource import Kind
+from aeraki_core.sources.kubernetes.source import KubernetesSource
 from pydantic import BaseModel
 
 from tests.rig.api import Object

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from aeraki_core.crds import crd
+from aeraki_core.manifests.crds import crd
+from aeraki_core.manifests.rbac import bindings, roles
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.rbac import bindings, roles
 
 from tests.rig.api import Object
 from tests.rig.control_plane import ControlPlane

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aeraki_core.kube.informer import Tuning
-from aeraki_core.reconcile import Action
+from aeraki_core.pipeline.reconcile import Action
 
 from tests.rig import availability
 from tests.rig.api import Object

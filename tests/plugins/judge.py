@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.pipeline import Pipeline
+from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.store import SourceObject
 
 TOKENS = (
     "works",

@@ -9,58 +9,58 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aeraki_core.context import GenerateContext, KeepLastGood
-    from aeraki_core.detect import Detector
-    from aeraki_core.duration import parse_duration
-    from aeraki_core.finding import Code, Finding, Severity
-    from aeraki_core.hookspec import hookimpl
-    from aeraki_core.matchers import header_matchers, matches_any, string_matcher
+    from aeraki_core.filters.patch import Inbound, Outbound, Patch, Side
+    from aeraki_core.findings.finding import Code, Finding, Severity
+    from aeraki_core.mesh.routes import Mirror, Route, RouteMatch, WeightedCluster, cluster_name
+    from aeraki_core.model.duration import parse_duration
     from aeraki_core.model.istio import DestinationRule, StringMatch, VirtualService
     from aeraki_core.model.meta import ObjectRef
+    from aeraki_core.model.resource import Kind, Resource
     from aeraki_core.model.secret import Secret
     from aeraki_core.model.service import Port, Service
-    from aeraki_core.patch import Inbound, Outbound, Patch, Side
-    from aeraki_core.resource import Kind, Resource
-    from aeraki_core.routes import Mirror, Route, RouteMatch, WeightedCluster, cluster_name
-    from aeraki_core.types import Extension, Option, OptionType, Protocol
-    from aeraki_core.validate import ValidateContext
+    from aeraki_core.pipeline.detect import Detector
+    from aeraki_core.plugins.context import GenerateContext, KeepLastGood
+    from aeraki_core.plugins.hookspec import hookimpl
+    from aeraki_core.plugins.matchers import header_matchers, matches_any, string_matcher
+    from aeraki_core.plugins.types import Extension, Option, OptionType, Protocol
+    from aeraki_core.plugins.validate import ValidateContext
 
 # Imported when first used: `aeraki --help` must not pay for pydantic and protobuf.
 _HOME = {
-    "Code": "finding",
+    "Code": "findings.finding",
     "DestinationRule": "model.istio",
-    "Detector": "detect",
-    "Extension": "types",
-    "Finding": "finding",
-    "GenerateContext": "context",
-    "Inbound": "patch",
-    "KeepLastGood": "context",
-    "Kind": "resource",
-    "Mirror": "routes",
+    "Detector": "pipeline.detect",
+    "Extension": "plugins.types",
+    "Finding": "findings.finding",
+    "GenerateContext": "plugins.context",
+    "Inbound": "filters.patch",
+    "KeepLastGood": "plugins.context",
+    "Kind": "model.resource",
+    "Mirror": "mesh.routes",
     "ObjectRef": "model.meta",
-    "Option": "types",
-    "OptionType": "types",
-    "Outbound": "patch",
-    "Patch": "patch",
+    "Option": "plugins.types",
+    "OptionType": "plugins.types",
+    "Outbound": "filters.patch",
+    "Patch": "filters.patch",
     "Port": "model.service",
-    "Protocol": "types",
-    "Resource": "resource",
-    "Route": "routes",
-    "RouteMatch": "routes",
+    "Protocol": "plugins.types",
+    "Resource": "model.resource",
+    "Route": "mesh.routes",
+    "RouteMatch": "mesh.routes",
     "Secret": "model.secret",
     "Service": "model.service",
-    "Severity": "finding",
-    "Side": "patch",
+    "Severity": "findings.finding",
+    "Side": "filters.patch",
     "StringMatch": "model.istio",
-    "ValidateContext": "validate",
+    "ValidateContext": "plugins.validate",
     "VirtualService": "model.istio",
-    "WeightedCluster": "routes",
-    "cluster_name": "routes",
-    "header_matchers": "matchers",
-    "hookimpl": "hookspec",
-    "matches_any": "matchers",
-    "parse_duration": "duration",
-    "string_matcher": "matchers",
+    "WeightedCluster": "mesh.routes",
+    "cluster_name": "mesh.routes",
+    "header_matchers": "plugins.matchers",
+    "hookimpl": "plugins.hookspec",
+    "matches_any": "plugins.matchers",
+    "parse_duration": "model.duration",
+    "string_matcher": "plugins.matchers",
 }
 
 __all__ = [

@@ -8,7 +8,7 @@
     |-- PluginError             a plugin broke its contract
     `-- SinkError               a write did not succeed; ``retry`` tells whether another try may help
 
-Exceptions are for callers inside the program. What a user reads is a finding (:mod:`aeraki_core.finding`).
+Exceptions are for callers inside the program. What a user reads is a finding (:mod:`aeraki_core.findings.finding`).
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import pytest
-from aeraki_core.crds import crd, structural
-from aeraki_core.resource import Kind
+from aeraki_core.manifests.crds import crd, structural
+from aeraki_core.model.resource import Kind
 from pydantic import BaseModel, ConfigDict, Field
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aeraki_core.codes import HEADLESS_ROUTES
-from aeraki_core.finding import Finding, in_order
+from aeraki_core.findings.codes import HEADLESS_ROUTES
+from aeraki_core.findings.finding import Finding, in_order
 
 
 def test_what_several_plugins_say_alike_is_in_the_order_of_their_names() -> None:

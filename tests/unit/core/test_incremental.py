@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aeraki_core.envoyfilter import FilterKey, Owner
-from aeraki_core.live import Live
-from aeraki_core.reconcile import Action, Plan, reconcile
+from aeraki_core.filters.envoyfilter import FilterKey, Owner
+from aeraki_core.filters.live import Live
+from aeraki_core.pipeline.reconcile import Action, Plan, reconcile
 
 from tests.unit.core.echo import Mesher
 

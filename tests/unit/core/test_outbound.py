@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aeraki_core.arrange import Arrangement
-from aeraki_core.envoyfilter import FilterKey, from_dict, to_dict
+from aeraki_core.filters.envoyfilter import FilterKey, from_dict, to_dict
 from aeraki_core.model.mesh import Mesh, ProxyFamily, parse_proxy_rule
+from aeraki_core.pipeline.arrange import Arrangement
 from envoy.extensions.filters.network.direct_response.v3.config_pb2 import Config as DirectResponse
 from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aeraki_core.rbac import Watched, bindings, roles, rules
-from aeraki_core.resource import Kind
+from aeraki_core.manifests.rbac import Watched, bindings, roles, rules
+from aeraki_core.model.resource import Kind
 from pydantic import BaseModel
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import pytest
-from aeraki_core.context import KeepLastGood
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.secret import Secret
-from aeraki_core.redact import redact
+from aeraki_core.plugins.context import KeepLastGood
+from aeraki_core.plugins.redact import redact
 
 from aeraki_core import Finding, GenerateContext, Patch, Protocol, Resource, ValidateContext, hookimpl
 from tests.unit.core.echo import BAD_VOLUME, EchoPlugin, EchoSpec, Mesher

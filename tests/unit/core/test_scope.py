@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner, from_dict, is_in_force, is_ours, to_dict
-from aeraki_core.live import Live, namespaces_of
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, Owner, from_dict, is_in_force, is_ours, to_dict
+from aeraki_core.filters.live import Live, namespaces_of
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
-from aeraki_core.reconcile import Action, reconcile
+from aeraki_core.pipeline.reconcile import Action, reconcile
 
 HOST = "cart.shop.svc.cluster.local"
 KEY = FilterKey("istio-system", f"aeraki-outbound-{HOST}-7000")

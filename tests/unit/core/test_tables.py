@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from aeraki_core.codes import BAD_NAME, REJECTED
-from aeraki_core.finding import Finding
-from aeraki_core.findings import Findings
-from aeraki_core.index import Index
+from aeraki_core.findings.by_place import Findings
+from aeraki_core.findings.codes import BAD_NAME, REJECTED
+from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.index import Index
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.pipeline import Pipeline
+from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.plugins.dispatch import Dispatcher
-from aeraki_core.store import SourceObject
 from aeraki_core.testing import resource, secret, service
 from aeraki_core.testing.generating import registry_of
 from aeraki_plugins_redis.resources import REDIS_DESTINATION, REDIS_SERVICE

@@ -16,8 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import signal
     import sys
 
-    from aeraki_core.cli import output, upstream
+    from aeraki_core.cli import upstream
     from aeraki_core.cli.group import cli
+    from aeraki_core.console import output
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["help"]:  # as with kubectl

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import click
 
-from aeraki_core.cli.describe import NotThereError
+from aeraki_core.console.describe import NotThereError
 from aeraki_core.errors import AerakiError
 from aeraki_core.settings import Settings
 

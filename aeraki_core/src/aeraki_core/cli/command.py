@@ -13,8 +13,9 @@ from typing import Any
 
 import click
 
-from aeraki_core.cli import completing, output
+from aeraki_core.cli import completing
 from aeraki_core.cli.environment import misspelt
+from aeraki_core.console import output
 from aeraki_core.errors import AerakiError, SettingsError
 from aeraki_core.settings import SETTINGS, Form, Scope, Setting, Settings, resolve
 

@@ -46,13 +46,13 @@ def plugin_names() -> Iterable[str]:
     """The names of the plugins that are installed; none is imported."""
     from importlib import metadata
 
-    from aeraki_core.hookspec import ENTRY_POINT_GROUP
+    from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
 
     return {point.name for point in metadata.entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def code_names() -> Iterable[str]:
     """The codes of the core's findings."""
-    from aeraki_core.codes import CORE_CODES
+    from aeraki_core.findings.codes import CORE_CODES
 
     return [code.id for code in CORE_CODES]

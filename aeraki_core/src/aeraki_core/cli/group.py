@@ -39,7 +39,7 @@ class LazyGroup(click.Group):
         """The command of that name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"aeraki_core.cli.{cmd_name.replace('-', '_')}")
+        module = import_module(f"aeraki_core.cli.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 
@@ -72,7 +72,7 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from aeraki_core.cli.version import print_version
+        from aeraki_core.cli.commands.version import print_version
 
         print_version()
         ctx.exit()

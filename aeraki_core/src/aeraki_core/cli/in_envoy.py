@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aeraki_core.errors import AerakiError
 
 if TYPE_CHECKING:
-    from aeraki_core.cli.session import Session
+    from aeraki_core.wiring.session import Session
 
 __all__ = ["EnvoyVerdict", "check"]
 
@@ -31,11 +31,11 @@ def check(session: Session) -> EnvoyVerdict:
     Raises:
         AerakiError: there is no Envoy, or the filters cannot be applied to a sidecar at all.
     """
-    from aeraki_core.envoyfilter import to_dict
+    from aeraki_core.filters.envoyfilter import to_dict
 
     try:
-        from aeraki_core.testing.batch import validate_many
-        from aeraki_core.testing.envoy import Envoy
+        from aeraki_core.testing.envoy.batch import validate_many
+        from aeraki_core.testing.envoy.process import Envoy
         from aeraki_core.testing.generating import Made
     except ImportError as error:
         raise AerakiError(

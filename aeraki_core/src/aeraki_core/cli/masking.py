@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
-from aeraki_core.envoyfilter import EnvoyFilter, to_dict
-from aeraki_core.patch import FrozenMessage
-from aeraki_core.redact import MASK
+from aeraki_core.filters.envoyfilter import EnvoyFilter, to_dict
+from aeraki_core.filters.patch import FrozenMessage
+from aeraki_core.plugins.redact import MASK
 
 if TYPE_CHECKING:
-    from aeraki_core.pipeline import Pipeline
+    from aeraki_core.pipeline.pipeline import Pipeline
 
 __all__ = ["MASK", "masked", "masked_pair", "secret_values"]
 

@@ -10,16 +10,16 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from aeraki_core.cli.finding_forms import as_dict
-from aeraki_core.finding import Finding, Severity
+from aeraki_core.console.finding_forms import as_dict
+from aeraki_core.findings.finding import Finding, Severity
 
 if TYPE_CHECKING:
     from aeraki_core.controller.observer import PassReport
-    from aeraki_core.envoyfilter import FilterKey
+    from aeraki_core.filters.envoyfilter import FilterKey
+    from aeraki_core.mesh.store import SourceObject
     from aeraki_core.model.meta import ObjectRef
-    from aeraki_core.pipeline import Pipeline, PortReport
-    from aeraki_core.reconcile import Step
-    from aeraki_core.store import SourceObject
+    from aeraki_core.pipeline.pipeline import Pipeline, PortReport
+    from aeraki_core.pipeline.reconcile import Step
 
 __all__ = ["RunLog", "say_finding"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from aeraki_core.envoyfilter import FilterKey
-from aeraki_core.finding import Finding, Severity
-from aeraki_core.pipeline import PortReport, State
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.findings.finding import Finding, Severity
+from aeraki_core.pipeline.pipeline import PortReport, State
 
 __all__ = ["Condition", "conditions"]
 

@@ -17,12 +17,12 @@ from typing import Any
 
 from aeraki_core.controller.observer import NoObserver, PassReport
 from aeraki_core.controller.sender import Sender
-from aeraki_core.finding import Finding, Severity
+from aeraki_core.findings.finding import Finding, Severity
 from aeraki_core.kube.client import Client, Object
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.resources import Discovery, GroupKind, Resource
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.resource import Kind
+from aeraki_core.model.resource import Kind
 
 __all__ = ["Bucket", "Events"]
 

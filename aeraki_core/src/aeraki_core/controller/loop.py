@@ -20,16 +20,16 @@ from typing import Any, TypeVar
 from aeraki_core.controller.backoff import Backoff
 from aeraki_core.controller.debounce import Debounce
 from aeraki_core.controller.intake import Intake
-from aeraki_core.controller.ledger import Ledger
 from aeraki_core.controller.observer import NoObserver, Observer, PassReport
 from aeraki_core.controller.writer import Outcome, Writer
-from aeraki_core.envoyfilter import FilterKey, Owner
 from aeraki_core.errors import AerakiError
-from aeraki_core.finding import Finding
-from aeraki_core.findings import Findings
-from aeraki_core.pipeline import Pipeline
+from aeraki_core.filters.envoyfilter import FilterKey, Owner
+from aeraki_core.findings.by_place import Findings
+from aeraki_core.findings.finding import Finding
+from aeraki_core.findings.ledger import Ledger
+from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.sinks.base import Sink
-from aeraki_core.sources.base import Emit, Event, Refreshable, Removed, Source, Synced, Upserted
+from aeraki_core.sources.events import Emit, Event, Refreshable, Removed, Source, Synced, Upserted
 from aeraki_core.sources.merge import Merge
 
 __all__ = ["Controller", "Timing"]

@@ -15,12 +15,12 @@ from prometheus_client import Counter as Count
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from aeraki_core.controller.observer import NoObserver, PassReport
-from aeraki_core.envoyfilter import FilterKey
+from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.kube.client import Client
-from aeraki_core.pipeline import Pipeline
+from aeraki_core.pipeline.pipeline import Pipeline
+from aeraki_core.pipeline.reconcile import Action
 from aeraki_core.plugins.discovery import core_version
 from aeraki_core.plugins.dispatch import CallStats
-from aeraki_core.reconcile import Action
 
 __all__ = ["Metrics"]
 

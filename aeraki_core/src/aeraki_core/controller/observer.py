@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from aeraki_core.envoyfilter import FilterKey
-from aeraki_core.finding import Finding
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.pipeline import Pass
-from aeraki_core.reconcile import Step
+from aeraki_core.pipeline.pipeline import Pass
+from aeraki_core.pipeline.reconcile import Step
 from aeraki_core.sinks.base import Written
-from aeraki_core.store import SourceObject
 
 __all__ = ["NoObserver", "Observer", "Observers", "PassReport"]
 

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aeraki_core.controller.observer import NoObserver, PassReport
-from aeraki_core.reconcile import Action
-from aeraki_core.sources.base import Problems
+from aeraki_core.pipeline.reconcile import Action
+from aeraki_core.sources.events import Problems
 from aeraki_core.sources.istiod.proxies import ProxyWatch, Refusal, explain, suspects
 
 if TYPE_CHECKING:
-    from aeraki_core.envoyfilter import FilterKey
-    from aeraki_core.sources.base import Event
+    from aeraki_core.filters.envoyfilter import FilterKey
+    from aeraki_core.sources.events import Event
     from aeraki_core.sources.istiod.connection import Istiod
 
 __all__ = ["Refusals"]

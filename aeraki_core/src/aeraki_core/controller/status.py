@@ -15,14 +15,14 @@ from typing import Any
 from aeraki_core.controller.conditions import Condition, conditions
 from aeraki_core.controller.observer import NoObserver, PassReport
 from aeraki_core.controller.sender import Sender
-from aeraki_core.envoyfilter import FilterKey, Owner
+from aeraki_core.filters.envoyfilter import FilterKey, Owner
 from aeraki_core.kube.client import Client, Object
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.resources import Resource
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.pipeline import Pipeline
-from aeraki_core.resource import Kind
-from aeraki_core.store import SourceObject
+from aeraki_core.model.resource import Kind
+from aeraki_core.pipeline.pipeline import Pipeline
 
 __all__ = ["Statuses"]
 

@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aeraki_core.codes import HELD, ORPHAN, OUTSIDE, REFUSED, WRITE_FAILED, WRITE_WARNING
 from aeraki_core.controller.backoff import Backoff
-from aeraki_core.envoyfilter import FilterKey, Owner
-from aeraki_core.finding import Finding
-from aeraki_core.live import Live
+from aeraki_core.filters.envoyfilter import FilterKey, Owner
+from aeraki_core.filters.live import Live
+from aeraki_core.findings.codes import HELD, ORPHAN, OUTSIDE, REFUSED, WRITE_FAILED, WRITE_WARNING
+from aeraki_core.findings.finding import Finding
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.pipeline import Pipeline
-from aeraki_core.reconcile import Action, Plan, Step, deletes_too_much, keep_unreplaced, reconcile
+from aeraki_core.pipeline.pipeline import Pipeline
+from aeraki_core.pipeline.reconcile import Action, Plan, Step, deletes_too_much, keep_unreplaced, reconcile
 from aeraki_core.sinks.base import Sink, Written, carry_out
 
 __all__ = ["Outcome", "Writer"]
@@ -102,7 +102,7 @@ class Writer:
     ) -> Outcome:
         """Look at what changed, what is left, what is to be tried again, and what is kept for a reason that may be over; write it.
 
-        ``now`` is of the clock that the backoff goes by; ``held`` and ``why_held`` as for :func:`~aeraki_core.reconcile.reconcile`.
+        ``now`` is of the clock that the backoff goes by; ``held`` and ``why_held`` as for :func:`~aeraki_core.pipeline.reconcile.reconcile`.
         ``confirmed``: the sources have just given fresh full answers, so that even many deletions are meant.
         """
         fresh = set(changed)

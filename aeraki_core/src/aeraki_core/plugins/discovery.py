@@ -15,7 +15,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from aeraki_core.hookspec import ENTRY_POINT_GROUP
+from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
 
 __all__ = ["Candidate", "State", "core_version", "discover", "load"]
 

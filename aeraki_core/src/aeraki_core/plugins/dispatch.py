@@ -14,17 +14,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aeraki_core.codes import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED
-from aeraki_core.context import GenerateContext, KeepLastGood
-from aeraki_core.finding import Code, Finding
+from aeraki_core.filters.patch import Patch
+from aeraki_core.findings.codes import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED
+from aeraki_core.findings.finding import Code, Finding
+from aeraki_core.model.resource import Resource
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service
-from aeraki_core.patch import Patch
+from aeraki_core.plugins.context import GenerateContext, KeepLastGood
+from aeraki_core.plugins.redact import redact, redact_error
 from aeraki_core.plugins.registry import Registry
-from aeraki_core.redact import redact, redact_error
-from aeraki_core.resource import Resource
-from aeraki_core.types import Protocol
-from aeraki_core.validate import ValidateContext
+from aeraki_core.plugins.types import Protocol
+from aeraki_core.plugins.validate import ValidateContext
 
 __all__ = ["CallStats", "Dispatcher", "Generated"]
 

@@ -18,10 +18,10 @@ from typing import Any
 import pluggy
 
 from aeraki_core.errors import PluginError
-from aeraki_core.hookspec import PROJECT, HookSpec
+from aeraki_core.model.resource import Kind
 from aeraki_core.plugins.discovery import Candidate, State, discover
-from aeraki_core.resource import Kind
-from aeraki_core.types import Protocol
+from aeraki_core.plugins.hookspec import PROJECT, HookSpec
+from aeraki_core.plugins.types import Protocol
 
 __all__ = ["PluginInfo", "Registry", "build_registry"]
 

@@ -149,7 +149,7 @@ def _single(form: Form, text: str, choices: tuple[str, ...]) -> Any:
         if not (port.isdecimal() and int(port) <= 65535):
             raise ValueError(f"{text!r} is not of the form HOST:PORT or :PORT")
     if form is Form.DURATION:
-        from aeraki_core.duration import parse_duration
+        from aeraki_core.model.duration import parse_duration
 
         return parse_duration(text)
     if form is Form.SIZE:

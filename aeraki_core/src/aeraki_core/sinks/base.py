@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner
-from aeraki_core.finding import Finding
-from aeraki_core.live import Live
-from aeraki_core.reconcile import UNREPLACED, Action, Step, unreplaced
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, Owner
+from aeraki_core.filters.live import Live
+from aeraki_core.findings.finding import Finding
+from aeraki_core.pipeline.reconcile import UNREPLACED, Action, Step, unreplaced
 
 __all__ = ["Sink", "Written", "carry_out"]
 

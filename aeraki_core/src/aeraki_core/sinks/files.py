@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from aeraki_core.codes import NOT_OURS, UNREADABLE_LIVE
-from aeraki_core.documents import decode, load_all, split
-from aeraki_core.envoyfilter import FilterKey, named_instance
 from aeraki_core.errors import SinkError, UnreadableError
-from aeraki_core.finding import Finding
-from aeraki_core.live import Live
-from aeraki_core.reconcile import Step
-from aeraki_core.render import render_yaml
+from aeraki_core.filters.envoyfilter import FilterKey, named_instance
+from aeraki_core.filters.live import Live
+from aeraki_core.findings.codes import NOT_OURS, UNREADABLE_LIVE
+from aeraki_core.findings.finding import Finding
+from aeraki_core.manifests.read import decode, load_all, split
+from aeraki_core.manifests.write import render_yaml
+from aeraki_core.pipeline.reconcile import Step
 from aeraki_core.sinks.base import Sink, Written
 from aeraki_core.sinks.live import live_of
 

@@ -1,6 +1,6 @@
 """A live filter as a sink finds it, from its Kubernetes object.
 
-In: an object. Out: :class:`~aeraki_core.reconcile.Live`; of one that is not as Aeraki writes it, what its labels still tell.
+In: an object. Out: :class:`~aeraki_core.pipeline.reconcile.Live`; of one that is not as Aeraki writes it, what its labels still tell.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pool
 
-from aeraki_core.envoyfilter import (
+from aeraki_core.filters.envoyfilter import (
     PLUGIN_LABEL,
     SERVICES_ANNOTATION,
     EnvoyFilter,
@@ -24,7 +24,7 @@ from aeraki_core.envoyfilter import (
     parse_owners,
     to_dict,
 )
-from aeraki_core.live import Live
+from aeraki_core.filters.live import Live
 
 __all__ = ["live_of"]
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.sources.base import Emit, Event, Removed, Upserted
+from aeraki_core.sources.events import Emit, Event, Removed, Upserted
 
 __all__ = ["MIRRORS", "Merge"]
 

@@ -6,7 +6,7 @@ In: a source that gives everything, and the namespaces. Out: a source that gives
 from __future__ import annotations
 
 from aeraki_core.model.scope import Scope
-from aeraki_core.sources.base import Emit, Event, Refreshable, Removed, Scoped, Source, Upserted
+from aeraki_core.sources.events import Emit, Event, Refreshable, Removed, Scoped, Source, Upserted
 
 __all__ = ["narrowed"]
 

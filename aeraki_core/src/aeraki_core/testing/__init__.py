@@ -10,9 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aeraki_core.testing.ads import NackError
-    from aeraki_core.testing.batch import validate_many
-    from aeraki_core.testing.binary import EnvoyError, EnvoyMissingError, find_envoy
     from aeraki_core.testing.builders import (
         destination_rule,
         endpoint_slice,
@@ -25,60 +22,63 @@ if TYPE_CHECKING:
         virtual_service,
     )
     from aeraki_core.testing.conformance import PluginConformance
-    from aeraki_core.testing.envoy import Envoy, LiveEnvoy, Verdict
-    from aeraki_core.testing.filters import EnvoyFilterError, PatchRef
+    from aeraki_core.testing.envoy.ads import NackError
+    from aeraki_core.testing.envoy.batch import validate_many
+    from aeraki_core.testing.envoy.binary import EnvoyError, EnvoyMissingError, find_envoy
+    from aeraki_core.testing.envoy.local import EnvoyConfig, inbound_listener, to_envoy
+    from aeraki_core.testing.envoy.log import LogRecord
+    from aeraki_core.testing.envoy.process import Envoy, LiveEnvoy, Verdict
+    from aeraki_core.testing.envoy.running import RunningEnvoy
     from aeraki_core.testing.generating import Made, generate
     from aeraki_core.testing.golden import Golden
-    from aeraki_core.testing.local import EnvoyConfig, inbound_listener, to_envoy
-    from aeraki_core.testing.log import LogRecord
-    from aeraki_core.testing.patches import Patched, apply_filters, unmatched
-    from aeraki_core.testing.proxies import proxies_for
-    from aeraki_core.testing.proxy import MutualTls, Proxy
-    from aeraki_core.testing.running import RunningEnvoy
     from aeraki_core.testing.sandbox import Sandbox, Sidecar
-    from aeraki_core.testing.sidecar import SidecarConfig, model_sidecar
+    from aeraki_core.testing.sidecar.filters import EnvoyFilterError, PatchRef
+    from aeraki_core.testing.sidecar.model import SidecarConfig, model_sidecar
+    from aeraki_core.testing.sidecar.patches import Patched, apply_filters, unmatched
+    from aeraki_core.testing.sidecar.proxies import proxies_for
+    from aeraki_core.testing.sidecar.proxy import MutualTls, Proxy
     from aeraki_core.testing.stray import stray_changes
 
 # Imported when first used: pytest loads this package in every run, wherever aeraki-core is installed.
 _HOME = {
-    "Envoy": "envoy",
-    "EnvoyConfig": "local",
-    "EnvoyError": "binary",
-    "EnvoyFilterError": "filters",
-    "EnvoyMissingError": "binary",
+    "Envoy": "envoy.process",
+    "EnvoyConfig": "envoy.local",
+    "EnvoyError": "envoy.binary",
+    "EnvoyFilterError": "sidecar.filters",
+    "EnvoyMissingError": "envoy.binary",
     "Golden": "golden",
-    "LiveEnvoy": "envoy",
-    "LogRecord": "log",
+    "LiveEnvoy": "envoy.process",
+    "LogRecord": "envoy.log",
     "Made": "generating",
-    "MutualTls": "proxy",
-    "NackError": "ads",
-    "PatchRef": "filters",
-    "Patched": "patches",
+    "MutualTls": "sidecar.proxy",
+    "NackError": "envoy.ads",
+    "PatchRef": "sidecar.filters",
+    "Patched": "sidecar.patches",
     "PluginConformance": "conformance",
-    "Proxy": "proxy",
-    "RunningEnvoy": "running",
+    "Proxy": "sidecar.proxy",
+    "RunningEnvoy": "envoy.running",
     "Sandbox": "sandbox",
     "Sidecar": "sandbox",
-    "SidecarConfig": "sidecar",
-    "Verdict": "envoy",
-    "apply_filters": "patches",
+    "SidecarConfig": "sidecar.model",
+    "Verdict": "envoy.process",
+    "apply_filters": "sidecar.patches",
     "destination_rule": "builders",
     "endpoint_slice": "builders",
-    "find_envoy": "binary",
+    "find_envoy": "envoy.binary",
     "generate": "generating",
-    "inbound_listener": "local",
-    "model_sidecar": "sidecar",
+    "inbound_listener": "envoy.local",
+    "model_sidecar": "sidecar.model",
     "objects_in": "builders",
-    "proxies_for": "proxies",
+    "proxies_for": "sidecar.proxies",
     "resource": "builders",
     "secret": "builders",
     "service": "builders",
     "service_entry": "builders",
     "stray_changes": "stray",
-    "to_envoy": "local",
+    "to_envoy": "envoy.local",
     "to_yaml": "builders",
-    "unmatched": "patches",
-    "validate_many": "batch",
+    "unmatched": "sidecar.patches",
+    "validate_many": "envoy.batch",
     "virtual_service": "builders",
 }
 

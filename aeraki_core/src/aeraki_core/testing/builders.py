@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aeraki_core.documents import decode, load_all, split
 from aeraki_core.errors import UnreadableError
-from aeraki_core.render import render_objects
-from aeraki_core.resource import Kind
+from aeraki_core.manifests.read import decode, load_all, split
+from aeraki_core.manifests.write import render_objects
+from aeraki_core.model.resource import Kind
 
 __all__ = [
     "destination_rule",

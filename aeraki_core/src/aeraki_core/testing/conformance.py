@@ -16,15 +16,15 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from aeraki_core.codes import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED
+from aeraki_core.findings.codes import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED
 from aeraki_core.model.mesh import Mesh
-from aeraki_core.testing.batch import validate_many
 from aeraki_core.testing.builders import objects_in
-from aeraki_core.testing.envoy import Envoy
+from aeraki_core.testing.envoy.batch import validate_many
+from aeraki_core.testing.envoy.local import EnvoyConfig
+from aeraki_core.testing.envoy.process import Envoy
 from aeraki_core.testing.generating import Made, generate
-from aeraki_core.testing.local import EnvoyConfig
 from aeraki_core.testing.odd import odd_variants
-from aeraki_core.testing.patches import unmatched
+from aeraki_core.testing.sidecar.patches import unmatched
 from aeraki_core.testing.stray import stray_changes
 
 __all__ = ["PluginConformance"]

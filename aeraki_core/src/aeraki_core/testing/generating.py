@@ -15,20 +15,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from aeraki_core.arrange import Arrangement
-from aeraki_core.envoyfilter import to_dict
-from aeraki_core.finding import Finding
+from aeraki_core.filters.envoyfilter import to_dict
+from aeraki_core.findings.finding import Finding
 from aeraki_core.model.mesh import Mesh
-from aeraki_core.pipeline import Pipeline, PortReport
+from aeraki_core.pipeline.arrange import Arrangement
+from aeraki_core.pipeline.pipeline import Pipeline, PortReport
 from aeraki_core.plugins.discovery import Candidate
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import Registry, build_registry
 from aeraki_core.testing.builders import objects_in, to_yaml
-from aeraki_core.testing.local import EnvoyConfig, to_envoy
-from aeraki_core.testing.patches import Patched, patched_sidecar
-from aeraki_core.testing.proxies import proxies_for
-from aeraki_core.testing.proxy import Proxy
-from aeraki_core.testing.view import source_object
+from aeraki_core.testing.envoy.local import EnvoyConfig, to_envoy
+from aeraki_core.testing.sidecar.patches import Patched, patched_sidecar
+from aeraki_core.testing.sidecar.proxies import proxies_for
+from aeraki_core.testing.sidecar.proxy import Proxy
+from aeraki_core.testing.sidecar.view import source_object
 
 __all__ = ["Made", "Nested", "flatten", "generate", "registry_of"]
 
@@ -84,7 +84,7 @@ class Made:
 
     @cached_property
     def sidecars(self) -> tuple[Patched, ...]:
-        """The modelled sidecars of :func:`~aeraki_core.testing.proxies.proxies_for`, with the filters applied.
+        """The modelled sidecars of :func:`~aeraki_core.testing.sidecar.proxies.proxies_for`, with the filters applied.
 
         Raises:
             EnvoyFilterError: a filter is not of a form that istiod would apply.

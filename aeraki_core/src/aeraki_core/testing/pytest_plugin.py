@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from aeraki_core.testing.envoy import Envoy
+    from aeraki_core.testing.envoy.process import Envoy
     from aeraki_core.testing.golden import Golden
     from aeraki_core.testing.sandbox import Sandbox
 
@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def envoy() -> Envoy:
     """The Envoy binary of this environment: validates and runs configurations."""
-    from aeraki_core.testing.envoy import Envoy
+    from aeraki_core.testing.envoy.process import Envoy
 
     return Envoy.find()
 

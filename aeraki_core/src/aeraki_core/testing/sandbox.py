@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from aeraki_core.model.mesh import Mesh
-from aeraki_core.testing.bootstrap import static_bootstrap
-from aeraki_core.testing.envoy import Envoy, LiveEnvoy, Verdict
+from aeraki_core.testing.envoy.bootstrap import static_bootstrap
+from aeraki_core.testing.envoy.local import Address, ClusterKey, Endpoint, EnvoyConfig, to_envoy
+from aeraki_core.testing.envoy.log import readable
+from aeraki_core.testing.envoy.process import Envoy, LiveEnvoy, Verdict
 from aeraki_core.testing.generating import Made, Nested, flatten, generate
-from aeraki_core.testing.local import Address, ClusterKey, Endpoint, EnvoyConfig, to_envoy
-from aeraki_core.testing.log import readable
-from aeraki_core.testing.patches import Patched, patched_sidecar
-from aeraki_core.testing.proxy import Proxy
+from aeraki_core.testing.sidecar.patches import Patched, patched_sidecar
+from aeraki_core.testing.sidecar.proxy import Proxy
 
 __all__ = ["Sandbox", "Sidecar"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from aeraki_core.listeners import outbound_listeners
-from aeraki_core.testing.chains import PASSTHROUGH_CHAIN
+from aeraki_core.model.listeners import outbound_listeners
 from aeraki_core.testing.generating import Made
-from aeraki_core.testing.sidecar import SidecarConfig, model_sidecar
-from aeraki_core.testing.view import store_of
+from aeraki_core.testing.sidecar.chains import PASSTHROUGH_CHAIN
+from aeraki_core.testing.sidecar.model import SidecarConfig, model_sidecar
+from aeraki_core.testing.sidecar.view import store_of
 
 __all__ = ["stray_changes"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from aeraki_core.cli.masking import masked, masked_pair
-from aeraki_core.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match
-from aeraki_core.patch import ApplyTo, FrozenMessage
+from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match
+from aeraki_core.filters.patch import ApplyTo, FrozenMessage
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.base_pb2 import DataSource, TransportSocket
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate

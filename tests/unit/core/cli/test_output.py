@@ -201,7 +201,7 @@ def test_what_a_plugin_prints_is_no_part_of_the_data(
 
 def test_a_second_signal_ends_the_process_without_a_word() -> None:
     done = _python(
-        "import os, signal\nfrom aeraki_core.cli.ending import stopped_by_signals\n"
+        "import os, signal\nfrom aeraki_core.wiring.signals import stopped_by_signals\n"
         "with stopped_by_signals() as stop:\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n    stop.wait()\n    os.kill(os.getpid(), signal.SIGINT)\n"
     )
@@ -249,7 +249,7 @@ class TestErrors:
         def broken(*_: object) -> None:
             raise ZeroDivisionError("by nothing")
 
-        monkeypatch.setattr("aeraki_core.cli.version._version", broken)
+        monkeypatch.setattr("aeraki_core.cli.commands.version._version", broken)
         result = aeraki("version")
         assert result.code == 1
         assert result.err.startswith("error: internal error: ZeroDivisionError: by nothing\n")

@@ -10,13 +10,13 @@ from typing import Any
 
 from aeraki_core.controller.loop import Controller, Timing
 from aeraki_core.controller.observer import NoObserver, PassReport
-from aeraki_core.envoyfilter import FilterKey
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.pipeline import Pipeline
+from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.sinks.base import Sink
-from aeraki_core.sinks.memory import MemorySink
-from aeraki_core.sources.base import Emit, Incomplete, Problems, Removed, Source, Synced, Unsynced, Upserted
-from aeraki_core.store import SourceObject
+from aeraki_core.sources.events import Emit, Incomplete, Problems, Removed, Source, Synced, Unsynced, Upserted
+from aeraki_core.testing.memory_sink import MemorySink
 
 from tests.unit.core.echo import EchoPlugin, Mesher
 

@@ -11,16 +11,16 @@ from typing import Any
 
 from aeraki_core.controller.backoff import Backoff
 from aeraki_core.controller.intake import Intake
-from aeraki_core.controller.ledger import Ledger
 from aeraki_core.controller.observer import NoObserver
 from aeraki_core.controller.writer import Writer
-from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
-from aeraki_core.finding import Finding
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
+from aeraki_core.findings.finding import Finding
+from aeraki_core.findings.ledger import Ledger
 from aeraki_core.sinks.files import FilesSink
-from aeraki_core.sources.base import Problems, Removed, Synced, Upserted
-from aeraki_core.sources.files import read
-from aeraki_core.sources.fileset import FileSet
-from aeraki_core.sources.manifests import Rules
+from aeraki_core.sources.events import Problems, Removed, Synced, Upserted
+from aeraki_core.sources.files.fileset import FileSet
+from aeraki_core.sources.files.manifests import Rules
+from aeraki_core.sources.files.source import read
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule

@@ -9,7 +9,7 @@ import pytest
 from aeraki_core.controller.conditions import Condition, conditions
 from aeraki_core.controller.events import Bucket
 from aeraki_core.controller.sender import Sender
-from aeraki_core.envoyfilter import FilterKey
+from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.kube.errors import ApiError, NotSentError, UnreachableError
 from aeraki_core.model.meta import ObjectRef
 

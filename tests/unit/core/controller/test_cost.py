@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aeraki_core.controller.observer import PassReport
-from aeraki_core.finding import Finding
+from aeraki_core.findings.finding import Finding
 
 from tests.unit.core.controller.running import Feed, Running, codes, routes, service
 

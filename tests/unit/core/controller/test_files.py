@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aeraki_core.controller.loop import Controller, Timing
 from aeraki_core.controller.observer import PassReport
-from aeraki_core.pipeline import Pipeline
+from aeraki_core.pipeline.pipeline import Pipeline
+from aeraki_core.plugins.types import Protocol
 from aeraki_core.sinks.files import FilesSink, file_name
-from aeraki_core.sources.files import FilesSource
-from aeraki_core.types import Protocol
+from aeraki_core.sources.files.source import FilesSource
 
 from tests.unit.core.controller.running import Running, codes, key, pipeline, written
 from tests.unit.core.echo import EchoPlugin

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from aeraki_core.controller.loop import Controller
 from aeraki_core.controller.metrics import Metrics
-from aeraki_core.pipeline import Pipeline
-from aeraki_core.sinks.memory import MemorySink
+from aeraki_core.pipeline.pipeline import Pipeline
+from aeraki_core.testing.memory_sink import MemorySink
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.core.controller.running import FAST, Feed, key, pipeline, routes, service

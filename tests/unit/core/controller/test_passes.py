@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from aeraki_core.codes import NOT_YAML
 from aeraki_core.controller.loop import Controller, Timing
-from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.errors import AerakiError, SinkError
-from aeraki_core.finding import Finding
-from aeraki_core.live import Live
-from aeraki_core.reconcile import Step
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
+from aeraki_core.filters.live import Live
+from aeraki_core.findings.codes import NOT_YAML
+from aeraki_core.findings.finding import Finding
+from aeraki_core.pipeline.reconcile import Step
+from aeraki_core.plugins.types import Protocol
 from aeraki_core.sinks.base import Written
-from aeraki_core.sinks.memory import MemorySink
-from aeraki_core.sources.base import Incomplete
-from aeraki_core.types import Protocol
+from aeraki_core.sources.events import Incomplete
+from aeraki_core.testing.memory_sink import MemorySink
 
 from tests.unit.core.controller.running import (
     FAST,

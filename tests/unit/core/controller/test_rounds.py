@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from aeraki_core.controller.loop import Controller
 from aeraki_core.controller.observer import PassReport
-from aeraki_core.envoyfilter import FilterKey
-from aeraki_core.reconcile import Step
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.mesh.store import SourceObject
+from aeraki_core.pipeline.reconcile import Step
 from aeraki_core.sinks.base import Written
-from aeraki_core.sinks.memory import MemorySink
-from aeraki_core.store import SourceObject
+from aeraki_core.testing.memory_sink import MemorySink
 
 from tests.unit.core.controller.running import Feed, Running, codes, key, pipeline, service, written
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import pytest
 from aeraki_core.controller.observer import PassReport
-from aeraki_core.envoyfilter import EnvoyFilter, FilterKey, Owner
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, Owner
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
-from aeraki_core.reconcile import Action
-from aeraki_core.sinks.memory import MemorySink
-from aeraki_core.sources.base import Removed, Scoped
+from aeraki_core.pipeline.reconcile import Action
+from aeraki_core.sources.events import Removed, Scoped
+from aeraki_core.testing.memory_sink import MemorySink
 
 from tests.unit.core.controller.running import Feed, Running, codes, service, written
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 from aeraki_core.controller.loop import Controller
 from aeraki_core.controller.observer import NoObserver, Observers, PassReport
-from aeraki_core.sinks.memory import MemorySink
+from aeraki_core.testing.memory_sink import MemorySink
 
 from tests.unit.core.controller.running import FAST, WAIT, Feed, Recorder, key, pipeline, routes, service, written
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from aeraki_core.envoyfilter import FilterKey, Owner
-from aeraki_core.sinks.adopt import superseded
+from aeraki_core.filters.envoyfilter import FilterKey, Owner
+from aeraki_core.sinks.kubernetes.upstream import superseded
 
 OURS = [Owner("cache.shop.svc.cluster.local", 6379)]
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aeraki_core.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.errors import SinkError
-from aeraki_core.reconcile import Plan, reconcile
-from aeraki_core.render import render_yaml
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
+from aeraki_core.manifests.write import render_yaml
+from aeraki_core.pipeline.reconcile import Plan, reconcile
 from aeraki_core.sinks.base import Written
 from aeraki_core.sinks.files import FilesSink, file_name
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from aeraki_core.envoyfilter import EnvoyFilter, to_dict
-from aeraki_core.sinks.kubernetes_live import LiveFilters, Whose
+from aeraki_core.filters.envoyfilter import EnvoyFilter, to_dict
+from aeraki_core.sinks.kubernetes.live import LiveFilters, Whose
 
 from tests.unit.core.controller.running import key, pipeline, service
 

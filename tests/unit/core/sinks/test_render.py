@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import yaml
-from aeraki_core.documents import Slice, load_all, split
-from aeraki_core.envoyfilter import from_dict, to_dict
-from aeraki_core.render import render_json, render_objects, render_yaml
+from aeraki_core.filters.envoyfilter import from_dict, to_dict
+from aeraki_core.manifests.read import Slice, load_all, split
+from aeraki_core.manifests.write import render_json, render_objects, render_yaml
 from hypothesis import given
 from hypothesis import strategies as st
 

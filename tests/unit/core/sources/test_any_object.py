@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aeraki_core.render import render_objects
-from aeraki_core.sources.files import read
+from aeraki_core.manifests.write import render_objects
+from aeraki_core.sources.files.source import read
 from hypothesis import given
 from hypothesis import strategies as st
 

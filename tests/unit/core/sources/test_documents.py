@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from aeraki_core.documents import MAX_ALIASED, Slice, decode, load_all, split
 from aeraki_core.errors import UnreadableError
+from aeraki_core.manifests.read import MAX_ALIASED, Slice, decode, load_all, split
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from aeraki_core.finding import Finding
+from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.sources.fileset import Changes, FileSet
-from aeraki_core.sources.manifests import Rules
-from aeraki_core.store import SourceObject
+from aeraki_core.sources.files.fileset import Changes, FileSet
+from aeraki_core.sources.files.manifests import Rules
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aeraki_core.kube.client import Object
 from aeraki_core.kube.resources import Resource
-from aeraki_core.resource import Kind
-from aeraki_core.sources.base import Event, Incomplete, Removed, Upserted
-from aeraki_core.sources.kubernetes_feed import Feed
+from aeraki_core.model.resource import Kind
+from aeraki_core.sources.events import Event, Incomplete, Removed, Upserted
+from aeraki_core.sources.kubernetes.feed import Feed
 from pydantic import BaseModel
 
 DEMOS = Resource("demo.aeraki.io", "v1", "Demo", "demos")

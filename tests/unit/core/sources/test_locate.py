@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from aeraki_core.documents import Slice
-from aeraki_core.sources.locate import Document, line_of
+from aeraki_core.manifests.locate import Document, line_of
+from aeraki_core.manifests.read import Slice
 
 TEXT = """\
 # a comment

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.sources.base import Event, Removed, Synced, Upserted
+from aeraki_core.sources.events import Event, Removed, Synced, Upserted
 from aeraki_core.sources.merge import Merge
-from aeraki_core.store import SourceObject
 
 REF = ObjectRef("Service", "shop", "cart")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pickle
 
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.scope import Scope, named
 from aeraki_core.model.selector import parse_selector
-from aeraki_core.sources.base import Event, Problems, Refreshable, Removed, Scoped, Synced, Upserted
-from aeraki_core.sources.kubernetes_namespaces import Selection
+from aeraki_core.sources.events import Event, Problems, Refreshable, Removed, Scoped, Synced, Upserted
+from aeraki_core.sources.kubernetes.namespaces import Selection
 from aeraki_core.sources.narrow import narrowed
-from aeraki_core.store import SourceObject
 
 from tests.unit.core.controller.running import Feed
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from aeraki_core.errors import UnreadableError
-from aeraki_core.sources.base import Event, Problems, Removed, Synced, Unsynced, Upserted
-from aeraki_core.sources.files import FilesSource
+from aeraki_core.sources.events import Event, Problems, Removed, Synced, Unsynced, Upserted
+from aeraki_core.sources.files.source import FilesSource
 
 from tests.unit.core.sources.manifests import reads, service
 
@@ -196,7 +196,7 @@ def test_a_mistake_in_the_source_is_said_and_the_watch_goes_on(
         raise RuntimeError("a mistake of ours")
 
     with monkeypatch.context() as patch:
-        patch.setattr("aeraki_core.sources.fileset.split", fail)
+        patch.setattr("aeraki_core.sources.files.fileset.split", fail)
         save(folder / "a.yaml", service("a", port=2))
         last = watched.until(Unsynced)[-1]
         assert isinstance(last, Unsynced)

@@ -32,7 +32,7 @@ from aeraki_core.testing import (
     validate_many,
     virtual_service,
 )
-from aeraki_core.testing.patches import patched_sidecar
+from aeraki_core.testing.sidecar.patches import patched_sidecar
 
 from tests.unit.core.testing.objects import CART, ECHO, ECHO_FILTER, envoy_filter, patch, tcp_filter
 

@@ -1,6 +1,6 @@
 """What istiod sends, as the Kubernetes objects that the store reads.
 
-In: a resource of a response. Out: a :class:`~aeraki_core.store.SourceObject`. A Kubernetes Service comes as a ServiceEntry named
+In: a resource of a response. Out: a :class:`~aeraki_core.mesh.store.SourceObject`. A Kubernetes Service comes as a ServiceEntry named
 ``synthetic-<service>`` and becomes a Service again, so that it has the name under which everybody knows it; what istiod does
 not send (labels, annotations, ``targetPort``) is missing then.
 """
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import EXPORT_TO_ANNOTATION, service_host
-from aeraki_core.store import SourceObject
 
 if TYPE_CHECKING:
     from google.protobuf.any_pb2 import Any as AnyMessage

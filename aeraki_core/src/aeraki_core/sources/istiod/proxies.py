@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aeraki_core.codes import PROXY_REFUSES
-from aeraki_core.envoyfilter import FilterKey
 from aeraki_core.errors import AerakiError
-from aeraki_core.finding import Finding
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.findings.codes import PROXY_REFUSES
+from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.backoff import Backoff
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.istiod.connection import Istiod

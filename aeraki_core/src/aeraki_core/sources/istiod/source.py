@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aeraki_core.codes import ISTIOD_NOT_READ
 from aeraki_core.errors import AerakiError
-from aeraki_core.finding import Finding
+from aeraki_core.findings.codes import ISTIOD_NOT_READ
+from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.backoff import Backoff
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.sources.base import Emit, Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
+from aeraki_core.sources.events import Emit, Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.decode import TYPES, decode
 from aeraki_core.sources.istiod.stream import Stream
-from aeraki_core.store import SourceObject
 
 if TYPE_CHECKING:
     from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse

@@ -1,0 +1,185 @@
+"""``aeraki apply``: one pass to the cluster."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from aeraki_core.cli.command import PIPELINE, define, require_paths
+from aeraki_core.console import output
+from aeraki_core.settings import Scope, Settings
+
+if TYPE_CHECKING:
+    from aeraki_core.pipeline.reconcile import Plan, Step
+    from aeraki_core.sinks.base import Sink, Written
+
+__all__ = ["command"]
+
+_EXAMPLE = "aeraki apply -f deploy/ --dry-run server"
+_TRIES = 5
+_NAMED = 20  # so many filters are named where all would fill the screen
+_DRY = {None: "", "client": " (dry run)", "server": " (server dry run)"}
+
+
+@define("apply", *PIPELINE, Scope.CLUSTER, epilog=f"Example: {_EXAMPLE}")
+@click.option(
+    "--dry-run", type=click.Choice(["client", "server"]), help="Do not write: only say it, or let the API server judge."
+)
+@click.option("--prune", is_flag=True, help="Delete filters that nothing in PATHs makes; asks before it does.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) -> int:
+    """Write the filters for the configuration in PATHs to the cluster, once.
+
+    Says of each filter whether it was created, configured, pruned, or is unchanged. Only filters of Aeraki's own are looked at.
+    Without --prune none is deleted; with it, PATHs must hold the whole mesh's configuration: every filter that they do not ask for
+    goes, also those of plugins that are not active; but none of another --instance, nor of a namespace that the settings leave out.
+
+    Exits with 1 if a finding is an error or a filter could not be written.
+    """
+    paths = require_paths(settings, _EXAMPLE)
+    asks = prune and not yes and dry_run is None
+    if asks and not sys.stdin.isatty():
+        raise click.UsageError("--prune asks before it deletes, and there is no terminal to ask on: give --yes")
+    from aeraki_core.wiring.cluster import scope_of
+    from aeraki_core.wiring.plan import kept_lines, plan_for
+    from aeraki_core.wiring.session import has_errors, open_session
+    from aeraki_core.wiring.sources_and_sinks import live_in_cluster
+
+    session = open_session(settings, paths, scope_of(settings))
+    plan = plan_for(session, live_in_cluster(settings))
+    output.findings(session.findings)
+    work = _sorted_out(plan, prune=prune, complete=session.incomplete is None)
+    for line in kept_lines(work.kept):
+        output.note(line)
+    if work.left:
+        output.warning(f"not deleted, though nothing in PATHs makes it (--prune does): {_names(work.left)}")
+    if work.pruned and asks and not _agreed(work.pruned):
+        output.note("nothing was written")
+        return 1
+    failed = _do(settings, work.steps, dry_run)
+    touched = {step.key for step in work.steps} | {step.key for step in work.kept}
+    for key in sorted(session.pipeline.filters.keys() - touched):
+        output.data(f"envoyfilter {key} unchanged\n")
+    return int(failed or has_errors(session.findings))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """``steps``: what is done, deletions last; ``pruned``: those. ``left``: what only --prune deletes. ``kept``: what stays."""
+
+    steps: tuple[Step, ...]
+    pruned: tuple[Step, ...]
+    left: tuple[Step, ...]
+    kept: tuple[Step, ...]
+
+
+def _sorted_out(plan: Plan, *, prune: bool, complete: bool) -> _Work:
+    """The plan's steps by what becomes of them. ``complete``: all of PATHs could be read; otherwise nothing is deleted."""
+    from aeraki_core.pipeline.reconcile import Action
+
+    writes = tuple(step for step in plan.steps if step.action is not Action.DELETE)
+    unwanted = tuple(
+        step for step in (*plan.steps, *plan.kept) if step.action is Action.DELETE or step.action is Action.ORPHAN
+    )
+    kept = tuple(step for step in plan.kept if step.action in (Action.KEEP, Action.OUTSIDE))
+    if not complete:
+        return _Work(writes, (), (), (*kept, *unwanted))
+    if not prune:
+        return _Work(writes, (), unwanted, kept)
+    pruned = tuple(_deletion(step) for step in unwanted)
+    return _Work((*writes, *pruned), pruned, (), kept)
+
+
+def _deletion(step: Step) -> Step:
+    from dataclasses import replace
+
+    from aeraki_core.pipeline.reconcile import Action
+
+    return replace(step, action=Action.DELETE)
+
+
+def _agreed(pruned: Sequence[Step]) -> bool:
+    output.note(f"{_count(pruned)} to be deleted:")
+    for step in pruned[:_NAMED]:
+        output.note(f"  {step.key}: {step.reason}")
+    if len(pruned) > _NAMED:
+        output.note(f"  and {len(pruned) - _NAMED} more; `aeraki diff --live cluster -o name` names all")
+    return click.confirm("Delete them, and write the rest?", err=True)
+
+
+def _count(items: Sized) -> str:
+    return "1 filter" if len(items) == 1 else f"{len(items)} filters"
+
+
+def _names(steps: Sequence[Step]) -> str:
+    more = f" and {len(steps) - _NAMED} more" if len(steps) > _NAMED else ""
+    return ", ".join(str(step.key) for step in steps[:_NAMED]) + more
+
+
+# -- doing ------------------------------------------------------------------------------------------------------------
+
+
+def _do(settings: Settings, steps: Sequence[Step], dry_run: str | None) -> bool:
+    """Do the steps and say what became of each; whether one failed."""
+    if dry_run == "client" or not steps:
+        for step in steps:
+            _say(step, dry_run)
+        return False
+    from aeraki_core.sinks.kubernetes.sink import KubernetesSink
+    from aeraki_core.wiring.cluster import connector, filter_namespaces
+
+    sink = KubernetesSink(
+        connector(settings),
+        namespaces=filter_namespaces(settings),
+        dry_run=dry_run == "server",
+        instance=settings["instance"],
+    )
+    sink.start(lambda key: None)
+    try:
+        failed = [item for item in _written(sink, steps, dry_run) if item.error is not None]
+    finally:
+        sink.stop()
+    for item in failed:
+        output.error(f"{item.step.key} could not be {_word(item.step)}: {item.error}")
+    return bool(failed)
+
+
+def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Written]:
+    """What became of the steps; those that a busy server did not take are tried again a few times."""
+    from aeraki_core.kube.backoff import Backoff
+    from aeraki_core.sinks.base import carry_out
+
+    if sys.stderr.isatty():
+        output.note(f"writing {_count(steps)}")
+    wait = Backoff(first=1.0, limit=8.0)
+    final: list[Written] = []
+    left = list(steps)
+    for attempt in range(1, _TRIES + 1):
+        done = list(carry_out(sink, left))
+        for item in done:
+            if item.error is None:
+                _say(item.step, dry_run)
+                for text in item.warnings:
+                    output.warning(f"{item.step.key}: {text}")
+        again = [item for item in done if item.error is not None and item.passing and attempt < _TRIES]
+        final += [item for item in done if item not in again]
+        if not again:
+            break
+        output.note(f"{_count(again)} to be tried again: {again[0].error}")
+        time.sleep(wait.next())
+        left = [item.step for item in again]
+    return final
+
+
+def _say(step: Step, dry_run: str | None) -> None:
+    output.data(f"envoyfilter {step.key} {_word(step)}{_DRY[dry_run]}\n")
+
+
+def _word(step: Step) -> str:
+    """What kubectl calls it."""
+    return {"create": "created", "update": "configured", "delete": "pruned"}[step.action]

@@ -1,0 +1,98 @@
+"""``aeraki config``: every setting, its value, and where that came from. docs/settings.md is ``aeraki config -o markdown``."""
+
+from __future__ import annotations
+
+import click
+
+from aeraki_core.cli.command import define
+from aeraki_core.console import output
+from aeraki_core.settings import SETTINGS, Form, Scope, Setting, Settings
+
+__all__ = ["command"]
+
+_TITLES = {
+    Scope.ALL: ("Messages", "Every command."),
+    Scope.PLUGINS: ("Plugins", "Every command that loads plugins."),
+    Scope.MESH: ("Mesh and input", "`run`, `generate`, `diff`, `apply`, `validate`, `explain`, `status`."),
+    Scope.RUN: ("Controller", "`run`."),
+    Scope.CLUSTER: ("Cluster", "`run`, `apply` and `diff`, where they use a cluster."),
+}
+
+
+@define("config", *Scope, epilog="Example: aeraki config --config aeraki.yaml")
+@click.option(
+    "-o", "--output", "form", type=click.Choice(["text", "json", "yaml", "markdown"]), default="text", help="The form."
+)
+def command(settings: Settings, *, form: str) -> int:
+    """Show every setting, its value and its origin; takes every flag of `run`, to try what it would do.
+
+    Flags go before the environment, the environment before the file that --config names, the file before the default.
+    """
+    values = [settings.values[item.key] for item in SETTINGS]
+    match form:
+        case "json" | "yaml":
+            content = {
+                item.setting.key: {"value": item.text, "origin": item.origin.kind, "name": item.origin.name}
+                for item in values
+            }
+            output.structured(content, form)
+        case "markdown":
+            output.data(_markdown())
+        case _:
+            rows = [(item.setting.key, item.text, str(item.origin)) for item in values]
+            output.data(output.table(("SETTING", "VALUE", "ORIGIN"), rows, colors={"default": "bright_black"}))
+    return 0
+
+
+def _markdown() -> str:
+    lines = [
+        "# Settings",
+        "",
+        "A setting is a flag, an environment variable and a key of the settings file that `--config FILE` (or `AERAKI_CONFIG`)",
+        "names. The flag counts before the environment, the environment before the file, the file before the default.",
+        "`aeraki config` shows each with its value and where that came from. An empty variable counts as none. An unknown key or a",
+        "value that does not fit is an error that names file and line; the exit code is then 2.",
+        "",
+        "This page is made by `aeraki config -o markdown > docs/settings.md`; a test holds it to the code.",
+    ]
+    for scope, (title, where) in _TITLES.items():
+        lines += ["", f"## {title}", "", where, "", "| key | flag | variable | default | |", "|---|---|---|---|---|"]
+        lines += [_row(item) for item in SETTINGS if item.scope is scope]
+    return "\n".join([*lines, *_FORMS]) + "\n"
+
+
+def _row(item: Setting) -> str:
+    from aeraki_core.settings.types import show
+
+    flags = ", ".join(f"`{flag}`" for flag in item.flags)
+    variables = ", ".join(f"`{name}`" for name in (item.env, *item.old_env))
+    default = item.default_text or (f"`{show(item.default)}`" if show(item.default) else "")
+    choices = f" One of {', '.join(item.choices)}." if item.choices and item.form is Form.WORD else ""
+    return f"| `{item.key}` | {flags} | {variables} | {default} | {item.help}{choices} |".replace("|,", "\\|,")
+
+
+_FORMS = """
+## How values are written
+
+- A list is separated by commas in a flag or a variable; its flag may be given several times. In the file it is a YAML list.
+  Several paths in `AERAKI_PATHS` are separated by `:`, as in `PATH`.
+- A time is `500ms`, `1.5s`, `1m`. A size is `500kB`, `10MiB`.
+- `logLevel` in the file may be a mapping, such as `{all: info, pipeline: debug}`; `all` is everything.
+- `proxyExtensions` says which proxies have an Envoy extension that the stock istio-proxy lacks. As text it is
+  `EXTENSION` for the whole mesh, `NAMESPACE:EXTENSION` for a namespace, `NAMESPACE/KEY=VALUE,...:EXTENSION` for its
+  workloads with these labels; several in one variable are separated by blanks. In the file an entry may also be a mapping.
+  What is written into the root namespace reaches the whole mesh, so a rule for that namespace brings clients a filter only of
+  services that are exported to it alone.
+- Paths are relative to the working directory.
+
+```yaml
+rootNamespace: istio-system
+filterNamespaces: ["."]
+proxyExtensions:
+  - envoy.filters.network.generic_proxy
+  - extensions: [envoy.filters.network.example]
+    namespace: orders
+    labels: {app: broker}
+debounceQuiet: 200ms
+logLevel: {all: info, pipeline: debug}
+```""".splitlines()

@@ -1,0 +1,30 @@
+"""``aeraki crds``: the CRDs of the active plugins' kinds, for ``kubectl apply -f -``."""
+
+from __future__ import annotations
+
+import click
+
+from aeraki_core.cli.command import define
+from aeraki_core.console import output
+from aeraki_core.manifests.dump import to_json, to_yaml
+from aeraki_core.settings import Scope, Settings
+from aeraki_core.wiring.plugins import open_registry
+
+__all__ = ["command"]
+
+
+@define("crds", Scope.PLUGINS, epilog="Example: aeraki crds | kubectl apply -f -")
+@click.option("-o", "--output", "form", type=click.Choice(["yaml", "json", "name"]), default="yaml", help="The form.")
+def command(settings: Settings, *, form: str) -> int:
+    """Print the CustomResourceDefinitions of the active plugins' kinds."""
+    from aeraki_core.manifests.crds import crd
+
+    registry = open_registry(settings)
+    manifests = [crd(kind) for kind in sorted(registry.kinds, key=lambda kind: (kind.group, kind.kind))]
+    if not manifests:
+        output.note("No active plugin brings a kind of its own, so there is no CRD.")
+    elif form == "name":
+        output.data("".join(f"{item['metadata']['name']}\n" for item in manifests))
+    else:
+        output.data(to_json(manifests) if form == "json" else to_yaml(manifests))
+    return 0

@@ -1,0 +1,86 @@
+"""``aeraki explain HOST[:PORT]``: why a service's ports are as they are, in PATHs or in a running controller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from aeraki_core.cli.asking import controller_option, explanation_of
+from aeraki_core.cli.command import PIPELINE, define
+from aeraki_core.console import output
+from aeraki_core.console.describe import NotThereError, explanation
+from aeraki_core.console.finding_forms import from_dict
+from aeraki_core.settings import Settings
+from aeraki_core.wiring.session import open_session
+
+__all__ = ["command"]
+
+
+@define("explain", *PIPELINE, epilog="Example: aeraki explain orders.shop:9090 -f deploy/")
+@click.argument("target", metavar="HOST[:PORT]")
+@click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", help="The form.")
+@controller_option
+def command(settings: Settings, *, target: str, form: str, controller: str | None) -> int:
+    """Say why: the port, what matched, the plugin, the objects read, the filters made, the findings.
+
+    HOST is a host of the mesh, or as much of its beginning as is unique: `orders` for orders.shop.svc.cluster.local. Without
+    PATHs it asks a running controller. Exits with 1 if there is no such service or port.
+    """
+    try:
+        if settings["paths"] and not controller:
+            content = explanation(open_session(settings, settings["paths"]).pipeline, target)
+        else:
+            content = explanation_of(settings, controller, target, f"aeraki explain {target} -f deploy/")
+    except NotThereError as error:
+        output.error(str(error))
+        return 1
+    if form == "text":
+        output.data("\n".join(_text(port) for port in content["ports"]))
+    else:
+        output.structured(content, form)
+    return 0
+
+
+_STATES = {
+    "current": "current: the filters are those of the configuration",
+    "held": "held: no new filter could be made, so the last good one stays",
+    "none": "no filter",
+}
+
+
+def _text(port: Mapping[str, Any]) -> str:
+    name = output.style(f"{port['host']}:{port['port']}", bold=True)
+    place = f", {port['place']}" if port["place"] else ""
+    lines = [f"{name}  {port['service']}{place}"]
+
+    def line(title: str, *texts: str) -> None:
+        for index, text in enumerate(texts):
+            lines.append(f"  {title if index == 0 else '':<10} {text}")
+
+    if port["protocol"] is None:
+        line("protocol", f"none: {port['why']}")
+        tokens = ", ".join(port["tokens"])
+        line("to do", f"name the port tcp-<protocol>, or set its appProtocol; active protocols: {tokens or 'none'}")
+        return "\n".join(lines) + "\n"
+    line("protocol", f"{port['protocol']}: {port['why']}")
+    line("plugin", f"{port['plugin']} ({port['distribution']})")
+    line("state", _STATES[port["state"]])
+    width = max((len(item["object"]) for item in port["read"]), default=0)
+    line("read", *(f"{item['object']:<{width}}  {item['place'] or ''}".rstrip() for item in port["read"]))
+    line("filters", *(_filter_texts(port["filters"]) or ["none"]))
+    line("findings", *([] if port["findings"] else ["none"]))
+    text = "\n".join(lines) + "\n"
+    for finding in port["findings"]:
+        text += "\n".join(f"  {part}" for part in output.finding_text(from_dict(finding)).splitlines()) + "\n"
+    return text
+
+
+def _filter_texts(filters: Iterable[Mapping[str, Any]]) -> list[str]:
+    found: list[str] = []
+    for item in filters:
+        selector = ", ".join(f"{key}={value}" for key, value in (item["workloads"] or {}).items())
+        found.append(f"{item['filter']}  ({f'workloads {selector}' if selector else 'all workloads'})")
+        found += [f"  {patch}" for patch in item["patches"]]
+    return found

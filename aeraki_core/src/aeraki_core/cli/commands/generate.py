@@ -1,0 +1,88 @@
+"""``aeraki generate``: the filters for the configuration in PATHs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aeraki_core.cli.command import PIPELINE, define, require_paths
+from aeraki_core.console import output
+from aeraki_core.settings import Settings
+from aeraki_core.wiring.session import Session, has_errors, open_session
+
+__all__ = ["command"]
+
+
+@define("generate", *PIPELINE, epilog="Example: aeraki generate -f deploy/ > filters.yaml")
+@click.option(
+    "-o", "--output", "form", type=click.Choice(["yaml", "json", "name"]), default="yaml", help="The form on stdout."
+)
+@click.option(
+    "--to",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write one file for each filter there instead, and remove those of ours that nothing makes any more.",
+)
+def command(settings: Settings, *, form: str, directory: Path | None) -> int:
+    """Print the EnvoyFilters for the configuration in PATHs, always in the same order.
+
+    Findings go to stderr. Exits with 1 if one is an error; what could be made is printed all the same. Passwords that come
+    from Secrets are part of the filters that need them.
+    """
+    session = open_session(settings, require_paths(settings, "aeraki generate -f deploy/"))
+    output.findings(session.findings)
+    failed = has_errors(session.findings)
+    if directory is not None:
+        return max(_write(session, directory), int(failed))
+    filters = [item for _, item in sorted(session.pipeline.filters.items())]
+    if form == "name":
+        output.data("".join(f"{item.key}\n" for item in filters))
+    else:
+        from aeraki_core.manifests.write import render_json, render_yaml
+
+        output.data(render_json(filters) if form == "json" else render_yaml(filters))
+    if not filters:
+        output.note(_why_none(session))
+    return int(failed)
+
+
+def _write(session: Session, directory: Path) -> int:
+    """One pass into the directory, by the same rules as the controller's."""
+    from aeraki_core.sinks.base import carry_out
+    from aeraki_core.sinks.files import FilesSink
+    from aeraki_core.wiring.plan import kept_lines, plan_for
+
+    sink = FilesSink(directory, watch=False, instance=session.settings["instance"])
+    sink.start(lambda _: None)
+    try:
+        plan = plan_for(session, sink.live())
+        failures = 0
+        for written in carry_out(sink, plan.steps):
+            failures += written.error is not None
+            if written.error is None:
+                output.note(f"{written.step.action}  {written.step.key}")
+            else:
+                output.error(f"{written.step.key}: {written.error}")
+        for line in kept_lines(plan.kept):
+            output.note(line)
+        problems = sink.findings()
+        output.findings(problems)
+    finally:
+        sink.stop()
+    total = len(session.pipeline.filters)
+    unchanged = total - sum(step.after is not None for step in plan.steps)
+    output.note(f"{output.count(total, 'filter')} in {directory}, {unchanged} of them unchanged")
+    return int(bool(failures) or has_errors(problems))
+
+
+def _why_none(session: Session) -> str:
+    """What to say when nothing came out."""
+    reports = session.pipeline.reports()
+    if not reports:
+        return "No filter: the paths hold no Service or ServiceEntry with a port."
+    if not session.registry.active:
+        return "No filter: no plugin is active; see `aeraki plugins`."
+    names = ", ".join(f"tcp-{token}" for protocol in session.registry.protocols for token in protocol.tokens)
+    return f"No filter: see the findings, or name a port for its protocol ({names}); `aeraki status` shows every port."

@@ -1,0 +1,56 @@
+"""``aeraki new-plugin NAME``: a distribution that builds, tests and loads at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from aeraki_core.cli.command import define
+from aeraki_core.console import output
+from aeraki_core.settings import Settings
+
+__all__ = ["command"]
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+@define(
+    "new-plugin",
+    epilog="Example: aeraki new-plugin echo && cd aeraki-plugins-echo && pip install -e '.[test]' && pytest",
+)
+@click.argument("name")
+@click.option(
+    "--to", "directory", type=click.Path(path_type=Path), metavar="DIR", help="Where; default: ./aeraki-plugins-NAME."
+)
+def command(settings: Settings, *, name: str, directory: Path | None) -> int:
+    """Write a plugin for the protocol NAME to start from: package, tests, README.
+
+    It is a whole distribution: `pip install -e .` makes `aeraki plugins` list it, `pytest` loads its filters in a real Envoy. Its
+    filter is Envoy's echo; put your protocol's in its place.
+    """
+    from aeraki_core.cli.plugin_template import files
+
+    if not _NAME.fullmatch(name):
+        raise click.UsageError(
+            f"{name!r} is no protocol's name: lower-case letters, digits and single dashes, such as my-proto"
+        )
+    target = directory or Path(f"aeraki-plugins-{name}")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        output.error(f"{target} exists and is not an empty directory; name another with --to")
+        return 1
+    for path, text in files(name).items():
+        file = target / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        output.data(f"{file}\n")
+    steps = (
+        f"cd {target}",
+        "pip install -e '.[test]'",
+        f"aeraki plugins {name}",
+        "aeraki generate -f sample.yaml",
+        "pytest",
+    )
+    output.note("\n  ".join(("Next:", *steps)))
+    return 0

@@ -1,0 +1,159 @@
+"""``aeraki plugins``: every plugin that was found, what it brings, and why it is not active."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aeraki_core.cli.command import define
+from aeraki_core.cli.completing import plugin_names, words
+from aeraki_core.console import output
+from aeraki_core.settings import Scope, Settings
+from aeraki_core.wiring.plugins import open_registry
+
+if TYPE_CHECKING:
+    from aeraki_core.plugins.registry import PluginInfo
+    from aeraki_core.plugins.types import Option, Protocol
+
+__all__ = ["command"]
+
+_COLORS = {"active": "green", "disabled": "yellow", "incompatible": "red", "failed": "red", "conflicting": "red"}
+
+
+@define("plugins", Scope.PLUGINS, epilog="Example: aeraki plugins NAME shows its options and findings.")
+@click.argument("name", required=False, shell_complete=words(plugin_names))
+@click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", help="The form.")
+def command(settings: Settings, *, name: str | None, form: str) -> int:
+    """Show every plugin: state, version, protocols, kinds; with NAME all of one.
+
+    Exits with 1 if a plugin is neither active nor disabled.
+    """
+    registry = open_registry(settings)
+    chosen = [plugin for plugin in registry.plugins if name in (None, plugin.name)]
+    if name is not None and not chosen:
+        installed = ", ".join(plugin.name for plugin in registry.plugins) or "none"
+        output.error(f"no plugin {name!r} is installed; installed: {installed}")
+        return 1
+    if form != "text":
+        content = {"plugins": [describe(plugin) for plugin in chosen]}
+        output.structured(content, form)
+    elif name is not None:
+        output.data("\n".join(_page(plugin) for plugin in chosen))
+    elif chosen:
+        output.data(output.table(_HEADINGS, [_row(plugin) for plugin in chosen], colors=_COLORS))
+    else:
+        output.note("No plugin is installed. Each protocol is a distribution of its own, such as aeraki-plugins-NAME.")
+    for plugin in chosen:
+        if plugin.reason and form == "text" and name is None:
+            output.note(f"{plugin.name}: {plugin.state}: {plugin.reason}")
+    return int(any(plugin.state not in ("active", "disabled") for plugin in chosen))
+
+
+_HEADINGS = ("NAME", "STATE", "DISTRIBUTION", "VERSION", "PROTOCOLS", "KINDS")
+
+
+def _row(plugin: PluginInfo) -> tuple[str, ...]:
+    protocols = ",".join(protocol.name for protocol in plugin.protocols)
+    kinds = ",".join(kind.kind for kind in plugin.kinds)
+    return (plugin.name, plugin.state, plugin.distribution, plugin.version, protocols or "-", kinds or "-")
+
+
+def describe(plugin: PluginInfo) -> dict[str, Any]:
+    """All that is known of a plugin, as JSON has it."""
+    return {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "state": str(plugin.state),
+        "reason": plugin.reason,
+        "hooks": list(plugin.hooks),
+        "protocols": [
+            {
+                "name": protocol.name,
+                "summary": protocol.summary,
+                "tokens": list(protocol.tokens),
+                "extension": {"name": protocol.extension.name, "stock": protocol.extension.stock},
+                "options": [_option(protocol, option) for option in protocol.options],
+                "codes": [
+                    {"id": code.id, "severity": code.severity.label, "title": code.title, "action": code.action}
+                    for code in protocol.codes
+                ],
+            }
+            for protocol in plugin.protocols
+        ],
+        "kinds": [
+            {
+                "apiVersion": kind.api_version,
+                "kind": kind.kind,
+                "plural": kind.plural,
+                "shortNames": list(kind.short_names),
+                "summary": kind.summary,
+            }
+            for kind in plugin.kinds
+        ],
+    }
+
+
+def _option(protocol: Protocol, option: Option) -> dict[str, Any]:
+    limits = {"choices": list(option.choices), "minimum": option.minimum, "maximum": option.maximum}
+    return {
+        "annotation": protocol.annotation(option),
+        "type": str(option.type),
+        "default": list(option.default) if isinstance(option.default, tuple) else option.default,
+        "help": option.help,
+        "aliases": list(option.aliases),
+        **{name: value for name, value in limits.items() if value not in (None, [])},
+    }
+
+
+def _page(plugin: PluginInfo) -> str:
+    """All of one plugin, to be read."""
+    state = output.style(plugin.state, _COLORS[plugin.state])
+    lines = [f"{output.style(plugin.name, bold=True)}  {plugin.title}  {state}"]
+    if plugin.reason:
+        lines.append(f"  reason     {plugin.reason}")
+    if plugin.hooks:
+        lines.append(f"  hooks      {', '.join(plugin.hooks)}")
+    for kind in plugin.kinds:
+        short = f" ({', '.join(kind.short_names)})" if kind.short_names else ""
+        lines.append(f"  kind       {kind.kind}{short}, {kind.api_version}: {kind.summary}")
+    for protocol in plugin.protocols:
+        lines += _protocol_lines(protocol)
+    if plugin.detail:
+        lines += ["", *(f"  {line}" for line in plugin.detail.rstrip().splitlines())]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    """All digits of it, and no point where there is nothing behind it."""
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def _protocol_lines(protocol: Protocol) -> list[str]:
+    stock = "in the stock proxy" if protocol.extension.stock else "not in the stock proxy: see --proxy-extensions"
+    lines = [
+        f"  protocol   {protocol.name}: {protocol.summary}",
+        f"  ports      {', '.join(f'tcp-{token}' for token in protocol.tokens)}, or appProtocol",
+        f"  extension  {protocol.extension.name} ({stock})",
+    ]
+    if protocol.options:
+        lines += ["", "  Options, as annotations of the Service or ServiceEntry:"]
+    for option in protocol.options:
+        facts = [str(option.type)]
+        if option.default not in (None, (), ""):
+            default = str(option.default).lower() if isinstance(option.default, bool) else str(option.default)
+            facts.append(f"default {default}")
+        if option.choices:
+            facts.append("one of " + ", ".join(option.choices) if len(option.choices) <= 8 else "a set of names")
+        if option.minimum is not None:
+            facts.append(f"at least {_number(option.minimum)}")
+        if option.maximum is not None:
+            facts.append(f"at most {_number(option.maximum)}")
+        if option.aliases:
+            facts.append(f"also written {', '.join(option.aliases)}")
+        lines += [f"    {protocol.annotation(option)}  ({'; '.join(facts)})", f"        {option.help}"]
+    if protocol.codes:
+        lines += ["", "  Findings of its own:"]
+    lines += [f"    {code.id}  {code.severity.label:<7}  {code.title}" for code in protocol.codes]
+    return lines

@@ -1,0 +1,60 @@
+"""``aeraki rbac``: the least role that the controller needs with the active plugins."""
+
+from __future__ import annotations
+
+import click
+
+from aeraki_core.cli.command import define
+from aeraki_core.console import output
+from aeraki_core.manifests.dump import to_json, to_yaml
+from aeraki_core.settings import Scope, Settings
+from aeraki_core.wiring.plugins import open_registry
+
+__all__ = ["command"]
+
+
+_SETTINGS = (
+    "rootNamespace",
+    "filterNamespaces",
+    "watchNamespaces",
+    "watchNamespaceSelector",
+    "instance",
+    "electionId",
+)
+
+
+@define(
+    "rbac",
+    Scope.PLUGINS,
+    more=_SETTINGS,
+    epilog="Example: aeraki rbac --service-account aeraki | kubectl apply -f -",
+)
+@click.option("--name", default="aeraki", show_default=True, help="The name of the roles.")
+@click.option("--namespace", "-n", default="istio-system", show_default=True, help="The controller's own namespace.")
+@click.option("--service-account", metavar="NAME", help="Print the ServiceAccount's bindings to the roles, too.")
+@click.option("-o", "--output", "form", type=click.Choice(["yaml", "json"]), default="yaml", help="The form.")
+def command(settings: Settings, *, name: str, namespace: str, service_account: str | None, form: str) -> int:
+    """Print the roles with the least rights that a controller with these settings needs.
+
+    Where it watches everything, or namespaces by their labels, that is a ClusterRole; where it watches namespaces by name, a Role
+    in each. Beside it one for the Lease.
+    """
+    from aeraki_core.manifests.rbac import Watched, bindings, roles
+    from aeraki_core.wiring.cluster import filter_namespaces
+
+    names = settings["watchNamespaces"]
+    clients = tuple(
+        item for item in filter_namespaces(settings) if item not in names or item == settings["rootNamespace"]
+    )
+    watched = Watched(names, bool(settings["watchNamespaceSelector"]), clients)
+    manifests = roles(
+        open_registry(settings).kinds,
+        name=name,
+        namespace=namespace,
+        election_id=settings.election_id(),
+        watched=watched,
+    )
+    if service_account:
+        manifests += bindings(manifests, namespace=namespace, service_account=service_account)
+    output.data(to_json(manifests) if form == "json" else to_yaml(manifests))
+    return 0

@@ -1,0 +1,87 @@
+"""``aeraki status``: services, protocols, filters and findings, of PATHs or of a running controller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aeraki_core.cli.asking import controller_option, status_of
+from aeraki_core.cli.command import PIPELINE, define
+from aeraki_core.console import output
+from aeraki_core.console.describe import overview
+from aeraki_core.console.finding_forms import from_dict
+from aeraki_core.settings import Settings
+from aeraki_core.wiring.session import has_errors, open_session
+
+if TYPE_CHECKING:
+    from aeraki_core.findings.finding import Finding
+
+__all__ = ["command"]
+
+HEADINGS = ("HOST", "PORT", "PROTOCOL", "STATE", "FILTERS", "FINDINGS")
+COLORS = {"current": "green", "held": "yellow", "none": "red"}
+
+
+@define("status", *PIPELINE, epilog="Example: aeraki status -f deploy/")
+@click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, also with -n.")
+@click.option("--all-ports", is_flag=True, help="Ports without a protocol, too.")
+@click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", help="The form.")
+@controller_option
+def command(settings: Settings, *, all_namespaces: bool, all_ports: bool, form: str, controller: str | None) -> int:
+    """Show the services of PATHs, or of a running controller: protocol, state, filters and findings of each port.
+
+    With -n only that namespace's services. Exits with 1 if a finding is an error.
+    """
+    if settings["paths"] and not controller:
+        session = open_session(settings, settings["paths"])
+        content = overview(session.pipeline.reports(), session.findings)
+    else:
+        content = status_of(settings, controller, "aeraki status -f deploy/")
+    namespace = None if all_namespaces or settings.is_default("defaultNamespace") else settings["defaultNamespace"]
+    every = [port for port in content["ports"] if namespace in (None, _namespace(port))]
+    ports = [port for port in every if all_ports or port["protocol"]]
+    findings = tuple(from_dict(item) for item in content["findings"])
+    if form == "text":
+        if ports:
+            output.data(output.table(HEADINGS, [_row(port) for port in ports], colors=COLORS))
+        output.findings(findings)
+        output.note(_footer(ports, findings, len(every) - len(ports), content.get("controller")))
+    else:
+        content = {**content, "ports": ports}
+        output.structured(content, form)
+    return int(has_errors(findings))
+
+
+def _namespace(port: Mapping[str, Any]) -> str:
+    return str(port["service"]).partition(" ")[2].partition("/")[0]
+
+
+def _row(port: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        port["host"],
+        str(port["port"]),
+        port["protocol"] or "-",
+        port["state"] if port["protocol"] else "-",
+        str(len(port["filters"])),
+        ",".join(sorted(set(port["findings"]))) or "-",
+    )
+
+
+def _footer(
+    ports: Sequence[Mapping[str, Any]],
+    findings: tuple[Finding, ...],
+    hidden: int,
+    controller: Mapping[str, Any] | None,
+) -> str:
+    filters = {key for port in ports for key in port["filters"]}
+    parts = [f"{output.count(len(ports), 'port')} with {output.count(len(filters), 'filter')}"]
+    if hidden:
+        parts.append(f"{output.count(hidden, 'port')} without a protocol (--all-ports)")
+    parts.append(output.summary(findings) or "no findings")
+    if controller is not None:
+        parts.append(controller["role"])
+        if controller["held"]:
+            parts.append(f"deletions wait: {controller['held']}")
+    return "; ".join(parts)

@@ -1,0 +1,78 @@
+"""``aeraki validate``: what is wrong with the configuration in PATHs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from aeraki_core.cli.command import PIPELINE, define, require_paths
+from aeraki_core.console import output
+from aeraki_core.console.progress import progress
+from aeraki_core.settings import Settings
+from aeraki_core.wiring.session import Session, has_errors, open_session
+
+if TYPE_CHECKING:
+    from aeraki_core.findings.finding import Finding
+
+__all__ = ["command"]
+
+
+@define("validate", *PIPELINE, error_exit=2, epilog="Example: aeraki validate --strict -o github -f deploy/")
+@click.option("--strict", is_flag=True, help="Warnings count, too.")
+@click.option("--envoy", is_flag=True, help="Load all filters in a real Envoy as well (needs aeraki-core[testing]).")
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["text", "json", "sarif", "github", "junit"]),
+    default="text",
+    help="The form on stdout.",
+)
+def command(settings: Settings, *, strict: bool, envoy: bool, form: str) -> int:
+    """Say what is wrong with the configuration in PATHs: code, object, field and line of each finding.
+
+    Exits with 1 if a finding is an error (with --strict: or a warning), or if Envoy refuses a filter.
+    """
+    session = open_session(settings, require_paths(settings, "aeraki validate -f deploy/"))
+    output.data(_render(session.findings, form, strict=strict))
+    failed = has_errors(session.findings, strict=strict)
+    if envoy:
+        failed = not _loads_in_envoy(session, strict=strict) or failed
+    ports = sum(1 for item in session.pipeline.reports() if item.detection.protocol)
+    made = output.count(len(session.pipeline.filters), "filter")
+    judged = f"{made} for {output.count(ports, 'port')}{', loaded in Envoy' if envoy else ''}"
+    output.note(f"{output.summary(session.findings) or 'no findings'}; {judged}")
+    return int(failed)
+
+
+def _loads_in_envoy(session: Session, *, strict: bool) -> bool:
+    """Whether a real Envoy takes every sidecar's configuration (``strict``: without a warning); says what it did not take."""
+    from aeraki_core.cli.in_envoy import check
+
+    with progress("loading in Envoy"):
+        verdict = check(session)
+    for name in verdict.lacking:
+        output.warning(f"this Envoy lacks {name}; filters with it were left out of the trial")
+    for problem in verdict.errors:
+        output.error(problem)
+    for problem in verdict.warnings:
+        output.warning(problem)
+    return not verdict.errors and not (strict and verdict.warnings)
+
+
+def _render(findings: tuple[Finding, ...], form: str, *, strict: bool) -> str:
+    from aeraki_core.console import finding_forms
+    from aeraki_core.findings.finding import Severity
+    from aeraki_core.plugins.discovery import core_version
+
+    match form:
+        case "json":
+            return finding_forms.to_json(findings)
+        case "sarif":
+            return finding_forms.sarif(findings, core_version())
+        case "github":
+            return finding_forms.github(findings)
+        case "junit":
+            return finding_forms.junit(findings, Severity.WARNING if strict else Severity.ERROR)
+    return "".join(f"{output.finding_text(item)}\n" for item in findings)

@@ -1,0 +1,1 @@
+"""What a person reads: text, colours, progress, log lines."""

@@ -1,0 +1,154 @@
+"""Service ports as plain JSON: what `aeraki status` and `aeraki explain` print, and what a running controller answers.
+
+In: a pipeline after a pass. Out: dictionaries. No value of a patch is among them: that may hold a password.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from aeraki_core.console.finding_forms import as_dict
+from aeraki_core.errors import AerakiError, SettingsError
+
+if TYPE_CHECKING:
+    from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter
+    from aeraki_core.findings.finding import Finding
+    from aeraki_core.model.meta import ObjectRef
+    from aeraki_core.pipeline.pipeline import Pipeline, PortReport
+
+__all__ = ["NotThereError", "explanation", "hosts_meant", "overview"]
+
+
+class NotThereError(AerakiError):
+    """There is no such service or port, or the name can mean several."""
+
+
+def overview(reports: Iterable[PortReport], findings: Iterable[Finding]) -> dict[str, Any]:
+    """All ports in short, and all findings."""
+    return {"ports": [_short(report) for report in reports], "findings": [as_dict(item) for item in findings]}
+
+
+def _short(report: PortReport) -> dict[str, Any]:
+    protocol = report.detection.protocol
+    return {
+        "host": report.service.host,
+        "port": report.port.number,
+        "service": str(report.service.ref),
+        "protocol": protocol.name if protocol else None,
+        "why": report.detection.reason,
+        "state": report.state,
+        "plugin": report.output.plugin if report.output else None,
+        "filters": [str(key) for key in report.filters],
+        "findings": [finding.code.id for finding in report.findings],
+    }
+
+
+def explanation(pipeline: Pipeline, target: str) -> dict[str, Any]:
+    """All that is known of a service's ports. ``target`` is HOST or HOST:PORT; of the host its unique beginning is enough.
+
+    Raises:
+        NotThereError: there is no such service or port, or there are several; the message says which.
+        SettingsError: the target is not of that form.
+    """
+    host, port = _split(target)
+    # Only that service is looked at: a mesh may have ten thousand.
+    services = sorted(pipeline.store.services(), key=lambda item: (item.host, item.ref))
+    known = sorted({service.host for service in services})
+    meant = hosts_meant(host, known)
+    if len(meant) != 1:
+        raise NotThereError(_not_found(host, meant, known))
+    every = [(service, item) for service in services if service.host == meant[0] for item in service.ports]
+    found = [pipeline.report(service, item) for service, item in every if port in (None, item.number)]
+    if not found:
+        raise NotThereError(f"{meant[0]} has no port {port}; it has {', '.join(str(item.number) for _, item in every)}")
+    return {"ports": [_long(pipeline, report) for report in found]}
+
+
+def _split(target: str) -> tuple[str, int | None]:
+    host, colon, port = target.rpartition(":")
+    if not colon:
+        return target.lower(), None
+    if not port.isdecimal():
+        raise SettingsError(f"{port!r} is not a port number; write HOST or HOST:PORT")
+    return host.lower(), int(port)
+
+
+def hosts_meant(text: str, known: Iterable[str]) -> list[str]:
+    """The hosts that the text can mean: the host itself, or all that begin with its labels."""
+    known = list(known)
+    return [text] if text in known else [host for host in known if host.startswith(f"{text}.")]
+
+
+def _not_found(host: str, meant: list[str], known: list[str]) -> str:
+    if meant:
+        return f"{host!r} can mean {', '.join(meant)}; write more of it"
+    short = {name.partition(".")[0]: name for name in known}
+    near = difflib.get_close_matches(host, known, n=3, cutoff=0.5) or [
+        short[name] for name in difflib.get_close_matches(host.partition(".")[0], short, n=3)
+    ]
+    hint = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else f"there are {len(known)}; `aeraki status --all-ports` lists them"
+    )
+    return f"no service {host!r}; {hint}" if known else f"no service {host!r}: there is no service at all"
+
+
+def _long(pipeline: Pipeline, report: PortReport) -> dict[str, Any]:
+    registry, protocol = pipeline.dispatcher.registry, report.detection.protocol
+    owner = registry.owner(protocol) if protocol else None
+    objects = report.output.objects if report.output else ()
+    return {
+        "host": report.service.host,
+        "port": report.port.number,
+        "service": str(report.service.ref),
+        "place": _place(pipeline, report.service.ref),
+        "protocol": protocol.name if protocol else None,
+        "why": report.detection.reason,
+        "tokens": [token for item in registry.protocols for token in item.tokens] if protocol is None else None,
+        "plugin": owner.name if owner else None,
+        "distribution": owner.title if owner else None,
+        "state": report.state,
+        "read": [{"object": str(ref), "place": _place(pipeline, ref)} for ref in objects],
+        "filters": [_filter(pipeline.filters[key]) for key in report.filters],
+        "findings": [as_dict(finding) for finding in report.findings],
+    }
+
+
+def _place(pipeline: Pipeline, ref: ObjectRef) -> str | None:
+    origin = pipeline.store.origin(ref)
+    if origin is None:
+        return None
+    source, line = origin.locate(None)
+    return f"{source}:{line}"
+
+
+def _filter(item: EnvoyFilter) -> dict[str, Any]:
+    return {
+        "filter": str(item.key),
+        "workloads": dict(item.selector) or None,
+        "patches": [_patch_text(patch) for patch in item.patches],
+    }
+
+
+def _patch_text(patch: ConfigPatch) -> str:
+    """What a patch does and where, without its value."""
+    match = patch.match
+    where = [
+        text
+        for text in (
+            f"listener {match.listener}" if match.listener else "",
+            f"chain {match.chain}" if match.chain else "",
+            f"port {match.destination_port}" if match.destination_port else "",
+            f"filter {match.filter}" if match.filter else "",
+            f"cluster {match.cluster}" if match.cluster else "",
+            f"clusters of {match.service}:{match.port}" if match.service else "",
+            f"subset {match.subset}" if match.subset else "",
+        )
+        if text
+    ]
+    side = "inbound" if patch.context == "SIDECAR_INBOUND" else "outbound"
+    at = f" at {', '.join(where)}" if where else ""
+    return f"{side} {patch.apply_to} {patch.operation}{at}"

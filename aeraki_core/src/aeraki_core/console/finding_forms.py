@@ -1,0 +1,160 @@
+"""Findings as machines read them: JSON, SARIF 2.1.0, JUnit's XML, and the workflow commands of GitHub Actions.
+
+In: findings. Out: text. Sources: SARIF 2.1.0 (OASIS), "Workflow commands for GitHub Actions", GitLab's "Unit test reports".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from aeraki_core.findings.finding import Code, Finding, Severity
+from aeraki_core.model.meta import ObjectRef
+
+__all__ = ["as_dict", "from_dict", "github", "junit", "sarif", "to_json"]
+
+_SARIF_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_GITHUB_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def as_dict(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON has it; what is not known is left out."""
+    ref = finding.ref
+    content: dict[str, Any] = {
+        "code": finding.code.id,
+        "severity": finding.severity.label,
+        "title": finding.code.title,
+        "message": finding.message,
+        "action": finding.code.action,
+        "object": {"kind": ref.kind, "namespace": ref.namespace, "name": ref.name} if ref else None,
+        "field": finding.field,
+        "file": finding.source,
+        "line": finding.line,
+        "plugin": finding.plugin,
+    }
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def from_dict(content: Mapping[str, Any]) -> Finding:
+    """The finding that :func:`as_dict` gave.
+
+    Raises:
+        KeyError: it is not of that form.
+    """
+    code = Code(content["code"], Severity[content["severity"].upper()], content["title"], content["action"])
+    about = content.get("object")
+    ref = ObjectRef(about["kind"], about["namespace"], about["name"]) if about else None
+    return Finding(
+        code,
+        content["message"],
+        ref,
+        content.get("field"),
+        content.get("file"),
+        content.get("line"),
+        content.get("plugin"),
+    )
+
+
+def to_json(findings: Sequence[Finding]) -> str:
+    """A list of findings."""
+    return json.dumps([as_dict(item) for item in findings], indent=2, ensure_ascii=False) + "\n"
+
+
+def sarif(findings: Sequence[Finding], version: str) -> str:
+    """A SARIF log of one run; ``version`` is that of Aeraki."""
+    codes = {item.code.id: item.code for item in findings}
+    rules = [
+        {
+            "id": code.id,
+            "shortDescription": {"text": code.title},
+            "help": {"text": code.action},
+            "defaultConfiguration": {"level": _SARIF_LEVELS[code.severity]},
+        }
+        for _, code in sorted(codes.items())
+    ]
+    order = {rule["id"]: index for index, rule in enumerate(rules)}
+    results = [
+        {
+            "ruleId": item.code.id,
+            "ruleIndex": order[item.code.id],
+            "level": _SARIF_LEVELS[item.severity],
+            "message": {"text": f"{item.message}. {item.code.action}"},
+            "locations": _locations(item),
+        }
+        for item in findings
+    ]
+    driver = {"name": "aeraki", "version": version, "rules": rules}
+    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
+    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+
+
+def _locations(finding: Finding) -> list[dict[str, Any]]:
+    location: dict[str, Any] = {}
+    if finding.source:
+        physical: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.source)}}
+        if finding.line:
+            physical["region"] = {"startLine": finding.line}
+        location["physicalLocation"] = physical
+    if finding.ref:
+        name = f"{finding.ref} {finding.field}" if finding.field else str(finding.ref)
+        location["logicalLocations"] = [{"fullyQualifiedName": name}]
+    return [location] if location else []
+
+
+def junit(findings: Sequence[Finding], least: Severity) -> str:
+    """A test case for each finding, failed if it is at least that severe; one that passes where there is none."""
+    from xml.etree import ElementTree
+
+    failures = sum(item.severity >= least for item in findings)
+    counts = {"tests": str(len(findings) or 1), "failures": str(failures)}
+    suites = ElementTree.Element("testsuites", counts)
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": "aeraki validate", **counts})
+    for item in findings:
+        about = [str(part) for part in (item.ref, item.field) if part]
+        name = " ".join([item.code.id, *about]) if about else f"{item.code.id} {item.code.title}"
+        place = {"file": item.source, "line": str(item.line or "")}
+        given = {key: _printable(value) for key, value in place.items() if value}
+        case = ElementTree.SubElement(suite, "testcase", {"name": _printable(name), "classname": "aeraki", **given})
+        where = f"{item.source}{f':{item.line}' if item.line else ''}: " if item.source else ""
+        text = _printable(f"{where}{item.severity.label} {item.code.id}: {item.message}\n{item.code.action}")
+        if item.severity >= least:
+            failure = {"message": _printable(item.message), "type": item.severity.label}
+            ElementTree.SubElement(case, "failure", failure).text = text
+        else:
+            ElementTree.SubElement(case, "system-out").text = text
+    if not findings:
+        ElementTree.SubElement(suite, "testcase", {"name": "no findings", "classname": "aeraki"})
+    ElementTree.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+
+
+def _printable(text: str) -> str:
+    """Without the characters that XML cannot hold."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def github(findings: Sequence[Finding]) -> str:
+    """One workflow command for each finding: it shows up at the line of the change under review."""
+    return "".join(f"{_github_line(item)}\n" for item in findings)
+
+
+def _github_line(finding: Finding) -> str:
+    from aeraki_core.manifests.locate import STDIN, display
+
+    # What came in by a pipe is in no file that a review shows.
+    place = {} if finding.source == display(STDIN) else {"file": finding.source, "line": finding.line}
+    properties = {**place, "title": f"{finding.code.id} {finding.code.title}"}
+    given = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items() if value)
+    about = f" ({finding.ref}{f' {finding.field}' if finding.field else ''})" if finding.ref else ""
+    return f"::{_GITHUB_LEVELS[finding.severity]} {given}::{_text(f'{finding.message}{about}. {finding.code.action}')}"
+
+
+def _text(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _text(text).replace(":", "%3A").replace(",", "%2C")

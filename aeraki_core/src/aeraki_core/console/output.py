@@ -1,0 +1,229 @@
+"""The one module that prints. Data goes to stdout as it is; all else goes to stderr.
+
+Colours only where a person looks: on a terminal, unless ``--no-color`` or ``NO_COLOR`` says otherwise, or anywhere with
+``FORCE_COLOR``. What a pipe gets is byte for byte what a file gets.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from aeraki_core.findings.finding import Finding
+
+__all__ = [
+    "STDOUT",
+    "configure",
+    "count",
+    "data",
+    "debugs",
+    "diff",
+    "error",
+    "finding_text",
+    "findings",
+    "note",
+    "reserved",
+    "structured",
+    "style",
+    "summary",
+    "table",
+    "traceback",
+    "wants_color",
+    "warning",
+]
+
+
+@dataclass(slots=True)
+class _State:
+    no_color: bool = False
+    debug: bool = False
+    reserved: bool = False
+    stdout: TextIO | None = None
+
+
+_state = _State()
+_SEVERITY_COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
+_PIPE_WIDTH = 10_000  # no line is ever broken in a pipe
+STDOUT = "standard output"
+"""How an error calls it when nothing can be written there."""
+
+
+def configure(*, no_color: bool, debug: bool) -> None:
+    """What the user asked of all output."""
+    _state.no_color = no_color
+    _state.debug = debug or os.environ.get("AERAKI_DEBUG", "") not in ("", "0", "false")
+
+
+@contextmanager
+def reserved() -> Iterator[None]:
+    """Meanwhile stdout is for what was asked for alone: what a plugin prints goes to stderr."""
+    before, sys.stdout = sys.stdout, sys.stderr
+    _state.reserved, _state.stdout = True, before
+    try:
+        yield
+    finally:
+        sys.stdout = before
+        _state.reserved, _state.stdout = False, None
+
+
+def _stdout() -> TextIO:
+    """Where data goes.
+
+    Raises:
+        OSError: the process was started without one.
+    """
+    stream: TextIO | None = _state.stdout if _state.reserved else sys.stdout
+    if stream is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), STDOUT)
+    return stream
+
+
+def debugs() -> bool:
+    """Whether tracebacks were asked for."""
+    return _state.debug
+
+
+def wants_color(stream: TextIO) -> bool:
+    """Whether colours go to that stream."""
+    if _state.no_color or os.environ.get("NO_COLOR"):
+        return False
+    force = os.environ.get("FORCE_COLOR")
+    if force:
+        return force != "0"
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def style(text: str, color: str | None = None, *, bold: bool = False, stream: TextIO | None = None) -> str:
+    """The text in that colour, where the stream (default: stdout) takes colours."""
+    return click.style(text, fg=color, bold=bold or None) if wants_color(stream or _stdout()) else text
+
+
+def data(text: str) -> None:
+    """What was asked for, as it is and in UTF-8, with a newline at its end.
+
+    Raises:
+        OSError: it cannot be written; BrokenPipeError: its reader has gone.
+    """
+    rest = memoryview((text if not text or text.endswith("\n") else f"{text}\n").encode())
+    stream = _stdout()
+    try:
+        stream.flush()
+        while rest:
+            # With PYTHONUNBUFFERED a write may take a part only, and Python itself would drop the remainder.
+            rest = rest[stream.buffer.write(rest) or 0 :]
+        stream.buffer.flush()
+    except OSError as error:
+        error.filename = STDOUT
+        raise
+
+
+def structured(content: object, form: str) -> None:
+    """What was asked for as ``json`` or ``yaml``."""
+    if form == "yaml":
+        from aeraki_core.manifests.dump import to_yaml
+
+        data(to_yaml([content]))
+    else:
+        import json
+
+        data(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def note(text: str) -> None:
+    """Something worth knowing that is not what was asked for."""
+    click.echo(text, err=True, color=True)
+
+
+def warning(text: str) -> None:
+    """Something that may not be as it was meant."""
+    note(f"{style('warning:', 'yellow', bold=True, stream=sys.stderr)} {text}")
+
+
+def error(text: str) -> None:
+    """Why it did not work: what, where, and what to do."""
+    note(f"{style('error:', 'red', bold=True, stream=sys.stderr)} {text}")
+
+
+def traceback() -> None:
+    """The traceback of the exception being handled, with ``--debug`` only."""
+    if _state.debug:
+        import traceback as module
+
+        note(module.format_exc().rstrip())
+
+
+def finding_text(finding: Finding, stream: TextIO | None = None) -> str:
+    """A finding on two lines: place, severity, code, message and object; then what to do."""
+    label = finding.severity.label
+    place = f"{finding.source}{f':{finding.line}' if finding.line else ''}: " if finding.source else ""
+    about = " ".join(part for part in (str(finding.ref or ""), finding.field or "") if part)
+    title = style(f"{label} {finding.code.id}", _SEVERITY_COLORS[label], bold=True, stream=stream)
+    first = f"{place}{title}: {finding.message}{f' ({about})' if about else ''}"
+    return f"{first}\n    {finding.code.action}"
+
+
+def findings(items: Iterable[Finding]) -> None:
+    """Findings on stderr."""
+    for item in items:
+        note(finding_text(item, sys.stderr))
+
+
+def count(number: int, word: str) -> str:
+    """``1 port``, ``2 ports``."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def summary(items: Sequence[Finding]) -> str:
+    """How many findings of each severity, such as ``2 errors, 1 warning``; empty for none."""
+    counts: dict[str, int] = {}
+    for item in sorted(items, key=lambda item: -item.severity):
+        label = item.severity.label
+        counts[label] = counts.get(label, 0) + 1
+    words = {"error": "error", "warning": "warning", "info": "note"}
+    return ", ".join(count(number, words[label]) for label, number in counts.items())
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, colors: dict[str, str] | None = None) -> str:
+    """Columns of text. ``colors`` gives the colour of a cell by its text; lines are broken only on a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    stream = _stdout()
+    width = Console(file=stream).width if stream.isatty() else _PIPE_WIDTH
+    found = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        found.add_column(heading, overflow="fold")
+    for row in rows:
+        found.add_row(*(Text(cell, style=(colors or {}).get(cell, "")) for cell in row))
+    buffer = io.StringIO()
+    color = wants_color(stream)
+    console = Console(
+        file=buffer,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        legacy_windows=False,
+    )
+    console.print(found)
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+
+
+def diff(lines: Iterable[str]) -> None:
+    """A unified diff on stdout."""
+    colors = {"+": "green", "-": "red", "@": "cyan"}
+    for line in lines:
+        bold = line.startswith(("diff ", "--- ", "+++ "))
+        data(style(line, None if bold else colors.get(line[:1]), bold=bold) + "\n")

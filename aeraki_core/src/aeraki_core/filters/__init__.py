@@ -1,0 +1,1 @@
+"""EnvoyFilters as values: patches, names, and their form as Kubernetes objects."""

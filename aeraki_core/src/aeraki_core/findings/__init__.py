@@ -1,0 +1,1 @@
+"""What is wrong with the configuration: findings, their codes, and where they stand."""

@@ -1,0 +1,59 @@
+"""What is wrong now, by place; and what of it is new.
+
+In: the findings of one place (a service port, an object, a file), each time they may have changed. Out: all findings; and those
+that came and went since somebody last asked. What did not change costs nothing: a mesh may have thousands, and one change touches
+few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+
+from aeraki_core.findings.finding import Finding
+
+__all__ = ["Findings"]
+
+
+class Findings:
+    """Findings by place. The same finding at two places is one, and over when no place has it."""
+
+    def __init__(self) -> None:
+        self._at: dict[Hashable, tuple[Finding, ...]] = {}
+        self._counts: dict[Finding, int] = {}
+        # Those that came or went since somebody last asked, and whether they were there then.
+        self._touched: dict[Finding, bool] = {}
+
+    def __iter__(self) -> Iterator[Finding]:
+        """Each finding once, in no order."""
+        return iter(self._counts)
+
+    def at(self, place: Hashable) -> tuple[Finding, ...]:
+        """What is wrong at one place."""
+        return self._at.get(place, ())
+
+    def put(self, place: Hashable, findings: tuple[Finding, ...]) -> None:
+        """All that is wrong now at the place; it takes the place of what was said of it before."""
+        before = self._at.get(place, ())
+        if findings is before or findings == before:
+            return
+        if findings:
+            self._at[place] = findings
+        else:
+            del self._at[place]
+        for finding in findings:
+            count = self._counts.get(finding, 0)
+            self._counts[finding] = count + 1
+            if not count:
+                self._touched.setdefault(finding, False)
+        for finding in before:
+            self._counts[finding] -= 1
+            if not self._counts[finding]:
+                del self._counts[finding]
+                self._touched.setdefault(finding, True)
+
+    def changes(self) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+        """Those that came and those that went since this was last asked, in no order."""
+        touched, self._touched = self._touched, {}
+        came = tuple(item for item, was_there in touched.items() if not was_there and item in self._counts)
+        went = tuple(item for item, was_there in touched.items() if was_there and item not in self._counts)
+        return came, went

@@ -1,0 +1,65 @@
+"""Findings over time: which are new, which are over.
+
+In: what came and went in each part of the controller; without file and line where the pipeline says it. Out: those that are new
+and those that are over, located. A finding that only moved to another line or file is the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from aeraki_core.findings.by_place import Findings
+from aeraki_core.findings.finding import Finding, in_order
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Adds up the findings of several parts. ``locate`` gives a finding its file and line, if its object has any."""
+
+    def __init__(self, *parts: Findings, locate: Callable[[Finding], Finding] = lambda finding: finding) -> None:
+        self._parts = parts
+        self._locate = locate
+        # By what makes a finding the same one: all that are there now, and the one that was said.
+        self._given: dict[Finding, tuple[Finding, ...]] = {}
+        self._said: dict[Finding, Finding] = {}
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings of the last pass, each where it is now, in order."""
+        return in_order(self._locate(item) for items in self._given.values() for item in items)
+
+    def update(self) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+        """Those that are new since the last update, and those that are over."""
+        touched: set[Finding] = set()
+        for part in self._parts:
+            came, went = part.changes()
+            for item in came:
+                key = _identity(item)
+                self._given[key] = (*self._given.get(key, ()), item)
+                touched.add(key)
+            for item in went:
+                key = _identity(item)
+                self._take(key, item)
+                touched.add(key)
+        # Only what is new is located: that looks into files, and most findings were there before.
+        new = {
+            key: self._locate(self._given[key][-1]) for key in touched if key in self._given and key not in self._said
+        }
+        over = [self._said.pop(key) for key in touched if key not in self._given and key in self._said]
+        self._said |= new
+        return in_order(new.values()), in_order(over)
+
+    def _take(self, key: Finding, item: Finding) -> None:
+        left = list(self._given[key])
+        left.remove(item)
+        if left:
+            self._given[key] = tuple(left)
+        else:
+            del self._given[key]
+
+
+def _identity(finding: Finding) -> Finding:
+    # Without an object only the line tells two mistakes of one file from each other.
+    return replace(finding, line=None) if finding.ref is not None and finding.line is not None else finding

@@ -1,0 +1,1 @@
+"""YAML in and out: reading documents safely, writing them, CRDs and roles."""

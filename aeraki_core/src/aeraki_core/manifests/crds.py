@@ -1,0 +1,210 @@
+"""CRD manifests from the kinds that plugins declare.
+
+In: a :class:`~aeraki_core.plugins.types.Kind` with its pydantic model. Out: a CustomResourceDefinition of ``apiextensions.k8s.io/v1``,
+whose schema is structural: no ``$ref``, a type everywhere, nothing that the API server refuses (Kubernetes documentation,
+"Specifying a structural schema"). What JSON Schema can say and such a schema cannot is left to the model, which judges
+every object again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aeraki_core.model.resource import Kind
+
+__all__ = ["crd", "structural"]
+
+Schema = dict[str, Any]
+
+_PRESERVE = "x-kubernetes-preserve-unknown-fields"
+_INT_OR_STRING = "x-kubernetes-int-or-string"
+# Keys that mean the same in both, so they are taken as they are.
+_SAME = (
+    "type",
+    "enum",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "multipleOf",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+)
+_FORMATS = frozenset({"int32", "int64", "float", "double", "byte", "date", "date-time", "ipv4", "ipv6", "uri", "uuid"})
+
+_STATUS: Schema = {
+    "type": "object",
+    "description": "What the controller says of the object.",
+    "properties": {
+        "observedGeneration": {"type": "integer", "format": "int64"},
+        "conditions": {
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+            "items": {
+                "type": "object",
+                "required": ["type", "status"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+                    "reason": {"type": "string"},
+                    "message": {"type": "string"},
+                    "observedGeneration": {"type": "integer", "format": "int64"},
+                    "lastTransitionTime": {"type": "string", "format": "date-time"},
+                },
+            },
+        },
+    },
+}
+
+
+def crd(kind: Kind[Any]) -> dict[str, Any]:
+    """The CustomResourceDefinition of a kind."""
+    spec = structural(kind.spec.model_json_schema(by_alias=True, mode="validation"))
+    properties: Schema = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+        "spec": spec,
+        "status": _STATUS,
+    }
+    schema: Schema = {"type": "object", "description": kind.summary, "properties": properties}
+    if spec.get("required"):
+        schema["required"] = ["spec"]
+    columns = [{"name": title, "type": "string", "jsonPath": path} for title, path in kind.printer_columns]
+    columns.append({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"})
+    names: dict[str, Any] = {
+        "kind": kind.kind,
+        "listKind": f"{kind.kind}List",
+        "plural": kind.plural,
+        "singular": kind.kind.lower(),
+    }
+    if kind.short_names:
+        names["shortNames"] = list(kind.short_names)
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{kind.group}"},
+        "spec": {
+            "group": kind.group,
+            "names": names,
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": kind.version,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": schema},
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": columns,
+                }
+            ],
+        },
+    }
+
+
+def structural(schema: Mapping[str, Any]) -> Schema:
+    """A JSON Schema of pydantic's as a structural schema."""
+    return _convert(schema, schema.get("$defs", {}), ())
+
+
+def _convert(schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]) -> Schema:
+    """``inside`` are the definitions around it: one of them again is a recursion, which a structural schema cannot say."""
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        if name in inside:
+            return {"type": "object", _PRESERVE: True}
+        found = _convert(definitions[name], definitions, (*inside, name))
+        return _annotate(found, schema)
+    if len(schema.get("allOf", ())) == 1:
+        return _annotate(_convert(schema["allOf"][0], definitions, inside), schema)
+    if "const" in schema:
+        schema = {"enum": [schema["const"]], "type": _type_of(schema["const"]), **schema}
+    branches = [item for item in (*schema.get("anyOf", ()), *schema.get("oneOf", ())) if item.get("type") != "null"]
+    if branches:
+        # null itself needs no word: the API server prunes it before it fills in defaults.
+        found = _union([_convert(item, definitions, inside) for item in branches])
+        return _annotate(found, schema)
+    found = {key: schema[key] for key in _SAME if key in schema}
+    if schema.get("format") in _FORMATS:
+        found["format"] = schema["format"]
+    for bound in ("Minimum", "Maximum"):
+        if f"exclusive{bound}" in schema:  # a number in JSON Schema, a flag beside the bound here
+            found[bound.lower()] = schema[f"exclusive{bound}"]
+            found[f"exclusive{bound}"] = True
+    if schema.get("type") == "array":
+        found["items"] = _items(schema, definitions, inside)
+    if schema.get("type") == "object":
+        found |= _object(schema, definitions, inside)
+    if "type" not in found:
+        found = {_PRESERVE: True, **({"enum": found["enum"]} if "enum" in found else {})}
+    return _annotate(found, schema)
+
+
+def _items(schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]) -> Schema:
+    if isinstance(schema.get("items"), Mapping):
+        return _convert(schema["items"], definitions, inside)
+    parts = [_convert(item, definitions, inside) for item in schema.get("prefixItems", ())]
+    return _union(parts) if parts else {_PRESERVE: True}
+
+
+def _object(schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]) -> Schema:
+    properties = schema.get("properties")
+    if properties:
+        found: Schema = {"properties": {name: _convert(item, definitions, inside) for name, item in properties.items()}}
+        if schema.get("required"):
+            found["required"] = list(schema["required"])
+        return found
+    values = schema.get("additionalProperties")
+    if isinstance(values, Mapping) and values:
+        return {"additionalProperties": _convert(values, definitions, inside)}
+    return {} if values is False else {_PRESERVE: True}
+
+
+def _union(branches: list[Schema]) -> Schema:
+    """What all branches have in common; a structural schema gives each value one type."""
+    if all(branch == branches[0] for branch in branches):
+        return branches[0]
+    kinds = {branch.get("type") for branch in branches}
+    if kinds == {"integer", "string"}:
+        return {_INT_OR_STRING: True}
+    if kinds == {"object"} and all("properties" in branch for branch in branches):
+        properties: Schema = {}
+        for branch in branches:
+            for name, item in branch["properties"].items():
+                properties[name] = item if name not in properties else _union([properties[name], item])
+        required = [
+            name
+            for name in branches[0].get("required", ())
+            if all(name in branch.get("required", ()) for branch in branches)
+        ]
+        return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+    if kinds == {"string"}:
+        if all("enum" in branch for branch in branches):
+            return {
+                "type": "string",
+                "enum": list(dict.fromkeys(text for branch in branches for text in branch["enum"])),
+            }
+        return {"type": "string"}
+    if kinds <= {"integer", "number"}:
+        return {"type": "number"}
+    return {_PRESERVE: True}
+
+
+def _annotate(found: Schema, schema: Mapping[str, Any]) -> Schema:
+    """Its description and default; those of the place go before those of the type."""
+    annotated = dict(found)
+    if schema.get("description"):
+        annotated["description"] = " ".join(str(schema["description"]).split())
+    # A default that says "nothing" would only be stored in every object, and show up as a difference in a GitOps tool.
+    if schema.get("default") not in (None, "", [], {}):
+        annotated["default"] = schema["default"]
+    return annotated
+
+
+def _type_of(value: Any) -> str:
+    return {bool: "boolean", int: "integer", float: "number"}.get(type(value), "string")

@@ -1,0 +1,158 @@
+"""The least rights that the controller needs, as RBAC manifests.
+
+In: the active plugins' kinds, the names of the installation, and which namespaces it watches. Out: roles and their bindings.
+
+| watches | has |
+|---|---|
+| everything | a ClusterRole |
+| namespaces with some label | the same, which also reads Namespaces |
+| namespaces by name | a Role in each and where filters for clients go; a ClusterRole that sees whether a CRD was deleted, no more |
+
+In each case there is a Role for the Lease in the controller's own namespace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from aeraki_core.model.resource import Kind
+
+__all__ = ["Watched", "bindings", "roles", "rules"]
+
+_FOLLOW = ["list", "watch"]
+# Events name the uid of the object that they are about, which is asked for when there is one.
+_READ = ["get", *_FOLLOW]
+_WRITE = ["create", "update", "patch", "delete"]
+
+_API = "rbac.authorization.k8s.io/v1"
+_LABELS = {"app.kubernetes.io/name": "aeraki"}
+_ISTIO = "networking.istio.io"
+_ISTIO_READ = ("destinationrules", "serviceentries", "virtualservices")
+# Published by istiod in every namespace, and no secret: it vouches for istiod where that is a source.
+_ROOT_CERTIFICATE = "istio-ca-root-cert"
+_NO_SECRETS = next(field.default for field in fields(Kind) if field.name == "secrets")
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Which namespaces the controller watches: those in ``names``, or those that a label selects (``selected``), or all.
+
+    ``clients``: where filters for clients go otherwise: the root namespace, and those of ``--filter-namespaces``.
+    """
+
+    names: tuple[str, ...] = ()
+    selected: bool = False
+    clients: tuple[str, ...] = ("istio-system",)
+
+
+def _rule(group: str, resources: Iterable[str], verbs: Iterable[str]) -> Object:
+    return {"apiGroups": [group], "resources": sorted(resources), "verbs": list(verbs)}
+
+
+def _definitions(group: str, plurals: Iterable[str]) -> Object:
+    """The right to see that a kind's definition was deleted: its objects are gone then, but nobody deleted them one by one."""
+    names = sorted(f"{plural}.{group}" for plural in plurals)
+    return {**_rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get"]), "resourceNames": names}
+
+
+def _filters() -> list[Object]:
+    return [
+        _rule(_ISTIO, ["envoyfilters"], [*_READ, *_WRITE]),
+        _rule("events.k8s.io", ["events"], ["create", "patch"]),
+    ]
+
+
+def _root_certificate() -> Object:
+    return {**_rule("", ["configmaps"], ["get"]), "resourceNames": [_ROOT_CERTIFICATE]}
+
+
+def _all_definitions(kinds: Iterable[Kind[Any]]) -> list[Object]:
+    return [_definitions(_ISTIO, _ISTIO_READ), *(_definitions(*item) for item in _by_group(kinds))]
+
+
+def _by_group(kinds: Iterable[Kind[Any]]) -> list[tuple[str, list[str]]]:
+    kinds = list(kinds)
+    groups = sorted({kind.group for kind in kinds})
+    return [(group, [kind.plural for kind in kinds if kind.group == group]) for group in groups]
+
+
+def _reading(kinds: Iterable[Kind[Any]]) -> list[Object]:
+    """What is read where the services are. Secrets only where a kind can refer to one: those that an object names, no other."""
+    kinds = list(kinds)
+    found = [
+        _rule("", ["services"], _READ),
+        _rule("discovery.k8s.io", ["endpointslices"], _FOLLOW),
+        _rule(_ISTIO, _ISTIO_READ, _READ),
+    ]
+    if any(kind.secrets is not _NO_SECRETS for kind in kinds):
+        found.append(_rule("", ["secrets"], _FOLLOW))
+    for group, plurals in _by_group(kinds):
+        found.append(_rule(group, plurals, _READ))
+        found.append(_rule(group, [f"{plural}/status" for plural in plurals], ["patch"]))
+    return found
+
+
+def rules(kinds: Iterable[Kind[Any]], *, selected: bool = False) -> list[Object]:
+    """The rules of the ClusterRole, where not all namespaces are named; ``selected``: those with some label are watched."""
+    kinds = list(kinds)
+    namespaces = [_rule("", ["namespaces"], _FOLLOW)] if selected else []
+    return [*namespaces, *_reading(kinds), *_filters(), _root_certificate(), *_all_definitions(kinds)]
+
+
+def roles(
+    kinds: Iterable[Kind[Any]], *, name: str, namespace: str, election_id: str, watched: Watched | None = None
+) -> list[Object]:
+    """All roles; ``namespace`` is the controller's own."""
+    kinds, watched = list(kinds), watched or Watched()
+    lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    holding = [
+        # A create cannot be limited to a name: the name is not known before it is there.
+        {**lease, "verbs": ["create"]},
+        {**lease, "resourceNames": [election_id], "verbs": ["get", "update"]},
+    ]
+    if not watched.names:
+        return [_role(name, None, rules(kinds, selected=watched.selected)), _role(name, namespace, holding)]
+    return [
+        _role(name, None, _all_definitions(kinds)),
+        *(
+            _role(f"{name}-mesh", where, _in_namespace(kinds, where, watched))
+            for where in sorted({*watched.names, *watched.clients})
+        ),
+        _role(name, namespace, holding),
+    ]
+
+
+def _in_namespace(kinds: Iterable[Kind[Any]], namespace: str, watched: Watched) -> list[Object]:
+    """The rules of the Role in one of several namespaces."""
+    reading = _reading(kinds) if namespace in watched.names else []
+    certificate = [_root_certificate()] if namespace == watched.clients[0] else []
+    return [*reading, *_filters(), *certificate]
+
+
+def _role(name: str, namespace: str | None, found: list[Object]) -> Object:
+    metadata: Object = {"name": name, **({"namespace": namespace} if namespace else {}), "labels": _LABELS}
+    kind = "Role" if namespace else "ClusterRole"
+    return {"apiVersion": _API, "kind": kind, "metadata": metadata, "rules": found}
+
+
+def bindings(bound: Iterable[Object], *, namespace: str, service_account: str) -> list[Object]:
+    """The bindings of these roles to a ServiceAccount of that namespace."""
+    subject = {"kind": "ServiceAccount", "name": service_account, "namespace": namespace}
+    return [
+        {
+            "apiVersion": _API,
+            "kind": f"{role['kind']}Binding",
+            "metadata": role["metadata"],
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": role["kind"],
+                "name": role["metadata"]["name"],
+            },
+            "subjects": [subject],
+        }
+        for role in bound
+    ]

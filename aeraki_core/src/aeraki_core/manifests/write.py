@@ -1,0 +1,77 @@
+"""Filters as text: the YAML that a file gets and that ``aeraki generate`` prints, byte for byte the same; and JSON.
+
+In: :class:`~aeraki_core.filters.envoyfilter.EnvoyFilter` values. Out: text in a stable order: filters by namespace and name, fields by
+name as ``kubectl`` prints them. No anchors, no folded lines. Text that any reader of YAML 1.1 or 1.2 could take for something else
+(``on``, ``n``, ``1e3``, ``012``, ``1:30``, ``0o7``, ``~``) is quoted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from aeraki_core.filters.envoyfilter import EnvoyFilter, to_dict
+
+__all__ = ["render_json", "render_objects", "render_yaml"]
+
+# In any case; what YAML 1.1, YAML 1.2 and their readers know between them.
+_WORDS = frozenset(
+    ["y", "yes", "n", "no", "on", "off", "true", "false", "t", "f", "null", "nil", "none", "nan", "inf", "infinity"]
+)
+# Numbers, times and sexagesimals of any reader. With two dots and no colon it is none: 10.0.0.1, 1.2.3.
+_NUMBER = re.compile(r"[-+]?[.0-9][0-9A-Fa-fXxOoBbEeTtZz_.,:+ -]*|[-+]?\.(?:inf|nan)", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Writes text so that every reader reads it as text, and every value in full where it stands."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: Any, value: str) -> Any:
+    style = None
+    if _CONTROL.search(value):
+        style = '"'
+    elif value.lower() in _WORDS or _looks_numeric(value):
+        style = "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+def _looks_numeric(value: str) -> bool:
+    if _NUMBER.fullmatch(value) is None:
+        return False
+    return value.count(".") < 2 or ":" in value
+
+
+_Dumper.add_representer(str, _text)
+
+
+def render_yaml(filters: Iterable[EnvoyFilter]) -> str:
+    """The filters as YAML documents with ``---`` between them; empty text for none."""
+    return render_objects(to_dict(item) for item in _ordered(filters))
+
+
+def render_objects(objects: Iterable[Any]) -> str:
+    """Any Kubernetes objects in the same form, in the order given."""
+    documents = (
+        yaml.dump(item, Dumper=_Dumper, sort_keys=True, allow_unicode=True, default_flow_style=False, width=1 << 30)
+        for item in objects
+    )
+    return "---\n".join(documents)
+
+
+def render_json(filters: Iterable[EnvoyFilter]) -> str:
+    """The filters as one Kubernetes List."""
+    items = [to_dict(item) for item in _ordered(filters)]
+    content = {"apiVersion": "v1", "kind": "List", "items": items}
+    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _ordered(filters: Iterable[EnvoyFilter]) -> list[EnvoyFilter]:
+    return sorted(filters, key=lambda item: item.key)

@@ -1,0 +1,1 @@
+"""The mesh as the sources show it: the store, its indexes, recorded reads, and routes."""

@@ -1,0 +1,154 @@
+"""A view of the store that remembers every question asked, so that a change re-runs exactly those who asked about it.
+
+In: the store. Out: answers; and ``keys``, the questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from sys import intern
+from typing import Any
+
+from aeraki_core.mesh.store import Claim, Key, ServiceId, Store, host_suffixes
+from aeraki_core.model.endpoints import Endpoints
+from aeraki_core.model.istio import DestinationRule, VirtualService
+from aeraki_core.model.mesh import Mesh, ProxyFamily
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.resource import Resource
+from aeraki_core.model.secret import Secret
+from aeraki_core.model.service import Service
+
+__all__ = ["Reads"]
+
+
+class Reads:
+    """Questions to the store on behalf of one reader.
+
+    ``objects`` are those that an answer rested on, for ``explain``; ``secrets`` those that were handed out, for redact.py.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.keys: set[Key] = set()
+        self.objects: set[ObjectRef] = set()
+        self.secrets: dict[ObjectRef, Secret] = {}
+        self._virtual_services: dict[str, tuple[VirtualService, ...]] = {}
+        self._noted: tuple[Service, str, str] | None = None
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh's own settings; a change of them re-runs everything, so they are not recorded."""
+        return self._store.mesh
+
+    def service(self, key: ServiceId) -> Service | None:
+        """The service of that id."""
+        self.keys.add(("service", intern(str(key[0])), key[1]))
+        service = self._store.service(key)
+        if service is not None:
+            self.objects.add(service.ref)
+        return service
+
+    def annotation(self, service: Service, name: str) -> str | None:
+        """One annotation of a service's object."""
+        prefix, slash, _ = name.partition("/")
+        # One key for all of a prefix: a plugin reads ten options of each service, and looks for unknown ones too.
+        self._note_annotation(service, *(("annotations", prefix) if slash else ("annotation", name)))
+        return self._store.annotations(service.ref).get(name)
+
+    def annotations(self, service: Service, prefix: str) -> tuple[str, ...]:
+        """The names of all annotations ``<prefix>/...`` of a service's object, sorted."""
+        self._note_annotation(service, "annotations", prefix)
+        return tuple(sorted(name for name in self._store.annotations(service.ref) if name.startswith(f"{prefix}/")))
+
+    def services_of_host(self, host: str) -> tuple[Service, ...]:
+        """The services of that host, the oldest first."""
+        self.keys.add(("host", host))
+        services = self._store.services_of_host(host)
+        self.objects.update(service.ref for service in services)
+        return services
+
+    def endpoints(self, service: Service) -> Endpoints:
+        """The endpoints of a Kubernetes Service; none for a ServiceEntry, whose endpoints are in no object that we read."""
+        if service.ref.kind != "Service":
+            return Endpoints()
+        self.keys.add(("endpoints", service.namespace, service.ref.name))
+        return self._store.endpoints(service.namespace, service.ref.name)
+
+    def proxy_families(self) -> frozenset[ProxyFamily]:
+        """The IP families of the mesh's proxies, as the settings say or else as the mesh's addresses tell."""
+        self.keys.add(("proxy-families",))
+        return self._store.proxy_families()
+
+    def claims(self, listener: str) -> tuple[Claim, ...]:
+        """Who claims the listener, the oldest first."""
+        self.keys.add(("listener", listener))
+        return self._store.claims(listener)
+
+    def virtual_services(self, host: str) -> tuple[VirtualService, ...]:
+        """All that apply to the host for sidecars: the most specific host first, then the oldest."""
+        if host not in self._virtual_services:
+            found: dict[ObjectRef, VirtualService] = {}
+            for name in self._each("virtualservice", host):
+                for item in self._store.virtual_services(name):
+                    if item.for_mesh:
+                        found.setdefault(item.ref, item)
+            self._virtual_services[host] = tuple(found.values())
+            self.objects.update(list(found)[:1])
+        return self._virtual_services[host]
+
+    def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
+        """Those of the most specific host that matches, the oldest first (facts/istio.md)."""
+        for name in self._each("destinationrule", host):
+            found = self._store.destination_rules(name)
+            if found:
+                self.objects.update(item.ref for item in found)
+                return found
+        return ()
+
+    def resources(self, kind: str, host: str) -> tuple[Resource[Any], ...]:
+        """Objects of a plugin's kind that speak for the host, the oldest first."""
+        self.keys.add(("resources", kind, host))
+        found = self._store.resources(kind, host)
+        self.objects.update(item.ref for item in found)
+        return found
+
+    def resource(self, ref: ObjectRef) -> Resource[Any] | None:
+        """One object of a plugin's kind."""
+        self.keys.add(("resource", str(ref)))
+        return self._store.resource(ref)
+
+    def virtual_service(self, ref: ObjectRef) -> VirtualService | None:
+        """One VirtualService."""
+        self.keys.add(("virtualservice-object", str(ref)))
+        return self._store.virtual_service(ref)
+
+    def secret(self, namespace: str, name: str) -> Secret | None:
+        """A Secret."""
+        self.keys.add(("secret", namespace, name))
+        found = self._store.secret(namespace, name)
+        if found is not None:
+            self.objects.add(found.ref)
+            self.secrets[found.ref] = found
+        return found
+
+    def _note_annotation(self, service: Service, question: str, name: str) -> None:
+        last = self._noted
+        if last is not None and last[0] is service and last[1] == question and last[2] == name:
+            return  # one option after the other: the key was just made
+        self._noted = (service, question, name)
+        self.keys.add((question, intern(str(service.ref)), service.host, name))
+
+    def _each(self, question: str, host: str) -> Iterator[str]:
+        """The host and the wildcards over it, each recorded: one that does not exist yet may come."""
+        self.keys.add((question, host))
+        yield host
+        for key in _wildcards(question, host.removeprefix("*.").partition(".")[2]):
+            self.keys.add(key)
+            yield key[1]
+
+
+@lru_cache(maxsize=65536)
+def _wildcards(question: str, domain: str) -> tuple[Key, ...]:
+    """The keys of the wildcards over a host in that domain: the same values for all hosts of a namespace, to save memory."""
+    return tuple((question, name) for name in host_suffixes(f"x.{domain}" if domain else "x") if name.startswith("*"))

@@ -1,0 +1,1 @@
+"""From a changed object to changed filters: detect, generate, arrange, reconcile."""

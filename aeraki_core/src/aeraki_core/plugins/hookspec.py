@@ -1,0 +1,91 @@
+"""Every hook that a plugin can implement. docs/plugins.md is the one page to read; tests run the examples below.
+
+A plugin is a module (or an object) named by an entry point of the group ``aeraki.plugins``. It implements any of these
+functions under :data:`hookimpl`, with the parameters that it needs.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from aeraki_core.filters.patch import Patch
+    from aeraki_core.findings.finding import Finding
+    from aeraki_core.model.resource import Kind, Resource
+    from aeraki_core.model.service import Port, Service
+    from aeraki_core.plugins.context import GenerateContext
+    from aeraki_core.plugins.types import Protocol
+    from aeraki_core.plugins.validate import ValidateContext
+
+__all__ = ["ENTRY_POINT_GROUP", "PROJECT", "HookSpec", "hookimpl"]
+
+PROJECT = "aeraki"
+ENTRY_POINT_GROUP = "aeraki.plugins"
+
+_hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class HookSpec(typing.Protocol):
+    """The hooks, in the order in which the controller calls them."""
+
+    @_hookspec
+    def aeraki_protocols(self) -> Iterable[Protocol]:
+        """The protocols that the plugin brings. Called once, when it is loaded.
+
+        A name, token or kind that another plugin has claimed makes both conflicting: neither is used.
+
+        >>> @hookimpl
+        ... def aeraki_protocols():
+        ...     return [Protocol("echo", ("echo",), Extension("envoy.filters.network.echo", stock=True), "Sends back")]
+        """
+
+    @_hookspec
+    def aeraki_resources(self) -> Iterable[Kind[Any]]:
+        """The custom resources that the plugin reads. Called once, when it is loaded.
+
+        They feed the CRD manifests, what is watched, the role, and validation.
+
+        >>> @hookimpl
+        ... def aeraki_resources():
+        ...     return [Kind("echo.example.com", "v1", "EchoPolicy", "echopolicies", EchoPolicySpec, "How to echo")]
+        """
+
+    @_hookspec
+    def aeraki_detect_protocol(self, port: Port, service: Service) -> str | None:
+        """The name of one of the plugin's own protocols for a TCP port that no token matched, or None.
+
+        It may look at ``port`` and ``service`` only. The first answer wins, in the order of the plugins' names.
+
+        >>> @hookimpl
+        ... def aeraki_detect_protocol(port, service):
+        ...     return "echo" if port.number == 7 else None
+        """
+
+    @_hookspec
+    def aeraki_generate(self, protocol: Protocol, context: GenerateContext) -> Iterable[Patch]:
+        """The patches for one service port that speaks one of the plugin's protocols.
+
+        Pure and deterministic: all it may use is ``context``, which records what it reads; it is called again when, and only when,
+        something of that changed. If it raises, the last good filters of the port stay.
+
+        >>> @hookimpl
+        ... def aeraki_generate(protocol, context):
+        ...     yield context.outbound.replace_tcp_proxy("envoy.filters.network.echo", Echo())
+        """
+
+    @_hookspec
+    def aeraki_validate(self, resource: Resource[Any], context: ValidateContext) -> Iterable[Finding]:
+        """What is wrong with an object of one of the plugin's kinds, beyond what its model checks by itself.
+
+        One implementation for ``aeraki validate``, the controller, and the object's status.
+
+        >>> @hookimpl
+        ... def aeraki_validate(resource, context):
+        ...     if not context.has_host(resource.spec.host):
+        ...         yield context.finding(ECHO_UNKNOWN_HOST, "no such host", field="spec.host")
+        """

@@ -1,0 +1,52 @@
+"""Istio's string and header matches as Envoy's, for protocols whose filters take them.
+
+In: :class:`~aeraki_core.model.istio.StringMatch` and :class:`~aeraki_core.mesh.routes.RouteMatch`. Out: Envoy messages that always load:
+Envoy refuses an empty prefix and an empty expression, so these are said in another way.
+"""
+
+from __future__ import annotations
+
+from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
+from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
+
+from aeraki_core.mesh.routes import RouteMatch
+from aeraki_core.model.istio import StringMatch
+
+__all__ = ["header_matchers", "matches_any", "string_matcher"]
+
+_ANY = ".*"
+
+
+def matches_any(match: StringMatch) -> bool:
+    """Whether it only asks that there is a value: ``{}``, an empty prefix, or the expression ``.*``."""
+    return match.is_presence or match.prefix == "" or match.regex == _ANY
+
+
+def string_matcher(match: StringMatch) -> StringMatcher:
+    """The match as Envoy's StringMatcher. Expressions match the whole text, in Istio as in Envoy."""
+    if matches_any(match):
+        return StringMatcher(safe_regex=RegexMatcher(regex=_ANY))
+    if match.prefix is not None:
+        return StringMatcher(prefix=match.prefix)
+    if match.regex:
+        return StringMatcher(safe_regex=RegexMatcher(regex=match.regex))
+    return StringMatcher(exact=match.exact or "")
+
+
+def header_matchers(match: RouteMatch) -> list[HeaderMatcher]:
+    """``headers`` and ``withoutHeaders``. A call that lacks a header satisfies ``withoutHeaders``, as in Istio."""
+    found = [_header(name, value) for name, value in match.headers]
+    for name, value in match.without_headers:
+        matcher = _header(name, value)
+        matcher.invert_match = True
+        # Without this, Envoy takes an inverted match as not fulfilled when the header is missing.
+        matcher.treat_missing_header_as_empty = matcher.HasField("string_match")
+        found.append(matcher)
+    return found
+
+
+def _header(name: str, value: StringMatch) -> HeaderMatcher:
+    if matches_any(value):
+        return HeaderMatcher(name=name, present_match=True)
+    return HeaderMatcher(name=name, string_match=string_matcher(value))

@@ -1,0 +1,1 @@
+"""Sink: EnvoyFilters at the API server."""

@@ -1,0 +1,46 @@
+"""Which filters of upstream Aeraki are superseded by ours.
+
+In: names of upstream's filters, and the service ports that live filters of ours are for. Out: what may be deleted. Pure.
+Upstream names them ``aeraki-outbound-<host>-<vip>-<port>`` and ``aeraki-inbound-<host>-<port>``, in older releases without
+the port.
+
+Both replace tcp_proxy, and ours do it first (their priority): while both are live, upstream's match nothing, so ours come before
+upstream's go, and no connection sees a listener without either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from aeraki_core.filters.envoyfilter import FilterKey, Owner
+
+__all__ = ["UPSTREAM_LABEL", "UPSTREAM_MANAGER", "superseded"]
+
+UPSTREAM_LABEL = "manager"
+UPSTREAM_MANAGER = "Aeraki"
+_PREFIXES = ("aeraki-outbound-", "aeraki-inbound-")
+
+
+def superseded(upstream: Iterable[FilterKey], live: Iterable[Owner]) -> list[FilterKey]:
+    """Those of upstream's filters whose service port one of ours is for, sorted."""
+    owners = set(live)
+    hosts = {owner.host for owner in owners}
+    return sorted(
+        key for key in upstream if any(_is_ours(host, port, owners, hosts) for host, port in _meant(key.name))
+    )
+
+
+def _is_ours(host: str, port: int | None, owners: set[Owner], hosts: set[str]) -> bool:
+    return host in hosts if port is None else Owner(host, port) in owners
+
+
+def _meant(name: str) -> Iterator[tuple[str, int | None]]:
+    """Host and port that the name may stand for (a host can have dashes, so there are several readings)."""
+    for prefix in _PREFIXES:
+        if name.startswith(prefix):
+            rest = name.removeprefix(prefix)
+            yield rest, None
+            head, _, port = rest.rpartition("-")
+            if port.isdecimal():
+                yield head, int(port)
+                yield head.rpartition("-")[0], int(port)

@@ -1,0 +1,197 @@
+"""One write to the API server, and what became of it.
+
+In: a :class:`~aeraki_core.pipeline.reconcile.Step` and what is live. Out: :class:`~aeraki_core.sinks.base.Written`. Creates and updates are
+server-side applies with the field manager ``aeraki``; nothing is ever forced onto an object that is not ours.
+
+What may pass (429, 5xx, no answer, a webhook that does not run) is returned with ``retry``, for the controller to try again;
+here only a conflict is tried once more, with fresh eyes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, is_ours, to_dict
+from aeraki_core.findings.codes import NOT_OURS
+from aeraki_core.findings.finding import Finding
+from aeraki_core.kube.client import Answer, Client, Object
+from aeraki_core.kube.errors import ApiError, NotSentError, RequestError, UnreachableError
+from aeraki_core.kube.resources import Resource
+from aeraki_core.pipeline.reconcile import Action, Step
+from aeraki_core.sinks.base import Written
+from aeraki_core.sinks.kubernetes.live import LiveFilters, Whose
+
+__all__ = ["FIELD_MANAGER", "NOT_OURS_MESSAGE", "RESOURCE", "Writer"]
+
+FIELD_MANAGER = "aeraki"
+RESOURCE = Resource("networking.istio.io", "v1alpha3", "EnvoyFilter", "envoyfilters")
+NOT_OURS_MESSAGE = "an EnvoyFilter of this name is there, and it is not ours (or another instance's)"
+_APPLY = "application/apply-patch+yaml"
+_STANDARD_WARNING = "EnvoyFilter exposes internal implementation details"
+# Refused for what the filter says; everything else may be another day.
+_FINAL = frozenset({400, 413, 422})
+_log = logging.getLogger(__name__)
+
+
+class Writer:
+    """Does steps. Usable by many threads at once; ``dry_run`` lets the server check everything and keep nothing."""
+
+    def __init__(self, client: Client, live: LiveFilters, *, dry_run: bool = False, timeout: float = 15.0) -> None:
+        self._client = client
+        self._live = live
+        self._params = {"dryRun": "All"} if dry_run else {}
+        self._dry_run = dry_run
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._broken: str | None = None
+        self._not_before = 0.0
+
+    def begin(self) -> None:
+        """A new burst: what was unreachable may answer again, unless the server asked for more time."""
+        with self._lock:
+            if time.monotonic() >= self._not_before:
+                self._broken = None
+
+    def write(self, step: Step) -> Written:
+        """Do one step; after the first sign that the server cannot take more, the rest of a burst is not sent at all."""
+        if self._broken is not None:
+            return Written(step, self._broken, retry=True, passing=True)
+        try:
+            if step.action is Action.DELETE:
+                self._delete(step.key)
+                return Written(step)
+            if step.after is None:
+                raise ValueError(f"nothing to write for {step.key}")
+            return self._apply(step, step.after)
+        except NotSentError as error:
+            return Written(step, str(error), retry=True, skipped=True)
+        except UnreachableError as error:
+            self._stop(str(error), 0.0)
+            return Written(step, str(error), retry=True, passing=True)
+        except ApiError as error:
+            if error.status == 429 or error.retry_after:
+                self._stop(str(error), error.retry_after or 1.0)
+            return Written(step, _message(error), retry=not _is_final(error), passing=error.retry)
+
+    def delete(self, key: FilterKey) -> str | None:
+        """Delete a filter of upstream's; returns what went wrong."""
+        try:
+            self._delete(key, Whose.UPSTREAM)
+        except RequestError as error:
+            return str(error)
+        return None
+
+    def _stop(self, reason: str, seconds: float) -> None:
+        with self._lock:
+            self._broken = reason
+            self._not_before = time.monotonic() + seconds
+
+    # -- create and update --------------------------------------------------------------------------------------------
+
+    def _apply(self, step: Step, want: EnvoyFilter) -> Written:
+        entry = self._live.entry(want.key)
+        known = (entry.uid, entry.version) if entry is not None and entry.whose is Whose.OURS else None
+        if entry is not None and known is None:
+            return _taken(step)
+        body = to_dict(want)
+        try:
+            answer = self._send(want.key, body, known)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            found = self._read(want.key)
+            if found is not None and not is_ours(found, self._live.instance):
+                self._live.put(found)
+                return _taken(step)
+            answer = self._send(want.key, body, _state(found) if found is not None else None)
+        if answer.body["spec"] != body["spec"] and not self._dry_run:
+            # A field that another manager added stays under server-side apply; only a replace takes it away.
+            answer = self._replace(answer.body, body)
+        if not self._dry_run:
+            self._live.put(answer.body, want if answer.body["spec"] == body["spec"] else None)
+        return Written(step, warnings=_own_warnings(answer))
+
+    def _send(self, key: FilterKey, body: Object, known: tuple[str, str] | None) -> Answer:
+        """Apply to what is ``known`` (uid and version). None: it is meant to create, and overrules nothing of another manager."""
+        params = {**self._params, "fieldManager": FIELD_MANAGER}
+        if known is not None:
+            params["force"] = "true"
+            # If somebody made it anew or changed it meanwhile, the server says so: also to a leader of the past whose write
+            # was under way when it was paused.
+            body = {**body, "metadata": {**body["metadata"], "uid": known[0], "resourceVersion": known[1]}}
+        path = RESOURCE.path(key.namespace, key.name)
+        return self._client.request("PATCH", path, params=params, body=body, content_type=_APPLY, timeout=self._timeout)
+
+    def _replace(self, found: Object, body: Object) -> Answer:
+        key = FilterKey(found["metadata"]["namespace"], found["metadata"]["name"])
+        params = {**self._params, "fieldManager": FIELD_MANAGER}
+        path = RESOURCE.path(key.namespace, key.name)
+        return self._client.request(
+            "PUT", path, params=params, body={**found, "spec": body["spec"]}, timeout=self._timeout
+        )
+
+    # -- delete -------------------------------------------------------------------------------------------------------
+
+    def _delete(self, key: FilterKey, whose: Whose = Whose.OURS) -> None:
+        entry = self._live.entry(key)
+        if entry is None or entry.whose is not whose:
+            return
+        # With a body, the server looks at no parameters: a dry run must be asked for in it.
+        options: Object = {"dryRun": ["All"]} if self._dry_run else {}
+        conditions = {"uid": entry.uid, "resourceVersion": entry.version}
+        for attempt in (1, 2):
+            try:
+                self._client.request(
+                    "DELETE",
+                    RESOURCE.path(key.namespace, key.name),
+                    body={**options, "preconditions": conditions},
+                    timeout=self._timeout,
+                )
+                break
+            except ApiError as error:
+                if error.status == 404:
+                    break
+                if error.status != 409 or attempt == 2:
+                    raise
+                found = self._read(key)
+                if found is None:
+                    break
+                self._live.put(found)
+                entry = self._live.entry(key)
+                if entry is None or entry.whose is not whose:
+                    return  # somebody took it over
+                conditions = {"uid": entry.uid, "resourceVersion": entry.version}
+        if not self._dry_run:
+            self._live.drop(key)
+
+    def _read(self, key: FilterKey) -> Object | None:
+        try:
+            return self._client.request("GET", RESOURCE.path(key.namespace, key.name), timeout=self._timeout).body
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+
+def _taken(step: Step) -> Written:
+    """The name is somebody else's."""
+    return Written(step, NOT_OURS_MESSAGE, finding=Finding(NOT_OURS, f"{step.key}: {NOT_OURS_MESSAGE}"))
+
+
+def _state(found: Object) -> tuple[str, str]:
+    return found["metadata"]["uid"], found["metadata"]["resourceVersion"]
+
+
+def _own_warnings(answer: Answer) -> tuple[str, ...]:
+    """Warnings about this filter: not the one that every EnvoyFilter gets."""
+    return tuple(text for text in answer.warnings if _STANDARD_WARNING not in text)
+
+
+def _is_final(error: ApiError) -> bool:
+    return error.status in _FINAL or (error.status == 403 and "denied the request" in error.message)
+
+
+def _message(error: ApiError) -> str:
+    return error.message or str(error)

@@ -1,0 +1,143 @@
+"""What every source says, and how.
+
+A source runs in a thread of its own and hands events to ``emit``, in order; it never touches the store. It says
+:class:`Synced` once it has given all that it has at its start, and :class:`Unsynced` when it can no longer vouch for what is
+missing: nothing is deleted then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.store import SourceObject, host_suffixes
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.scope import Scope
+
+__all__ = [
+    "Emit",
+    "Event",
+    "Incomplete",
+    "Problems",
+    "Refreshable",
+    "Removed",
+    "Scoped",
+    "Source",
+    "Synced",
+    "Unsynced",
+    "Upserted",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """An object is new or changed."""
+
+    source: str
+    object: SourceObject
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """An object is gone, and the source is sure of it. It may be one that was never given."""
+
+    source: str
+    ref: ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """All that is wrong now with one place of the source (a file); it replaces what was said of the place before."""
+
+    source: str
+    place: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """Only these namespaces are read, from now on. What is Removed with it is not gone, but out of sight."""
+
+    source: str
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """Something that was not given may exist all the same: nothing is deleted then; the rest is written.
+
+    ``words`` are those that what was never read mentions: live filters of the hosts among them stay as they are, for routes of
+    theirs may be missing. None: it may be about any host. Empty: all was read before, and its last good form is in force.
+    """
+
+    reason: str
+    words: frozenset[str] | None = frozenset()
+
+    def concerns(self, host: str) -> bool:
+        """Whether what is missing may be about the host: it names it, in full or in short, or a wildcard over it."""
+        if self.words is None:
+            return True
+        labels = host.split(".")
+        names = {host, labels[0], ".".join(labels[:2]), ".".join(labels[:3])}
+        return not self.words.isdisjoint(names | set(host_suffixes(host)))
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """All that the source can read was given.
+
+    ``incomplete``: something cannot be read (a broken file); None: there is no more than was given.
+    """
+
+    source: str
+    incomplete: Incomplete | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsynced:
+    """From now on the source cannot tell what is there (it lost its connection); ``reason`` says why. Ends with Synced."""
+
+    source: str
+    reason: str
+
+
+Event = Upserted | Removed | Problems | Scoped | Synced | Unsynced
+
+
+class Emit(Protocol):
+    """Takes events in, in order. Those of one call are acted on together: no pass sees half of them.
+
+    So what one answer or one file says goes into one call: half of a deletion would pass for a small one, that nobody need confirm.
+    """
+
+    def __call__(self, *events: Event) -> None:
+        """Take them; returns at once."""
+        ...
+
+
+class Source(Protocol):
+    """A place where objects come from. ``name`` is its word on the command line (``files``)."""
+
+    name: str
+
+    def start(self, emit: Emit) -> None:
+        """Begin to watch, in a thread of its own; returns at once.
+
+        Raises:
+            AerakiError: it cannot be used at all (nothing to connect to, no such path).
+        """
+        ...
+
+    def stop(self) -> None:
+        """Stop watching and end the thread; returns when it has ended, within a second or two."""
+        ...
+
+
+@runtime_checkable
+class Refreshable(Protocol):
+    """A source that can read everything anew."""
+
+    def refresh(self) -> None:
+        """Read everything anew: Unsynced before it returns, Synced once all has arrived."""
+        ...

@@ -1,0 +1,1 @@
+"""Source: manifests in files and folders."""

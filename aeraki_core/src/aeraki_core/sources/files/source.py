@@ -1,0 +1,235 @@
+"""Kubernetes manifests in files and folders, read once or watched.
+
+In: paths. Out: a :class:`Snapshot` (:func:`read`), or events as files change (:class:`FilesSource`). A path is a file, a folder
+(all ``*.yaml``, ``*.yml`` and ``*.json`` in it and below, by name; hidden ones are passed over), or ``-`` for standard input.
+
+What a path that is named outright, or a mount, held stays in force when it vanishes: that is not how somebody deletes a
+service. A file deleted from a folder takes its objects with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import stat
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aeraki_core.errors import UnreadableError
+from aeraki_core.findings.finding import Finding, in_order
+from aeraki_core.manifests.locate import STDIN
+from aeraki_core.mesh.store import SourceObject
+from aeraki_core.sources.events import Emit, Event, Incomplete, Problems, Removed, Source, Synced, Unsynced, Upserted
+from aeraki_core.sources.files.fileset import Changes, FileSet, Look
+from aeraki_core.sources.files.kinds import Reads
+from aeraki_core.sources.files.manifests import DEFAULT_NAMESPACE, Rules
+from aeraki_core.sources.files.tree import signature
+
+__all__ = ["DEFAULT_MAX_SIZE", "FilesSource", "Snapshot", "read"]
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MAX_SIZE = 32 << 20
+"""Bytes of one file that are read at most."""
+
+SETTLE = 0.3
+"""Seconds until a second look when something that was there is missing, empty or broken."""
+
+RESCAN = 10.0
+"""Seconds between two looks at everything: some file systems tell of no change."""
+
+POLL = 0.5
+"""Seconds between two looks at the paths themselves: whether they still lead to the same, and at files that are named outright."""
+
+MOST_LOOKS = 20
+"""Looks after which it is believed that something is missing, though the files still change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What paths hold, in the order of the files.
+
+    ``complete``: everything could be read, so what is not among ``objects`` does not exist; else ``reason`` says why not, and
+    ``incomplete`` which hosts that may be about.
+    """
+
+    objects: tuple[SourceObject, ...]
+    findings: tuple[Finding, ...]
+    complete: bool
+    reason: str | None = None
+    incomplete: Incomplete | None = None
+
+
+def read(
+    paths: Sequence[str | Path],
+    reads: Reads,
+    max_size: int = DEFAULT_MAX_SIZE,
+    *,
+    default_namespace: str = DEFAULT_NAMESPACE,
+    ignore: Collection[str | Path] = (),
+    plugin_groups: Collection[str] = (),
+) -> Snapshot:
+    """Read everything once. It never raises for what files hold: that is in the findings.
+
+    ``reads`` tells which kinds are of use (``Store.reads``); ``default_namespace`` is that of objects without one; ``ignore``
+    names folders to pass over; ``plugin_groups`` are the API groups of plugins' kinds: an unknown kind there is worth a word.
+    """
+    files = _files(paths, reads, max_size, default_namespace, ignore, plugin_groups)
+    changes = files.take(files.look())
+    findings = in_order(finding for _, found in changes.problems for finding in found)
+    missing = changes.incomplete
+    return Snapshot(changes.upserts, findings, missing is None, missing.reason if missing else None, missing)
+
+
+def _files(
+    paths: Sequence[str | Path],
+    reads: Reads,
+    max_size: int,
+    default_namespace: str,
+    ignore: Collection[str | Path],
+    plugin_groups: Collection[str],
+) -> FileSet:
+    rules = Rules(reads, default_namespace, frozenset(plugin_groups))
+    return FileSet([str(path) for path in paths], rules, max_size, [str(path) for path in ignore])
+
+
+class FilesSource(Source):
+    """Files as a source of the controller. ``watch`` False: everything is given once, as for ``--once``."""
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        reads: Reads,
+        max_size: int = DEFAULT_MAX_SIZE,
+        *,
+        default_namespace: str = DEFAULT_NAMESPACE,
+        ignore: Collection[str | Path] = (),
+        plugin_groups: Collection[str] = (),
+        watch: bool = True,
+        name: str = "files",
+    ) -> None:
+        self.name = name
+        self._paths = tuple(str(path) for path in paths)
+        self._files = _files(paths, reads, max_size, default_namespace, ignore, plugin_groups)
+        self._watch = watch
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._incomplete: Incomplete | None = None
+
+    def start(self, emit: Emit) -> None:
+        """Begin to read and to watch.
+
+        Raises:
+            UnreadableError: a path does not exist, or is standard input or a pipe, which cannot be watched.
+        """
+        for path in self._paths:
+            if path == STDIN and not self._watch:
+                continue
+            if path == STDIN or not Path(path).exists():
+                reason = (
+                    "standard input cannot be watched; name a file or a folder" if path == STDIN else "no such file"
+                )
+                raise UnreadableError(f"{path}: {reason}")
+            if self._watch and not (Path(path).is_dir() or Path(path).is_file()):
+                raise UnreadableError(f"{path}: it is no file or folder, so it cannot be watched")
+        self._thread = threading.Thread(target=self._run, args=(emit,), name=f"source-{self.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _run(self, emit: Emit) -> None:
+        self._guarded(emit, lambda: self._give(emit, self._files.take(self._files.look()), first=True))
+        while self._watch and not self._stop.is_set():
+            self._guarded(emit, lambda: self._follow(emit))
+
+    def _guarded(self, emit: Emit, step: Callable[[], None]) -> None:
+        """A mistake of ours must not end the watch in silence: it is said, and tried again."""
+        while not self._stop.is_set():
+            try:
+                step()
+            except Exception as error:  # whatever it was, the source goes on
+                log.warning("source %s failed and starts again", self.name, exc_info=True)
+                emit(Unsynced(self.name, f"reading the files failed: {type(error).__name__}: {error}"))
+                self._incomplete = Incomplete("")  # whatever comes next is news
+                self._stop.wait(1.0)
+            else:
+                return
+
+    def _follow(self, emit: Emit) -> None:
+        for paths in self._changes():
+            look = self._settled(paths)
+            if self._stop.is_set():
+                return
+            self._give(emit, self._files.take(look))
+
+    def _settled(self, paths: Collection[str]) -> Look:
+        """A look at the files; and another, until two are the same, while an editor may be about to bring back what is missing."""
+        look = self._files.look(paths)
+        for _ in range(MOST_LOOKS):
+            if not look.doubtful or self._stop.wait(SETTLE):
+                break
+            again = self._files.look()
+            same = again.tree.files == look.tree.files
+            look = again
+            if same:
+                break
+        return look
+
+    def _changes(self) -> Iterator[Collection[str]]:
+        """The paths that changed, each time that some did; none when everything should be looked at."""
+        from watchfiles import watch
+
+        places = self._places()
+        folders = [path for path in self._paths if Path(path).is_dir()]
+        yield ()  # what changed before the watch began
+        while not folders:
+            if self._stop.wait(POLL) or self._places() != places:
+                return
+        seen = time.monotonic()
+        for changes in watch(
+            *folders,
+            watch_filter=None,
+            step=100,
+            debounce=2000,
+            rust_timeout=int(POLL * 1000),
+            yield_on_timeout=True,
+            stop_event=self._stop,
+            ignore_permission_denied=True,
+        ):
+            if self._places() != places:
+                return  # watch what is there now, after a look at everything
+            if changes:
+                yield {path for _, path in changes}
+            elif time.monotonic() - seen > RESCAN:
+                seen = time.monotonic()
+                yield ()
+
+    def _places(self) -> list[tuple[int, ...] | None]:
+        """What the paths lead to: folders by their identity, files by their state too."""
+        found: list[tuple[int, ...] | None] = []
+        for path in self._paths:
+            try:
+                status = Path(path).stat()
+            except OSError:
+                found.append(None)
+            else:
+                whole = signature(status)
+                found.append(whole[:2] if stat.S_ISDIR(status.st_mode) else whole)
+        return found
+
+    def _give(self, emit: Emit, changes: Changes, *, first: bool = False) -> None:
+        """Tell of the changes; what is new before what is gone."""
+        events: list[Event] = [Upserted(self.name, item) for item in changes.upserts]
+        events += [Removed(self.name, ref) for ref in changes.removals]
+        events += [Problems(self.name, place, findings) for place, findings in changes.problems]
+        if first or changes.incomplete != self._incomplete:
+            self._incomplete = changes.incomplete
+            events.append(Synced(self.name, changes.incomplete))
+        if events:
+            emit(*events)

@@ -1,0 +1,1 @@
+"""Source: the API server."""

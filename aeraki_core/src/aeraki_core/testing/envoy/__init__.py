@@ -1,0 +1,1 @@
+"""A real Envoy process, its configuration and its log."""

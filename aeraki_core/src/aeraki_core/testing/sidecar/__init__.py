@@ -1,0 +1,1 @@
+"""A model of the sidecar configuration that istiod makes, and of how it applies EnvoyFilters."""

@@ -1,0 +1,124 @@
+"""The parts that modelled listeners are made of: addresses, tcp_proxy, chains.
+
+In: names and numbers. Out: Envoy messages, the fields that istiod sets and that matter to a patch or to Envoy's
+loading. Left out: access logs, stats filters, Istio's own metadata, TLS contexts (their certificates come from istiod).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+
+from envoy.config.core.v3.address_pb2 import Address, CidrRange, SocketAddress
+from envoy.config.listener.v3.listener_components_pb2 import (
+    Filter,
+    FilterChain,
+    FilterChainMatch,
+    ListenerFilter,
+)
+from envoy.config.route.v3.route_components_pb2 import (
+    Route,
+    RouteAction,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import HttpInspector
+from envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2 import OriginalDst
+from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+    HttpFilter,
+)
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+
+from aeraki_core.testing.sidecar.messages import pack
+
+__all__ = [
+    "BLACK_HOLE",
+    "HTTP_INSPECTOR",
+    "INBOUND_PASSTHROUGH",
+    "ORIGINAL_DST",
+    "PASSTHROUGH",
+    "PASSTHROUGH_CHAIN",
+    "PLAINTEXT_HTTP",
+    "TCP_PROXY",
+    "TLS_INSPECTOR",
+    "address",
+    "chain",
+    "http_filter",
+    "tcp_proxy",
+]
+
+TCP_PROXY = "envoy.filters.network.tcp_proxy"
+BLACK_HOLE = "BlackHoleCluster"
+PASSTHROUGH = "PassthroughCluster"
+INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
+PASSTHROUGH_CHAIN = "PassthroughFilterChain"
+PLAINTEXT_HTTP = ("http/1.1", "h2c")
+
+ORIGINAL_DST = ListenerFilter(name="envoy.filters.listener.original_dst", typed_config=pack(OriginalDst()))
+TLS_INSPECTOR = ListenerFilter(name="envoy.filters.listener.tls_inspector", typed_config=pack(TlsInspector()))
+HTTP_INSPECTOR = ListenerFilter(name="envoy.filters.listener.http_inspector", typed_config=pack(HttpInspector()))
+
+
+def address(ip: str, port: int) -> Address:
+    """A TCP address."""
+    return Address(socket_address=SocketAddress(address=ip, port_value=port))
+
+
+def tcp_proxy(stat_prefix: str, clusters: Sequence[tuple[str, int]]) -> Filter:
+    """tcp_proxy to one cluster, or to several by weight."""
+    config = TcpProxy(stat_prefix=stat_prefix)
+    if len(clusters) == 1:
+        config.cluster = clusters[0][0]
+    else:
+        for name, weight in clusters:
+            config.weighted_clusters.clusters.add(name=name, weight=weight)
+    return Filter(name=TCP_PROXY, typed_config=pack(config))
+
+
+def http_filter(cluster: str) -> Filter:
+    """An HTTP connection manager that sends everything to one cluster: what stands beside tcp_proxy on a sniffed port."""
+    routes = RouteConfiguration(
+        name="sniffed",
+        virtual_hosts=[
+            VirtualHost(
+                name="all",
+                domains=["*"],
+                routes=[Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster=cluster))],
+            )
+        ],
+    )
+    routes.validate_clusters.value = False
+    config = HttpConnectionManager(
+        stat_prefix=cluster,
+        route_config=routes,
+        http_filters=[HttpFilter(name="envoy.filters.http.router", typed_config=pack(Router()))],
+    )
+    return Filter(name="envoy.filters.network.http_connection_manager", typed_config=pack(config))
+
+
+def chain(
+    filters: Iterable[Filter],
+    *,
+    name: str = "",
+    cidrs: Iterable[str] = (),
+    port: int = 0,
+    transport: str = "",
+    protocols: Iterable[str] = (),
+) -> FilterChain:
+    """A filter chain; without anything to match on it matches all."""
+    found = FilterChain(name=name, filters=filters)
+    match = FilterChainMatch(transport_protocol=transport, application_protocols=protocols)
+    for cidr in sorted(cidrs):
+        network = ipaddress.ip_network(cidr, strict=False)
+        prefix = CidrRange(address_prefix=str(network.network_address))
+        prefix.prefix_len.value = network.prefixlen
+        match.prefix_ranges.append(prefix)
+    if port:
+        match.destination_port.value = port
+    if match.ByteSize():
+        found.filter_chain_match.CopyFrom(match)
+    return found

@@ -1,0 +1,295 @@
+"""Applies EnvoyFilters to a modelled sidecar, as istiod does.
+
+In: a :class:`~aeraki_core.testing.sidecar.model.SidecarConfig` and EnvoyFilters as Kubernetes dictionaries. Out:
+:class:`Patched`: the new configuration, how often each patch took effect, and why the others did not. Order and meaning
+are istiod's: for each listener first LISTENER, then LISTENER_FILTER, FILTER_CHAIN, NETWORK_FILTER patches; merges of a
+network filter after all that moves filters.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.testing.sidecar.filters import (
+    ANY,
+    INBOUND,
+    OUTBOUND,
+    EnvoyFilterError,
+    FilterPatch,
+    PatchRef,
+    patches_of,
+    scope_miss,
+)
+from aeraki_core.testing.sidecar.matching import (
+    chain_matches,
+    cluster_matches,
+    listener_matches,
+    proxy_matches,
+)
+from aeraki_core.testing.sidecar.merge import merge, merge_any
+from aeraki_core.testing.sidecar.model import SidecarConfig, model_sidecar
+from aeraki_core.testing.sidecar.proxy import Proxy
+
+__all__ = ["Patched", "apply_filters", "patched_sidecar", "unmatched"]
+
+
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """A configuration after its EnvoyFilters.
+
+    ``hits``: how many places each patch changed. ``misses``: why a patch changed nothing on this proxy.
+    """
+
+    config: SidecarConfig
+    hits: Mapping[PatchRef, int]
+    misses: Mapping[PatchRef, str]
+
+
+def unmatched(results: Iterable[Patched]) -> dict[PatchRef, str]:
+    """The patches that changed nothing on any of the proxies, and why not on one of them that it was meant for."""
+    results = list(results)
+    hit = {ref for result in results for ref in result.hits}
+    found: dict[PatchRef, str] = {}
+    for result in results:
+        for ref, reason in result.misses.items():
+            if ref not in hit and (ref not in found or reason.startswith(_NO_PLACE)):
+                found[ref] = f"on {result.config.proxy}: {reason}"
+    return dict(sorted(found.items()))
+
+
+_NO_PLACE = "it matches no"
+
+
+def apply_filters(config: SidecarConfig, filters: Iterable[Mapping[str, Any]]) -> Patched:
+    """The configuration with all EnvoyFilters that are for its proxy.
+
+    Raises:
+        EnvoyFilterError: one is not of a form that istiod would apply; also one that is not for this proxy.
+    """
+    hits: Counter[PatchRef] = Counter()
+    misses: dict[PatchRef, str] = {}
+    mine: list[FilterPatch] = []
+    for content, patches in patches_of(filters, config.root_namespace):
+        reason = scope_miss(content, config.proxy, config.root_namespace)
+        for patch in patches:
+            why = reason or proxy_matches(patch, config.proxy)
+            if why is None and patch.context not in (INBOUND, OUTBOUND, ANY):
+                why = f"its context is {patch.context}"
+            if why is None:
+                mine.append(patch)
+            else:
+                misses[patch.ref] = why
+    outward = _Side(OUTBOUND, mine, hits, config.hosts)
+    inward = _Side(INBOUND, mine, hits, config.hosts)
+    # Of several clusters of one name istiod keeps the first.
+    outer, inner = outward.clusters(config.outbound_clusters), inward.clusters(config.inbound_clusters)
+    patched = replace(
+        config,
+        outbound=outward.listeners(config.outbound),
+        inbound=inward.listeners(config.inbound),
+        outbound_clusters=outer,
+        inbound_clusters=tuple(item for item in inner if item.name not in {each.name for each in outer}),
+        istio_clusters=config.istio_clusters - outward.removed - inward.removed,
+    )
+    for patch in mine:
+        if patch.ref not in hits:
+            misses[patch.ref] = f"{_NO_PLACE} {patch.apply_to} of this proxy"
+    return Patched(patched, dict(hits), misses)
+
+
+def patched_sidecar(
+    objects: Iterable[Mapping[str, Any]],
+    filters: Iterable[Mapping[str, Any]] = (),
+    proxy: Proxy | None = None,
+    *,
+    mesh: Mesh | None = None,
+) -> Patched:
+    """A proxy's configuration with its EnvoyFilters.
+
+    Raises:
+        EnvoyFilterError: a filter is not of a form that istiod would apply.
+    """
+    return apply_filters(model_sidecar(objects, proxy, mesh=mesh), filters)
+
+
+def _copy(message: Any) -> Any:
+    found = type(message)()
+    found.CopyFrom(message)
+    return found
+
+
+class _Side:
+    """The patches of one side of a proxy, by what they apply to."""
+
+    def __init__(
+        self,
+        context: str,
+        patches: Sequence[FilterPatch],
+        hits: Counter[PatchRef],
+        hosts: Mapping[str, tuple[str, ...]],
+    ) -> None:
+        self.context = context
+        self.hits = hits
+        self.hosts = hosts
+        self.removed: set[str] = set()
+        self.by_target: dict[str, list[FilterPatch]] = defaultdict(list)
+        for patch in patches:
+            if patch.context in (context, ANY):
+                self.by_target[patch.apply_to].append(patch)
+
+    def _adds(self, target: str) -> list[FilterPatch]:
+        """ADD patches; without a context of their own they are for the outbound side alone."""
+        return [
+            patch
+            for patch in self.by_target[target]
+            if patch.operation == "ADD" and (patch.context != ANY or self.context == OUTBOUND)
+        ]
+
+    # -- clusters -----------------------------------------------------------------------------------------------------
+
+    def clusters(self, given: Iterable[Any]) -> tuple[Any, ...]:
+        found = []
+        for cluster in map(_copy, given):
+            if self._keep_cluster(cluster):
+                found.append(cluster)
+            else:
+                self.removed.add(cluster.name)
+        for patch in self._adds("CLUSTER"):
+            found.append(patch.copy())
+            self.hits[patch.ref] += 1
+        first: dict[str, Any] = {}
+        for item in found:
+            first.setdefault(item.name, item)
+        return tuple(first.values())
+
+    def _keep_cluster(self, cluster: Any) -> bool:
+        for patch in self.by_target["CLUSTER"]:
+            if patch.operation == "ADD" or not cluster_matches(cluster, patch, self.hosts):
+                continue
+            self.hits[patch.ref] += 1
+            if patch.operation == "REMOVE":
+                return False
+            if patch.value is not None and patch.value.HasField("transport_socket"):
+                # istiod then merges the transport socket and nothing else of the patch.
+                raise EnvoyFilterError(f"{patch.ref}: merging a transport_socket into a cluster is not modelled")
+            merge(cluster, patch.copy(), replace_lists=patch.operation != "MERGE")
+        return True
+
+    # -- listeners ----------------------------------------------------------------------------------------------------
+
+    def listeners(self, given: Iterable[Any]) -> tuple[Any, ...]:
+        found = [item for item in map(_copy, given) if self._keep_listener(item)]
+        for patch in self._adds("LISTENER"):
+            found.append(patch.copy())
+            self.hits[patch.ref] += 1
+        return tuple(found)
+
+    def _keep_listener(self, listener: Any) -> bool:
+        for patch in self.by_target["LISTENER"]:
+            if patch.operation == "ADD" or not listener_matches(listener, patch):
+                continue
+            self.hits[patch.ref] += 1
+            if patch.operation == "REMOVE":
+                return False
+            merge(listener, patch.copy(), replace_lists=patch.operation != "MERGE")
+        for patch in self.by_target["LISTENER_FILTER"]:
+            if listener_matches(listener, patch):
+                name = patch.listener.listener_filter
+                self._edit(listener.listener_filters, patch, name)
+                if patch.operation == "MERGE":
+                    for item in listener.listener_filters:
+                        if item.name == name:
+                            self._merge_filter(item, patch, rename=False)
+        self._patch_chains(listener)
+        return True
+
+    def _patch_chains(self, listener: Any) -> None:
+        kept = [item for item in listener.filter_chains if self._keep_chain(listener, item)]
+        if listener.HasField("default_filter_chain"):
+            chain = listener.default_filter_chain
+            if chain.filters and not self._keep_chain(listener, chain):
+                listener.ClearField("default_filter_chain")
+        for patch in self.by_target["FILTER_CHAIN"]:
+            if patch.operation == "ADD" and listener_matches(listener, patch):
+                kept.append(patch.copy())
+                self.hits[patch.ref] += 1
+        copies = [_copy(item) for item in kept]
+        del listener.filter_chains[:]
+        listener.filter_chains.extend(copies)
+
+    def _keep_chain(self, listener: Any, chain: Any) -> bool:
+        if not chain.filters:
+            return False  # istiod drops a chain without filters
+        for patch in self.by_target["FILTER_CHAIN"]:
+            if patch.operation == "ADD" or not (
+                listener_matches(listener, patch) and chain_matches(listener, chain, patch)
+            ):
+                continue
+            self.hits[patch.ref] += 1
+            if patch.operation == "REMOVE":
+                return False
+            if patch.value is not None and patch.value.HasField("transport_socket"):
+                raise EnvoyFilterError(f"{patch.ref}: merging a transport_socket into a chain is not modelled")
+            merge(chain, patch.copy(), replace_lists=patch.operation != "MERGE")
+        self._patch_filters(listener, chain)
+        return True
+
+    # -- filters ------------------------------------------------------------------------------------------------------
+
+    def _patch_filters(self, listener: Any, chain: Any) -> None:
+        patches = [
+            patch
+            for patch in self.by_target["NETWORK_FILTER"]
+            if listener_matches(listener, patch) and chain_matches(listener, chain, patch)
+        ]
+        for patch in patches:
+            self._edit(chain.filters, patch, patch.listener.filter)
+        for item in chain.filters:
+            for patch in patches:
+                if patch.operation == "MERGE" and patch.listener.filter == item.name:
+                    self._merge_filter(item, patch, rename=True)
+
+    def _edit(self, filters: Any, patch: FilterPatch, name: str) -> None:
+        """Do what moves filters; MERGE is not that. ``name``: the filter that the patch asks for, or empty."""
+        at = next((index for index, item in enumerate(filters) if item.name == name), -1)
+        match patch.operation:
+            case "ADD":
+                at = len(filters)
+            case "INSERT_FIRST":
+                at = 0
+            case "INSERT_BEFORE":
+                at = at if name else 0
+            case "INSERT_AFTER":
+                at = (at + 1 if at >= 0 else -1) if name else len(filters)
+            case "REPLACE" if at >= 0:
+                filters[at].CopyFrom(patch.copy())
+                self.hits[patch.ref] += 1
+                return
+            case "REMOVE" if at >= 0:
+                left = [_copy(item) for item in filters if item.name != name]
+                del filters[:]
+                filters.extend(left)
+                self.hits[patch.ref] += 1
+                return
+            case _:
+                return
+        if at >= 0:
+            filters.insert(at, patch.copy())
+            self.hits[patch.ref] += 1
+
+    def _merge_filter(self, item: Any, patch: FilterPatch, *, rename: bool) -> None:
+        value = patch.copy()
+        if not item.HasField("typed_config"):
+            return  # istiod passes over a filter without one
+        if value.HasField("typed_config"):
+            try:
+                merge_any(item.typed_config, value.typed_config)
+            except ValueError as error:
+                raise EnvoyFilterError(f"{patch.ref}: {error}") from None
+        if rename and value.name:
+            item.name = value.name
+        self.hits[patch.ref] += 1

@@ -1,0 +1,99 @@
+"""Live filters: those of a cluster, of a directory, or of the YAML or JSON that ``kubectl get envoyfilter -A -o yaml`` gives.
+
+In: a client, a directory, or text. Out: :class:`~aeraki_core.pipeline.reconcile.Live` values by key; only our own count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aeraki_core.errors import AerakiError, UnreadableError
+
+if TYPE_CHECKING:
+    from aeraki_core.filters.envoyfilter import FilterKey
+    from aeraki_core.filters.live import Live
+    from aeraki_core.kube.client import Client
+
+__all__ = ["from_cluster", "from_directory", "from_text"]
+
+
+def from_cluster(client: Client, namespaces: Sequence[str] = (), instance: str = "") -> dict[FilterKey, Live]:
+    """The filters in a cluster, or only those in the namespaces; not those of other instances.
+
+    Raises:
+        AerakiError: the server does not answer, refuses, or knows no EnvoyFilters.
+    """
+    from aeraki_core.kube.errors import ApiError
+    from aeraki_core.sinks.live import live_of
+
+    found: dict[FilterKey, Live] = {}
+    places: tuple[str | None, ...] = tuple(sorted(set(namespaces))) or (None,)
+    for namespace in places:
+        try:
+            for item in _listed(client, namespace):
+                live = live_of(item, instance)
+                if live is not None:
+                    found[live.key] = live
+        except ApiError as error:
+            if error.status == 404:
+                raise AerakiError(f"{client.server}: the cluster knows no EnvoyFilters; install Istio first") from None
+            raise
+    return found
+
+
+def _listed(client: Client, namespace: str | None) -> Iterator[Any]:
+    from aeraki_core.filters.envoyfilter import API_VERSION, MANAGED_BY, MANAGER
+    from aeraki_core.sinks.kubernetes.writer import RESOURCE
+
+    for item in client.pages(RESOURCE.path(namespace), {"labelSelector": f"{MANAGED_BY}={MANAGER}"}):
+        yield {**item, "apiVersion": API_VERSION, "kind": "EnvoyFilter"}
+
+
+def from_directory(directory: Path, instance: str = "") -> dict[FilterKey, Live]:
+    """The filters in the files of a directory and of those below it; not those of other instances.
+
+    Raises:
+        AerakiError: there is no such directory, or a file cannot be read: what is live is not known then.
+    """
+    if not directory.is_dir():
+        raise AerakiError(f"--live {directory}: there is no such directory; `-` reads from standard input")
+    found: dict[FilterKey, Live] = {}
+    for path in sorted(directory.rglob("*")):
+        if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
+            found |= from_text(path.read_bytes(), str(path), instance)
+    return found
+
+
+def from_text(data: bytes, name: str, instance: str = "") -> dict[FilterKey, Live]:
+    """The filters in a text of one or several documents. ``name`` is what messages call it; those of other instances are left out.
+
+    Raises:
+        AerakiError: it is neither YAML nor JSON; it names the line.
+    """
+    from aeraki_core.manifests.read import decode, load_all, split
+    from aeraki_core.sinks.live import live_of
+
+    found: dict[FilterKey, Live] = {}
+    try:
+        for piece in split(decode(data)):
+            for _, value in load_all(piece):
+                for item in _objects(value):
+                    live = live_of(item, instance)
+                    if live is not None:
+                        found[live.key] = live
+    except UnreadableError as error:
+        place = f"{name}:{error.line}" if error.line else name
+        raise AerakiError(f"{place}: {error}; what is live cannot be told") from None
+    return found
+
+
+def _objects(value: Any) -> Iterator[Any]:
+    """The object, or those of a List."""
+    if isinstance(value, Mapping):
+        items = value.get("items")
+        if isinstance(items, list) and str(value.get("kind", "")).endswith("List"):
+            yield from items
+        else:
+            yield value

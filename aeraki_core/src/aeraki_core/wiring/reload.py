@@ -1,0 +1,79 @@
+"""A settings file that changes while the controller runs.
+
+In: the settings as they are in force. Out: log levels as the file says now, and a log line for every other setting that changed
+there: it counts from the next start.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aeraki_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from aeraki_core.settings import Settings
+
+__all__ = ["SettingsFile"]
+
+log = logging.getLogger("aeraki_core.settings")
+
+_EVERY = 2.0  # seconds; a ConfigMap takes up to a minute to arrive, so nobody notices
+
+
+class SettingsFile:
+    """Looks at the file in a thread of its own. A mounted ConfigMap is swapped as a whole, so its content is compared."""
+
+    def __init__(self, settings: Settings, every: float = _EVERY) -> None:
+        self._settings = settings
+        self._every = every
+        self._stop = threading.Event()
+        self._content = _read(settings.file)
+        self._thread = threading.Thread(target=self._run, name="settings-file", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look; without a file there is nothing to do."""
+        if self._settings.file is not None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(1.0)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every):
+            content = _read(self._settings.file)
+            # A file that is away for a moment is about to be replaced.
+            if content is not None and content != self._content:
+                self._content = content
+                self._take()
+
+    def _take(self) -> None:
+        from aeraki_core.console.logs import set_levels
+
+        if self._settings.reread is None:
+            return
+        try:
+            fresh = self._settings.reread()
+        except SettingsError as error:
+            log.error("the settings file changed and cannot be used; what it said before stays in force: %s", error)
+            return
+        changed = [key for key, value in fresh.values.items() if value.value != self._settings[key]]
+        if "logLevel" in changed:
+            set_levels(fresh, self._settings, default="info")
+            log.warning("log levels are now %s", fresh.values["logLevel"].text)
+        later = [key for key in changed if key != "logLevel"]
+        if later:
+            log.warning("the settings file changed: %s will count after a restart", ", ".join(later))
+        self._settings = fresh
+
+
+def _read(path: Path | None) -> bytes | None:
+    try:
+        return path.read_bytes() if path is not None else None
+    except OSError:
+        return None
