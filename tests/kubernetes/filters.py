@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match, Owner
+from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match, ServicePort
 from aeraki_core.filters.names import outbound_name
 from aeraki_core.filters.patch import ApplyTo, FrozenMessage
 from envoy.config.listener.v3.listener_components_pb2 import Filter
@@ -36,7 +36,7 @@ def redis_filter(
     return EnvoyFilter(
         key=FilterKey(namespace, outbound_name(host, 6379)),
         plugin="redis",
-        owners=(Owner(host, 6379),),
+        service_ports=(ServicePort(host, 6379),),
         selector=(),
         priority=-10,
         patches=(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from aeraki_core.controller.loop import Controller, Timing
+from aeraki_core.controller.loop import Controller, LoopTiming
 from aeraki_core.controller.observer import NoObserver, Observers, PassReport
 from aeraki_core.controller.refusals import Refusals
 from aeraki_core.kube.client import connect
@@ -26,7 +26,7 @@ from aeraki_core.sources.kubernetes.source import KubernetesSource
 
 from tests.waiting import wait_until
 
-QUICK = Timing(quiet=0.05, longest=1.0, retry_first=0.2, retry_longest=1.0)
+QUICK = LoopTiming(quiet=0.05, longest=1.0, retry_first=0.2, retry_longest=1.0)
 
 
 class Running(NoObserver):

@@ -12,7 +12,7 @@ import urllib3
 from aeraki_core.kube.client import Client, connect
 from aeraki_core.kube.client import Object as Found
 from aeraki_core.kube.informer import Informer, Tuning
-from aeraki_core.kube.resources import Resource
+from aeraki_core.kube.resources import ApiResource
 
 from tests.rig.api import Object
 from tests.rig.control_plane import ControlPlane
@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.mesh
 
-ENTRIES = Resource("networking.istio.io", "v1", "ServiceEntry", "serviceentries")
+ENTRIES = ApiResource("networking.istio.io", "v1", "ServiceEntry", "serviceentries")
 COUNT, PAGE = 7, 3
 
 
@@ -38,21 +38,21 @@ class Heard:
         self.said.append("listing")
         self.names = set()
 
-    def page(self, resource: Resource, items: Sequence[Found]) -> None:
+    def page(self, resource: ApiResource, items: Sequence[Found]) -> None:
         self.said.append(f"page of {len(items)}")
         self.names |= {item["metadata"]["name"] for item in items}
         if self._meanwhile is not None:
             meanwhile, self._meanwhile = self._meanwhile, None
             meanwhile()
 
-    def listed(self, resource: Resource) -> None:
+    def listed(self, resource: ApiResource) -> None:
         self.said.append("listed")
         self.complete.set()
 
-    def changed(self, resource: Resource, item: Found) -> None:
+    def changed(self, resource: ApiResource, item: Found) -> None:
         self.said.append(f"changed {item['metadata']['name']}")
 
-    def deleted(self, resource: Resource, items: Sequence[Found]) -> None:
+    def deleted(self, resource: ApiResource, items: Sequence[Found]) -> None:
         self.said.append("deleted")
 
     def absent(self) -> None:

@@ -233,7 +233,7 @@ def test_adopts_upstreams_filters(start: Start, control_plane: ControlPlane) -> 
         return found
 
     item = redis_filter(20)
-    host = item.owners[0].host
+    host = item.service_ports[0].host
     theirs = upstream(f"aeraki-outbound-{host}-10.96.0.21-6379", manager="Aeraki")
     inbound = upstream(f"aeraki-inbound-{host}-6379", manager="Aeraki")
     other = upstream("aeraki-outbound-other.test.svc.cluster.local-10.96.0.22-6379", manager="Aeraki")

@@ -49,7 +49,7 @@ def main() -> None:
                     }
                     for plugin in registry.plugins
                 },
-                "filters": sorted(item.owners[0].host.partition(".")[0] for item in pipeline.filters.values()),
+                "filters": sorted(item.service_ports[0].host.partition(".")[0] for item in pipeline.filters.values()),
                 "findings": [[item.code.id, str(item.ref), item.message] for item in pipeline.findings()],
             }
         )

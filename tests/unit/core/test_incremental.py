@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aeraki_core.filters.envoyfilter import FilterKey, Owner
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.filters.live import Live
 from aeraki_core.pipeline.reconcile import Action, Plan, reconcile
 
@@ -173,7 +173,7 @@ def plan(mesh: Mesher, live: dict[FilterKey, Live], **extra: Any) -> Plan:
 
 def live_of(mesh: Mesher) -> dict[FilterKey, Live]:
     mesh.run()
-    return {key: Live(key, item.plugin, item.owners, item) for key, item in mesh.pipeline.filters.items()}
+    return {key: Live(key, item.plugin, item.service_ports, item) for key, item in mesh.pipeline.filters.items()}
 
 
 def test_a_restart_over_an_unchanged_mesh_plans_nothing(mesh: Mesher) -> None:
@@ -214,14 +214,14 @@ def test_a_cold_start_with_a_failing_generator_holds_what_is_live(mesh: Mesher) 
     fresh.service(annotations={"echo.aeraki.io/fail": "true"})
     done = plan(fresh, live)
     assert done.steps == ()
-    assert {str(owner) for step in done.kept if step.before for owner in step.before.owners} == {
+    assert {str(owner) for step in done.kept if step.before for owner in step.before.service_ports} == {
         "cart.shop.svc.cluster.local:7000"
     }
 
 
 def test_filters_of_a_plugin_that_is_not_active_are_orphans(mesh: Mesher) -> None:
     stray = FilterKey("istio-system", "aeraki-outbound-x-1")
-    live = {**live_of(mesh), stray: Live(stray, "gone", (Owner("x", 1),), None)}
+    live = {**live_of(mesh), stray: Live(stray, "gone", (ServicePort("x", 1),), None)}
     done = plan(mesh, live)
     assert done.steps == ()
     assert [(step.action, step.key) for step in done.kept] == [(Action.ORPHAN, stray)]
@@ -238,6 +238,6 @@ def test_nothing_is_deleted_while_a_source_is_not_synced(mesh: Mesher) -> None:
 
 def test_an_edited_filter_is_restored(mesh: Mesher) -> None:
     live = live_of(mesh)
-    live[KEY] = Live(KEY, "echo", live[KEY].owners, None)
+    live[KEY] = Live(KEY, "echo", live[KEY].service_ports, None)
     (step,) = plan(mesh, live).steps
     assert (step.action, step.key) == (Action.UPDATE, KEY)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, Owner, from_dict, is_in_force, is_ours, to_dict
+from aeraki_core.filters.envoyfilter import (
+    EnvoyFilter,
+    FilterKey,
+    ServicePort,
+    from_dict,
+    is_in_force,
+    is_ours,
+    to_dict,
+)
 from aeraki_core.filters.live import Live, namespaces_of
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.pipeline.reconcile import Action, reconcile
@@ -15,11 +23,11 @@ KEY = FilterKey("istio-system", f"aeraki-outbound-{HOST}-7000")
 
 
 def a_filter(*namespaces: str, instance: str = "", priority: int = -10) -> EnvoyFilter:
-    return EnvoyFilter(KEY, "echo", (Owner(HOST, 7000),), (), priority, (), namespaces, instance)
+    return EnvoyFilter(KEY, "echo", (ServicePort(HOST, 7000),), (), priority, (), namespaces, instance)
 
 
 def a_live(item: EnvoyFilter) -> Live:
-    return Live(item.key, item.plugin, item.owners, item, item.namespaces)
+    return Live(item.key, item.plugin, item.service_ports, item, item.namespaces)
 
 
 def decide(
@@ -113,20 +121,20 @@ class TestOlderVersions:
 
     @pytest.mark.parametrize("host", ["cart.example.org", "cart.corp", "cart"])
     def test_the_host_of_a_service_entry_does_not(self, host: str) -> None:
-        item = replace(a_filter(), owners=(Owner(host, 7000),))
+        item = replace(a_filter(), service_ports=(ServicePort(host, 7000),))
         assert namespaces_of(a_live(item), "cluster.local") == ()
-        both = replace(a_filter(), owners=(Owner(host, 7000), Owner(HOST, 7000)))
+        both = replace(a_filter(), service_ports=(ServicePort(host, 7000), ServicePort(HOST, 7000)))
         assert namespaces_of(a_live(both), "cluster.local") == ()
 
     def test_what_does_not_tell_stays_where_namespaces_are_selected(self) -> None:
-        item = replace(a_filter(), owners=(Owner("cart.corp", 7000),))
+        item = replace(a_filter(), service_ports=(ServicePort("cart.corp", 7000),))
         found = decide(None, item, Scope(frozenset({"shop"}), frozenset({"bank"})))
         assert found is not None
         assert found[0] is Action.OUTSIDE
 
     def test_an_inbound_filter_is_in_its_services_namespace(self) -> None:
         key = FilterKey("shop", "aeraki-inbound-app-cart-7000")
-        item = replace(a_filter(), key=key, owners=(Owner("cart.example.org", 7000),))
+        item = replace(a_filter(), key=key, service_ports=(ServicePort("cart.example.org", 7000),))
         assert namespaces_of(a_live(item), "cluster.local") == ("shop",)
 
 

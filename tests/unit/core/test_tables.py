@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aeraki_core.findings.by_place import Findings
+from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.findings.codes import BAD_NAME, REJECTED
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.index import Index
@@ -33,7 +33,7 @@ def test_an_index_holds_what_a_dictionary_for_each_key_would(steps: list[tuple[s
 
 @given(st.lists(st.tuples(st.integers(0, 3), FINDINGS, st.booleans()), max_size=30))
 def test_findings_that_came_and_went_are_told_once(steps: list[tuple[int, list[Finding], bool]]) -> None:
-    findings = Findings()
+    findings = FindingsByPlace()
     plain: dict[int, list[Finding]] = {}
     told: set[Finding] = set()
     for place, given_, asked in steps:

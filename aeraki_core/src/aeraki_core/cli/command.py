@@ -17,27 +17,27 @@ from aeraki_core.cli import completing
 from aeraki_core.cli.environment import misspelt
 from aeraki_core.console import output
 from aeraki_core.errors import AerakiError, SettingsError
-from aeraki_core.settings import SETTINGS, Form, Scope, Setting, Settings, resolve
+from aeraki_core.settings import SETTINGS, Form, Setting, SettingGroup, Settings, resolve
 
-__all__ = ["FILES", "PIPELINE", "USAGE", "Command", "Option", "define", "require_paths"]
+__all__ = ["FILES", "PIPELINE", "USAGE", "Command", "CommandOption", "define", "require_paths"]
 
-PIPELINE = (Scope.MESH, Scope.PLUGINS)
+PIPELINE = (SettingGroup.MESH, SettingGroup.PLUGINS)
 
 USAGE = 2
 _BROKEN_PIPE = 141  # as a shell reports SIGPIPE
 _INTERRUPTED = 130
 
 _SECTIONS = {
-    Scope.RUN: "Controller",
-    Scope.CLUSTER: "Cluster",
-    Scope.MESH: "Mesh",
-    Scope.PLUGINS: "Plugins",
-    Scope.ALL: "Messages",
+    SettingGroup.RUN: "Controller",
+    SettingGroup.CLUSTER: "Cluster",
+    SettingGroup.MESH: "Mesh",
+    SettingGroup.PLUGINS: "Plugins",
+    SettingGroup.ALL: "Messages",
 }
 FILES = ("paths", "defaultNamespace", "maxFileSize")
 
 
-class Option(click.Option):
+class CommandOption(click.Option):
     """A flag under a heading of the help. ``setting`` is what it sets, if it is one of the table."""
 
     def __init__(self, *args: Any, section: str = "Options", setting: Setting | None = None, **kwargs: Any) -> None:
@@ -74,7 +74,7 @@ class Command(click.Command):
 
 
 def define(
-    name: str, *scopes: Scope, more: Collection[str] = (), error_exit: int = 1, epilog: str | None = None
+    name: str, *scopes: SettingGroup, more: Collection[str] = (), error_exit: int = 1, epilog: str | None = None
 ) -> Callable[[Callable[..., int]], Command]:
     """Make a command of a function ``(settings, **parameters) -> exit code`` with the flags of these scopes.
 
@@ -84,7 +84,7 @@ def define(
 
     def decorate(function: Callable[..., int]) -> Command:
         parameters: list[click.Parameter] = list(reversed(getattr(function, "__click_params__", [])))
-        settings = [item for item in SETTINGS if item.scope in (*scopes, Scope.ALL) or item.key in more]
+        settings = [item for item in SETTINGS if item.scope in (*scopes, SettingGroup.ALL) or item.key in more]
         parameters += [_option(item) for item in settings]
         parameters += _common()
 
@@ -155,12 +155,12 @@ def _forget_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _option(item: Setting) -> Option:
+def _option(item: Setting) -> CommandOption:
     default = item.default_text or _default(item)
     facts = "; ".join(part for part in (f"default: {default}" if default else "", item.env) if part)
     is_flag = item.form is Form.BOOL
     names = [item.long if not is_flag or item.key.startswith("no") else f"{item.long}/--no-{item.long[2:]}"]
-    return Option(
+    return CommandOption(
         [*([item.short] if item.short else []), *names, item.parameter],
         section="Input" if item.key in FILES else _SECTIONS[item.scope],
         setting=item,
@@ -194,22 +194,22 @@ def _texts(item: Setting, value: Any) -> tuple[str, ...]:
 
 
 def _common() -> list[click.Parameter]:
-    section = _SECTIONS[Scope.ALL]
+    section = _SECTIONS[SettingGroup.ALL]
     return [
-        Option(
+        CommandOption(
             ["--config"],
             type=click.Path(path_type=Path),
             metavar="FILE",
             section=section,
             help="A settings file.  [AERAKI_CONFIG]",
         ),
-        Option(
+        CommandOption(
             ["--no-color"],
             is_flag=True,
             section=section,
             help="No colours; NO_COLOR and FORCE_COLOR are honoured too.",
         ),
-        Option(["--debug"], is_flag=True, section=section, help="Show the traceback of an error."),
+        CommandOption(["--debug"], is_flag=True, section=section, help="Show the traceback of an error."),
     ]
 
 

@@ -10,14 +10,14 @@ import random
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-__all__ = ["Backoff"]
+__all__ = ["KeyedBackoff"]
 
 K = TypeVar("K", bound=Hashable)
 
 _MAX_DOUBLINGS = 30  # beyond any longest wait; 2.0 ** attempts would overflow in the end
 
 
-class Backoff(Generic[K]):
+class KeyedBackoff(Generic[K]):
     """The first try comes after ``first`` seconds, each next after twice as long, at most ``longest``.
 
     Half of each wait is random, so that what fails for long is not tried all together. It ends at a multiple of ``first`` on the

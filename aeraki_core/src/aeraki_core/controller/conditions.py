@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.findings.finding import Finding, Severity
-from aeraki_core.pipeline.pipeline import PortReport, State
+from aeraki_core.pipeline.pipeline import PortReport, PortState
 
 __all__ = ["Condition", "conditions"]
 
@@ -64,7 +64,7 @@ def _programmed(
         return no("NotAccepted", f"the object is not accepted; {kept}")
     if not reports:
         return no("NoService", "no port of a service that it names speaks its protocol")
-    held = [report for report in reports if report.state == State.HELD]
+    held = [report for report in reports if report.state == PortState.HELD]
     if held:
         return no("Held", *(f"{_port(item)} keeps its last good filters: {_causes(item)}" for item in held))
     keys = sorted({key for report in reports for key in report.filters})

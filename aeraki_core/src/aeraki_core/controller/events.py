@@ -20,7 +20,7 @@ from aeraki_core.controller.sender import Sender
 from aeraki_core.findings.finding import Finding, Severity
 from aeraki_core.kube.client import Client, Object
 from aeraki_core.kube.errors import ApiError
-from aeraki_core.kube.resources import Discovery, GroupKind, Resource
+from aeraki_core.kube.resources import ApiResource, Discovery, GroupKind
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Kind
 
@@ -95,7 +95,7 @@ class Events(NoObserver):
         self._client = client
         self._discovery = Discovery(client)
         self._groups = {kind: group for group, kind in _REGARDED}
-        self._resources = {kind.kind: Resource(kind.group, kind.version, kind.kind, kind.plural) for kind in kinds}
+        self._resources = {kind.kind: ApiResource(kind.group, kind.version, kind.kind, kind.plural) for kind in kinds}
         self._findings = findings
         self._identity = identity[:_LONGEST_INSTANCE]
         self._bucket = bucket or Bucket(_BURST, _PER_SECOND)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from aeraki_core.controller.observer import Observer
-from aeraki_core.findings.by_place import Findings
+from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Scoped, Synced, Unsynced, Upserted
 
@@ -27,7 +27,7 @@ class Intake:
         self._waiting = set(sources)
         self._incomplete: dict[str, Incomplete] = {}
         self._unsynced: dict[str, str] = {}
-        self.problems = Findings()
+        self.problems = FindingsByPlace()
         """All that is wrong with what the sources read."""
         self._expected: set[str] | None = None
 

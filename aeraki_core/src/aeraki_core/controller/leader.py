@@ -26,7 +26,7 @@ from aeraki_core.errors import SettingsError
 from aeraki_core.kube.client import Client
 from aeraki_core.kube.errors import ApiError, RequestError
 
-__all__ = ["Leader", "Timing", "elapsed"]
+__all__ = ["Leader", "LeaseTiming", "elapsed"]
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def elapsed() -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class LeaseTiming:
     """Seconds; the defaults are client-go's.
 
     A Lease that was not renewed for ``lease`` is free; its holder gives up writing after ``renew``; tries are ``retry`` apart.
@@ -72,7 +72,7 @@ class Leader:
         name: str,
         identity: str,
         changed: Callable[[bool], None],
-        timing: Timing | None = None,
+        timing: LeaseTiming | None = None,
         clock: Callable[[], float] = elapsed,
     ) -> None:
         self._client = client
@@ -80,7 +80,7 @@ class Leader:
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._identity = identity
         self._changed = changed
-        self._timing = timing or Timing()
+        self._timing = timing or LeaseTiming()
         self._clock = clock
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None

@@ -17,14 +17,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from aeraki_core.controller.backoff import Backoff
+from aeraki_core.controller.backoff import KeyedBackoff
 from aeraki_core.controller.debounce import Debounce
 from aeraki_core.controller.intake import Intake
 from aeraki_core.controller.observer import NoObserver, Observer, PassReport
-from aeraki_core.controller.writer import Outcome, Writer
+from aeraki_core.controller.writer import FilterWriter, Outcome
 from aeraki_core.errors import AerakiError
-from aeraki_core.filters.envoyfilter import FilterKey, Owner
-from aeraki_core.findings.by_place import Findings
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
+from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.findings.finding import Finding
 from aeraki_core.findings.ledger import Ledger
 from aeraki_core.pipeline.pipeline import Pipeline
@@ -32,11 +32,11 @@ from aeraki_core.sinks.base import Sink
 from aeraki_core.sources.events import Emit, Event, Refreshable, Removed, Source, Synced, Upserted
 from aeraki_core.sources.merge import Merge
 
-__all__ = ["Controller", "Timing"]
+__all__ = ["Controller", "LoopTiming"]
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class LoopTiming:
     """Seconds. A pass comes after ``quiet`` without an event, at most ``longest`` after the first; see facts/live.md on bursts.
 
     A failed write is tried again after ``retry_first``, then twice as long each time, at most ``retry_longest``.
@@ -92,12 +92,12 @@ class Controller:
         sources: Sequence[Source],
         sink: Sink,
         *,
-        timing: Timing | None = None,
+        timing: LoopTiming | None = None,
         observer: Observer | None = None,
         clock: Callable[[], float] = time.monotonic,
         may_write: Callable[[], bool] | None = None,
     ) -> None:
-        timing = timing or Timing()
+        timing = timing or LoopTiming()
         self._pipeline = pipeline
         self._sources = tuple(sources)
         self._sink = sink
@@ -105,9 +105,9 @@ class Controller:
         self._clock = clock
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._intake = Intake(pipeline, [source.name for source in sources], self._observer)
-        self._writer = Writer(pipeline, sink, Backoff(timing.retry_first, timing.retry_longest))
+        self._writer = FilterWriter(pipeline, sink, KeyedBackoff(timing.retry_first, timing.retry_longest))
         self._debounce = Debounce(timing.quiet, timing.longest)
-        self._troubles = Findings()
+        self._troubles = FindingsByPlace()
         self._ledger = Ledger(pipeline.unlocated, self._intake.problems, self._troubles, locate=pipeline.locate)
         self._live_changed: set[FilterKey] = set()
         self._first = True
@@ -363,8 +363,8 @@ class Controller:
         if not able:
             self._debounce.touch(self._clock())
 
-    def _why_held(self, owner: Owner) -> str | None:
-        return self._intake.why_held(owner.host) or self._pipeline.why_held(owner)
+    def _why_held(self, service_port: ServicePort) -> str | None:
+        return self._intake.why_held(service_port.host) or self._pipeline.why_held(service_port)
 
 
 def _gives(item: _Item) -> bool:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from aeraki_core.errors import AerakiError, SettingsError
 
-__all__ = ["Answers", "Server", "Verdict"]
+__all__ = ["Answers", "ProbeAnswer", "Server"]
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _PATHS = b"there are /healthz, /readyz, /metrics, /status and /explain?target=HO
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ProbeAnswer:
     """What a probe is told: whether all is well, and a few words."""
 
     good: bool
@@ -43,8 +43,8 @@ class Answers:
     long, and ``explain`` AerakiError, when there is no such service or port.
     """
 
-    healthy: Callable[[], Verdict]
-    ready: Callable[[], Verdict]
+    healthy: Callable[[], ProbeAnswer]
+    ready: Callable[[], ProbeAnswer]
     metrics: Callable[[], bytes]
     status: Callable[[], Any]
     explain: Callable[[str], Any]
@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._send(404, _TEXT, _PATHS)
 
-    def _verdict(self, verdict: Verdict) -> None:
+    def _verdict(self, verdict: ProbeAnswer) -> None:
         self._send(200 if verdict.good else 503, _TEXT, f"{verdict.text}\n".encode())
 
     def _json(self, function: Callable[[], Any]) -> None:

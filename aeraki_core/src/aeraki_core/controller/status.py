@@ -15,10 +15,10 @@ from typing import Any
 from aeraki_core.controller.conditions import Condition, conditions
 from aeraki_core.controller.observer import NoObserver, PassReport
 from aeraki_core.controller.sender import Sender
-from aeraki_core.filters.envoyfilter import FilterKey, Owner
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.kube.client import Client, Object
 from aeraki_core.kube.errors import ApiError
-from aeraki_core.kube.resources import Resource
+from aeraki_core.kube.resources import ApiResource
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Kind
@@ -34,7 +34,7 @@ _OURS = ("Accepted", "Programmed")
 class _Seen:
     """What an object's status is, as far as it is ours, and of which generation the object is."""
 
-    resource: Resource
+    resource: ApiResource
     generation: int
     status: Object
 
@@ -59,7 +59,7 @@ class Statuses(NoObserver):
         self._seen: dict[ObjectRef, _Seen] = {}
         self._wanted: dict[ObjectRef, Object] = {}
         self._touched: set[ObjectRef] = set()
-        self._sender: Sender[ObjectRef, tuple[Resource, Object]] = Sender("status", self._send)
+        self._sender: Sender[ObjectRef, tuple[ApiResource, Object]] = Sender("status", self._send)
 
     def start(self) -> None:
         """Begin to write, in a thread of its own."""
@@ -77,7 +77,7 @@ class Statuses(NoObserver):
         kind = self._kinds.get((group, item.ref.kind))
         if kind is None:
             return
-        resource = Resource(group, version, kind.kind, kind.plural)
+        resource = ApiResource(group, version, kind.kind, kind.plural)
         metadata = item.content.get("metadata") or {}
         generation = metadata.get("generation")
         if not isinstance(generation, int):
@@ -108,15 +108,15 @@ class Statuses(NoObserver):
 
     def _written_for(self, report: PassReport) -> Iterator[ObjectRef]:
         """The objects that filters rest on of which something became in this pass."""
-        owners: set[Owner] = set()
+        service_ports: set[ServicePort] = set()
         for step in (*(item.step for item in report.written), *report.kept):
             for item in (step.before, step.after):
-                owners.update(item.owners if item is not None else ())
+                service_ports.update(item.service_ports if item is not None else ())
         for key in report.released:
             found = self._pipeline.filters.get(key)
-            owners.update(found.owners if found is not None else ())
-        for owner in owners:
-            yield from self._pipeline.objects_read_for(owner)
+            service_ports.update(found.service_ports if found is not None else ())
+        for service_port in service_ports:
+            yield from self._pipeline.objects_read_for(service_port)
 
     def _look(self, ref: ObjectRef, seen: _Seen) -> None:
         store = self._pipeline.store
@@ -139,7 +139,7 @@ class Statuses(NoObserver):
 
     # -- in the sender's thread ---------------------------------------------------------------------------------------
 
-    def _send(self, ref: ObjectRef, wanted: tuple[Resource, Object]) -> None:
+    def _send(self, ref: ObjectRef, wanted: tuple[ApiResource, Object]) -> None:
         resource, status = wanted
         body = {
             "apiVersion": resource.api_version,

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aeraki_core.controller.backoff import Backoff
-from aeraki_core.filters.envoyfilter import FilterKey, Owner
+from aeraki_core.controller.backoff import KeyedBackoff
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.filters.live import Live
 from aeraki_core.findings.codes import HELD, ORPHAN, OUTSIDE, REFUSED, WRITE_FAILED, WRITE_WARNING
 from aeraki_core.findings.finding import Finding
@@ -20,7 +20,7 @@ from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.pipeline.reconcile import Action, Plan, Step, deletes_too_much, keep_unreplaced, reconcile
 from aeraki_core.sinks.base import Sink, Written, carry_out
 
-__all__ = ["Outcome", "Writer"]
+__all__ = ["FilterWriter", "Outcome"]
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +41,14 @@ class Outcome:
     left: int = 0
 
 
-class Writer:
+class FilterWriter:
     """Keeps a sink as the pipeline wants it.
 
     ``most``: steps of one round. More wait for the next one, which follows at once: what changed meanwhile overtakes them, so that
     nobody waits for ten thousand filters to be written before theirs.
     """
 
-    def __init__(self, pipeline: Pipeline, sink: Sink, backoff: Backoff[FilterKey], *, most: int = 500) -> None:
+    def __init__(self, pipeline: Pipeline, sink: Sink, backoff: KeyedBackoff[FilterKey], *, most: int = 500) -> None:
         self._most = most
         self._pipeline = pipeline
         self._sink = sink
@@ -96,7 +96,7 @@ class Writer:
         changed: Iterable[FilterKey],
         now: float,
         held: str | None,
-        why_held: Callable[[Owner], str | None],
+        why_held: Callable[[ServicePort], str | None],
         *,
         confirmed: bool = False,
     ) -> Outcome:
@@ -160,7 +160,7 @@ class Writer:
         keys: Iterable[FilterKey],
         live: Mapping[FilterKey, Live],
         held: str | None,
-        why_held: Callable[[Owner], str | None],
+        why_held: Callable[[ServicePort], str | None],
     ) -> Plan:
         wanted = self._pipeline.filters
         plan = reconcile(
@@ -175,7 +175,9 @@ class Writer:
         # One that is tried again in this round is not given up: `carry_out` sees what becomes of it.
         tried = {step.key for step in plan.steps}
         failed = (wanted.get(key) for key in self._failed if key not in tried)
-        return keep_unreplaced(plan, {owner for item in failed if item is not None for owner in item.owners})
+        return keep_unreplaced(
+            plan, {service_port for item in failed if item is not None for service_port in item.service_ports}
+        )
 
     def _keep(self, keys: Iterable[FilterKey], plan: Plan) -> tuple[tuple[Step, ...], tuple[FilterKey, ...]]:
         now = {step.key: step for step in plan.kept}
@@ -234,8 +236,8 @@ class Writer:
     def _service(self, step: Step) -> ObjectRef | None:
         """The service that the filter is for: findings are for the people who own it."""
         item = step.after or step.before
-        for owner in item.owners if item is not None else ():
-            for service in self._pipeline.store.services_of_host(owner.host):
+        for service_port in item.service_ports if item is not None else ():
+            for service in self._pipeline.store.services_of_host(service_port.host):
                 return service.ref
         return None
 

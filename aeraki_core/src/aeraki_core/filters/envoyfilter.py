@@ -30,7 +30,7 @@ __all__ = [
     "EnvoyFilter",
     "FilterKey",
     "Match",
-    "Owner",
+    "ServicePort",
     "from_dict",
     "is_in_force",
     "is_ours",
@@ -60,7 +60,7 @@ class FilterKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-class Owner(NamedTuple):
+class ServicePort(NamedTuple):
     """A service port that a filter is for."""
 
     host: str
@@ -102,7 +102,7 @@ class ConfigPatch:
 
 @dataclass(frozen=True, slots=True)
 class EnvoyFilter:
-    """One EnvoyFilter of ours. ``selector`` empty: all workloads of its scope. ``owners``: the service ports that it is for.
+    """One EnvoyFilter of ours. ``selector`` empty: all workloads of its scope. ``service_ports``: the service ports that it is for.
 
     ``namespaces``: those of the services' objects; empty when an older version wrote it. ``instance``: the controller that it
     belongs to, where several share a cluster.
@@ -110,7 +110,7 @@ class EnvoyFilter:
 
     key: FilterKey
     plugin: str
-    owners: tuple[Owner, ...]
+    service_ports: tuple[ServicePort, ...]
     selector: tuple[tuple[str, str], ...]
     priority: int
     patches: tuple[ConfigPatch, ...]
@@ -131,9 +131,9 @@ def to_dict(item: EnvoyFilter) -> dict[str, Any]:
     A filter of several hosts has no :data:`SERVICE_LABEL`, one for services of several namespaces :data:`NAMESPACES_ANNOTATION`
     in place of :data:`NAMESPACE_LABEL`.
     """
-    hosts = {owner.host for owner in item.owners}
+    hosts = {service_port.host for service_port in item.service_ports}
     labels = {MANAGED_BY: MANAGER, PLUGIN_LABEL: item.plugin}
-    annotations = {SERVICES_ANNOTATION: ",".join(str(owner) for owner in item.owners)}
+    annotations = {SERVICES_ANNOTATION: ",".join(str(service_port) for service_port in item.service_ports)}
     if len(hosts) == 1:
         labels[SERVICE_LABEL] = label_value(hosts.pop())
     if len(item.namespaces) == 1:
@@ -217,11 +217,11 @@ def from_dict(content: Mapping[str, Any]) -> EnvoyFilter:
     """
     try:
         metadata, spec = content["metadata"], content["spec"]
-        owners = metadata.get("annotations", {}).get(SERVICES_ANNOTATION, "")
+        service_ports = metadata.get("annotations", {}).get(SERVICES_ANNOTATION, "")
         return EnvoyFilter(
             key=FilterKey(metadata["namespace"], metadata["name"]),
             plugin=metadata["labels"][PLUGIN_LABEL],
-            owners=parse_owners(owners),
+            service_ports=parse_service_ports(service_ports),
             selector=tuple(sorted(((spec.get("workloadSelector") or {}).get("labels") or {}).items())),
             priority=int(spec.get("priority") or 0),
             patches=tuple(_parse_patch(patch) for patch in spec["configPatches"]),
@@ -232,10 +232,10 @@ def from_dict(content: Mapping[str, Any]) -> EnvoyFilter:
         raise ValueError(f"not an EnvoyFilter as Aeraki writes them: {error}") from error
 
 
-def parse_owners(text: str) -> tuple[Owner, ...]:
+def parse_service_ports(text: str) -> tuple[ServicePort, ...]:
     """The service ports that :data:`SERVICES_ANNOTATION` names."""
     pairs = (part.rpartition(":") for part in text.split(",") if part)
-    return tuple(Owner(host, int(port)) for host, _, port in pairs)
+    return tuple(ServicePort(host, int(port)) for host, _, port in pairs)
 
 
 def parse_namespaces(metadata: Mapping[str, Any]) -> tuple[str, ...]:

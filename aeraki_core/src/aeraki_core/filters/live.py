@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, Owner
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
 from aeraki_core.filters.names import INBOUND
 
 __all__ = ["Live", "namespaces_of"]
@@ -19,7 +19,7 @@ class Live:
 
     key: FilterKey
     plugin: str
-    owners: tuple[Owner, ...]
+    service_ports: tuple[ServicePort, ...]
     filter: EnvoyFilter | None
     namespaces: tuple[str, ...] = ()
 
@@ -35,6 +35,14 @@ def namespaces_of(live: Live, domain: str) -> tuple[str, ...]:
     if live.key.name.startswith(INBOUND):
         return (live.key.namespace,)
     tail = f".svc.{domain}"
-    heads = [owner.host.removesuffix(tail).split(".") for owner in live.owners if owner.host.endswith(tail)]
+    heads = [
+        service_port.host.removesuffix(tail).split(".")
+        for service_port in live.service_ports
+        if service_port.host.endswith(tail)
+    ]
     found = {parts[1] for parts in heads if len(parts) == 2}
-    return tuple(sorted(found)) if len(heads) == len(live.owners) and all(len(parts) == 2 for parts in heads) else ()
+    return (
+        tuple(sorted(found))
+        if len(heads) == len(live.service_ports) and all(len(parts) == 2 for parts in heads)
+        else ()
+    )

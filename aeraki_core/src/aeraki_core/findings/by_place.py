@@ -11,11 +11,11 @@ from collections.abc import Hashable, Iterator
 
 from aeraki_core.findings.finding import Finding
 
-__all__ = ["Findings"]
+__all__ = ["FindingsByPlace"]
 
 
-class Findings:
-    """Findings by place. The same finding at two places is one, and over when no place has it."""
+class FindingsByPlace:
+    """FindingsByPlace by place. The same finding at two places is one, and over when no place has it."""
 
     def __init__(self) -> None:
         self._at: dict[Hashable, tuple[Finding, ...]] = {}

@@ -1,4 +1,4 @@
-"""Findings over time: which are new, which are over.
+"""FindingsByPlace over time: which are new, which are over.
 
 In: what came and went in each part of the controller; without file and line where the pipeline says it. Out: those that are new
 and those that are over, located. A finding that only moved to another line or file is the same one.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from aeraki_core.findings.by_place import Findings
+from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.findings.finding import Finding, in_order
 
 __all__ = ["Ledger"]
@@ -18,7 +18,7 @@ __all__ = ["Ledger"]
 class Ledger:
     """Adds up the findings of several parts. ``locate`` gives a finding its file and line, if its object has any."""
 
-    def __init__(self, *parts: Findings, locate: Callable[[Finding], Finding] = lambda finding: finding) -> None:
+    def __init__(self, *parts: FindingsByPlace, locate: Callable[[Finding], Finding] = lambda finding: finding) -> None:
         self._parts = parts
         self._locate = locate
         # By what makes a finding the same one: all that are there now, and the one that was said.

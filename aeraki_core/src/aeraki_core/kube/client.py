@@ -26,7 +26,7 @@ import urllib3
 from aeraki_core.errors import AerakiError
 from aeraki_core.kube.errors import ApiError, NotSentError, UnreachableError
 
-__all__ = ["Answer", "Client", "Object", "Requests", "Stream", "connect"]
+__all__ = ["Answer", "Client", "Object", "Requests", "WatchStream", "connect"]
 
 Object = dict[str, Any]
 """A Kubernetes object as JSON."""
@@ -120,10 +120,10 @@ class Client:
                 return
             given["continue"] = token
 
-    def stream(self, path: str, params: Mapping[str, str], *, idle: float) -> Stream:
+    def stream(self, path: str, params: Mapping[str, str], *, idle: float) -> WatchStream:
         """A GET whose answer comes line by line; it ends with an error after ``idle`` seconds without a byte."""
         timeout = urllib3.Timeout(connect=10.0, read=idle)
-        return Stream(self._send("GET", path, params, None, "", timeout, stream=True))
+        return WatchStream(self._send("GET", path, params, None, "", timeout, stream=True))
 
     def _send(
         self,
@@ -178,13 +178,13 @@ class Client:
             return self._headers
 
 
-class Stream:
+class WatchStream:
     """The lines of an answer as they come. A context manager; :meth:`cancel` ends it from another thread."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
         self._response = response
 
-    def __enter__(self) -> Stream:
+    def __enter__(self) -> WatchStream:
         return self
 
     def __exit__(

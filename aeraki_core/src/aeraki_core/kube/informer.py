@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from aeraki_core.kube.backoff import Backoff
-from aeraki_core.kube.client import Client, Object, Stream
+from aeraki_core.kube.client import Client, Object, WatchStream
 from aeraki_core.kube.errors import ApiError, RequestError
-from aeraki_core.kube.resources import Resource
+from aeraki_core.kube.resources import ApiResource
 
 __all__ = ["Handler", "Informer", "Tuning"]
 
@@ -50,19 +50,19 @@ class Handler(Protocol):
         """A fresh list begins."""
         ...
 
-    def page(self, resource: Resource, items: Sequence[Object]) -> None:
+    def page(self, resource: ApiResource, items: Sequence[Object]) -> None:
         """Objects of the list, as the server had them when the list began."""
         ...
 
-    def listed(self, resource: Resource) -> None:
+    def listed(self, resource: ApiResource) -> None:
         """The list is complete: what was in none of its pages is gone."""
         ...
 
-    def changed(self, resource: Resource, item: Object) -> None:
+    def changed(self, resource: ApiResource, item: Object) -> None:
         """An object is new or changed."""
         ...
 
-    def deleted(self, resource: Resource, items: Sequence[Object]) -> None:
+    def deleted(self, resource: ApiResource, items: Sequence[Object]) -> None:
         """Objects were deleted, all at about one moment."""
         ...
 
@@ -89,7 +89,7 @@ class Informer:
         self,
         name: str,
         client: Client,
-        find: Callable[[], Resource | None],
+        find: Callable[[], ApiResource | None],
         handler: Handler,
         *,
         namespace: str | None = None,
@@ -106,7 +106,7 @@ class Informer:
         self._stopped = threading.Event()
         self._anew = threading.Event()
         self._lock = threading.Lock()
-        self._stream: Stream | None = None
+        self._stream: WatchStream | None = None
         self._failed = False
         self.name = name
         self._thread = threading.Thread(target=self._run, name=f"watch {name}", daemon=True)
@@ -134,7 +134,7 @@ class Informer:
     # Inside: all of it in the thread.
 
     def _run(self) -> None:
-        place: tuple[Resource, str] | None = None
+        place: tuple[ApiResource, str] | None = None
         while not self._stopped.is_set():
             try:
                 if place is None or self._anew.is_set():
@@ -155,7 +155,7 @@ class Informer:
                 place = None
                 self._pause(self._backoff.next())
 
-    def _after(self, error: RequestError, place: tuple[Resource, str] | None) -> tuple[Resource, str] | None:
+    def _after(self, error: RequestError, place: tuple[ApiResource, str] | None) -> tuple[ApiResource, str] | None:
         """Where to go on after an error; waits as long as is fit."""
         if isinstance(error, ApiError):
             if error.status == 410:
@@ -168,7 +168,7 @@ class Informer:
         self._pause(self._backoff.next(error.retry_after if isinstance(error, ApiError) else None))
         return place
 
-    def _list(self) -> tuple[Resource, str] | None:
+    def _list(self) -> tuple[ApiResource, str] | None:
         resource = self._find()
         if resource is None:
             self._handler.absent()
@@ -201,7 +201,7 @@ class Informer:
         self._backoff.reset()
         return resource, str(metadata["resourceVersion"])
 
-    def _watch(self, resource: Resource, version: str) -> tuple[Resource, str] | None:
+    def _watch(self, resource: ApiResource, version: str) -> tuple[ApiResource, str] | None:
         """Follow changes until the server or a break ends it; returns where to go on."""
         params = {
             **self._params,
@@ -240,7 +240,7 @@ class Informer:
             self._pause(self._backoff.next())  # a server that ends every watch at once
         return resource, version
 
-    def _take(self, resource: Resource, events: Sequence[Mapping[str, Any]], version: str) -> str:
+    def _take(self, resource: ApiResource, events: Sequence[Mapping[str, Any]], version: str) -> str:
         """Hand events on; returns the version of the last. Deletions that came together are told together."""
         deleted: list[Object] = []
         for event in events:

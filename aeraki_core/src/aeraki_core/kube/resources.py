@@ -1,6 +1,6 @@
 """Which kinds a cluster serves, in which version, and where.
 
-In: a :class:`~aeraki_core.kube.client.Client`. Out: :class:`Resource` values, which know the URL paths of a kind.
+In: a :class:`~aeraki_core.kube.client.Client`. Out: :class:`ApiResource` values, which know the URL paths of a kind.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aeraki_core.kube.client import Client
 from aeraki_core.kube.errors import ApiError
 
-__all__ = ["Discovery", "GroupKind", "Resource"]
+__all__ = ["ApiResource", "Discovery", "GroupKind"]
 
 GroupKind = tuple[str, str]
 """Group and kind, such as ``("networking.istio.io", "ServiceEntry")``; the core group is empty."""
@@ -22,7 +22,7 @@ _FRESH = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class ApiResource:
     """How a kind is addressed, in one version that the cluster serves."""
 
     group: str
@@ -58,9 +58,9 @@ class Discovery:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, tuple[Resource, ...]]] = {}
+        self._known: dict[str, tuple[float, tuple[ApiResource, ...]]] = {}
 
-    def find(self, wanted: GroupKind, version: str | None = None) -> Resource | None:
+    def find(self, wanted: GroupKind, version: str | None = None) -> ApiResource | None:
         """The kind in ``version``, or in the best version that is served (the server's order); None when it is not.
 
         Raises:
@@ -74,7 +74,7 @@ class Discovery:
                 self._known[group] = (time.monotonic(), resources)
         return next((item for item in resources if item.kind == kind and version in (None, item.version)), None)
 
-    def _read(self, group: str) -> tuple[Resource, ...]:
+    def _read(self, group: str) -> tuple[ApiResource, ...]:
         if not group:
             return self._read_version("", "v1")
         try:
@@ -86,7 +86,7 @@ class Discovery:
         versions = [str(item["version"]) for item in answer.get("versions") or ()]
         return tuple(found for version in versions for found in self._read_version(group, version))
 
-    def _read_version(self, group: str, version: str) -> tuple[Resource, ...]:
+    def _read_version(self, group: str, version: str) -> tuple[ApiResource, ...]:
         path = f"/apis/{group}/{version}" if group else f"/api/{version}"
         try:
             answer = self._client.request("GET", path).body
@@ -95,7 +95,7 @@ class Discovery:
                 return ()
             raise
         return tuple(
-            Resource(group, version, item["kind"], item["name"], bool(item["namespaced"]))
+            ApiResource(group, version, item["kind"], item["name"], bool(item["namespaced"]))
             for item in answer.get("resources") or ()
             if "/" not in item["name"] and {"list", "watch"} <= set(item.get("verbs") or ())
         )

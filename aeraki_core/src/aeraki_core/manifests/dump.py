@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 __all__ = ["to_json", "to_yaml"]
@@ -17,6 +18,7 @@ def to_yaml(documents: Iterable[Any]) -> str:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
+    Dumper.add_multi_representer(StrEnum, lambda dumper, value: dumper.represent_str(str(value)))
     return yaml.dump_all(
         list(documents), Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=132
     )

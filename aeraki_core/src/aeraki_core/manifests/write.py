@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Any
 
 import yaml
@@ -50,6 +51,7 @@ def _looks_numeric(value: str) -> bool:
 
 
 _Dumper.add_representer(str, _text)
+_Dumper.add_multi_representer(StrEnum, lambda dumper, value: _text(dumper, str(value)))
 
 
 def render_yaml(filters: Iterable[EnvoyFilter]) -> str:

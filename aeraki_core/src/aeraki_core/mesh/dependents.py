@@ -12,12 +12,12 @@ from typing import Generic, TypeVar
 
 from aeraki_core.mesh.store import Key
 
-__all__ = ["Readers"]
+__all__ = ["Dependents"]
 
 R = TypeVar("R")
 
 
-class Readers(Generic[R]):
+class Dependents(Generic[R]):
     """The keys of each reader, and the readers of each key. A reader is any hashable value but a set."""
 
     def __init__(self) -> None:

@@ -146,7 +146,7 @@ def routes_of(
     ``match`` and ``action`` name what the protocol can express, of ``method headers without_headers query_params`` and of
     ``mirror timeout retries``.
     """
-    reader = _Reader(virtual_service, service, port, reads, report, match, action)
+    reader = _RouteReader(virtual_service, service, port, reads, report, match, action)
     for other in virtual_service.others:
         reader.say(UNSUPPORTED_FIELD, f"{other} is no field of a VirtualService and has no effect", f"spec.{other}")
     if virtual_service.http:
@@ -161,7 +161,7 @@ def routes_of(
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _RouteReader:
     """Reads one VirtualService for one service port."""
 
     virtual_service: VirtualService

@@ -31,7 +31,7 @@ from aeraki_core.model.secret import Secret, parse_secret
 from aeraki_core.model.service import Service, parse_service, parse_service_entry
 from aeraki_core.model.wire import check, text_map
 
-__all__ = ["Claim", "Key", "Origin", "ServiceId", "SourceObject", "Store", "host_suffixes"]
+__all__ = ["Claim", "Key", "Location", "ServiceId", "SourceObject", "Store", "host_suffixes"]
 
 Key = tuple[str, ...]
 """One question to the store, such as ``("virtualservice", host)``; a change names the questions whose answer changed."""
@@ -39,7 +39,7 @@ Key = tuple[str, ...]
 ServiceId = tuple[ObjectRef, str]
 
 
-class Origin(Protocol):
+class Location(Protocol):
     """Where an object was read: gives the place of one of its fields."""
 
     def locate(self, field: str | None) -> tuple[str, int]:
@@ -54,7 +54,7 @@ class SourceObject:
     ref: ObjectRef
     api_version: str
     content: Mapping[str, Any] = field(repr=False)
-    origin: Origin | None = None
+    origin: Location | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -125,7 +125,7 @@ class Store:
         self._rejected: dict[ObjectRef, tuple[Finding, ...]] = {}
         self._rejected_for: Index[str, ObjectRef, ObjectRef] = Index()
         self._rejected_hosts: dict[ObjectRef, tuple[str, ...]] = {}
-        self._origins: dict[ObjectRef, Origin] = {}
+        self._origins: dict[ObjectRef, Location] = {}
         self._annotations: dict[ObjectRef, Mapping[str, str]] = {}
 
     # -- what a source says -------------------------------------------------------------------------------------------
@@ -480,7 +480,7 @@ class Store:
             found.update((resource.namespace, name) for name in by_kind[resource.ref.kind].secrets(resource.spec))
         return frozenset(found)
 
-    def origin(self, ref: ObjectRef) -> Origin | None:
+    def origin(self, ref: ObjectRef) -> Location | None:
         """Where an object was read, if its source can tell."""
         return self._origins.get(ref)
 

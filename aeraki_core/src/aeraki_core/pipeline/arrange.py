@@ -16,7 +16,7 @@ from sys import intern
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match, Owner
+from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match, ServicePort
 from aeraki_core.filters.names import inbound_name, outbound_name, packed_name
 from aeraki_core.filters.patch import ApplyTo, FrozenMessage, Inbound, Operation, Patch
 from aeraki_core.findings.codes import INBOUND_TAKEN
@@ -55,7 +55,7 @@ class Placement:
     group: Group
     key: FilterKey
     plugin: str
-    owner: Owner
+    service_port: ServicePort
     ref: ObjectRef
     age: Age
     selector: tuple[tuple[str, str], ...]
@@ -93,7 +93,7 @@ def _outbound(output: PortOutput, item: OutboundPatches, mesh: Mesh, arrangement
         ("outbound", *key),
         key,
         output.plugin,
-        Owner(service.host, output.port.number),
+        ServicePort(service.host, output.port.number),
         service.ref,
         service.age,
         audience.labels,
@@ -183,7 +183,7 @@ def _inbound(output: PortOutput, side: Inbound, patches: Iterable[Patch]) -> Pla
         ("inbound", service.namespace, str(side.target_port), *(f"{key}={value}" for key, value in side.selector)),
         FilterKey(service.namespace, intern(inbound_name(side.selector, side.target_port))),
         output.plugin,
-        Owner(service.host, output.port.number),
+        ServicePort(service.host, output.port.number),
         service.ref,
         service.age,
         side.selector,
@@ -217,9 +217,9 @@ def assemble(
     return {key: _filter(items, items, instance) for key, items in by_key.items()}, ()
 
 
-def by_age(item: Placement) -> tuple[Age, Owner, FilterKey]:
+def by_age(item: Placement) -> tuple[Age, ServicePort, FilterKey]:
     """Sorts placements, the oldest service first."""
-    return (item.age, item.owner, item.key)
+    return (item.age, item.service_port, item.key)
 
 
 def _assemble_inbound(
@@ -248,16 +248,16 @@ def _assemble_inbound(
     return {winner.key: _filter([placed], [*ordered, *narrower], instance)}, findings
 
 
-def _filter(contents: Sequence[Placement], owners: Sequence[Placement], instance: str) -> EnvoyFilter:
+def _filter(contents: Sequence[Placement], service_ports: Sequence[Placement], instance: str) -> EnvoyFilter:
     first = contents[0]
     patches = tuple(dict.fromkeys(patch for item in contents for patch in item.patches))
     return EnvoyFilter(
         first.key,
         first.plugin,
-        tuple(sorted({item.owner for item in owners})),
+        tuple(sorted({item.service_port for item in service_ports})),
         first.selector,
         first.priority,
         first.patches if first.patches == patches else patches,  # one value, not two that are equal
-        tuple(sorted({item.ref.namespace for item in owners})),
+        tuple(sorted({item.ref.namespace for item in service_ports})),
         instance,
     )

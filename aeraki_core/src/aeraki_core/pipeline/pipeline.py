@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, Owner
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
 from aeraki_core.filters.live import Live, namespaces_of
-from aeraki_core.findings.by_place import Findings
+from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.findings.codes import UNKNOWN_HOST
 from aeraki_core.findings.finding import Finding, in_order
-from aeraki_core.mesh.dependents import Readers
+from aeraki_core.mesh.dependents import Dependents
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.store import Key, ServiceId, SourceObject, Store
 from aeraki_core.model.mesh import Mesh
@@ -33,12 +34,12 @@ from aeraki_core.pipeline.overlaps import Overlaps, Standing
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.validate import ValidateContext
 
-__all__ = ["Pass", "Pipeline", "PortReport", "State"]
+__all__ = ["Pass", "Pipeline", "PortReport", "PortState"]
 
 _MANY = 1_000  # changes at once from which a pass counts as a load of the mesh
 
 
-class State:
+class PortState(StrEnum):
     """How a service port stands: CURRENT filters, HELD last good ones, NONE written."""
 
     CURRENT = "current"
@@ -53,7 +54,7 @@ class PortReport:
     service: Service
     port: Port
     detection: Detection
-    state: str
+    state: PortState
     output: PortOutput | None
     filters: tuple[FilterKey, ...]
     findings: tuple[Finding, ...]
@@ -99,15 +100,15 @@ class Pipeline:
         self._dirty: set[Key] = set()
         self._ports: dict[ServiceId, dict[int, Detection]] = {}
         self._outputs: dict[PortId, PortOutput] = {}
-        self._standing: Counter[tuple[str, str]] = Counter()
+        self._standing: Counter[tuple[str, PortState]] = Counter()
         self._placed: dict[PortId, tuple[Placement, ...]] = {}
-        self._readers: Readers[PortId | ObjectRef] = Readers()
+        self._readers: Dependents[PortId | ObjectRef] = Dependents()
         self._groups = Groups()
         self._overlaps = Overlaps(self._groups, self.store)
         # Tuples: most have one or two, and a set for each would take four times as much.
-        self._filters_of: dict[Owner, tuple[FilterKey, ...]] = {}
+        self._filters_of: dict[ServicePort, tuple[FilterKey, ...]] = {}
         self._group_filters: dict[Group, tuple[FilterKey, ...]] = {}
-        self.unlocated = Findings()
+        self.unlocated = FindingsByPlace()
         """All findings of the pipeline without files and lines: to tell what is new costs no look into a file."""
         self._kinds = frozenset(kind.kind for kind in registry.kinds)
         self._ports_reading: dict[ObjectRef, set[PortId]] = {}
@@ -231,7 +232,7 @@ class Pipeline:
         before = self._outputs.pop(port, None)
         for item, difference in ((before, -1), (output, 1)):
             if item is not None:
-                state = State.HELD if item.failed else State.CURRENT
+                state = PortState.HELD if item.failed else PortState.CURRENT
                 self._standing[(item.protocol.name, state)] += difference
         if output is not None:
             self._outputs[port] = output
@@ -272,16 +273,16 @@ class Pipeline:
 
     def _set_filter(self, key: FilterKey, item: EnvoyFilter | None) -> None:
         before = self.filters.pop(key, None)
-        for owner in before.owners if before else ():
-            left = tuple(other for other in self._filters_of[owner] if other != key)
+        for service_port in before.service_ports if before else ():
+            left = tuple(other for other in self._filters_of[service_port] if other != key)
             if left:
-                self._filters_of[owner] = left
+                self._filters_of[service_port] = left
             else:
-                del self._filters_of[owner]
+                del self._filters_of[service_port]
         if item is not None:
             self.filters[key] = item
-            for owner in item.owners:
-                self._filters_of[owner] = (*self._filters_of.get(owner, ()), key)
+            for service_port in item.service_ports:
+                self._filters_of[service_port] = (*self._filters_of.get(service_port, ()), key)
 
     def _check(self, ref: ObjectRef) -> None:
         """What is wrong with an object on its own: a plugin's resource by its plugin, a VirtualService here."""
@@ -303,15 +304,15 @@ class Pipeline:
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
-    def why_held(self, owner: Owner) -> str | None:
+    def why_held(self, service_port: ServicePort) -> str | None:
         """Why the live filters of a service port must stay as they are, for :func:`~aeraki_core.pipeline.reconcile.reconcile`."""
-        rejected = self.store.rejected_for(owner.host)
+        rejected = self.store.rejected_for(service_port.host)
         if rejected:
-            return f"{rejected[0]} names {owner.host} and cannot be used"
-        for service in self.store.services_of_host(owner.host):
-            output = self._outputs.get((service.id, owner.port))
-            if output is not None and output.failed and (service.id, owner.port) not in self._placed:
-                return f"the generator of {owner} did not succeed"
+            return f"{rejected[0]} names {service_port.host} and cannot be used"
+        for service in self.store.services_of_host(service_port.host):
+            output = self._outputs.get((service.id, service_port.port))
+            if output is not None and output.failed and (service.id, service_port.port) not in self._placed:
+                return f"the generator of {service_port} did not succeed"
         return None
 
     def why_outside(self, live: Live) -> str | None:
@@ -329,10 +330,10 @@ class Pipeline:
             found.update(item for item in self.unlocated.at(("port", port)) if item.ref == ref)
         return in_order(found)
 
-    def objects_read_for(self, owner: Owner) -> Iterator[ObjectRef]:
+    def objects_read_for(self, service_port: ServicePort) -> Iterator[ObjectRef]:
         """The objects of plugins' kinds that the filters of a service port rest on."""
-        for service in self.store.services_of_host(owner.host):
-            output = self._outputs.get((service.id, owner.port))
+        for service in self.store.services_of_host(service_port.host):
+            output = self._outputs.get((service.id, service_port.port))
             yield from (ref for ref in (output.objects if output else ()) if ref.kind in self._kinds)
 
     def reports_reading(self, ref: ObjectRef) -> tuple[PortReport, ...]:
@@ -365,12 +366,20 @@ class Pipeline:
         identity = (service.id, port.number)
         detection = self._ports.get(service.id, {}).get(port.number) or self._detector.detect(service, port)
         output = self._outputs.get(identity)
-        keys = tuple(sorted(self._filters_of.get(Owner(service.host, port.number), ())))
-        state = State.NONE if output is None else State.HELD if output.failed else State.CURRENT if keys else State.NONE
+        keys = tuple(sorted(self._filters_of.get(ServicePort(service.host, port.number), ())))
+        state = (
+            PortState.NONE
+            if output is None
+            else PortState.HELD
+            if output.failed
+            else PortState.CURRENT
+            if keys
+            else PortState.NONE
+        )
         findings = in_order(self.locate(item) for item in (output.findings if output else ()))
         return PortReport(service, port, detection, state, output, keys, findings)
 
-    def standing(self) -> Mapping[tuple[str, str], int]:
+    def standing(self) -> Mapping[tuple[str, PortState], int]:
         """How many service ports there are of each protocol and state."""
         return self._standing
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, Owner, is_in_force
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort, is_in_force
 from aeraki_core.filters.live import Live
 
 __all__ = [
@@ -74,15 +74,17 @@ def deletes_too_much(plan: Plan, live: int, confirmed: Collection[FilterKey] = (
     return count > 10 and count * 3 > live
 
 
-def unreplaced(deletion: Step, unwritten: Collection[Owner]) -> bool:
+def unreplaced(deletion: Step, unwritten: Collection[ServicePort]) -> bool:
     """Whether a filter must stay for now: one for the same service port, which would take its place, could not be written.
 
     ``unwritten``: the service ports that such filters are for.
     """
-    return deletion.before is not None and any(owner in unwritten for owner in deletion.before.owners)
+    return deletion.before is not None and any(
+        service_port in unwritten for service_port in deletion.before.service_ports
+    )
 
 
-def keep_unreplaced(plan: Plan, unwritten: Collection[Owner]) -> Plan:
+def keep_unreplaced(plan: Plan, unwritten: Collection[ServicePort]) -> Plan:
     """The plan with filters kept that would be deleted though what takes their place could not be written."""
     steps: list[Step] = []
     kept = list(plan.kept)
@@ -94,7 +96,7 @@ def keep_unreplaced(plan: Plan, unwritten: Collection[Owner]) -> Plan:
     return Plan(tuple(steps), tuple(kept))
 
 
-WhyHeld = Callable[[Owner], str | None]
+WhyHeld = Callable[[ServicePort], str | None]
 """Why a service port's live filters must stay as they are; None when they need not."""
 
 WhyOutside = Callable[[Live], str | None]
@@ -144,7 +146,7 @@ def _decide(
     if want is not None:
         if is_in_force(have.filter, want):
             return None
-        held = _held(have.owners, why_held) or _somebody_elses(have, want, why_outside)
+        held = _held(have.service_ports, why_held) or _somebody_elses(have, want, why_outside)
         if held is not None:
             return Step(Action.KEEP, key, held, have, want)
         return Step(Action.UPDATE, key, "it differs" if have.filter else "it is not as Aeraki writes it", have, want)
@@ -153,14 +155,14 @@ def _decide(
         return Step(Action.OUTSIDE, key, outside, have)
     if have.plugin not in active_plugins:
         return Step(Action.ORPHAN, key, f"plugin {have.plugin or '?'} is not active", have)
-    held = deletions_held or _held(have.owners, why_held)
+    held = deletions_held or _held(have.service_ports, why_held)
     if held is not None:
         return Step(Action.KEEP, key, held, have)
     return Step(Action.DELETE, key, "no service asks for it any more", have)
 
 
-def _held(owners: Iterable[Owner], why_held: WhyHeld) -> str | None:
-    return next((reason for owner in owners if (reason := why_held(owner)) is not None), None)
+def _held(service_ports: Iterable[ServicePort], why_held: WhyHeld) -> str | None:
+    return next((reason for service_port in service_ports if (reason := why_held(service_port)) is not None), None)
 
 
 def _somebody_elses(have: Live, want: EnvoyFilter, why_outside: WhyOutside) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib import metadata
 from typing import Any
 
@@ -17,12 +18,12 @@ from packaging.utils import canonicalize_name
 
 from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
 
-__all__ = ["Candidate", "State", "core_version", "discover", "load"]
+__all__ = ["Candidate", "PluginState", "core_version", "discover", "load"]
 
 _CORE = "aeraki-core"
 
 
-class State:
+class PluginState(StrEnum):
     """What became of a plugin."""
 
     ACTIVE = "active"
@@ -39,7 +40,7 @@ class Candidate:
     name: str
     distribution: str
     version: str
-    state: str = State.ACTIVE
+    state: PluginState = PluginState.ACTIVE
     reason: str = ""
     module: Any = field(default=None, compare=False, repr=False)
     detail: str = field(default="", compare=False, repr=False)
@@ -72,19 +73,19 @@ def load(point: metadata.EntryPoint, wanted: frozenset[str] | None) -> Candidate
     version = point.dist.version if point.dist else ""
     candidate = Candidate(point.name, distribution, version)
     if wanted is not None and point.name not in wanted:
-        return _with(candidate, State.DISABLED, "not named by --plugins")
+        return _with(candidate, PluginState.DISABLED, "not named by --plugins")
     refused = _requirement_problem(point.dist)
     if refused:
-        return _with(candidate, State.INCOMPATIBLE, refused)
+        return _with(candidate, PluginState.INCOMPATIBLE, refused)
     try:
         module = point.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's import can do anything; the others must go on
         reason = f"import failed: {type(error).__name__}: {error}"
-        return _with(candidate, State.FAILED, reason, detail=traceback.format_exc())
+        return _with(candidate, PluginState.FAILED, reason, detail=traceback.format_exc())
     return Candidate(point.name, distribution, version, module=module)
 
 
-def _with(candidate: Candidate, state: str, reason: str, detail: str = "") -> Candidate:
+def _with(candidate: Candidate, state: PluginState, reason: str, detail: str = "") -> Candidate:
     return Candidate(candidate.name, candidate.distribution, candidate.version, state, reason, None, detail)
 
 

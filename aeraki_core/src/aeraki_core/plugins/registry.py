@@ -19,7 +19,7 @@ import pluggy
 
 from aeraki_core.errors import PluginError
 from aeraki_core.model.resource import Kind
-from aeraki_core.plugins.discovery import Candidate, State, discover
+from aeraki_core.plugins.discovery import Candidate, PluginState, discover
 from aeraki_core.plugins.hookspec import PROJECT, HookSpec
 from aeraki_core.plugins.types import Protocol
 
@@ -35,7 +35,7 @@ class PluginInfo:
     name: str
     distribution: str
     version: str
-    state: str
+    state: PluginState
     reason: str = ""
     detail: str = ""
     protocols: tuple[Protocol, ...] = ()
@@ -45,7 +45,7 @@ class PluginInfo:
     @property
     def active(self) -> bool:
         """Whether it is used."""
-        return self.state == State.ACTIVE
+        return self.state == PluginState.ACTIVE
 
     @property
     def title(self) -> str:
@@ -115,7 +115,7 @@ def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookIm
         candidate.reason,
         candidate.detail,
     )
-    if candidate.state != State.ACTIVE:
+    if candidate.state != PluginState.ACTIVE:
         return base, {}
     try:
         hooks = _hooks_of(candidate)
@@ -126,7 +126,7 @@ def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookIm
             raise PluginError("it brings protocols but no aeraki_generate")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin does while it declares itself
         reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-        return replace(base, state=State.FAILED, reason=reason, detail=traceback.format_exc()), {}
+        return replace(base, state=PluginState.FAILED, reason=reason, detail=traceback.format_exc()), {}
     return replace(base, protocols=protocols, kinds=kinds, hooks=tuple(sorted(hooks))), hooks
 
 
@@ -216,6 +216,6 @@ def _settle_conflicts(plugins: list[PluginInfo]) -> tuple[PluginInfo, ...]:
             for index in owners:
                 reasons[index].append(f"{claim} is claimed by {titles}")
     return tuple(
-        replace(plugin, state=State.CONFLICTING, reason="; ".join(reasons[index])) if index in reasons else plugin
+        replace(plugin, state=PluginState.CONFLICTING, reason="; ".join(reasons[index])) if index in reasons else plugin
         for index, plugin in enumerate(plugins)
     )

@@ -8,7 +8,18 @@ command loads this to print its help.
 from __future__ import annotations
 
 from aeraki_core.settings.resolve import Origin, Settings, Value, resolve
-from aeraki_core.settings.table import SETTINGS, Scope, Setting, setting
+from aeraki_core.settings.table import SETTINGS, Setting, SettingGroup, setting
 from aeraki_core.settings.types import Form, LogLevels
 
-__all__ = ["SETTINGS", "Form", "LogLevels", "Origin", "Scope", "Setting", "Settings", "Value", "resolve", "setting"]
+__all__ = [
+    "SETTINGS",
+    "Form",
+    "LogLevels",
+    "Origin",
+    "Setting",
+    "SettingGroup",
+    "Settings",
+    "Value",
+    "resolve",
+    "setting",
+]

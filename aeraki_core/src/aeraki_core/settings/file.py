@@ -14,18 +14,18 @@ from aeraki_core.errors import SettingsError
 from aeraki_core.settings.table import SETTINGS, setting
 from aeraki_core.settings.types import parse_yaml
 
-__all__ = ["Entry", "read_file"]
+__all__ = ["FileEntry", "read_file"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileEntry:
     """One key of a settings file; ``line`` counts from 1."""
 
     value: Any
     line: int
 
 
-def read_file(path: Path) -> dict[str, Entry]:
+def read_file(path: Path) -> dict[str, FileEntry]:
     """Every setting that the file gives.
 
     Raises:
@@ -45,7 +45,7 @@ def read_file(path: Path) -> dict[str, Entry]:
             return {}
         if not isinstance(root, yaml.MappingNode):
             raise SettingsError(f"{path}:{root.start_mark.line + 1}: write settings as `key: value`")
-        found: dict[str, Entry] = {}
+        found: dict[str, FileEntry] = {}
         for key_node, value_node in root.value:
             line = key_node.start_mark.line + 1
             key = str(loader.construct_object(key_node, deep=True))
@@ -61,7 +61,7 @@ def read_file(path: Path) -> dict[str, Entry]:
     return found
 
 
-def _entry(path: Path, line: int, key: str, value: Any) -> Entry:
+def _entry(path: Path, line: int, key: str, value: Any) -> FileEntry:
     try:
         known = setting(key)
     except KeyError:
@@ -70,6 +70,6 @@ def _entry(path: Path, line: int, key: str, value: Any) -> Entry:
         hint = f"did you mean {near[0]}?" if near else "`aeraki config` lists all"
         raise SettingsError(f"{path}:{line}: there is no setting {key!r}; {hint}") from None
     try:
-        return Entry(parse_yaml(known.form, value, known.choices), line)
+        return FileEntry(parse_yaml(known.form, value, known.choices), line)
     except ValueError as error:
         raise SettingsError(f"{path}:{line}: {key}: {error}") from None

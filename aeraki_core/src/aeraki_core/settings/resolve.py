@@ -14,7 +14,7 @@ from typing import Any
 
 from aeraki_core.errors import SettingsError
 from aeraki_core.model.mesh import Mesh, ProxyFamily
-from aeraki_core.settings.file import Entry, read_file
+from aeraki_core.settings.file import FileEntry, read_file
 from aeraki_core.settings.table import SETTINGS, Setting
 from aeraki_core.settings.types import Form, parse_text, show
 
@@ -127,7 +127,7 @@ def _value(
     item: Setting,
     flags: Mapping[str, tuple[str, ...]],
     environment: Mapping[str, str],
-    entries: Mapping[str, Entry],
+    entries: Mapping[str, FileEntry],
     file: Path | None,
 ) -> Value:
     if flags.get(item.key):

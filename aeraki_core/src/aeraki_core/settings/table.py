@@ -10,10 +10,10 @@ from typing import Any
 from aeraki_core.model.mesh import ProxyFamily
 from aeraki_core.settings.types import Form, LogLevels
 
-__all__ = ["SETTINGS", "Scope", "Setting", "setting"]
+__all__ = ["SETTINGS", "Setting", "SettingGroup", "setting"]
 
 
-class Scope(StrEnum):
+class SettingGroup(StrEnum):
     """Which commands have the flag: ALL; PLUGINS, those that load plugins; MESH, those that make filters; RUN; CLUSTER."""
 
     ALL = "all"
@@ -31,7 +31,7 @@ class Setting:
     """
 
     key: str
-    scope: Scope
+    scope: SettingGroup
     form: Form
     default: Any
     help: str
@@ -67,7 +67,7 @@ SETTINGS: tuple[Setting, ...] = (
     # What is said, and how.
     Setting(
         "logLevel",
-        Scope.ALL,
+        SettingGroup.ALL,
         Form.LOG_LEVELS,
         LogLevels(),
         "debug, info, warning, error or none; COMPONENT:LEVEL for one component or plugin.",
@@ -76,7 +76,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "logFormat",
-        Scope.ALL,
+        SettingGroup.ALL,
         Form.WORD,
         "text",
         "How log lines are written.",
@@ -86,28 +86,30 @@ SETTINGS: tuple[Setting, ...] = (
     # Which plugins.
     Setting(
         "plugins",
-        Scope.PLUGINS,
+        SettingGroup.PLUGINS,
         Form.WORDS,
         None,
         "Use only these plugins, by name, separated by commas.",
         metavar="NAMES",
         default_text="all that are installed",
     ),
-    Setting("noPlugins", Scope.PLUGINS, Form.BOOL, False, "Use no plugin at all."),
+    Setting("noPlugins", SettingGroup.PLUGINS, Form.BOOL, False, "Use no plugin at all."),
     # The mesh.
     Setting(
         "rootNamespace",
-        Scope.MESH,
+        SettingGroup.MESH,
         Form.NAMESPACE,
         "istio-system",
         "The mesh's root namespace, where filters for all clients go.",
         metavar="NS",
         old_env=("AERAKI_NAMESPACE",),
     ),
-    Setting("domain", Scope.MESH, Form.NAMESPACE, "cluster.local", "The cluster's DNS domain.", metavar="DOMAIN"),
+    Setting(
+        "domain", SettingGroup.MESH, Form.NAMESPACE, "cluster.local", "The cluster's DNS domain.", metavar="DOMAIN"
+    ),
     Setting(
         "filterNamespaces",
-        Scope.MESH,
+        SettingGroup.MESH,
         Form.NAMESPACES,
         (),
         "Write outbound filters into these namespaces instead of the root namespace; `.` is the service's own.",
@@ -116,7 +118,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "proxyExtensions",
-        Scope.MESH,
+        SettingGroup.MESH,
         Form.PROXY_RULES,
         (),
         "An Envoy extension that the proxies have beyond the stock ones: [NAMESPACE[/KEY=VALUE,...]:]EXTENSION; repeatable.",
@@ -125,14 +127,14 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "registryOnly",
-        Scope.MESH,
+        SettingGroup.MESH,
         Form.BOOL,
         False,
         "The mesh's outboundTrafficPolicy is REGISTRY_ONLY.",
     ),
     Setting(
         "proxyFamilies",
-        Scope.MESH,
+        SettingGroup.MESH,
         Form.WORDS,
         (),
         "The IP families of the proxies' own addresses: ipv4 or ipv6 (that one alone), dual (both); separated by commas.",
@@ -142,7 +144,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "arrangement",
-        Scope.MESH,
+        SettingGroup.MESH,
         Form.WORD,
         "service",
         "One outbound filter for each service port, or one for each namespace and plugin.",
@@ -152,7 +154,7 @@ SETTINGS: tuple[Setting, ...] = (
     # Which part of it.
     Setting(
         "watchNamespaces",
-        Scope.MESH,
+        SettingGroup.MESH,
         Form.NAMESPACES,
         (),
         "Read only these namespaces.",
@@ -161,7 +163,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "watchNamespaceSelector",
-        Scope.MESH,
+        SettingGroup.MESH,
         Form.SELECTORS,
         (),
         "Read only the cluster's namespaces with labels that match, such as `env=prod,team!=x`; repeatable: one must match.",
@@ -170,7 +172,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "instance",
-        Scope.MESH,
+        SettingGroup.MESH,
         Form.NAME,
         "",
         "The name of this one of several controllers in a cluster; filters of others are never touched.",
@@ -180,7 +182,7 @@ SETTINGS: tuple[Setting, ...] = (
     # Where objects come from.
     Setting(
         "paths",
-        Scope.MESH,
+        SettingGroup.MESH,
         Form.PATHS,
         (),
         "A file, a directory (recursive: *.yaml, *.yml, *.json) or `-`; repeatable.",
@@ -190,7 +192,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "defaultNamespace",
-        Scope.MESH,
+        SettingGroup.MESH,
         Form.NAMESPACE,
         "default",
         "The namespace of objects that name none.",
@@ -198,11 +200,11 @@ SETTINGS: tuple[Setting, ...] = (
         short="-n",
         flag="--namespace",
     ),
-    Setting("maxFileSize", Scope.MESH, Form.SIZE, 32 * 2**20, "Larger files are refused.", metavar="SIZE"),
+    Setting("maxFileSize", SettingGroup.MESH, Form.SIZE, 32 * 2**20, "Larger files are refused.", metavar="SIZE"),
     # The controller.
     Setting(
         "source",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.WORDS,
         (),
         "Where objects come from: kubernetes, istiod, files.",
@@ -212,7 +214,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "sink",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.WORD,
         "",
         "Where filters go: kubernetes or files.",
@@ -220,19 +222,21 @@ SETTINGS: tuple[Setting, ...] = (
         choices=("kubernetes", "files"),
         default_text="files with --to, kubernetes without",
     ),
-    Setting("to", Scope.RUN, Form.TEXT, "", "The directory of the files sink.", metavar="DIR"),
+    Setting("to", SettingGroup.RUN, Form.TEXT, "", "The directory of the files sink.", metavar="DIR"),
     Setting(
         "debounceQuiet",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.DURATION,
         0.5,
         "Wait until nothing has changed for so long, then write all at once.",
         metavar="TIME",
     ),
-    Setting("debounceMax", Scope.RUN, Form.DURATION, 10.0, "Never wait longer than this for quiet.", metavar="TIME"),
+    Setting(
+        "debounceMax", SettingGroup.RUN, Form.DURATION, 10.0, "Never wait longer than this for quiet.", metavar="TIME"
+    ),
     Setting(
         "istiodAddress",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.ADDRESS,
         "istiod.istio-system:15010",
         "Where the istiod source connects to; port 15010 is plaintext, every other TLS.",
@@ -241,7 +245,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "istiodCa",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.TEXT,
         "",
         "The certificate of istiod's CA.",
@@ -250,7 +254,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "istiodToken",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.TEXT,
         "/var/run/secrets/tokens/istio-token",
         "A ServiceAccount's token with the audience istio-ca; read again for each connection.",
@@ -258,14 +262,14 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "adoptUpstream",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.BOOL,
         False,
         "Delete upstream Aeraki's filters (label manager: Aeraki) once ours are live for the same service port.",
     ),
     Setting(
         "leaderElect",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.BOOL,
         False,
         "Write only while this replica holds the Lease.",
@@ -273,7 +277,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "electionId",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.NAMESPACE,
         "",
         "The name of the Lease by which replicas choose their leader.",
@@ -282,7 +286,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "leaseDuration",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.DURATION,
         15.0,
         "A Lease that was not renewed for so long is free for another replica.",
@@ -290,18 +294,23 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "renewDeadline",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.DURATION,
         10.0,
         "A leader that could not renew its Lease for so long writes nothing more.",
         metavar="TIME",
     ),
     Setting(
-        "retryPeriod", Scope.RUN, Form.DURATION, 2.0, "How often the Lease is renewed, or tried for.", metavar="TIME"
+        "retryPeriod",
+        SettingGroup.RUN,
+        Form.DURATION,
+        2.0,
+        "How often the Lease is renewed, or tried for.",
+        metavar="TIME",
     ),
     Setting(
         "httpAddress",
-        Scope.RUN,
+        SettingGroup.RUN,
         Form.ADDRESS,
         "",
         "Where /healthz, /readyz, /metrics and /status are served, such as :8080.",
@@ -311,7 +320,7 @@ SETTINGS: tuple[Setting, ...] = (
     # The cluster.
     Setting(
         "kubeconfig",
-        Scope.CLUSTER,
+        SettingGroup.CLUSTER,
         Form.TEXT,
         "",
         "The kubeconfig file.",
@@ -320,7 +329,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "context",
-        Scope.CLUSTER,
+        SettingGroup.CLUSTER,
         Form.TEXT,
         "",
         "The context of the kubeconfig.",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, Owner
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
 from aeraki_core.filters.live import Live
 from aeraki_core.findings.finding import Finding
 from aeraki_core.pipeline.reconcile import UNREPLACED, Action, Step, unreplaced
@@ -74,13 +74,13 @@ def carry_out(sink: Sink, steps: Collection[Step]) -> Iterator[Written]:
 
     A filter stays when one that is for the same service port could not be written: it would have taken its place.
     """
-    missing: set[Owner] = set()
+    missing: set[ServicePort] = set()
     skipped = passing = False
     for written in sink.apply([step for step in steps if step.action is not Action.DELETE]):
         skipped |= written.skipped
         passing |= written.passing
         if written.error is not None and written.step.after is not None:
-            missing.update(written.step.after.owners)
+            missing.update(written.step.after.service_ports)
         yield written
     # Also without deletions: a sink may have something of its own to finish (filters that ours supersede).
     sure: list[Step] = []

@@ -159,7 +159,7 @@ class FilesSink(Sink):
             if found.filter is None:
                 self._unknown[name] = len(sys.modules)
         elif isinstance(found, _Odd) and found.unreadable and before is not None:
-            self._live[before.key] = Live(before.key, before.plugin, before.owners, None, before.namespaces)
+            self._live[before.key] = Live(before.key, before.plugin, before.service_ports, None, before.namespaces)
         else:
             if before is not None:
                 del self._live[before.key]
@@ -240,7 +240,7 @@ class FilesSink(Sink):
         if not (step.before is not None and _holds(path, data)):
             self._write(path, data)
         after = step.after
-        self._live[step.key] = Live(step.key, after.plugin, after.owners, after, after.namespaces)
+        self._live[step.key] = Live(step.key, after.plugin, after.service_ports, after, after.namespaces)
         return Written(step)
 
     def _write(self, path: Path, data: bytes) -> None:

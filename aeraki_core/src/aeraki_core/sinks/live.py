@@ -21,7 +21,7 @@ from aeraki_core.filters.envoyfilter import (
     from_dict,
     is_ours,
     parse_namespaces,
-    parse_owners,
+    parse_service_ports,
     to_dict,
 )
 from aeraki_core.filters.live import Live
@@ -42,12 +42,12 @@ def live_of(content: Any, instance: str = "") -> Live | None:
     key = FilterKey(namespace, name)
     found = _as_written(content)
     if found is not None:
-        return Live(key, found.plugin, found.owners, found, found.namespaces)
+        return Live(key, found.plugin, found.service_ports, found, found.namespaces)
     labels, annotations = metadata.get("labels"), metadata.get("annotations")
     plugin = labels.get(PLUGIN_LABEL) if isinstance(labels, Mapping) else None
-    owners = annotations.get(SERVICES_ANNOTATION) if isinstance(annotations, Mapping) else None
+    service_ports = annotations.get(SERVICES_ANNOTATION) if isinstance(annotations, Mapping) else None
     try:
-        parsed, namespaces = parse_owners(str(owners or "")), parse_namespaces(metadata)
+        parsed, namespaces = parse_service_ports(str(service_ports or "")), parse_namespaces(metadata)
     except (ValueError, AttributeError):
         return Live(key, str(plugin or ""), (), None)
     return Live(key, str(plugin or ""), parsed, None, namespaces)

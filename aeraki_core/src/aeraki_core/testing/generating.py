@@ -120,9 +120,9 @@ def registry_of(plugins: Iterable[Any] | Registry | None = None) -> Registry:
     names = [item for item in given if isinstance(item, str)]
     candidates = [_candidate(item) for item in given if not isinstance(item, str)]
     if names:
-        from aeraki_core.plugins.discovery import State, discover
+        from aeraki_core.plugins.discovery import PluginState, discover
 
-        found = [item for item in discover(names) if item.state != State.DISABLED]
+        found = [item for item in discover(names) if item.state != PluginState.DISABLED]
         missing = set(names) - {item.name for item in found}
         if missing:
             raise ValueError(f"no plugin is installed as {', '.join(sorted(missing))}")

@@ -93,7 +93,7 @@ def scope_of(settings: Settings) -> Scope:
     Raises:
         AerakiError: the cluster's namespaces cannot be read.
     """
-    from aeraki_core.kube.resources import Resource
+    from aeraki_core.kube.resources import ApiResource
     from aeraki_core.model.scope import Scope, named
 
     selectors = settings["watchNamespaceSelector"]
@@ -101,7 +101,7 @@ def scope_of(settings: Settings) -> Scope:
         return named(settings["watchNamespaces"])
     watched: set[str] = set()
     others: set[str] = set()
-    for item in connector(settings)().pages(Resource("", "v1", "Namespace", "namespaces", False).path()):
+    for item in connector(settings)().pages(ApiResource("", "v1", "Namespace", "namespaces", False).path()):
         labels = item["metadata"].get("labels") or {}
         (watched if any(each.matches(labels) for each in selectors) else others).add(item["metadata"]["name"])
     return Scope(frozenset(watched), frozenset(others))

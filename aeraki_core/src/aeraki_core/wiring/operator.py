@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aeraki_core.controller.loop import Controller
     from aeraki_core.controller.observer import Observer
     from aeraki_core.controller.refusals import Refusals
-    from aeraki_core.controller.serving import Answers, Server, Verdict
+    from aeraki_core.controller.serving import Answers, ProbeAnswer, Server
     from aeraki_core.controller.status import Statuses
     from aeraki_core.filters.envoyfilter import FilterKey
     from aeraki_core.kube.client import Client
@@ -125,9 +125,9 @@ class Beside:
         self._controller = controller
         settings = self._settings
         if elects(settings):
-            from aeraki_core.controller.leader import Leader, Timing
+            from aeraki_core.controller.leader import Leader, LeaseTiming
 
-            timing = Timing(settings["leaseDuration"], settings["renewDeadline"], settings["retryPeriod"])
+            timing = LeaseTiming(settings["leaseDuration"], settings["renewDeadline"], settings["retryPeriod"])
             namespace = os.environ.get("POD_NAMESPACE") or settings["rootNamespace"]
             self._leader = Leader(
                 self._connected(), namespace, settings.election_id(), self.identity, controller.lead, timing
@@ -182,19 +182,19 @@ class Beside:
             lambda target: self._loop.call(lambda: explanation(self._pipeline, target), _ANSWER),
         )
 
-    def _healthy(self) -> Verdict:
-        from aeraki_core.controller.serving import Verdict
+    def _healthy(self) -> ProbeAnswer:
+        from aeraki_core.controller.serving import ProbeAnswer
 
         busy = self._loop.busy
         if busy > _STUCK:
-            return Verdict(False, f"the loop has been at the same work for {busy:.0f} s")
-        return Verdict(True, "ok")
+            return ProbeAnswer(False, f"the loop has been at the same work for {busy:.0f} s")
+        return ProbeAnswer(True, "ok")
 
-    def _ready(self) -> Verdict:
-        from aeraki_core.controller.serving import Verdict
+    def _ready(self) -> ProbeAnswer:
+        from aeraki_core.controller.serving import ProbeAnswer
 
         waiting = self._loop.waiting
-        return Verdict(False, waiting) if waiting else Verdict(True, f"ok, {self._role()}")
+        return ProbeAnswer(False, waiting) if waiting else ProbeAnswer(True, f"ok, {self._role()}")
 
     def _role(self) -> str:
         if self._leader is None:

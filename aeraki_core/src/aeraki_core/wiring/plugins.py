@@ -38,7 +38,7 @@ def inactive_findings(registry: Registry) -> tuple[Finding, ...]:
     """A finding for each plugin that should work and does not; one that was disabled on purpose is none."""
     from aeraki_core.findings.codes import PLUGIN_INACTIVE
     from aeraki_core.findings.finding import Finding
-    from aeraki_core.plugins.discovery import State
+    from aeraki_core.plugins.discovery import PluginState
 
     return tuple(
         Finding(
@@ -47,5 +47,5 @@ def inactive_findings(registry: Registry) -> tuple[Finding, ...]:
             plugin=plugin.name,
         )
         for plugin in registry.plugins
-        if plugin.state not in (State.ACTIVE, State.DISABLED)
+        if plugin.state not in (PluginState.ACTIVE, PluginState.DISABLED)
     )

@@ -12,7 +12,7 @@ from aeraki_core.console.progress import progress
 from aeraki_core.wiring.plugins import inactive_findings, open_registry
 
 if TYPE_CHECKING:
-    from aeraki_core.filters.envoyfilter import Owner
+    from aeraki_core.filters.envoyfilter import ServicePort
     from aeraki_core.findings.finding import Finding
     from aeraki_core.mesh.store import SourceObject
     from aeraki_core.model.scope import Scope
@@ -39,11 +39,11 @@ class Session:
     objects: tuple[SourceObject, ...] = field(repr=False)
     unread: Incomplete | None = None
 
-    def why_held(self, owner: Owner) -> str | None:
+    def why_held(self, service_port: ServicePort) -> str | None:
         """Why the live filters of a service port must stay as they are; None when they need not."""
-        if self.unread is not None and self.unread.concerns(owner.host):
+        if self.unread is not None and self.unread.concerns(service_port.host):
             return f"not everything about it could be read: {self.unread.reason}"
-        return self.pipeline.why_held(owner)
+        return self.pipeline.why_held(service_port)
 
 
 def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from aeraki_core.controller.loop import Controller, Timing
+from aeraki_core.controller.loop import Controller, LoopTiming
 from aeraki_core.controller.observer import NoObserver, PassReport
 from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.mesh.store import SourceObject
@@ -21,7 +21,7 @@ from aeraki_core.testing.memory_sink import MemorySink
 from tests.unit.core.echo import EchoPlugin, Mesher
 
 WAIT = 20.0  # seconds that a pass may take to come on a busy machine
-FAST = Timing(quiet=0.05, longest=5.0, retry_first=0.05, retry_longest=0.2)
+FAST = LoopTiming(quiet=0.05, longest=5.0, retry_first=0.05, retry_longest=0.2)
 
 
 def key(name: str, port: int = 7000) -> FilterKey:
@@ -123,7 +123,7 @@ class Running:
         *sources: Source,
         sink: Sink | None = None,
         of: Pipeline | None = None,
-        timing: Timing = FAST,
+        timing: LoopTiming = FAST,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.sink = sink or MemorySink()

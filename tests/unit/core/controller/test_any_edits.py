@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aeraki_core.controller.backoff import Backoff
+from aeraki_core.controller.backoff import KeyedBackoff
 from aeraki_core.controller.intake import Intake
 from aeraki_core.controller.observer import NoObserver
-from aeraki_core.controller.writer import Writer
+from aeraki_core.controller.writer import FilterWriter
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.findings.finding import Finding
 from aeraki_core.findings.ledger import Ledger
@@ -124,7 +124,7 @@ class Edits(RuleBasedStateMachine):
         self.intake = Intake(self.pipeline, ["files"], NoObserver())
         self.sink = FilesSink(self.folder / "out", watch=False)
         self.sink.start(lambda key: None)
-        self.writer = Writer(self.pipeline, self.sink, Backoff[FilterKey]())
+        self.writer = FilterWriter(self.pipeline, self.sink, KeyedBackoff[FilterKey]())
         self.ledger = Ledger(self.pipeline.unlocated, self.intake.problems, locate=self.pipeline.locate)
         self.told: set[Finding] = set()
         self.first = True

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aeraki_core.controller.loop import Controller, Timing
+from aeraki_core.controller.loop import Controller, LoopTiming
 from aeraki_core.controller.observer import PassReport
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.plugins.types import Protocol
@@ -17,7 +17,7 @@ from aeraki_core.sources.files.source import FilesSource
 from tests.unit.core.controller.running import Running, codes, key, pipeline, written
 from tests.unit.core.echo import EchoPlugin
 
-TIMING = Timing(quiet=0.2, longest=5.0, retry_first=0.05, retry_longest=0.2)
+TIMING = LoopTiming(quiet=0.2, longest=5.0, retry_first=0.05, retry_longest=0.2)
 
 
 def service(name: str, number: int = 1, **metadata: Any) -> str:

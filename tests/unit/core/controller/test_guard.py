@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 
 import pytest
-from aeraki_core.controller.loop import Timing
+from aeraki_core.controller.loop import LoopTiming
 
 from tests.unit.core.controller.running import Feed, Running, service, written
 
 MANY = [service(f"s{number:02}", number) for number in range(12)]
 # A pass after every event: whatever is not given together is seen by itself.
-HASTY = Timing(quiet=0.0, longest=0.0, retry_first=0.05, retry_longest=0.2)
+HASTY = LoopTiming(quiet=0.0, longest=0.0, retry_first=0.05, retry_longest=0.2)
 
 
 class Again(Feed):

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from aeraki_core.controller.leader import Leader, Timing
+from aeraki_core.controller.leader import Leader, LeaseTiming
 from aeraki_core.errors import SettingsError
 from aeraki_core.kube.client import Answer
 from aeraki_core.kube.errors import ApiError, UnreachableError
@@ -176,4 +176,4 @@ def test_who_does_not_hold_it_gives_nothing_back(election: Election) -> None:
 @pytest.mark.parametrize(("lease", "renew", "retry"), [(10, 10, 2), (15, 2, 2), (0.9, 0.5, 0.1), (15, 10, 0)])
 def test_times_that_make_no_sense(lease: float, renew: float, retry: float) -> None:
     with pytest.raises(SettingsError, match="leaseDuration"):
-        Timing(lease, renew, retry)
+        LeaseTiming(lease, renew, retry)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from aeraki_core.controller.loop import Controller, Timing
+from aeraki_core.controller.loop import Controller, LoopTiming
 from aeraki_core.errors import AerakiError, SinkError
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.filters.live import Live
@@ -77,7 +77,7 @@ def test_what_nothing_reads_writes_nothing() -> None:
 
 def test_a_burst_is_one_pass() -> None:
     feed, now = Feed(service("cart")), [0.0]
-    with Running(feed, timing=Timing(quiet=0.3, longest=5.0), clock=lambda: now[0]) as running:
+    with Running(feed, timing=LoopTiming(quiet=0.3, longest=5.0), clock=lambda: now[0]) as running:
         running.next()
         for number in range(30):
             feed.put(routes("cart", f"m{number}"))
@@ -322,7 +322,9 @@ def test_what_somebody_else_changes_is_restored_and_said() -> None:
         running.next()
         good = dict(sink.filters)
         order = good[key("order")]
-        sink.tamper(key("cart"), EnvoyFilter(key("cart"), "echo", order.owners, order.selector, 0, order.patches))
+        sink.tamper(
+            key("cart"), EnvoyFilter(key("cart"), "echo", order.service_ports, order.selector, 0, order.patches)
+        )
         assert running.recorder.said.get(timeout=WAIT)[0] == "synced"
         assert running.recorder.said.get(timeout=WAIT) == ("changed", str(key("cart")))
         report = running.next()
@@ -370,7 +372,7 @@ def test_problems_of_a_place_come_and_go() -> None:
 
 def test_it_stops_at_once() -> None:
     feed = Feed(service("cart"))
-    with Running(feed, timing=Timing(quiet=30.0, longest=60.0)) as running:
+    with Running(feed, timing=LoopTiming(quiet=30.0, longest=60.0)) as running:
         running.next()
         feed.put(service("order", 2))
         start = time.perf_counter()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 from aeraki_core.controller.observer import PassReport
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, Owner
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.pipeline.reconcile import Action
 from aeraki_core.sources.events import Removed, Scoped
@@ -21,7 +21,7 @@ def stray(namespace: str, number: int = 0) -> EnvoyFilter:
     """A filter that nothing here makes, for a service of the namespace."""
     host = f"other-{number}.example.org"
     key = FilterKey("istio-system", f"aeraki-outbound-{host}-7000")
-    return EnvoyFilter(key, "echo", (Owner(host, 7000),), (), -10, (), (namespace,))
+    return EnvoyFilter(key, "echo", (ServicePort(host, 7000),), (), -10, (), (namespace,))
 
 
 def strays(namespace: str, count: int) -> list[EnvoyFilter]:

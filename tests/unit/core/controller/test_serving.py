@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aeraki_core.controller.serving import Answers, Server, Verdict
+from aeraki_core.controller.serving import Answers, ProbeAnswer, Server
 from aeraki_core.errors import AerakiError, SettingsError
 
 
 class Told:
     """What the controller says; a test changes it."""
 
-    healthy = Verdict(True, "ok")
-    ready = Verdict(False, "waiting for source feed")
+    healthy = ProbeAnswer(True, "ok")
+    ready = ProbeAnswer(False, "waiting for source feed")
     status: Any = None
 
     def say_status(self) -> Any:
@@ -62,7 +62,7 @@ def test_probes_and_metrics(server: Server, told: Told) -> None:
     assert get(server, "/healthz") == (200, "ok\n")
     assert get(server, "/healthz?verbose") == (200, "ok\n")
     assert get(server, "/readyz") == (503, "waiting for source feed\n")
-    told.ready = Verdict(True, "ok, leads")
+    told.ready = ProbeAnswer(True, "ok, leads")
     assert get(server, "/readyz") == (200, "ok, leads\n")
     assert get(server, "/metrics") == (200, "up 1\n")
     code, text = get(server, "/")

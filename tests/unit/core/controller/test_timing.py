@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aeraki_core.controller.backoff import Backoff
+from aeraki_core.controller.backoff import KeyedBackoff
 from aeraki_core.controller.debounce import Debounce
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ def test_a_burst_without_end_is_acted_upon_all_the_same() -> None:
 
 
 def test_tries_come_later_each_time_and_end_with_success() -> None:
-    backoff: Backoff[str] = Backoff(1.0, 8.0, lambda: 1.0)
+    backoff: KeyedBackoff[str] = KeyedBackoff(1.0, 8.0, lambda: 1.0)
     assert backoff.next is None
     now, waits = 0.0, []
     for _ in range(6):
@@ -50,14 +50,14 @@ def test_tries_come_later_each_time_and_end_with_success() -> None:
 
 @given(st.integers(1, 200), st.floats(0, 1))
 def test_the_wait_is_never_nothing_and_never_too_long(attempts: int, number: float) -> None:
-    backoff: Backoff[int] = Backoff(1.0, 60.0, lambda: number)
+    backoff: KeyedBackoff[int] = KeyedBackoff(1.0, 60.0, lambda: number)
     for _ in range(attempts):
         at = backoff.fail(1, 0.0)
         assert 0.5 <= at <= 60.0
 
 
 def test_what_fails_for_long_is_tried_in_a_few_goes() -> None:
-    backoff: Backoff[int] = Backoff(1.0, 60.0)
+    backoff: KeyedBackoff[int] = KeyedBackoff(1.0, 60.0)
     goes: set[float] = set()
     for _ in range(10):
         goes = {backoff.fail(number, 100.3) for number in range(1000)}

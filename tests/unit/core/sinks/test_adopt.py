@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from aeraki_core.filters.envoyfilter import FilterKey, Owner
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.sinks.kubernetes.upstream import superseded
 
-OURS = [Owner("cache.shop.svc.cluster.local", 6379)]
+OURS = [ServicePort("cache.shop.svc.cluster.local", 6379)]
 
 
 @pytest.mark.parametrize(

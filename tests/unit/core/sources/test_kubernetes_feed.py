@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from aeraki_core.kube.client import Object
-from aeraki_core.kube.resources import Resource
+from aeraki_core.kube.resources import ApiResource
 from aeraki_core.model.resource import Kind
 from aeraki_core.sources.events import Event, Incomplete, Removed, Upserted
 from aeraki_core.sources.kubernetes.feed import Feed
 from pydantic import BaseModel
 
-DEMOS = Resource("demo.aeraki.io", "v1", "Demo", "demos")
+DEMOS = ApiResource("demo.aeraki.io", "v1", "Demo", "demos")
 
 
 class DemoSpec(BaseModel):
@@ -70,7 +70,7 @@ class Source:
     def want_secrets(self) -> None:
         self.asked_for_secrets += 1
 
-    def is_being_deleted(self, resource: Resource) -> bool:
+    def is_being_deleted(self, resource: ApiResource) -> bool:
         return self.going
 
     def said(self) -> list[list[str]]:

@@ -12,7 +12,7 @@ import click
 
 from aeraki_core.cli.command import PIPELINE, define, require_paths
 from aeraki_core.console import output
-from aeraki_core.settings import Scope, Settings
+from aeraki_core.settings import SettingGroup, Settings
 
 if TYPE_CHECKING:
     from aeraki_core.pipeline.reconcile import Plan, Step
@@ -26,7 +26,7 @@ _NAMED = 20  # so many filters are named where all would fill the screen
 _DRY = {None: "", "client": " (dry run)", "server": " (server dry run)"}
 
 
-@define("apply", *PIPELINE, Scope.CLUSTER, epilog=f"Example: {_EXAMPLE}")
+@define("apply", *PIPELINE, SettingGroup.CLUSTER, epilog=f"Example: {_EXAMPLE}")
 @click.option(
     "--dry-run", type=click.Choice(["client", "server"]), help="Do not write: only say it, or let the API server judge."
 )

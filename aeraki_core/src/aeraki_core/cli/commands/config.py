@@ -6,20 +6,20 @@ import click
 
 from aeraki_core.cli.command import define
 from aeraki_core.console import output
-from aeraki_core.settings import SETTINGS, Form, Scope, Setting, Settings
+from aeraki_core.settings import SETTINGS, Form, Setting, SettingGroup, Settings
 
 __all__ = ["command"]
 
 _TITLES = {
-    Scope.ALL: ("Messages", "Every command."),
-    Scope.PLUGINS: ("Plugins", "Every command that loads plugins."),
-    Scope.MESH: ("Mesh and input", "`run`, `generate`, `diff`, `apply`, `validate`, `explain`, `status`."),
-    Scope.RUN: ("Controller", "`run`."),
-    Scope.CLUSTER: ("Cluster", "`run`, `apply` and `diff`, where they use a cluster."),
+    SettingGroup.ALL: ("Messages", "Every command."),
+    SettingGroup.PLUGINS: ("Plugins", "Every command that loads plugins."),
+    SettingGroup.MESH: ("Mesh and input", "`run`, `generate`, `diff`, `apply`, `validate`, `explain`, `status`."),
+    SettingGroup.RUN: ("Controller", "`run`."),
+    SettingGroup.CLUSTER: ("Cluster", "`run`, `apply` and `diff`, where they use a cluster."),
 }
 
 
-@define("config", *Scope, epilog="Example: aeraki config --config aeraki.yaml")
+@define("config", *SettingGroup, epilog="Example: aeraki config --config aeraki.yaml")
 @click.option(
     "-o", "--output", "form", type=click.Choice(["text", "json", "yaml", "markdown"]), default="text", help="The form."
 )

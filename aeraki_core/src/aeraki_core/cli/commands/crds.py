@@ -7,13 +7,13 @@ import click
 from aeraki_core.cli.command import define
 from aeraki_core.console import output
 from aeraki_core.manifests.dump import to_json, to_yaml
-from aeraki_core.settings import Scope, Settings
+from aeraki_core.settings import SettingGroup, Settings
 from aeraki_core.wiring.plugins import open_registry
 
 __all__ = ["command"]
 
 
-@define("crds", Scope.PLUGINS, epilog="Example: aeraki crds | kubectl apply -f -")
+@define("crds", SettingGroup.PLUGINS, epilog="Example: aeraki crds | kubectl apply -f -")
 @click.option("-o", "--output", "form", type=click.Choice(["yaml", "json", "name"]), default="yaml", help="The form.")
 def command(settings: Settings, *, form: str) -> int:
     """Print the CustomResourceDefinitions of the active plugins' kinds."""

@@ -14,8 +14,7 @@ from aeraki_core.cli.command import PIPELINE, define, require_paths
 from aeraki_core.cli.completing import files
 from aeraki_core.console import output
 from aeraki_core.errors import SettingsError
-from aeraki_core.settings import Scope as Flags
-from aeraki_core.settings import Settings
+from aeraki_core.settings import SettingGroup, Settings
 from aeraki_core.wiring.session import Session, open_session
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ __all__ = ["command"]
 _EXAMPLE = "kubectl get envoyfilter -A -o yaml | aeraki diff -f deploy/ --live -"
 
 
-@define("diff", *PIPELINE, Flags.CLUSTER, error_exit=2, epilog=f"Example: {_EXAMPLE}")
+@define("diff", *PIPELINE, SettingGroup.CLUSTER, error_exit=2, epilog=f"Example: {_EXAMPLE}")
 @click.option(
     "--live",
     "where",

@@ -9,7 +9,7 @@ import click
 from aeraki_core.cli.command import define
 from aeraki_core.cli.completing import code_names, words
 from aeraki_core.console import output
-from aeraki_core.settings import Scope, Settings
+from aeraki_core.settings import SettingGroup, Settings
 from aeraki_core.wiring.plugins import open_registry
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _CHAPTERS = {
 }
 
 
-@define("findings", Scope.PLUGINS, epilog="Example: aeraki findings AER0302")
+@define("findings", SettingGroup.PLUGINS, epilog="Example: aeraki findings AER0302")
 @click.argument("code", required=False, shell_complete=words(code_names))
 @click.option(
     "-o", "--output", "form", type=click.Choice(["text", "json", "yaml", "markdown"]), default="text", help="The form."

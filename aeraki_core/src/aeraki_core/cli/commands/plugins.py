@@ -9,7 +9,7 @@ import click
 from aeraki_core.cli.command import define
 from aeraki_core.cli.completing import plugin_names, words
 from aeraki_core.console import output
-from aeraki_core.settings import Scope, Settings
+from aeraki_core.settings import SettingGroup, Settings
 from aeraki_core.wiring.plugins import open_registry
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["command"]
 _COLORS = {"active": "green", "disabled": "yellow", "incompatible": "red", "failed": "red", "conflicting": "red"}
 
 
-@define("plugins", Scope.PLUGINS, epilog="Example: aeraki plugins NAME shows its options and findings.")
+@define("plugins", SettingGroup.PLUGINS, epilog="Example: aeraki plugins NAME shows its options and findings.")
 @click.argument("name", required=False, shell_complete=words(plugin_names))
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", help="The form.")
 def command(settings: Settings, *, name: str | None, form: str) -> int:
@@ -29,6 +29,8 @@ def command(settings: Settings, *, name: str | None, form: str) -> int:
 
     Exits with 1 if a plugin is neither active nor disabled.
     """
+    from aeraki_core.plugins.discovery import PluginState
+
     registry = open_registry(settings)
     chosen = [plugin for plugin in registry.plugins if name in (None, plugin.name)]
     if name is not None and not chosen:
@@ -47,7 +49,7 @@ def command(settings: Settings, *, name: str | None, form: str) -> int:
     for plugin in chosen:
         if plugin.reason and form == "text" and name is None:
             output.note(f"{plugin.name}: {plugin.state}: {plugin.reason}")
-    return int(any(plugin.state not in ("active", "disabled") for plugin in chosen))
+    return int(any(plugin.state not in (PluginState.ACTIVE, PluginState.DISABLED) for plugin in chosen))
 
 
 _HEADINGS = ("NAME", "STATE", "DISTRIBUTION", "VERSION", "PROTOCOLS", "KINDS")

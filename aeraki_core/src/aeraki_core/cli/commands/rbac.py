@@ -7,7 +7,7 @@ import click
 from aeraki_core.cli.command import define
 from aeraki_core.console import output
 from aeraki_core.manifests.dump import to_json, to_yaml
-from aeraki_core.settings import Scope, Settings
+from aeraki_core.settings import SettingGroup, Settings
 from aeraki_core.wiring.plugins import open_registry
 
 __all__ = ["command"]
@@ -25,7 +25,7 @@ _SETTINGS = (
 
 @define(
     "rbac",
-    Scope.PLUGINS,
+    SettingGroup.PLUGINS,
     more=_SETTINGS,
     epilog="Example: aeraki rbac --service-account aeraki | kubectl apply -f -",
 )

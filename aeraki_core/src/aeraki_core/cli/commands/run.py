@@ -7,14 +7,14 @@ import logging
 import click
 
 from aeraki_core.cli.command import PIPELINE, define
-from aeraki_core.settings import Scope, Settings
+from aeraki_core.settings import SettingGroup, Settings
 
 __all__ = ["command"]
 
 _EPILOG = "Example: aeraki run -f deploy/ --to filters/   (files: no cluster is needed)"
 
 
-@define("run", *PIPELINE, Scope.RUN, Scope.CLUSTER, epilog=_EPILOG)
+@define("run", *PIPELINE, SettingGroup.RUN, SettingGroup.CLUSTER, epilog=_EPILOG)
 @click.option("--once", is_flag=True, help="One pass, then end.")
 def command(settings: Settings, *, once: bool) -> int:
     """Watch the sources, generate, and write what differs, until Ctrl-C or SIGTERM.
@@ -24,7 +24,7 @@ def command(settings: Settings, *, once: bool) -> int:
     """
     from aeraki_core.cli.run_log import RunLog, say_finding
     from aeraki_core.console.logs import configure_logging
-    from aeraki_core.controller.loop import Controller, Timing
+    from aeraki_core.controller.loop import Controller, LoopTiming
     from aeraki_core.controller.observer import Observers
     from aeraki_core.wiring.operator import Beside, Gate, elects
     from aeraki_core.wiring.plugins import inactive_findings, open_registry
@@ -37,7 +37,7 @@ def command(settings: Settings, *, once: bool) -> int:
     pipeline = make_pipeline(settings, registry)
     sources = open_sources(settings, pipeline, watch=not once)
     run_log = RunLog(pipeline, settings["to"] if sink_word(settings) == "files" else "the cluster")
-    timing = Timing(quiet=settings["debounceQuiet"], longest=settings["debounceMax"])
+    timing = LoopTiming(quiet=settings["debounceQuiet"], longest=settings["debounceMax"])
     for finding in inactive_findings(registry):
         say_finding(finding)
     if once:

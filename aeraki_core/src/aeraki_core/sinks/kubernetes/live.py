@@ -14,13 +14,13 @@ from enum import StrEnum
 from sys import intern
 from zlib import compress, decompress
 
-from aeraki_core.filters.envoyfilter import API_VERSION, EnvoyFilter, FilterKey, Owner, is_in_force, is_ours
+from aeraki_core.filters.envoyfilter import API_VERSION, EnvoyFilter, FilterKey, ServicePort, is_in_force, is_ours
 from aeraki_core.filters.live import Live
 from aeraki_core.kube.client import Object
 from aeraki_core.sinks.kubernetes.upstream import UPSTREAM_LABEL, UPSTREAM_MANAGER
 from aeraki_core.sinks.live import live_of
 
-__all__ = ["Entry", "LiveFilters", "Whose", "key_of"]
+__all__ = ["LiveEntry", "LiveFilters", "Whose", "key_of"]
 
 _FAST = 1  # of zlib's levels
 
@@ -34,7 +34,7 @@ class Whose(StrEnum):
 
 
 @dataclass(slots=True)
-class Entry:
+class LiveEntry:
     """One EnvoyFilter. ``raw`` is its JSON, packed, until it has been parsed: a twentieth of the size of dictionaries."""
 
     whose: Whose
@@ -56,11 +56,11 @@ class LiveFilters:
     def __init__(self, instance: str = "") -> None:
         self.instance = instance
         self._lock = threading.Lock()
-        self._entries: dict[FilterKey, Entry] = {}
+        self._entries: dict[FilterKey, LiveEntry] = {}
         self._ours = 0
         self._upstream: set[FilterKey] = set()
 
-    def put(self, content: Object, known: EnvoyFilter | None = None) -> Entry | None:
+    def put(self, content: Object, known: EnvoyFilter | None = None) -> LiveEntry | None:
         """Take an object in; returns what was there before if this is news, else None.
 
         ``known``: the filter that it holds, if the caller knows. An older state never takes the place of a newer one.
@@ -71,7 +71,7 @@ class LiveFilters:
             news = before is None or _newer(version, before.version)
             if news or (known is not None and before is not None and before.version == version):
                 self._set(key, _entry(key, content, known, self.instance))
-        return (before or Entry(Whose.FOREIGN, "", "")) if news else None
+        return (before or LiveEntry(Whose.FOREIGN, "", "")) if news else None
 
     def share(self, item: EnvoyFilter) -> None:
         """If the live filter of that name is this one, keep this one instead of a second; it also tells the namespaces."""
@@ -81,14 +81,14 @@ class LiveFilters:
         with self._lock:
             entry = self._entries.get(item.key)
             if entry is not None and entry.live is live:
-                entry.live = replace(live, owners=item.owners, filter=item, namespaces=item.namespaces)
+                entry.live = replace(live, service_ports=item.service_ports, filter=item, namespaces=item.namespaces)
 
-    def drop(self, key: FilterKey) -> Entry | None:
+    def drop(self, key: FilterKey) -> LiveEntry | None:
         """Forget a filter that is gone; returns what was known of it."""
         with self._lock:
             return self._set(key, None)
 
-    def _set(self, key: FilterKey, entry: Entry | None) -> Entry | None:
+    def _set(self, key: FilterKey, entry: LiveEntry | None) -> LiveEntry | None:
         """Under the lock: put or remove an entry and keep the count; returns the one before."""
         before = self._entries.pop(key, None)
         self._upstream.discard(key)
@@ -105,7 +105,7 @@ class LiveFilters:
         """How many filters of ours there are: asked in every pass, so it costs no walk over all."""
         return self._ours
 
-    def entry(self, key: FilterKey) -> Entry | None:
+    def entry(self, key: FilterKey) -> LiveEntry | None:
         """What is known of one filter."""
         with self._lock:
             return self._entries.get(key)
@@ -122,9 +122,9 @@ class LiveFilters:
         with self._lock:
             return [key for key in self._entries if key not in present and namespace in (None, key.namespace)]
 
-    def owners(self) -> set[Owner]:
+    def service_ports(self) -> set[ServicePort]:
         """The service ports that filters of ours are for."""
-        return {owner for live in self.ours().values() for owner in live.owners}
+        return {service_port for live in self.ours().values() for service_port in live.service_ports}
 
     def ours(self) -> Mapping[FilterKey, Live]:
         """All filters of ours, as a view that follows what happens; each is parsed when it is looked at."""
@@ -165,17 +165,19 @@ class _View(Mapping[FilterKey, Live]):
         return entry is not None and entry.whose is Whose.OURS
 
 
-def _entry(key: FilterKey, content: Object, known: EnvoyFilter | None, instance: str) -> Entry:
+def _entry(key: FilterKey, content: Object, known: EnvoyFilter | None, instance: str) -> LiveEntry:
     metadata = content["metadata"]
     uid, version = str(metadata.get("uid") or ""), str(metadata["resourceVersion"])
     if not is_ours(content, instance):
         labels = metadata.get("labels") or {}
         upstream = labels.get(UPSTREAM_LABEL) == UPSTREAM_MANAGER
-        return Entry(Whose.UPSTREAM if upstream else Whose.FOREIGN, uid, version)
+        return LiveEntry(Whose.UPSTREAM if upstream else Whose.FOREIGN, uid, version)
     if known is not None:
-        return Entry(Whose.OURS, uid, version, live=Live(key, known.plugin, known.owners, known, known.namespaces))
+        return LiveEntry(
+            Whose.OURS, uid, version, live=Live(key, known.plugin, known.service_ports, known, known.namespaces)
+        )
     raw = json.dumps(_essence(content), separators=(",", ":")).encode()
-    return Entry(Whose.OURS, uid, version, compress(raw, _FAST))
+    return LiveEntry(Whose.OURS, uid, version, compress(raw, _FAST))
 
 
 def _essence(content: Object) -> Object:

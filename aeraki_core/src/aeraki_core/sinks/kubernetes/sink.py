@@ -19,13 +19,13 @@ from aeraki_core.findings.codes import UPSTREAM_FILTER
 from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.client import Client, Object
 from aeraki_core.kube.informer import Informer, Tuning
-from aeraki_core.kube.resources import Discovery, Resource
+from aeraki_core.kube.resources import ApiResource, Discovery
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline.reconcile import Step
 from aeraki_core.sinks.base import Written
-from aeraki_core.sinks.kubernetes.live import Entry, LiveFilters, Whose, key_of
+from aeraki_core.sinks.kubernetes.live import LiveEntry, LiveFilters, Whose, key_of
 from aeraki_core.sinks.kubernetes.upstream import superseded
-from aeraki_core.sinks.kubernetes.writer import FIELD_MANAGER, NOT_OURS_MESSAGE, RESOURCE, Writer
+from aeraki_core.sinks.kubernetes.writer import FIELD_MANAGER, NOT_OURS_MESSAGE, RESOURCE, ApiWriter
 
 __all__ = ["KubernetesSink"]
 
@@ -68,7 +68,7 @@ class KubernetesSink:
         self._filters = LiveFilters(instance)
         self._feeds: list[_Feed] = []
         self._pool: ThreadPoolExecutor | None = None
-        self._writer: Writer | None = None
+        self._writer: ApiWriter | None = None
         self._changed: Callable[[FilterKey], None] = lambda key: None
         self._lock = threading.Lock()
         self._in_flight: set[FilterKey] = set()
@@ -86,7 +86,7 @@ class KubernetesSink:
         """
         client = self._connect().only_if(self._may_write)
         discovery = Discovery(client)
-        self._writer = Writer(client, self._filters, dry_run=self._dry_run)
+        self._writer = ApiWriter(client, self._filters, dry_run=self._dry_run)
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="write")
         for namespace in self._namespaces:
             feed = _Feed(self, namespace)
@@ -180,10 +180,10 @@ class KubernetesSink:
                 self._blocked.discard(step.key)
         return written
 
-    def _supersede(self, pool: ThreadPoolExecutor, writer: Writer) -> None:
+    def _supersede(self, pool: ThreadPoolExecutor, writer: ApiWriter) -> None:
         """Delete upstream's filters that ours stand for now. One that comes back is not fought over: upstream still runs."""
         upstream = [key for key in self._filters.keys(Whose.UPSTREAM) if key not in self._adopted]
-        keys = superseded(upstream, self._filters.owners()) if upstream else []
+        keys = superseded(upstream, self._filters.service_ports()) if upstream else []
         for key, error in zip(keys, pool.map(writer.delete, keys), strict=True):
             if error is None:
                 _log.info("EnvoyFilter %s of upstream Aeraki is superseded by ours and deleted", key)
@@ -228,7 +228,7 @@ class KubernetesSink:
         for key in self._filters.missing(namespace, present):
             self.gone(key, None)
 
-    def _tell(self, key: FilterKey, before: Entry, item: Object | None, *, deleted: bool = False) -> None:
+    def _tell(self, key: FilterKey, before: LiveEntry, item: Object | None, *, deleted: bool = False) -> None:
         after = self._filters.entry(key)
         if not self._may_write():
             return  # the leader's doing, or for the leader to mend
@@ -267,22 +267,22 @@ class _Feed:
     def listing(self) -> None:
         self._present = set()
 
-    def page(self, resource: Resource, items: Sequence[Object]) -> None:
+    def page(self, resource: ApiResource, items: Sequence[Object]) -> None:
         self._heard = time.monotonic()
         for item in items:
             self._present.add(key_of(item))
             self._sink.take(item)
 
-    def listed(self, resource: Resource) -> None:
+    def listed(self, resource: ApiResource) -> None:
         self._sink.missing(self._namespace, self._present)
         self._present = set()
         self.problem = None
         self.told.set()
 
-    def changed(self, resource: Resource, item: Object) -> None:
+    def changed(self, resource: ApiResource, item: Object) -> None:
         self._sink.take(item)
 
-    def deleted(self, resource: Resource, items: Sequence[Object]) -> None:
+    def deleted(self, resource: ApiResource, items: Sequence[Object]) -> None:
         for item in items:
             self._sink.gone(key_of(item), item)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from aeraki_core.filters.envoyfilter import FilterKey, Owner
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 
 __all__ = ["UPSTREAM_LABEL", "UPSTREAM_MANAGER", "superseded"]
 
@@ -21,17 +21,17 @@ UPSTREAM_MANAGER = "Aeraki"
 _PREFIXES = ("aeraki-outbound-", "aeraki-inbound-")
 
 
-def superseded(upstream: Iterable[FilterKey], live: Iterable[Owner]) -> list[FilterKey]:
+def superseded(upstream: Iterable[FilterKey], live: Iterable[ServicePort]) -> list[FilterKey]:
     """Those of upstream's filters whose service port one of ours is for, sorted."""
-    owners = set(live)
-    hosts = {owner.host for owner in owners}
+    service_ports = set(live)
+    hosts = {service_port.host for service_port in service_ports}
     return sorted(
-        key for key in upstream if any(_is_ours(host, port, owners, hosts) for host, port in _meant(key.name))
+        key for key in upstream if any(_is_ours(host, port, service_ports, hosts) for host, port in _meant(key.name))
     )
 
 
-def _is_ours(host: str, port: int | None, owners: set[Owner], hosts: set[str]) -> bool:
-    return host in hosts if port is None else Owner(host, port) in owners
+def _is_ours(host: str, port: int | None, service_ports: set[ServicePort], hosts: set[str]) -> bool:
+    return host in hosts if port is None else ServicePort(host, port) in service_ports
 
 
 def _meant(name: str) -> Iterator[tuple[str, int | None]]:

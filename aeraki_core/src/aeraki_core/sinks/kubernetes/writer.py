@@ -18,15 +18,15 @@ from aeraki_core.findings.codes import NOT_OURS
 from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.client import Answer, Client, Object
 from aeraki_core.kube.errors import ApiError, NotSentError, RequestError, UnreachableError
-from aeraki_core.kube.resources import Resource
+from aeraki_core.kube.resources import ApiResource
 from aeraki_core.pipeline.reconcile import Action, Step
 from aeraki_core.sinks.base import Written
 from aeraki_core.sinks.kubernetes.live import LiveFilters, Whose
 
-__all__ = ["FIELD_MANAGER", "NOT_OURS_MESSAGE", "RESOURCE", "Writer"]
+__all__ = ["FIELD_MANAGER", "NOT_OURS_MESSAGE", "RESOURCE", "ApiWriter"]
 
 FIELD_MANAGER = "aeraki"
-RESOURCE = Resource("networking.istio.io", "v1alpha3", "EnvoyFilter", "envoyfilters")
+RESOURCE = ApiResource("networking.istio.io", "v1alpha3", "EnvoyFilter", "envoyfilters")
 NOT_OURS_MESSAGE = "an EnvoyFilter of this name is there, and it is not ours (or another instance's)"
 _APPLY = "application/apply-patch+yaml"
 _STANDARD_WARNING = "EnvoyFilter exposes internal implementation details"
@@ -35,7 +35,7 @@ _FINAL = frozenset({400, 413, 422})
 _log = logging.getLogger(__name__)
 
 
-class Writer:
+class ApiWriter:
     """Does steps. Usable by many threads at once; ``dry_run`` lets the server check everything and keep nothing."""
 
     def __init__(self, client: Client, live: LiveFilters, *, dry_run: bool = False, timeout: float = 15.0) -> None:

@@ -1,6 +1,6 @@
 """What to do with an object of some kind that a file holds: read it, leave it alone, or say that nothing knows it.
 
-In: apiVersion and kind. Out: a :class:`Verdict`. A folder of a user's holds much that is no matter of ours; only what looks like a
+In: apiVersion and kind. Out: a :class:`KindVerdict`. A folder of a user's holds much that is no matter of ours; only what looks like a
 mistake about a kind that matters is worth a word.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-__all__ = ["Reads", "Verdict", "judge"]
+__all__ = ["KindVerdict", "Reads", "judge"]
 
 Reads = Callable[[str, str], bool]
 """Whether objects of an apiVersion and kind are of any use (``Store.reads``)."""
@@ -60,7 +60,7 @@ _BUILT_IN = frozenset({"apps", "autoscaling", "batch", "extensions", "policy"})
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class KindVerdict:
     """``read``: take it. ``unknown``: why it looks like a mistake; None when it is simply no matter of ours.
 
     ``misspelt``: it was most likely meant to be something that is read, so its absence says nothing.
@@ -71,10 +71,10 @@ class Verdict:
     misspelt: bool = False
 
 
-_READ, _LEAVE = Verdict(read=True), Verdict(read=False)
+_READ, _LEAVE = KindVerdict(read=True), KindVerdict(read=False)
 
 
-def judge(api_version: str, kind: str, reads: Reads, plugin_groups: Collection[str] = ()) -> Verdict:
+def judge(api_version: str, kind: str, reads: Reads, plugin_groups: Collection[str] = ()) -> KindVerdict:
     """What to do with an object; ``plugin_groups`` are the groups of the kinds that the active plugins bring."""
     if reads(api_version, kind):
         return _READ
@@ -84,17 +84,19 @@ def judge(api_version: str, kind: str, reads: Reads, plugin_groups: Collection[s
         return _LEAVE
     known_group = group in _KNOWN and (slash != "" or api_version == "v1")
     if kind in _HOME and (known_group or group in _BUILT_IN or group == "" or _looks_own(group)):
-        return Verdict(False, f"{kind} belongs to apiVersion {_HOME[kind]}, not {api_version}", misspelt=True)
+        return KindVerdict(False, f"{kind} belongs to apiVersion {_HOME[kind]}, not {api_version}", misspelt=True)
     meant = get_close_matches(kind, _HOME, 1, 0.85)
     if meant and (known_group or group in _BUILT_IN or group == "" or _looks_own(group)):
         message = f"nothing knows kind {kind} of {api_version}; did you mean {meant[0]} ({_HOME[meant[0]]})?"
-        return Verdict(False, message, misspelt=True)
+        return KindVerdict(False, message, misspelt=True)
     if known_group:
-        return Verdict(False, f"nothing knows kind {kind} of {api_version}")
+        return KindVerdict(False, f"nothing knows kind {kind} of {api_version}")
     if group == "":
-        return Verdict(False, f"nothing knows apiVersion {api_version}, kind {kind}; a group is missing or misspelt")
+        return KindVerdict(
+            False, f"nothing knows apiVersion {api_version}, kind {kind}; a group is missing or misspelt"
+        )
     if group.endswith(_OWN_GROUPS) or group in plugin_groups:
-        return Verdict(False, f"no active plugin brings kind {kind} of {api_version}; see `aeraki plugins`")
+        return KindVerdict(False, f"no active plugin brings kind {kind} of {api_version}; see `aeraki plugins`")
     return _LEAVE
 
 

@@ -22,7 +22,7 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.backoff import Backoff
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.istiod.connection import Istiod
-from aeraki_core.sources.istiod.stream import Stream
+from aeraki_core.sources.istiod.stream import XdsStream
 
 __all__ = ["ProxyWatch", "Refusal", "Unacknowledged", "explain", "parse_syncz", "refusals", "suspects"]
 
@@ -135,7 +135,7 @@ class ProxyWatch:
         self._patience = patience
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._stream: Stream | None = None
+        self._stream: XdsStream | None = None
         self._since: dict[tuple[str, str], float] = {}
         self._told: frozenset[tuple[str, str]] = frozenset()
         self._thread = threading.Thread(target=self._run, name="syncz", daemon=True)
@@ -158,7 +158,7 @@ class ProxyWatch:
         while not self._stopped.is_set():
             try:
                 istiod = self._istiod() if callable(self._istiod) else self._istiod
-                stream = Stream(istiod, self._root_namespace, "aeraki-syncz")
+                stream = XdsStream(istiod, self._root_namespace, "aeraki-syncz")
                 with self._lock:
                     self._stream = stream
                 stream.ask(_TYPE, _QUESTION)

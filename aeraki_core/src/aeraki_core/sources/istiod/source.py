@@ -22,7 +22,7 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.events import Emit, Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.decode import TYPES, decode
-from aeraki_core.sources.istiod.stream import Stream
+from aeraki_core.sources.istiod.stream import XdsStream
 
 if TYPE_CHECKING:
     from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
@@ -60,7 +60,7 @@ class IstiodSource:
         self._emit: Emit = lambda *events: None
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._stream: Stream | None = None
+        self._stream: XdsStream | None = None
         self._stale = False
         self._thread = threading.Thread(target=self._run, name="istiod", daemon=True)
         # All below belongs to the thread.
@@ -100,7 +100,7 @@ class IstiodSource:
             reason = ""
             try:
                 istiod = self._istiod() if callable(self._istiod) else self._istiod
-                stream = Stream(istiod, self._root_namespace)
+                stream = XdsStream(istiod, self._root_namespace)
                 with self._lock:
                     self._stream, self._stale = stream, False
                 self._follow(stream, session)
@@ -124,7 +124,7 @@ class IstiodSource:
                 self._emit(_problems(reason))
             self._stopped.wait(backoff.next())
 
-    def _follow(self, stream: Stream, session: _Session) -> None:
+    def _follow(self, stream: XdsStream, session: _Session) -> None:
         for url in TYPES:
             stream.ask(url)
         asked = time.monotonic()

@@ -17,7 +17,7 @@ from aeraki_core.sources.istiod.connection import Istiod
 if TYPE_CHECKING:
     from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
-__all__ = ["Stream", "StreamError"]
+__all__ = ["StreamError", "XdsStream"]
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 
@@ -26,7 +26,7 @@ class StreamError(AerakiError):
     """The stream ended; the message says how."""
 
 
-class Stream:
+class XdsStream:
     """Begins at once. ``namespace``: the one that we say we are in; istiod demands the mesh's root namespace.
 
     Raises:

@@ -20,7 +20,7 @@ from aeraki_core.findings.codes import KIND_NOT_SERVED, NOT_READ
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.kube.client import Object
 from aeraki_core.kube.informer import Informer
-from aeraki_core.kube.resources import GroupKind, Resource
+from aeraki_core.kube.resources import ApiResource, GroupKind
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Kind
@@ -59,7 +59,7 @@ class FeedSource(Protocol):
         """The objects refer to other Secrets than before."""
         ...
 
-    def is_being_deleted(self, resource: Resource) -> bool:
+    def is_being_deleted(self, resource: ApiResource) -> bool:
         """Whether the definition of the kind is gone or going."""
         ...
 
@@ -120,7 +120,7 @@ class Feed:
         self._changed = {}
         self._round = self._source.round
 
-    def page(self, resource: Resource, items: Sequence[Object]) -> None:
+    def page(self, resource: ApiResource, items: Sequence[Object]) -> None:
         """Objects of a fresh list. Those of the first one go on at once, for nobody acts on them before it is complete."""
         for item in items:
             ref = _ref(resource, item)
@@ -132,7 +132,7 @@ class Feed:
         if not self._complete:
             self._hand_on(resource, ())
 
-    def listed(self, resource: Resource) -> None:
+    def listed(self, resource: ApiResource) -> None:
         """The fresh list is complete: its difference to what was known is told as one."""
         with self._source.lock:
             gone = [ref for ref in self._known if ref not in self._present]
@@ -146,14 +146,14 @@ class Feed:
         self._problems(None, NOT_READ)
         self._settle(None, listed=self._round == self._source.round)
 
-    def changed(self, resource: Resource, item: Object) -> None:
+    def changed(self, resource: ApiResource, item: Object) -> None:
         """An object is new or changed."""
         ref = _ref(resource, item)
         if self._source.reads(ref.namespace) and self._known.get(ref) != _version(item):
             self._changed[ref] = item
             self._hand_on(resource, ())
 
-    def deleted(self, resource: Resource, items: Sequence[Object]) -> None:
+    def deleted(self, resource: ApiResource, items: Sequence[Object]) -> None:
         """Objects were deleted; not by anybody's wish if their kind is."""
         if self._source.is_being_deleted(resource):
             self._problems(f"the definition of {self.place} is being deleted", KIND_NOT_SERVED)
@@ -187,7 +187,7 @@ class Feed:
     def _settle(self, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None) -> None:
         self._source.settle(self, reason, listed=listed, incomplete=incomplete)
 
-    def _hand_on(self, resource: Resource, gone: Sequence[ObjectRef]) -> None:
+    def _hand_on(self, resource: ApiResource, gone: Sequence[ObjectRef]) -> None:
         """Tell what is gone and what changed, in one go."""
         with self._source.lock:
             staged, self._changed = self._changed, {}
@@ -236,7 +236,7 @@ class Feed:
         self._source.take(self, [Problems(NAME, self.place, findings)])
 
 
-def _ref(resource: Resource, item: Object) -> ObjectRef:
+def _ref(resource: ApiResource, item: Object) -> ObjectRef:
     metadata = item["metadata"]
     # One text for all objects of a namespace, and for those of one name.
     return ObjectRef(resource.kind, intern(metadata.get("namespace") or ""), intern(metadata["name"]))
@@ -248,7 +248,7 @@ def _version(item: Object) -> int:
     return hash((metadata.get("uid"), metadata["resourceVersion"]))
 
 
-def _upserted(resource: Resource, ref: ObjectRef, item: Object) -> Upserted:
+def _upserted(resource: ApiResource, ref: ObjectRef, item: Object) -> Upserted:
     metadata = item["metadata"]
     # Half of an object's size, and nobody reads them.
     metadata.pop("managedFields", None)

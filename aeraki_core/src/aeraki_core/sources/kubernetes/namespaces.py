@@ -17,7 +17,7 @@ from typing import Protocol
 
 from aeraki_core.kube.client import Object
 from aeraki_core.kube.informer import Informer
-from aeraki_core.kube.resources import GroupKind, Resource
+from aeraki_core.kube.resources import ApiResource, GroupKind
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.scope import Scope
 from aeraki_core.model.selector import LabelSelector
@@ -175,21 +175,21 @@ class NamespaceFeed:
         """A fresh list begins."""
         self._present = {}
 
-    def page(self, resource: Resource, items: Sequence[Object]) -> None:
+    def page(self, resource: ApiResource, items: Sequence[Object]) -> None:
         """Namespaces of a fresh list."""
         self._present |= {item["metadata"]["name"]: _labels(item) for item in items}
 
-    def listed(self, resource: Resource) -> None:
+    def listed(self, resource: ApiResource) -> None:
         """The fresh list is complete."""
         present, self._present = self._present, {}
         self._source.know(present, everything=True)
         self._source.stand(self, None, listed=True)
 
-    def changed(self, resource: Resource, item: Object) -> None:
+    def changed(self, resource: ApiResource, item: Object) -> None:
         """A namespace is new or changed."""
         self._source.know({item["metadata"]["name"]: _labels(item)}, everything=False)
 
-    def deleted(self, resource: Resource, items: Sequence[Object]) -> None:
+    def deleted(self, resource: ApiResource, items: Sequence[Object]) -> None:
         """Namespaces were deleted."""
         self._source.forget([item["metadata"]["name"] for item in items])
 

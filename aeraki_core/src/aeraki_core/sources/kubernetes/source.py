@@ -19,7 +19,7 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.client import Client
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.informer import Informer, Tuning
-from aeraki_core.kube.resources import Discovery, GroupKind, Resource
+from aeraki_core.kube.resources import ApiResource, Discovery, GroupKind
 from aeraki_core.model.resource import Kind
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.model.selector import LabelSelector
@@ -173,7 +173,7 @@ class KubernetesSource:
                 feed.informer.stop()
                 self._waiting.discard(feed)
 
-    def is_being_deleted(self, resource: Resource) -> bool:
+    def is_being_deleted(self, resource: ApiResource) -> bool:
         """Whether the definition of the kind is gone or going, and so all objects with it.
 
         Raises:

@@ -99,7 +99,7 @@ class FilterPatch:
         return found
 
 
-class _Reader:
+class _FilterReader:
     """Takes the fields of a dictionary one by one and refuses what is left over."""
 
     def __init__(self, where: str, value: Any) -> None:
@@ -116,9 +116,9 @@ class _Reader:
             raise EnvoyFilterError(f"{self.where}.{name}: must be of type {kind.__name__}")
         return value
 
-    def part(self, name: str) -> _Reader | None:
+    def part(self, name: str) -> _FilterReader | None:
         value = self._left.pop(name, None)
-        return None if value is None else _Reader(f"{self.where}.{name}", value)
+        return None if value is None else _FilterReader(f"{self.where}.{name}", value)
 
     def done(self) -> None:
         if self._left:
@@ -134,7 +134,7 @@ def _parse(content: Mapping[str, Any]) -> tuple[FilterPatch, ...]:
     where = f"EnvoyFilter {namespace}/{name}"
     if content.get("kind") != "EnvoyFilter":
         raise EnvoyFilterError(f"{where}: its kind is {content.get('kind')!r}, not EnvoyFilter")
-    spec = _Reader(f"{where} spec", content.get("spec") or {})
+    spec = _FilterReader(f"{where} spec", content.get("spec") or {})
     selector = spec.part("workloadSelector")
     targets = spec.take("targetRefs", list)
     spec.take("priority", int)
@@ -149,11 +149,11 @@ def _parse(content: Mapping[str, Any]) -> tuple[FilterPatch, ...]:
 
 
 def _patch(ref: PatchRef, content: Any) -> FilterPatch:
-    reader = _Reader(str(ref), content)
+    reader = _FilterReader(str(ref), content)
     apply_to = reader.take("applyTo")
     if apply_to not in _OPERATIONS:
         raise EnvoyFilterError(f"{ref}: applyTo {apply_to} is not modelled; only {', '.join(_OPERATIONS)} are")
-    match = reader.part("match") or _Reader(f"{ref}.match", {})
+    match = reader.part("match") or _FilterReader(f"{ref}.match", {})
     patch = reader.part("patch")
     reader.done()
     if patch is None:
@@ -194,10 +194,10 @@ def _patch(ref: PatchRef, content: Any) -> FilterPatch:
     return found
 
 
-def _listener_match(reader: _Reader) -> ListenerMatch:
+def _listener_match(reader: _FilterReader) -> ListenerMatch:
     name, port = reader.take("name"), reader.take("portNumber", int)
     listener_filter = reader.take("listenerFilter")
-    chain = reader.part("filterChain") or _Reader(f"{reader.where}.filterChain", {})
+    chain = reader.part("filterChain") or _FilterReader(f"{reader.where}.filterChain", {})
     reader.done()
     part = chain.part("filter")
     filter_name = ""
@@ -221,7 +221,7 @@ def _listener_match(reader: _Reader) -> ListenerMatch:
     return found
 
 
-def _cluster_match(reader: _Reader) -> ClusterMatch:
+def _cluster_match(reader: _FilterReader) -> ClusterMatch:
     found = ClusterMatch(
         name=reader.take("name") or "",
         service=reader.take("service") or "",
