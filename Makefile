@@ -18,7 +18,7 @@ WORKERS ?= auto
 export VENV WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-mesh test-lowest test-install lint format golden fuzz bench rig \
+.PHONY: help setup lock run test test-mesh test-lowest test-newest test-install lint format golden fuzz bench rig \
 	rig-build peers rig-packages build clean
 
 help: ## show the targets
@@ -26,8 +26,11 @@ help: ## show the targets
 
 setup: $(STAMP) ## make the development environment, .venv
 
-$(STAMP): pyproject.toml $(DISTRIBUTIONS:%=%/pyproject.toml) scripts/venv.sh
+$(STAMP): requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml) scripts/venv.sh
 	@scripts/venv.sh $(VENV)
+
+lock: ## pin the newest versions in requirements/ (ARGS="PACKAGE...": move only these)
+	@scripts/lock.sh $(ARGS)
 
 run: $(STAMP) ## run the controller over deploy/samples, filters to build/filters (ARGS=--once: one pass)
 	@mkdir -p build/filters
@@ -39,8 +42,11 @@ test: $(STAMP) peers ## run the tests that need no mesh
 test-mesh: $(STAMP) peers rig-build ## run the tests with a real API server and istiod
 	$(PYTEST) -m mesh $(ARGS)
 
-test-lowest: ## run the unit tests with the oldest dependencies that we allow
+test-lowest: $(STAMP) ## run the unit tests with the oldest dependencies that we allow
 	@scripts/test_lowest.sh
+
+test-newest: peers ## run the tests that need no mesh with the newest version of everything
+	@scripts/test_newest.sh
 
 test-install: $(STAMP) ## build all distributions, check them, install two with plain pip
 	@scripts/test_install.sh

@@ -19,7 +19,7 @@ die() { say "$@"; exit 1; }
 # Prints the Python to use. Each is run, for a version manager's shim may lead nowhere. What counts
 # is the Python behind an environment: the one that is active may be the one to be replaced.
 find_python() {
-    for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
+    for candidate in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do
         "$candidate" -c 'import sys
 if sys.version_info < (3, 11): sys.exit(1)
 print(getattr(sys, "_base_executable", sys.executable))' 2>/dev/null && return
@@ -54,7 +54,8 @@ find_uv() {
     say "installing uv into $TOOLS"
     {
         python=$(find_python) && ensure_venv_module "$python" &&
-            "$python" -m venv "$TOOLS" && "$TOOLS/bin/python" -m pip install --quiet uv
+            "$python" -m venv "$TOOLS" &&
+            "$TOOLS/bin/python" -m pip install --quiet --require-hashes -r requirements/uv.txt
     } >&2 && is_usable_uv "$TOOLS/bin/uv" && echo "$TOOLS/bin/uv"
 }
 
@@ -68,4 +69,23 @@ new_venv() {
         ensure_venv_module "$python"
         "$python" -m venv "$1"
     fi
+}
+
+# install VENV ARGUMENTS...: installs into the environment with uv, or with pip where uv is absent or fails.
+install() {
+    into=$1
+    shift
+    if uv=$(find_uv) && "$uv" pip install --quiet --python "$into/bin/python" "$@"; then return; fi
+    # Slower, but it is told by the machine's own settings where to find packages.
+    say "uv is not available or failed; using pip"
+    "$into/bin/python" -m ensurepip --upgrade >/dev/null 2>&1 || true
+    "$into/bin/python" -m pip install --quiet "$@"
+}
+
+# wheels VENV DIR: wheels of the six distributions in DIR, built by the pinned backend in the environment.
+wheels() {
+    rm -rf "$2"
+    # shellcheck disable=SC2086 # names without spaces
+    "$1/bin/python" -m pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir "$2" \
+        $(printf './%s ' $DISTRIBUTIONS)
 }

@@ -18,4 +18,5 @@ check ruff format --check .
 check mypy $(ls -d aeraki_*/src tests scripts benchmarks 2>/dev/null)
 check lint-imports
 check python scripts/check_core_names.py
+check python scripts/check_lock.py
 [ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }

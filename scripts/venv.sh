@@ -1,6 +1,6 @@
 #!/bin/sh
-# venv.sh DIR: makes or updates the development environment: the six distributions, editable, and
-# the dependency group `dev`. DIR/.installed is newer than what it was made from.
+# venv.sh DIR: makes or updates the development environment: what requirements/dev.txt pins, and the
+# six distributions, editable. DIR/.installed is newer than what it was made from.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -15,7 +15,7 @@ fi
 
 outdated() {
     [ -e "$stamp" ] || return 0
-    for file in pyproject.toml scripts/venv.sh; do
+    for file in requirements/dev.txt scripts/venv.sh; do
         [ "$stamp" -nt "$file" ] || return 0
     done
     for name in $DISTRIBUTIONS; do
@@ -29,16 +29,9 @@ outdated || exit 0
 "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
     new_venv "$venv"
 
-set -- -e './aeraki_core[testing]'
-for name in $DISTRIBUTIONS; do
-    [ "$name" = aeraki_core ] || set -- "$@" -e "./$name"
-done
 say "installing into $venv"
-if uv=$(find_uv) && "$uv" pip install --quiet --python "$venv/bin/python" --group dev "$@"; then :; else
-    # Slower, but it is told by the machine's own settings where to find packages.
-    say "uv is not available or failed; using pip"
-    "$venv/bin/python" -m ensurepip --upgrade >/dev/null 2>&1 || true
-    "$venv/bin/python" -m pip install --quiet --upgrade 'pip>=25.1'
-    "$venv/bin/python" -m pip install --quiet --group dev "$@"
-fi
+install "$venv" --require-hashes -r requirements/dev.txt
+set --
+for name in $DISTRIBUTIONS; do set -- "$@" -e "./$name"; done
+install "$venv" --no-deps --no-build-isolation "$@"
 touch "$stamp"
