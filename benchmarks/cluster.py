@@ -82,15 +82,42 @@ def _measure(plane: ControlPlane, count: int, rounds: int) -> list[Row]:
     return [
         (f"{name}: {len(filters):,} filters, plain client", _speed(raw, len(filters)), ""),
         (f"{name}: cold start to all written", _speed(cold, len(filters)), ""),
-        (f"{name}: of that, until the first write", " ".join(f"{each.before:.1f} s" for each in cold), ""),
-        (f"{name}: cold start against the plain client", _ratios((a.all, b.all) for a, b in pairs), "at most 1.3"),
-        (f"{name}: its writes against the plain client's", _ratios((a.writing, b.writing) for a, b in pairs), ""),
-        (f"{name}: peak memory", f"{cost.kilobytes / 1024:.0f} MB", "200 MB" if count >= 10_000 else ""),
+        (
+            f"{name}: of that, until the first write",
+            " ".join(f"{each.before:.1f} s" for each in cold),
+            "",
+        ),
+        (
+            f"{name}: cold start against the plain client",
+            _ratios((a.all, b.all) for a, b in pairs),
+            "at most 1.3",
+        ),
+        (
+            f"{name}: its writes against the plain client's",
+            _ratios((a.writing, b.writing) for a, b in pairs),
+            "",
+        ),
+        (
+            f"{name}: peak memory",
+            f"{cost.kilobytes / 1024:.0f} MB",
+            "200 MB" if count >= 10_000 else "",
+        ),
         (f"{name}: memory after that", f"{cost.resident / 1024:.0f} MB", ""),
-        *((f"{name}: one VirtualService, {what}", figure, aim) for what, figure, aim in _summary(changes)),
+        *(
+            (f"{name}: one VirtualService, {what}", figure, aim)
+            for what, figure, aim in _summary(changes)
+        ),
         (f"{name}: restart, writes", f"{restart.written}", "0"),
-        (f"{name}: restart, to the end of the first pass", f"{warm:.1f} s, {restart.cpu:.1f} s CPU", ""),
-        (f"{name}: restart, peak memory", f"{restart.kilobytes / 1024:.0f} MB", "200 MB" if count >= 10_000 else ""),
+        (
+            f"{name}: restart, to the end of the first pass",
+            f"{warm:.1f} s, {restart.cpu:.1f} s CPU",
+            "",
+        ),
+        (
+            f"{name}: restart, peak memory",
+            f"{restart.kilobytes / 1024:.0f} MB",
+            "200 MB" if count >= 10_000 else "",
+        ),
     ]
 
 
@@ -177,10 +204,22 @@ class _Change:
 def _summary(changes: list[_Change]) -> Iterator[Row]:
     cpu = statistics.median(change.after.cpu - change.before.cpu for change in changes)
     yield "writes (most)", f"{max(change.after.written for change in changes)}", "1"
-    yield "requests (median)", f"{statistics.median(change.requests() for change in changes):.0f}", "1"
-    yield "requests that read (median)", f"{statistics.median(change.requests('GET') for change in changes):.0f}", "0"
+    yield (
+        "requests (median)",
+        f"{statistics.median(change.requests() for change in changes):.0f}",
+        "1",
+    )
+    yield (
+        "requests that read (median)",
+        f"{statistics.median(change.requests('GET') for change in changes):.0f}",
+        "0",
+    )
     yield "CPU (median)", f"{cpu * 1000:.0f} ms", "under 20 ms"
-    yield "to the written filter (median)", f"{statistics.median(change.seconds for change in changes):.2f} s", ""
+    yield (
+        "to the written filter (median)",
+        f"{statistics.median(change.seconds for change in changes):.2f} s",
+        "",
+    )
 
 
 def _changes(api: Api, controlled: Controlled, before: Cost) -> Iterator[_Change]:
@@ -249,20 +288,32 @@ def _write_raw(kubeconfig: Path, filters: list[Object]) -> _Writing:
     return _Writing(0.0, seconds, cpu)
 
 
-def _raw(kubeconfig: Path, path: Path, reply: multiprocessing.SimpleQueue[tuple[float, float]]) -> None:
+def _raw(
+    kubeconfig: Path, path: Path, reply: multiprocessing.SimpleQueue[tuple[float, float]]
+) -> None:
     filters = json.loads(path.read_text())
     config = json.loads(kubeconfig.read_text())
     ca = kubeconfig.parent / "pki" / "apiserver.crt"
-    api = Api(config["clusters"][0]["cluster"]["server"], str(ca), config["users"][0]["user"]["token"], timeout=60)
+    api = Api(
+        config["clusters"][0]["cluster"]["server"],
+        str(ca),
+        config["users"][0]["user"]["token"],
+        timeout=60,
+    )
     kind = api.type(*_FILTERS)
     bodies = [
-        (kind.path(item["metadata"]["namespace"], item["metadata"]["name"]), json.dumps(item).encode())
+        (
+            kind.path(item["metadata"]["namespace"], item["metadata"]["name"]),
+            json.dumps(item).encode(),
+        )
         for item in filters
     ]
     params = {"fieldManager": "aeraki"}
 
     def write(each: tuple[str, bytes]) -> None:
-        api.request("PATCH", each[0], each[1], params=params, content_type="application/apply-patch+yaml")
+        api.request(
+            "PATCH", each[0], each[1], params=params, content_type="application/apply-patch+yaml"
+        )
 
     start, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(WORKERS) as pool:

@@ -32,7 +32,9 @@ def peak_kilobytes() -> int:
 
 def _status(field: str) -> int:
     status = Path("/proc/self/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{field}:")))
+    return int(
+        next(line.split()[1] for line in status.splitlines() if line.startswith(f"{field}:"))
+    )
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ class _Teller(NoObserver):
 def _run(kubeconfig: Path, to: Connection) -> None:
     pipeline = mesh.pipeline()
     source = KubernetesSource(lambda: connect(kubeconfig), build_registry().kinds)
-    controller = Controller(pipeline, [source], KubernetesSink(lambda: connect(kubeconfig)), observer=_Teller(to))
+    controller = Controller(
+        pipeline, [source], KubernetesSink(lambda: connect(kubeconfig)), observer=_Teller(to)
+    )
     stop = threading.Event()
 
     def listen() -> None:
@@ -107,7 +111,10 @@ class Controlled:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._here.send("stop")
         self._process.join(20)

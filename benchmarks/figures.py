@@ -56,7 +56,10 @@ def change() -> list[Row]:
             if done.calls != 1:
                 raise RuntimeError(f"one change ran {done.calls} generators")
         medians[count] = statistics.median(times)
-    rows = [(f"one change among {count:,}", f"{value * 1000:.2f} ms", "") for count, value in medians.items()]
+    rows = [
+        (f"one change among {count:,}", f"{value * 1000:.2f} ms", "")
+        for count, value in medians.items()
+    ]
     return [*rows, ("10,000 against 100", f"{medians[10_000] / medians[100]:.2f}", "at most 2")]
 
 
@@ -95,7 +98,11 @@ def startup() -> list[Row]:
     """The command line as a process, median of six after a warm-up."""
     return [
         ("aeraki --help", f"{_seconds('--help'):.2f} s", "0.15 s"),
-        ("aeraki generate, one sample", f"{_seconds('generate', '-f', str(SAMPLES / 'dubbo')):.2f} s", "0.5 s"),
+        (
+            "aeraki generate, one sample",
+            f"{_seconds('generate', '-f', str(SAMPLES / 'dubbo')):.2f} s",
+            "0.5 s",
+        ),
     ]
 
 
@@ -104,7 +111,13 @@ def files() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         for number, item in enumerate(mesh.objects(1_000)):
             Path(folder, f"{number}.yaml").write_text(yaml.safe_dump(dict(item.content)))
-        return [("aeraki generate, 1,000 services in files", f"{_seconds('generate', '-f', folder):.2f} s", "")]
+        return [
+            (
+                "aeraki generate, 1,000 services in files",
+                f"{_seconds('generate', '-f', folder):.2f} s",
+                "",
+            )
+        ]
 
 
 ALL: dict[str, Callable[[], list[Row]]] = {

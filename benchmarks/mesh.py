@@ -33,9 +33,16 @@ def _namespace(number: int) -> str:
     return f"team-{number // PER_NAMESPACE}"
 
 
-def _object(kind: str, api_version: str, number: int, spec: dict[str, Any], **metadata: Any) -> SourceObject:
+def _object(
+    kind: str, api_version: str, number: int, spec: dict[str, Any], **metadata: Any
+) -> SourceObject:
     ref = ObjectRef(kind, _namespace(number), f"app-{number}")
-    head = {"name": ref.name, "namespace": ref.namespace, "creationTimestamp": "2026-01-01T00:00:00Z", **metadata}
+    head = {
+        "name": ref.name,
+        "namespace": ref.namespace,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        **metadata,
+    }
     content = {"apiVersion": api_version, "kind": kind, "metadata": head, "spec": spec}
     return SourceObject(ref, api_version, content)
 
@@ -43,7 +50,9 @@ def _object(kind: str, api_version: str, number: int, spec: dict[str, Any], **me
 def as_source(content: dict[str, Any]) -> SourceObject:
     """An object as a server gave it."""
     head = content["metadata"]
-    return SourceObject(ObjectRef(content["kind"], head["namespace"], head["name"]), content["apiVersion"], content)
+    return SourceObject(
+        ObjectRef(content["kind"], head["namespace"], head["name"]), content["apiVersion"], content
+    )
 
 
 def service(number: int) -> SourceObject:
@@ -52,16 +61,23 @@ def service(number: int) -> SourceObject:
     spec = {
         "clusterIP": f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}",
         "selector": {"app": f"app-{number}"},
-        "ports": [{"name": f"tcp-{protocol}", "port": 20880, "targetPort": 30880, "protocol": "TCP"}],
+        "ports": [
+            {"name": f"tcp-{protocol}", "port": 20880, "targetPort": 30880, "protocol": "TCP"}
+        ],
     }
-    return _object("Service", "v1", number, spec, annotations={"interface": f"org.example.Service{number}"})
+    return _object(
+        "Service", "v1", number, spec, annotations={"interface": f"org.example.Service{number}"}
+    )
 
 
 def virtual_service(number: int, method: str) -> SourceObject:
     """Routes of a service: one method to a subset, the rest split over two."""
     host = f"app-{number}"
     http = [
-        {"match": [{"method": {"exact": method}}], "route": [{"destination": {"host": host, "subset": "v1"}}]},
+        {
+            "match": [{"method": {"exact": method}}],
+            "route": [{"destination": {"host": host, "subset": "v1"}}],
+        },
         {
             "route": [
                 {"destination": {"host": host, "subset": "v1"}, "weight": 80},
@@ -69,13 +85,20 @@ def virtual_service(number: int, method: str) -> SourceObject:
             ]
         },
     ]
-    return _object("VirtualService", "networking.istio.io/v1", number, {"hosts": [host], "http": http})
+    return _object(
+        "VirtualService", "networking.istio.io/v1", number, {"hosts": [host], "http": http}
+    )
 
 
 def destination_rule(number: int) -> SourceObject:
     """The subsets that the routes name."""
     subsets = [{"name": name, "labels": {"version": name}} for name in ("v1", "v2")]
-    return _object("DestinationRule", "networking.istio.io/v1", number, {"host": f"app-{number}", "subsets": subsets})
+    return _object(
+        "DestinationRule",
+        "networking.istio.io/v1",
+        number,
+        {"host": f"app-{number}", "subsets": subsets},
+    )
 
 
 def pipeline() -> Pipeline:

@@ -65,7 +65,9 @@ def wanted(group_name: str, *, distributions: bool) -> Iterator[tuple[str, Requi
         yield "pyproject.toml", requirement
     for path in sorted(ROOT.glob("aeraki_*/pyproject.toml")) if distributions else ():
         project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
-        optional = [text for texts in project.get("optional-dependencies", {}).values() for text in texts]
+        optional = [
+            text for texts in project.get("optional-dependencies", {}).values() for text in texts
+        ]
         for text in (*project["dependencies"], *optional):
             requirement = Requirement(text)
             if not requirement.name.startswith("aeraki-"):
@@ -77,7 +79,11 @@ def environments() -> Iterator[tuple[str, dict[str, str]]]:
     for python in PYTHONS:
         for sys_platform, system in PLATFORMS.items():
             environment = {key: str(value) for key, value in default_environment().items()}
-            environment |= {"python_version": python, "python_full_version": f"{python}.9", "extra": ""}
+            environment |= {
+                "python_version": python,
+                "python_full_version": f"{python}.9",
+                "extra": "",
+            }
             environment |= {"sys_platform": sys_platform, "platform_system": system}
             yield f"Python {python} on {system}", environment
 

@@ -42,7 +42,8 @@ _HELM_ANNOTATIONS = ("helm.sh/resource-policy",)
 def bundled_plugins() -> list[str]:
     """The names of the plugins of this checkout."""
     return sorted(
-        path.parent.name.removeprefix("aeraki_plugins_") for path in ROOT.glob("aeraki_plugins_*/pyproject.toml")
+        path.parent.name.removeprefix("aeraki_plugins_")
+        for path in ROOT.glob("aeraki_plugins_*/pyproject.toml")
     )
 
 
@@ -68,10 +69,15 @@ def manifests(helm: Path) -> dict[Path, str]:
     crds = [item for item in objects if item["kind"] == "CustomResourceDefinition"]
     others = [item for item in objects if item["kind"] != "CustomResourceDefinition"]
     head = f"{_MADE_BY} from deploy/charts/aeraki.\n"
-    return {MANIFESTS / "crds.yaml": head + _yaml(crds), MANIFESTS / "aeraki.yaml": head + _yaml(others)}
+    return {
+        MANIFESTS / "crds.yaml": head + _yaml(crds),
+        MANIFESTS / "aeraki.yaml": head + _yaml(others),
+    }
 
 
-def template(helm: Path, *arguments: str, release: str = RELEASE, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
+def template(
+    helm: Path, *arguments: str, release: str = RELEASE, namespace: str = NAMESPACE
+) -> list[dict[str, Any]]:
     """The objects of the chart, as ``helm template`` renders them with these arguments.
 
     Raises:
@@ -110,7 +116,9 @@ def documented_values() -> Iterator[tuple[str, Any, str]]:
     yield from _documented(root, "", text.splitlines())
 
 
-def _documented(node: yaml.MappingNode, prefix: str, lines: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
+def _documented(
+    node: yaml.MappingNode, prefix: str, lines: Sequence[str]
+) -> Iterator[tuple[str, Any, str]]:
     for key_node, value_node in node.value:
         key = f"{prefix}{key_node.value}"
         comment = _comment(lines, key_node.start_mark.line)
@@ -119,7 +127,9 @@ def _documented(node: yaml.MappingNode, prefix: str, lines: Sequence[str]) -> It
         elif isinstance(value_node, yaml.MappingNode) and value_node.value:
             yield from _documented(value_node, f"{key}.", lines)
         else:
-            raise ValueError(f"values.yaml:{key_node.start_mark.line + 1}: {key} has no comment `# -- ...`")
+            raise ValueError(
+                f"values.yaml:{key_node.start_mark.line + 1}: {key} has no comment `# -- ...`"
+            )
 
 
 def _comment(lines: Sequence[str], line: int) -> str:
@@ -151,7 +161,11 @@ def install_page() -> dict[Path, str]:
 
 def outdated(files: dict[Path, str]) -> list[Path]:
     """The files whose content is not what it should be."""
-    return [path for path, text in files.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    return [
+        path
+        for path, text in files.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
 
 
 def strays(files: Iterable[Path]) -> list[Path]:
@@ -165,8 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.render_deploy", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a file is out of date")
-    parser.add_argument("--helm", type=Path, metavar="PATH", help="Helm; by default the one of the tests")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit code 1 if a file is out of date"
+    )
+    parser.add_argument(
+        "--helm", type=Path, metavar="PATH", help="Helm; by default the one of the tests"
+    )
     given = parser.parse_args(arguments)
     stale = _bring(chart_files(), check=given.check)
     for path in strays(chart_files()):
@@ -196,7 +214,10 @@ def _kinds() -> dict[str, tuple[Kind[Any], ...]]:
         raise SystemExit(
             f"plugins that are not installed or not active here: {', '.join(absent)}; see `aeraki plugins`"
         )
-    return {name: tuple(sorted(plugins[name].kinds, key=lambda kind: (kind.group, kind.kind))) for name in wanted}
+    return {
+        name: tuple(sorted(plugins[name].kinds, key=lambda kind: (kind.group, kind.kind)))
+        for name in wanted
+    }
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +225,9 @@ def _plain(item: dict[str, Any]) -> dict[str, Any]:
     metadata = dict(item["metadata"])
     for field, names in (("labels", _HELM_LABELS), ("annotations", _HELM_ANNOTATIONS)):
         if field in metadata:
-            metadata[field] = {key: value for key, value in metadata[field].items() if key not in names}
+            metadata[field] = {
+                key: value for key, value in metadata[field].items() if key not in names
+            }
             if not metadata[field]:
                 del metadata[field]
     return {**item, "metadata": metadata}
@@ -213,7 +236,11 @@ def _plain(item: dict[str, Any]) -> dict[str, Any]:
 def _default(value: Any) -> str:
     if value in ("", [], {}):
         return ""
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000).removesuffix("...\n").strip()
+    text = (
+        yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000)
+        .removesuffix("...\n")
+        .strip()
+    )
     return f"`{text}`"
 
 
@@ -224,7 +251,9 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+        return self.represent_scalar(
+            "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+        )
 
 
 _Dumper.add_representer(str, _Dumper.represent_text)
@@ -232,7 +261,12 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 
 def _yaml(documents: Iterable[Any]) -> str:
     return yaml.dump_all(
-        list(documents), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=132
+        list(documents),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
+        width=132,
     )
 
 

@@ -24,4 +24,6 @@ def spawn(argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         OSError: there is no ``setpriv``.
     """
     command = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
-    return _spawner.submit(partial(subprocess.Popen, command, start_new_session=True, **options)).result()
+    return _spawner.submit(
+        partial(subprocess.Popen, command, start_new_session=True, **options)
+    ).result()

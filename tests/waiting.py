@@ -51,5 +51,7 @@ def wait_until(
             last = cause = error
         if late:
             shown = seen() if seen is not None else last
-            raise WaitTimeoutError(f"waited {timeout:g} s for {what}; seen last: {shown!s:.4000}") from cause
+            raise WaitTimeoutError(
+                f"waited {timeout:g} s for {what}; seen last: {shown!s:.4000}"
+            ) from cause
         pause.wait(interval)

@@ -55,11 +55,15 @@ def test_every_flag_that_the_page_names_exists() -> None:
 
 def _examples() -> list[str]:
     blocks = re.findall(r"^```console\n(.*?)^```", CLI, re.MULTILINE | re.DOTALL)
-    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ aeraki ")]
+    return [
+        line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ aeraki ")
+    ]
 
 
 @pytest.mark.parametrize("line", _examples())
-def test_the_examples_run(aeraki: Run, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_run(
+    aeraki: Run, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # What they write must not come to lie in the checkout.
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     monkeypatch.chdir(tmp_path)

@@ -13,5 +13,7 @@ def test_its_types_are_right(aeraki: Run, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     assert aeraki("new-plugin", "my-proto", "--to", folder).code == 0
     assert "strict = true" in (folder / "pyproject.toml").read_text()
-    done = subprocess.run([sys.executable, "-m", "mypy"], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy"], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -20,7 +20,9 @@ EXTENSIONS = ("--proxy-extensions", "envoy.filters.network.kafka_broker")
 def test_every_plugin_is_active(aeraki: Run) -> None:
     result = aeraki("plugins")
     assert result.code == 0, result.out + result.err
-    assert [line.split()[:2] for line in result.out.splitlines()[1:]] == [[name, "active"] for name in PROTOCOLS]
+    assert [line.split()[:2] for line in result.out.splitlines()[1:]] == [
+        [name, "active"] for name in PROTOCOLS
+    ]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -28,7 +30,10 @@ class TestEachSample:
     def test_generate_makes_filters_without_a_word(self, aeraki: Run, protocol: str) -> None:
         result = aeraki("generate", "-f", SAMPLES / protocol, *EXTENSIONS)
         assert (result.code, result.err) == (0, "")
-        labels = {item["metadata"]["labels"]["aeraki.io/plugin"] for item in yaml.safe_load_all(result.out)}
+        labels = {
+            item["metadata"]["labels"]["aeraki.io/plugin"]
+            for item in yaml.safe_load_all(result.out)
+        }
         assert labels == {protocol}
 
     @pytest.mark.envoy
@@ -38,10 +43,14 @@ class TestEachSample:
         assert "no findings" in result.err
 
     def test_status_and_explain_know_every_port(self, aeraki: Run, protocol: str) -> None:
-        ports = json.loads(aeraki("status", "-f", SAMPLES / protocol, "-o", "json", *EXTENSIONS).out)["ports"]
+        ports = json.loads(
+            aeraki("status", "-f", SAMPLES / protocol, "-o", "json", *EXTENSIONS).out
+        )["ports"]
         assert {port["protocol"] for port in ports} == {protocol}
         for port in ports:
-            result = aeraki("explain", f"{port['host']}:{port['port']}", "-f", SAMPLES / protocol, *EXTENSIONS)
+            result = aeraki(
+                "explain", f"{port['host']}:{port['port']}", "-f", SAMPLES / protocol, *EXTENSIONS
+            )
             assert result.code == 0
             assert f"protocol   {protocol}: " in result.out
             assert all(name in result.out for name in port["filters"])
@@ -66,7 +75,18 @@ def test_kubectl_makes_the_namespace_before_what_is_in_it(protocol: str) -> None
 
 def test_the_controller_over_all_samples(aeraki: Run, tmp_path: Path) -> None:
     out = tmp_path / "filters"
-    arguments = ("run", "--once", "--source", "files", "-f", SAMPLES, "--sink", "files", "--to", out)
+    arguments = (
+        "run",
+        "--once",
+        "--source",
+        "files",
+        "-f",
+        SAMPLES,
+        "--sink",
+        "files",
+        "--to",
+        out,
+    )
     first = aeraki(*arguments)
     assert first.code == 0, first.err
     written = "---\n".join(path.read_text() for path in sorted(out.iterdir()))
@@ -82,7 +102,9 @@ def test_crds_of_the_resources_are_upstreams(aeraki: Run) -> None:
     for manifest in yaml.safe_load_all(aeraki("crds").out):
         (version,) = manifest["spec"]["versions"]
         assert version["name"] == "v1alpha1"
-    assert [item["spec"]["names"]["shortNames"] for item in yaml.safe_load_all(aeraki("crds").out)] == [
+    assert [
+        item["spec"]["names"]["shortNames"] for item in yaml.safe_load_all(aeraki("crds").out)
+    ] == [
         ["rd"],
         ["rsvc"],
     ]
@@ -141,7 +163,9 @@ def test_a_password_is_in_the_filter_and_nowhere_else(aeraki: Run, tmp_path: Pat
     ):
         result = aeraki(*command, "-f", source)
         texts += [result.out, result.err]
-    source.write_text(REDIS.replace("hunter2-hunter2", "hunter3-hunter3").replace("written-openly", "told-openly"))
+    source.write_text(
+        REDIS.replace("hunter2-hunter2", "hunter3-hunter3").replace("written-openly", "told-openly")
+    )
     changed = aeraki("diff", "-f", source, "--live", live)
     assert changed.code == 1
     assert "*** (before)" in changed.out

@@ -46,7 +46,9 @@ class Traffic:
         self.errors: list[Exception] = []
         self._lock = threading.Lock()
         self._ends = threading.Event()
-        self._threads = [threading.Thread(target=self._repeat, args=(call,), daemon=True) for call in calls]
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(call,), daemon=True) for call in calls
+        ]
 
     def _repeat(self, call: Callable[[], object]) -> None:
         while not self._ends.is_set():
@@ -124,7 +126,9 @@ class Mesh:
         """Run the sidecar of clients, so that every service can be called. ``options`` are those of :meth:`Sandbox.serve`."""
         return self._run(endpoints=self._endpoints, **options)
 
-    def workload(self, name: str, target_port: int, application: Address | None = None, **options: Any) -> Address:
+    def workload(
+        self, name: str, target_port: int, application: Address | None = None, **options: Any
+    ) -> Address:
         """Run the sidecar of a service's workload; ``application`` is where Istio's inbound cluster leads.
 
         Returns where the inbound chain of that port listens: a server, for clients or for a client's sidecar.
@@ -134,7 +138,13 @@ class Mesh:
         # Its outbound listeners go elsewhere: a client's sidecar, in a process of its own, has those addresses.
         bind = {each: (self._loopback(), int(each.rpartition("_")[2])) for each in self._listeners}
         labels = {"app": name}
-        self._run(proxy=Proxy(labels=labels), endpoints=endpoints, inbound={target_port: at}, bind=bind, **options)
+        self._run(
+            proxy=Proxy(labels=labels),
+            endpoints=endpoints,
+            inbound={target_port: at},
+            bind=bind,
+            **options,
+        )
         return at
 
     def _run(self, **options: Any) -> Sidecar:
@@ -150,5 +160,9 @@ class Mesh:
         """
         for sidecar in self.sidecars:
             assert sidecar.envoy.exit_code is None, f"Envoy ended with {sidecar.envoy.exit_code}"
-            unexpected = [line for line in sidecar.envoy.warnings if not any(text in line for text in self.tolerate)]
+            unexpected = [
+                line
+                for line in sidecar.envoy.warnings
+                if not any(text in line for text in self.tolerate)
+            ]
             assert not unexpected, "\n".join(unexpected)

@@ -16,7 +16,13 @@ from typing import Any, Self
 from aeraki_core.testing import Sidecar
 
 from tests.dataplane.support import Mesh
-from tests.dataplane.support_dubbo import DUBBO_PROXY, GENERIC_PROXY, KNOWN_WARNINGS, PROXIES, greeters
+from tests.dataplane.support_dubbo import (
+    DUBBO_PROXY,
+    GENERIC_PROXY,
+    KNOWN_WARNINGS,
+    PROXIES,
+    greeters,
+)
 from tests.dataplane.support_dubbo import PORTS as DUBBO_PORTS
 from tests.dataplane.support_dubbo import options as dubbo_options
 from tests.dataplane.support_redis import redis_service
@@ -85,7 +91,9 @@ def dubbo(mesh: Mesh, engine: str, drain_seconds: int) -> Iterator[Traffic]:
 def thrift(mesh: Mesh, drain_seconds: int) -> Iterator[Traffic]:
     mesh.tolerate = LATE_ANSWERS
     with ledgers() as servers:
-        address = routed_service(mesh, "ledger", THRIFT_PORTS, servers, ROUTE.format(name="ledger", subset="v1"))
+        address = routed_service(
+            mesh, "ledger", THRIFT_PORTS, servers, ROUTE.format(name="ledger", subset="v1")
+        )
         bystander = mesh.service("bystander", THRIFT_PORTS, servers[0].address)
         sidecar = mesh.client(drain_seconds=drain_seconds)
         changed = with_routes(mesh.objects, "ledger", ROUTE.format(name="ledger", subset="v2"))

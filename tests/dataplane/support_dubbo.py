@@ -38,7 +38,10 @@ PORTS = {"tcp-dubbo": 20880}
 
 def options(engine: str = DUBBO_PROXY, **given: str) -> dict[str, str]:
     """The annotations of those options; ``_`` stands for ``-``."""
-    return {f"dubbo.aeraki.io/{name.replace('_', '-')}": value for name, value in {"engine": engine, **given}.items()}
+    return {
+        f"dubbo.aeraki.io/{name.replace('_', '-')}": value
+        for name, value in {"engine": engine, **given}.items()
+    }
 
 
 def run_greeter(

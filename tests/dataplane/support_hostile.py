@@ -94,7 +94,10 @@ def redis_speech() -> Speech:
         ),
         (
             *(f"*{size}\r\n$3\r\nGET\r\n".encode() for size in (*SIZES, 2**63, 2**64, 10**30, -2)),
-            *(f"*2\r\n$3\r\nGET\r\n${size}\r\nab".encode() for size in (*SIZES, 2**63, 2**64, 10**30, -2)),
+            *(
+                f"*2\r\n$3\r\nGET\r\n${size}\r\nab".encode()
+                for size in (*SIZES, 2**63, 2**64, 10**30, -2)
+            ),
             b"*1\r\n" * 10_000,
             b"*2\r\n$3\r\nGET\r\n:" + b"9" * 10_000,
             b"+" + b"x" * 100_000,
@@ -132,7 +135,10 @@ def dubbo_speech() -> Speech:
         ),
         (
             *(good[:12] + struct.pack(">I", size) + good[16:] for size in SIZES),
-            *(good[:12] + struct.pack(">I", len(body)) + body for body in (b"", b"V" * 10_000, b"S\xff\xff" * 1_000)),
+            *(
+                good[:12] + struct.pack(">I", len(body)) + body
+                for body in (b"", b"V" * 10_000, b"S\xff\xff" * 1_000)
+            ),
             good * 1_000,
         ),
     )
@@ -190,7 +196,10 @@ def zookeeper_speech() -> Speech:
         (stream(connect), stream(connect, getdata, ping)),
         (
             *(size + connect for size in lengths),
-            *(stream(connect, struct.pack(">ii", 1, 4) + size + b"/zookeeper\x00") for size in lengths),
+            *(
+                stream(connect, struct.pack(">ii", 1, 4) + size + b"/zookeeper\x00")
+                for size in lengths
+            ),
             stream(connect, *[b""] * 1_000),
             stream(connect, transactions),
         ),

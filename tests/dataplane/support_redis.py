@@ -29,7 +29,9 @@ def _object(kind: str, name: str, namespace: str, spec: str) -> str:
     return f"{head}spec:\n{indent(dedent(spec).strip(), '  ')}\n"
 
 
-def answer(address: Address, *command: object, user: str | None = None, password: str | None = None) -> Any:
+def answer(
+    address: Address, *command: object, user: str | None = None, password: str | None = None
+) -> Any:
     """What one command on a connection of its own is answered, as Redis wrote it; an error as its text.
 
     Unlike the client's own methods it does nothing that depends on the command.

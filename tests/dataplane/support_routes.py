@@ -33,7 +33,9 @@ def routed_service(
 ) -> Address:
     """Add the service, its DestinationRule and, with ``http``, its VirtualService. ``fields`` are those of the Service."""
     at = mesh.service(name, ports, *(server.address for server in servers), **fields)
-    mesh.add(destination_rule(name, name, {server.name: {"version": server.name} for server in servers}))
+    mesh.add(
+        destination_rule(name, name, {server.name: {"version": server.name} for server in servers})
+    )
     for number in ports.values():
         port = number if isinstance(number, int) else number[0]
         for server in servers:
@@ -50,13 +52,21 @@ def virtual_service(name: str, http: str, section: str = "http") -> str:
     return f"{head}{meta}spec:\n  hosts: [{name}]\n  {section}:\n{indent(dedent(http).strip(), '  ')}\n"
 
 
-def with_routes(objects: Iterable[Mapping[str, Any]], name: str, http: str) -> list[Mapping[str, Any]]:
+def with_routes(
+    objects: Iterable[Mapping[str, Any]], name: str, http: str
+) -> list[Mapping[str, Any]]:
     """The objects with other routes in the VirtualService of that name."""
-    kept = [item for item in objects if (item["kind"], item["metadata"]["name"]) != ("VirtualService", name)]
+    kept = [
+        item
+        for item in objects
+        if (item["kind"], item["metadata"]["name"]) != ("VirtualService", name)
+    ]
     return [*kept, *objects_in(virtual_service(name, http))]
 
 
 def assert_share(count: int, calls: int, share: float) -> None:
     """That so many of the calls are that share of them, within five standard deviations: wrong once in a million."""
     deviation = math.sqrt(calls * share * (1 - share))
-    assert abs(count - calls * share) <= 5 * deviation, f"{count} of {calls} calls, {share:.0%} were expected"
+    assert abs(count - calls * share) <= 5 * deviation, (
+        f"{count} of {calls} calls, {share:.0%} were expected"
+    )

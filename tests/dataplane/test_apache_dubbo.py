@@ -8,7 +8,14 @@ from contextlib import ExitStack
 import pytest
 
 from tests.dataplane.support import Mesh
-from tests.dataplane.support_dubbo import DUBBO_PROXY, GENERIC_PROXY, KNOWN_WARNINGS, PORTS, PROXIES, options
+from tests.dataplane.support_dubbo import (
+    DUBBO_PROXY,
+    GENERIC_PROXY,
+    KNOWN_WARNINGS,
+    PORTS,
+    PROXIES,
+    options,
+)
 from tests.dataplane.support_routes import assert_share, routed_service
 from tests.peers.apache_dubbo import VERSIONS, DubboConsumer, DubboProvider, Service
 from tests.peers.dubbo import HELLO, OTHER
@@ -28,15 +35,25 @@ def providers() -> Iterator[list[DubboProvider]]:
     need(*JAVA)
     services = [GREETER, Service(OTHER)]
     with ExitStack() as stack:
-        yield [stack.enter_context(DubboProvider(version, f"v{version[0]}", services=services)) for version in VERSIONS]
+        yield [
+            stack.enter_context(DubboProvider(version, f"v{version[0]}", services=services))
+            for version in VERSIONS
+        ]
 
 
 def run(mesh: Mesh, providers: list[DubboProvider], http: str, engine: str) -> Address:
     """The workload's sidecar of the first provider, and that of the consumers."""
     mesh.tolerate = KNOWN_WARNINGS
-    address = routed_service(mesh, "greeter", PORTS, providers, http, annotations=options(engine, **OPTIONS))
+    address = routed_service(
+        mesh, "greeter", PORTS, providers, http, annotations=options(engine, **OPTIONS)
+    )
     first = providers[0]
-    mesh.lead("greeter", 20880, mesh.workload("greeter", 20880, first.address, mesh=PROXIES), subset=first.name)
+    mesh.lead(
+        "greeter",
+        20880,
+        mesh.workload("greeter", 20880, first.address, mesh=PROXIES),
+        subset=first.name,
+    )
     mesh.client(mesh=PROXIES)
     return address
 
@@ -59,12 +76,19 @@ def test_routes(mesh: Mesh, providers: list[DubboProvider], version: str, engine
     with DubboConsumer(version, address, GREETER, connections=16, heartbeat_ms=500) as consumer:
         outcome = consumer.call("sayHello", "x")
         assert outcome.server == "v3"
-        assert [outcome.value[name] for name in ("interface", "group", "version")] == [HELLO, "blue", "1.0"]
+        assert [outcome.value[name] for name in ("interface", "group", "version")] == [
+            HELLO,
+            "blue",
+            "1.0",
+        ]
         assert consumer.call("sayHello", "x", attachments={"tag": "gray"}).server == "v2"
         assert consumer.call("sayBye", "x", attachments={"tag": "gray"}).server == "v3"
         echo = consumer.call("echo", "ü😀", 7)
         assert (echo.server, echo.value["args"]) == ("v2", ["ü😀", 7])
-        assert consumer.call("echo", "x", 7, attachments={"tag": "any"}).value["attachments"]["tag"] == "any"
+        assert (
+            consumer.call("echo", "x", 7, attachments={"tag": "any"}).value["attachments"]["tag"]
+            == "any"
+        )
         thrown = consumer.call("fail", "oh")
         assert (thrown.error, thrown.message) == ("IllegalStateException", "v3: oh")
         large = consumer.call("payload", MEGABYTES_5)

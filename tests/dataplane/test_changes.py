@@ -12,7 +12,16 @@ from functools import partial
 from typing import Any
 
 import pytest
-from aeraki_core.testing import Envoy, EnvoyConfig, Proxy, Sandbox, destination_rule, generate, service, to_envoy
+from aeraki_core.testing import (
+    Envoy,
+    EnvoyConfig,
+    Proxy,
+    Sandbox,
+    destination_rule,
+    generate,
+    service,
+    to_envoy,
+)
 from redis import ResponseError
 from thrift.transport.TTransport import TTransportException
 
@@ -71,7 +80,12 @@ def test_open_connections_keep_the_old_routes_until_they_are_cut_at_the_end_of_t
         for notes in load.notes:
             (_, first), (cut, error), (_, last) = notes
             assert (first, last) == (found.before, found.after), notes
-            assert error in {"EOFError", "ConnectionResetError", "BrokenPipeError", "TTransportException"}
+            assert error in {
+                "EOFError",
+                "ConnectionResetError",
+                "BrokenPipeError",
+                "TTransportException",
+            }
             assert cut - started >= drain * 0.9
         with pytest.raises(CUT):
             found.call(idle)
@@ -96,7 +110,12 @@ def test_open_connections_are_closed_with_their_next_answer(mesh: Mesh, protocol
         for notes in load.notes:
             (_, first), (_, error), (_, last) = notes
             assert (first, last) == (found.before, found.after), notes
-            assert error in {"EOFError", "ConnectionResetError", "BrokenPipeError", "ConnectionError"}
+            assert error in {
+                "EOFError",
+                "ConnectionResetError",
+                "BrokenPipeError",
+                "ConnectionError",
+            }
         # Until then it is open; that answer is still of the old routes.
         assert found.call(idle) == found.before
         with pytest.raises(Exception, match=r"closed|reset|Broken"):
@@ -109,7 +128,10 @@ def test_open_connections_are_closed_with_their_next_answer(mesh: Mesh, protocol
 @pytest.mark.parametrize("protocol", [DUBBO_PROXY, GENERIC_PROXY, THRIFT_PROXY, REDIS_PROXY])
 def test_an_idle_connection_is_closed_at_the_end_of_the_drain(mesh: Mesh, protocol: str) -> None:
     check_needs(protocol)
-    with traffic(protocol, mesh, DRAIN) as found, socket.create_connection(found.address, timeout=10) as idle:
+    with (
+        traffic(protocol, mesh, DRAIN) as found,
+        socket.create_connection(found.address, timeout=10) as idle,
+    ):
         connections = f"listener.{found.address[0]}_{found.address[1]}.downstream_cx_active"
         found.sidecar.envoy.wait_for_stat(connections)
         started = time.monotonic()
@@ -140,7 +162,9 @@ def test_redis_answers_all_commands_in_flight_before_it_closes(mesh: Mesh) -> No
         with found.server.frozen():
             for _ in range(2):
                 made.connection.send_command("GET", "name")
-            found.sidecar.envoy.wait_for_stat(f"cluster.{cluster('cache', 6379)}.upstream_rq_active", 2)
+            found.sidecar.envoy.wait_for_stat(
+                f"cluster.{cluster('cache', 6379)}.upstream_rq_active", 2
+            )
             found.change()
         assert [made.connection.read_response() for _ in range(2)] == ["v1", "v1"]
         with pytest.raises(Exception, match=r"closed|reset|Broken"):
@@ -171,14 +195,18 @@ def test_thrift_proxy_loses_calls_in_flight_at_the_end_of_the_drain(mesh: Mesh) 
 
 
 @pytest.mark.parametrize("protocol", [DUBBO_PROXY, GENERIC_PROXY, THRIFT_PROXY])
-def test_a_changed_cluster_closes_no_connection_and_loses_no_call(mesh: Mesh, protocol: str) -> None:
+def test_a_changed_cluster_closes_no_connection_and_loses_no_call(
+    mesh: Mesh, protocol: str
+) -> None:
     """Such as the trafficPolicy of a DestinationRule: only the connections to the servers are made anew."""
     with traffic(protocol, mesh, LONG_DRAIN) as found:
         made = found.connect(found.address)
         with Load(found) as load:
             wait_until(lambda: load.answered_by == {found.before}, 10, "answers")
             for seconds in range(1, 6):
-                found.sidecar.update(objects=[with_connect_timeout(item, seconds) for item in found.objects])
+                found.sidecar.update(
+                    objects=[with_connect_timeout(item, seconds) for item in found.objects]
+                )
                 assert found.call(made) == found.before
         assert [len(notes) for notes in load.notes] == [1] * len(load.notes), load.notes
         made.close()
@@ -188,7 +216,10 @@ def test_a_changed_cluster_fails_commands_of_redis_in_flight(mesh: Mesh) -> None
     """With an error as their answer; the connection stays."""
     need(*REDIS)
     with traffic(REDIS_PROXY, mesh, LONG_DRAIN) as found:
-        rules = [destination_rule("cache", "cache", trafficPolicy=connect_timeout(seconds)) for seconds in (1, 2)]
+        rules = [
+            destination_rule("cache", "cache", trafficPolicy=connect_timeout(seconds))
+            for seconds in (1, 2)
+        ]
         found.sidecar.update(objects=[*found.objects, rules[0]])
         made = found.connect(found.address)
         assert found.call(made) == found.before
@@ -277,7 +308,9 @@ def test_a_change_at_the_workload_can_abort_dubbo_proxy_at_the_client(
     mesh = Mesh(sidecars, loopback)
     with DubboServer("v1") as server:
         address = mesh.service("greeter", PORTS, annotations=options(engine))
-        workload = mesh.workload("greeter", 20880, server.address, mesh=PROXIES, drain_seconds=DRAIN)
+        workload = mesh.workload(
+            "greeter", 20880, server.address, mesh=PROXIES, drain_seconds=DRAIN
+        )
         mesh.lead("greeter", 20880, workload)
         client = mesh.client(mesh=PROXIES)
         of_server = mesh.sidecars[0]
@@ -288,7 +321,9 @@ def test_a_change_at_the_workload_can_abort_dubbo_proxy_at_the_client(
             # generic_proxy waits for the answer as long as the drain lasts; then the call is lost as well.
             assert made.receive(waiting).status == 80
         if engine == DUBBO_PROXY:
-            wait_until(lambda: client.envoy.exit_code is not None, 10, "the client's sidecar to end")
+            wait_until(
+                lambda: client.envoy.exit_code is not None, 10, "the client's sidecar to end"
+            )
         else:
             with DubboClient(address) as made:
                 assert made.call("x").server == "v1"
@@ -301,7 +336,9 @@ def without_inbound(item: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("option", "others_stay"), [({"inbound": "false"}, True), ({"buffer_limit_bytes": "33554432"}, False)], ids=str
+    ("option", "others_stay"),
+    [({"inbound": "false"}, True), ({"buffer_limit_bytes": "33554432"}, False)],
+    ids=str,
 )
 def test_the_workloads_other_ports_drain_too_only_when_the_listener_itself_changes(
     envoy: Envoy, loopback: Callable[[], str], option: dict[str, str], others_stay: bool
@@ -314,11 +351,19 @@ def test_the_workloads_other_ports_drain_too_only_when_the_listener_itself_chang
         labels = {"app": "greeter"}
         made = generate(service("greeter", ports, selector=labels, annotations=options(**given)))
         patched = made.sidecar(Proxy(labels=labels)).config
-        config = to_envoy(patched, endpoints={f"inbound|{number}||": [server.address] for number in ports.values()})
+        config = to_envoy(
+            patched,
+            endpoints={f"inbound|{number}||": [server.address] for number in ports.values()},
+        )
         (listener,) = (item for item in config.listeners if item.name == "virtualInbound")
-        del listener.listener_filters[0]  # the one that asks for the destination before it was redirected
+        del listener.listener_filters[
+            0
+        ]  # the one that asks for the destination before it was redirected
         listener.bind_to_port.value = True
-        listener.address.socket_address.address, listener.address.socket_address.port_value = ip, 20880
+        listener.address.socket_address.address, listener.address.socket_address.port_value = (
+            ip,
+            20880,
+        )
         listener.additional_addresses.add().address.CopyFrom(listener.address)
         listener.additional_addresses[0].address.socket_address.port_value = 20881
         return EnvoyConfig((listener,), config.clusters)

@@ -55,9 +55,16 @@ def test_by_method(mesh: Mesh, servers: Three, engine: str) -> None:
     """
     with DubboClient(run_greeter(mesh, servers, http, engine)) as client:
         reached = {
-            method: client.call(method, "x").server for method in ("sayHello", "sayHello2", "say", "getName", "list")
+            method: client.call(method, "x").server
+            for method in ("sayHello", "sayHello2", "say", "getName", "list")
         }
-        assert reached == {"sayHello": "v1", "sayHello2": "v2", "say": "v2", "getName": "v3", "list": "v3"}
+        assert reached == {
+            "sayHello": "v1",
+            "sayHello2": "v2",
+            "say": "v2",
+            "getName": "v3",
+            "list": "v3",
+        }
         # A regular expression matches the whole name, and names are of one case.
         for method in ("get", "listed", "SayHello", "forgetName"):
             assert client.call(method, "x").status == NO_ROUTE[engine]
@@ -79,7 +86,9 @@ def test_without_a_match_every_method(mesh: Mesh, servers: Three, engine: str) -
 def test_without_routes_the_service_itself(mesh: Mesh, servers: Three, engine: str) -> None:
     with DubboClient(run_greeter(mesh, servers, "", engine)) as client:
         answer = client.call("sayHello", "ü", 3, attachments={"k": "v"}, group="g", version="1.0")
-        reached = [answer.value[name] for name in ("interface", "group", "version", "method", "args")]
+        reached = [
+            answer.value[name] for name in ("interface", "group", "version", "method", "args")
+        ]
         assert reached == [HELLO, "g", "1.0", "sayHello", ["ü", 3]]
         assert answer.value["attachments"]["k"] == "v"
         assert answer.attachments == {"server": answer.server}
@@ -113,7 +122,14 @@ def test_by_attachment(mesh: Mesh, servers: Three, engine: str) -> None:
         assert reached(tag="42") == "v3"
         assert reached(user="anyone") == "v1"
         assert reached(one="a", two="bc") == "v2"
-        for missed in ({}, {"tag": "Gray"}, {"tag": "grayer"}, {"tag": "42x"}, {"one": "a"}, {"one": "a", "two": "c"}):
+        for missed in (
+            {},
+            {"tag": "Gray"},
+            {"tag": "grayer"},
+            {"tag": "42x"},
+            {"one": "a"},
+            {"one": "a", "two": "c"},
+        ):
             assert reached(**missed) == NO_ROUTE[engine], missed
 
 
@@ -141,7 +157,9 @@ def test_by_attachment_turned_round(mesh: Mesh, servers: Three, engine: str) -> 
             assert reached(method, tag="gray") == "v2", method
             # A call without the attachment satisfies it too.
             assert reached(method) == "v1", method
-        assert [reached(method, tag="blue") for method in ("exact", "prefix", "regex", "present")] == [
+        assert [
+            reached(method, tag="blue") for method in ("exact", "prefix", "regex", "present")
+        ] == [
             *["v1", "v1", "v1"],
             "v2",
         ]
@@ -252,7 +270,11 @@ def test_by_group_and_version(mesh: Mesh, servers: Three, engine: str) -> None:
     address = run_greeter(mesh, servers, http, engine, group="blue", version="2.0")
     with DubboClient(address, group="blue", version="2.0") as client:
         answer = client.call("sayHello")
-        assert (answer.server, answer.value["group"], answer.value["version"]) == ("v2", "blue", "2.0")
+        assert (answer.server, answer.value["group"], answer.value["version"]) == (
+            "v2",
+            "blue",
+            "2.0",
+        )
         for group, version in (("red", "2.0"), ("", "2.0"), ("blue", "1.0"), ("blue", "")):
             assert client.call("sayHello", group=group, version=version).status == NO_ROUTE[engine]
 
@@ -296,7 +318,9 @@ def test_generic_proxy_sends_everything_to_the_heaviest(mesh: Mesh, servers: Thr
 
 
 @both_engines
-def test_a_service_without_subsets_shares_its_servers(mesh: Mesh, servers: Three, engine: str) -> None:
+def test_a_service_without_subsets_shares_its_servers(
+    mesh: Mesh, servers: Three, engine: str
+) -> None:
     with DubboClient(run_greeter(mesh, servers, "", engine)) as client:
         assert {client.call("sayHello").server for _ in range(100)} == {"v1", "v2", "v3"}
 
@@ -353,6 +377,9 @@ def test_auto_chooses_what_the_proxies_have_and_the_routes_need(
         others = {client.call("sayBye").server for _ in range(50)}
         assert others == ({"v2", "v3"} if weight else {"v2"})
     prefix = "outbound|20880||greeter.default.svc.cluster.local"
-    counted = {"dubbo": f"dubbo.{prefix}.request", "generic": f"generic_proxy.{prefix}.downstream_rq_total"}
+    counted = {
+        "dubbo": f"dubbo.{prefix}.request",
+        "generic": f"generic_proxy.{prefix}.downstream_rq_total",
+    }
     stats = sidecar.envoy.stats()
     assert [name for name, stat in counted.items() if stats.get(stat)] == [engine]

@@ -56,7 +56,9 @@ def run_alone(mesh: Mesh, server: DubboServer, engine: str) -> Address:
 
 
 @both_engines
-def test_everything_of_a_call_passes_both_sides(mesh: Mesh, server: DubboServer, engine: str) -> None:
+def test_everything_of_a_call_passes_both_sides(
+    mesh: Mesh, server: DubboServer, engine: str
+) -> None:
     with DubboClient(run_both_sides(mesh, server, engine), group="g", version="1.0") as client:
         answer = client.call("echo", "ü😀", 7, 2.5, [1, "a"], {"k": None}, attachments={"k": "v"})
         assert answer.value["args"] == ["ü😀", 7, 2.5, [1, "a"], {"k": None}]
@@ -68,7 +70,9 @@ def test_everything_of_a_call_passes_both_sides(mesh: Mesh, server: DubboServer,
         assert client.call("x", attachments={"peer-status": "70"}).status == 70
         client.one_way("later")
         assert client.call("x").server == "v1"
-        wait_until(lambda: "later" in [call.method for call in server.calls], 10, "the one-way call")
+        wait_until(
+            lambda: "later" in [call.method for call in server.calls], 10, "the one-way call"
+        )
 
 
 @both_engines
@@ -110,7 +114,9 @@ def test_1000_calls_on_16_connections(mesh: Mesh, server: DubboServer, engine: s
 
 
 @both_engines
-def test_large_messages_pass_both_sides_with_the_option(mesh: Mesh, server: DubboServer, engine: str) -> None:
+def test_large_messages_pass_both_sides_with_the_option(
+    mesh: Mesh, server: DubboServer, engine: str
+) -> None:
     address = run_both_sides(mesh, server, engine, buffer_limit_bytes="33554432")
     with DubboClient(address, timeout=60) as client:
         answer = client.call("x", "y" * MEGABYTES_5, attachments={"peer-payload": str(MEGABYTES_5)})
@@ -121,7 +127,10 @@ def test_large_messages_pass_both_sides_with_the_option(mesh: Mesh, server: Dubb
 def test_large_messages_fail_without_it(mesh: Mesh, server: DubboServer, engine: str) -> None:
     mesh.tolerate += ("request decoding failure",)
     address = run_greeter(mesh, [server], engine=engine)
-    with DubboClient(address, timeout=2) as client, pytest.raises((TimeoutError, EOFError, ConnectionError)):
+    with (
+        DubboClient(address, timeout=2) as client,
+        pytest.raises((TimeoutError, EOFError, ConnectionError)),
+    ):
         client.call("x", "y" * MEGABYTES_5)
     with DubboClient(address, timeout=60) as client:
         assert client.call("x", "y" * 500_000).server == "v1"

@@ -46,7 +46,9 @@ pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
 
 PORT = 7000
 # The beginning of a Dubbo frame that is neither a request nor a heartbeat's good answer.
-DUBBO_ANSWER = re.compile(rb"\xda\xbb(?:[\x00-\x1f\x40-\x5f]|[\x20-\x3f\x60-\x7f](?!\x14))", re.DOTALL)
+DUBBO_ANSWER = re.compile(
+    rb"\xda\xbb(?:[\x00-\x1f\x40-\x5f]|[\x20-\x3f\x60-\x7f](?!\x14))", re.DOTALL
+)
 MEMORY = 100 * 2**20  # bytes: what Envoy may use more, whatever was announced
 
 
@@ -96,7 +98,10 @@ INPUTS = (noise, truncated, changed, oversized)
 
 def attack(at: Address, data: bytes) -> None:
     """Send it and go, whatever Envoy says."""
-    with suppress(BrokenPipeError, ConnectionResetError), socket.create_connection(at, timeout=10) as connection:
+    with (
+        suppress(BrokenPipeError, ConnectionResetError),
+        socket.create_connection(at, timeout=10) as connection,
+    ):
         connection.sendall(data)
         with suppress(OSError):  # Envoy hung up first
             connection.shutdown(socket.SHUT_WR)
@@ -131,7 +136,9 @@ def check(sidecar: Sidecar, at: Address, speech: Speech, patience: float = 0.0) 
             f"the connections of {kind.__name__} input to end",
             swallow=(OSError, HTTPException),
         )
-        assert envoy.exit_code is None, f"Envoy ended with {envoy.exit_code} after {kind.__name__} input"
+        assert envoy.exit_code is None, (
+            f"Envoy ended with {envoy.exit_code} after {kind.__name__} input"
+        )
         if patience:
             wait_until(good_call, patience, "a good call", swallow=(AssertionError,))
         else:
@@ -175,7 +182,11 @@ CASES = [
 
 @pytest.mark.parametrize(("protocol", "speech", "facts"), CASES)
 def test_a_clients_sidecar(
-    mesh: Mesh, servers: dict[str, Address], protocol: str, speech: Callable[[], Speech], facts: MeshFacts | None
+    mesh: Mesh,
+    servers: dict[str, Address],
+    protocol: str,
+    speech: Callable[[], Speech],
+    facts: MeshFacts | None,
 ) -> None:
     at = mesh.service("victim", {f"tcp-{protocol}": PORT}, servers[protocol])
     mesh.tolerate = ("",)  # what it says about such input is its own affair
@@ -184,7 +195,11 @@ def test_a_clients_sidecar(
 
 @pytest.mark.parametrize(("protocol", "speech", "facts"), CASES)
 def test_a_workloads_sidecar(
-    mesh: Mesh, servers: dict[str, Address], protocol: str, speech: Callable[[], Speech], facts: MeshFacts | None
+    mesh: Mesh,
+    servers: dict[str, Address],
+    protocol: str,
+    speech: Callable[[], Speech],
+    facts: MeshFacts | None,
 ) -> None:
     server = servers[protocol]
     annotations = {"redis.aeraki.io/inbound": "true"} if protocol == "redis" else None

@@ -8,7 +8,16 @@ from __future__ import annotations
 import pytest
 from aeraki_core.model.mesh import Mesh as MeshFacts
 from aeraki_core.model.mesh import parse_proxy_rule
-from aeraki_core.testing import Made, NackError, Proxy, Sandbox, SidecarConfig, generate, service, to_envoy
+from aeraki_core.testing import (
+    Made,
+    NackError,
+    Proxy,
+    Sandbox,
+    SidecarConfig,
+    generate,
+    service,
+    to_envoy,
+)
 
 from tests.dataplane.support import Mesh, cluster
 from tests.peers import kafka
@@ -62,7 +71,9 @@ def test_a_real_broker_behind_proxies_without_the_extension(mesh: Mesh) -> None:
         mesh.lead("kafka", 9092, mesh.workload("kafka", 9092, broker.address, mesh=elsewhere))
         client = mesh.client(mesh=elsewhere)
         workload = mesh.sidecars[0]
-        assert [item["spec"]["workloadSelector"] for item in client.made.filters] == [{"labels": {"app": "reports"}}]
+        assert [item["spec"]["workloadSelector"] for item in client.made.filters] == [
+            {"labels": {"app": "reports"}}
+        ]
         kafka.create_topic(at, "orders")
         kafka.produce(at, "orders", values)
         assert kafka.consume(at, "orders", 100) == values
@@ -78,8 +89,15 @@ def test_without_the_extension_nothing_is_written() -> None:
 
 def test_only_the_workload_that_has_the_extension_gets_the_filter() -> None:
     made = kafka_where("default/app=reports:")
-    assert filters(made.sidecar(Proxy(labels={"app": "reports"})).config, LISTENER) == [FILTER, TCP_PROXY]
-    for proxy in (Proxy(), Proxy(labels={"app": "other"}), Proxy("elsewhere", labels={"app": "reports"})):
+    assert filters(made.sidecar(Proxy(labels={"app": "reports"})).config, LISTENER) == [
+        FILTER,
+        TCP_PROXY,
+    ]
+    for proxy in (
+        Proxy(),
+        Proxy(labels={"app": "other"}),
+        Proxy("elsewhere", labels={"app": "reports"}),
+    ):
         assert filters(made.sidecar(proxy).config, LISTENER) == [TCP_PROXY]
     broker = made.sidecar(Proxy(labels={"app": "kafka"})).config
     assert filters(broker, "virtualInbound", 9092) == [TCP_PROXY] * 3
@@ -97,8 +115,16 @@ def test_the_bytes_are_those_of_envoys_schema() -> None:
     config = kafka_where("").sidecar().config
     packed = config.listener(LISTENER).filter_chains[0].filters[0].typed_config
     prefix = cluster("kafka", 9092).encode()
-    rules = b"\x0a\x0d" + b"\x12\x09a.example\x18\x50" + b"\x0a\x10" + b"\x08\x01\x12\x09b.example\x18\x84\x47"
-    assert packed.type_url == "type.googleapis.com/envoy.extensions.filters.network.kafka_broker.v3.KafkaBroker"
+    rules = (
+        b"\x0a\x0d"
+        + b"\x12\x09a.example\x18\x50"
+        + b"\x0a\x10"
+        + b"\x08\x01\x12\x09b.example\x18\x84\x47"
+    )
+    assert (
+        packed.type_url
+        == "type.googleapis.com/envoy.extensions.filters.network.kafka_broker.v3.KafkaBroker"
+    )
     assert packed.value == (
         b"\x0a"
         + bytes([len(prefix)])
@@ -114,7 +140,9 @@ def test_the_bytes_are_those_of_envoys_schema() -> None:
 
 def test_this_envoy_refuses_the_filter_and_nothing_else(sidecars: Sandbox) -> None:
     made = kafka_where("")
-    with pytest.raises(NackError, match=rf"Didn't find a registered implementation for '{FILTER}' with type URL"):
+    with pytest.raises(
+        NackError, match=rf"Didn't find a registered implementation for '{FILTER}' with type URL"
+    ):
         sidecars.run(made.objects, made.filters)
     config = to_envoy(made.sidecar().config)
     assert sidecars.envoy.lacking(config) == {FILTER}

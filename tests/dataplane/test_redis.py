@@ -85,7 +85,9 @@ def test_every_sidecar_finds_a_key_at_the_same_server(
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_with_a_load_balancer_of_the_users(mesh: Mesh, redis_servers: Three, load_balancer: dict[str, object]) -> None:
+def test_with_a_load_balancer_of_the_users(
+    mesh: Mesh, redis_servers: Three, load_balancer: dict[str, object]
+) -> None:
     cache = mesh.service("cache", PORTS, *(server.address for server in redis_servers))
     mesh.add(destination_rule("cache", "cache", trafficPolicy={"loadBalancer": load_balancer}))
     mesh.client()
@@ -93,7 +95,9 @@ def test_with_a_load_balancer_of_the_users(mesh: Mesh, redis_servers: Three, loa
     assert read_back(cache) == len(KEYS)
 
 
-def test_commands_over_several_servers_are_split_and_joined(mesh: Mesh, redis_servers: Three) -> None:
+def test_commands_over_several_servers_are_split_and_joined(
+    mesh: Mesh, redis_servers: Three
+) -> None:
     cache = mesh.service("cache", PORTS, *(server.address for server in redis_servers))
     mesh.client()
     with client(cache) as redis:
@@ -118,7 +122,9 @@ def test_a_service_entry(mesh: Mesh, loopback: Callable[[], str], redis_servers:
     assert read_back((ip, 6379)) == len(KEYS)
 
 
-def test_a_headless_service_stays_plain_tcp(mesh: Mesh, loopback: Callable[[], str], redis_servers: Three) -> None:
+def test_a_headless_service_stays_plain_tcp(
+    mesh: Mesh, loopback: Callable[[], str], redis_servers: Three
+) -> None:
     """redis_proxy would find no server there, and knows no SUBSCRIBE: this is an answer of Redis itself."""
     ip = loopback()
     mesh.headless("nodes", PORTS, ip)
@@ -303,10 +309,16 @@ def test_a_route_to_ports_that_are_not_named_as_redis(mesh: Mesh, redis_servers:
     assert read_back(cache) == len(KEYS)
     assert len(two.keys()) > 50
     assert len(three.keys()) > 50
-    assert answer(plain, "SUBSCRIBE", "news") == ["subscribe", "news", 1]  # its own clients see no filter
+    assert answer(plain, "SUBSCRIBE", "news") == [
+        "subscribe",
+        "news",
+        1,
+    ]  # its own clients see no filter
 
 
-def test_changed_routes_move_the_next_command_of_new_connections(mesh: Mesh, redis_servers: Three) -> None:
+def test_changed_routes_move_the_next_command_of_new_connections(
+    mesh: Mesh, redis_servers: Three
+) -> None:
     one, two, _ = redis_servers
     cache = mesh.service("cache", PORTS, one.address)
     mesh.service("sessions", PORTS, two.address)
@@ -379,7 +391,11 @@ def test_a_mirror_of_a_share(mesh: Mesh, redis_servers: Three) -> None:
 def test_a_mirror_that_is_down_harms_nobody(mesh: Mesh, redis_servers: Three) -> None:
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
     mesh.service("down", PORTS)
-    mesh.add(redis_service("{host: [cache], redis: [{route: {host: cache}, mirror: [{route: {host: down}}]}]}"))
+    mesh.add(
+        redis_service(
+            "{host: [cache], redis: [{route: {host: cache}, mirror: [{route: {host: down}}]}]}"
+        )
+    )
     mesh.client()
     write(cache)
     assert read_back(cache) == len(KEYS)

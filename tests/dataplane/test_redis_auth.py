@@ -39,7 +39,9 @@ def named() -> Iterator[RedisServer]:
 
 def auth(text: str) -> str:
     """A RedisDestination of `cache` with that ``auth``."""
-    return redis_destination(f"{{host: cache, trafficPolicy: {{connectionPool: {{redis: {{auth: {text}}}}}}}}}")
+    return redis_destination(
+        f"{{host: cache, trafficPolicy: {{connectionPool: {{redis: {{auth: {text}}}}}}}}}"
+    )
 
 
 # -- what the sidecars give to Redis ----------------------------------------------------------------------------------
@@ -57,7 +59,10 @@ def test_redis_without_the_password_that_it_wants(mesh: Mesh, locked: RedisServe
         ("{plain: {password: of redis}}", {}),
         ("{secret: {name: redis}}", {"password": "of redis"}),
         ("{secret: {name: redis}}", {"token": "of redis\n"}),
-        ("{secret: {name: redis, passwordField: mine}}", {"mine": "of redis", "password": "of somebody else"}),
+        (
+            "{secret: {name: redis, passwordField: mine}}",
+            {"mine": "of redis", "password": "of somebody else"},
+        ),
     ],
     ids=["plain", "secret-password", "secret-token", "secret-field"],
 )
@@ -75,7 +80,10 @@ def test_a_password(mesh: Mesh, locked: RedisServer, text: str, data: dict[str, 
     [
         ("{plain: {password: of app, username: app}}", {}),
         ("{secret: {name: redis}}", {"password": "of app", "username": "app"}),
-        ("{secret: {name: redis, passwordField: p, usernameField: u}}", {"p": "of app", "u": "app"}),
+        (
+            "{secret: {name: redis, passwordField: p, usernameField: u}}",
+            {"p": "of app", "u": "app"},
+        ),
     ],
     ids=["plain", "secret", "secret-fields"],
 )
@@ -99,7 +107,9 @@ def test_a_changed_secret(mesh: Mesh, locked: RedisServer) -> None:
     assert answer(cache, "SET", "a", 1) == "OK"
 
 
-def test_the_password_of_a_routes_destination(mesh: Mesh, locked: RedisServer, named: RedisServer) -> None:
+def test_the_password_of_a_routes_destination(
+    mesh: Mesh, locked: RedisServer, named: RedisServer
+) -> None:
     """Each service has its own, though clients speak to one address."""
     cache = mesh.service("cache", PORTS, locked.address)
     mesh.service("sessions", {"tcp": 7000}, named.address)  # not known as Redis
@@ -166,13 +176,17 @@ def test_clients_must_give_the_username(mesh: Mesh, named: RedisServer) -> None:
 def inbound(mesh: Mesh, server: RedisServer, text: str = "") -> tuple[str, int]:
     """A service that asks for a filter at its workloads, and where its one workload is reached."""
     _, port = server.address
-    mesh.service("cache", {"tcp-redis": (6379, port)}, annotations={"redis.aeraki.io/inbound": "true"})
+    mesh.service(
+        "cache", {"tcp-redis": (6379, port)}, annotations={"redis.aeraki.io/inbound": "true"}
+    )
     if text:
         mesh.add(auth(text))
     return mesh.workload("cache", port)
 
 
-def test_a_workload_gets_no_filter_of_itself(mesh: Mesh, redis_servers: tuple[RedisServer, ...]) -> None:
+def test_a_workload_gets_no_filter_of_itself(
+    mesh: Mesh, redis_servers: tuple[RedisServer, ...]
+) -> None:
     mesh.service("cache", {"tcp-redis": (6379, 6380)})
     at = mesh.workload("cache", 6380, redis_servers[0].address)
     assert answer(at, "SUBSCRIBE", "news") == ["subscribe", "news", 1]
@@ -183,7 +197,9 @@ def test_a_workload_with_a_filter(mesh: Mesh, redis_servers: tuple[RedisServer, 
     assert answer(at, "SET", "a", 1) == "OK"
     assert redis_servers[0].keys() == {"a"}
     assert answer(at, "SUBSCRIBE", "news").startswith("unknown command")
-    stats = mesh.sidecars[0].envoy.stats(f"redis.inbound|{redis_servers[0].address[1]}||.command.set")
+    stats = mesh.sidecars[0].envoy.stats(
+        f"redis.inbound|{redis_servers[0].address[1]}||.command.set"
+    )
     assert [value for name, value in stats.items() if name.endswith("set.success")] == [1]
 
 
@@ -199,6 +215,8 @@ def test_both_sides_at_once(mesh: Mesh, named: RedisServer) -> None:
     at = inbound(mesh, named, "{plain: {password: of app, username: app}}")
     mesh.lead("cache", 6379, at)
     sidecar = mesh.client()
-    cache = next(address for name, address in sidecar.envoy.listeners().items() if name.endswith("_6379"))
+    cache = next(
+        address for name, address in sidecar.envoy.listeners().items() if name.endswith("_6379")
+    )
     assert answer(cache, "SET", "a", 1) == "OK"
     assert answer(cache, "GET", "a") == "1"

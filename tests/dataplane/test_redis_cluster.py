@@ -43,7 +43,9 @@ def nodes(running: RedisCluster) -> RedisCluster:
 
 def mode_cluster(name: str = "cache", more: str = "") -> str:
     """A RedisDestination that makes a service a Redis Cluster."""
-    spec = f"{{host: {name}, trafficPolicy: {{connectionPool: {{redis: {{mode: CLUSTER{more}}}}}}}}}"
+    spec = (
+        f"{{host: {name}, trafficPolicy: {{connectionPool: {{redis: {{mode: CLUSTER{more}}}}}}}}}"
+    )
     return redis_destination(spec, name=name)
 
 
@@ -53,7 +55,11 @@ def client_sidecar(mesh: Mesh, nodes: RedisCluster, *names: str) -> Sidecar:
     everyone = {server.address for server in [*nodes.servers, *nodes.replicas]}
     clusters = [cluster(name, 6379) for name in names or ("cache",)]
     found = sidecar.envoy.clusters
-    wait_until(lambda: all(set(found()[name]) == everyone for name in clusters), 10, "Envoy to find the nodes")
+    wait_until(
+        lambda: all(set(found()[name]) == everyone for name in clusters),
+        10,
+        "Envoy to find the nodes",
+    )
     return sidecar
 
 
@@ -110,7 +116,9 @@ def test_a_cluster_with_a_password(mesh: Mesh) -> None:
         assert answer(wrong, "GET", "a") == "no upstream host"
 
 
-def test_a_sidecar_that_starts_before_the_nodes(mesh: Mesh, redis_servers: tuple[RedisServer, ...]) -> None:
+def test_a_sidecar_that_starts_before_the_nodes(
+    mesh: Mesh, redis_servers: tuple[RedisServer, ...]
+) -> None:
     """All other services work meanwhile; without `wait_for_warm_on_init: false` Envoy would have no listener at all."""
     nodes = RedisCluster()
     cache = mesh.service("cache", PORTS, nodes.servers[0].address)
@@ -125,7 +133,9 @@ def test_a_sidecar_that_starts_before_the_nodes(mesh: Mesh, redis_servers: tuple
         assert answer(cache, "SET", "a", 1) == "OK"
 
 
-def test_a_route_to_a_redis_cluster(mesh: Mesh, nodes: RedisCluster, redis_servers: tuple[RedisServer, ...]) -> None:
+def test_a_route_to_a_redis_cluster(
+    mesh: Mesh, nodes: RedisCluster, redis_servers: tuple[RedisServer, ...]
+) -> None:
     """From a service that is none, with the prefix removed: the slot is that of the key which Redis sees."""
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
     mesh.service("nodes", PORTS, nodes.servers[0].address)
@@ -194,11 +204,20 @@ def test_without_redirection_clients_see_a_slot_move(mesh: Mesh, nodes: RedisClu
     client_sidecar(mesh, nodes)
     slot, owner = key_slot(b"a"), nodes.owner("a")
     target = next(server for server in nodes.servers if server is not owner)
-    with client(cache) as made, pytest.raises(redis.exceptions.AskError), nodes.moving_slot(slot, target):
+    with (
+        client(cache) as made,
+        pytest.raises(redis.exceptions.AskError),
+        nodes.moving_slot(slot, target),
+    ):
         made.get("a")
     nodes.move_slot(slot, target)
     with client(cache) as made:
-        wait_until(lambda: made.set("a", 1), 10, "Envoy to ask for the slots again", swallow=(redis.ResponseError,))
+        wait_until(
+            lambda: made.set("a", 1),
+            10,
+            "Envoy to ask for the slots again",
+            swallow=(redis.ResponseError,),
+        )
 
 
 # -- reads ------------------------------------------------------------------------------------------------------------
@@ -214,10 +233,14 @@ def test_without_redirection_clients_see_a_slot_move(mesh: Mesh, nodes: RedisClu
         ("ANY", True, True),
     ],
 )
-def test_read_policies(mesh: Mesh, nodes: RedisCluster, policy: str, primary_reads: bool, replica_reads: bool) -> None:
+def test_read_policies(
+    mesh: Mesh, nodes: RedisCluster, policy: str, primary_reads: bool, replica_reads: bool
+) -> None:
     primary, replica = nodes.servers[0], nodes.replicas[0]
     cache = mesh.service("cache", PORTS, primary.address)
-    mesh.add(mode_cluster(), redis_service(f"{{host: [cache], settings: {{readPolicy: {policy}}}}}"))
+    mesh.add(
+        mode_cluster(), redis_service(f"{{host: [cache], settings: {{readPolicy: {policy}}}}}")
+    )
     assert client_sidecar(mesh, nodes).made.codes == ()
     key, other = key_of(nodes, primary), key_of(nodes, nodes.servers[1])
     with client(cache) as made:
@@ -244,7 +267,9 @@ def test_read_policies(mesh: Mesh, nodes: RedisCluster, policy: str, primary_rea
     ],
     ids=["redirection", "no-connections-to-others", "default"],
 )
-def test_mode_proxy_before_a_node_of_a_cluster(mesh: Mesh, nodes: RedisCluster, settings: str, follows: bool) -> None:
+def test_mode_proxy_before_a_node_of_a_cluster(
+    mesh: Mesh, nodes: RedisCluster, settings: str, follows: bool
+) -> None:
     cache = mesh.service("cache", PORTS, nodes.servers[0].address)
     mesh.add(redis_service(f"{{host: [cache], settings: {settings}}}"))
     mesh.client()

@@ -34,7 +34,9 @@ REFUSED = "SUBSCRIBE a, BLPOP a 1, XREAD STREAMS a 0, WAIT 1 1, DBSIZE, COMMAND,
 
 def test_commands_that_do_not_pass(single: Address) -> None:
     answers = {command: answer(single, *command.split()) for command in REFUSED.split(", ")}
-    assert [command for command, text in answers.items() if not str(text).startswith("unknown command")] == []
+    assert [
+        command for command, text in answers.items() if not str(text).startswith("unknown command")
+    ] == []
 
 
 def test_resp3_is_refused(single: Address) -> None:
@@ -53,7 +55,10 @@ def test_clients_share_a_connection(mesh: Mesh, single: Address) -> None:
     with ExitStack() as stack:
         for _ in range(20):
             assert stack.enter_context(client(single)).set("a", 1)
-        assert mesh.sidecars[0].envoy.stats()[f"cluster.{cluster('cache', 6379)}.upstream_cx_active"] == 1
+        assert (
+            mesh.sidecars[0].envoy.stats()[f"cluster.{cluster('cache', 6379)}.upstream_cx_active"]
+            == 1
+        )
 
 
 def test_select_is_for_all_clients(single: Address) -> None:
@@ -76,7 +81,9 @@ def test_watch_does_not_see_other_clients(single: Address) -> None:
         assert transaction.execute() == [13]
 
 
-def test_a_command_of_several_keys_runs_where_its_first_key_lives(mesh: Mesh, redis_servers: Three) -> None:
+def test_a_command_of_several_keys_runs_where_its_first_key_lives(
+    mesh: Mesh, redis_servers: Three
+) -> None:
     """Silently wrong where the instances know nothing of each other: what it writes to another key is not found again."""
     at = mesh.service("cache", PORTS, *(server.address for server in redis_servers))
     mesh.client()
@@ -97,7 +104,9 @@ def test_how_long_connecting_may_take(mesh: Mesh) -> None:
     address = free_address()
     at = mesh.service("cache", PORTS, address)
     mesh.add(
-        redis_destination("{host: cache, trafficPolicy: {connectionPool: {tcp: {connectTimeout: 100ms}}}}"),
+        redis_destination(
+            "{host: cache, trafficPolicy: {connectionPool: {tcp: {connectTimeout: 100ms}}}}"
+        ),
     )
     mesh.client()
     with ExitStack() as stack:
@@ -107,7 +116,10 @@ def test_how_long_connecting_may_take(mesh: Mesh) -> None:
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(address)
-        with client(at, socket_timeout=5) as made, pytest.raises(redis.ResponseError, match="upstream failure"):
+        with (
+            client(at, socket_timeout=5) as made,
+            pytest.raises(redis.ResponseError, match="upstream failure"),
+        ):
             made.get("a")
 
 
@@ -116,7 +128,9 @@ def test_keepalive_probes(mesh: Mesh, redis_servers: Three) -> None:
     at = mesh.service("cache", PORTS, redis_servers[0].address)
     plain = mesh.service("plain", PORTS, redis_servers[1].address)
     mesh.add(
-        redis_destination("{host: cache, trafficPolicy: {connectionPool: {tcp: {tcpKeepalive: {time: 60s}}}}}"),
+        redis_destination(
+            "{host: cache, trafficPolicy: {connectionPool: {tcp: {tcpKeepalive: {time: 60s}}}}}"
+        ),
     )
     mesh.client()
     assert answer(at, "SET", "a", 1) == answer(plain, "SET", "a", 1) == "OK"

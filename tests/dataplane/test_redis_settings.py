@@ -34,7 +34,11 @@ def test_a_server_that_does_not_answer_in_time(mesh: Mesh, redis_servers: Three)
 def test_batches(mesh: Mesh, redis_servers: Three) -> None:
     """A batch that is not full waits; a full one does not."""
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
-    mesh.add(redis_service("{host: [cache], settings: {maxBufferSizeBeforeFlush: 1000, bufferFlushTimeout: 500ms}}"))
+    mesh.add(
+        redis_service(
+            "{host: [cache], settings: {maxBufferSizeBeforeFlush: 1000, bufferFlushTimeout: 500ms}}"
+        )
+    )
     mesh.client()
     began = time.monotonic()
     assert answer(cache, "SET", "a", "x") == "OK"
@@ -48,7 +52,9 @@ def test_batches(mesh: Mesh, redis_servers: Three) -> None:
 @pytest.mark.parametrize("tags", [True, False])
 def test_hashtags(mesh: Mesh, redis_servers: Three, tags: bool) -> None:
     cache = mesh.service("cache", PORTS, *(server.address for server in redis_servers))
-    mesh.add(redis_service(f"{{host: [cache], settings: {{enableHashtagging: {str(tags).lower()}}}}}"))
+    mesh.add(
+        redis_service(f"{{host: [cache], settings: {{enableHashtagging: {str(tags).lower()}}}}}")
+    )
     mesh.client()
     with client(cache) as redis:
         for number in range(60):
@@ -60,7 +66,12 @@ def test_hashtags(mesh: Mesh, redis_servers: Three, tags: bool) -> None:
             transaction.incr("{user}:1").incr("{user}:2")
             assert transaction.execute() == [2, 3]
             assert (
-                redis.eval("return redis.call('get', KEYS[1]) + redis.call('get', KEYS[2])", 2, "{user}:1", "{user}:2")
+                redis.eval(
+                    "return redis.call('get', KEYS[1]) + redis.call('get', KEYS[2])",
+                    2,
+                    "{user}:1",
+                    "{user}:2",
+                )
                 == 5
             )
             assert redis.rename("{user}:1", "{user}:one")
@@ -71,15 +82,29 @@ def test_statistics_of_each_command(mesh: Mesh, redis_servers: Three, enabled: b
     """The filter counts commands in any case; the setting adds what its clusters answered."""
     name = cluster("cache", 6379)
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
-    mesh.add(redis_service(f"{{host: [cache], settings: {{enableCommandStats: {str(enabled).lower()}}}}}"))
+    mesh.add(
+        redis_service(
+            f"{{host: [cache], settings: {{enableCommandStats: {str(enabled).lower()}}}}}"
+        )
+    )
     sidecar = mesh.client()
     answer(cache, "SET", "a", 1)
     answer(cache, "LPUSH", "a", 1)
     stats = sidecar.envoy.stats()
-    assert stats[f"redis.{name}.command.set.success"] == stats[f"redis.{name}.command.lpush.total"] == 1
+    assert (
+        stats[f"redis.{name}.command.set.success"]
+        == stats[f"redis.{name}.command.lpush.total"]
+        == 1
+    )
     upstream = f"cluster.{name}.redis_cluster.upstream_commands."
-    found = {key.removeprefix(upstream): value for key, value in stats.items() if key.startswith(upstream) and value}
-    assert found == ({"set.total": 1, "set.success": 1, "lpush.total": 1, "lpush.failure": 1} if enabled else {})
+    found = {
+        key.removeprefix(upstream): value
+        for key, value in stats.items()
+        if key.startswith(upstream) and value
+    }
+    assert found == (
+        {"set.total": 1, "set.success": 1, "lpush.total": 1, "lpush.failure": 1} if enabled else {}
+    )
 
 
 def test_a_read_policy_without_a_redis_cluster(mesh: Mesh, redis_servers: Three) -> None:
@@ -123,7 +148,9 @@ def test_errors_for_a_share_of_all_commands(mesh: Mesh, redis_servers: Three) ->
 def test_delays_for_some_commands(mesh: Mesh, redis_servers: Three) -> None:
     """Other commands are not held up."""
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
-    mesh.add(redis_service("{host: [cache], faults: [{type: DELAY, delay: 400ms, commands: [GET]}]}"))
+    mesh.add(
+        redis_service("{host: [cache], faults: [{type: DELAY, delay: 400ms, commands: [GET]}]}")
+    )
     sidecar = mesh.client()
     began = time.monotonic()
     assert answer(cache, "SET", "a", 1) == "OK"
@@ -134,14 +161,18 @@ def test_delays_for_some_commands(mesh: Mesh, redis_servers: Three) -> None:
     assert delayed >= 0.4 - COARSE
     assert undelayed < delayed
     stats = sidecar.envoy.stats(f"redis.{cluster('cache', 6379)}.command.")
-    assert {key.split(".")[-2:][0]: value for key, value in stats.items() if key.endswith("delay_fault") and value} == {
-        "get": 1
-    }
+    assert {
+        key.split(".")[-2:][0]: value
+        for key, value in stats.items()
+        if key.endswith("delay_fault") and value
+    } == {"get": 1}
 
 
 def test_an_error_can_be_late(mesh: Mesh, redis_servers: Three) -> None:
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
-    mesh.add(redis_service("{host: [cache], faults: [{type: ERROR, delay: 300ms, commands: [GET]}]}"))
+    mesh.add(
+        redis_service("{host: [cache], faults: [{type: ERROR, delay: 300ms, commands: [GET]}]}")
+    )
     mesh.client()
     began = time.monotonic()
     assert answer(cache, "GET", "a") == FAULT
@@ -151,11 +182,15 @@ def test_an_error_can_be_late(mesh: Mesh, redis_servers: Three) -> None:
 def with_fault_for(commands: list[str]) -> Made:
     return generate(
         service("cache", PORTS),
-        redis_service(f"{{host: [cache], faults: [{{type: ERROR, commands: [{', '.join(commands)}]}}]}}"),
+        redis_service(
+            f"{{host: [cache], faults: [{{type: ERROR, commands: [{', '.join(commands)}]}}]}}"
+        ),
     )
 
 
-def test_the_commands_that_a_fault_can_meet_are_those_of_envoy(mesh: Mesh, redis_servers: Three) -> None:
+def test_the_commands_that_a_fault_can_meet_are_those_of_envoy(
+    mesh: Mesh, redis_servers: Three
+) -> None:
     """Asked one by one: every command that this Envoy knows, and every one that Redis has.
 
     A fault for a command that meets none is a finding, and for one that does it is none.
@@ -165,7 +200,9 @@ def test_the_commands_that_a_fault_can_meet_are_those_of_envoy(mesh: Mesh, redis
     sidecar = mesh.client()
     prefix = f"redis.{cluster('cache', 6379)}.command."
     known = {
-        key.removeprefix(prefix).split(".total")[0] for key in sidecar.envoy.stats(prefix) if key.endswith(".total")
+        key.removeprefix(prefix).split(".total")[0]
+        for key in sidecar.envoy.stats(prefix)
+        if key.endswith(".total")
     }
     with redis_servers[0].client() as direct:
         of_redis = {str(name) for name in direct.execute_command("COMMAND LIST")}
@@ -175,4 +212,6 @@ def test_the_commands_that_a_fault_can_meet_are_those_of_envoy(mesh: Mesh, redis
     found = with_fault_for(commands).findings
     vain = {item.message.split("'")[1] for item in found if item.code.id == "RDS0203"}
     assert sorted(met & vain) == [], "Envoy passes them on, yet they are reported"
-    assert sorted(set(commands) - met - vain) == [], "Envoy does not pass them on, yet they are not reported"
+    assert sorted(set(commands) - met - vain) == [], (
+        "Envoy does not pass them on, yet they are not reported"
+    )

@@ -14,7 +14,14 @@ from tests.dataplane.support import Mesh
 from tests.dataplane.support_routes import assert_share, routed_service, virtual_service
 from tests.dataplane.support_thrift import PORTS, ledgers, options, run_ledger
 from tests.peers.processes import Address, free_address
-from tests.peers.thrift import FLAVOURS, FRAMED_BINARY, Declared, Flavour, ThriftClient, ThriftServer
+from tests.peers.thrift import (
+    FLAVOURS,
+    FRAMED_BINARY,
+    Declared,
+    Flavour,
+    ThriftClient,
+    ThriftServer,
+)
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
@@ -56,15 +63,26 @@ def run_both_sides(mesh: Mesh, server: ThriftServer, **given: str) -> Address:
 
 @pytest.mark.parametrize("declared", [False, True], ids=["auto", "declared"])
 @pytest.mark.parametrize("flavour", FLAVOURS, ids=str)
-def test_everything_of_a_call_passes_both_sides(mesh: Mesh, flavour: Flavour, declared: bool) -> None:
+def test_everything_of_a_call_passes_both_sides(
+    mesh: Mesh, flavour: Flavour, declared: bool
+) -> None:
     given = flavour._asdict() if declared else {}
     headers = {"k": "v"} if flavour.transport == "header" else {}
     with ThriftServer("v1", flavour, services=["Books"]) as server:
         address = run_both_sides(mesh, server, **given)
-        with ThriftClient(address, flavour) as client, ThriftClient(address, flavour, service="Books") as multiplexed:
+        with (
+            ThriftClient(address, flavour) as client,
+            ThriftClient(address, flavour, service="Books") as multiplexed,
+        ):
             args = ["ü😀", 3, 2**40, 2.5, True]
             reply = client.call("sayHello", *args, headers=headers)
-            assert reply == {"server": "v1", "service": "", "method": "sayHello", "args": args, "headers": headers}
+            assert reply == {
+                "server": "v1",
+                "service": "",
+                "method": "sayHello",
+                "args": args,
+                "headers": headers,
+            }
             assert client.headers == ({"server": "v1"} if headers else {})
             assert client.call("echo", 2.5) == 2.5
             assert multiplexed.call("sayHello", "x")["service"] == "Books"
@@ -98,7 +116,9 @@ def test_clients_of_other_transports_than_the_servers(mesh: Mesh, flavour: Flavo
 
 
 @pytest.mark.parametrize("flavour", [each for each in FLAVOURS if each != FRAMED_BINARY], ids=str)
-def test_a_client_of_another_flavour_than_the_declared_one_is_cut_off(mesh: Mesh, flavour: Flavour) -> None:
+def test_a_client_of_another_flavour_than_the_declared_one_is_cut_off(
+    mesh: Mesh, flavour: Flavour
+) -> None:
     with ThriftServer("v1", flavour) as server:
         address = run_ledger(mesh, [server], transport="framed", protocol="binary")
         cut = pytest.raises((TTransportException, TApplicationException, EOFError))
@@ -132,7 +152,9 @@ def test_a_route_to_a_service_of_another_protocol_corrupts_doubles(mesh: Mesh) -
         with ThriftClient(run_ledger(mesh, [server], http)) as client:
             reply = client.call("sayHello", "x", 7, 2.5)
     assert (reply["server"], reply["args"][:2]) == ("other", ["x", 7])
-    assert reply["args"][2] != 2.5, "this Envoy translates doubles well: correct docs/protocols/thrift.md"
+    assert reply["args"][2] != 2.5, (
+        "this Envoy translates doubles well: correct docs/protocols/thrift.md"
+    )
 
 
 def test_1000_calls_on_16_connections(mesh: Mesh) -> None:
@@ -166,7 +188,9 @@ def test_by_method(mesh: Mesh, servers: Three) -> None:
       {to("v2")}
     """
     with ThriftClient(run_ledger(mesh, servers, http)) as client:
-        reached = [client.call(method, "x")["server"] for method in ("transfer", "refund", "balance")]
+        reached = [
+            client.call(method, "x")["server"] for method in ("transfer", "refund", "balance")
+        ]
         assert reached == ["v1", "v1", "v2"]
         for method in ("transfers", "Transfer", "transfe"):
             assert failure(client, method) == NO_ROUTE, method
@@ -183,7 +207,10 @@ def test_by_service(mesh: Mesh, servers: Three) -> None:
     - {to("v3")}
     """
     address = run_ledger(mesh, servers, http)
-    with ThriftClient(address, service="Books") as books, ThriftClient(address, service="Audit") as audit:
+    with (
+        ThriftClient(address, service="Books") as books,
+        ThriftClient(address, service="Audit") as audit,
+    ):
         assert books.call("sayHello", "x") | {"args": []} == {
             "server": "v2",
             "service": "Books",
@@ -221,7 +248,10 @@ def test_by_header(mesh: Mesh) -> None:
     - match: [{{method: {{exact: balance}}, withoutHeaders: {{tag: {{}}}}}}]
       {to("v2")}
     """
-    with ledgers(HEADER_BINARY) as servers, ThriftClient(run_ledger(mesh, servers, http), HEADER_BINARY) as client:
+    with (
+        ledgers(HEADER_BINARY) as servers,
+        ThriftClient(run_ledger(mesh, servers, http), HEADER_BINARY) as client,
+    ):
 
         def reached(method: str = "sayHello", **headers: str) -> str:
             return str(client.call(method, "x", headers=headers)["server"])
@@ -255,7 +285,9 @@ def test_by_port(mesh: Mesh, servers: Three) -> None:
       {to("v2")}
     - {to("v1")}
     """
-    ip, _ = routed_service(mesh, "ledger", {"tcp-thrift": 9090, "tcp-thrift-admin": 9091}, servers, http)
+    ip, _ = routed_service(
+        mesh, "ledger", {"tcp-thrift": 9090, "tcp-thrift-admin": 9091}, servers, http
+    )
     mesh.client()
     with ThriftClient((ip, 9090)) as first, ThriftClient((ip, 9091)) as second:
         assert [each.call("sayHello", "x")["server"] for each in (first, second)] == ["v1", "v2"]

@@ -31,14 +31,18 @@ FRAMED = [each for each in FLAVOURS if each.transport != "unframed"]
 def test_every_call_is_mirrored(mesh: Mesh, flavour: Flavour) -> None:
     with ledgers(flavour) as servers:
         first, mirror, other = servers
-        with ThriftClient(run_ledger(mesh, servers, MIRRORED, transport=flavour.transport), flavour) as client:
+        with ThriftClient(
+            run_ledger(mesh, servers, MIRRORED, transport=flavour.transport), flavour
+        ) as client:
             for number in range(20):
                 assert client.call("sayHello", "ü", number)["server"] == "v1"
             client.one_way("later", 20)
             assert client.call("echo", 2.5) == 2.5
         mirror.wait_for_calls(22)
         assert [call.method for call in mirror.calls].count("sayHello") == 20
-        assert {call.args for call in mirror.calls if call.method == "sayHello"} == {("ü", n) for n in range(20)}
+        assert {call.args for call in mirror.calls if call.method == "sayHello"} == {
+            ("ü", n) for n in range(20)
+        }
         assert [call.args for call in mirror.calls if call.method == "echo"] == [(2.5,)]
         assert any(call.one_way for call in mirror.calls)
         assert len(first.calls) == 22
@@ -74,9 +78,14 @@ def test_a_mirror_of_another_service_and_of_another_transport(mesh: Mesh, flavou
     - mirror: {host: other}
       route: [{destination: {host: ledger}}]
     """
-    with ThriftServer("v1", flavour) as server, ThriftServer("other", Flavour("unframed", flavour.protocol)) as other:
+    with (
+        ThriftServer("v1", flavour) as server,
+        ThriftServer("other", Flavour("unframed", flavour.protocol)) as other,
+    ):
         mesh.service("other", PORTS, other.address, annotations=options(transport="unframed"))
-        with ThriftClient(run_ledger(mesh, [server], http, transport=flavour.transport), flavour) as client:
+        with ThriftClient(
+            run_ledger(mesh, [server], http, transport=flavour.transport), flavour
+        ) as client:
             for _ in range(20):
                 assert client.call("sayHello", "x")["server"] == "v1"
         other.wait_for_calls(20)
@@ -105,7 +114,9 @@ def test_nobody_notices_a_mirror_that_is_dead_or_fails(mesh: Mesh) -> None:
 # -- the defect of Envoy ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [{}, {"transport": "unframed"}, {"server_transport": "unframed"}], ids=str)
+@pytest.mark.parametrize(
+    "given", [{}, {"transport": "unframed"}, {"server_transport": "unframed"}], ids=str
+)
 def test_calls_are_not_mirrored_where_envoy_could_abort(mesh: Mesh, given: dict[str, str]) -> None:
     flavour = Flavour("unframed")
     with ledgers(flavour) as servers:
@@ -117,16 +128,22 @@ def test_calls_are_not_mirrored_where_envoy_could_abort(mesh: Mesh, given: dict[
         assert servers[1].calls == []
 
 
-def test_an_unframed_mirror_of_an_unframed_server_aborts_envoy(sidecars: Sandbox, loopback: Callable[[], str]) -> None:
+def test_an_unframed_mirror_of_an_unframed_server_aborts_envoy(
+    sidecars: Sandbox, loopback: Callable[[], str]
+) -> None:
     mesh = Mesh(sidecars, loopback)
     flavour = Flavour("unframed")
     with ledgers(flavour) as servers:
-        at = routed_service(mesh, "ledger", PORTS, servers, MIRRORED, annotations=options(transport="framed"))
+        at = routed_service(
+            mesh, "ledger", PORTS, servers, MIRRORED, annotations=options(transport="framed")
+        )
         filters = [as_if_undeclared(item) for item in generate(mesh.objects).filters]
         sidecar = sidecars.run(
             mesh.objects,
             filters,
-            endpoints={cluster("ledger", 9090, server.name): [server.address] for server in servers},
+            endpoints={
+                cluster("ledger", 9090, server.name): [server.address] for server in servers
+            },
         )
         with ThriftClient(at, flavour) as client, suppress(TTransportException):
             client.call("sayHello", "x")
@@ -144,7 +161,9 @@ def as_if_undeclared(content: Mapping[str, Any]) -> dict[str, Any]:
     """The filter that the plugin refuses to make: of declared transport, with the declaration taken away."""
     found = copy.deepcopy(dict(content))
     patches = found["spec"]["configPatches"]
-    found["spec"]["configPatches"] = [patch for patch in patches if patch["applyTo"] == "NETWORK_FILTER"]
+    found["spec"]["configPatches"] = [
+        patch for patch in patches if patch["applyTo"] == "NETWORK_FILTER"
+    ]
     for patch in found["spec"]["configPatches"]:
         assert patch["patch"]["value"]["typed_config"].pop("transport") == "FRAMED"
     return found

@@ -44,7 +44,9 @@ def server(running: ZooKeeperServer) -> ZooKeeperServer:
 
 def clients_of(mesh: Mesh, server: ZooKeeperServer, **options: str) -> tuple[Address, Sidecar]:
     """Where clients connect, and their sidecar. ``options`` are the service's, with _ for -."""
-    annotations = {f"zookeeper.aeraki.io/{name.replace('_', '-')}": value for name, value in options.items()}
+    annotations = {
+        f"zookeeper.aeraki.io/{name.replace('_', '-')}": value for name, value in options.items()
+    }
     at = mesh.service("coordinator", PORTS, server.address, annotations=annotations)
     sidecar = mesh.client()
     assert sidecar.made.codes == ()
@@ -86,7 +88,9 @@ def check_sessions(at: Address) -> None:
             assert arrived.wait(10)
             assert [(event.type, event.path) for event in events] == [("CREATED", "/here")]
             assert first.get("/here")[0] == b"x"
-        wait_until(lambda: first.exists("/here") is None, 10, "the ephemeral node to go with its session")
+        wait_until(
+            lambda: first.exists("/here") is None, 10, "the ephemeral node to go with its session"
+        )
 
         good = first.transaction()
         good.create("/a", b"1")
@@ -116,7 +120,10 @@ def test_sessions_through_both_sidecars(mesh: Mesh, server: ZooKeeperServer) -> 
     sidecar = mesh.client()
     check_sessions(at)
     workload = mesh.sidecars[0]
-    outbound, inbound = operations(counted(sidecar)), operations(counted(workload, "inbound|2181||"))
+    outbound, inbound = (
+        operations(counted(sidecar)),
+        operations(counted(workload, "inbound|2181||")),
+    )
     assert outbound == inbound
     assert outbound["multi_resp"] == 2
 
@@ -168,18 +175,28 @@ def test_each_operation_is_counted_on_its_own(mesh: Mesh, server: ZooKeeperServe
             before = operations(counted(sidecar))
             operation(kazoo)
             after = operations(counted(sidecar))
-            moved = {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)}
+            moved = {
+                key: after[key] - before.get(key, 0)
+                for key in after
+                if after[key] != before.get(key, 0)
+            }
             assert moved == {f"{name}_rq": 1, f"{name}_resp": 1}
     with client(at, timeout=1):
         sidecar.envoy.wait_for_stat(f"{cluster('coordinator', 2181)}.zookeeper.ping_resp")
     found = counted(sidecar)
     assert found["connect_rq"] == found["close_rq"] == 2
-    assert not any(name.endswith(("_fast", "_slow", "_rq_bytes", "_resp_bytes", "decoder_error")) for name in found)
+    assert not any(
+        name.endswith(("_fast", "_slow", "_rq_bytes", "_resp_bytes", "decoder_error"))
+        for name in found
+    )
 
 
 def test_bytes_of_each_operation(mesh: Mesh, server: ZooKeeperServer) -> None:
     at, sidecar = clients_of(
-        mesh, server, per_opcode_request_bytes_metrics="true", per_opcode_response_bytes_metrics="true"
+        mesh,
+        server,
+        per_opcode_request_bytes_metrics="true",
+        per_opcode_response_bytes_metrics="true",
     )
     with client(at) as kazoo:
         kazoo.create("/a", b"x" * 1000)
@@ -239,8 +256,12 @@ def test_a_packet_of_a_large_limit(mesh: Mesh, server: ZooKeeperServer) -> None:
 def test_malformed_packets_of_an_operation(mesh: Mesh, server: ZooKeeperServer) -> None:
     at, sidecar = clients_of(mesh, server, per_opcode_decoder_error_metrics="true")
     connect = struct.pack(">iqiqi16s?", 0, 0, 10_000, 0, 16, bytes(16), False)
-    getdata = struct.pack(">iii", 1, 4, 1_000) + b"/a"  # xid, opcode, a path of a thousand bytes: two come
+    getdata = (
+        struct.pack(">iii", 1, 4, 1_000) + b"/a"
+    )  # xid, opcode, a path of a thousand bytes: two come
     with socket.create_connection(at, timeout=10) as connection:
         for packet in (connect, getdata):
             connection.sendall(struct.pack(">i", len(packet)) + packet)
-        sidecar.envoy.wait_for_stat(f"{cluster('coordinator', 2181)}.zookeeper.getdata_decoder_error")
+        sidecar.envoy.wait_for_stat(
+            f"{cluster('coordinator', 2181)}.zookeeper.getdata_decoder_error"
+        )

@@ -32,7 +32,14 @@ REMEDY = "run tests/deploy/setup.sh as root"
 _PACKAGES = "python3,python-is-python3,python3-pip,ca-certificates"
 _LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 _CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-_PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout")
+_PIP_SETTINGS = (
+    "index-url",
+    "extra-index-url",
+    "trusted-host",
+    "proxy",
+    "timeout",
+    "default-timeout",
+)
 _BUILD_TIMEOUT = 900.0  # seconds; it fetches some 30 MB
 
 
@@ -42,10 +49,21 @@ class Builder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         # It chooses how to store layers: by overlays, or where the file system cannot, by copies.
-        self._buildah = [_tool("buildah"), "--root", str(folder / "storage"), "--runroot", str(folder / "run")]
+        self._buildah = [
+            _tool("buildah"),
+            "--root",
+            str(folder / "storage"),
+            "--runroot",
+            str(folder / "run"),
+        ]
         container = self._run("from", "scratch").strip()
         self._run("add", container, str(_base()), "/")
-        self._run("config", "--env", "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", container)
+        self._run(
+            "config",
+            "--env",
+            "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+            container,
+        )
         self._run("commit", "--rm", container, f"localhost/{dockerfile.base()}")
 
     def build(self, **arguments: str) -> Image:
@@ -57,9 +75,17 @@ class Builder:
         given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
         pip = self._folder / "pip.conf"
         pip.write_text(_pip_settings(), encoding="utf-8")
-        trusted = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile or _CERTIFICATES
+        trusted = (
+            os.environ.get("SSL_CERT_FILE")
+            or ssl.get_default_verify_paths().cafile
+            or _CERTIFICATES
+        )
         lent = [f"--volume={trusted}:{_CERTIFICATES}:ro", f"--volume={pip}:/etc/pip.conf:ro"]
-        files = [f"--file={dockerfile.DOCKERFILE}", f"--ignorefile={dockerfile.IGNORED}", "--tag=localhost/built"]
+        files = [
+            f"--file={dockerfile.DOCKERFILE}",
+            f"--ignorefile={dockerfile.IGNORED}",
+            "--tag=localhost/built",
+        ]
         self._run("build", "--isolation=chroot", "--pull-never", *lent, *given, *files, str(ROOT))
         return self._unpacked("localhost/built")
 

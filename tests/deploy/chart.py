@@ -39,7 +39,11 @@ class Chart:
     helm: Path
 
     def render(
-        self, values: Values | None = None, *, release: str = "aeraki", namespace: str = "istio-system"
+        self,
+        values: Values | None = None,
+        *,
+        release: str = "aeraki",
+        namespace: str = "istio-system",
     ) -> list[Object]:
         """The objects that these values give.
 
@@ -47,7 +51,9 @@ class Chart:
             Refused: Helm did not take the values.
         """
         arguments = [
-            argument for key, value in (values or {}).items() for argument in ("--set-json", _pair(key, value))
+            argument
+            for key, value in (values or {}).items()
+            for argument in ("--set-json", _pair(key, value))
         ]
         try:
             return template(self.helm, *arguments, release=release, namespace=namespace)
@@ -60,7 +66,11 @@ class Chart:
         Raises:
             Refused: it failed.
         """
-        command = [str(self.helm), *arguments, *(["--kubeconfig", str(kubeconfig)] if kubeconfig else [])]
+        command = [
+            str(self.helm),
+            *arguments,
+            *(["--kubeconfig", str(kubeconfig)] if kubeconfig else []),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         if done.returncode:
             raise Refused(done.stdout + done.stderr)
@@ -72,7 +82,11 @@ class Chart:
         Raises:
             Refused: it found something.
         """
-        arguments = [argument for key, value in values.items() for argument in ("--set-json", _pair(key, value))]
+        arguments = [
+            argument
+            for key, value in values.items()
+            for argument in ("--set-json", _pair(key, value))
+        ]
         return self.run("lint", "--strict", str(CHART), *arguments)
 
 
@@ -82,8 +96,14 @@ def _pair(key: str, value: Any) -> str:
 
 def one(objects: Sequence[Object], kind: str, name: str | None = None) -> Object:
     """The only object of that kind (and name)."""
-    found = [item for item in objects if item["kind"] == kind and name in (None, item["metadata"]["name"])]
-    assert len(found) == 1, f"{len(found)} objects of kind {kind} in {[item['kind'] for item in objects]}"
+    found = [
+        item
+        for item in objects
+        if item["kind"] == kind and name in (None, item["metadata"]["name"])
+    ]
+    assert len(found) == 1, (
+        f"{len(found)} objects of kind {kind} in {[item['kind'] for item in objects]}"
+    )
     return found[0]
 
 
@@ -103,7 +123,11 @@ def settings_file(objects: Sequence[Object]) -> str:
     environment = {item["name"]: item.get("value") for item in container(objects)["env"]}
     config = Path(str(environment["AERAKI_CONFIG"]))
     pod = one(objects, "Deployment")["spec"]["template"]["spec"]
-    (mount,) = [item for item in container(objects)["volumeMounts"] if item["mountPath"] == str(config.parent)]
+    (mount,) = [
+        item
+        for item in container(objects)["volumeMounts"]
+        if item["mountPath"] == str(config.parent)
+    ]
     (volume,) = [item for item in pod["volumes"] if item["name"] == mount["name"]]
     text: str = one(objects, "ConfigMap", volume["configMap"]["name"])["data"][config.name]
     return text
@@ -135,4 +159,6 @@ def installed(api: Api, objects: Sequence[Object]) -> Iterator[Sequence[Object]]
 def remove(api: Api, api_version: str, kind: str, name: str) -> None:
     """Deletes an object without a namespace and waits until it is gone: a CRD takes its objects along first."""
     api.delete(api_version, kind, name)
-    wait_until(lambda: api.find(api_version, kind, name) is None, 20, f"the {kind} {name} to be gone")
+    wait_until(
+        lambda: api.find(api_version, kind, name) is None, 20, f"the {kind} {name} to be gone"
+    )

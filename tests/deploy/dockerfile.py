@@ -31,7 +31,11 @@ class ImageConfig:
 
 def instructions() -> list[tuple[str, str]]:
     """Each instruction with its arguments, lines joined."""
-    lines = [line for line in DOCKERFILE.read_text(encoding="utf-8").splitlines() if not line.lstrip().startswith("#")]
+    lines = [
+        line
+        for line in DOCKERFILE.read_text(encoding="utf-8").splitlines()
+        if not line.lstrip().startswith("#")
+    ]
     joined = "\n".join(lines).replace("\\\n", "")
     found = [line.partition(" ") for line in joined.splitlines() if line.strip()]
     return [(name, rest.strip()) for name, _, rest in found]
@@ -68,7 +72,9 @@ def config() -> ImageConfig:
     """What the last stage says."""
     final = steps(-1)
     last = dict(final)
-    variables = [word.partition("=") for name, rest in final if name == "ENV" for word in shlex.split(rest)]
+    variables = [
+        word.partition("=") for name, rest in final if name == "ENV" for word in shlex.split(rest)
+    ]
     return ImageConfig(
         last["USER"],
         tuple(json.loads(last["ENTRYPOINT"])),

@@ -19,7 +19,9 @@ HELM_VERSION = "v4.3.1"
 OPERATOR_VERSION = "v0.85.0"
 """The Prometheus Operator whose CRD is used; its module holds the CRDs as files."""
 
-NO_GO = "Go 1.21 or later is missing, and it has to build Helm: install it (https://go.dev/doc/install)"
+NO_GO = (
+    "Go 1.21 or later is missing, and it has to build Helm: install it (https://go.dev/doc/install)"
+)
 _OPERATOR = "github.com/prometheus-operator/prometheus-operator"
 _CRD = "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml"
 
@@ -41,7 +43,9 @@ def service_monitor_crd() -> Path:
         RigUnavailableError: it must be fetched and Go is missing.
         RigError: it could not be fetched.
     """
-    return cache.ensure(build.cache_dir() / f"prometheus-operator-{OPERATOR_VERSION}" / Path(_CRD).name, _copy_crd)
+    return cache.ensure(
+        build.cache_dir() / f"prometheus-operator-{OPERATOR_VERSION}" / Path(_CRD).name, _copy_crd
+    )
 
 
 def _go() -> str:
@@ -53,11 +57,15 @@ def _go() -> str:
 
 def _install_helm(made: Path, work: Path) -> None:
     package = f"helm.sh/helm/v4/cmd/{made.name}@{HELM_VERSION}"
-    build._run_go(_go(), "install", "-ldflags", "-s -w", package, cwd=work, env={"GOBIN": str(work)})
+    build._run_go(
+        _go(), "install", "-ldflags", "-s -w", package, cwd=work, env={"GOBIN": str(work)}
+    )
 
 
 def _copy_crd(made: Path, work: Path) -> None:
-    module = build._go_json(_go(), "mod", "download", "-json", f"{_OPERATOR}@{OPERATOR_VERSION}", cwd=work)
+    module = build._go_json(
+        _go(), "mod", "download", "-json", f"{_OPERATOR}@{OPERATOR_VERSION}", cwd=work
+    )
     shutil.copyfile(Path(module["Dir"]) / _CRD, made)
 
 

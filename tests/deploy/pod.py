@@ -55,10 +55,15 @@ def checkout() -> Image:
     """An image as deploy/Dockerfile would make it, of this machine's system, interpreter and checkout instead of a base image."""
     config = dockerfile.config()
     path = f"{Path(sys.executable).parent}:{_SYSTEM}"
-    environment = {name: value.replace("$PATH", _SYSTEM) for name, value in config.environment.items()}
+    environment = {
+        name: value.replace("$PATH", _SYSTEM) for name, value in config.environment.items()
+    }
     config = replace(config, environment={**environment, "PATH": path})
     # The environment is usually a folder of the checkout.
-    trees = [ROOT, *(Path(each) for each in (sys.prefix, sys.base_prefix) if ROOT not in Path(each).parents)]
+    trees = [
+        ROOT,
+        *(Path(each) for each in (sys.prefix, sys.base_prefix) if ROOT not in Path(each).parents),
+    ]
     return Image(Path("/"), config, tuple(trees))
 
 
@@ -103,20 +108,27 @@ class RunningPod:
         ports = {item["name"]: item["containerPort"] for item in self._container["ports"]}
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(f"http://{self._pod.ip}:{ports.get(port, port)}{path}", timeout=30) as response:
+            with opener.open(
+                f"http://{self._pod.ip}:{ports.get(port, port)}{path}", timeout=30
+            ) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
     def metric(self, name: str, /, **labels: str) -> float:
         """The sum of a metric's values, where Prometheus is told to read it by the pod's annotations."""
-        annotations = one(self._objects, "Deployment")["spec"]["template"]["metadata"]["annotations"]
-        text = self.get(annotations["prometheus.io/path"], int(annotations["prometheus.io/port"]))[1]
+        annotations = one(self._objects, "Deployment")["spec"]["template"]["metadata"][
+            "annotations"
+        ]
+        text = self.get(annotations["prometheus.io/path"], int(annotations["prometheus.io/port"]))[
+            1
+        ]
         lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
         return sum(
             float(value)
             for found, _, value in lines
-            if found.partition("{")[0] == name and all(f'{key}="{text}"' in found for key, text in labels.items())
+            if found.partition("{")[0] == name
+            and all(f'{key}="{text}"' in found for key, text in labels.items())
         )
 
     def configure(self, text: str) -> None:
@@ -169,8 +181,18 @@ class RunningPod:
 
     def execute(self, *command: str) -> str:
         """Run a command in its container, as ``kubectl exec`` does, and return what it printed."""
-        (first,) = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        enter = [find_tool("nsenter"), f"--target={first}", "--mount", "--net", "--pid", "--root", "--wd"]
+        (first,) = (
+            Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        )
+        enter = [
+            find_tool("nsenter"),
+            f"--target={first}",
+            "--mount",
+            "--net",
+            "--pid",
+            "--root",
+            "--wd",
+        ]
         return run([*enter, "--", *self._as_container(command)], timeout=WAIT)
 
     # Inside
@@ -181,7 +203,10 @@ class RunningPod:
 
     @cached_property
     def _security(self) -> Object:
-        found: Object = {**self._spec.get("securityContext", {}), **self._container.get("securityContext", {})}
+        found: Object = {
+            **self._spec.get("securityContext", {}),
+            **self._container.get("securityContext", {}),
+        }
         return found
 
     def _make_services_known(self, network: interception.PodNetwork) -> None:
@@ -194,14 +219,18 @@ class RunningPod:
             f"-A OUTPUT -d {address} -p tcp --dport {port} -j DNAT --to-destination {network.gateway}:{real}"
             for address, port, real in ways
         ]
-        self._pod.run([find_tool("iptables-restore")], stdin="\n".join(["*nat", *rules, "COMMIT", ""]))
+        self._pod.run(
+            [find_tool("iptables-restore")], stdin="\n".join(["*nat", *rules, "COMMIT", ""])
+        )
         for host in (f"istiod.{ROOT_NAMESPACE}", f"istiod.{ROOT_NAMESPACE}.svc"):
             self._pod.add_host(host, _ISTIOD)
 
     def _fill_volumes(self) -> None:
         for volume in self._spec["volumes"]:
             if volumes.size(volume) is None:
-                files = volumes.files(volume, self._objects, self._plane.api, self._account, self.namespace)
+                files = volumes.files(
+                    volume, self._objects, self._plane.api, self._account, self.namespace
+                )
                 volumes.write(self._folder / "volumes" / volume["name"], files)
         files = volumes.service_account(self._plane, self._account, self.namespace)
         volumes.write(self._folder / "volumes" / "kube-api-access", files)
@@ -210,9 +239,22 @@ class RunningPod:
         script = self._folder / "start.sh"
         command = self._container.get("command") or self._image.config.entrypoint
         given = self._container.get("args") or self._image.config.command
-        last = ["exec", "chroot", '"$root"', *map(shlex.quote, self._as_container([*command, *given]))]
+        last = [
+            "exec",
+            "chroot",
+            '"$root"',
+            *map(shlex.quote, self._as_container([*command, *given])),
+        ]
         script.write_text("\n".join([*self._mounts(), " ".join(last), ""]), encoding="utf-8")
-        unshare = [find_tool("unshare"), "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
+        unshare = [
+            find_tool("unshare"),
+            "--mount",
+            "--propagation",
+            "private",
+            "--pid",
+            "--fork",
+            "--kill-child",
+        ]
         argv = self._pod.wrap([*unshare, "--", find_tool("sh"), str(script)])
         process = Process(self.name, argv, self._folder / "container.log")
         process.start()
@@ -236,7 +278,9 @@ class RunningPod:
             yield f"at /etc && touch $to/{Path(file).name} && mount --bind {file} $to/{Path(file).name}"
         for name, path, read_only in self._all_mounts():
             yield f"at {shlex.quote(path)}"
-            (limit,) = [volumes.size(item) for item in self._spec["volumes"] if item["name"] == name] or [None]
+            (limit,) = [
+                volumes.size(item) for item in self._spec["volumes"] if item["name"] == name
+            ] or [None]
             if limit is not None:
                 yield f"mount -t tmpfs -o size={limit},mode=0777 tmpfs $to"
             else:
@@ -262,8 +306,16 @@ class RunningPod:
         """The command with the container's user, rights and variables; to be run where its root is the root."""
         user, _, group = self._image.config.user.partition(":")
         user = str(self._security.get("runAsUser", user))
-        assert not (self._security.get("runAsNonRoot") and int(user) == 0), "a kubelet would not start it: it is root"
-        setpriv = ["/usr/bin/setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups", "--pdeathsig=KILL"]
+        assert not (self._security.get("runAsNonRoot") and int(user) == 0), (
+            "a kubelet would not start it: it is root"
+        )
+        setpriv = [
+            "/usr/bin/setpriv",
+            f"--reuid={user}",
+            f"--regid={group}",
+            "--clear-groups",
+            "--pdeathsig=KILL",
+        ]
         if self._security.get("allowPrivilegeEscalation") is False:
             setpriv.append("--no-new-privs")
         if "ALL" in self._security.get("capabilities", {}).get("drop", ()):
@@ -272,12 +324,22 @@ class RunningPod:
         return [*setpriv, "/usr/bin/env", "-i", *variables, *command]
 
     def _environment(self) -> Mapping[str, str]:
-        fields = {"metadata.name": self.name, "metadata.namespace": self.namespace, "status.podIP": self._pod.ip}
-        found = {"HOSTNAME": self.name, "KUBERNETES_SERVICE_HOST": _KUBERNETES, "KUBERNETES_SERVICE_PORT": "443"}
+        fields = {
+            "metadata.name": self.name,
+            "metadata.namespace": self.namespace,
+            "status.podIP": self._pod.ip,
+        }
+        found = {
+            "HOSTNAME": self.name,
+            "KUBERNETES_SERVICE_HOST": _KUBERNETES,
+            "KUBERNETES_SERVICE_PORT": "443",
+        }
         found |= self._image.config.environment
         for item in self._container["env"]:
             source = item.get("valueFrom")
-            found[item["name"]] = fields[source["fieldRef"]["fieldPath"]] if source else item["value"]
+            found[item["name"]] = (
+                fields[source["fieldRef"]["fieldPath"]] if source else item["value"]
+            )
         return found
 
 

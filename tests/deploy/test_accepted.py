@@ -43,7 +43,12 @@ def _try(api: Api, item: Object) -> Any:
 
 @pytest.mark.parametrize(
     "values",
-    [{}, EVERYTHING, {"replicas": 1, "plugins": ["dubbo"]}, {"settings.source": ["istiod"], "crds.keep": False}],
+    [
+        {},
+        EVERYTHING,
+        {"replicas": 1, "plugins": ["dubbo"]},
+        {"settings.source": ["istiod"], "crds.keep": False},
+    ],
     ids=["defaults", "everything", "small", "istiod"],
 )
 def test_every_object_of_the_chart(
@@ -81,7 +86,9 @@ def test_an_unknown_field_would_have_been_noticed(api: Api, chart: Chart, namesp
         _try(api, item)
 
 
-@pytest.mark.parametrize("values", [{}, {"settings.source": ["kubernetes", "istiod"]}], ids=["defaults", "istiod"])
+@pytest.mark.parametrize(
+    "values", [{}, {"settings.source": ["kubernetes", "istiod"]}], ids=["defaults", "istiod"]
+)
 def test_pods_may_run_where_only_restricted_ones_may(
     api: Api, chart: Chart, make_namespace: NamespaceFactory, values: Values
 ) -> None:

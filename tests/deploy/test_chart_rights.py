@@ -34,11 +34,15 @@ def test_secrets_only_in_namespaces_that_are_named(chart: Chart) -> None:
         (item["metadata"]["namespace"], item["roleRef"]["name"], item["subjects"][0]["name"])
         for item in all_of(objects, "RoleBinding")
     }
-    assert {(item["metadata"]["namespace"], item["metadata"]["name"], "aeraki") for item in roles} <= bound
+    assert {
+        (item["metadata"]["namespace"], item["metadata"]["name"], "aeraki") for item in roles
+    } <= bound
 
 
 def test_no_right_to_secrets_where_no_plugin_needs_any(chart: Chart) -> None:
-    assert "secrets" not in json.dumps(chart.render({"plugins": ["dubbo"], "rbac.secretNamespaces": ["shop"]}))
+    assert "secrets" not in json.dumps(
+        chart.render({"plugins": ["dubbo"], "rbac.secretNamespaces": ["shop"]})
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,10 +61,16 @@ def test_no_right_to_secrets_where_no_plugin_needs_any(chart: Chart) -> None:
         ),
     ],
 )
-def test_there_are_those_that_aeraki_rbac_prints(chart: Chart, values: Values, watched: Watched) -> None:
+def test_there_are_those_that_aeraki_rbac_prints(
+    chart: Chart, values: Values, watched: Watched
+) -> None:
     def rights(objects: Any) -> set[tuple[str | None, str]]:
         found = [item for item in objects if item["kind"] in ("ClusterRole", "Role")]
-        return {(item["metadata"].get("namespace"), right) for item in found for right in _as_set(item["rules"])}
+        return {
+            (item["metadata"].get("namespace"), right)
+            for item in found
+            for right in _as_set(item["rules"])
+        }
 
     printed = roles(kinds([]), name="x", namespace="home", election_id="mine", watched=watched)
     objects = chart.render({**values, "leaderElection.id": "mine"}, namespace="home")
@@ -89,7 +99,12 @@ def test_there_are_those_that_aeraki_rbac_prints(chart: Chart, values: Values, w
 )
 def test_the_lease_is_the_one_that_the_controller_uses(chart: Chart, values: Values) -> None:
     objects = chart.render(values, namespace="home")
-    rules = [rule for item in all_of(objects, "Role") for rule in item["rules"] if "leases" in rule["resources"]]
+    rules = [
+        rule
+        for item in all_of(objects, "Role")
+        for rule in item["rules"]
+        if "leases" in rule["resources"]
+    ]
     (names,) = [rule["resourceNames"] for rule in rules if "resourceNames" in rule]
     assert names == [yaml.safe_load(settings_file(objects))["electionId"]]
     assert names == ["mine"] or "leaderElection.id" not in values
@@ -126,7 +141,11 @@ def test_more_rules_are_added(chart: Chart) -> None:
 
 
 def test_everything_is_bound_to_the_pods_own_account(chart: Chart) -> None:
-    for values in ({}, {"serviceAccount": {"create": False, "name": "other"}}, {"serviceAccount.name": "mine"}):
+    for values in (
+        {},
+        {"serviceAccount": {"create": False, "name": "other"}},
+        {"serviceAccount.name": "mine"},
+    ):
         objects = chart.render(values, namespace="mesh")
         account = one(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
         subjects = [item["subjects"] for item in objects if item["kind"].endswith("Binding")]

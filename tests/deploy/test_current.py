@@ -91,7 +91,11 @@ def test_every_values_file_that_the_page_shows_is_accepted(
 def _aeraki(words: list[str]) -> str | None:
     """The command that `aeraki` is given, if the words run it: here, in a pod or in a container."""
     for word, after in pairwise(words):
-        if word in ("aeraki", ".venv/bin/aeraki") and words[0] in (word, "kubectl") and re.fullmatch(r"[a-z-]+", after):
+        if (
+            word in ("aeraki", ".venv/bin/aeraki")
+            and words[0] in (word, "kubectl")
+            and re.fullmatch(r"[a-z-]+", after)
+        ):
             return after
         if words[0] == "docker" and word.startswith("aeraki/aeraki-py:") and words[1] == "run":
             return after

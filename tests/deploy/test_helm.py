@@ -40,11 +40,15 @@ class Release:
 
     def crds(self) -> set[str]:
         return {
-            item["metadata"]["name"] for item in self.api.objects(*CRD) if item["spec"]["group"].endswith("aeraki.io")
+            item["metadata"]["name"]
+            for item in self.api.objects(*CRD)
+            if item["spec"]["group"].endswith("aeraki.io")
         }
 
     def _run(self, *arguments: str) -> str:
-        return self._chart.run(*arguments, "--namespace", self.namespace, kubeconfig=self._kubeconfig)
+        return self._chart.run(
+            *arguments, "--namespace", self.namespace, kubeconfig=self._kubeconfig
+        )
 
 
 @pytest.fixture
@@ -57,8 +61,12 @@ def release(chart: Chart, control_plane: ControlPlane, namespace: str) -> Iterat
 
 
 def _roles(api: Api, namespace: str) -> list[str]:
-    found = api.objects("rbac.authorization.k8s.io/v1", "ClusterRole", labels="app.kubernetes.io/name=aeraki")
-    return [item["metadata"]["name"] for item in found if item["metadata"]["name"].endswith(namespace)]
+    found = api.objects(
+        "rbac.authorization.k8s.io/v1", "ClusterRole", labels="app.kubernetes.io/name=aeraki"
+    )
+    return [
+        item["metadata"]["name"] for item in found if item["metadata"]["name"].endswith(namespace)
+    ]
 
 
 def test_after_removal_only_filters_and_crds_are_left(release: Release) -> None:
@@ -67,21 +75,36 @@ def test_after_removal_only_filters_and_crds_are_left(release: Release) -> None:
     assert crds
     assert _roles(release.api, release.namespace)
     match = {"context": "SIDECAR_OUTBOUND", "listener": {"name": "10.0.0.1_6379"}}
-    patch = {"applyTo": "LISTENER", "match": match, "patch": {"operation": "MERGE", "value": {"stat_prefix": "x"}}}
+    patch = {
+        "applyTo": "LISTENER",
+        "match": match,
+        "patch": {"operation": "MERGE", "value": {"stat_prefix": "x"}},
+    }
     ours = {"app.kubernetes.io/managed-by": "aeraki"}
     metadata = {"name": "kept", "namespace": ROOT_NAMESPACE, "labels": ours}
     release.api.create(
-        {"apiVersion": FILTER[0], "kind": FILTER[1], "metadata": metadata, "spec": {"configPatches": [patch]}}
+        {
+            "apiVersion": FILTER[0],
+            "kind": FILTER[1],
+            "metadata": metadata,
+            "spec": {"configPatches": [patch]},
+        }
     )
     release.uninstall()
     assert release.crds() == crds
     assert release.api.find(*FILTER, "kept", namespace=ROOT_NAMESPACE)
     assert not _roles(release.api, release.namespace)
-    for api_version, kind in (("apps/v1", "Deployment"), ("v1", "ConfigMap"), ("v1", "ServiceAccount")):
+    for api_version, kind in (
+        ("apps/v1", "Deployment"),
+        ("v1", "ConfigMap"),
+        ("v1", "ServiceAccount"),
+    ):
         assert not release.api.find(api_version, kind, "aeraki", namespace=release.namespace)
 
 
-def test_an_upgrade_changes_crds_and_keeps_those_that_are_no_longer_chosen(release: Release, tmp_path: Path) -> None:
+def test_an_upgrade_changes_crds_and_keeps_those_that_are_no_longer_chosen(
+    release: Release, tmp_path: Path
+) -> None:
     older = shutil.copytree(CHART, tmp_path / "aeraki")
     file = older / "files" / "crds" / "redis.yaml"
     definitions = load(file)
@@ -102,7 +125,12 @@ def test_it_can_be_installed_again_over_what_stayed(release: Release) -> None:
     release.install()
     release.uninstall()
     release.install()
-    assert release.api.get("apps/v1", "Deployment", "aeraki", namespace=release.namespace)["spec"]["replicas"] == 2
+    assert (
+        release.api.get("apps/v1", "Deployment", "aeraki", namespace=release.namespace)["spec"][
+            "replicas"
+        ]
+        == 2
+    )
 
 
 def test_crds_of_another_installation_are_taken_over_when_asked(release: Release) -> None:

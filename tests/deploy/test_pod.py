@@ -32,7 +32,9 @@ Install = Callable[..., Sequence[Object]]
 
 
 @pytest.fixture
-def install(control_plane: ControlPlane, chart: Chart, make_namespace: NamespaceFactory) -> Iterator[Install]:
+def install(
+    control_plane: ControlPlane, chart: Chart, make_namespace: NamespaceFactory
+) -> Iterator[Install]:
     """Puts what the chart renders with these values into the API server, by default into a namespace of its own."""
     with ExitStack() as stack:
 
@@ -52,7 +54,9 @@ def _remove_from_root(plane: ControlPlane, objects: Sequence[Object]) -> None:
     """Nothing else empties the root namespace of what is not Istio's."""
     for item in objects:
         if item["metadata"].get("namespace") == ROOT_NAMESPACE:
-            plane.api.delete(item["apiVersion"], item["kind"], item["metadata"]["name"], namespace=ROOT_NAMESPACE)
+            plane.api.delete(
+                item["apiVersion"], item["kind"], item["metadata"]["name"], namespace=ROOT_NAMESPACE
+            )
     plane.api.delete(*LEASE, namespace=ROOT_NAMESPACE)
 
 
@@ -63,7 +67,12 @@ def filters(plane: ControlPlane) -> dict[str, str]:
 
 
 def wait_filter(plane: ControlPlane, pod: RunningPod, part: str) -> None:
-    wait_until(lambda: [name for name in filters(plane) if part in name], WAIT, f"a filter of {part}", seen=pod.logs)
+    wait_until(
+        lambda: [name for name in filters(plane) if part in name],
+        WAIT,
+        f"a filter of {part}",
+        seen=pod.logs,
+    )
 
 
 def nothing_was_forbidden(*pods: RunningPod) -> bool:
@@ -94,14 +103,25 @@ def events(plane: ControlPlane, namespace: str) -> dict[str, str]:
 def redis_with_password(plane: ControlPlane, namespace: str) -> None:
     """A Service, what says how to reach it, and the Secret that this names."""
     metadata = {"name": "cache", "namespace": namespace}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"password": "open-sesame"}}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata,
+        "stringData": {"password": "open-sesame"},
+    }
     plane.api.create(secret)
     policy = {"connectionPool": {"redis": {"auth": {"secret": {"name": "cache"}}}}}
     spec = {"host": "cache", "trafficPolicy": policy}
-    wait_until(lambda: plane.api.type(*REDIS), 20, "RedisDestination to be served", swallow=(ApiError,))
+    wait_until(
+        lambda: plane.api.type(*REDIS), 20, "RedisDestination to be served", swallow=(ApiError,)
+    )
     plane.api.create({"apiVersion": REDIS[0], "kind": REDIS[1], "metadata": metadata, "spec": spec})
-    annotations = {"redis.aeraki.io/nonsense": "1"}  # an option that nobody knows: a finding, and so an Event
-    Workloads(plane.api, namespace).workload("cache", [Port("tcp-redis", 6379, 16379)], annotations=annotations)
+    annotations = {
+        "redis.aeraki.io/nonsense": "1"
+    }  # an option that nobody knows: a finding, and so an Event
+    Workloads(plane.api, namespace).workload(
+        "cache", [Port("tcp-redis", 6379, 16379)], annotations=annotations
+    )
 
 
 def test_it_is_closed_in_as_the_deployment_says(install: Install, node: Node) -> None:
@@ -112,8 +132,15 @@ def test_it_is_closed_in_as_the_deployment_says(install: Install, node: Node) ->
     assert re.sub(r"\s+", " ", identity).strip() == (
         "Uid: 65532 65532 65532 65532 CapEff: 0000000000000000 CapBnd: 0000000000000000 NoNewPrivs: 1"
     )
-    assert pod.execute("cat", "/var/run/secrets/kubernetes.io/serviceaccount/namespace") == pod.namespace
-    for place in ("/anywhere", "/etc/aeraki/settings.yaml", "/var/run/secrets/kubernetes.io/serviceaccount/token"):
+    assert (
+        pod.execute("cat", "/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+        == pod.namespace
+    )
+    for place in (
+        "/anywhere",
+        "/etc/aeraki/settings.yaml",
+        "/var/run/secrets/kubernetes.io/serviceaccount/token",
+    ):
         with pytest.raises(RigError, match=r"Read-only file system|Permission denied"):
             pod.execute("sh", "-c", f"echo >>{place}")
     pod.execute("touch", "/tmp/anything")
@@ -121,17 +148,25 @@ def test_it_is_closed_in_as_the_deployment_says(install: Install, node: Node) ->
 
 @pytest.mark.parametrize("plain", [False, True], ids=["chart", "manifests"])
 def test_two_pods_do_all_the_work_and_one_goes_on_after_the_other(
-    install: Install, node: Node, control_plane: ControlPlane, make_namespace: NamespaceFactory, plain: bool
+    install: Install,
+    node: Node,
+    control_plane: ControlPlane,
+    make_namespace: NamespaceFactory,
+    plain: bool,
 ) -> None:
     if plain:
-        objects = install(objects=[item for path in MANIFESTS.glob("*.yaml") for item in load(path)], root=True)
+        objects = install(
+            objects=[item for path in MANIFESTS.glob("*.yaml") for item in load(path)], root=True
+        )
     else:
         objects = install()
     shop = make_namespace()
     redis_with_password(control_plane, shop)
     Workloads(control_plane.api, shop).workload("greeter", [Port("tcp-dubbo", 20880)])
     deployment = one(objects, *DEPLOYMENT[1:])
-    leader, standby = find_ready([node.start(objects) for _ in range(deployment["spec"]["replicas"])])
+    leader, standby = find_ready(
+        [node.start(objects) for _ in range(deployment["spec"]["replicas"])]
+    )
     home = leader.namespace
 
     # The leader writes filters, statuses and Events; its pod holds the Lease.
@@ -149,7 +184,9 @@ def test_two_pods_do_all_the_work_and_one_goes_on_after_the_other(
 
     # Both answer where the Deployment says; and who looks into one of them finds the controller of that pod.
     for pod in (leader, standby):
-        assert [pod.probe(name)[0] for name in ("livenessProbe", "readinessProbe", "startupProbe")] == [200, 200, 200]
+        assert [
+            pod.probe(name)[0] for name in ("livenessProbe", "readinessProbe", "startupProbe")
+        ] == [200, 200, 200]
         assert pod.metric("leader_election_master_status") == (1 if pod is leader else 0)
         told = json.loads(pod.execute("aeraki", "status", "-o", "json"))
         assert told["controller"]["identity"].startswith(f"{pod.name}_")
@@ -165,7 +202,11 @@ def test_two_pods_do_all_the_work_and_one_goes_on_after_the_other(
     before = filters(control_plane)
     assert leader.delete() == 0  # in its grace period, else it would have been killed
     assert leader.said("the Lease is given back")
-    wait_until(lambda: holder(control_plane, home).startswith(f"{standby.name}_"), WAIT, "the Lease to be taken")
+    wait_until(
+        lambda: holder(control_plane, home).startswith(f"{standby.name}_"),
+        WAIT,
+        "the Lease to be taken",
+    )
     standby.wait_for("nothing to write")
     assert standby.probe("readinessProbe") == (200, "ok, leads\n")
     assert filters(control_plane) == before
@@ -190,7 +231,9 @@ def test_a_leader_whose_node_dies_is_followed(
     wait_filter(control_plane, leader, f"cache.{shop}")
     before = filters(control_plane)
     leader.kill()
-    wait_until(lambda: standby.probe("readinessProbe") == (200, "ok, leads\n"), WAIT, "the other to lead")
+    wait_until(
+        lambda: standby.probe("readinessProbe") == (200, "ok, leads\n"), WAIT, "the other to lead"
+    )
     standby.wait_for("nothing to write")
     assert filters(control_plane) == before
 
@@ -232,7 +275,11 @@ def test_a_setting_that_is_wrong_stops_it_and_is_named(install: Install, node: N
     ids=["dubbo", "others"],
 )
 def test_rights_of_chosen_plugins_are_enough(
-    install: Install, node: Node, control_plane: ControlPlane, make_namespace: NamespaceFactory, values: dict[str, Any]
+    install: Install,
+    node: Node,
+    control_plane: ControlPlane,
+    make_namespace: NamespaceFactory,
+    values: dict[str, Any],
 ) -> None:
     pod = node.start(install(values))
     pod.wait_ready()
@@ -240,7 +287,11 @@ def test_rights_of_chosen_plugins_are_enough(
     workloads = Workloads(control_plane.api, shop)
     workloads.workload("kept-out", [Port("tcp-thrift", 9090)])
     workloads.workload("greeter", [Port("tcp-dubbo", 20880)])
-    wait_filter(control_plane, pod, f"outbound-dubbo-{shop}" if "settings.arrangement" in values else f"greeter.{shop}")
+    wait_filter(
+        control_plane,
+        pod,
+        f"outbound-dubbo-{shop}" if "settings.arrangement" in values else f"greeter.{shop}",
+    )
     rows = [line.split()[:2] for line in pod.execute("aeraki", "plugins").splitlines()[1:]]
     assert [name for name, state in rows if state == "active"] == values["plugins"]
     assert nothing_was_forbidden(pod)
@@ -249,17 +300,25 @@ def test_rights_of_chosen_plugins_are_enough(
 
 @pytest.mark.parametrize("by", ["name", "label"])
 def test_only_the_namespaces_that_it_is_told_to_watch(
-    install: Install, node: Node, control_plane: ControlPlane, make_namespace: NamespaceFactory, by: str
+    install: Install,
+    node: Node,
+    control_plane: ControlPlane,
+    make_namespace: NamespaceFactory,
+    by: str,
 ) -> None:
     """By name, with rights in no other namespace but the root."""
     shop, other = make_namespace(labels={"team": "shop"}), make_namespace()
-    chosen = {"watchNamespaces": [shop]} if by == "name" else {"watchNamespaceSelector": ["team=shop"]}
+    chosen = (
+        {"watchNamespaces": [shop]} if by == "name" else {"watchNamespaceSelector": ["team=shop"]}
+    )
     objects = install({f"settings.{key}": value for key, value in chosen.items()})
     for namespace in (other, shop):
         redis_with_password(control_plane, namespace)
     leader, standby = find_ready([node.start(objects) for _ in range(2)])
     wait_filter(control_plane, leader, f"cache.{shop}")
-    wait_until(lambda: conditions(control_plane, shop).get("Programmed") == "True", WAIT, "the condition")
+    wait_until(
+        lambda: conditions(control_plane, shop).get("Programmed") == "True", WAIT, "the condition"
+    )
     wait_until(lambda: "AER0112" in events(control_plane, shop), WAIT, "the Event")
     assert nothing_was_forbidden(leader, standby)
     assert not [name for name in filters(control_plane) if other in name]
@@ -269,7 +328,11 @@ def test_only_the_namespaces_that_it_is_told_to_watch(
 
 @pytest.mark.parametrize("source", [["kubernetes", "istiod"], ["istiod"]], ids=["both", "alone"])
 def test_istiod_as_a_source(
-    install: Install, node: Node, control_plane: ControlPlane, make_namespace: NamespaceFactory, source: list[str]
+    install: Install,
+    node: Node,
+    control_plane: ControlPlane,
+    make_namespace: NamespaceFactory,
+    source: list[str],
 ) -> None:
     """By the token and the certificate that the chart provides, at istiod's own address."""
     shop = make_namespace()
@@ -297,9 +360,13 @@ def test_a_proxy_that_refuses_is_told_of_where_istiod_is_known(
     settings = {"istiodAddress": f"istiod.{ROOT_NAMESPACE}.svc:15012"}
     # This Envoy has no such extension.
     settings["proxyExtensions"] = "envoy.filters.network.kafka_broker"
-    pod = node.start(install({f"settings.{key}": value for key, value in settings.items()}, root=True))
+    pod = node.start(
+        install({f"settings.{key}": value for key, value in settings.items()}, root=True)
+    )
     pod.wait_ready()
     wait_filter(control_plane, pod, f"kafka.{namespace}")
-    wait_until(lambda: "AER0509" in events(control_plane, ROOT_NAMESPACE), WAIT, "the Event", seen=pod.logs)
+    wait_until(
+        lambda: "AER0509" in events(control_plane, ROOT_NAMESPACE), WAIT, "the Event", seen=pod.logs
+    )
     assert pod.said(f"proxy client.{namespace} does not accept the listeners")
     assert nothing_was_forbidden(pod)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -45,7 +46,9 @@ Install = Callable[[Values], tuple[str, Api]]
 
 
 @pytest.fixture
-def install(control_plane: ControlPlane, chart: Chart, make_namespace: NamespaceFactory) -> Iterator[Install]:
+def install(
+    control_plane: ControlPlane, chart: Chart, make_namespace: NamespaceFactory
+) -> Iterator[Install]:
     """Installs the chart with these values; gives its namespace and a client with the rights of its ServiceAccount."""
     contexts = []
 
@@ -59,7 +62,9 @@ def install(control_plane: ControlPlane, chart: Chart, make_namespace: Namespace
         # The authorizer reads roles and bindings from watches: a moment passes before they count.
         wait_until(lambda: _may(account, "list", "", "services"), 20, "the roles to count")
         wait_until(
-            lambda: _may(account, "create", "coordination.k8s.io", "leases", namespace), 20, "the roles to count"
+            lambda: _may(account, "create", "coordination.k8s.io", "leases", namespace),
+            20,
+            "the roles to count",
         )
         return namespace, account
 
@@ -68,14 +73,24 @@ def install(control_plane: ControlPlane, chart: Chart, make_namespace: Namespace
         context.__exit__(None, None, None)
 
 
-def _may(account: Api, verb: str, group: str, resource: str, namespace: str = "", name: str = "") -> bool:
-    attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name}
+def _may(
+    account: Api, verb: str, group: str, resource: str, namespace: str = "", name: str = ""
+) -> bool:
+    attributes = {
+        "verb": verb,
+        "group": group,
+        "resource": resource,
+        "namespace": namespace,
+        "name": name,
+    }
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
         "spec": {"resourceAttributes": attributes},
     }
-    answer = account.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+    answer = account.request(
+        "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review
+    )
     return bool(answer["status"]["allowed"])
 
 
@@ -89,7 +104,11 @@ def _refuses(action: Callable[[], Any]) -> bool:
 
 def _filter(namespace: str, cidr: str = "10.0.0.0") -> Object:
     match = {"context": "SIDECAR_OUTBOUND", "listener": {"name": f"{cidr}_6379"}}
-    patch = {"applyTo": "LISTENER", "match": match, "patch": {"operation": "MERGE", "value": {"stat_prefix": "x"}}}
+    patch = {
+        "applyTo": "LISTENER",
+        "match": match,
+        "patch": {"operation": "MERGE", "value": {"stat_prefix": "x"}},
+    }
     return {
         "apiVersion": "networking.istio.io/v1alpha3",
         "kind": "EnvoyFilter",
@@ -101,13 +120,22 @@ def _filter(namespace: str, cidr: str = "10.0.0.0") -> Object:
 def test_it_reads_what_the_controller_reads(control_plane: ControlPlane, install: Install) -> None:
     _, account = install({})
     for api_version, kind in READ:
-        wait_until(lambda: control_plane.api.type(api_version, kind), 20, f"{kind} to be served", swallow=(ApiError,))  # noqa: B023
+        wait_until(
+            partial(control_plane.api.type, api_version, kind),
+            20,
+            f"{kind} to be served",
+            swallow=(ApiError,),
+        )
         account.objects(api_version, kind)
-        version = account.request("GET", account.type(api_version, kind).path())["metadata"]["resourceVersion"]
+        version = account.request("GET", account.type(api_version, kind).path())["metadata"][
+            "resourceVersion"
+        ]
         assert list(account.watch(api_version, kind, resource_version=version, timeout=1)) == []
 
 
-def test_it_writes_filters_in_every_namespace(install: Install, make_namespace: NamespaceFactory) -> None:
+def test_it_writes_filters_in_every_namespace(
+    install: Install, make_namespace: NamespaceFactory
+) -> None:
     _, account = install({})
     for namespace in (ROOT_NAMESPACE, make_namespace()):
         account.apply(_filter(namespace), manager="aeraki")
@@ -120,10 +148,17 @@ def test_it_writes_the_status_of_the_plugins_kinds_and_not_the_objects(
     control_plane: ControlPlane, install: Install
 ) -> None:
     namespace, account = install({})
-    wait_until(lambda: control_plane.api.type(*REDIS), 20, "RedisService to be served", swallow=(ApiError,))
+    wait_until(
+        lambda: control_plane.api.type(*REDIS), 20, "RedisService to be served", swallow=(ApiError,)
+    )
     metadata = {"name": "cache", "namespace": namespace}
     written = control_plane.api.create(
-        {"apiVersion": REDIS[0], "kind": REDIS[1], "metadata": metadata, "spec": {"host": ["cache"]}}
+        {
+            "apiVersion": REDIS[0],
+            "kind": REDIS[1],
+            "metadata": metadata,
+            "spec": {"host": ["cache"]},
+        }
     )
     condition = {
         "type": "Accepted",
@@ -136,7 +171,10 @@ def test_it_writes_the_status_of_the_plugins_kinds_and_not_the_objects(
         "apiVersion": REDIS[0],
         "kind": REDIS[1],
         "metadata": metadata,
-        "status": {"observedGeneration": written["metadata"]["generation"], "conditions": [condition]},
+        "status": {
+            "observedGeneration": written["metadata"]["generation"],
+            "conditions": [condition],
+        },
     }
     account.apply(status, manager="aeraki", status=True)
     found = control_plane.api.get(*REDIS, "cache", namespace=namespace)
@@ -145,7 +183,9 @@ def test_it_writes_the_status_of_the_plugins_kinds_and_not_the_objects(
     assert _refuses(lambda: account.delete(*REDIS, "cache", namespace=namespace))
 
 
-def test_it_says_events_where_the_services_are(install: Install, make_namespace: NamespaceFactory) -> None:
+def test_it_says_events_where_the_services_are(
+    install: Install, make_namespace: NamespaceFactory
+) -> None:
     _, account = install({})
     namespace = make_namespace()
     event: Object = {
@@ -158,19 +198,31 @@ def test_it_says_events_where_the_services_are(install: Install, make_namespace:
         "action": "Generate",
         "reason": "AER0101",
         "type": "Warning",
-        "regarding": {"apiVersion": "v1", "kind": "Service", "name": "cache", "namespace": namespace},
+        "regarding": {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "name": "cache",
+            "namespace": namespace,
+        },
     }
     account.create(event)
     series = {"series": {"count": 2, "lastObservedTime": "2026-01-01T00:00:01.000000Z"}}
     account.merge("events.k8s.io/v1", "Event", "cache.1", series, namespace=namespace)
 
 
-def test_it_holds_its_own_lease_and_no_other(install: Install, make_namespace: NamespaceFactory) -> None:
+def test_it_holds_its_own_lease_and_no_other(
+    install: Install, make_namespace: NamespaceFactory
+) -> None:
     namespace, account = install({"leaderElection.id": "mine"})
 
     def lease(name: str, where: str) -> Object:
         spec = {"holderIdentity": "me", "leaseDurationSeconds": 15}
-        return {"apiVersion": LEASE, "kind": "Lease", "metadata": {"name": name, "namespace": where}, "spec": spec}
+        return {
+            "apiVersion": LEASE,
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": where},
+            "spec": spec,
+        }
 
     account.create(lease("mine", namespace))
     account.replace(account.get(LEASE, "Lease", "mine", namespace=namespace))
@@ -180,12 +232,17 @@ def test_it_holds_its_own_lease_and_no_other(install: Install, make_namespace: N
     assert _refuses(lambda: account.create(lease("mine", elsewhere)))
 
 
-def test_it_sees_that_a_definition_was_deleted(control_plane: ControlPlane, install: Install) -> None:
+def test_it_sees_that_a_definition_was_deleted(
+    control_plane: ControlPlane, install: Install
+) -> None:
     """Else its objects would look like deleted ones, and so would the filters made of them."""
     _, account = install({})
     crd = "apiextensions.k8s.io/v1", "CustomResourceDefinition"
     for api_version, kind in READ:
-        group, plural = api_version.partition("/")[0], control_plane.api.type(api_version, kind).plural
+        group, plural = (
+            api_version.partition("/")[0],
+            control_plane.api.type(api_version, kind).plural,
+        )
         if group.endswith(".io") and kind not in ("EndpointSlice", "EnvoyFilter"):
             assert account.get(*crd, f"{plural}.{group}")
     assert _refuses(lambda: account.get(*crd, "gateways.networking.istio.io"))
@@ -195,10 +252,14 @@ def test_it_sees_that_a_definition_was_deleted(control_plane: ControlPlane, inst
 class TestTheControllersParts:
     """With the rights of the pods."""
 
-    def test_the_source_has_all_that_it_wants(self, control_plane: ControlPlane, install: Install) -> None:
+    def test_the_source_has_all_that_it_wants(
+        self, control_plane: ControlPlane, install: Install
+    ) -> None:
         namespace, _ = install({})
         kubeconfig = control_plane.kubeconfig_for("aeraki", namespace)
-        source = KubernetesSource(lambda: connect(kubeconfig), build_registry(only=bundled_plugins()).kinds)
+        source = KubernetesSource(
+            lambda: connect(kubeconfig), build_registry(only=bundled_plugins()).kinds
+        )
         recorder = Recorder()
         try:
             source.start(recorder)
@@ -207,16 +268,26 @@ class TestTheControllersParts:
             source.stop()
         assert not {place: problems for place, problems in recorder.problems.items() if problems}
 
-    def test_the_sink_creates_and_deletes(self, control_plane: ControlPlane, install: Install) -> None:
+    def test_the_sink_creates_and_deletes(
+        self, control_plane: ControlPlane, install: Install
+    ) -> None:
         namespace, _ = install({})
         kubeconfig = control_plane.kubeconfig_for("aeraki", namespace)
         sink = KubernetesSink(lambda: connect(kubeconfig))
-        wanted = {item.key: item for item in [redis_filter(1), redis_filter(2, namespace=namespace)]}
+        wanted = {
+            item.key: item for item in [redis_filter(1), redis_filter(2, namespace=namespace)]
+        }
         try:
             sink.start(lambda key: None)
             for desired, action in ((wanted, Action.CREATE), ({}, Action.DELETE)):
                 live = dict(sink.live())
-                plan = reconcile({*wanted, *live}, desired, live, active_plugins={"redis"}, why_held=lambda owner: None)
+                plan = reconcile(
+                    {*wanted, *live},
+                    desired,
+                    live,
+                    active_plugins={"redis"},
+                    why_held=lambda owner: None,
+                )
                 done = list(sink.apply(plan.steps))
                 assert [(each.step.action, each.error) for each in done] == [(action, None)] * 2
         finally:
@@ -226,7 +297,9 @@ class TestTheControllersParts:
         namespace, _ = install({})
         client = connect(control_plane.kubeconfig_for("aeraki", namespace))
         leads = threading.Event()
-        leader = Leader(client, namespace, "aeraki-controller", "me", lambda now: leads.set() if now else None)
+        leader = Leader(
+            client, namespace, "aeraki-controller", "me", lambda now: leads.set() if now else None
+        )
         try:
             leader.start()
             assert leads.wait(20)
@@ -254,7 +327,9 @@ def test_it_may_nothing_else(install: Install, verb: str, group: str, resource: 
     assert not _may(account, verb, group, resource, "default")
 
 
-def test_it_reads_secrets_only_where_it_is_told(install: Install, make_namespace: NamespaceFactory) -> None:
+def test_it_reads_secrets_only_where_it_is_told(
+    install: Install, make_namespace: NamespaceFactory
+) -> None:
     shop, other = make_namespace(), make_namespace()
     namespace, account = install({"rbac.secretNamespaces": [shop]})
     wait_until(lambda: _may(account, "watch", "", "secrets", shop), 20, "the role to count")

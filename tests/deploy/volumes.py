@@ -45,10 +45,16 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
 def service_account(plane: ControlPlane, account: str, namespace: str) -> Mapping[str, str]:
     """The files by which a process in a pod finds the API server and says who it is."""
     certificate = Path(plane.ca_file).read_text(encoding="utf-8")
-    return {"token": plane.api.token(account, namespace), "ca.crt": certificate, "namespace": namespace}
+    return {
+        "token": plane.api.token(account, namespace),
+        "ca.crt": certificate,
+        "namespace": namespace,
+    }
 
 
-def files(volume: Object, objects: Sequence[Object], api: Api, account: str, namespace: str) -> Mapping[str, str]:
+def files(
+    volume: Object, objects: Sequence[Object], api: Api, account: str, namespace: str
+) -> Mapping[str, str]:
     """The files of a volume of kind ``configMap`` or ``projected``."""
     if "configMap" in volume:
         return dict(one(objects, "ConfigMap", volume["configMap"]["name"])["data"])

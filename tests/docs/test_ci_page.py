@@ -22,7 +22,9 @@ TEXT = PAGE.read_text(encoding="utf-8")
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a line of a shell in that folder, in which `aeraki` is the command line; both streams are one."""
     aeraki = f'aeraki() {{ {shlex.quote(sys.executable)} -m aeraki_core "$@"; }}\n'
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AERAKI")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("AERAKI")
+    }
     return subprocess.run(
         ["sh", "-c", aeraki + command],
         cwd=folder,
@@ -57,7 +59,9 @@ def commands_of_jobs(folder: Path) -> list[str]:
     def collect(value: object) -> None:
         if isinstance(value, str) and value.startswith("aeraki "):
             found.append(value)
-        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        for item in (
+            value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        ):
             collect(item)
 
     for name in (".pre-commit-config.yaml", ".github/workflows/mesh.yaml", ".gitlab-ci.yml"):
@@ -65,7 +69,9 @@ def commands_of_jobs(folder: Path) -> list[str]:
     return [command for command in found if command != "aeraki validate"]  # a hook's name
 
 
-def test_the_commands_print_what_the_page_shows(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_commands_print_what_the_page_shows(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """With ``--regenerate`` the page is given what they print."""
     write_files(tmp_path)
     text, moved = TEXT, 0
@@ -81,7 +87,9 @@ def test_the_commands_print_what_the_page_shows(tmp_path: Path, request: pytest.
             text = text[:start] + done.stdout + text[end:]
             moved += len(done.stdout) - len(step.output)
         else:
-            assert done.stdout == step.output, f"{PAGE.name}:{step.line}: $ {step.command}\n{done.stdout}"
+            assert done.stdout == step.output, (
+                f"{PAGE.name}:{step.line}: $ {step.command}\n{done.stdout}"
+            )
     if text != TEXT:
         PAGE.write_text(text, encoding="utf-8")
 
@@ -101,7 +109,12 @@ def test_the_jobs_pass_only_when_nothing_is_wrong(tmp_path: Path) -> None:
 
 def test_the_hook_runs_for_the_files_that_it_reads() -> None:
     (pattern,) = re.findall(r"files: (\^\S+)", TEXT)
-    for name, wanted in (("mesh/a.yaml", True), ("mesh/b/a.yml", True), ("mesh/a.json", True), ("mesh/a.txt", False)):
+    for name, wanted in (
+        ("mesh/a.yaml", True),
+        ("mesh/b/a.yml", True),
+        ("mesh/a.json", True),
+        ("mesh/a.txt", False),
+    ):
         assert bool(re.search(pattern, name)) is wanted
 
 

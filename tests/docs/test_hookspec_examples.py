@@ -65,5 +65,9 @@ def test_the_validation_reports_what_it_finds(plugin: ModuleType) -> None:
         "spec": {"host": "demo"},
     }
     (finding,) = made(plugin, policy).findings
-    assert (finding.code.id, finding.field, finding.message) == ("ECH0101", "spec.host", "no such host")
+    assert (finding.code.id, finding.field, finding.message) == (
+        "ECH0101",
+        "spec.host",
+        "no such host",
+    )
     assert made(plugin, policy, service("demo", {"tcp-echo": 7000})).codes == ()

@@ -19,7 +19,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NOT_OURS = {"build", "node_modules", "site"}
 
-CITATION = re.compile(r"(?<![\w/.:-])(?P<path>docs/[\w./-]+\.md)(?P<titles>(?:,? (?:and )?\"[^\"\n]{3,80}\")*)")
+CITATION = re.compile(
+    r"(?<![\w/.:-])(?P<path>docs/[\w./-]+\.md)(?P<titles>(?:,? (?:and )?\"[^\"\n]{3,80}\")*)"
+)
 TITLE = re.compile(r"\"([^\"]+)\"")
 TEST_MARK = re.compile(r"`(tests/[\w./-]+)`")
 LINK = re.compile(r"(?<!!)\[(?:[^][]|\[[^]]*\])*\]\((?P<target>[^)\s]+)(?: \"[^\"]*\")?\)")
@@ -31,7 +33,9 @@ HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 def files(*suffixes: str) -> Iterator[Path]:
     """The repository's own files with one of these suffixes; what tools leave beside them is none of it."""
     for folder, folders, names in os.walk(ROOT):
-        hidden = {name for name in folders if name.startswith(".") and name not in {".github", ".ci"}}
+        hidden = {
+            name for name in folders if name.startswith(".") and name not in {".github", ".ci"}
+        }
         folders[:] = sorted({*folders} - hidden - NOT_OURS)
         yield from (Path(folder, name) for name in sorted(names) if name.endswith(suffixes))
 
@@ -43,7 +47,12 @@ def name(path: Path) -> str:
 def without_code(text: str) -> str:
     """A page without what is in fences and code spans, line by line as before."""
     text = FENCE.sub(lambda found: "\n" * found[0].count("\n"), text)
-    return re.sub(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)", lambda found: "\n" * found[0].count("\n"), text, flags=re.DOTALL)
+    return re.sub(
+        r"(`+)(?!`)(.+?)(?<!`)\1(?!`)",
+        lambda found: "\n" * found[0].count("\n"),
+        text,
+        flags=re.DOTALL,
+    )
 
 
 def plain(heading: str) -> str:
@@ -53,7 +62,9 @@ def plain(heading: str) -> str:
 
 @cache
 def titles(page: Path) -> tuple[str, ...]:
-    return tuple(plain(found) for found in HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8"))))
+    return tuple(
+        plain(found) for found in HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    )
 
 
 @cache
@@ -84,15 +95,26 @@ def test_every_cited_page_exists_and_has_the_cited_sections() -> None:
                 wrong.append(f"{name(file)}: there is no {found['path']}")
                 continue
             missing = {*TITLE.findall(found["titles"])} - {*titles(page)}
-            wrong += [f"{name(file)}: {found['path']} has no section {title!r}" for title in sorted(missing)]
+            wrong += [
+                f"{name(file)}: {found['path']} has no section {title!r}"
+                for title in sorted(missing)
+            ]
     assert not wrong, "\n".join(wrong)
 
 
 def test_every_test_that_a_fact_rests_on_exists() -> None:
     pages = sorted((ROOT / "docs" / "internals").rglob("*.md"))
-    cited = {(page, path) for page in pages for path in TEST_MARK.findall(page.read_text(encoding="utf-8"))}
+    cited = {
+        (page, path)
+        for page in pages
+        for path in TEST_MARK.findall(page.read_text(encoding="utf-8"))
+    }
     assert len(cited) > 50
-    assert [f"{name(page)}: there is no {path}" for page, path in sorted(cited) if not (ROOT / path).exists()] == []
+    assert [
+        f"{name(page)}: there is no {path}"
+        for page, path in sorted(cited)
+        if not (ROOT / path).exists()
+    ] == []
 
 
 @pytest.mark.parametrize("page", list(files(".md")), ids=name)
@@ -109,7 +131,9 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         if not where.is_relative_to(ROOT) or not where.exists():
             wrong.append(f"{name(page)}:{line}: there is no {target}")
         elif anchor and where.suffix == ".md" and anchor not in anchors(where):
-            wrong.append(f"{name(page)}:{line}: no heading of {name(where)} has the anchor #{anchor}")
+            wrong.append(
+                f"{name(page)}:{line}: no heading of {name(where)} has the anchor #{anchor}"
+            )
     assert not wrong, "\n".join(wrong)
 
 

@@ -21,7 +21,15 @@ PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 # The page's `pip install '.[test]'` without a network: what it needs is installed already, beside these tests.
-_OFFLINE = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--upgrade", "--target", "site"]
+_OFFLINE = [
+    "--quiet",
+    "--no-index",
+    "--no-deps",
+    "--no-build-isolation",
+    "--upgrade",
+    "--target",
+    "site",
+]
 _COMMANDS: Mapping[str, list[str]] = {
     "pip": [sys.executable, "-m", "pip"],
     "pytest": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
@@ -35,7 +43,11 @@ def run(step: RunCommand, folder: Path) -> str:
     name, *arguments = shlex.split(step.command)
     if step.command.startswith("pip install"):
         arguments = ["install", *_OFFLINE, "."]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "AERAKI"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTEST", "AERAKI"))
+    }
     environment |= {"PYTHONPATH": str(folder / "site"), "NO_COLOR": "1", "COLUMNS": "100"}
     done = subprocess.run(
         [*_COMMANDS[name], *arguments],
@@ -52,7 +64,9 @@ def run(step: RunCommand, folder: Path) -> str:
     return done.stdout
 
 
-def test_every_block_does_what_the_page_says(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_every_block_does_what_the_page_says(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """With ``--regenerate`` the page is given what its commands print now."""
     text, moved = TEXT, 0
     ran = set()
@@ -73,7 +87,9 @@ def test_every_block_does_what_the_page_says(tmp_path: Path, request: pytest.Fix
             else:
                 assert same, f"{where}: $ {step.command}\n{printed}"
         else:
-            assert not isinstance(step, Stray), f"{where}: a block of {step.language} that nothing runs"
+            assert not isinstance(step, Stray), (
+                f"{where}: a block of {step.language} that nothing runs"
+            )
     assert ran == {"pip", "aeraki", "pytest"}
     if text != TEXT:
         PAGE.write_text(text, encoding="utf-8")
@@ -82,7 +98,9 @@ def test_every_block_does_what_the_page_says(tmp_path: Path, request: pytest.Fix
 def test_the_examples_modules_are_importable(tmp_path: Path) -> None:
     """Also those that no command uses: the last form of each file."""
     modules = {
-        step.path: step.text for step in steps(TEXT) if isinstance(step, WriteFile) and step.path.parts[0] == "src"
+        step.path: step.text
+        for step in steps(TEXT)
+        if isinstance(step, WriteFile) and step.path.parts[0] == "src"
     }
     names = []
     for path, text in modules.items():
@@ -97,11 +115,17 @@ def test_the_examples_modules_are_importable(tmp_path: Path) -> None:
 
 def test_help_in_python_shows_every_public_name() -> None:
     """In a new process, where nobody has used any of them."""
-    script = "import pydoc, aeraki_core; print(pydoc.render_doc(aeraki_core, renderer=pydoc.plaintext))"
-    text = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    script = (
+        "import pydoc, aeraki_core; print(pydoc.render_doc(aeraki_core, renderer=pydoc.plaintext))"
+    )
+    text = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    ).stdout
     content = text[text.index("\nCLASSES\n") :]
     assert [
-        name for name in aeraki_core.__all__ if not re.search(rf"^    (class )?{name}\b", content, re.MULTILINE)
+        name
+        for name in aeraki_core.__all__
+        if not re.search(rf"^    (class )?{name}\b", content, re.MULTILINE)
     ] == []
 
 
@@ -117,7 +141,9 @@ def hooks() -> list[str]:
 
 def public(owner: type) -> list[str]:
     """The public attributes that a class and its bases define."""
-    names = {name for base in owner.__mro__[:-1] for name in vars(base)} | {*getattr(owner, "__annotations__", ())}
+    names = {name for base in owner.__mro__[:-1] for name in vars(base)} | {
+        *getattr(owner, "__annotations__", ())
+    }
     return sorted(name for name in names if not name.startswith("_"))
 
 
@@ -149,7 +175,11 @@ def test_the_table_of_names_has_no_other() -> None:
 )
 def test_every_attribute_is_in_its_section(heading: str, owner: type) -> None:
     section = TEXT[TEXT.index(f"\n{heading}\n") + 1 :].partition("\n## ")[0]
-    given = {"service", "port", "protocol", "audience", "findings"} if owner is GenerateContext else set()
+    given = (
+        {"service", "port", "protocol", "audience", "findings"}
+        if owner is GenerateContext
+        else set()
+    )
     missing = [name for name in {*public(owner), *given} if not re.search(rf"`{name}\b", section)]
     assert missing == []
 

@@ -16,7 +16,9 @@ from aeraki_plugins_thrift import THRIFT
 from aeraki_plugins_zookeeper import ZOOKEEPER
 
 PAGES = Path(__file__).parents[2] / "docs" / "protocols"
-PROTOCOLS = pytest.mark.parametrize("protocol", [DUBBO, KAFKA, THRIFT, ZOOKEEPER], ids=lambda protocol: protocol.name)
+PROTOCOLS = pytest.mark.parametrize(
+    "protocol", [DUBBO, KAFKA, THRIFT, ZOOKEEPER], ids=lambda protocol: protocol.name
+)
 
 
 def page(protocol: Protocol) -> str:
@@ -44,5 +46,7 @@ def test_the_options_are_those_of_the_plugin(protocol: Protocol) -> None:
 
 @PROTOCOLS
 def test_the_findings_are_those_of_the_plugin(protocol: Protocol) -> None:
-    listed = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section(page(protocol), "Findings"), re.MULTILINE)
+    listed = re.findall(
+        r"^\| `(\w+)` \| ([^|]+) \|", section(page(protocol), "Findings"), re.MULTILINE
+    )
     assert listed == [(code.id, code.title) for code in protocol.codes]

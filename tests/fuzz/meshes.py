@@ -11,7 +11,14 @@ from typing import Any
 from aeraki_core.model.mesh import Mesh, ProxyFamily, ProxyRule
 from aeraki_core.plugins.registry import Registry
 from aeraki_core.plugins.types import Option, OptionType
-from aeraki_core.testing import destination_rule, endpoint_slice, secret, service, service_entry, virtual_service
+from aeraki_core.testing import (
+    destination_rule,
+    endpoint_slice,
+    secret,
+    service,
+    service_entry,
+    virtual_service,
+)
 from hypothesis import strategies as st
 
 Object = dict[str, Any]
@@ -23,7 +30,12 @@ SUBSETS = ("v1", "v2", "v3")
 AGES = (None, "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z")
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=12)
 WORDS = st.from_regex(r"[A-Za-z][A-Za-z0-9._$-]{0,11}", fullmatch=True)
-SELECTORS = ({"app": "cart"}, {"app": "cart", "version": "v1"}, {"tier": "back"}, {"zone": "a", "version": "v1"})
+SELECTORS = (
+    {"app": "cart"},
+    {"app": "cart", "version": "v1"},
+    {"tier": "back"},
+    {"zone": "a", "version": "v1"},
+)
 REGEXES = st.sampled_from(("a.*", "[a-z]+", "^x$", "(foo|bar)", ".*", ""))
 
 
@@ -64,16 +76,24 @@ def _mesh(draw: st.DrawFn, registry: Registry) -> list[Object]:
     for host in draw(st.lists(st.sampled_from((*NAMES, *HOSTS)), max_size=2, unique=True)):
         subsets = draw(st.lists(st.sampled_from(SUBSETS), unique=True))
         policy = draw(
-            st.sampled_from(({}, {"trafficPolicy": {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}}))
+            st.sampled_from(
+                ({}, {"trafficPolicy": {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}})
+            )
         )
         name = "rule-" + host.replace("*", "any")
-        found.append(destination_rule(name, host, {s: {"version": s} for s in subsets}, namespace="shop", **policy))
+        found.append(
+            destination_rule(
+                name, host, {s: {"version": s} for s in subsets}, namespace="shop", **policy
+            )
+        )
     if any(kind.kind == "RedisService" for kind in registry.kinds):
         found += _redis(draw)
     return found
 
 
-def _service(draw: st.DrawFn, registry: Registry, tokens: list[str], name: str, namespace: str) -> list[Object]:
+def _service(
+    draw: st.DrawFn, registry: Registry, tokens: list[str], name: str, namespace: str
+) -> list[Object]:
     ports = _ports(draw, tokens)
     address = draw(st.sampled_from(("None", "10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1")))
     item = service(
@@ -96,8 +116,14 @@ def _target(number: int) -> st.SearchStrategy[int | tuple[int, int | str]]:
     return st.sampled_from([number, (number, number + 1), (number, "named")])
 
 
-def _entry(draw: st.DrawFn, registry: Registry, tokens: list[str], name: str, hosts: list[str]) -> Object:
-    addresses = draw(st.lists(st.sampled_from(("10.9.0.1", "10.9.0.0/16", "10.9.0.2/32", "fd00::9")), unique=True))
+def _entry(
+    draw: st.DrawFn, registry: Registry, tokens: list[str], name: str, hosts: list[str]
+) -> Object:
+    addresses = draw(
+        st.lists(
+            st.sampled_from(("10.9.0.1", "10.9.0.0/16", "10.9.0.2/32", "fd00::9")), unique=True
+        )
+    )
     extra: dict[str, Any] = {"addresses": addresses} if addresses else {}
     if draw(st.booleans()):
         extra["exportTo"] = draw(st.sampled_from((["."], ["front"], ["*"])))
@@ -109,7 +135,9 @@ def _entry(draw: st.DrawFn, registry: Registry, tokens: list[str], name: str, ho
         resolution=draw(st.sampled_from(("STATIC", "DNS", "NONE"))),
         annotations=_annotations(draw, registry),
         created=draw(st.sampled_from(AGES)),
-        auto_addresses=() if addresses else draw(st.sampled_from(((), ("240.240.0.5",), ("240.240.0.5", "2001:2::5")))),
+        auto_addresses=()
+        if addresses
+        else draw(st.sampled_from(((), ("240.240.0.5",), ("240.240.0.5", "2001:2::5")))),
         **extra,
     )
 
@@ -138,7 +166,9 @@ def _option_text(option: Option) -> st.SearchStrategy[str]:
         OptionType.BOOL: st.sampled_from(("true", "false")),
         OptionType.INT: st.integers(0, 2**31).map(str),
         OptionType.DURATION: st.sampled_from(("100ms", "1.5s", "1m", "0s")),
-        OptionType.MAP: st.tuples(words, st.sampled_from(("1s", "example.com:9092", "x"))).map(": ".join),
+        OptionType.MAP: st.tuples(words, st.sampled_from(("1s", "example.com:9092", "x"))).map(
+            ": ".join
+        ),
     }
     return st.one_of(fitting[option.type], fitting[option.type], TEXTS)
 
@@ -147,11 +177,21 @@ def _string_match(draw: st.DrawFn) -> dict[str, str]:
     kind = draw(st.sampled_from(("exact", "prefix", "regex", None)))
     if kind is None:
         return {}
-    return {kind: draw(REGEXES if kind == "regex" else st.one_of(WORDS, st.just(""), TEXTS, st.just("Service:")))}
+    return {
+        kind: draw(
+            REGEXES
+            if kind == "regex"
+            else st.one_of(WORDS, st.just(""), TEXTS, st.just("Service:"))
+        )
+    }
 
 
 def _destination(draw: st.DrawFn) -> Object:
-    found: Object = {"host": draw(st.sampled_from((*NAMES, *HOSTS[:2], "cart.shop.svc.cluster.local", "nowhere")))}
+    found: Object = {
+        "host": draw(
+            st.sampled_from((*NAMES, *HOSTS[:2], "cart.shop.svc.cluster.local", "nowhere"))
+        )
+    }
     if draw(st.booleans()):
         found["subset"] = draw(st.sampled_from(SUBSETS))
     if draw(st.booleans()):
@@ -208,7 +248,12 @@ def _match(draw: st.DrawFn) -> Object:
 
 def _routes(draw: st.DrawFn, number: int) -> Object:
     hosts = draw(
-        st.lists(st.sampled_from((*NAMES, *HOSTS, "cart.shop.svc.cluster.local")), min_size=1, max_size=2, unique=True)
+        st.lists(
+            st.sampled_from((*NAMES, *HOSTS, "cart.shop.svc.cluster.local")),
+            min_size=1,
+            max_size=2,
+            unique=True,
+        )
     )
     section: Object = {"http": [_route(draw) for _ in range(draw(st.integers(0, 3)))]}
     if draw(st.integers(0, 3)) == 0:
@@ -216,7 +261,9 @@ def _routes(draw: st.DrawFn, number: int) -> Object:
     if draw(st.integers(0, 3)) == 0:
         section["exportTo"] = draw(st.sampled_from((["."], ["front"], ["*"])))
     namespace, created = draw(st.sampled_from(NAMESPACES)), draw(st.sampled_from(AGES))
-    return virtual_service(f"routes-{number}", hosts, namespace=namespace, created=created, **section)
+    return virtual_service(
+        f"routes-{number}", hosts, namespace=namespace, created=created, **section
+    )
 
 
 def _redis(draw: st.DrawFn) -> list[Object]:
@@ -224,11 +271,20 @@ def _redis(draw: st.DrawFn) -> list[Object]:
     if draw(st.booleans()):
         found.append(secret("pass", {"password": "hunter2", "username": "me"}, namespace="shop"))
     auth = st.sampled_from(
-        ({"plain": {"password": "p"}}, {"secret": {"name": "pass"}}, {"secret": {"name": "missing"}})
+        (
+            {"plain": {"password": "p"}},
+            {"secret": {"name": "pass"}},
+            {"secret": {"name": "missing"}},
+        )
     )
     for host in draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True)):
         settings: Object = {}
-        for name in ("caseInsensitive", "enableCommandStats", "enableHashtagging", "enableRedirection"):
+        for name in (
+            "caseInsensitive",
+            "enableCommandStats",
+            "enableHashtagging",
+            "enableRedirection",
+        ):
             if draw(st.integers(0, 2)) == 0:
                 settings[name] = True
         if draw(st.booleans()):
@@ -245,9 +301,18 @@ def _redis(draw: st.DrawFn) -> list[Object]:
             "redis": [_redis_route(draw) for _ in range(draw(st.integers(0, 3)))],
         }
         if draw(st.integers(0, 2)) == 0:
-            fault: Object = {"type": "DELAY", "delay": "1s", "percentage": {"value": 10}, "commands": ["GET"]}
+            fault: Object = {
+                "type": "DELAY",
+                "delay": "1s",
+                "percentage": {"value": 10},
+                "commands": ["GET"],
+            }
             spec["faults"] = [
-                draw(st.sampled_from((fault, {"type": "ERROR", "percentage": {"value": 1}, "commands": ["SET"]})))
+                draw(
+                    st.sampled_from(
+                        (fault, {"type": "ERROR", "percentage": {"value": 1}, "commands": ["SET"]})
+                    )
+                )
             ]
         found.append(_object("RedisService", f"rs-{host}", spec))
     for host in draw(st.lists(st.sampled_from(NAMES), max_size=2, unique=True)):
@@ -255,8 +320,14 @@ def _redis(draw: st.DrawFn) -> list[Object]:
         if draw(st.booleans()):
             redis["auth"] = draw(auth)
         if draw(st.booleans()):
-            redis["discoveryEndpoints"] = draw(st.sampled_from((["10.7.0.1:7000"], ["redis.example.com"])))
-        tcp = draw(st.sampled_from(({}, {"connectTimeout": "2s", "maxConnections": 10, "tcpKeepalive": {"probes": 3}})))
+            redis["discoveryEndpoints"] = draw(
+                st.sampled_from((["10.7.0.1:7000"], ["redis.example.com"]))
+            )
+        tcp = draw(
+            st.sampled_from(
+                ({}, {"connectTimeout": "2s", "maxConnections": 10, "tcpKeepalive": {"probes": 3}})
+            )
+        )
         spec = {"host": host, "trafficPolicy": {"connectionPool": {"redis": redis, "tcp": tcp}}}
         found.append(_object("RedisDestination", f"rd-{host}", spec))
     return found
@@ -264,10 +335,15 @@ def _redis(draw: st.DrawFn) -> list[Object]:
 
 def _redis_route(draw: st.DrawFn) -> Object:
     found: Object = {
-        "route": {"host": draw(st.sampled_from((*NAMES, "nowhere"))), "port": draw(st.sampled_from((0, 1000)))}
+        "route": {
+            "host": draw(st.sampled_from((*NAMES, "nowhere"))),
+            "port": draw(st.sampled_from((0, 1000))),
+        }
     }
     if draw(st.booleans()):
-        found["match"] = {"key": {"prefix": draw(st.one_of(WORDS, TEXTS)), "removePrefix": draw(st.booleans())}}
+        found["match"] = {
+            "key": {"prefix": draw(st.one_of(WORDS, TEXTS)), "removePrefix": draw(st.booleans())}
+        }
     if draw(st.booleans()):
         mirror = {
             "route": {"host": draw(st.sampled_from(NAMES))},
@@ -280,4 +356,9 @@ def _redis_route(draw: st.DrawFn) -> Object:
 
 def _object(kind: str, name: str, spec: Object) -> Object:
     metadata = {"name": name, "namespace": "shop"}
-    return {"apiVersion": "redis.aeraki.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+    return {
+        "apiVersion": "redis.aeraki.io/v1alpha1",
+        "kind": kind,
+        "metadata": metadata,
+        "spec": spec,
+    }

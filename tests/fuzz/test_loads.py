@@ -7,7 +7,15 @@ import os
 import pytest
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.testing import Envoy, EnvoyConfig, Made, generate, stray_changes, to_yaml, validate_many
+from aeraki_core.testing import (
+    Envoy,
+    EnvoyConfig,
+    Made,
+    generate,
+    stray_changes,
+    to_yaml,
+    validate_many,
+)
 from hypothesis import Phase, given, settings
 
 from tests.fuzz.meshes import Object, meshes, proxies
@@ -42,10 +50,16 @@ class Collected:
         self.configs, self.made = {}, {}
         refused = validate_many(self.envoy, configs)
         for name, verdict in refused.items():
-            wrong = [*verdict.errors, *(text for text in map(str, verdict.warnings) if WORK_IN_PROGRESS not in text)]
+            wrong = [
+                *verdict.errors,
+                *(text for text in map(str, verdict.warnings) if WORK_IN_PROGRESS not in text),
+            ]
             if wrong:
                 # The whole mesh, to be pasted into a golden case.
-                pytest.fail(f"{name}: {wrong}\n{to_yaml(made[name].objects)}\n{made[name].mesh}", pytrace=False)
+                pytest.fail(
+                    f"{name}: {wrong}\n{to_yaml(made[name].objects)}\n{made[name].mesh}",
+                    pytrace=False,
+                )
 
 
 @pytest.fixture

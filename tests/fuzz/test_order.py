@@ -31,7 +31,9 @@ def as_source(content: Object) -> SourceObject:
 
 @given(objects=meshes(REGISTRY), mesh=proxies(), seed=st.randoms(use_true_random=False))
 @settings(max_examples=EXAMPLES)
-def test_any_order_and_any_detour_give_the_same_bytes(objects: list[Object], mesh: Mesh, seed: random.Random) -> None:
+def test_any_order_and_any_detour_give_the_same_bytes(
+    objects: list[Object], mesh: Mesh, seed: random.Random
+) -> None:
     straight = Pipeline(mesh, Dispatcher(REGISTRY))
     for content in objects:
         straight.upsert(as_source(content))
@@ -49,12 +51,20 @@ def test_any_order_and_any_detour_give_the_same_bytes(objects: list[Object], mes
             detour.run()
         detour.upsert(as_source(content))
     detour.run()
-    held = {report.service.host for report in (*straight.reports(), *detour.reports()) if report.state == "held"}
+    held = {
+        report.service.host
+        for report in (*straight.reports(), *detour.reports())
+        if report.state == "held"
+    }
     same = {
-        key: item for key, item in straight.filters.items() if not held & {owner.host for owner in item.service_ports}
+        key: item
+        for key, item in straight.filters.items()
+        if not held & {owner.host for owner in item.service_ports}
     }
     other = {
-        key: item for key, item in detour.filters.items() if not held & {owner.host for owner in item.service_ports}
+        key: item
+        for key, item in detour.filters.items()
+        if not held & {owner.host for owner in item.service_ports}
     }
     assert same == other
     assert straight.findings() == detour.findings()

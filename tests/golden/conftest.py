@@ -50,7 +50,9 @@ def golden_cases() -> list[Case]:
 def sample_cases() -> list[Case]:
     """Each folder of samples, as a user applies it."""
     folders = sorted(path for path in SAMPLES.iterdir() if path.is_dir())
-    return [Case(f"samples/{folder.name}", tuple(sorted(folder.rglob("*.yaml")))) for folder in folders]
+    return [
+        Case(f"samples/{folder.name}", tuple(sorted(folder.rglob("*.yaml")))) for folder in folders
+    ]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -60,4 +62,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "sample" in metafunc.fixturenames:
         metafunc.parametrize("sample", sample_cases(), ids=lambda case: case.name)
     if "any_case" in metafunc.fixturenames:
-        metafunc.parametrize("any_case", golden_cases() + sample_cases(), ids=lambda case: case.name)
+        metafunc.parametrize(
+            "any_case", golden_cases() + sample_cases(), ids=lambda case: case.name
+        )

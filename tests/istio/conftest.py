@@ -21,7 +21,9 @@ def istiod(control_plane: ControlPlane) -> Istiod:
     return Istiod(
         f"127.0.0.1:{control_plane.istiod_ports.secure_grpc}",
         certificate=lambda: control_plane.root_certificate().encode(),
-        token=lambda: control_plane.api.token("default", ROOT_NAMESPACE, audience="istio-ca").encode(),
+        token=lambda: control_plane.api.token(
+            "default", ROOT_NAMESPACE, audience="istio-ca"
+        ).encode(),
         server_name=f"istiod.{ROOT_NAMESPACE}.svc",
     )
 
@@ -34,11 +36,15 @@ def redis_kinds(control_plane: ControlPlane) -> Iterator[None]:
     names = [item["metadata"]["name"] for item in made]
     for item in made:
         api.apply(item)
-    wait_until(lambda: all(served(control_plane, name) for name in names), 20, "the kinds to be served")
+    wait_until(
+        lambda: all(served(control_plane, name) for name in names), 20, "the kinds to be served"
+    )
     yield
     for name in names:
         api.delete(*kind, name)
-    wait_until(lambda: all(api.find(*kind, name) is None for name in names), 20, "the kinds to be gone")
+    wait_until(
+        lambda: all(api.find(*kind, name) is None for name in names), 20, "the kinds to be gone"
+    )
 
 
 def served(control_plane: ControlPlane, name: str) -> bool:

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.mesh
 DUBBO = Port("tcp-dubbo", 20880)
 
 
-@pytest.mark.parametrize(("engine", "others"), [("auto", "dubbo_proxy"), ("generic_proxy", "tcp_proxy")])
+@pytest.mark.parametrize(
+    ("engine", "others"), [("auto", "dubbo_proxy"), ("generic_proxy", "tcp_proxy")]
+)
 def test_clients_of_the_namespace_that_has_generic_proxy_get_it(
     engine: str,
     others: str,

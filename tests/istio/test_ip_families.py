@@ -17,7 +17,9 @@ from tests.rig.workloads import Port, Workloads
 pytestmark = pytest.mark.mesh
 
 THRIFT = Port("tcp-thrift", 9190, 19190)
-HEADLESS, ALLOCATED, PLAIN, RANGE, NONE = (Port("tcp-thrift", number) for number in (9191, 9192, 9193, 9194, 9195))
+HEADLESS, ALLOCATED, PLAIN, RANGE, NONE = (
+    Port("tcp-thrift", number) for number in (9191, 9192, 9193, 9194, 9195)
+)
 PORTS = {port.port for port in (THRIFT, HEADLESS, ALLOCATED, PLAIN, RANGE, NONE)}
 SERVER_IP = "fd00:20::7"
 
@@ -47,7 +49,12 @@ def test_every_listener_of_every_family_is_patched(
     sidecar_factory: SidecarFactory,
     tmp_path: Path,
 ) -> None:
-    for name, families in {"v4": ["IPv4"], "v6": ["IPv6"], "v46": ["IPv4", "IPv6"], "v64": ["IPv6", "IPv4"]}.items():
+    for name, families in {
+        "v4": ["IPv4"],
+        "v6": ["IPv6"],
+        "v46": ["IPv4", "IPv6"],
+        "v64": ["IPv6", "IPv4"],
+    }.items():
         workloads.service(name, [THRIFT], families=families)
     workloads.service("headless", [HEADLESS], headless=True, families=["IPv6"])
     server = workloads.pod("server", ip=SERVER_IP, labels={"app": "v6"})
@@ -78,27 +85,48 @@ def test_every_listener_of_every_family_is_patched(
             ),
             "the allocated addresses",
         )
-        objects = json.loads(as_file(control_plane.api, [namespace], tmp_path / "mesh.json").read_text("utf-8"))[
-            "items"
-        ]
+        objects = json.loads(
+            as_file(control_plane.api, [namespace], tmp_path / "mesh.json").read_text("utf-8")
+        )["items"]
         for number, (kind, proxy) in enumerate(PROXIES.items()):
             for captures in (True, False):
-                pod = workloads.pod(f"client-{number}-{captures}".lower(), ip=proxy.ip if captures else None)
-                metadata = {"INSTANCE_IPS": ips(proxy), **({"DNS_CAPTURE": "true"} if captures else {})}
+                pod = workloads.pod(
+                    f"client-{number}-{captures}".lower(), ip=proxy.ip if captures else None
+                )
+                metadata = {
+                    "INSTANCE_IPS": ips(proxy),
+                    **({"DNS_CAPTURE": "true"} if captures else {}),
+                }
                 sidecar = sidecar_factory(pod, metadata=metadata)
-                model = Proxy(namespace, ip=proxy.ip, dual_stack=proxy.dual_stack, dns_capture=captures)
-                names = {item.name for item in model_sidecar(objects, model).outbound if item.name != "virtualOutbound"}
+                model = Proxy(
+                    namespace, ip=proxy.ip, dual_stack=proxy.dual_stack, dns_capture=captures
+                )
+                names = {
+                    item.name
+                    for item in model_sidecar(objects, model).outbound
+                    if item.name != "virtualOutbound"
+                }
                 assert {port_of(name) for name in names} == PORTS
                 for name in names:
                     sidecar.wait_filter(name, "envoy.filters.network.thrift_proxy")
-                found = {name: item for name, item in sidecar.listeners().items() if port_of(name) in PORTS}
+                found = {
+                    name: item
+                    for name, item in sidecar.listeners().items()
+                    if port_of(name) in PORTS
+                }
                 assert found.keys() == names, kind
-                (shared,) = (item for name, item in found.items() if name.endswith(f"_{RANGE.port}"))
-                assert chains_of(shared) == {"": ("thrift_proxy",), "PassthroughFilterChain": ("tcp_proxy",)}
+                (shared,) = (
+                    item for name, item in found.items() if name.endswith(f"_{RANGE.port}")
+                )
+                assert chains_of(shared) == {
+                    "": ("thrift_proxy",),
+                    "PassthroughFilterChain": ("tcp_proxy",),
+                }
                 assert not sidecar.rejected(), kind
                 sidecar.stop()
         far = sidecar_factory(server)
         far.wait_for(
-            lambda envoy: chains_at(envoy, THRIFT.target_port) == {("thrift_proxy",): 1}, "the chain of the workload"
+            lambda envoy: chains_at(envoy, THRIFT.target_port) == {("thrift_proxy",): 1},
+            "the chain of the workload",
         )
         assert not running.controller.findings

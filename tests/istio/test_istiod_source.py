@@ -76,7 +76,10 @@ ROUTES: Object = {
             ],
             "route": [
                 {"destination": {"host": "redis", "subset": "v1"}, "weight": 100},
-                {"destination": {"host": "redis", "subset": "v2", "port": {"number": 6379}}, "weight": 0},
+                {
+                    "destination": {"host": "redis", "subset": "v2", "port": {"number": 6379}},
+                    "weight": 0,
+                },
             ],
             "timeout": "1.500s",
             "retries": {"attempts": 3, "perTryTimeout": "0.500s"},
@@ -89,9 +92,14 @@ ROUTES: Object = {
 }
 RULE: Object = {
     "host": "redis",
-    "subsets": [{"name": "v1", "labels": {"version": "v1"}}, {"name": "v2", "labels": {"version": "v2"}}],
+    "subsets": [
+        {"name": "v1", "labels": {"version": "v1"}},
+        {"name": "v2", "labels": {"version": "v2"}},
+    ],
     "trafficPolicy": {
-        "connectionPool": {"tcp": {"maxConnections": 7, "connectTimeout": "2s", "tcpKeepalive": {"probes": 3}}},
+        "connectionPool": {
+            "tcp": {"maxConnections": 7, "connectTimeout": "2s", "tcpKeepalive": {"probes": 3}}
+        },
         "loadBalancer": {"simple": "LEAST_REQUEST"},
         "outlierDetection": {"consecutive5xxErrors": 4, "interval": "3s"},
         "tls": {"mode": "ISTIO_MUTUAL"},
@@ -103,7 +111,11 @@ def test_the_store_reads_the_same_as_from_kubernetes(
     start: Start, control_plane: ControlPlane, namespace: str, workloads: Workloads
 ) -> None:
     api = control_plane.api
-    for kind, spec in (("ServiceEntry", ENTRY), ("VirtualService", ROUTES), ("DestinationRule", RULE)):
+    for kind, spec in (
+        ("ServiceEntry", ENTRY),
+        ("VirtualService", ROUTES),
+        ("DestinationRule", RULE),
+    ):
         api.create(config(kind, "redis", namespace, spec))
     service = workloads.workload("redis", [PORT])
     workloads.workload("several", [Port("tcp-a", 1000), Port("udp-b", 1001)], headless=True)
@@ -128,7 +140,9 @@ def test_the_store_reads_the_same_as_from_kubernetes(
     assert theirs.virtual_services(host) == ours.virtual_services(host)
     assert theirs.virtual_services(host)[0].http[0].others() == ("fault",)
     assert theirs.destination_rules(host) == ours.destination_rules(host)
-    assert theirs.services_of_host("redis.example.org") == ours.services_of_host("redis.example.org")
+    assert theirs.services_of_host("redis.example.org") == ours.services_of_host(
+        "redis.example.org"
+    )
     (found,) = theirs.services_of_host(host)
     assert found.addresses == (service["spec"]["clusterIP"],)
     # targetPort is all that istiod does not tell.
@@ -148,14 +162,20 @@ def test_changes_arrive(start: Start, control_plane: ControlPlane, namespace: st
     ref = f"ServiceEntry {namespace}/redis"
     seen.wait_object(ref)
     api.merge(
-        "networking.istio.io/v1", "ServiceEntry", "redis", {"spec": {"addresses": ["240.0.0.8"]}}, namespace=namespace
+        "networking.istio.io/v1",
+        "ServiceEntry",
+        "redis",
+        {"spec": {"addresses": ["240.0.0.8"]}},
+        namespace=namespace,
     )
     seen.wait_object(ref, lambda item: item.content["spec"]["addresses"] == ["240.0.0.8"])
     api.delete("networking.istio.io/v1", "ServiceEntry", "redis", namespace=namespace)
     seen.wait_no_object(ref)
 
 
-def test_a_restart_of_istiod_removes_nothing(start: Start, control_plane: ControlPlane, namespace: str) -> None:
+def test_a_restart_of_istiod_removes_nothing(
+    start: Start, control_plane: ControlPlane, namespace: str
+) -> None:
     control_plane.api.create(config("ServiceEntry", "redis", namespace, ENTRY))
     _, seen = start()
     ref = f"ServiceEntry {namespace}/redis"
@@ -165,7 +185,9 @@ def test_a_restart_of_istiod_removes_nothing(start: Start, control_plane: Contro
     seen.wait(lambda: isinstance(seen.state, Unsynced), "the source to notice")
     control_plane.istiod.start()
     seen.wait_synced(30)
-    control_plane.api.create(config("ServiceEntry", "later", namespace, {**ENTRY, "hosts": ["later.example.org"]}))
+    control_plane.api.create(
+        config("ServiceEntry", "later", namespace, {**ENTRY, "hosts": ["later.example.org"]})
+    )
     seen.wait_object(f"ServiceEntry {namespace}/later")
     assert seen.removed_since(mark) == []
     assert seen.upserted_since(mark) == [f"ServiceEntry {namespace}/later"]
@@ -177,7 +199,10 @@ def test_without_a_token_it_says_so_and_goes_on(start: Start, istiod: Istiod) ->
     assert token is not None
     where = replace(istiod, token=lambda: tokens[0])
     _, seen = start(where)
-    seen.wait(lambda: any("UNAUTHENTICATED" in text for text in seen.problems.get("stream", ())), "a word about it")
+    seen.wait(
+        lambda: any("UNAUTHENTICATED" in text for text in seen.problems.get("stream", ())),
+        "a word about it",
+    )
     assert isinstance(seen.state, Unsynced)
     tokens[0] = token()  # as the kubelet renews it
     seen.wait_synced(30)
@@ -198,7 +223,9 @@ def test_with_kubernetes_each_object_is_told_once(
             source.start(merge)
         name = f"Service {namespace}/redis"
         workloads.workload("redis", [PORT])
-        seen.wait_object(name, lambda item: item.content["spec"]["ports"][0].get("targetPort") == 16379)
+        seen.wait_object(
+            name, lambda item: item.content["spec"]["ports"][0].get("targetPort") == 16379
+        )
         # istiod has heard of it too when it pushes something later than that.
         api.create(config("VirtualService", "redis", namespace, ROUTES))
         seen.wait_object(f"VirtualService {namespace}/redis")

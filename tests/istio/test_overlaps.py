@@ -18,7 +18,10 @@ DUBBO = Port("tcp-dubbo", 20880, 19090)
 
 
 def test_the_older_service_has_the_pod_that_both_select(
-    control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    sidecar_factory: SidecarFactory,
 ) -> None:
     # By name the younger one's filter would come first.
     both = workloads.pod("both", labels={"zone": "z", "app": "a"})
@@ -34,7 +37,11 @@ def test_the_older_service_has_the_pod_that_both_select(
         workloads.endpoints("younger", [DUBBO], [alone, both])
         running.wait(
             lambda: (
-                {item.ref.name for item in running.controller.findings if item.ref and item.code == INBOUND_OVERLAP}
+                {
+                    item.ref.name
+                    for item in running.controller.findings
+                    if item.ref and item.code == INBOUND_OVERLAP
+                }
                 == {"older", "younger"}
             ),
             "the findings",

@@ -49,7 +49,9 @@ def test_an_envoy_without_the_extension_is_named(
         control_plane.api.create(kafka_filter(name, listener))
         sidecar.wait_for(lambda each: listener in each.rejected(), "the refusal of the listener")
         refused = told.get(timeout=15)
-        assert [(item.proxy, item.part) for item in refused] == [(f"client.{namespace}", "listener")]
+        assert [(item.proxy, item.part) for item in refused] == [
+            (f"client.{namespace}", "listener")
+        ]
         written = {
             name: before,
             FilterKey(ROOT_NAMESPACE, "older"): before - 100,
@@ -61,7 +63,9 @@ def test_an_envoy_without_the_extension_is_named(
         assert finding.code.id == "AER0509"
         assert f"client.{namespace}" in finding.message
         assert name.name in finding.message
-        control_plane.api.delete("networking.istio.io/v1alpha3", "EnvoyFilter", name.name, namespace=name.namespace)
+        control_plane.api.delete(
+            "networking.istio.io/v1alpha3", "EnvoyFilter", name.name, namespace=name.namespace
+        )
         assert told.get(timeout=15) == ()
     finally:
         watch.stop()
@@ -69,7 +73,11 @@ def test_an_envoy_without_the_extension_is_named(
 
 @pytest.mark.mesh
 def test_the_controller_tells_of_a_proxy_that_refuses_its_filter(
-    istiod: Istiod, control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
+    istiod: Istiod,
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    sidecar_factory: SidecarFactory,
 ) -> None:
     service = workloads.workload("kafka", [KAFKA])
     sidecar = sidecar_factory(workloads.pod("client"))
@@ -96,7 +104,10 @@ def kafka_filter(key: FilterKey, listener: str) -> dict[str, object]:
     """A filter that Envoy without contrib does not know."""
     kind = "type.googleapis.com/envoy.extensions.filters.network.kafka_broker.v3.KafkaBroker"
     name = "envoy.filters.network.kafka_broker"
-    match = {"name": listener, "filterChain": {"filter": {"name": "envoy.filters.network.tcp_proxy"}}}
+    match = {
+        "name": listener,
+        "filterChain": {"filter": {"name": "envoy.filters.network.tcp_proxy"}},
+    }
     patch = {
         "applyTo": "NETWORK_FILTER",
         "match": {"context": "SIDECAR_OUTBOUND", "listener": match},
@@ -115,11 +126,20 @@ def kafka_filter(key: FilterKey, listener: str) -> dict[str, object]:
 
 def test_only_listeners_and_clusters_that_were_not_acknowledged_count() -> None:
     answer = [
-        {"proxy": "a.x", "listener_sent": "1", "listener_acked": "1", "cluster_sent": "2", "cluster_acked": "1"},
+        {
+            "proxy": "a.x",
+            "listener_sent": "1",
+            "listener_acked": "1",
+            "cluster_sent": "2",
+            "cluster_acked": "1",
+        },
         {"proxy": "b.x", "listener_sent": "3", "endpoint_sent": "9"},
         {"proxy": "aeraki.istio-system", "proxy_type": "router"},
     ]
-    assert parse_syncz(answer) == {Unacknowledged("a.x", "cluster", "2"), Unacknowledged("b.x", "listener", "3")}
+    assert parse_syncz(answer) == {
+        Unacknowledged("a.x", "cluster", "2"),
+        Unacknowledged("b.x", "listener", "3"),
+    }
 
 
 @pytest.mark.parametrize("answer", [{}, [1], "text", None])

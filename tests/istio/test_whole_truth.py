@@ -80,7 +80,9 @@ def test_every_protocol_and_what_the_program_says_of_it(
     clean_environment(monkeypatch)
     aeraki = runner(capfd, monkeypatch)
     plugins = ",".join(PROTOCOLS)
-    with Replica("one", control_plane.kubeconfig, namespace, plugins=plugins, elects=False) as controller:
+    with Replica(
+        "one", control_plane.kubeconfig, namespace, plugins=plugins, elects=False
+    ) as controller:
         for port, filters in OUTBOUND.items():
             wait_outbound(near, listener_of(services[port], port), filters)
             wait_chains(far, port, INBOUND[port], 1)
@@ -97,7 +99,10 @@ def test_every_protocol_and_what_the_program_says_of_it(
         for place in (("-f", path), ("--controller", controller.url)):
             told = json.loads(aeraki("status", *place, "--all-ports", "-o", "json").out)["ports"]
             said = {each["port"]: each for each in told if f".{namespace}." in each["host"]}
-            assert sorted(tuple(name.split("/")) for each in said.values() for name in each["filters"]) == written
+            assert (
+                sorted(tuple(name.split("/")) for each in said.values() for name in each["filters"])
+                == written
+            )
             for port, filters in OUTBOUND.items():
                 assert said[port.port]["protocol"] == (None if port is PLAIN else name_of(port))
                 assert (MISSING_EXTENSION.id in said[port.port]["findings"]) == (port is KAFKA)
@@ -105,20 +110,29 @@ def test_every_protocol_and_what_the_program_says_of_it(
                 (why,) = json.loads(aeraki("explain", target, *place, "-o", "json").out)["ports"]
                 patches = " ".join(patch for each in why["filters"] for patch in each["patches"])
                 assert (listener_of(services[port], port) in patches) == (filters != ("tcp_proxy",))
-                assert (f"port {port.target_port}, " in patches) == (INBOUND[port] != ("tcp_proxy",))
+                assert (f"port {port.target_port}, " in patches) == (
+                    INBOUND[port] != ("tcp_proxy",)
+                )
     same = aeraki("diff", "-f", path, "--kubeconfig", control_plane.kubeconfig, "--live", "cluster")
     assert (same.code, same.out) == (0, ""), same.err
 
 
 @pytest.mark.parametrize(("mode", "count"), [("PERMISSIVE", 3), ("STRICT", 1)])
 def test_all_inbound_chains_of_the_target_port_and_no_other(
-    mode: str, count: int, control_plane: ControlPlane, namespace: str, workloads: Workloads, pod_factory: PodFactory
+    mode: str,
+    count: int,
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    pod_factory: PodFactory,
 ) -> None:
     control_plane.set_mtls(mode)
     # With certificates, or there would be no chain for them.
     pod, other = pod_factory("server", mtls=True), pod_factory("other", mtls=True)
     ports = [DUBBO, REDIS, THRIFT, ZOOKEEPER, PLAIN]
-    workloads.workload("server", ports, pods=[pod.record], annotations={"redis.aeraki.io/inbound": "true"})
+    workloads.workload(
+        "server", ports, pods=[pod.record], annotations={"redis.aeraki.io/inbound": "true"}
+    )
     # The same target port at a workload of no protocol.
     workloads.workload("other", [Port("tcp-x", 20880, DUBBO.target_port)], pods=[other.record])
     far, beside = pod.sidecar(), other.sidecar()
@@ -131,7 +145,8 @@ def test_all_inbound_chains_of_the_target_port_and_no_other(
 
 
 @pytest.mark.parametrize(
-    ("policy", "cluster"), [("ALLOW_ANY", "PassthroughCluster"), ("REGISTRY_ONLY", "BlackHoleCluster")]
+    ("policy", "cluster"),
+    [("ALLOW_ANY", "PassthroughCluster"), ("REGISTRY_ONLY", "BlackHoleCluster")],
 )
 @pytest.mark.parametrize("port", [DUBBO, ZOOKEEPER], ids=name_of)
 def test_the_chain_for_all_other_addresses_stays_as_it_was(
@@ -148,7 +163,9 @@ def test_the_chain_for_all_other_addresses_stays_as_it_was(
     near = sidecar_factory(workloads.pod("client"))
     name = f"0.0.0.0_{port.port}"
     before = near.wait_listener(name, lambda found: passthrough(found)["cluster"] == cluster)
-    with Running(control_plane.kubeconfig, PROTOCOLS, mesh=Mesh(registry_only=policy == "REGISTRY_ONLY")) as running:
+    with Running(
+        control_plane.kubeconfig, PROTOCOLS, mesh=Mesh(registry_only=policy == "REGISTRY_ONLY")
+    ) as running:
         listener = wait_outbound(near, name, OUTBOUND[port])
         assert chains_of(listener)[PASSTHROUGH_CHAIN] == ("tcp_proxy",)
         after = passthrough(listener)
@@ -157,7 +174,9 @@ def test_the_chain_for_all_other_addresses_stays_as_it_was(
         assert {key: after[key] for key in ("stat_prefix", "cluster")} == {
             key: passthrough(before)[key] for key in ("stat_prefix", "cluster")
         }
-        control_plane.api.delete("networking.istio.io/v1", "ServiceEntry", "wide", namespace=namespace)
+        control_plane.api.delete(
+            "networking.istio.io/v1", "ServiceEntry", "wide", namespace=namespace
+        )
         running.wait(lambda: not our_filters(control_plane.api), "the filter to go")
     assert not near.rejected()
 
@@ -166,30 +185,42 @@ def passthrough(listener: dict[str, Any]) -> dict[str, Any]:
     """The tcp_proxy of the chain for addresses that no service has."""
     chains = [*listener.get("filter_chains", []), listener.get("default_filter_chain", {})]
     (chain,) = (each for each in chains if each.get("name") == PASSTHROUGH_CHAIN)
-    config: dict[str, Any] = next(each for each in chain["filters"] if each["name"] == TCP_PROXY)["typed_config"]
+    config: dict[str, Any] = next(each for each in chain["filters"] if each["name"] == TCP_PROXY)[
+        "typed_config"
+    ]
     return config
 
 
 def test_every_kind_of_address(
-    control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    sidecar_factory: SidecarFactory,
 ) -> None:
     ports = {
-        name: Port("tcp-dubbo", number) for number, name in enumerate(("plain", "several", "mixed", "none"), 20001)
+        name: Port("tcp-dubbo", number)
+        for number, name in enumerate(("plain", "several", "mixed", "none"), 20001)
     }
     api = control_plane.api
     api.create(entry("plain", namespace, ports["plain"], "240.8.0.1/32"))
     api.create(entry("several", namespace, ports["several"], "240.8.0.2", "240.8.0.3"))
-    api.create(entry("mixed", namespace, ports["mixed"], "240.8.0.4", "240.9.0.0/24", "240.9.1.0/24"))
+    api.create(
+        entry("mixed", namespace, ports["mixed"], "240.8.0.4", "240.9.0.0/24", "240.9.1.0/24")
+    )
     api.create(entry("none", namespace, ports["none"]))
     headless = workloads.workload("headless", [DUBBO], headless=True)
     assert headless["spec"]["clusterIP"] == "None"
     (address,) = (
         each["addresses"][0]
-        for each in api.get("discovery.k8s.io/v1", "EndpointSlice", "headless-rig", namespace=namespace)["endpoints"]
+        for each in api.get(
+            "discovery.k8s.io/v1", "EndpointSlice", "headless-rig", namespace=namespace
+        )["endpoints"]
     )
     # One sees the addresses that istiod gives (its proxy answers DNS), the other does not.
     plain = sidecar_factory(workloads.pod("client"))
-    capturing = sidecar_factory(workloads.pod("dns"), metadata={"DNS_CAPTURE": "true", "DNS_AUTO_ALLOCATE": "true"})
+    capturing = sidecar_factory(
+        workloads.pod("dns"), metadata={"DNS_CAPTURE": "true", "DNS_AUTO_ALLOCATE": "true"}
+    )
     given = {
         "240.8.0.1_20001",
         "240.8.0.2_20002",
@@ -203,7 +234,9 @@ def test_every_kind_of_address(
             for name in given:
                 wait_outbound(sidecar, name, ("dubbo_proxy",))
         wait_outbound(plain, "0.0.0.0_20004", ("dubbo_proxy",))
-        status = api.get("networking.istio.io/v1", "ServiceEntry", "none", namespace=namespace)["status"]
+        status = api.get("networking.istio.io/v1", "ServiceEntry", "none", namespace=namespace)[
+            "status"
+        ]
         allocated = [each["value"] for each in status["addresses"]]
         assert allocated
         names = {name for name in capturing.listeners() if name.endswith("_20004")}
@@ -212,14 +245,24 @@ def test_every_kind_of_address(
             wait_outbound(capturing, name, ("dubbo_proxy",))
         # Only beside ranges of addresses there is a chain for all others.
         for sidecar in (plain, capturing):
-            spared = {name: chains_of(each).get(PASSTHROUGH_CHAIN) for name, each in sidecar.listeners().items()}
-            found = {name: filters for name, filters in spared.items() if filters and name.startswith("0.0.0.0_")}
+            spared = {
+                name: chains_of(each).get(PASSTHROUGH_CHAIN)
+                for name, each in sidecar.listeners().items()
+            }
+            found = {
+                name: filters
+                for name, filters in spared.items()
+                if filters and name.startswith("0.0.0.0_")
+            }
             assert found == {"0.0.0.0_20003": ("tcp_proxy",)}
             assert not sidecar.rejected()
 
 
 def test_all_services_of_a_namespace_in_one_filter(
-    control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    sidecar_factory: SidecarFactory,
 ) -> None:
     services = {name: workloads.workload(name, [THRIFT]) for name in ("one", "two", "three")}
     near = sidecar_factory(workloads.pod("client"))
@@ -231,7 +274,9 @@ def test_all_services_of_a_namespace_in_one_filter(
                 proxy("thrift"),
                 lambda config, wanted=cluster: action(config) == wanted,  # type: ignore[misc]
             )
-        written = [name for space, name in our_filters(control_plane.api) if space == ROOT_NAMESPACE]
+        written = [
+            name for space, name in our_filters(control_plane.api) if space == ROOT_NAMESPACE
+        ]
         assert len(written) == 1
     assert not near.rejected()
 
@@ -249,28 +294,41 @@ def test_clients_of_some_namespaces_only(
     shared = workloads.workload("shared", [THRIFT])
     api.create(subsets("shared", namespace, "v1", "v2"))
     route = weights("shared", namespace, {"v1": 10, "v2": 90}, exportTo=[elsewhere])
-    near, far = sidecar_factory(workloads.pod("here")), sidecar_factory(Workloads(api, elsewhere).pod("there"))
+    near, far = (
+        sidecar_factory(workloads.pod("here")),
+        sidecar_factory(Workloads(api, elsewhere).pod("there")),
+    )
     listener = listener_of(shared, THRIFT)
     cluster = outbound("shared", namespace, THRIFT)
     with Running(control_plane.kubeconfig, PROTOCOLS):
         for sidecar in (near, far):
-            sidecar.wait_filter(listener, proxy("thrift"), lambda config: action(config) == {"cluster": cluster})
+            sidecar.wait_filter(
+                listener, proxy("thrift"), lambda config: action(config) == {"cluster": cluster}
+            )
         wait_outbound(near, listener_of(own, DUBBO), ("dubbo_proxy",))
         assert listener_of(own, DUBBO) not in far.listeners()
         api.create(route)
-        far.wait_filter(listener, proxy("thrift"), lambda config: "weighted_clusters" in action(config))
+        far.wait_filter(
+            listener, proxy("thrift"), lambda config: "weighted_clusters" in action(config)
+        )
         assert chains_of(far.listeners()[listener]) == {
             "": ("thrift_proxy",)
         }  # in the place of the mesh's, not beside it
         (config,) = (each["typed_config"] for each in near.filters(listener))
         assert action(config) == {"cluster": cluster}
-        where = {name: space for space, name in our_filters(api) if "outbound" in name and "shared" not in name}
+        where = {
+            name: space
+            for space, name in our_filters(api)
+            if "outbound" in name and "shared" not in name
+        }
         assert list(where.values()) == [namespace]
         overriding = [space for space, name in our_filters(api) if "outbound-shared" in name]
         assert sorted(overriding) == sorted([ROOT_NAMESPACE, elsewhere])
         # Both are ours, and only the order of priorities makes the second the last: see which is live when it goes.
         api.delete("networking.istio.io/v1", "VirtualService", "shared", namespace=namespace)
-        far.wait_filter(listener, proxy("thrift"), lambda config: action(config) == {"cluster": cluster})
+        far.wait_filter(
+            listener, proxy("thrift"), lambda config: action(config) == {"cluster": cluster}
+        )
     assert not far.rejected()
 
 
@@ -282,18 +340,30 @@ def action(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_users_own_filter_comes_after_ours(
-    control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    sidecar_factory: SidecarFactory,
 ) -> None:
     """However old it is: ours have a priority below the default, also those in the workload's namespace."""
     pod = workloads.pod("dubbo-0", labels={"app": "dubbo"})
     service = workloads.workload("dubbo", [DUBBO], pods=[pod])
     api = control_plane.api
-    for context, space in (("SIDECAR_OUTBOUND", ROOT_NAMESPACE), ("SIDECAR_INBOUND", ROOT_NAMESPACE)):
+    for context, space in (
+        ("SIDECAR_OUTBOUND", ROOT_NAMESPACE),
+        ("SIDECAR_INBOUND", ROOT_NAMESPACE),
+    ):
         api.create(users_filter(context, space))
     near, far = sidecar_factory(workloads.pod("client")), sidecar_factory(pod)
     with Running(control_plane.kubeconfig, ["dubbo"]):
-        near.wait_filter(listener_of(service, DUBBO), proxy("dubbo"), lambda config: config["stat_prefix"] == "mine")
-        far.wait_filter("virtualInbound", proxy("dubbo"), lambda config: config["stat_prefix"] == "mine")
+        near.wait_filter(
+            listener_of(service, DUBBO),
+            proxy("dubbo"),
+            lambda config: config["stat_prefix"] == "mine",
+        )
+        far.wait_filter(
+            "virtualInbound", proxy("dubbo"), lambda config: config["stat_prefix"] == "mine"
+        )
 
 
 def users_filter(context: str, namespace: str) -> Object:
@@ -301,10 +371,16 @@ def users_filter(context: str, namespace: str) -> Object:
     kind = "type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy"
     patch = {
         "applyTo": "NETWORK_FILTER",
-        "match": {"context": context, "listener": {"filterChain": {"filter": {"name": proxy("dubbo")}}}},
+        "match": {
+            "context": context,
+            "listener": {"filterChain": {"filter": {"name": proxy("dubbo")}}},
+        },
         "patch": {
             "operation": "REPLACE",
-            "value": {"name": proxy("dubbo"), "typed_config": {"@type": kind, "stat_prefix": "mine"}},
+            "value": {
+                "name": proxy("dubbo"),
+                "typed_config": {"@type": kind, "stat_prefix": "mine"},
+            },
         },
     }
     name = f"mine-{context.lower().replace('_', '-')}"

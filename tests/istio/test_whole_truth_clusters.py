@@ -41,7 +41,10 @@ LIMIT = 32 * 2**20
 
 
 def test_options_reach_every_cluster_and_the_listeners_of_both_sides(
-    control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    sidecar_factory: SidecarFactory,
 ) -> None:
     pod = workloads.pod("server", labels={"app": "server", "version": "v1"})
     services: dict[str, Object] = {}
@@ -49,28 +52,50 @@ def test_options_reach_every_cluster_and_the_listeners_of_both_sides(
         ("dubbo", DUBBO, {"dubbo.aeraki.io/buffer-limit-bytes": str(LIMIT)}),
         ("thrift", THRIFT, {"thrift.aeraki.io/transport": "framed"}),
     ):
-        services[name] = workloads.service(name, [port], selector={"app": "server"}, annotations=annotation)
+        services[name] = workloads.service(
+            name, [port], selector={"app": "server"}, annotations=annotation
+        )
         workloads.endpoints(name, [port], [pod])
         control_plane.api.create(subsets(name, namespace, "v1"))
     near, far = sidecar_factory(workloads.pod("client")), sidecar_factory(pod)
     with Running(control_plane.kubeconfig, PROTOCOLS):
-        for sidecar, listener in ((near, listener_of(services["dubbo"], DUBBO)), (far, "virtualInbound")):
-            sidecar.wait_listener(listener, lambda found: found.get("per_connection_buffer_limit_bytes") == LIMIT)
+        for sidecar, listener in (
+            (near, listener_of(services["dubbo"], DUBBO)),
+            (far, "virtualInbound"),
+        ):
+            sidecar.wait_listener(
+                listener, lambda found: found.get("per_connection_buffer_limit_bytes") == LIMIT
+            )
         places = [(near, "outbound", ("", "v1")), (far, "inbound", ("",))]
         for sidecar, side, names in places:
             for subset in names:
                 inbound = side == "inbound"
-                name = f"inbound|{DUBBO.target_port}||" if inbound else outbound("dubbo", namespace, DUBBO, subset)
-                sidecar.wait_cluster(name, lambda found: found.get("per_connection_buffer_limit_bytes") == LIMIT)
-                name = f"inbound|{THRIFT.target_port}||" if inbound else outbound("thrift", namespace, THRIFT, subset)
-                sidecar.wait_cluster(name, lambda found: proxy("thrift") in found["typed_extension_protocol_options"])
+                name = (
+                    f"inbound|{DUBBO.target_port}||"
+                    if inbound
+                    else outbound("dubbo", namespace, DUBBO, subset)
+                )
+                sidecar.wait_cluster(
+                    name, lambda found: found.get("per_connection_buffer_limit_bytes") == LIMIT
+                )
+                name = (
+                    f"inbound|{THRIFT.target_port}||"
+                    if inbound
+                    else outbound("thrift", namespace, THRIFT, subset)
+                )
+                sidecar.wait_cluster(
+                    name, lambda found: proxy("thrift") in found["typed_extension_protocol_options"]
+                )
     for sidecar in (near, far):
         assert not sidecar.rejected()
         assert not sidecar.warnings()
 
 
 def test_a_port_whose_app_protocol_istio_does_not_know(
-    control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    sidecar_factory: SidecarFactory,
 ) -> None:
     """Istio looks whether it is HTTP, and what is not goes to our filter."""
     port = Port("rpc", 20880, 30880, app_protocol="dubbo")
@@ -81,14 +106,22 @@ def test_a_port_whose_app_protocol_istio_does_not_know(
         near.wait_filter(listener_of(service, port), proxy("dubbo"))
         far.wait_filter("virtualInbound", proxy("dubbo"))
         clients = Counter(chain_filters(near.listeners()[listener_of(service, port)]))
-        assert clients == chains_at(far, port.target_port) == {("http_connection_manager",): 1, ("dubbo_proxy",): 1}
+        assert (
+            clients
+            == chains_at(far, port.target_port)
+            == {("http_connection_manager",): 1, ("dubbo_proxy",): 1}
+        )
     assert not near.rejected()
     assert not far.rejected()
 
 
 @pytest.mark.parametrize("name", ["tcp-thrift", "tcp-plain"])
 def test_ranges_of_two_services_on_one_port_are_left_alone(
-    name: str, control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
+    name: str,
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    sidecar_factory: SidecarFactory,
 ) -> None:
     """Their chains are in one listener, and no patch could tell one from the other."""
     near = sidecar_factory(workloads.pod("client"))
@@ -97,7 +130,9 @@ def test_ranges_of_two_services_on_one_port_are_left_alone(
         api.create(entry("one", namespace, THRIFT, "240.10.0.0/16"))
         wait_outbound(near, listener, ("thrift_proxy",))
         api.create(entry("two", namespace, Port(name, THRIFT.port), "240.11.0.0/16"))
-        near.wait_listener(listener, lambda found: Counter(chain_filters(found)) == {("tcp_proxy",): 3})
+        near.wait_listener(
+            listener, lambda found: Counter(chain_filters(found)) == {("tcp_proxy",): 3}
+        )
         assert not our_filters(api)
         assert SHARED_CIDR in {finding.code for finding in running.controller.findings}
     assert not near.rejected()
@@ -112,11 +147,15 @@ def test_keys_go_where_a_redis_service_sends_them(
     pods = {name: pod_factory(name) for name in ("one", "two")}
     asked = {"redis.aeraki.io/inbound": "true"}
     services = {
-        name: workloads.workload(name, [REDIS], pods=[pod.record], annotations=asked) for name, pod in pods.items()
+        name: workloads.workload(name, [REDIS], pods=[pod.record], annotations=asked)
+        for name, pod in pods.items()
     }
     routes = {
         "host": ["one"],
-        "redis": [{"match": {"key": {"prefix": "user:"}}, "route": {"host": "two"}}, {"route": {"host": "one"}}],
+        "redis": [
+            {"match": {"key": {"prefix": "user:"}}, "route": {"host": "two"}},
+            {"route": {"host": "one"}},
+        ],
     }
     control_plane.api.create(redis_kind("RedisService", "one", namespace, routes))
     with ExitStack() as running:
@@ -124,12 +163,19 @@ def test_keys_go_where_a_redis_service_sends_them(
             running.enter_context(redis_serving(pod, REDIS.target_port))
         running.enter_context(Running(control_plane.kubeconfig, ["redis"]))
         near, *far = (pod.sidecar() for pod in (client, *pods.values()))
-        near.wait_filter(listener_of(services["one"], REDIS), proxy("redis"), lambda config: "|two." in str(config))
+        near.wait_filter(
+            listener_of(services["one"], REDIS),
+            proxy("redis"),
+            lambda config: "|two." in str(config),
+        )
         for name, pod in pods.items():
             near.wait_endpoints(outbound(name, namespace, REDIS), [f"{pod.ip}:{REDIS.target_port}"])
         for sidecar in far:
             wait_chains(sidecar, REDIS, ("redis_proxy",), 1)
-        with client.inside(), redis.client((services["one"]["spec"]["clusterIP"], REDIS.port)) as connection:
+        with (
+            client.inside(),
+            redis.client((services["one"]["spec"]["clusterIP"], REDIS.port)) as connection,
+        ):
             for key in ("user:1", "other"):
                 assert connection.set(key, key)
                 assert connection.get(key) == key
@@ -167,7 +213,9 @@ def test_a_redis_cluster_takes_the_place_of_istios_cluster(
         near.wait_filter(listener_of(service, port), proxy("redis"))
         assert near.wait_cluster(name)["type"] == "EDS"
         control_plane.api.create(redis_kind("RedisDestination", "redis", namespace, destination))
-        near.wait_cluster(name, lambda found: found.get("cluster_type", {}).get("name") == "envoy.clusters.redis")
+        near.wait_cluster(
+            name, lambda found: found.get("cluster_type", {}).get("name") == "envoy.clusters.redis"
+        )
         near.wait_endpoints(name, ["{}:{}".format(*node.address) for node in nodes.servers])
         keys = {f"key-{number}" for number in range(50)}
         with client.inside(), redis.client((service["spec"]["clusterIP"], port.port)) as connection:

@@ -46,7 +46,9 @@ class Spoiler:
         self.emptied = 0
         self.unreadable: tuple[str, bytes] | None = None
         self._server = grpc.server(ThreadPoolExecutor(8))
-        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self._stream)
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(
+            self._stream
+        )
         self._server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(_SERVICE, {"StreamAggregatedResources": handler})]
         )
@@ -88,7 +90,9 @@ class Spoiler:
         return bytes(response.SerializeToString())
 
 
-def test_answers_without_content(control_plane: ControlPlane, namespace: str, istiod: Istiod) -> None:
+def test_answers_without_content(
+    control_plane: ControlPlane, namespace: str, istiod: Istiod
+) -> None:
     make(control_plane, namespace, range(SERVICES))
     with Spoiler(istiod) as relay:
         source = IstiodSource(relay.istiod, believe_empty=0.3)
@@ -100,8 +104,13 @@ def test_answers_without_content(control_plane: ControlPlane, namespace: str, is
                 wanted = relay.emptied + answers
                 relay.empty(ENTRIES, answers)
                 # A change of another kind makes istiod send all kinds.
-                control_plane.api.create(istio("VirtualService", f"x{turn}", namespace, VIRTUAL_SERVICE))
-                running.wait(lambda wanted=wanted: relay.emptied == wanted, "answers without content")  # type: ignore[misc]
+                control_plane.api.create(
+                    istio("VirtualService", f"x{turn}", namespace, VIRTUAL_SERVICE)
+                )
+                running.wait(
+                    lambda wanted=wanted: relay.emptied == wanted,  # type: ignore[misc]
+                    "answers without content",
+                )
                 make(control_plane, namespace, [SERVICES + turn])
                 running.wait_written(SERVICES + turn + 1)
                 assert running.count(Action.DELETE) == 0
@@ -121,16 +130,29 @@ def test_what_one_answer_removes_is_told_at_one_moment(
         source, seen = IstiodSource(relay.istiod, believe_empty=0.3), Recorder()
         source.start(seen)
         try:
-            seen.wait(lambda: sum(namespace in name for name in seen.objects) == SERVICES, "all services")
+            seen.wait(
+                lambda: sum(namespace in name for name in seen.objects) == SERVICES, "all services"
+            )
             mark = len(seen.calls)
             relay.empty(ENTRIES, 1000)
             control_plane.api.create(istio("VirtualService", "x", namespace, VIRTUAL_SERVICE))
             seen.wait(
-                lambda: any(isinstance(event, Removed) for call in seen.calls[mark:] for event in call), "removals"
+                lambda: any(
+                    isinstance(event, Removed) for call in seen.calls[mark:] for event in call
+                ),
+                "removals",
             )
-            removing = next(call for call in seen.calls[mark:] if any(isinstance(event, Removed) for event in call))
+            removing = next(
+                call
+                for call in seen.calls[mark:]
+                if any(isinstance(event, Removed) for event in call)
+            )
             assert (
-                sum(isinstance(event, Removed) and event.ref.namespace == namespace for event in removing) == SERVICES
+                sum(
+                    isinstance(event, Removed) and event.ref.namespace == namespace
+                    for event in removing
+                )
+                == SERVICES
             )
         finally:
             source.stop()
@@ -142,7 +164,9 @@ def test_what_cannot_be_read_stays_as_it_was_and_is_said(
     make(control_plane, namespace, range(3))
     with (
         Spoiler(istiod) as relay,
-        Running(control_plane.kubeconfig, ["redis"], sources=[IstiodSource(relay.istiod)]) as running,
+        Running(
+            control_plane.kubeconfig, ["redis"], sources=[IstiodSource(relay.istiod)]
+        ) as running,
     ):
         running.wait_written(3)
         before = live(control_plane)
@@ -164,7 +188,9 @@ def test_what_cannot_be_read_stays_as_it_was_and_is_said(
         assert live(control_plane).keys() == names(namespace, range(1, 6))
 
 
-def test_connections_to_istiod_are_reset(control_plane: ControlPlane, namespace: str, istiod: Istiod) -> None:
+def test_connections_to_istiod_are_reset(
+    control_plane: ControlPlane, namespace: str, istiod: Istiod
+) -> None:
     make(control_plane, namespace, range(SERVICES))
     host, _, port = istiod.address.partition(":")
     with Relay((host, int(port))) as relay:
@@ -183,4 +209,6 @@ def test_connections_to_istiod_are_reset(control_plane: ControlPlane, namespace:
             running.wait(lambda: running.count(Action.DELETE) == 1, "one filter to go")
             after = live(control_plane)
             assert after.keys() == names(namespace, range(1, SERVICES + 3))
-            assert before.items() - after.items() == {(name, before[name]) for name in names(namespace, [0])}
+            assert before.items() - after.items() == {
+                (name, before[name]) for name in names(namespace, [0])
+            }

@@ -88,14 +88,18 @@ def assert_open_connections(protocol: str, before: Answers, after: Answers, rout
 def assert_what_is_told_is_there(route: Route, aeraki: Run, folder: Path) -> None:
     """`aeraki status` and `explain` name the filters that there are, and the sidecars have what these say, to the last field."""
     api = route.plane.api
-    path = as_file(api, [route.namespace], folder / "mesh.json", [("redis.aeraki.io/v1alpha1", "RedisService")])
+    path = as_file(
+        api, [route.namespace], folder / "mesh.json", [("redis.aeraki.io/v1alpha1", "RedisService")]
+    )
     written = {"/".join(each) for each in our_filters(api)}
     for place in (("-f", path), ("--controller", route.controller.url)):
         status = aeraki("status", *place, "-o", "json")
         assert status.code == 0, status.err
         ports = json.loads(status.out)["ports"]
         assert {name for each in ports for name in each["filters"]} == written
-        assert [(each["protocol"], each["state"]) for each in ports] == [(route.peer.name, "current")] * len(ports)
+        assert [(each["protocol"], each["state"]) for each in ports] == [
+            (route.peer.name, "current")
+        ] * len(ports)
         (why,) = json.loads(aeraki("explain", route.service, *place, "-o", "json").out)["ports"]
         made = [each["filter"].split("/") for each in why["filters"]]
         assert len(made) == 2
@@ -112,13 +116,17 @@ def test_a_connection_is_cut_once_when_the_old_filter_has_drained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A change costs each open connection one call at most, and new ones none."""
-    monkeypatch.setattr(sidecar_module, "ENVOY_FLAGS", (*sidecar_module.ENVOY_FLAGS, "--drain-time-s", "2"))
+    monkeypatch.setattr(
+        sidecar_module, "ENVOY_FLAGS", (*sidecar_module.ENVOY_FLAGS, "--drain-time-s", "2")
+    )
     with routed(protocol, control_plane, workloads, pod_factory) as route:
         with route.load.running():
             route.load.wait_more(20)
             route.turn_round()
             gone = r"^listener_manager\.total_(filter_chains|listeners)_draining$"
-            route.near.wait_for(lambda envoy: set(envoy.stats(gone).values()) == {0}, "the old filter to be gone")
+            route.near.wait_for(
+                lambda envoy: set(envoy.stats(gone).values()) == {0}, "the old filter to be gone"
+            )
             after = route.load.wait_more(150)
         assert_share(*share(after, "open", "v1"), route.then)
         assert len(route.load.failures) <= 1
@@ -129,10 +137,16 @@ def test_a_connection_is_cut_once_when_the_old_filter_has_drained(
 
 @pytest.mark.parametrize("protocol", ["dubbo", "thrift"])
 def test_pods_of_a_headless_service(
-    protocol: str, control_plane: ControlPlane, namespace: str, workloads: Workloads, pod_factory: PodFactory
+    protocol: str,
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    pod_factory: PodFactory,
 ) -> None:
     peer = PEERS[protocol]
-    port = Port(peer.port.name, peer.port.port)  # a headless service cannot have another target port
+    port = Port(
+        peer.port.name, peer.port.port
+    )  # a headless service cannot have another target port
     client = pod_factory("client")
     servers = {name: pod_factory(name, labels={"app": protocol}) for name in ("one", "two")}
     one, two = (pod.record for pod in servers.values())
@@ -172,9 +186,14 @@ def test_zookeeper_is_counted_on_both_sides(
     ):
         near, far = client.sidecar(), pod.sidecar()
         near.wait_filter(listener_of(service, peer.port), proxy("zookeeper"))
-        near.wait_endpoints(outbound("zookeeper", namespace, peer.port), [f"{pod.ip}:{peer.port.target_port}"])
+        near.wait_endpoints(
+            outbound("zookeeper", namespace, peer.port), [f"{pod.ip}:{peer.port.target_port}"]
+        )
         wait_inbound([far], peer.port, "zookeeper_proxy")
-        with client.inside(), zookeeper.client((service["spec"]["clusterIP"], peer.port.port)) as session:
+        with (
+            client.inside(),
+            zookeeper.client((service["spec"]["clusterIP"], peer.port.port)) as session,
+        ):
             session.create("/a", b"1")
             assert session.get("/a")[0] == b"1"
         for sidecar, side in ((near, "outbound"), (far, "inbound")):

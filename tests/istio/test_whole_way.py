@@ -35,7 +35,10 @@ API = ("networking.istio.io/v1alpha3", "EnvoyFilter")
 
 
 def test_a_service_gets_its_protocol_and_loses_it_again(
-    control_plane: ControlPlane, namespace: str, workloads: Workloads, sidecar_factory: SidecarFactory
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    sidecar_factory: SidecarFactory,
 ) -> None:
     service = workloads.workload("redis", [REDIS])
     sidecar = sidecar_factory(workloads.pod("client"))
@@ -85,19 +88,31 @@ def test_adopting_upstreams_filters_leaves_no_gap(
     service = workloads.workload("redis", [REDIS], pods=[server.record])
     host, address = f"redis.{namespace}.svc.cluster.local", service["spec"]["clusterIP"]
     name = f"aeraki-outbound-{host}-{address}-{REDIS.port}"
-    theirs = to_dict(redis_filter(host=host, listener=listener_of(service, REDIS), stat_prefix="upstream"))
+    theirs = to_dict(
+        redis_filter(host=host, listener=listener_of(service, REDIS), stat_prefix="upstream")
+    )
     del theirs["spec"]["priority"]
-    theirs["metadata"] = {"name": name, "namespace": "istio-system", "labels": {"manager": "Aeraki"}}
+    theirs["metadata"] = {
+        "name": name,
+        "namespace": "istio-system",
+        "labels": {"manager": "Aeraki"},
+    }
     control_plane.api.create(theirs)
     with redis_serving(server, REDIS.target_port):
         near = client.sidecar()
-        near.wait_filter(listener_of(service, REDIS), REDIS_PROXY, lambda config: config["stat_prefix"] == "upstream")
+        near.wait_filter(
+            listener_of(service, REDIS),
+            REDIS_PROXY,
+            lambda config: config["stat_prefix"] == "upstream",
+        )
         near.wait_endpoints(f"outbound|{REDIS.port}||{host}", [f"{server.ip}:16379"])
         sink = KubernetesSink(lambda: connect(control_plane.kubeconfig), adopt_upstream=True)
         with calling(client, (address, REDIS.port)) as failures:
             with Running(control_plane.kubeconfig, ["redis"], sink=sink) as running:
                 near.wait_filter(
-                    listener_of(service, REDIS), REDIS_PROXY, lambda config: config["stat_prefix"] != "upstream"
+                    listener_of(service, REDIS),
+                    REDIS_PROXY,
+                    lambda config: config["stat_prefix"] != "upstream",
                 )
                 wait_until(
                     lambda: control_plane.api.find(*API, name, namespace="istio-system") is None,

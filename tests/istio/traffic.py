@@ -146,9 +146,25 @@ class Peer:
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer(Port("tcp-dubbo", 20880, 30880), dubbo_server, dubbo_caller, r"^dubbo\.inbound.*\.request$"),
-        Peer(Port("tcp-thrift", 9090, 19090), thrift_server, thrift_caller, r"^thrift\.inbound.*\.request$"),
-        Peer(Port("tcp-redis", 6379, 16379), redis_server, redis_caller, r"^redis\.inbound.*command\.get\.total$", ""),
+        Peer(
+            Port("tcp-dubbo", 20880, 30880),
+            dubbo_server,
+            dubbo_caller,
+            r"^dubbo\.inbound.*\.request$",
+        ),
+        Peer(
+            Port("tcp-thrift", 9090, 19090),
+            thrift_server,
+            thrift_caller,
+            r"^thrift\.inbound.*\.request$",
+        ),
+        Peer(
+            Port("tcp-redis", 6379, 16379),
+            redis_server,
+            redis_caller,
+            r"^redis\.inbound.*command\.get\.total$",
+            "",
+        ),
         Peer(
             Port("tcp-zookeeper", 2181, 12181),
             zookeeper_server,
@@ -195,7 +211,10 @@ class Load:
         """Wait until each kind of connection has made so many calls more; returns what came of them and later ones."""
         before = Counter(self.answers)
         goal = {kind: self.calls(kind) + count for kind in KINDS}
-        self.wait(lambda: all(self.calls(kind) >= least for kind, least in goal.items()), f"{count} calls more")
+        self.wait(
+            lambda: all(self.calls(kind) >= least for kind, least in goal.items()),
+            f"{count} calls more",
+        )
         return Counter(self.answers) - before
 
     def wait(self, look: Callable[[], bool], what: str) -> None:
@@ -203,7 +222,9 @@ class Load:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        threads = [threading.Thread(target=each) for each in (self.one_connection, self.many_connections)]
+        threads = [
+            threading.Thread(target=each) for each in (self.one_connection, self.many_connections)
+        ]
         for thread in threads:
             thread.start()
         try:
@@ -272,17 +293,29 @@ class Route:
             if self.peer.section == "tcp":
                 self._change_option()
         else:
-            self.plane.api.create(redis_kind("RedisService", name, space, redis_routes(name, "other")))
-            self.near.wait_filter(self.listener, self.peer.routed_by, lambda config: "|other." in str(config))
-            self.load.wait(lambda: all(self.load.answers[kind, "v2"] for kind in KINDS), "answers of the new server")
+            self.plane.api.create(
+                redis_kind("RedisService", name, space, redis_routes(name, "other"))
+            )
+            self.near.wait_filter(
+                self.listener, self.peer.routed_by, lambda config: "|other." in str(config)
+            )
+            self.load.wait(
+                lambda: all(self.load.answers[kind, "v2"] for kind in KINDS),
+                "answers of the new server",
+            )
 
     def _change_option(self) -> None:
         """Where the route is Istio's own matter: change our filter, on both sides."""
         name, option = self.peer.name, "latency-threshold-metrics"
         annotations = {"metadata": {"annotations": {f"{name}.aeraki.io/{option}": "true"}}}
         self.plane.api.merge("v1", "Service", name, annotations, namespace=self.namespace)
-        for sidecar, listener in ((self.near, self.listener), *((each, "virtualInbound") for each in self.far)):
-            sidecar.wait_filter(listener, proxy(name), lambda config: "enable_latency_threshold_metrics" in config)
+        for sidecar, listener in (
+            (self.near, self.listener),
+            *((each, "virtualInbound") for each in self.far),
+        ):
+            sidecar.wait_filter(
+                listener, proxy(name), lambda config: "enable_latency_threshold_metrics" in config
+            )
 
 
 def redis_routes(host: str, to: str) -> dict[str, Any]:
@@ -291,7 +324,12 @@ def redis_routes(host: str, to: str) -> dict[str, Any]:
 
 @contextmanager
 def routed(
-    protocol: str, plane: ControlPlane, workloads: Workloads, pod_factory: PodFactory, *, mode: str = "DISABLE"
+    protocol: str,
+    plane: ControlPlane,
+    workloads: Workloads,
+    pod_factory: PodFactory,
+    *,
+    mode: str = "DISABLE",
 ) -> Iterator[Route]:
     """Everything runs and is in place; for Redis the cluster must serve its kinds. ``mode``: of mTLS, in the whole mesh."""
     peer, namespace, mtls = PEERS[protocol], workloads.namespace, mode == "STRICT"
@@ -300,15 +338,24 @@ def routed(
     plane.set_mtls(mode)
     client = pod_factory("client", mtls=mtls)
     apps = {"v1": protocol, "v2": protocol if peer.section else "other"}
-    servers = {name: pod_factory(name, labels={"app": app, "version": name}, mtls=mtls) for name, app in apps.items()}
-    clusters_of = {name: outbound(protocol, namespace, port, name if peer.section else "") for name in servers}
+    servers = {
+        name: pod_factory(name, labels={"app": app, "version": name}, mtls=mtls)
+        for name, app in apps.items()
+    }
+    clusters_of = {
+        name: outbound(protocol, namespace, port, name if peer.section else "") for name in servers
+    }
     if peer.section:
-        service = workloads.workload(protocol, [port], pods=[pod.record for pod in servers.values()])
+        service = workloads.workload(
+            protocol, [port], pods=[pod.record for pod in servers.values()]
+        )
         plane.api.create(subsets(protocol, namespace, *servers))
         plane.api.create(weights(protocol, namespace, {"v1": 80, "v2": 20}, section=peer.section))
     else:
         asked = {"redis.aeraki.io/inbound": "true"}
-        service = workloads.workload(protocol, [port], pods=[servers["v1"].record], annotations=asked)
+        service = workloads.workload(
+            protocol, [port], pods=[servers["v1"].record], annotations=asked
+        )
         workloads.workload("other", [port], pods=[servers["v2"].record], annotations=asked)
         clusters_of["v2"] = outbound("other", namespace, port)
     listener = listener_of(service, port)
@@ -316,7 +363,15 @@ def routed(
         for name, pod in servers.items():
             running.enter_context(peer.serve(pod, name, (ANYWHERE, port.target_port)))
         controller = running.enter_context(
-            Replica("one", plane.kubeconfig, namespace, "--debounce-quiet", "50ms", plugins=protocol, elects=False)
+            Replica(
+                "one",
+                plane.kubeconfig,
+                namespace,
+                "--debounce-quiet",
+                "50ms",
+                plugins=protocol,
+                elects=False,
+            )
         )
         near, *far = (pod.sidecar() for pod in (client, *servers.values()))
         near.wait_filter(listener, proxy(protocol))
@@ -335,5 +390,6 @@ def wait_inbound(sidecars: Sequence[Sidecar], port: Port, name: str) -> None:
     """Wait until the filter stands in every chain of the target port."""
     for sidecar in sidecars:
         sidecar.wait_for(
-            lambda envoy: {name in chain for chain in chains_at(envoy, port.target_port)} == {True}, f"{name} inbound"
+            lambda envoy: {name in chain for chain in chains_at(envoy, port.target_port)} == {True},
+            f"{name} inbound",
         )

@@ -45,7 +45,14 @@ def entry(name: str, namespace: str, port: Port, *addresses: str, **spec: Any) -
     content = {
         "hosts": [f"{name}.example.org"],
         "addresses": list(addresses),
-        "ports": [{"number": port.port, "name": port.name, "protocol": "TCP", "targetPort": port.target_port}],
+        "ports": [
+            {
+                "number": port.port,
+                "name": port.name,
+                "protocol": "TCP",
+                "targetPort": port.target_port,
+            }
+        ],
         "resolution": "STATIC",
         "location": "MESH_INTERNAL",
         "endpoints": [{"address": "10.30.0.1"}],
@@ -55,17 +62,31 @@ def entry(name: str, namespace: str, port: Port, *addresses: str, **spec: Any) -
 
 def subsets(service: str, namespace: str, *names: str) -> Object:
     """A DestinationRule: each subset is the pods with its name as their version."""
-    spec = {"host": service, "subsets": [{"name": name, "labels": {"version": name}} for name in names]}
+    spec = {
+        "host": service,
+        "subsets": [{"name": name, "labels": {"version": name}} for name in names],
+    }
     return istio("DestinationRule", service, namespace, spec)
 
 
 def weights(
-    service: str, namespace: str, shares: Mapping[str, int], name: str = "", section: str = "http", **spec: Any
+    service: str,
+    namespace: str,
+    shares: Mapping[str, int],
+    name: str = "",
+    section: str = "http",
+    **spec: Any,
 ) -> Object:
     """A VirtualService that sends these shares of a service's calls (``section="tcp"``: connections) to its subsets."""
-    route = [{"destination": {"host": service, "subset": subset}, "weight": share} for subset, share in shares.items()]
+    route = [
+        {"destination": {"host": service, "subset": subset}, "weight": share}
+        for subset, share in shares.items()
+    ]
     return istio(
-        "VirtualService", name or service, namespace, {"hosts": [service], section: [{"route": route}], **spec}
+        "VirtualService",
+        name or service,
+        namespace,
+        {"hosts": [service], section: [{"route": route}], **spec},
     )
 
 
@@ -115,7 +136,9 @@ def wait_chains(sidecar: Sidecar, port: Port, filters: tuple[str, ...], count: i
 
 def wait_outbound(sidecar: Sidecar, listener: str, filters: tuple[str, ...]) -> dict[str, Any]:
     """Wait until the first chain of a listener has these filters; returns the listener."""
-    return sidecar.wait_listener(listener, lambda found: next(iter(chains_of(found).values()), ()) == filters)
+    return sidecar.wait_listener(
+        listener, lambda found: next(iter(chains_of(found).values()), ()) == filters
+    )
 
 
 def assert_in_sidecars(item: Object, near: Sidecar, far: Sequence[Sidecar]) -> None:
@@ -151,10 +174,14 @@ def _filter(content: Object) -> Object:
 
 
 def _names(chain: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(each["name"].removeprefix("envoy.filters.network.") for each in chain.get("filters", []))
+    return tuple(
+        each["name"].removeprefix("envoy.filters.network.") for each in chain.get("filters", [])
+    )
 
 
-def as_file(api: Api, namespaces: Sequence[str], path: Path, more: Sequence[tuple[str, str]] = ()) -> Path:
+def as_file(
+    api: Api, namespaces: Sequence[str], path: Path, more: Sequence[tuple[str, str]] = ()
+) -> Path:
     """Everything in these namespaces that the pipeline reads, written as a List that the command line reads.
 
     ``more``: version and kind of a plugin's resources.
@@ -171,5 +198,7 @@ def as_file(api: Api, namespaces: Sequence[str], path: Path, more: Sequence[tupl
         for namespace in namespaces
         for item in api.objects(version, kind, namespace=namespace)
     ]
-    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}), encoding="utf-8")
+    path.write_text(
+        json.dumps({"apiVersion": "v1", "kind": "List", "items": items}), encoding="utf-8"
+    )
     return path

@@ -43,7 +43,10 @@ def redis_filter(
             ConfigPatch(
                 ApplyTo.NETWORK_FILTER,
                 "SIDECAR_OUTBOUND",
-                Match(listener=listener or f"10.96.{number // 250}.{number % 250 + 1}_6379", filter=TCP_PROXY),
+                Match(
+                    listener=listener or f"10.96.{number // 250}.{number % 250 + 1}_6379",
+                    filter=TCP_PROXY,
+                ),
                 "REPLACE",
                 FrozenMessage.of(value or Filter(name=REDIS_PROXY, typed_config=packed)),
             ),

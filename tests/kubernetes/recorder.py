@@ -6,7 +6,15 @@ import threading
 from collections.abc import Callable
 
 from aeraki_core.mesh.store import SourceObject
-from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
+from aeraki_core.sources.events import (
+    Event,
+    Incomplete,
+    Problems,
+    Removed,
+    Synced,
+    Unsynced,
+    Upserted,
+)
 
 from tests.waiting import wait_until
 
@@ -60,15 +68,21 @@ class Recorder:
         return [str(event.ref) for event in self.events[mark:] if isinstance(event, Removed)]
 
     def upserted_since(self, mark: int) -> list[str]:
-        return [str(event.object.ref) for event in self.events[mark:] if isinstance(event, Upserted)]
+        return [
+            str(event.object.ref) for event in self.events[mark:] if isinstance(event, Upserted)
+        ]
 
     def wait(self, look: Callable[[], object], what: str, timeout: float = 15) -> None:
-        wait_until(look, timeout, what, seen=lambda: (self.state, sorted(self.objects), self.problems))
+        wait_until(
+            look, timeout, what, seen=lambda: (self.state, sorted(self.objects), self.problems)
+        )
 
     def wait_synced(self, timeout: float = 15) -> None:
         self.wait(lambda: self.synced, "the source to be synced", timeout)
 
-    def wait_object(self, ref: str, holds: Callable[[SourceObject], bool] = lambda item: True) -> None:
+    def wait_object(
+        self, ref: str, holds: Callable[[SourceObject], bool] = lambda item: True
+    ) -> None:
         self.wait(lambda: ref in self.objects and holds(self.objects[ref]), f"{ref} as wanted")
 
     def wait_no_object(self, ref: str) -> None:

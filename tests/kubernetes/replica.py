@@ -24,17 +24,36 @@ class Replica:
     """A context manager; what still runs at its end is killed. ``namespace``: of the pod that it plays, and so of the Lease."""
 
     def __init__(
-        self, name: str, kubeconfig: Path, namespace: str, *arguments: str, plugins: str = "redis", elects: bool = True
+        self,
+        name: str,
+        kubeconfig: Path,
+        namespace: str,
+        *arguments: str,
+        plugins: str = "redis",
+        elects: bool = True,
     ) -> None:
         self.name = name
-        command = [sys.executable, "-m", "aeraki_core", "run", "--source", "kubernetes", "--sink", "kubernetes"]
+        command = [
+            sys.executable,
+            "-m",
+            "aeraki_core",
+            "run",
+            "--source",
+            "kubernetes",
+            "--sink",
+            "kubernetes",
+        ]
         command += ["--kubeconfig", str(kubeconfig), "--plugins", plugins, "--log-format", "json"]
         command += ["--http-address", "127.0.0.1:0", *arguments]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("AERAKI_")}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith("AERAKI_")
+        }
         environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "POD_NAME": name}
         if elects:
             environment["POD_NAMESPACE"] = namespace
-        self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
+        )
         self.lines: list[dict[str, Any]] = []
         self.raw: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -51,7 +70,10 @@ class Replica:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
@@ -81,7 +103,9 @@ class Replica:
             assert found or self.process.poll() is None, f"{self.name} ended:\n{''.join(self.raw)}"
             return found
 
-        return wait_until(look, timeout, f"{self.name} to say {words!r}", seen=lambda: "".join(self.raw[-15:]))[0]
+        return wait_until(
+            look, timeout, f"{self.name} to say {words!r}", seen=lambda: "".join(self.raw[-15:])
+        )[0]
 
     def get(self, path: str) -> tuple[int, str]:
         """Status code and text of an answer over HTTP."""
@@ -103,6 +127,8 @@ def metric(replica: Replica, name: str, /, **labels: str) -> float:
     total = 0.0
     for line in replica.get("/metrics")[1].splitlines():
         found, _, value = line.rpartition(" ")
-        if found.partition("{")[0] == name and all(f'{key}="{text}"' in found for key, text in labels.items()):
+        if found.partition("{")[0] == name and all(
+            f'{key}="{text}"' in found for key, text in labels.items()
+        ):
             total += float(value)
     return total

@@ -52,7 +52,9 @@ class Running(NoObserver):
     ) -> None:
         registry = build_registry(only=plugins)
         tuning = tuning or Tuning(absent=0.3)
-        self.pipeline = Pipeline(mesh or Mesh(), Dispatcher(registry), arrangement, instance=instance)
+        self.pipeline = Pipeline(
+            mesh or Mesh(), Dispatcher(registry), arrangement, instance=instance
+        )
         self.passes: list[PassReport] = []
         self.unsynced: list[str] = []
         self.synced = 0
@@ -106,7 +108,10 @@ class Running(NoObserver):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._refusals:
             self._refusals.stop()
@@ -127,11 +132,19 @@ class Running(NoObserver):
 
     def count(self, *actions: Action) -> int:
         """How many steps of these kinds succeeded so far."""
-        return sum(done.error is None and done.step.action in actions for each in self.passes for done in each.written)
+        return sum(
+            done.error is None and done.step.action in actions
+            for each in self.passes
+            for done in each.written
+        )
 
     def wait(self, look: Callable[[], object], what: str, timeout: float = 20) -> None:
-        wait_until(look, timeout, what, seen=lambda: (self.error, self.passes[-3:], self.unsynced[-3:]))
+        wait_until(
+            look, timeout, what, seen=lambda: (self.error, self.passes[-3:], self.unsynced[-3:])
+        )
 
     def wait_written(self, count: int, timeout: float = 60) -> None:
         """Wait until so many filters were created or changed."""
-        self.wait(lambda: self.count(Action.CREATE, Action.UPDATE) >= count, f"{count} writes", timeout)
+        self.wait(
+            lambda: self.count(Action.CREATE, Action.UPDATE) >= count, f"{count} writes", timeout
+        )

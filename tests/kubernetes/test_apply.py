@@ -31,7 +31,9 @@ Aeraki = Callable[..., Result]
 
 
 @pytest.fixture
-def aeraki(control_plane: ControlPlane, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Aeraki:
+def aeraki(
+    control_plane: ControlPlane, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Aeraki:
     """Runs a command line on the rig's cluster, as its administrator unless told otherwise."""
     clean_environment(monkeypatch)
     monkeypatch.setenv("AERAKI_KUBECONFIG", str(control_plane.kubeconfig))
@@ -43,7 +45,9 @@ def mesh(tmp_path: Path, namespace: str) -> Callable[..., Path]:
     """A directory with a ServiceEntry for each number: one filter each."""
 
     def write(*numbers: int) -> Path:
-        (tmp_path / "mesh.yaml").write_text(yaml.safe_dump_all(entry(number, namespace) for number in numbers))
+        (tmp_path / "mesh.yaml").write_text(
+            yaml.safe_dump_all(entry(number, namespace) for number in numbers)
+        )
         return tmp_path
 
     return write
@@ -81,7 +85,11 @@ class TestAPartOfTheMesh:
         self, aeraki: Aeraki, both: tuple[Path, str, str], control_plane: ControlPlane, by: str
     ) -> None:
         folder, mine, other = both
-        chosen = ("--watch-namespaces", mine) if by == "name" else ("--watch-namespace-selector", "env=prod")
+        chosen = (
+            ("--watch-namespaces", mine)
+            if by == "name"
+            else ("--watch-namespace-selector", "env=prod")
+        )
         result = aeraki("apply", "-f", folder, *chosen)
         assert (result.code, result.out) == (0, said(1, mine, "created"))
         aeraki("apply", "-f", folder)
@@ -109,9 +117,13 @@ class TestAPartOfTheMesh:
         result = aeraki("apply", "-f", folder, "--prune", "--yes", "--instance", "blue")
         assert result.out == "".join(sorted([said(1, mine, "pruned"), said(2, other, "pruned")]))
 
-    def test_a_label_needs_a_cluster(self, aeraki: Aeraki, both: tuple[Path, str, str], tmp_path: Path) -> None:
+    def test_a_label_needs_a_cluster(
+        self, aeraki: Aeraki, both: tuple[Path, str, str], tmp_path: Path
+    ) -> None:
         folder, _, _ = both
-        result = aeraki("diff", "-f", folder, "--live", tmp_path, "--watch-namespace-selector", "env=prod")
+        result = aeraki(
+            "diff", "-f", folder, "--live", tmp_path, "--watch-namespace-selector", "env=prod"
+        )
         assert result.code == 2
         assert "use --live cluster" in result.err
 
@@ -122,7 +134,9 @@ def test_created_then_unchanged_then_configured(
     folder = mesh(1, 2)
     before = aeraki("diff", "-f", folder, "--live", "cluster", "-o", "name")
     assert before.code == 1
-    assert before.out.splitlines() == [f"create {ROOT_NAMESPACE}/{name(number, namespace)}" for number in (1, 2)]
+    assert before.out.splitlines() == [
+        f"create {ROOT_NAMESPACE}/{name(number, namespace)}" for number in (1, 2)
+    ]
     result = aeraki("apply", "-f", folder)
     assert (result.code, result.err) == (0, "")
     assert result.out == said(1, namespace, "created") + said(2, namespace, "created")
@@ -136,7 +150,9 @@ def test_created_then_unchanged_then_configured(
     assert versions(control_plane) == written
     assert aeraki("diff", "-f", folder, "--live", "cluster").code == 0
 
-    control_plane.api.merge(*API, name(1, namespace), {"spec": {"priority": 5}}, namespace=ROOT_NAMESPACE)
+    control_plane.api.merge(
+        *API, name(1, namespace), {"spec": {"priority": 5}}, namespace=ROOT_NAMESPACE
+    )
     result = aeraki("diff", "-f", folder, "--live", "cluster")
     assert result.code == 1
     assert "-  priority: 5\n" in result.out
@@ -148,14 +164,20 @@ def test_created_then_unchanged_then_configured(
 
 @pytest.mark.parametrize("judge", ["client", "server"])
 def test_a_dry_run_changes_nothing(
-    judge: str, aeraki: Aeraki, mesh: Callable[..., Path], namespace: str, control_plane: ControlPlane
+    judge: str,
+    aeraki: Aeraki,
+    mesh: Callable[..., Path],
+    namespace: str,
+    control_plane: ControlPlane,
 ) -> None:
     aeraki("apply", "-f", mesh(1))
     written = versions(control_plane)
     result = aeraki("apply", "-f", mesh(2), "--prune", "--dry-run", judge)
     assert result.code == 0, result.err
     mark = {"client": "(dry run)", "server": "(server dry run)"}[judge]
-    assert result.out == said(2, namespace, f"created {mark}") + said(1, namespace, f"pruned {mark}")
+    assert result.out == said(2, namespace, f"created {mark}") + said(
+        1, namespace, f"pruned {mark}"
+    )
     assert versions(control_plane) == written
 
 
@@ -249,9 +271,14 @@ def test_a_name_that_is_taken_and_a_refusal_fail_alone(
     control_plane.api.create(foreign(name(1, namespace)))
     result = aeraki("apply", "-f", mesh(1, 2), "--filter-namespaces", ROOT_NAMESPACE)
     assert result.code == 1
-    assert f"{ROOT_NAMESPACE}/{name(1, namespace)} could not be created: an EnvoyFilter of this name" in result.err
+    assert (
+        f"{ROOT_NAMESPACE}/{name(1, namespace)} could not be created: an EnvoyFilter of this name"
+        in result.err
+    )
     assert result.out == said(2, namespace, "created")
-    result = aeraki("apply", "-f", mesh(3), "--filter-namespaces", "no-such-namespace", "--dry-run", "server")
+    result = aeraki(
+        "apply", "-f", mesh(3), "--filter-namespaces", "no-such-namespace", "--dry-run", "server"
+    )
     assert result.code == 1
     assert "not found" in result.err
 
@@ -292,14 +319,24 @@ def account(control_plane: ControlPlane, workloads: Workloads, namespace: str) -
     workloads.service_account("somebody")
     api = control_plane.api
     group = "rbac.authorization.k8s.io"
-    role: Object = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": namespace}}
+    role: Object = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": namespace},
+    }
     subject = {"kind": "ServiceAccount", "name": "somebody", "namespace": namespace}
     reference = {"apiGroup": group, "kind": "ClusterRole", "name": namespace}
 
     def grant(*verbs: str) -> Path:
-        rule = {"apiGroups": ["networking.istio.io"], "resources": ["envoyfilters"], "verbs": list(verbs)}
+        rule = {
+            "apiGroups": ["networking.istio.io"],
+            "resources": ["envoyfilters"],
+            "verbs": list(verbs),
+        }
         api.apply({**role, "rules": [rule]})
-        api.apply({**role, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": [subject]})
+        api.apply(
+            {**role, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": [subject]}
+        )
         return control_plane.kubeconfig_for("somebody", namespace)
 
     yield grant
@@ -308,11 +345,17 @@ def account(control_plane: ControlPlane, workloads: Workloads, namespace: str) -
 
 
 def test_the_rights_that_the_page_names_are_enough(
-    account: Account, aeraki: Aeraki, mesh: Callable[..., Path], namespace: str, control_plane: ControlPlane
+    account: Account,
+    aeraki: Aeraki,
+    mesh: Callable[..., Path],
+    namespace: str,
+    control_plane: ControlPlane,
 ) -> None:
     kubeconfig = account("list", "watch", "create", "patch", "delete")
     assert aeraki("apply", "-f", mesh(1, 2), "--kubeconfig", kubeconfig).code == 0
-    control_plane.api.merge(*API, name(2, namespace), {"spec": {"priority": 5}}, namespace=ROOT_NAMESPACE)
+    control_plane.api.merge(
+        *API, name(2, namespace), {"spec": {"priority": 5}}, namespace=ROOT_NAMESPACE
+    )
     result = aeraki("apply", "-f", mesh(2), "--prune", "--yes", "--kubeconfig", kubeconfig)
     assert (result.code, result.err) == (0, "")
     assert result.out == said(2, namespace, "configured") + said(1, namespace, "pruned")
@@ -343,7 +386,9 @@ def test_who_may_not_read_is_told_so_at_once(
         assert result.out == ""
 
 
-def test_without_a_cluster_it_says_where_it_looked(aeraki: Aeraki, mesh: Callable[..., Path], tmp_path: Path) -> None:
+def test_without_a_cluster_it_says_where_it_looked(
+    aeraki: Aeraki, mesh: Callable[..., Path], tmp_path: Path
+) -> None:
     result = aeraki("apply", "-f", mesh(1), "--kubeconfig", tmp_path / "none")
     assert result.code == 1
     assert "--kubeconfig" in result.err

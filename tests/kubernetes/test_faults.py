@@ -100,14 +100,21 @@ def test_etcd_pauses(control_plane: ControlPlane, namespace: str) -> None:
         control_plane.etcd.pause()
         time.sleep(5)
         control_plane.etcd.resume()
-        wait_until(lambda: live(control_plane) == before, 30, "the API server to answer again", swallow=(Exception,))
+        wait_until(
+            lambda: live(control_plane) == before,
+            30,
+            "the API server to answer again",
+            swallow=(Exception,),
+        )
         make(control_plane, namespace, [SERVICES])
         running.wait_written(SERVICES + 1, timeout=40)
         assert running.count(Action.DELETE) == 0
         assert before.items() <= live(control_plane).items()
 
 
-def test_istiod_is_away_and_its_webhook_with_it(control_plane: ControlPlane, namespace: str) -> None:
+def test_istiod_is_away_and_its_webhook_with_it(
+    control_plane: ControlPlane, namespace: str
+) -> None:
     make(control_plane, namespace, range(SERVICES))
     control_plane.istiod.kill()
     with Running(control_plane.kubeconfig, ["redis"]) as running:
@@ -126,10 +133,16 @@ def test_the_definition_of_service_entries_is_deleted(namespace: str) -> None:
         with Running(plane.kubeconfig, ["redis"]) as running:
             running.wait_written(SERVICES)
             before = versions(plane)
-            crd = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "serviceentries.networking.istio.io")
+            crd = (
+                "apiextensions.k8s.io/v1",
+                "CustomResourceDefinition",
+                "serviceentries.networking.istio.io",
+            )
             plane.api.delete(*crd)
             wait_until(lambda: plane.api.find(*crd) is None, 20, "the definition to be gone")
-            running.wait(lambda: "does not serve" in (running.controller.held or ""), "a word about it")
+            running.wait(
+                lambda: "does not serve" in (running.controller.held or ""), "a word about it"
+            )
             assert versions(plane) == before
         # Started anew, nothing is known of them; and nothing is deleted.
         with Running(plane.kubeconfig, ["redis"]) as again:
@@ -160,7 +173,11 @@ def test_killed_in_the_middle_of_500_writes(control_plane: ControlPlane, namespa
             env={**os.environ, "PYTHONPATH": str(root)},
         )
         try:
-            wait_until(lambda share=share: len(live(control_plane)) > count * share, 60, "some writes")  # type: ignore[misc]
+            wait_until(
+                lambda share=share: len(live(control_plane)) > count * share,  # type: ignore[misc]
+                60,
+                "some writes",
+            )
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -174,7 +191,9 @@ def test_killed_in_the_middle_of_500_writes(control_plane: ControlPlane, namespa
         assert running.count(*Action) == count - len(before)
 
 
-def test_our_filters_are_all_in_the_root_namespace(control_plane: ControlPlane, namespace: str) -> None:
+def test_our_filters_are_all_in_the_root_namespace(
+    control_plane: ControlPlane, namespace: str
+) -> None:
     make(control_plane, namespace, range(2))
     with Running(control_plane.kubeconfig, ["redis"]) as running:
         running.wait_written(2)

@@ -67,14 +67,18 @@ def test_the_api_server_is_slow(control_plane: ControlPlane, namespace: str) -> 
                 make(control_plane, namespace, [SERVICES + 2 * turn, SERVICES + 2 * turn + 1])
             remove(control_plane, namespace, 0, 1)
             wanted = names(namespace, range(2, SERVICES + 10))
-            running.wait(lambda: live(control_plane).keys() == wanted, "the filters of the services", 60)
+            running.wait(
+                lambda: live(control_plane).keys() == wanted, "the filters of the services", 60
+            )
         running.wait(lambda: running.controller.held is None, "the source to be in sync")
         after = versions(control_plane)
         kept = {name: version for name, version in before.items() if name in after}
         assert len(kept) == SERVICES - 2
         assert {name: after[name] for name in kept} == kept  # not written again
         running.wait(lambda: running.count(Action.DELETE) == 2, "the deletions to be known")
-        running.wait(lambda: running.count(Action.CREATE) == SERVICES + 10, "the writes to be known")
+        running.wait(
+            lambda: running.count(Action.CREATE) == SERVICES + 10, "the writes to be known"
+        )
 
 
 def test_watches_and_writes_are_cut_in_the_middle(
@@ -94,7 +98,10 @@ def test_watches_and_writes_are_cut_in_the_middle(
             make(control_plane, namespace, range(first, first + 3))
             remove(control_plane, namespace, turn)
             wanted = names(namespace, range(turn + 1, first + 3))
-            running.wait(lambda wanted=wanted: live(control_plane).keys() == wanted, "their filters")  # type: ignore[misc]
+            running.wait(
+                lambda wanted=wanted: live(control_plane).keys() == wanted,  # type: ignore[misc]
+                "their filters",
+            )
             assert relay.cut > cut
         after = versions(control_plane)
         kept = {name: version for name, version in before.items() if name in after}
@@ -111,7 +118,9 @@ def test_etcd_pauses_while_we_write(control_plane: ControlPlane, namespace: str)
         control_plane.etcd.pause()
         threading.Event().wait(3)  # the fault
         control_plane.etcd.resume()
-        wait_until(lambda: len(live(control_plane)) == count, 60, "all filters", swallow=(Exception,))
+        wait_until(
+            lambda: len(live(control_plane)) == count, 60, "all filters", swallow=(Exception,)
+        )
         running.wait(lambda: running.count(Action.CREATE) == count, "all writes to be known")
         assert running.count(Action.DELETE) == 0
     with Running(control_plane.kubeconfig, ["redis"]) as again:

@@ -76,7 +76,12 @@ def watch(control_plane: ControlPlane, namespace: str) -> Iterator[Callable[[Hea
         def begin(handler: Heard) -> Client:
             client = connect(control_plane.kubeconfig)
             informer = Informer(
-                "ServiceEntry", client, lambda: ENTRIES, handler, namespace=namespace, tuning=Tuning(page=PAGE)
+                "ServiceEntry",
+                client,
+                lambda: ENTRIES,
+                handler,
+                namespace=namespace,
+                tuning=Tuning(page=PAGE),
             )
             started.callback(informer.join, 5)
             started.callback(informer.stop)
@@ -118,7 +123,9 @@ def test_a_list_is_handed_on_page_by_page(watch: Callable[[Heard], Client]) -> N
     assert heard.names == {f"outside-{number}" for number in range(COUNT)}
 
 
-def test_a_list_that_breaks_off_begins_again(watch: Callable[[Heard], Client], control_plane: ControlPlane) -> None:
+def test_a_list_that_breaks_off_begins_again(
+    watch: Callable[[Heard], Client], control_plane: ControlPlane
+) -> None:
     heard = Heard(control_plane.apiserver.kill)
     watch(heard)
     try:
@@ -154,9 +161,13 @@ def test_a_list_whose_state_the_server_has_forgotten_begins_again_with_what_ther
 def compact(control_plane: ControlPlane, revision: int) -> None:
     """Make etcd forget all states before that one."""
     option = "--listen-client-urls="
-    address = next(each for each in control_plane.etcd.argv if each.startswith(option)).removeprefix(option)
+    address = next(
+        each for each in control_plane.etcd.argv if each.startswith(option)
+    ).removeprefix(option)
     body = json.dumps({"revision": revision, "physical": True})
-    response = urllib3.request("POST", f"{address}/v3/kv/compaction", body=body.encode(), timeout=20)
+    response = urllib3.request(
+        "POST", f"{address}/v3/kv/compaction", body=body.encode(), timeout=20
+    )
     assert response.status == 200, response.data
 
 
@@ -168,7 +179,9 @@ def test_what_changes_after_the_list_is_told(
     assert heard.complete.wait(20)
     before = client.requests.counts()
     control_plane.api.create(entry("later", namespace))
-    wait_until(lambda: "changed later" in heard.said, 20, "word of the new object", seen=lambda: heard.said)
+    wait_until(
+        lambda: "changed later" in heard.said, 20, "word of the new object", seen=lambda: heard.said
+    )
     assert heard.said.count("listing") == 1
     # At most the watch that had not begun: nothing is read again.
     assert sum(client.requests.counts().values()) - sum(before.values()) <= 1

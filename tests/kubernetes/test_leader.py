@@ -25,7 +25,16 @@ from .test_faults import API, GROUP, SERVICES, entry, live, make
 pytestmark = pytest.mark.mesh
 
 LEASE = ("coordination.k8s.io/v1", "Lease", "aeraki-controller")
-SHORT = ("--lease-duration", "6s", "--renew-deadline", "4s", "--retry-period", "500ms", "--debounce-quiet", "1s")
+SHORT = (
+    "--lease-duration",
+    "6s",
+    "--renew-deadline",
+    "4s",
+    "--retry-period",
+    "500ms",
+    "--debounce-quiet",
+    "1s",
+)
 PASSES = "controller_runtime_reconcile_total"
 LONG = ("--lease-duration", "5m", "--renew-deadline", "4m", "--retry-period", "500ms")
 
@@ -70,7 +79,9 @@ def test_a_leader_that_is_killed_is_followed_without_a_needless_write(
             assert before.items() <= state(control_plane).items()
 
 
-def test_a_paused_leader_that_wakes_up_writes_nothing(control_plane: ControlPlane, namespace: str) -> None:
+def test_a_paused_leader_that_wakes_up_writes_nothing(
+    control_plane: ControlPlane, namespace: str
+) -> None:
     """By its own clock: it wakes with something to write, and before it can hear from anybody that another leads."""
     # A renewal without an answer is given up after less than three seconds, and the next try comes two seconds later.
     times = ("--lease-duration", "12s", "--renew-deadline", "10s", "--retry-period", "2s")
@@ -80,15 +91,21 @@ def test_a_paused_leader_that_wakes_up_writes_nothing(control_plane: ControlPlan
     kubeconfig, entries = control_plane.kubeconfig, (GROUP, "ServiceEntry")
     with (
         Relay(address_of(control_plane.server)) as relay,
-        Replica("one", through(relay, kubeconfig), namespace, *times, *quiet, plugins="thrift") as one,
+        Replica(
+            "one", through(relay, kubeconfig), namespace, *times, *quiet, plugins="thrift"
+        ) as one,
     ):
         one.wait_for(f"{SERVICES} created")
-        with Replica("two", kubeconfig, namespace, *times, "--debounce-quiet", "1s", plugins="thrift") as two:
+        with Replica(
+            "two", kubeconfig, namespace, *times, "--debounce-quiet", "1s", plugins="thrift"
+        ) as two:
             two.wait_for("stands by: another replica leads")
             # The first knows of these, and waits for quiet before it writes: that is what it wakes up with.
             make_thrift(control_plane, namespace, range(SERVICES, SERVICES + 5))
             wait_until(
-                lambda: one.get(f"/explain?target={host(SERVICES + 4, namespace)}")[0] == 200, 8, "it to know them"
+                lambda: one.get(f"/explain?target={host(SERVICES + 4, namespace)}")[0] == 200,
+                8,
+                "it to know them",
             )
             passes = metric(one, PASSES)
             with relay.holding():
@@ -105,14 +122,20 @@ def test_a_paused_leader_that_wakes_up_writes_nothing(control_plane: ControlPlan
                 assert len(live(control_plane)) == SERVICES + 2
                 version, mark = version_of_filters(control_plane), one.mark()
                 one.send(signal.SIGCONT)
-                wait_until(lambda: metric(one, PASSES) > passes, 30, "the pass that it was about to do")
+                wait_until(
+                    lambda: metric(one, PASSES) > passes, 30, "the pass that it was about to do"
+                )
             one.wait_for("stands by", since=mark)
             # Once it has seen a later change, it has seen all that went before.
             for number in (98, 99):
                 make_thrift(control_plane, namespace, [number])
                 two.wait_for(f"created istio-system/aeraki-outbound-redis-{number}.")
                 target = f"/explain?target={host(number, namespace)}"
-                wait_until(lambda target=target: one.get(target)[0] == 200, 20, "the first to see it")  # type: ignore[misc]
+                wait_until(
+                    lambda target=target: one.get(target)[0] == 200,  # type: ignore[misc]
+                    20,
+                    "the first to see it",
+                )
             # All that the API server was made to write, whoever mended it afterwards.
             changes = control_plane.api.watch(*API, resource_version=version)
             written = (change["object"]["metadata"]["name"] for change in changes)
@@ -179,12 +202,16 @@ def test_the_gate_is_asked_before_each_single_write(
     control_plane: ControlPlane, namespace: str, action: Action
 ) -> None:
     old = {item.key: item for item in (redis_filter(number) for number in range(10))}
-    new = {item.key: item for item in (redis_filter(number, stat_prefix="two") for number in range(10))}
+    new = {
+        item.key: item for item in (redis_filter(number, stat_prefix="two") for number in range(10))
+    }
     allowed = [True] * 100
 
     def may_write() -> bool:
         # The watch asks too, for another reason.
-        return not threading.current_thread().name.startswith("write") or (bool(allowed) and allowed.pop())
+        return not threading.current_thread().name.startswith("write") or (
+            bool(allowed) and allowed.pop()
+        )
 
     sink = KubernetesSink(lambda: connect(control_plane.kubeconfig), workers=1, may_write=may_write)
     try:
@@ -204,7 +231,9 @@ def test_the_gate_is_asked_before_each_single_write(
 
 def _apply(sink: KubernetesSink, desired: Any) -> list[Any]:
     live = dict(sink.live())
-    plan = reconcile({*desired, *live}, desired, live, active_plugins={"redis"}, why_held=lambda owner: None)
+    plan = reconcile(
+        {*desired, *live}, desired, live, active_plugins={"redis"}, why_held=lambda owner: None
+    )
     return list(sink.apply(plan.steps))
 
 
@@ -219,7 +248,9 @@ class TestTheEnd:
         assert replica.process.wait(30) == 0
         assert time.monotonic() - began < self.SOON
 
-    def test_in_the_middle_of_many_writes(self, control_plane: ControlPlane, namespace: str) -> None:
+    def test_in_the_middle_of_many_writes(
+        self, control_plane: ControlPlane, namespace: str
+    ) -> None:
         count = 600
         make(control_plane, namespace, range(count))
         with Replica("one", control_plane.kubeconfig, namespace, *LONG) as one:
@@ -235,7 +266,9 @@ class TestTheEnd:
             two.wait_for(f"{count} filters in")
             assert before.items() <= state(control_plane).items()
 
-    def test_with_an_api_server_that_does_not_answer(self, control_plane: ControlPlane, namespace: str) -> None:
+    def test_with_an_api_server_that_does_not_answer(
+        self, control_plane: ControlPlane, namespace: str
+    ) -> None:
         make(control_plane, namespace, range(SERVICES))
         with Replica("one", control_plane.kubeconfig, namespace, *LONG) as one:
             one.wait_for(f"{SERVICES} created")
@@ -246,11 +279,18 @@ class TestTheEnd:
         self, control_plane: ControlPlane, namespace: str, workloads: Workloads
     ) -> None:
         make(control_plane, namespace, range(SERVICES))
-        with Replica("one", control_plane.kubeconfig, namespace, *LONG, "--debounce-quiet", "100ms") as one:
+        with Replica(
+            "one", control_plane.kubeconfig, namespace, *LONG, "--debounce-quiet", "100ms"
+        ) as one:
             one.wait_for(f"{SERVICES} created")
             # istiod's webhook judges every filter: while it is paused, writes hang.
             control_plane.istiod.pause()
             workloads.workload("cache", [Port("tcp-redis", 6379, 16379)])
             busy = "controller_runtime_active_workers"
-            wait_until(lambda: metric(one, busy) and metric(one, busy), 20, "a write that hangs", interval=0.2)
+            wait_until(
+                lambda: metric(one, busy) and metric(one, busy),
+                20,
+                "a write that hangs",
+                interval=0.2,
+            )
             self.ends(one)

@@ -42,7 +42,10 @@ def start(control_plane: ControlPlane) -> Iterator[Start]:
 
         def begin(*kinds: Kind[Any]) -> Recorder:
             source = KubernetesSource(
-                lambda: connect(control_plane.kubeconfig), kinds, selectors=[parse_selector(SELECTOR)], tuning=QUICK
+                lambda: connect(control_plane.kubeconfig),
+                kinds,
+                selectors=[parse_selector(SELECTOR)],
+                tuning=QUICK,
             )
             recorder = Recorder()
             started.callback(source.stop)
@@ -72,7 +75,11 @@ def the_call(seen: Recorder, wanted: type[Event], ref: str) -> tuple[Event, ...]
                 return str(found)
         return ""
 
-    found = [call for call in seen.calls if any(isinstance(each, wanted) and about(each) == ref for each in call)]
+    found = [
+        call
+        for call in seen.calls
+        if any(isinstance(each, wanted) and about(each) == ref for each in call)
+    ]
     return found[-1]
 
 
@@ -84,7 +91,10 @@ class TestTheSource:
     def test_only_namespaces_that_match_are_read(
         self, start: Start, make_namespace: NamespaceFactory, control_plane: ControlPlane
     ) -> None:
-        mine, other = make_namespace(labels=PROD), make_namespace(labels={"team": "theirs", "env": "prod"})
+        mine, other = (
+            make_namespace(labels=PROD),
+            make_namespace(labels={"team": "theirs", "env": "prod"}),
+        )
         for name in (mine, other):
             for number in range(4):  # more than a page
                 control_plane.api.create(service_entry(f"outside-{number}", name))
@@ -223,11 +233,16 @@ def test_namespaces_that_cannot_be_listed_are_said_and_nothing_is_concluded(
     for item in printed:
         control_plane.api.apply(item)
     kubeconfig = control_plane.kubeconfig_for("blind", workloads.namespace)
-    source = KubernetesSource(lambda: connect(kubeconfig), selectors=[parse_selector(SELECTOR)], tuning=QUICK)
+    source = KubernetesSource(
+        lambda: connect(kubeconfig), selectors=[parse_selector(SELECTOR)], tuning=QUICK
+    )
     seen = Recorder()
     try:
         source.start(seen)
-        seen.wait(lambda: any("forbidden" in text for text in seen.problems.get("Namespace", ())), "a word")
+        seen.wait(
+            lambda: any("forbidden" in text for text in seen.problems.get("Namespace", ())),
+            "a word",
+        )
         assert not seen.synced
         assert not seen.objects
         control_plane.api.apply({**own[0], "rules": rules([], selected=True)})
@@ -239,7 +254,10 @@ def test_namespaces_that_cannot_be_listed_are_said_and_nothing_is_concluded(
         for item in printed:
             metadata = item["metadata"]
             control_plane.api.delete(
-                item["apiVersion"], item["kind"], metadata["name"], namespace=metadata.get("namespace")
+                item["apiVersion"],
+                item["kind"],
+                metadata["name"],
+                namespace=metadata.get("namespace"),
             )
 
 
@@ -260,19 +278,28 @@ class TestTheFilters:
         mine, kept = make_namespace(labels=PROD), make_namespace(labels=PROD)
         make(control_plane, mine, [1, 2])
         make(control_plane, kept, [3, 4])
-        with Running(control_plane.kubeconfig, ["redis"], selectors=[SELECTOR], tuning=QUICK) as running:
+        with Running(
+            control_plane.kubeconfig, ["redis"], selectors=[SELECTOR], tuning=QUICK
+        ) as running:
             running.wait_written(4)
             before = names_in(control_plane, mine)
             label(control_plane, mine, team="theirs")
             running.wait(lambda: outside(running), "a finding")
-            assert [f"namespace {mine} is not watched here" in text for text in outside(running)] == [True]
+            assert [
+                f"namespace {mine} is not watched here" in text for text in outside(running)
+            ] == [True]
             # Not even those whose service is gone: we cannot see that.
             delete_entry(control_plane, "redis-1", mine)
             delete_entry(control_plane, "redis-3", kept)
-            running.wait(lambda: len(names_in(control_plane, kept)) == 1, "the filter of a watched service to go")
+            running.wait(
+                lambda: len(names_in(control_plane, kept)) == 1,
+                "the filter of a watched service to go",
+            )
             assert names_in(control_plane, mine) == before
             label(control_plane, mine, team="ours")
-            running.wait(lambda: len(names_in(control_plane, mine)) == 1, "what was left to be cleared up")
+            running.wait(
+                lambda: len(names_in(control_plane, mine)) == 1, "what was left to be cleared up"
+            )
             running.wait(lambda: not outside(running), "no finding any more")
             left = names_in(control_plane, mine)
             assert left.items() <= before.items()  # and what is wanted was not written again
@@ -306,7 +333,9 @@ class TestTheFilters:
         with Running(control_plane.kubeconfig, ["redis"]) as running:
             running.wait_written(2)
         labels = f"app.kubernetes.io/managed-by=aeraki,aeraki.io/namespace={mine}"
-        found = [each["metadata"]["name"] for each in control_plane.api.objects(*API, labels=labels)]
+        found = [
+            each["metadata"]["name"] for each in control_plane.api.objects(*API, labels=labels)
+        ]
         assert found == [f"aeraki-outbound-redis-1.{mine}.example.org-6379"]
 
     def test_none_is_written_where_nobody_would_look_after_it(
@@ -366,8 +395,12 @@ class TestTwoControllers:
             before = versions(control_plane)
             with Running(kubeconfig, ["redis"], namespaces=[other]) as two:
                 two.wait(lambda: two.passes, "a pass")
-                messages = [item.message for item in two.controller.findings if item.code.id == "AER0502"]
-                assert [f"namespace {mine} is not watched here" in text for text in messages] == [True]
+                messages = [
+                    item.message for item in two.controller.findings if item.code.id == "AER0502"
+                ]
+                assert [f"namespace {mine} is not watched here" in text for text in messages] == [
+                    True
+                ]
                 assert versions(control_plane) == before
                 # The first gives it up: the other has it.
                 delete_entry(control_plane, "redis-1", mine)

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.mesh
 
 def aeraki(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "aeraki_core", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_probes_metrics_and_status(
@@ -37,10 +39,16 @@ def test_probes_metrics_and_status(
             wait_until(lambda replica=replica: replica.get("/readyz")[0] == 200, 60, "readiness")  # type: ignore[misc]
             assert replica.get("/healthz") == (200, "ok\n")
             assert replica.get("/nothing")[0] == 404
-        wait_until(lambda: one.said("created, in") or two.said("created, in"), 60, "the first writes")
+        wait_until(
+            lambda: one.said("created, in") or two.said("created, in"), 60, "the first writes"
+        )
         leader, standby = (one, two) if one.said("created, in") else (two, one)
         assert leader.get("/readyz")[1] == "ok, leads\n"
-        wait_until(lambda: f"{leader.name}_" in standby.get("/readyz")[1], 20, "the standby to know its leader")
+        wait_until(
+            lambda: f"{leader.name}_" in standby.get("/readyz")[1],
+            20,
+            "the standby to know its leader",
+        )
 
         created = {"action": "create", "result": "success"}
         wait_until(
@@ -65,7 +73,9 @@ def test_probes_metrics_and_status(
         told = json.loads(leader.get("/status")[1])
         assert told["controller"]["leads"]
         assert json.loads(standby.get("/status")[1])["controller"]["role"].startswith("stands by")
-        assert {port["protocol"] for port in told["ports"] if namespace in port["host"]} == {"redis"}
+        assert {port["protocol"] for port in told["ports"] if namespace in port["host"]} == {
+            "redis"
+        }
 
         shown = aeraki("status", "--controller", leader.url)
         assert shown.returncode == 0, shown.stderr
@@ -75,14 +85,19 @@ def test_probes_metrics_and_status(
         assert "; leads" in shown.stderr
         why = aeraki("explain", f"cache.{namespace}", "--controller", leader.url).stdout
         assert "protocol   redis: port name 'tcp-redis'" in why
-        assert f"read       EndpointSlice {namespace}/cache" in why or f"Service {namespace}/cache" in why
+        assert (
+            f"read       EndpointSlice {namespace}/cache" in why
+            or f"Service {namespace}/cache" in why
+        )
         assert "outbound NETWORK_FILTER" in why
         missing = aeraki("explain", "nobody", "--controller", leader.url)
         assert missing.returncode == 1
         assert "no service 'nobody'" in missing.stderr
 
 
-def test_not_ready_before_everything_was_read_once(control_plane: ControlPlane, namespace: str) -> None:
+def test_not_ready_before_everything_was_read_once(
+    control_plane: ControlPlane, namespace: str
+) -> None:
     """A ServiceAccount without rights: alive, and never ready."""
     control_plane.apiserver.pause()
     with Replica("one", control_plane.kubeconfig, namespace) as one:
@@ -94,7 +109,9 @@ def test_not_ready_before_everything_was_read_once(control_plane: ControlPlane, 
         wait_until(lambda: one.get("/readyz")[0] == 200, 60, "readiness")
 
 
-def test_a_settings_file_that_changes(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> None:
+def test_a_settings_file_that_changes(
+    control_plane: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text("logLevel: info\n")
     with Replica("one", control_plane.kubeconfig, namespace, "--config", str(file)) as one:
@@ -108,10 +125,15 @@ def test_a_settings_file_that_changes(control_plane: ControlPlane, namespace: st
         control_plane.api.create(entry(2, namespace))
         one.wait_for(f"generated anew: redis-2.{namespace}.example.org:6379")
         file.write_text("logLevel: loud\n")
-        assert f"{file}:1: logLevel: 'loud' is no level" in one.wait_for("what it said before stays")["message"]
+        assert (
+            f"{file}:1: logLevel: 'loud' is no level"
+            in one.wait_for("what it said before stays")["message"]
+        )
         file.write_text("logLevel: warning\n")
         one.wait_for("log levels are now warning")
         mark = one.mark()
         control_plane.api.create(entry(3, namespace))
-        wait_until(lambda: metric(one, "aeraki_writes_total", action="create") == 3, 30, "the third filter")
+        wait_until(
+            lambda: metric(one, "aeraki_writes_total", action="create") == 3, 30, "the third filter"
+        )
         assert not one.lines[mark:]

@@ -70,7 +70,9 @@ def account(control_plane: ControlPlane, namespace: str, workloads: Workloads) -
 
     def make(watched: Watched) -> Path:
         kinds = build_registry(only=["redis"]).kinds
-        own = roles(kinds, name="aeraki", namespace=namespace, election_id="aeraki", watched=watched)
+        own = roles(
+            kinds, name="aeraki", namespace=namespace, election_id="aeraki", watched=watched
+        )
         printed.extend([*own, *bindings(own, namespace=namespace, service_account="aeraki")])
         for item in printed:
             api.apply(item)
@@ -84,7 +86,9 @@ def account(control_plane: ControlPlane, namespace: str, workloads: Workloads) -
     yield make
     for item in printed:
         metadata = item["metadata"]
-        api.delete(item["apiVersion"], item["kind"], metadata["name"], namespace=metadata.get("namespace"))
+        api.delete(
+            item["apiVersion"], item["kind"], metadata["name"], namespace=metadata.get("namespace")
+        )
 
 
 def _may_list(client: Client, namespace: str | None) -> bool:
@@ -104,7 +108,11 @@ def limited(account: Account) -> Path:
 
 
 def test_the_printed_rights_are_enough(
-    limited: Path, control_plane: ControlPlane, namespace: str, workloads: Workloads, caplog: pytest.LogCaptureFixture
+    limited: Path,
+    control_plane: ControlPlane,
+    namespace: str,
+    workloads: Workloads,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     api = control_plane.api
     workloads.workload("redis", [Port("tcp-redis", 6379, 16379)])
@@ -134,7 +142,9 @@ def test_those_for_some_namespaces_are_enough(
             api.create(secret("redis-password", name, "hunter2"))
             api.create(destination(name, "redis-password"))
         watched = Watched(names=(mine,)) if by == "name" else Watched(selected=True)
-        chosen: dict[str, Any] = {"namespaces": [mine]} if by == "name" else {"selectors": [f"env={by}"]}
+        chosen: dict[str, Any] = (
+            {"namespaces": [mine]} if by == "name" else {"selectors": [f"env={by}"]}
+        )
         with Running(account(watched), ["redis"], **chosen) as running:
             running.wait_written(1)
             running.wait(
@@ -164,14 +174,20 @@ def test_those_for_named_namespaces_let_nobody_look_elsewhere(
         assert refused.value.status == 403
 
 
-def test_they_let_us_read_what_vouches_for_istiod(limited: Path, control_plane: ControlPlane) -> None:
-    settings = resolve({"kubeconfig": (str(limited),), "istiodAddress": ("istiod.istio-system:15012",)})
+def test_they_let_us_read_what_vouches_for_istiod(
+    limited: Path, control_plane: ControlPlane
+) -> None:
+    settings = resolve(
+        {"kubeconfig": (str(limited),), "istiodAddress": ("istiod.istio-system:15012",)}
+    )
     certificate = istiod_of(settings).certificate
     assert certificate is not None
     assert certificate() == control_plane.root_certificate().encode()
 
 
-def test_without_rights_nothing_is_written_and_it_says_why(control_plane: ControlPlane, namespace: str) -> None:
+def test_without_rights_nothing_is_written_and_it_says_why(
+    control_plane: ControlPlane, namespace: str
+) -> None:
     from aeraki_core.errors import AerakiError
     from aeraki_core.kube.client import connect
     from aeraki_core.sinks.kubernetes.sink import KubernetesSink
@@ -182,7 +198,9 @@ def test_without_rights_nothing_is_written_and_it_says_why(control_plane: Contro
         sink.start(lambda key: None)
 
 
-def test_a_refusal_and_a_name_that_is_taken_are_findings(control_plane: ControlPlane, namespace: str) -> None:
+def test_a_refusal_and_a_name_that_is_taken_are_findings(
+    control_plane: ControlPlane, namespace: str
+) -> None:
     taken = f"aeraki-outbound-redis-1.{namespace}.example.org-6379"
     control_plane.api.create(
         {
@@ -201,5 +219,6 @@ def test_a_refusal_and_a_name_that_is_taken_are_findings(control_plane: ControlP
         assert "AER0506" not in found
         control_plane.api.delete(GROUP, "ServiceEntry", "redis-1", namespace=namespace)
         running.wait(
-            lambda: "AER0504" not in {item.code.id for item in running.controller.findings}, "nobody to want the name"
+            lambda: "AER0504" not in {item.code.id for item in running.controller.findings},
+            "nobody to want the name",
         )

@@ -42,7 +42,9 @@ class Changes:
 
     def wait_for(self, key: FilterKey, *, and_no_other: bool = False) -> None:
         with self._said:
-            assert self._said.wait_for(lambda: key in self.keys, 15), f"nobody told of {key}: {self.keys}"
+            assert self._said.wait_for(lambda: key in self.keys, 15), (
+                f"nobody told of {key}: {self.keys}"
+            )
             assert not and_no_other or set(self.keys) == {key}
             self.keys.clear()
 
@@ -67,7 +69,9 @@ def start(control_plane: ControlPlane, make_namespace: object) -> Iterator[Start
 def plan(sink: KubernetesSink, wanted: list[EnvoyFilter]) -> Plan:
     desired = {item.key: item for item in wanted}
     live = sink.live()
-    return reconcile({*desired, *live}, desired, live, active_plugins={"redis"}, why_held=lambda owner: None)
+    return reconcile(
+        {*desired, *live}, desired, live, active_plugins={"redis"}, why_held=lambda owner: None
+    )
 
 
 def write(sink: KubernetesSink, wanted: list[EnvoyFilter]) -> list[tuple[Action, str | None]]:
@@ -115,8 +119,16 @@ def test_what_somebody_edits_is_restored(
     write(sink, [item])
     edits: list[Object] = [
         {"spec": {"priority": 5}},
-        {"spec": {"workloadSelector": {"labels": {"app": "only-this"}}}},  # a field that we do not own
-        {"spec": {"targetRefs": [{"kind": "Gateway", "group": "gateway.networking.k8s.io", "name": "x"}]}},
+        {
+            "spec": {"workloadSelector": {"labels": {"app": "only-this"}}}
+        },  # a field that we do not own
+        {
+            "spec": {
+                "targetRefs": [
+                    {"kind": "Gateway", "group": "gateway.networking.k8s.io", "name": "x"}
+                ]
+            }
+        },
         {"metadata": {"annotations": {"aeraki.io/services": "other.example.org:1"}}},
     ]
     for edit in edits:
@@ -140,8 +152,12 @@ def test_what_somebody_deletes_comes_back(start: Start, control_plane: ControlPl
     assert get(control_plane, item) is not None
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["there at the start", "made behind our back"])
-def test_never_touches_what_is_not_ours(before: bool, start: Start, control_plane: ControlPlane) -> None:
+@pytest.mark.parametrize(
+    "before", [True, False], ids=["there at the start", "made behind our back"]
+)
+def test_never_touches_what_is_not_ours(
+    before: bool, start: Start, control_plane: ControlPlane
+) -> None:
     item = redis_filter(5)
     foreign = to_dict(redis_filter(5, stat_prefix="theirs"))
     del foreign["metadata"]["labels"]
@@ -171,11 +187,16 @@ def test_never_touches_what_is_not_ours(before: bool, start: Start, control_plan
     assert write(sink, [item, own]) == [(Action.CREATE, None), (Action.UPDATE, None)]
 
 
-def test_a_filter_that_somebody_took_over_is_theirs(start: Start, control_plane: ControlPlane) -> None:
+def test_a_filter_that_somebody_took_over_is_theirs(
+    start: Start, control_plane: ControlPlane
+) -> None:
     sink, changes = start()
     item = redis_filter(6)
     write(sink, [item])
-    labels = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}}, "spec": {"priority": 7}}
+    labels = {
+        "metadata": {"labels": {"app.kubernetes.io/managed-by": "me"}},
+        "spec": {"priority": 7},
+    }
     control_plane.api.merge(*API, item.key.name, labels, namespace=item.key.namespace)
     changes.wait_for(item.key)
     (done,) = sink.apply(plan(sink, [item]).steps)
@@ -185,7 +206,9 @@ def test_a_filter_that_somebody_took_over_is_theirs(start: Start, control_plane:
     assert found["spec"]["priority"] == 7
 
 
-def test_what_the_webhook_refuses_is_final_and_says_why(start: Start, control_plane: ControlPlane) -> None:
+def test_what_the_webhook_refuses_is_final_and_says_why(
+    start: Start, control_plane: ControlPlane
+) -> None:
     sink, _ = start()
     bad = redis_filter(7)
     bad = replace(bad, patches=tuple(replace(patch, value=None) for patch in bad.patches))
@@ -207,14 +230,19 @@ def test_a_warning_of_the_webhook_is_told(start: Start) -> None:
     assert "without typed_config" in done.warnings[0]
 
 
-def test_dry_run_asks_the_server_and_keeps_nothing(start: Start, control_plane: ControlPlane) -> None:
+def test_dry_run_asks_the_server_and_keeps_nothing(
+    start: Start, control_plane: ControlPlane
+) -> None:
     real, _ = start()
     kept = redis_filter(10)
     write(real, [kept])
     sink, _ = start(dry_run=True)
     bad = redis_filter(11)
     done = sink.apply(plan(sink, [bad]).steps)
-    assert sorted((each.step.action, each.error) for each in done) == [(Action.CREATE, None), (Action.DELETE, None)]
+    assert sorted((each.step.action, each.error) for each in done) == [
+        (Action.CREATE, None),
+        (Action.DELETE, None),
+    ]
     assert get(control_plane, bad) is None
     assert get(control_plane, kept) is not None
 
@@ -236,13 +264,18 @@ def test_adopts_upstreams_filters(start: Start, control_plane: ControlPlane) -> 
     host = item.service_ports[0].host
     theirs = upstream(f"aeraki-outbound-{host}-10.96.0.21-6379", manager="Aeraki")
     inbound = upstream(f"aeraki-inbound-{host}-6379", manager="Aeraki")
-    other = upstream("aeraki-outbound-other.test.svc.cluster.local-10.96.0.22-6379", manager="Aeraki")
+    other = upstream(
+        "aeraki-outbound-other.test.svc.cluster.local-10.96.0.22-6379", manager="Aeraki"
+    )
     users = upstream(f"aeraki-outbound-{host}-6379-mine")
     for each in (theirs, inbound, other, users):
         control_plane.api.create(each)
 
     def names() -> set[str]:
-        return {each["metadata"]["name"] for each in control_plane.api.objects(*API, namespace="istio-system")}
+        return {
+            each["metadata"]["name"]
+            for each in control_plane.api.objects(*API, namespace="istio-system")
+        }
 
     without, _ = start()
     assert write(without, [item]) == [(Action.CREATE, None)]
@@ -254,7 +287,9 @@ def test_adopts_upstreams_filters(start: Start, control_plane: ControlPlane) -> 
     # Upstream still runs: it is said, and not fought over.
     control_plane.api.create(theirs)
     wait_until(
-        lambda: any("still runs" in finding.message for finding in adopting.findings()), 10, "a word about upstream"
+        lambda: any("still runs" in finding.message for finding in adopting.findings()),
+        10,
+        "a word about upstream",
     )
     assert adopting.apply(()) == []
     assert theirs["metadata"]["name"] in names()

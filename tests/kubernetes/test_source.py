@@ -49,8 +49,12 @@ def start(control_plane: ControlPlane) -> Iterator[Start]:
     """Starts sources that are stopped when the test ends."""
     with ExitStack() as started:
 
-        def begin(*kinds: Kind[Any], tuning: Tuning = QUICK, **settings: Any) -> tuple[KubernetesSource, Recorder]:
-            source = KubernetesSource(lambda: connect(control_plane.kubeconfig), kinds, tuning=tuning, **settings)
+        def begin(
+            *kinds: Kind[Any], tuning: Tuning = QUICK, **settings: Any
+        ) -> tuple[KubernetesSource, Recorder]:
+            source = KubernetesSource(
+                lambda: connect(control_plane.kubeconfig), kinds, tuning=tuning, **settings
+            )
             recorder = Recorder()
             started.callback(source.stop)
             source.start(recorder)
@@ -75,7 +79,12 @@ def service_entry(name: str, namespace: str, host: str = "", **spec: Any) -> Obj
 
 def secret(name: str, namespace: str, value: str) -> Object:
     data = {"password": base64.b64encode(value.encode()).decode()}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "data": data}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": data,
+    }
 
 
 def test_everything_there_is_arrives_page_by_page(
@@ -96,7 +105,9 @@ def test_everything_there_is_arrives_page_by_page(
     assert not any(seen.problems.values())
 
 
-def test_changes_arrive_one_by_one(start: Start, control_plane: ControlPlane, namespace: str) -> None:
+def test_changes_arrive_one_by_one(
+    start: Start, control_plane: ControlPlane, namespace: str
+) -> None:
     api = control_plane.api
     _, seen = start()
     seen.wait_synced()
@@ -107,7 +118,9 @@ def test_changes_arrive_one_by_one(start: Start, control_plane: ControlPlane, na
     seen.wait_object(name, lambda item: bool(item.content.get("status", {}).get("addresses")))
     patch = {"metadata": {"labels": {"changed": "yes"}}}
     api.merge("networking.istio.io/v1", "ServiceEntry", "outside", patch, namespace=namespace)
-    seen.wait_object(name, lambda item: item.content["metadata"].get("labels") == {"changed": "yes"})
+    seen.wait_object(
+        name, lambda item: item.content["metadata"].get("labels") == {"changed": "yes"}
+    )
     api.delete("networking.istio.io/v1", "ServiceEntry", "outside", namespace=namespace)
     seen.wait_no_object(name)
 
@@ -134,7 +147,9 @@ def demo(name: str, namespace: str, password: str | None = None) -> Object:
     }
 
 
-def test_only_the_secrets_that_something_refers_to(start: Start, control_plane: ControlPlane, namespace: str) -> None:
+def test_only_the_secrets_that_something_refers_to(
+    start: Start, control_plane: ControlPlane, namespace: str
+) -> None:
     api = control_plane.api
     with demo_crd(control_plane):
         api.create(secret("wanted", namespace, "one"))
@@ -149,18 +164,29 @@ def test_only_the_secrets_that_something_refers_to(start: Start, control_plane: 
         seen.wait_object(f"Secret {namespace}/later")
         value = base64.b64encode(b"new").decode()
         api.merge("v1", "Secret", "wanted", {"data": {"password": value}}, namespace=namespace)
-        seen.wait_object(f"Secret {namespace}/wanted", lambda item: item.content["data"]["password"] == value)
-        api.merge("demo.aeraki.io/v1", "Demo", "one", {"spec": {"password": None}}, namespace=namespace)
+        seen.wait_object(
+            f"Secret {namespace}/wanted", lambda item: item.content["data"]["password"] == value
+        )
+        api.merge(
+            "demo.aeraki.io/v1", "Demo", "one", {"spec": {"password": None}}, namespace=namespace
+        )
         seen.wait_no_object(f"Secret {namespace}/wanted")
         assert f"Secret {namespace}/later" in seen.objects
         assert f"Secret {namespace}/other" not in seen.upserted_since(0)
 
 
-def test_a_crd_that_comes_later_and_goes_again(start: Start, control_plane: ControlPlane, namespace: str) -> None:
+def test_a_crd_that_comes_later_and_goes_again(
+    start: Start, control_plane: ControlPlane, namespace: str
+) -> None:
     api = control_plane.api
     _, seen = start(DEMO)
     seen.wait_synced()  # a plugin's kind that was never there holds nothing up
-    seen.wait(lambda: any("demo" in text.lower() for text in seen.problems.get("Demo.demo.aeraki.io", ())), "a word")
+    seen.wait(
+        lambda: any(
+            "demo" in text.lower() for text in seen.problems.get("Demo.demo.aeraki.io", ())
+        ),
+        "a word",
+    )
     with demo_crd(control_plane):
         api.create(demo("one", namespace))
         seen.wait_object(f"Demo {namespace}/one")
@@ -206,6 +232,9 @@ spec:
     def __exit__(self, *_: object) -> None:
         from tests.waiting import wait_until
 
-        api, kind = self._plane.api, ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "demos.demo.aeraki.io")
+        api, kind = (
+            self._plane.api,
+            ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "demos.demo.aeraki.io"),
+        )
         api.delete(*kind)
         wait_until(lambda: api.find(*kind) is None, 20, "the CRD to be gone")

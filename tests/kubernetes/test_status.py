@@ -42,11 +42,17 @@ def account(control_plane: ControlPlane, namespace: str, workloads: Workloads) -
     yield control_plane.kubeconfig_for("aeraki", namespace)
     for item in (*printed, *definitions):
         metadata = item["metadata"]
-        api.delete(item["apiVersion"], item["kind"], metadata["name"], namespace=metadata.get("namespace"))
+        api.delete(
+            item["apiVersion"], item["kind"], metadata["name"], namespace=metadata.get("namespace")
+        )
     crds = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
     for item in definitions:
         name = item["metadata"]["name"]
-        wait_until(lambda name=name: api.find(*crds, name) is None, 20, f"the CRD {name} to be gone")  # type: ignore[misc]
+        wait_until(
+            lambda name=name: api.find(*crds, name) is None,  # type: ignore[misc]
+            20,
+            f"the CRD {name} to be gone",
+        )
 
 
 @pytest.fixture
@@ -76,12 +82,17 @@ class Status:
         return self._plane.api.get(REDIS, "RedisDestination", "cache", namespace=self._namespace)
 
     def conditions(self) -> dict[str, Object]:
-        return {item["type"]: item for item in (self.object().get("status") or {}).get("conditions") or ()}
+        return {
+            item["type"]: item
+            for item in (self.object().get("status") or {}).get("conditions") or ()
+        }
 
     def words(self) -> dict[str, tuple[str, str]]:
         return {key: (item["status"], item["reason"]) for key, item in self.conditions().items()}
 
-    def wait(self, accepted: str, programmed: str, generation: int | None = None) -> dict[str, Object]:
+    def wait(
+        self, accepted: str, programmed: str, generation: int | None = None
+    ) -> dict[str, Object]:
         def look() -> bool:
             found = self.conditions()
             reasons = [found[key]["reason"] for key in ("Accepted", "Programmed") if key in found]
@@ -94,7 +105,9 @@ class Status:
 
 
 def events(plane: ControlPlane, namespace: str, reason: str) -> list[Object]:
-    return [item for item in plane.api.objects(*EVENT, namespace=namespace) if item["reason"] == reason]
+    return [
+        item for item in plane.api.objects(*EVENT, namespace=namespace) if item["reason"] == reason
+    ]
 
 
 def test_conditions_follow_what_happens(
@@ -122,7 +135,14 @@ def test_conditions_follow_what_happens(
 
         password = base64.b64encode(b"open-sesame").decode()
         metadata = {"name": "redis", "namespace": namespace}
-        api.create({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"password": password}})
+        api.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": metadata,
+                "data": {"password": password},
+            }
+        )
         found = status.wait("Accepted", "Programmed", 2)
         assert found["Programmed"]["lastTransitionTime"] >= programmed_at >= accepted_at
         assert "open-sesame" not in "".join(one.raw) + str(status.object())
@@ -130,7 +150,9 @@ def test_conditions_follow_what_happens(
 
         # Nothing about it changed: not a single write, also after a restart.
         before = status.object()["metadata"]["resourceVersion"]
-        api.merge("v1", "Service", "cache", {"metadata": {"labels": {"x": "y"}}}, namespace=namespace)
+        api.merge(
+            "v1", "Service", "cache", {"metadata": {"labels": {"x": "y"}}}, namespace=namespace
+        )
         one.send(signal.SIGTERM)
         assert one.process.wait(30) == 0
     with start("two") as two:
@@ -140,7 +162,9 @@ def test_conditions_follow_what_happens(
         assert metric(two, "rest_client_requests_total", method="PATCH", code="200") == 0
         assert status.object()["metadata"]["resourceVersion"] == before
         # What somebody else makes of it is put right.
-        forged = {"status": {"conditions": [{"type": "Accepted", "status": "False", "reason": "Forged"}]}}
+        forged = {
+            "status": {"conditions": [{"type": "Accepted", "status": "False", "reason": "Forged"}]}
+        }
         path = f"{api.type(REDIS, 'RedisDestination').path(namespace, 'cache')}/status"
         api.request("PATCH", path, forged, content_type="application/merge-patch+json")
         status.wait("Accepted", "Programmed", 2)
@@ -152,11 +176,20 @@ def test_a_finding_is_an_event_once_and_counted_when_it_comes_again(
     api = control_plane.api
     workloads.workload("cache", [Port("tcp-redis", 6379, 16379)])
     service = api.merge(
-        "v1", "Service", "cache", {"metadata": {"annotations": {"redis.aeraki.io/nonsense": "1"}}}, namespace=namespace
+        "v1",
+        "Service",
+        "cache",
+        {"metadata": {"annotations": {"redis.aeraki.io/nonsense": "1"}}},
+        namespace=namespace,
     )
     code = "AER0112"  # an option that nobody knows
     with start() as one, start("two") as two:
-        wait_until(lambda: events(control_plane, namespace, code), 30, "the Event", seen=lambda: "".join(one.raw[-20:]))
+        wait_until(
+            lambda: events(control_plane, namespace, code),
+            30,
+            "the Event",
+            seen=lambda: "".join(one.raw[-20:]),
+        )
         (event,) = events(control_plane, namespace, code)
         assert event["type"] == "Warning"
         assert "nonsense" in event["note"]
@@ -172,7 +205,9 @@ def test_a_finding_is_an_event_once_and_counted_when_it_comes_again(
         assert leader.process.wait(30) == 0
         standby.wait_for("nothing to write")
         wait_until(
-            lambda: metric(standby, "rest_client_requests_total", method="POST", code="409") == 1, 20, "its look"
+            lambda: metric(standby, "rest_client_requests_total", method="POST", code="409") == 1,
+            20,
+            "its look",
         )
         assert events(control_plane, namespace, code) == [event]
 

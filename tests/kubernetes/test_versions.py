@@ -22,7 +22,11 @@ pytestmark = pytest.mark.mesh
 
 GROUP = "networking.istio.io"
 CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
-KINDS = {"ServiceEntry": "serviceentries", "VirtualService": "virtualservices", "DestinationRule": "destinationrules"}
+KINDS = {
+    "ServiceEntry": "serviceentries",
+    "VirtualService": "virtualservices",
+    "DestinationRule": "destinationrules",
+}
 ALL = ("v1", "v1beta1", "v1alpha3")
 HOST = "calc.example.org"
 FILTER = f"aeraki-outbound-{HOST}-9090"
@@ -78,13 +82,22 @@ def serve_all(plane: ControlPlane, *wanted: str) -> None:
         serve(plane, kind, *wanted)
 
 
-def write(plane: ControlPlane, kind: str, version: str, namespace: str, spec: Mapping[str, Any]) -> None:
+def write(
+    plane: ControlPlane, kind: str, version: str, namespace: str, spec: Mapping[str, Any]
+) -> None:
     """Create or change the object of that kind; each has one."""
     metadata = {"name": "calc", "namespace": namespace}
-    body: Object = {"apiVersion": f"{GROUP}/{version}", "kind": kind, "metadata": metadata, "spec": dict(spec)}
+    body: Object = {
+        "apiVersion": f"{GROUP}/{version}",
+        "kind": kind,
+        "metadata": metadata,
+        "spec": dict(spec),
+    }
     path = f"/apis/{GROUP}/{version}/namespaces/{namespace}/{KINDS[kind]}/calc"
     params = {"fieldManager": "test", "force": "true"}
-    plane.api.request("PATCH", path, body, params=params, content_type="application/apply-patch+yaml")
+    plane.api.request(
+        "PATCH", path, body, params=params, content_type="application/apply-patch+yaml"
+    )
 
 
 def write_service(plane: ControlPlane, version: str, namespace: str) -> None:
@@ -102,7 +115,9 @@ def write_service(plane: ControlPlane, version: str, namespace: str) -> None:
 
 def write_route(plane: ControlPlane, version: str, namespace: str, subset: str) -> None:
     route = [{"destination": {"host": HOST, "subset": subset}}]
-    write(plane, "VirtualService", version, namespace, {"hosts": [HOST], "http": [{"route": route}]})
+    write(
+        plane, "VirtualService", version, namespace, {"hosts": [HOST], "http": [{"route": route}]}
+    )
 
 
 def the_filter(plane: ControlPlane) -> Object | None:
@@ -140,7 +155,9 @@ def test_kinds_in_different_versions(plane: ControlPlane, shop: str) -> None:
         running.wait(lambda: not running.controller.findings, "nothing to be said")
 
 
-def test_a_version_that_is_served_no_longer_while_we_watch_it(plane: ControlPlane, shop: str) -> None:
+def test_a_version_that_is_served_no_longer_while_we_watch_it(
+    plane: ControlPlane, shop: str
+) -> None:
     """The watches move to another one; nothing is written for that, let alone deleted."""
     serve_all(plane, "v1", "v1beta1")
     write_service(plane, "v1", shop)
@@ -165,7 +182,9 @@ def test_a_version_that_is_served_no_longer_while_we_watch_it(plane: ControlPlan
     assert after["spec"] == before["spec"]
 
 
-def test_a_kind_that_is_served_in_no_version_any_more_and_comes_back(plane: ControlPlane, shop: str) -> None:
+def test_a_kind_that_is_served_in_no_version_any_more_and_comes_back(
+    plane: ControlPlane, shop: str
+) -> None:
     write_service(plane, "v1", shop)
     write_route(plane, "v1", shop, "one")
     with Running(plane.kubeconfig, ["thrift"], tuning=QUICK) as running:
@@ -176,7 +195,9 @@ def test_a_kind_that_is_served_in_no_version_any_more_and_comes_back(plane: Cont
             serve(plane, kind)
         running.wait(lambda: running.controller.held, "deletions to wait")
         running.wait(
-            lambda: sum(item.code.id == "AER0113" for item in running.controller.findings) == len(KINDS),
+            lambda: (
+                sum(item.code.id == "AER0113" for item in running.controller.findings) == len(KINDS)
+            ),
             "a finding for each kind",
         )
         found = the_filter(plane)
@@ -188,7 +209,9 @@ def test_a_kind_that_is_served_in_no_version_any_more_and_comes_back(plane: Cont
         running.wait(lambda: not running.controller.held, "deletions to be possible again")
         running.wait(lambda: not running.controller.findings, "nothing to be said")
         plane.api.request("DELETE", f"/apis/{GROUP}/v1beta1/namespaces/{shop}/serviceentries/calc")
-        running.wait(lambda: the_filter(plane) is None, "the filter of a service that is gone to go")
+        running.wait(
+            lambda: the_filter(plane) is None, "the filter of a service that is gone to go"
+        )
 
 
 def test_a_kind_that_the_cluster_comes_to_serve_later(plane: ControlPlane, shop: str) -> None:

@@ -101,7 +101,9 @@ class DubboProvider(ServerProcess):
             settings["heartbeat_ms"] = heartbeat_ms
         argv = _java(dubbo, "Provider", settings)
         # Not the open port: that comes with the first service, before the others.
-        super().__init__(name, argv, address=self.address, ready=lambda: "ready" in self.log.splitlines())
+        super().__init__(
+            name, argv, address=self.address, ready=lambda: "ready" in self.log.splitlines()
+        )
 
 
 class DubboConsumer(ServerProcess):
@@ -138,7 +140,9 @@ class DubboConsumer(ServerProcess):
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def call(self, method: str, *args: object, attachments: Mapping[str, str] | None = None) -> Outcome:
+    def call(
+        self, method: str, *args: object, attachments: Mapping[str, str] | None = None
+    ) -> Outcome:
         answer = self._ask("call", method=method, args=args, attachments=attachments or {})
         if "error" in answer:
             return Outcome(error=answer["error"], message=answer["message"])

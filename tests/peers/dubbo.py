@@ -176,15 +176,21 @@ class DubboClient:
         self.connection = socket.create_connection(address, timeout=timeout)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def call(self, method: str, *args: object, attachments: Mapping[str, str] | None = None, **to: str) -> Answer:
+    def call(
+        self, method: str, *args: object, attachments: Mapping[str, str] | None = None, **to: str
+    ) -> Answer:
         return self.receive(self.send(method, *args, attachments=attachments, **to))
 
-    def send(self, method: str, *args: object, attachments: Mapping[str, str] | None = None, **to: str) -> int:
+    def send(
+        self, method: str, *args: object, attachments: Mapping[str, str] | None = None, **to: str
+    ) -> int:
         """Returns what `receive` wants."""
         call = Call(method, args, attachments or {}, **(self._defaults | to))
         return self._request(TWO_WAY, call.encode())
 
-    def one_way(self, method: str, *args: object, attachments: Mapping[str, str] | None = None, **to: str) -> None:
+    def one_way(
+        self, method: str, *args: object, attachments: Mapping[str, str] | None = None, **to: str
+    ) -> None:
         call = Call(method, args, attachments or {}, **(self._defaults | to))
         self._request(0, call.encode())
 
@@ -255,7 +261,9 @@ class DubboServer(ThreadedServer[Call]):
             arguments = (connection, writing, frame, Call.decode(frame.body))
             threading.Thread(target=self._answer, args=arguments, daemon=True).start()
 
-    def _answer(self, connection: socket.socket, writing: threading.Lock, frame: Frame, call: Call) -> None:
+    def _answer(
+        self, connection: socket.socket, writing: threading.Lock, frame: Frame, call: Call
+    ) -> None:
         self.arrived(call)
         wish = call.attachments.get
         if pause := wish("peer-pause"):

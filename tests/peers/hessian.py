@@ -71,7 +71,9 @@ def _string(value: str) -> bytes:
         return bytes([len(value)]) + value.encode("utf-8", "surrogatepass")
     parts = [value[at : at + _CHUNK] for at in range(0, len(value), _CHUNK)]
     encoded = [
-        (b"S" if part is parts[-1] else b"R") + struct.pack(">H", len(part)) + part.encode("utf-8", "surrogatepass")
+        (b"S" if part is parts[-1] else b"R")
+        + struct.pack(">H", len(part))
+        + part.encode("utf-8", "surrogatepass")
         for part in parts
     ]
     return b"".join(encoded)

@@ -71,7 +71,9 @@ class KafkaBroker(ServerProcess):
         """A KRaft node starts only on a formatted log directory."""
         command = [*self._java, "kafka.tools.StorageTool", "format"]
         command += ["--cluster-id", uuid.uuid4().hex, "--config", "server.properties"]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+        )
         if done.returncode:
             raise PeerError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
@@ -92,7 +94,9 @@ def create_topic(address: Address, topic: str, partitions: int = 1) -> None:
         created.result(timeout=15)
 
 
-def produce(address: Address, topic: str, values: Sequence[bytes], *, timeout: float = 15.0) -> None:
+def produce(
+    address: Address, topic: str, values: Sequence[bytes], *, timeout: float = 15.0
+) -> None:
     """Until the broker has acknowledged every value; PeerError with what went wrong."""
     producer = Producer(_client(address, message_timeout_ms=int(timeout * 1000)))
     errors: list[KafkaError] = []
@@ -108,7 +112,9 @@ def produce(address: Address, topic: str, values: Sequence[bytes], *, timeout: f
         raise PeerError(f"{left} of {len(values)} messages left, errors: {errors}")
 
 
-def consume(address: Address, topic: str, count: int, *, group: str = "peers", timeout: float = 15.0) -> list[bytes]:
+def consume(
+    address: Address, topic: str, count: int, *, group: str = "peers", timeout: float = 15.0
+) -> list[bytes]:
     """The first `count` values that the group has not seen yet."""
     with _consumer(address, group) as consumer:
         consumer.subscribe([topic])

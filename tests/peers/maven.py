@@ -58,7 +58,9 @@ def _build(project: Path, sources: list[Path], properties: dict[str, str], built
     command = ["mvn", "-q", "-B", "-ntp", *(f"-D{k}={v}" for k, v in properties.items())]
     command += ["package", _COPY, "-DincludeScope=runtime", "-DoutputDirectory=jars"]
     for last in (False, True):  # Twice: repositories fail now and then.
-        done = subprocess.run(command, cwd=work, capture_output=True, text=True, timeout=600, check=False)
+        done = subprocess.run(
+            command, cwd=work, capture_output=True, text=True, timeout=600, check=False
+        )
         if done.returncode == 0:
             break
         if last:

@@ -19,7 +19,9 @@ from .processes import Address, ServerProcess, free_address, free_port
 SLOTS = 16384
 
 
-def client(address: Address, *, user: str | None = None, password: str | None = None, **options: Any) -> redis.Redis:
+def client(
+    address: Address, *, user: str | None = None, password: str | None = None, **options: Any
+) -> redis.Redis:
     """RESP2, and no command but the caller's: no HELLO, no CLIENT SETINFO, no retries."""
     host, port = address
     chosen: dict[str, Any] = {
@@ -106,10 +108,17 @@ class RedisCluster:
     """
 
     def __init__(
-        self, size: int = 3, host: str = "127.0.0.1", *, replicas: int = 0, password: str | None = None
+        self,
+        size: int = 3,
+        host: str = "127.0.0.1",
+        *,
+        replicas: int = 0,
+        password: str | None = None,
     ) -> None:
         self.servers = [self._server(f"primary{number}", host, password) for number in range(size)]
-        self.replicas = [self._server(f"replica{number}", host, password) for number in range(replicas)]
+        self.replicas = [
+            self._server(f"replica{number}", host, password) for number in range(replicas)
+        ]
         self._everyone = [*self.servers, *self.replicas]
         self._running = ExitStack()
 
@@ -148,18 +157,24 @@ class RedisCluster:
             slots = f"{SLOTS * number // size}-{SLOTS * (number + 1) // size - 1}"
             roles[server.name] = f"master - 0 0 {number + 1} connected {slots}"
         for number, server in enumerate(self.replicas):
-            roles[server.name] = f"slave {ids[self.servers[number].name]} 0 0 {number + 1} connected"
+            roles[server.name] = (
+                f"slave {ids[self.servers[number].name]} 0 0 {number + 1} connected"
+            )
         for server in self._everyone:
             lines = [f"vars currentEpoch {size} lastVoteEpoch 0"]
             for each in self._everyone:
                 host, port = each.address
                 own = "myself," if each is server else ""
-                lines.append(f"{ids[each.name]} {host}:{port}@{each.option('cluster-port')} {own}{roles[each.name]}")
+                lines.append(
+                    f"{ids[each.name]} {host}:{port}@{each.option('cluster-port')} {own}{roles[each.name]}"
+                )
             (server.folder / "nodes.conf").write_text("\n".join([*lines, ""]))
 
     def _formed(self, server: RedisServer) -> bool:
         state = self._do(server, "INFO")["cluster_state"]
-        return bool(state == "ok" and server.info("replication").get("master_link_status", "up") == "up")
+        return bool(
+            state == "ok" and server.info("replication").get("master_link_status", "up") == "up"
+        )
 
     def _show_replicas(self) -> None:
         """Nodes list a replica once they heard from it that something was written to it."""
@@ -167,7 +182,9 @@ class RedisCluster:
             with server.client() as direct:
                 direct.flushall()
         for server in self._everyone:
-            wait_until(partial(self._lists_replicas, server), 20, f"{server.name} to list the replicas")
+            wait_until(
+                partial(self._lists_replicas, server), 20, f"{server.name} to list the replicas"
+            )
 
     def _lists_replicas(self, server: RedisServer) -> bool:
         return sum(len(shard) - 3 for shard in self._do(server, "SLOTS")) == len(self.replicas)

@@ -54,7 +54,9 @@ class Flavour(NamedTuple):
 
 FRAMED_BINARY = Flavour()
 FLAVOURS = [
-    Flavour(transport, protocol) for transport in ("framed", "unframed", "header") for protocol in ("binary", "compact")
+    Flavour(transport, protocol)
+    for transport in ("framed", "unframed", "header")
+    for protocol in ("binary", "compact")
 ]
 
 
@@ -176,7 +178,9 @@ class ThriftClient:
     def one_way(self, method: str, *args: object, headers: Mapping[str, str] | None = None) -> None:
         self._send(TMessageType.ONEWAY, method, args, headers or {})
 
-    def _send(self, kind: int, method: str, args: Sequence[object], headers: Mapping[str, str]) -> int:
+    def _send(
+        self, kind: int, method: str, args: Sequence[object], headers: Mapping[str, str]
+    ) -> int:
         seqid = next(self._ids)
         _set_headers(self._protocol, headers)
         self._out.writeMessageBegin(method, kind, seqid)

@@ -80,22 +80,39 @@ DISTRIBUTIONS = (
     Distribution("exits", _plugin("exits", "raise SystemExit(3)")),
     Distribution("garbage", _plugin("garbage", "return ['a patch', None]")),
     Distribution("not-iterable", _plugin("not-iterable", "return 7")),
-    Distribution("no-message", _plugin("no-message", "yield context.outbound.replace_tcp_proxy(ECHO, {})")),
-    Distribution("forgets-yield", _plugin("forgets-yield", "context.outbound.replace_tcp_proxy(ECHO, Echo())")),
+    Distribution(
+        "no-message", _plugin("no-message", "yield context.outbound.replace_tcp_proxy(ECHO, {})")
+    ),
+    Distribution(
+        "forgets-yield",
+        _plugin("forgets-yield", "context.outbound.replace_tcp_proxy(ECHO, Echo())"),
+    ),
     Distribution("clash-one", _plugin("clash")),
     Distribution("clash-two", _plugin("clash"), version="2.0"),
     Distribution("too-new", _plugin("too-new"), requires="aeraki-core>=99"),
-    Distribution("unknown-hook", _plugin("unknown-hook") + "\n@hookimpl\ndef aeraki_generates(protocol): ...\n"),
-    Distribution("unknown-parameter", _plugin("unknown-parameter").replace("(protocol, context)", "(protocol, mesh)")),
-    Distribution("no-hook", "x = 1\n"),
-    Distribution("no-generator", _plugin("no-generator").partition("@hookimpl\ndef aeraki_generate")[0]),
     Distribution(
-        "no-list", _plugin("x").replace("return [Protocol(", "return (Protocol(").replace('gets")]', 'gets"))')
+        "unknown-hook",
+        _plugin("unknown-hook") + "\n@hookimpl\ndef aeraki_generates(protocol): ...\n",
+    ),
+    Distribution(
+        "unknown-parameter",
+        _plugin("unknown-parameter").replace("(protocol, context)", "(protocol, mesh)"),
+    ),
+    Distribution("no-hook", "x = 1\n"),
+    Distribution(
+        "no-generator", _plugin("no-generator").partition("@hookimpl\ndef aeraki_generate")[0]
+    ),
+    Distribution(
+        "no-list",
+        _plugin("x")
+        .replace("return [Protocol(", "return (Protocol(")
+        .replace('gets")]', 'gets"))'),
     ),
     Distribution("tokens-text", _plugin("word").replace('("word",)', '"word"')),
     Distribution("no-protocol", _plugin("x").replace("return [Protocol(", "return [(")),
     Distribution(
-        "raises-in-hook", _plugin("x").replace("return [Protocol(", "raise ValueError('later')\n    [Protocol(")
+        "raises-in-hook",
+        _plugin("x").replace("return [Protocol(", "raise ValueError('later')\n    [Protocol("),
     ),
     Distribution("bad-token", _plugin("Bad Token")),
 )

@@ -33,7 +33,10 @@ def main() -> None:
     registry = build_registry()
     pipeline = Pipeline(Mesh(), Dispatcher(registry))
     for number, token in enumerate(TOKENS):
-        spec = {"clusterIP": f"10.0.0.{number + 1}", "ports": [{"name": f"tcp-{token}", "port": 7000}]}
+        spec = {
+            "clusterIP": f"10.0.0.{number + 1}",
+            "ports": [{"name": f"tcp-{token}", "port": 7000}],
+        }
         content = {"metadata": {"name": token, "namespace": "shop"}, "spec": spec}
         pipeline.upsert(SourceObject(ObjectRef("Service", "shop", token), "v1", content))
     pipeline.run()
@@ -49,8 +52,13 @@ def main() -> None:
                     }
                     for plugin in registry.plugins
                 },
-                "filters": sorted(item.service_ports[0].host.partition(".")[0] for item in pipeline.filters.values()),
-                "findings": [[item.code.id, str(item.ref), item.message] for item in pipeline.findings()],
+                "filters": sorted(
+                    item.service_ports[0].host.partition(".")[0]
+                    for item in pipeline.filters.values()
+                ),
+                "findings": [
+                    [item.code.id, str(item.ref), item.message] for item in pipeline.findings()
+                ],
             }
         )
     )

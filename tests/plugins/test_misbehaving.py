@@ -21,7 +21,9 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     target = tmp_path_factory.mktemp("installed")
     install(target, tmp_path_factory.mktemp("work"))
     environment = {**os.environ, "PYTHONPATH": str(target)}
-    done = subprocess.run([sys.executable, str(JUDGE)], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(JUDGE)], env=environment, capture_output=True, text=True, check=True
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -43,12 +45,24 @@ def test_the_one_that_works_works(judged: dict[str, Any]) -> None:
         ("exits-on-import", "failed", "import failed: SystemExit: not on this machine"),
         ("not-there", "failed", "import failed: ModuleNotFoundError"),
         ("too-new", "incompatible", "it needs aeraki-core>=99, this is "),
-        ("unknown-hook", "failed", "there is no hook aeraki_generates; did you mean aeraki_generate?"),
-        ("unknown-parameter", "failed", "aeraki_generate is given no mesh; it has protocol, context"),
+        (
+            "unknown-hook",
+            "failed",
+            "there is no hook aeraki_generates; did you mean aeraki_generate?",
+        ),
+        (
+            "unknown-parameter",
+            "failed",
+            "aeraki_generate is given no mesh; it has protocol, context",
+        ),
         ("no-hook", "failed", "it implements no hook"),
         ("no-generator", "failed", "it brings protocols but no aeraki_generate"),
         ("no-protocol", "failed", "which is no Protocol"),
-        ("no-list", "failed", "aeraki_protocols gave a Protocol where a list of Protocol values belongs"),
+        (
+            "no-list",
+            "failed",
+            "aeraki_protocols gave a Protocol where a list of Protocol values belongs",
+        ),
         ("tokens-text", "failed", "the tokens of word are a tuple of words: write ('word',)"),
         ("raises-in-hook", "failed", "ValueError: later"),
         ("bad-token", "failed", "'Bad Token' is no token"),
@@ -64,14 +78,18 @@ def test_the_one_that_works_works(judged: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_a_plugin_that_cannot_be_used_says_why(judged: dict[str, Any], plugin: str, state: str, reason: str) -> None:
+def test_a_plugin_that_cannot_be_used_says_why(
+    judged: dict[str, Any], plugin: str, state: str, reason: str
+) -> None:
     found = judged["plugins"][plugin]
     assert found["state"] == state
     assert reason in found["reason"]
 
 
 def test_a_failed_plugin_shows_where(judged: dict[str, Any]) -> None:
-    assert "raise RuntimeError('no library here')" in judged["plugins"]["raises-on-import"]["detail"]
+    assert (
+        "raise RuntimeError('no library here')" in judged["plugins"]["raises-on-import"]["detail"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +115,9 @@ def test_a_generator_that_fails_is_named_at_the_service(
     judged: dict[str, Any], plugin: str, code: str, message: str
 ) -> None:
     assert judged["plugins"][plugin]["state"] == "active"
-    found = [(item[0], item[2]) for item in judged["findings"] if item[1] == f"Service shop/{plugin}"]
+    found = [
+        (item[0], item[2]) for item in judged["findings"] if item[1] == f"Service shop/{plugin}"
+    ]
     assert [item[0] for item in found] == [code]
     assert message in found[0][1]
 

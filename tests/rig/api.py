@@ -55,7 +55,9 @@ class Api:
         self.server = server
         self._token = token
         self._types: dict[tuple[str, str], ResourceType] = {}
-        self._pool = urllib3.PoolManager(ca_certs=ca_file, timeout=timeout, retries=False, maxsize=8)
+        self._pool = urllib3.PoolManager(
+            ca_certs=ca_file, timeout=timeout, retries=False, maxsize=8
+        )
 
     def request(
         self,
@@ -113,7 +115,9 @@ class Api:
         """Creates an object and returns what the server made of it."""
         return self.create_with_warnings(obj, dry_run=dry_run)[0]
 
-    def create_with_warnings(self, obj: Object, *, dry_run: bool = False) -> tuple[Object, list[str]]:
+    def create_with_warnings(
+        self, obj: Object, *, dry_run: bool = False
+    ) -> tuple[Object, list[str]]:
         """Creates an object; returns it with the warnings of admission webhooks."""
         path = self._type_of(obj).path(obj["metadata"].get("namespace"))
         params = {"dryRun": "All"} if dry_run else None
@@ -133,16 +137,22 @@ class Api:
         """Writes the whole object (PUT); a `resourceVersion` in it must be the current one."""
         return self.request("PUT", self._object_path(obj), obj)
 
-    def merge(self, api_version: str, kind: str, name: str, patch: Object, *, namespace: str | None = None) -> Object:
+    def merge(
+        self, api_version: str, kind: str, name: str, patch: Object, *, namespace: str | None = None
+    ) -> Object:
         """Changes an object by a JSON merge patch."""
         path = self.type(api_version, kind).path(namespace, name)
         return self.request("PATCH", path, patch, content_type="application/merge-patch+json")
 
-    def get(self, api_version: str, kind: str, name: str, *, namespace: str | None = None) -> Object:
+    def get(
+        self, api_version: str, kind: str, name: str, *, namespace: str | None = None
+    ) -> Object:
         """Reads one object."""
         return self.request("GET", self.type(api_version, kind).path(namespace, name))
 
-    def find(self, api_version: str, kind: str, name: str, *, namespace: str | None = None) -> Object | None:
+    def find(
+        self, api_version: str, kind: str, name: str, *, namespace: str | None = None
+    ) -> Object | None:
         """Reads one object; None when there is none of that name."""
         try:
             return self.get(api_version, kind, name, namespace=namespace)
@@ -160,7 +170,9 @@ class Api:
         items: list[Object] = self.request("GET", path, params=params)["items"]
         return items
 
-    def delete(self, api_version: str, kind: str, name: str, *, namespace: str | None = None) -> None:
+    def delete(
+        self, api_version: str, kind: str, name: str, *, namespace: str | None = None
+    ) -> None:
         """Deletes an object at once; no error when there is none."""
         path = self.type(api_version, kind).path(namespace, name)
         try:

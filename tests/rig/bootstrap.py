@@ -61,7 +61,9 @@ class Node:
         return {"id": self.id, "cluster": f"{self.name}.{self.namespace}", "metadata": metadata}
 
 
-def bootstrap(node: Node, xds: tuple[str, int], *, admin: tuple[str, int], delta: bool = True) -> dict[str, Any]:
+def bootstrap(
+    node: Node, xds: tuple[str, int], *, admin: tuple[str, int], delta: bool = True
+) -> dict[str, Any]:
     """Envoy's bootstrap for a sidecar over xDS without TLS.
 
     Args:

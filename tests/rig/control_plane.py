@@ -77,7 +77,9 @@ class ControlPlane(Startable):
         self.apiserver = self._apiserver(ports[0], ports[1])
         self.istiod = Server(
             "istiod",
-            istio.command(self.artifacts.pilot_discovery, self.kubeconfig, self._mesh_file, self.istiod_ports),
+            istio.command(
+                self.artifacts.pilot_discovery, self.kubeconfig, self._mesh_file, self.istiod_ports
+            ),
             self.folder / "istiod.log",
             env={**istio.DEFAULT_ENV, **(istiod_env or {})},
             cwd=self.folder,
@@ -306,10 +308,14 @@ class ControlPlane(Startable):
     def _established(self, name: str) -> bool:
         crd = self.api.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", name)
         conditions = crd.get("status", {}).get("conditions") or []
-        return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+        return any(
+            each["type"] == "Established" and each["status"] == "True" for each in conditions
+        )
 
     def _install_webhook(self) -> None:
-        certificate = wait_until(self.root_certificate, 20, "istiod to publish its root certificate", swallow=_NOT_YET)
+        certificate = wait_until(
+            self.root_certificate, 20, "istiod to publish its root certificate", swallow=_NOT_YET
+        )
         self.api.apply(istio.webhook(self.istiod_ports.https, certificate))
         wait_until(self._webhook_refuses, 20, "istiod's webhook to validate", swallow=_NOT_YET)
 

@@ -158,11 +158,15 @@ def pod_factory(
             in_mesh: bool = True,
         ) -> Pod:
             pod = started.enter_context(
-                pod_network.pod(name, namespace, labels=labels, service_account=service_account, mtls=mtls)
+                pod_network.pod(
+                    name, namespace, labels=labels, service_account=service_account, mtls=mtls
+                )
             )
             if in_mesh:
                 written = pod.record
-                workloads.pod(name, ip=pod.ip, labels=written.labels, service_account=service_account)
+                workloads.pod(
+                    name, ip=pod.ip, labels=written.labels, service_account=service_account
+                )
             return pod
 
         yield start

@@ -50,7 +50,9 @@ class PodNetwork(Startable):
 
     def __init__(self, plane: ControlPlane) -> None:
         if os.geteuid() != 0:
-            raise RigUnavailableError("network namespaces need root: run the tests of intercepted traffic as root")
+            raise RigUnavailableError(
+                "network namespaces need root: run the tests of intercepted traffic as root"
+            )
         self.plane = plane
         self._folder = plane.folder / "pods"
         self._istiod = plane.istiod_ports
@@ -190,7 +192,12 @@ class PodNetwork(Startable):
             run([self._iptables, "-w", "-t", "nat", "-A", "PREROUTING", *rule, *target])
 
     def _forwarded_ports(self) -> tuple[int, ...]:
-        return (self._istiod.grpc, self._istiod.secure_grpc, self._istiod.https, self._apiserver_port)
+        return (
+            self._istiod.grpc,
+            self._istiod.secure_grpc,
+            self._istiod.https,
+            self._apiserver_port,
+        )
 
     def _in_node(self, command: str) -> None:
         self._holder.run([self._ip, *command.split()])
@@ -262,7 +269,9 @@ class Pod:
         with (self._folder / "hosts").open("a", encoding="utf-8") as hosts:
             hosts.write(f"{address} {name}\n")
 
-    def process(self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Process:
+    def process(
+        self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None
+    ) -> Process:
         """Starts a program in the pod and returns at once; the pod's end stops it.
 
         Its log is ``log_text()`` of what is returned. Use `wait_listening` for a server.
@@ -355,7 +364,9 @@ class Pod:
                 self.add_host(host, self._network.gateway)
             # Envoy is the agent's child and would outlive it.
             wrap = partial(wrap, cwd=folder, private_pids=True)
-            sidecar = agent.AgentSidecar(node, self._network.plane, folder, wrap=wrap, all_stats=all_stats)
+            sidecar = agent.AgentSidecar(
+                node, self._network.plane, folder, wrap=wrap, all_stats=all_stats
+            )
         else:
             admin = (self.ip, ADMIN_PORT)
             xds = self._network.xds

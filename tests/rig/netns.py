@@ -57,7 +57,12 @@ class Holder:
         self._process.kill()
 
     def wrap(
-        self, argv: list[str], *, group: int | None = None, cwd: Path | None = None, private_pids: bool = False
+        self,
+        argv: list[str],
+        *,
+        group: int | None = None,
+        cwd: Path | None = None,
+        private_pids: bool = False,
     ) -> list[str]:
         """The command line that runs `argv` inside, for `group` also as that user group.
 

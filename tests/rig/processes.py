@@ -51,11 +51,15 @@ def run(argv: Sequence[str], *, stdin: str = "", timeout: float = 30) -> str:
         RigError: it failed or took longer than `timeout` seconds.
     """
     try:
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise RigError(f"`{' '.join(argv)}` did not end within {timeout:g} s") from error
     if done.returncode != 0:
-        raise RigError(f"`{' '.join(argv)}` failed with exit code {done.returncode}: {done.stderr.strip()}")
+        raise RigError(
+            f"`{' '.join(argv)}` failed with exit code {done.returncode}: {done.stderr.strip()}"
+        )
     return done.stdout
 
 

@@ -47,6 +47,12 @@ def wait_forgotten(plane: ControlPlane) -> None:
 
     def left() -> list[str]:
         there = {each["metadata"]["name"] for each in plane.api.objects("v1", "Namespace")}
-        return [name for name in clusters(plane) if (found := _NAMESPACE.search(name)) and found[0] not in there]
+        return [
+            name
+            for name in clusters(plane)
+            if (found := _NAMESPACE.search(name)) and found[0] not in there
+        ]
 
-    wait_until(lambda: not left(), 20, "istiod to forget the tests before", swallow=(grpc.RpcError,))
+    wait_until(
+        lambda: not left(), 20, "istiod to forget the tests before", swallow=(grpc.RpcError,)
+    )

@@ -120,7 +120,9 @@ class Sidecar(Startable):
         # Not the error_state: one whose type Envoy does not know breaks the whole answer.
         dump = self.config_dump("dynamic_listeners", "name,active_state")
         return {
-            each["name"]: each["active_state"]["listener"] for each in dump.get("configs", []) if "active_state" in each
+            each["name"]: each["active_state"]["listener"]
+            for each in dump.get("configs", [])
+            if "active_state" in each
         }
 
     def clusters(self) -> dict[str, dict[str, Any]]:

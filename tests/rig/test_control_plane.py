@@ -46,7 +46,9 @@ def test_server_side_apply_watch_and_conflict(control_plane: ControlPlane, names
     assert api.find("v1", "ConfigMap", "none", namespace=namespace) is None
 
 
-def test_a_service_account_has_no_rights_of_its_own(control_plane: ControlPlane, namespace: str) -> None:
+def test_a_service_account_has_no_rights_of_its_own(
+    control_plane: ControlPlane, namespace: str
+) -> None:
     config = json.loads(control_plane.kubeconfig_for("default", namespace).read_text())
     token = config["users"][0]["user"]["token"]
     api = Api(control_plane.server, control_plane.ca_file, token)
@@ -75,5 +77,7 @@ def test_the_root_namespace_is_cleaned_but_keeps_what_istiod_needs(
     api.create(envoy_filter("10.96.0.99_6379", redis_proxy("none")))
     control_plane.namespaces.clean_root()
     assert not api.objects("networking.istio.io/v1alpha3", "EnvoyFilter")
-    assert api.find("security.istio.io/v1", "PeerAuthentication", "default", namespace=ROOT_NAMESPACE)
+    assert api.find(
+        "security.istio.io/v1", "PeerAuthentication", "default", namespace=ROOT_NAMESPACE
+    )
     assert control_plane.root_certificate()

@@ -116,7 +116,8 @@ os.kill(os.getpid(), signal.SIGKILL)
     env.pop("AERAKI_RIG_KEEP", None)
     command = [sys.executable, "-c", script]
     runs = [
-        subprocess.run(command, cwd=root, env=env, stdout=subprocess.PIPE, text=True, check=False) for _ in range(2)
+        subprocess.run(command, cwd=root, env=env, stdout=subprocess.PIPE, text=True, check=False)
+        for _ in range(2)
     ]
     assert [done.returncode for done in runs] == [-signal.SIGKILL, -signal.SIGKILL]
     assert [str(path) for path in tmp_path.iterdir()] == [runs[-1].stdout.strip()]

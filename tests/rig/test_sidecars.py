@@ -38,7 +38,9 @@ def test_an_envoy_filter_reaches_a_plain_sidecar(
     assert not sidecar.warnings()
 
     metadata = filter_["metadata"]
-    control_plane.api.delete(filter_["apiVersion"], filter_["kind"], metadata["name"], namespace=metadata["namespace"])
+    control_plane.api.delete(
+        filter_["apiVersion"], filter_["kind"], metadata["name"], namespace=metadata["namespace"]
+    )
     sidecar.wait_no_filter(listener, REDIS_PROXY)
 
 
@@ -52,7 +54,10 @@ def test_a_sidecar_has_the_inbound_listener_of_its_pod(
     sidecar.wait_cluster(f"inbound|{REDIS.target_port}||")
 
     def has_chain(listener: dict[str, Any]) -> bool:
-        ports = [chain.get("filter_chain_match", {}).get("destination_port") for chain in listener["filter_chains"]]
+        ports = [
+            chain.get("filter_chain_match", {}).get("destination_port")
+            for chain in listener["filter_chains"]
+        ]
         return REDIS.target_port in ports
 
     sidecar.wait_listener("virtualInbound", has_chain)

@@ -52,7 +52,9 @@ def call(pod: Pod, host: str, port: int, text: str) -> str:
         return connection.makefile().readline().strip()
 
 
-def test_a_call_travels_through_both_sidecars(namespace: str, workloads: Workloads, pod_factory: PodFactory) -> None:
+def test_a_call_travels_through_both_sidecars(
+    namespace: str, workloads: Workloads, pod_factory: PodFactory
+) -> None:
     client, server = pod_factory("client"), pod_factory("server")
     service = workloads.workload("server", [ECHO], pods=[server.record])
     with echo_server(server, ECHO.target_port):
@@ -84,7 +86,9 @@ def test_strict_mtls_between_sidecars_with_certificates(
     with echo_server(server, ECHO.target_port):
         near, far = client.sidecar(), server.sidecar()
         near.wait_listener(listener_of(service, ECHO))
-        near.wait_endpoints(outbound("server", namespace, ECHO), [f"{server.ip}:{ECHO.target_port}"])
+        near.wait_endpoints(
+            outbound("server", namespace, ECHO), [f"{server.ip}:{ECHO.target_port}"]
+        )
         far.wait_cluster(f"inbound|{ECHO.target_port}||")
         assert call(client, service["spec"]["clusterIP"], ECHO.port, "hello") == "echo hello"
         assert not near.warnings()

@@ -87,7 +87,9 @@ class Workloads:
             policy = "RequireDualStack" if len(families) > 1 else "SingleStack"
             spec |= {"ipFamilies": list(families), "ipFamilyPolicy": policy}
         metadata = self._metadata(name, labels, annotations)
-        return self._api.apply({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+        return self._api.apply(
+            {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+        )
 
     def pod(
         self,
@@ -126,7 +128,10 @@ class Workloads:
                 "kind": "EndpointSlice",
                 "metadata": metadata,
                 "addressType": "IPv6" if any(":" in pod.ip for pod in pods) else "IPv4",
-                "ports": [{"name": port.name, "port": port.target_port, "protocol": "TCP"} for port in ports],
+                "ports": [
+                    {"name": port.name, "port": port.target_port, "protocol": "TCP"}
+                    for port in ports
+                ],
                 "endpoints": [_endpoint(pod) for pod in pods],
             }
         )
@@ -190,7 +195,8 @@ def _pod_status(ip: str, ready: bool) -> Object:
         "hostIP": "10.0.0.2",
         "startTime": _NOW,
         "conditions": [
-            {"type": kind, "status": state, "lastTransitionTime": _NOW} for kind in ("Ready", "ContainersReady")
+            {"type": kind, "status": state, "lastTransitionTime": _NOW}
+            for kind in ("Ready", "ContainersReady")
         ],
     }
 

@@ -36,7 +36,9 @@ def called(context: GenerateContext) -> Called:
         else:
             interfaces.append(name)
     # Dubbo writes * for any group or version.
-    group, version = ("" if text == "*" else text for text in map(context.option, ("group", "version")))
+    group, version = (
+        "" if text == "*" else text for text in map(context.option, ("group", "version"))
+    )
     return Called(tuple(interfaces) or ANY.interfaces, group, version)
 
 
@@ -47,5 +49,7 @@ def interface_problem(name: str) -> str | None:
     if "/" in name or ":" in name:
         return "is not an interface's name: group/interface:version are three options"
     if "*" in name[1:-1] or (len(name) > 1 and name[0] == name[-1] == "*"):
-        return "has a * where Envoy takes it as a letter: it may stand once, at the start or the end"
+        return (
+            "has a * where Envoy takes it as a letter: it may stand once, at the start or the end"
+        )
     return None

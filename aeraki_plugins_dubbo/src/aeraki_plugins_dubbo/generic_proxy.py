@@ -9,7 +9,9 @@ from __future__ import annotations
 from envoy.config.core.v3.base_pb2 import RetryPolicy
 from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.extensions.filters.network.generic_proxy.action.v3.action_pb2 import RouteAction
-from envoy.extensions.filters.network.generic_proxy.codecs.dubbo.v3.dubbo_pb2 import DubboCodecConfig
+from envoy.extensions.filters.network.generic_proxy.codecs.dubbo.v3.dubbo_pb2 import (
+    DubboCodecConfig,
+)
 from envoy.extensions.filters.network.generic_proxy.matcher.v3.matcher_pb2 import (
     KeyValueMatchEntry,
     RequestMatcher,
@@ -17,7 +19,10 @@ from envoy.extensions.filters.network.generic_proxy.matcher.v3.matcher_pb2 impor
 )
 from envoy.extensions.filters.network.generic_proxy.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.generic_proxy.v3.generic_proxy_pb2 import GenericProxy
-from envoy.extensions.filters.network.generic_proxy.v3.route_pb2 import RouteConfiguration, VirtualHost
+from envoy.extensions.filters.network.generic_proxy.v3.route_pb2 import (
+    RouteConfiguration,
+    VirtualHost,
+)
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -36,14 +41,18 @@ _ONE_MILLISECOND = 0.001
 
 def config(stat_prefix: str, called: Called, routes: tuple[Route, ...]) -> GenericProxy:
     """The filter's config: one virtual host for all interfaces. Without routes none takes a call."""
-    hosts = [VirtualHost(name=stat_prefix, hosts=called.interfaces, routes=_matcher(called, routes))]
+    hosts = [
+        VirtualHost(name=stat_prefix, hosts=called.interfaces, routes=_matcher(called, routes))
+    ]
     return GenericProxy(
         stat_prefix=stat_prefix,
         codec_config=TypedExtensionConfig(
             name="envoy.generic_proxy.codecs.dubbo", typed_config=_any(DubboCodecConfig())
         ),
         route_config=RouteConfiguration(name=stat_prefix, virtual_hosts=hosts if routes else []),
-        filters=[TypedExtensionConfig(name="envoy.filters.generic.router", typed_config=_any(Router()))],
+        filters=[
+            TypedExtensionConfig(name="envoy.filters.generic.router", typed_config=_any(Router()))
+        ],
     )
 
 

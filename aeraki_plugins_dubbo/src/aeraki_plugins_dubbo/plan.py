@@ -74,7 +74,9 @@ def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | No
         routes = context.routes(match=_MATCH, action=_GENERIC_PROXY_ACTION)
         return Engine.GENERIC_PROXY, tuple(_with_one_cluster(context, route) for route in routes)
     if wish == "auto" and has_generic_proxy:
-        routes = _usable(context, context.routes(match=_DUBBO_PROXY_MATCH, action=_GENERIC_PROXY_ACTION))
+        routes = _usable(
+            context, context.routes(match=_DUBBO_PROXY_MATCH, action=_GENERIC_PROXY_ACTION)
+        )
         needy = next((route for route in routes if _needs_dubbo_proxy(route)), None)
         if needy is None:
             return Engine.GENERIC_PROXY, routes
@@ -101,13 +103,17 @@ def _inbound_engine(context: GenerateContext, side: Inbound) -> Engine | None:
 
 
 def _report_missing(context: GenerateContext) -> None:
-    message = f"{Engine.GENERIC_PROXY} is asked for; proxies that are not known to have it get no filter"
+    message = (
+        f"{Engine.GENERIC_PROXY} is asked for; proxies that are not known to have it get no filter"
+    )
     context.report(ENGINE_MISSING, message, field=context.option_field("engine"))
 
 
 def _report_may_abort(context: GenerateContext) -> None:
     # The same words without an object: one finding for the mesh, not one a service.
-    message = "when a server ends its connection during a call, dubbo_proxy can abort the sidecar's Envoy"
+    message = (
+        "when a server ends its connection during a call, dubbo_proxy can abort the sidecar's Envoy"
+    )
     context.findings.append(Finding(MAY_ABORT, message))
 
 
@@ -129,11 +135,15 @@ def _usable(context: GenerateContext, routes: tuple[Route, ...]) -> tuple[Route,
     """The routes whose arguments can be matched; the others are reported and left out, never widened."""
     usable = []
     for route in routes:
-        problems = [(name, argument_problem(name, value)) for name, value in route.match.query_params]
+        problems = [
+            (name, argument_problem(name, value)) for name, value in route.match.query_params
+        ]
         for name, problem in problems:
             if problem:
                 message = f"{name!r}: {problem}; the route is left out"
-                context.report(ARGUMENT, message, route.ref, f"{route.match_field}.queryParams.{name}")
+                context.report(
+                    ARGUMENT, message, route.ref, f"{route.match_field}.queryParams.{name}"
+                )
         if not any(problem for _, problem in problems):
             usable.append(route)
     return tuple(usable)

@@ -67,8 +67,18 @@ DUBBO = Protocol(
             default=(),
             aliases=("interface",),
         ),
-        Option("group", OptionType.TEXT, "Only calls of this group are taken. Default: any.", default=""),
-        Option("version", OptionType.TEXT, "Only calls of this version are taken. Default: any.", default=""),
+        Option(
+            "group",
+            OptionType.TEXT,
+            "Only calls of this group are taken. Default: any.",
+            default="",
+        ),
+        Option(
+            "version",
+            OptionType.TEXT,
+            "Only calls of this version are taken. Default: any.",
+            default="",
+        ),
         Option(
             "engine",
             OptionType.TEXT,
@@ -76,7 +86,12 @@ DUBBO = Protocol(
             default="auto",
             choices=("auto", "dubbo_proxy", "generic_proxy"),
         ),
-        Option("inbound", OptionType.BOOL, "Whether the workloads' sidecars get a filter too.", default=True),
+        Option(
+            "inbound",
+            OptionType.BOOL,
+            "Whether the workloads' sidecars get a filter too.",
+            default=True,
+        ),
         Option(
             "buffer-limit-bytes",
             OptionType.INT,

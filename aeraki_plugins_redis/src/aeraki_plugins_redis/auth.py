@@ -34,7 +34,9 @@ def inline(text: str) -> DataSource:
     return DataSource(inline_string=text)
 
 
-def credentials(context: GenerateContext, resource: Resource[Any], auth: Auth | None, path: str) -> Credentials | None:
+def credentials(
+    context: GenerateContext, resource: Resource[Any], auth: Auth | None, path: str
+) -> Credentials | None:
     """What ``auth``, the resource's field ``path``, says; None when it says nothing.
 
     Raises:
@@ -49,7 +51,9 @@ def credentials(context: GenerateContext, resource: Resource[Any], auth: Auth | 
     return None
 
 
-def _plain(context: GenerateContext, resource: Resource[Any], plain: PlainAuth, path: str) -> Credentials:
+def _plain(
+    context: GenerateContext, resource: Resource[Any], plain: PlainAuth, path: str
+) -> Credentials:
     password = plain.password.get_secret_value()
     if not password:
         message = "no password is given"
@@ -58,7 +62,9 @@ def _plain(context: GenerateContext, resource: Resource[Any], plain: PlainAuth, 
     return Credentials(password, plain.username)
 
 
-def _secret(context: GenerateContext, resource: Resource[Any], reference: SecretReference, path: str) -> Credentials:
+def _secret(
+    context: GenerateContext, resource: Resource[Any], reference: SecretReference, path: str
+) -> Credentials:
     namespace = resource.namespace
     secret = context.secret(namespace, reference.name)
     if secret is None:

@@ -91,9 +91,7 @@ def _redis_destination(spec: RedisDestinationSpec, context: ValidateContext) -> 
         except ValueError as error:
             yield context.finding(ENDPOINT, str(error), f"{path}.redis.discoveryEndpoints[{index}]")
     if spec.tcp.max_connections > 0:
-        message = (
-            "redis_proxy keeps one connection to an instance for each of the sidecar's workers, whatever the limit"
-        )
+        message = "redis_proxy keeps one connection to an instance for each of the sidecar's workers, whatever the limit"
         yield context.finding(NO_EFFECT, message, f"{path}.tcp.maxConnections")
 
 
@@ -113,14 +111,18 @@ def _host(kind: Kind[Any], host: str, path: str, context: ValidateContext) -> It
     rivals = (item for item in context.resources(kind, host) if item.namespace == own.namespace)
     oldest = next(rivals, own)
     if oldest.ref != own.ref:
-        message = f"{oldest.ref} is older and speaks for {mine[0].host}; this one has no effect on it"
+        message = (
+            f"{oldest.ref} is older and speaks for {mine[0].host}; this one has no effect on it"
+        )
         yield context.finding(SHADOWED, message, path)
     if any(speaks_redis(service, port) for service in mine for port in service.ports):
         return
     message = f"no port of {mine[0].host} is known to speak Redis"
     if isinstance(own.spec, RedisDestinationSpec) and own.spec.redis.mode is Mode.PROXY:
         # Not for its own clients, but where a RedisService of another host routes to it.
-        yield context.finding(NO_EFFECT, f"{message}; it counts for routes from elsewhere only", path)
+        yield context.finding(
+            NO_EFFECT, f"{message}; it counts for routes from elsewhere only", path
+        )
     else:
         yield context.finding(NOT_REDIS, message, path)
 
@@ -144,7 +146,9 @@ def _auth(auth: Auth | None, path: str, context: ValidateContext) -> Iterator[Fi
 
 def _percentage(given: Percent | None, path: str, context: ValidateContext) -> Iterator[Finding]:
     if given is not None and not given.valid:
-        yield context.finding(PERCENTAGE, f"{given.value:g} is not a share in percent", f"{path}.value")
+        yield context.finding(
+            PERCENTAGE, f"{given.value:g} is not a share in percent", f"{path}.value"
+        )
 
 
 def _fault(fault: Fault, path: str, context: ValidateContext) -> Iterator[Finding]:

@@ -80,11 +80,17 @@ def application(name: str, port: int, credentials: Credentials | None) -> Cluste
 def _assignment(name: str, endpoints: Iterable[HostPort]) -> ClusterLoadAssignment:
     found = [
         LbEndpoint(
-            endpoint=Endpoint(address=Address(socket_address=SocketAddress(address=item.host, port_value=item.port)))
+            endpoint=Endpoint(
+                address=Address(
+                    socket_address=SocketAddress(address=item.host, port_value=item.port)
+                )
+            )
         )
         for item in endpoints
     ]
-    return ClusterLoadAssignment(cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=found)])
+    return ClusterLoadAssignment(
+        cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=found)]
+    )
 
 
 def _connect(cluster: Cluster, tcp: TCPSettings | None) -> None:

@@ -32,7 +32,9 @@ def resource_of(context: GenerateContext, kind: Kind[T], service: Service) -> Re
     return next((item for item in found if item.namespace == service.namespace), None)
 
 
-def destination_of(context: GenerateContext, service: Service) -> Resource[RedisDestinationSpec] | None:
+def destination_of(
+    context: GenerateContext, service: Service
+) -> Resource[RedisDestinationSpec] | None:
     """The RedisDestination of a service."""
     return resource_of(context, REDIS_DESTINATION, service)
 
@@ -42,7 +44,9 @@ def is_cluster(destination: Resource[RedisDestinationSpec]) -> bool:
     return destination.spec.redis.mode is Mode.CLUSTER
 
 
-def password_of(context: GenerateContext, destination: Resource[RedisDestinationSpec] | None) -> Credentials | None:
+def password_of(
+    context: GenerateContext, destination: Resource[RedisDestinationSpec] | None
+) -> Credentials | None:
     """What the sidecars give to Redis; None when it asks for nothing.
 
     Raises:

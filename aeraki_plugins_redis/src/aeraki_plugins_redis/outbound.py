@@ -64,7 +64,9 @@ def outbound(context: GenerateContext) -> Iterator[Patch]:
             yield from _other_cluster(context, target)
 
 
-def _demanded(context: GenerateContext, resource: Resource[RedisServiceSpec] | None) -> Credentials | None:
+def _demanded(
+    context: GenerateContext, resource: Resource[RedisServiceSpec] | None
+) -> Credentials | None:
     """What clients must give."""
     if resource is None:
         return None
@@ -79,14 +81,20 @@ def _other_cluster(context: GenerateContext, target: Target) -> Iterator[Patch]:
     destination = destination_of(context, service)
     if destination is not None and is_cluster(destination):
         # Several may route to it, and each would add a cluster of the same name, which Envoy refuses.
-        if any(speaks_redis(service, other) for other in service.ports):  # else checks.py reports it
-            message = f"port {port.number} is not known to speak Redis, so mode CLUSTER does not reach it"
+        if any(
+            speaks_redis(service, other) for other in service.ports
+        ):  # else checks.py reports it
+            message = (
+                f"port {port.number} is not known to speak Redis, so mode CLUSTER does not reach it"
+            )
             context.report(NOT_REDIS, message, destination.ref, "spec.host")
         return
     yield from _cluster(context, Outbound(target.cluster, target.cluster), service, port)
 
 
-def _cluster(context: GenerateContext, side: Outbound, service: Service, port: Port) -> Iterator[Patch]:
+def _cluster(
+    context: GenerateContext, side: Outbound, service: Service, port: Port
+) -> Iterator[Patch]:
     """Istio's cluster of a service port, changed as its RedisDestination says."""
     destination = destination_of(context, service)
     password = password_of(context, destination)
@@ -120,7 +128,9 @@ def _report_vain(
     """Report what was written and has no effect on this port."""
     virtual_service = context.virtual_service
     if virtual_service is not None and _routes_port(virtual_service, context.port.number):
-        message = f"the routes have no effect on port {context.port.number} of {context.service.host}"
+        message = (
+            f"the routes have no effect on port {context.port.number} of {context.service.host}"
+        )
         context.report(VIRTUAL_SERVICE, message, virtual_service.ref, "spec")
     if resource is None or resource.spec.settings.read_policy is ReadPolicy.MASTER:
         return
@@ -133,9 +143,11 @@ def _report_vain(
 def _routes_port(virtual_service: VirtualService, number: int) -> bool:
     """Whether one of its routes means that port."""
     http = any(
-        not entry.match or any(match.port in (None, number) for match in entry.match) for entry in virtual_service.http
+        not entry.match or any(match.port in (None, number) for match in entry.match)
+        for entry in virtual_service.http
     )
     tcp = any(
-        not entry.match or any(match.port in (None, number) for match in entry.match) for entry in virtual_service.tcp
+        not entry.match or any(match.port in (None, number) for match in entry.match)
+        for entry in virtual_service.tcp
     )
     return http or tcp

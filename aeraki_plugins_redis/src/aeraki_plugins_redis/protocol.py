@@ -58,7 +58,12 @@ VIRTUAL_SERVICE = Code(
     "VirtualService does not route Redis",
     "Write the routes in a RedisService; all commands go to the service itself until then.",
 )
-UNKNOWN_HOST = Code("RDS0103", _W, "host is not in the mesh", "Correct the host, or add its Service or ServiceEntry.")
+UNKNOWN_HOST = Code(
+    "RDS0103",
+    _W,
+    "host is not in the mesh",
+    "Correct the host, or add its Service or ServiceEntry.",
+)
 UNKNOWN_PORT = Code(
     "RDS0104",
     _E,
@@ -122,7 +127,9 @@ FAULT_COMMAND = Code(
     "fault never meets this command",
     "Correct the command; docs/protocols/redis.md says which ones Envoy passes on.",
 )
-NO_DELAY = Code("RDS0204", _W, "fault delays by nothing", "Give the fault a delay, or the type ERROR.")
+NO_DELAY = Code(
+    "RDS0204", _W, "fault delays by nothing", "Give the fault a delay, or the type ERROR."
+)
 ENDPOINT = Code(
     "RDS0205",
     _E,
@@ -135,7 +142,9 @@ NO_PASSWORD = Code(
     "auth without a password",
     "Give auth.plain a password, or name a Secret; the last good filter stays until then.",
 )
-NO_EFFECT = Code("RDS0207", _I, "setting has no effect", "Remove it, or see what the message names.")
+NO_EFFECT = Code(
+    "RDS0207", _I, "setting has no effect", "Remove it, or see what the message names."
+)
 
 REDIS = Protocol(
     name="redis",

@@ -85,7 +85,9 @@ def _settings(given: Settings | None) -> RedisProxy.ConnPoolSettings:
         found.max_upstream_unknown_connections.value = given.max_upstream_unknown_connections
     if given.enable_redirection:
         # Redirections may name hosts; Envoy warns when it cannot look them up.
-        found.dns_cache_config.CopyFrom(DnsCacheConfig(name=_DNS_CACHE, dns_lookup_family=Cluster.V4_PREFERRED))
+        found.dns_cache_config.CopyFrom(
+            DnsCacheConfig(name=_DNS_CACHE, dns_lookup_family=Cluster.V4_PREFERRED)
+        )
     return found
 
 
@@ -103,7 +105,9 @@ def _mirror(copy: Copy) -> RedisProxy.PrefixRoutes.Route.RequestMirrorPolicy:
         cluster=copy.target.cluster, exclude_read_commands=copy.exclude_read_commands
     )
     if copy.percentage < 100:
-        share = FractionalPercent(numerator=round(copy.percentage * 10_000), denominator=FractionalPercent.MILLION)
+        share = FractionalPercent(
+            numerator=round(copy.percentage * 10_000), denominator=FractionalPercent.MILLION
+        )
         found.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=share))
     return found
 
@@ -115,7 +119,9 @@ def _happens(fault: Fault) -> bool:
 def _fault(fault: Fault) -> RedisProxy.RedisFault:
     found = RedisProxy.RedisFault(
         fault_type=RedisProxy.RedisFault.RedisFaultType.Value(fault.type),
-        fault_enabled=RuntimeFractionalPercent(default_value=FractionalPercent(numerator=fault.whole_percent)),
+        fault_enabled=RuntimeFractionalPercent(
+            default_value=FractionalPercent(numerator=fault.whole_percent)
+        ),
         commands=fault.commands,
     )
     if fault.delays:

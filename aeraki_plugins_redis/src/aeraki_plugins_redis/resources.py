@@ -105,26 +105,34 @@ class Settings(Spec):
         ReadPolicy.MASTER,
         description="Which nodes answer reads; it counts for destinations of mode CLUSTER.",
     )
-    auth: Auth | None = Field(None, description="What clients must give with AUTH; it need not be Redis' own password.")
+    auth: Auth | None = Field(
+        None, description="What clients must give with AUTH; it need not be Redis' own password."
+    )
 
 
 class KeyMatch(Spec):
     """Which keys a route is for."""
 
-    prefix: str = Field("", description="The beginning of the keys; the longest prefix that fits decides.")
+    prefix: str = Field(
+        "", description="The beginning of the keys; the longest prefix that fits decides."
+    )
     remove_prefix: bool = Field(False, description="Redis sees the key without the prefix.")
 
 
 class RouteMatch(Spec):
     """Which commands a route is for."""
 
-    key: KeyMatch | None = Field(None, description="Which keys; without it, all that no prefix fits.")
+    key: KeyMatch | None = Field(
+        None, description="Which keys; without it, all that no prefix fits."
+    )
 
 
 class Destination(Spec):
     """A port of a service."""
 
-    host: str = Field(min_length=1, description="The service: a name of this namespace, or a full host.")
+    host: str = Field(
+        min_length=1, description="The service: a name of this namespace, or a full host."
+    )
     port: int = Field(
         0,
         ge=0,
@@ -137,7 +145,9 @@ class Mirror(Spec):
     """Where copies of commands go; the answers are dropped."""
 
     route: Destination = Field(description="Where the copies go.")
-    percentage: Percent | None = Field(None, description="The share of commands that is copied; without it, all.")
+    percentage: Percent | None = Field(
+        None, description="The share of commands that is copied; without it, all."
+    )
     exclude_read_commands: bool = Field(False, description="Copy only commands that write.")
 
 
@@ -160,9 +170,13 @@ class Fault(Spec):
     """A fault for a share of commands, to test how clients bear it."""
 
     type: FaultType = Field(FaultType.DELAY, description="Delay commands, or answer with an error.")
-    percentage: Percent | None = Field(None, description="The share of commands, in whole percent; without it, all.")
+    percentage: Percent | None = Field(
+        None, description="The share of commands, in whole percent; without it, all."
+    )
     delay: Duration = Field("0s", description="How long to hold the command back.")
-    commands: tuple[str, ...] = Field((), description="The commands that it is for, such as GET; without them, all.")
+    commands: tuple[str, ...] = Field(
+        (), description="The commands that it is for, such as GET; without them, all."
+    )
 
     @property
     def whole_percent(self) -> int:
@@ -178,8 +192,12 @@ class Fault(Spec):
 class RedisServiceSpec(Spec):
     """Routes, settings and faults for the clients of Redis services."""
 
-    host: tuple[str, ...] = Field((), description="The services, of the object's namespace, whose clients it is for.")
-    settings: Settings = Field(default_factory=Settings, description="How the clients' sidecars treat commands.")
+    host: tuple[str, ...] = Field(
+        (), description="The services, of the object's namespace, whose clients it is for."
+    )
+    settings: Settings = Field(
+        default_factory=Settings, description="How the clients' sidecars treat commands."
+    )
     redis: tuple[RedisRoute, ...] = Field(
         (), description="The routes; without any, all commands go to the service itself."
     )
@@ -195,7 +213,9 @@ class RedisServiceSpec(Spec):
         for index, route in enumerate(self.redis):
             prefix = route.prefix.encode()
             # As Envoy folds case: of ASCII only, which is what bytes do.
-            earlier = first.setdefault(prefix.lower() if self.settings.case_insensitive else prefix, index)
+            earlier = first.setdefault(
+                prefix.lower() if self.settings.case_insensitive else prefix, index
+            )
             if earlier != index:
                 found[index] = earlier
         return found
@@ -204,18 +224,26 @@ class RedisServiceSpec(Spec):
 class TCPKeepalive(Spec):
     """SO_KEEPALIVE of the connections to Redis; what is not given is the system's default."""
 
-    probes: int = Field(0, ge=0, le=MAX_UINT32, description="Probes without an answer before the connection is dead.")
+    probes: int = Field(
+        0,
+        ge=0,
+        le=MAX_UINT32,
+        description="Probes without an answer before the connection is dead.",
+    )
     time: PositiveDuration | None = Field(
         None, description="How long a connection is idle before the first probe; whole seconds."
     )
-    interval: PositiveDuration | None = Field(None, description="The time between probes; whole seconds.")
+    interval: PositiveDuration | None = Field(
+        None, description="The time between probes; whole seconds."
+    )
 
 
 class TCPSettings(Spec):
     """The connections to Redis."""
 
     max_connections: int = Field(
-        0, description="A limit that Envoy keeps for the cluster, but that its Redis filter does not ask for."
+        0,
+        description="A limit that Envoy keeps for the cluster, but that its Redis filter does not ask for.",
     )
     connect_timeout: PositiveDuration | None = Field(
         None, description="How long connecting may take. Default: Istio's, 10s."
@@ -232,7 +260,9 @@ class RedisSettings(Spec):
         Mode.PROXY,
         description="PROXY: independent instances, keys are spread by hash. CLUSTER: a Redis Cluster.",
     )
-    auth: Auth | None = Field(None, description="What the sidecars give to Redis; clients need not know it.")
+    auth: Auth | None = Field(
+        None, description="What the sidecars give to Redis; clients need not know it."
+    )
     discovery_endpoints: tuple[str, ...] = Field(
         (),
         description="Nodes of the Redis Cluster to ask for the others: host or host:port. Default: the service.",
@@ -243,7 +273,9 @@ class ConnectionPoolSettings(Spec):
     """Connections to Redis."""
 
     tcp: TCPSettings = Field(default_factory=TCPSettings, description="The connections to Redis.")
-    redis: RedisSettings = Field(default_factory=RedisSettings, description="How Redis runs, and its password.")
+    redis: RedisSettings = Field(
+        default_factory=RedisSettings, description="How Redis runs, and its password."
+    )
 
 
 class TrafficPolicy(Spec):
@@ -257,7 +289,9 @@ class TrafficPolicy(Spec):
 class RedisDestinationSpec(Spec):
     """How a Redis service is reached: its mode, its password, its connections."""
 
-    host: str = Field("", description="The service, of the object's namespace: its name or its full host.")
+    host: str = Field(
+        "", description="The service, of the object's namespace: its name or its full host."
+    )
     traffic_policy: TrafficPolicy = Field(
         default_factory=TrafficPolicy, description="What holds for all traffic to the host."
     )

@@ -46,7 +46,9 @@ class Route:
     mirrors: tuple[Copy, ...] = ()
 
 
-def routes_of(context: GenerateContext, resource: Resource[RedisServiceSpec] | None) -> tuple[Route, ...]:
+def routes_of(
+    context: GenerateContext, resource: Resource[RedisServiceSpec] | None
+) -> tuple[Route, ...]:
     """The routes of this port; without a RedisService, or without routes in it, one for all keys to the service itself."""
     if resource is None or not resource.spec.redis:
         own = cluster_name(context.port.number, context.service.host)
@@ -79,7 +81,11 @@ def routes_of(context: GenerateContext, resource: Resource[RedisServiceSpec] | N
 
 def targets_of(routes: tuple[Route, ...]) -> tuple[Target, ...]:
     """Every cluster that commands or copies go to, once, in order."""
-    targets = (target for route in routes for target in (route.target, *(item.target for item in route.mirrors)))
+    targets = (
+        target
+        for route in routes
+        for target in (route.target, *(item.target for item in route.mirrors))
+    )
     found: dict[str, Target] = {}
     for target in targets:
         found.setdefault(target.cluster, target)
@@ -95,7 +101,9 @@ def _target(
     host = context.full_host(destination.host, resource.namespace)
     services = context.services_of_host(host)
     if not services:
-        context.report(UNKNOWN_HOST, f"no service {host} in the mesh; {_FAIL}", resource.ref, f"{path}.host")
+        context.report(
+            UNKNOWN_HOST, f"no service {host} in the mesh; {_FAIL}", resource.ref, f"{path}.host"
+        )
         return Target(cluster_name(destination.port or context.port.number, host))
     service = context.service if host == context.service.host else services[0]
     port = _port(service, destination, context.port)

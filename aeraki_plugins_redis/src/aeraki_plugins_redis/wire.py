@@ -41,7 +41,9 @@ MAX_UINT32 = 2**32 - 1
 class Spec(BaseModel):
     """A part of an object: camelCase keys, unknown ones ignored, null the same as absent (as in protobuf's JSON)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, alias_generator=to_camel
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -104,8 +106,8 @@ class SecretReference(Spec):
 class PlainAuth(Spec):
     """A password in plain sight of everyone who may read the object."""
 
-    password: Annotated[SecretStr, WithJsonSchema({"type": "string", "format": "password"})] = Field(
-        SecretStr(""), description="The password.", json_schema_extra={"default": ""}
+    password: Annotated[SecretStr, WithJsonSchema({"type": "string", "format": "password"})] = (
+        Field(SecretStr(""), description="The password.", json_schema_extra={"default": ""})
     )
     username: str = Field("", description="The username; Redis before 6 knows none.")
 
@@ -113,7 +115,9 @@ class PlainAuth(Spec):
 class Auth(Spec):
     """Credentials: in a Secret, or plain."""
 
-    secret: SecretReference | None = Field(None, description="Read them from a Secret of this namespace.")
+    secret: SecretReference | None = Field(
+        None, description="Read them from a Secret of this namespace."
+    )
     plain: PlainAuth | None = Field(None, description="The credentials themselves.")
 
     @model_validator(mode="after")

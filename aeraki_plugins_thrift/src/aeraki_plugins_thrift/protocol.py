@@ -75,7 +75,12 @@ THRIFT = Protocol(
             "Whether THeader keys keep their case; otherwise they arrive in lower case.",
             default=False,
         ),
-        Option("inbound", OptionType.BOOL, "Whether the workloads' sidecars get a filter too.", default=True),
+        Option(
+            "inbound",
+            OptionType.BOOL,
+            "Whether the workloads' sidecars get a filter too.",
+            default=True,
+        ),
     ),
     codes=(METHOD, MIRROR),
 )

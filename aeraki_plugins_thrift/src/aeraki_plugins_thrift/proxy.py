@@ -49,9 +49,13 @@ def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> T
         transport=_TRANSPORTS[context.option("transport")],
         protocol=_PROTOCOLS[context.option("protocol")],
         # Envoy would refuse the listener while a cluster of a route is not there yet.
-        route_config=RouteConfiguration(name=stat_prefix, routes=routes, validate_clusters=BoolValue(value=False)),
+        route_config=RouteConfiguration(
+            name=stat_prefix, routes=routes, validate_clusters=BoolValue(value=False)
+        ),
         # By its name alone Envoy does not find the router (facts/envoy.md, "Loading a config").
-        thrift_filters=[ThriftFilter(name="envoy.filters.thrift.router", typed_config=_any(router))],
+        thrift_filters=[
+            ThriftFilter(name="envoy.filters.thrift.router", typed_config=_any(router))
+        ],
         payload_passthrough=context.option("payload-passthrough"),
         max_requests_per_connection=None if limit is None else UInt32Value(value=limit),
         header_keys_preserve_case=context.option("preserve-header-case"),

@@ -49,7 +49,11 @@ def outbound_routes(context: GenerateContext) -> list[ThriftRoute]:
             continue
         match.headers.extend(header_matchers(route.match))
         mirrors = [mirror for mirror in route.mirrors if _may_mirror(context, route, mirror)]
-        found.append(ThriftRoute(match=match, route=_action(replace(route, mirrors=tuple(mirrors)), strip=strip)))
+        found.append(
+            ThriftRoute(
+                match=match, route=_action(replace(route, mirrors=tuple(mirrors)), strip=strip)
+            )
+        )
     return found
 
 
@@ -65,7 +69,11 @@ def method_match(method: StringMatch | None) -> RouteMatch | str:
     if method is None or matches_any(method):
         return RouteMatch(method_name="")
     if method.exact is not None:
-        return RouteMatch(method_name=method.exact) if method.exact else "a method's name is never empty"
+        return (
+            RouteMatch(method_name=method.exact)
+            if method.exact
+            else "a method's name is never empty"
+        )
     if method.regex is not None:
         return f"no expression can be matched, so not {method.regex!r}"
     service = (method.prefix or "").removesuffix(":")
@@ -84,7 +92,9 @@ def _may_mirror(context: GenerateContext, route: Route, mirror: Mirror) -> bool:
         return True
 
     def is_own(cluster: str) -> bool:
-        return cluster.startswith(f"outbound|{context.port.number}|") and cluster.endswith(f"|{context.service.host}")
+        return cluster.startswith(f"outbound|{context.port.number}|") and cluster.endswith(
+            f"|{context.service.host}"
+        )
 
     framed = server_transport(context) in ("framed", "header")
     if framed and (is_own(mirror.cluster) or all(is_own(item.cluster) for item in route.clusters)):
@@ -105,7 +115,9 @@ def _action(route: Route, *, strip: bool) -> RouteAction:
     else:
         for item in route.clusters:
             action.weighted_clusters.clusters.append(
-                WeightedCluster.ClusterWeight(name=item.cluster, weight=UInt32Value(value=item.weight))
+                WeightedCluster.ClusterWeight(
+                    name=item.cluster, weight=UInt32Value(value=item.weight)
+                )
             )
     for mirror in route.mirrors:
         if policy := _mirror_policy(mirror):
@@ -121,7 +133,9 @@ def _mirror_policy(mirror: Mirror) -> RouteAction.RequestMirrorPolicy | None:
     policy = RouteAction.RequestMirrorPolicy(cluster=mirror.cluster)
     if mirror.percentage < 100:
         percent = FractionalPercent(numerator=share, denominator=FractionalPercent.MILLION)
-        policy.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=percent, runtime_key=_RUNTIME_KEY))
+        policy.runtime_fraction.CopyFrom(
+            RuntimeFractionalPercent(default_value=percent, runtime_key=_RUNTIME_KEY)
+        )
     return policy
 
 

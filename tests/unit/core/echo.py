@@ -60,11 +60,15 @@ class EchoPlugin:
 
     def __init__(self, *, name: str = "echo", stock: bool = True, insert: bool = False) -> None:
         options = (
-            Option("volume", OptionType.INT, "How loud", default=1, maximum=11, aliases=("volume",)),
+            Option(
+                "volume", OptionType.INT, "How loud", default=1, maximum=11, aliases=("volume",)
+            ),
             Option("fail", OptionType.BOOL, "Raise", default=False),
             Option("cluster", OptionType.BOOL, "Merge into the cluster", default=False),
         )
-        self.protocol = Protocol(name, (name,), Extension(ECHO, stock), "Echo", options, (BAD_VOLUME,))
+        self.protocol = Protocol(
+            name, (name,), Extension(ECHO, stock), "Echo", options, (BAD_VOLUME,)
+        )
         self.insert = insert
 
     @hookimpl
@@ -87,12 +91,15 @@ class EchoPlugin:
             if policy.spec.secret:
                 secret = context.secret(policy.namespace, policy.spec.secret)
                 if secret is None:
-                    raise context.missing_secret(f"no Secret {policy.spec.secret}", policy.ref, "spec.secret")
+                    raise context.missing_secret(
+                        f"no Secret {policy.spec.secret}", policy.ref, "spec.secret"
+                    )
                 said.append(f"secret={len(secret.data)}")
         for route in context.routes(match=("method", "headers")):
             method = route.match.method
             said.append(
-                f"{method.exact if method else '*'}>" + "+".join(f"{c.cluster}:{c.weight}" for c in route.clusters)
+                f"{method.exact if method else '*'}>"
+                + "+".join(f"{c.cluster}:{c.weight}" for c in route.clusters)
             )
         for side in (context.outbound, *context.inbound):
             config = TcpProxy(stat_prefix=" ".join(said), cluster=side.cluster)
@@ -104,7 +111,9 @@ class EchoPlugin:
             yield context.outbound.merge_cluster(Cluster(alt_stat_name="echo"))
 
     @hookimpl
-    def aeraki_validate(self, resource: Resource[EchoSpec], context: ValidateContext) -> Iterator[Finding]:
+    def aeraki_validate(
+        self, resource: Resource[EchoSpec], context: ValidateContext
+    ) -> Iterator[Finding]:
         if resource.spec.volume > 11:
             yield context.finding(BAD_VOLUME, f"{resource.spec.volume} is above 11", "spec.volume")
 
@@ -116,13 +125,16 @@ class Mesher:
         found = plugins or (EchoPlugin(),)
         names = [plugin.protocol.name for plugin in found]
         candidates = [
-            Candidate(name, f"{name}-dist", "1.0", module=item) for name, item in zip(names, found, strict=True)
+            Candidate(name, f"{name}-dist", "1.0", module=item)
+            for name, item in zip(names, found, strict=True)
         ]
         self.registry = build_registry(candidates)
         self.dispatcher = Dispatcher(self.registry)
         self.pipeline = Pipeline(mesh or Mesh(), self.dispatcher, **kwargs)
 
-    def put(self, kind: str, name: str, spec: Any, *, namespace: str = "shop", **metadata: Any) -> ObjectRef:
+    def put(
+        self, kind: str, name: str, spec: Any, *, namespace: str = "shop", **metadata: Any
+    ) -> ObjectRef:
         api = {
             "Service": "v1",
             "Secret": "v1",
@@ -135,17 +147,32 @@ class Mesher:
         self.pipeline.upsert(SourceObject(ref, api, content))
         return ref
 
-    def service(self, name: str = "cart", ip: str | None = "10.0.0.1", port: int = 7000, **extra: Any) -> ObjectRef:
+    def service(
+        self, name: str = "cart", ip: str | None = "10.0.0.1", port: int = 7000, **extra: Any
+    ) -> ObjectRef:
         metadata = {
-            key: extra.pop(key) for key in ("annotations", "labels", "creationTimestamp", "namespace") if key in extra
+            key: extra.pop(key)
+            for key in ("annotations", "labels", "creationTimestamp", "namespace")
+            if key in extra
         }
-        ports = extra.pop("ports", [{"name": "tcp-echo", "port": port, "targetPort": extra.pop("target", 9000)}])
+        ports = extra.pop(
+            "ports", [{"name": "tcp-echo", "port": port, "targetPort": extra.pop("target", 9000)}]
+        )
         spec = {"clusterIP": ip, "selector": {"app": name}, "ports": ports, **extra}
-        return self.put("Service", name, {key: value for key, value in spec.items() if value is not None}, **metadata)
+        return self.put(
+            "Service",
+            name,
+            {key: value for key, value in spec.items() if value is not None},
+            **metadata,
+        )
 
-    def entry(self, name: str, hosts: list[str], ports: list[dict[str, Any]] | None = None, **extra: Any) -> ObjectRef:
+    def entry(
+        self, name: str, hosts: list[str], ports: list[dict[str, Any]] | None = None, **extra: Any
+    ) -> ObjectRef:
         metadata = {
-            key: extra.pop(key) for key in ("annotations", "labels", "creationTimestamp", "namespace") if key in extra
+            key: extra.pop(key)
+            for key in ("annotations", "labels", "creationTimestamp", "namespace")
+            if key in extra
         }
         status = extra.pop("status", None)
         found = ports or [{"number": 7000, "name": "tcp-echo", "protocol": "TCP"}]
@@ -164,13 +191,17 @@ class Mesher:
     ) -> ObjectRef:
         created = extra.pop("creationTimestamp", "2026-01-01T00:00:00Z")
         spec = {"hosts": hosts, "http": http, **extra}
-        return self.put("VirtualService", name, spec, namespace=namespace, creationTimestamp=created)
+        return self.put(
+            "VirtualService", name, spec, namespace=namespace, creationTimestamp=created
+        )
 
     def run(self) -> Any:
         return self.pipeline.run()
 
     def said(
-        self, key: str = "aeraki-outbound-cart.shop.svc.cluster.local-7000", namespace: str = "istio-system"
+        self,
+        key: str = "aeraki-outbound-cart.shop.svc.cluster.local-7000",
+        namespace: str = "istio-system",
     ) -> str:
         """What the generator said in a filter of that name."""
         from google.protobuf.any_pb2 import Any as AnyMessage

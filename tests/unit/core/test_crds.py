@@ -118,10 +118,14 @@ def check_structural(schema: dict[str, Any]) -> None:
     for path, item in walk(schema):
         assert set(item) <= KEYS, path
         typed = "type" in item
-        free = item.get("x-kubernetes-preserve-unknown-fields") or item.get("x-kubernetes-int-or-string")
+        free = item.get("x-kubernetes-preserve-unknown-fields") or item.get(
+            "x-kubernetes-int-or-string"
+        )
         assert typed or free, f"{path} has no type"
         if typed:
-            assert item["type"] in ("object", "array", "string", "integer", "number", "boolean"), path
+            assert item["type"] in ("object", "array", "string", "integer", "number", "boolean"), (
+                path
+            )
         assert not ("properties" in item and "additionalProperties" in item), path
         if item.get("type") == "array":
             assert isinstance(item["items"], dict), path
@@ -179,7 +183,16 @@ INNER = {
         ("maybe_mode", {"type": "string", "enum": ["FAST", "SLOW"]}),
         ("literal", {"type": "string", "enum": ["a", "b"], "default": "a"}),
         ("constant", {"type": "string", "enum": ["only"], "default": "only"}),
-        ("number", {"type": "integer", "minimum": 1, "maximum": 10, "exclusiveMaximum": True, "default": 5}),
+        (
+            "number",
+            {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": 10,
+                "exclusiveMaximum": True,
+                "default": 5,
+            },
+        ),
         ("above", {"type": "number", "minimum": 0, "exclusiveMinimum": True, "default": 1.5}),
         ("flag", {"type": "boolean", "default": False}),
         ("inner", {**INNER, "description": "The one inside."}),

@@ -32,14 +32,18 @@ def test_which_ports_speak_the_protocol(name: str, extra: dict[str, str], found:
 @pytest.mark.parametrize("protocol", ["HTTP", "HTTPS", "GRPC", "TLS", "HTTP2", "http"])
 def test_a_port_of_another_protocol_is_never_taken(protocol: str) -> None:
     mesh = Mesher()
-    mesh.entry("e", ["cart.example.com"], [{"number": 7000, "name": "tcp-echo", "protocol": protocol}])
+    mesh.entry(
+        "e", ["cart.example.com"], [{"number": 7000, "name": "tcp-echo", "protocol": protocol}]
+    )
     assert mesh.names() == set()
 
 
 def test_two_plugins_that_claim_one_kind_are_both_left_out() -> None:
     mesh = Mesher(EchoPlugin(), EchoPlugin(name="echo-loud"))
     assert [plugin.state for plugin in mesh.registry.plugins] == ["conflicting", "conflicting"]
-    assert mesh.registry.plugins[0].reason == ("kind EchoPolicy is claimed by echo-dist 1.0 and echo-loud-dist 1.0")
+    assert mesh.registry.plugins[0].reason == (
+        "kind EchoPolicy is claimed by echo-dist 1.0 and echo-loud-dist 1.0"
+    )
     mesh.service()
     assert mesh.names() == set()
 

@@ -11,13 +11,20 @@ from tests.unit.core.echo import EchoPlugin, Mesher
 
 def inbound(mesh: Mesher) -> list[dict[str, Any]]:
     mesh.run()
-    return [to_dict(item) for key, item in sorted(mesh.pipeline.filters.items()) if "inbound" in key.name]
+    return [
+        to_dict(item)
+        for key, item in sorted(mesh.pipeline.filters.items())
+        if "inbound" in key.name
+    ]
 
 
 def ports(mesh: Mesher) -> list[tuple[str, int]]:
     return [
         (
-            ",".join(f"{key}={value}" for key, value in item["spec"]["workloadSelector"]["labels"].items()),
+            ",".join(
+                f"{key}={value}"
+                for key, value in item["spec"]["workloadSelector"]["labels"].items()
+            ),
             patch["match"]["listener"]["filterChain"]["destinationPort"],
         )
         for item in inbound(mesh)
@@ -30,7 +37,10 @@ def slice_of(mesh: Mesher, *numbers: int) -> None:
         mesh.put(
             "EndpointSlice",
             f"cart-{number}",
-            {"endpoints": [{"addresses": [f"10.1.0.{number % 250}"]}], "ports": [{"name": "tcp-echo", "port": number}]},
+            {
+                "endpoints": [{"addresses": [f"10.1.0.{number % 250}"]}],
+                "ports": [{"name": "tcp-echo", "port": number}],
+            },
             labels={"kubernetes.io/service-name": "cart"},
         )
 
@@ -101,15 +111,25 @@ def test_without_a_selector_there_is_none() -> None:
 
 def test_the_workload_selector_annotation_of_upstream() -> None:
     mesh = Mesher()
-    mesh.entry("e", ["a.example.com"], addresses=["10.9.0.1"], annotations={"workloadSelector": "cart"})
-    mesh.entry("f", ["b.example.com"], addresses=["10.9.0.2"], annotations={"workloadSelector": "tier: db"})
+    mesh.entry(
+        "e", ["a.example.com"], addresses=["10.9.0.1"], annotations={"workloadSelector": "cart"}
+    )
+    mesh.entry(
+        "f", ["b.example.com"], addresses=["10.9.0.2"], annotations={"workloadSelector": "tier: db"}
+    )
     assert ports(mesh) == [("app=cart", 7000), ("tier=db", 7000)]
 
 
 def test_a_service_entrys_own_selector() -> None:
     mesh = Mesher()
     selector = {"labels": {"app": "vm"}}
-    mesh.entry("e", ["a.example.com"], addresses=["10.9.0.1"], resolution="STATIC", workloadSelector=selector)
+    mesh.entry(
+        "e",
+        ["a.example.com"],
+        addresses=["10.9.0.1"],
+        resolution="STATIC",
+        workloadSelector=selector,
+    )
     assert ports(mesh) == [("app=vm", 7000)]
 
 

@@ -44,12 +44,17 @@ def test_one_virtual_service_runs_one_generator(mesh: Mesher) -> None:
     mesh.routes("r", ["cart"], http("b"))
     done = mesh.run()
     assert [service_id[1].split(".")[0] for service_id, _ in done.generated] == ["cart"]
-    assert done.changed == {KEY, *(key for key in mesh.pipeline.filters if "inbound-app-cart" in key.name)}
+    assert done.changed == {
+        KEY,
+        *(key for key in mesh.pipeline.filters if "inbound-app-cart" in key.name),
+    }
 
 
 def test_what_nobody_reads_runs_nothing(mesh: Mesher) -> None:
     mesh.routes("r", ["cart"], http("a"), creationTimestamp="2026-01-01T00:00:00Z")
-    mesh.service(labels={"a": "b"}, annotations={"kubectl.kubernetes.io/last-applied-configuration": "{}"})
+    mesh.service(
+        labels={"a": "b"}, annotations={"kubectl.kubernetes.io/last-applied-configuration": "{}"}
+    )
     assert ran(mesh) == []
 
 
@@ -60,7 +65,10 @@ def test_an_option_that_is_read_runs_its_own_service(mesh: Mesher) -> None:
 
 
 def test_endpoints_run_nobody_who_does_not_read_them(mesh: Mesher) -> None:
-    endpoints = {"endpoints": [{"addresses": ["10.1.0.1"]}], "ports": [{"name": "tcp-echo", "port": 9000}]}
+    endpoints = {
+        "endpoints": [{"addresses": ["10.1.0.1"]}],
+        "ports": [{"name": "tcp-echo", "port": 9000}],
+    }
     mesh.put("EndpointSlice", "x", endpoints, labels={"kubernetes.io/service-name": "cart"})
     assert ran(mesh) == []
 
@@ -167,13 +175,20 @@ def test_a_finding_about_an_option_is_at_the_annotation_that_gave_it(
 def plan(mesh: Mesher, live: dict[FilterKey, Live], **extra: Any) -> Plan:
     mesh.run()
     desired = mesh.pipeline.filters
-    options: dict[str, Any] = {"active_plugins": {"echo"}, "why_held": mesh.pipeline.why_held, **extra}
+    options: dict[str, Any] = {
+        "active_plugins": {"echo"},
+        "why_held": mesh.pipeline.why_held,
+        **extra,
+    }
     return reconcile({*desired, *live}, desired, live, **options)
 
 
 def live_of(mesh: Mesher) -> dict[FilterKey, Live]:
     mesh.run()
-    return {key: Live(key, item.plugin, item.service_ports, item) for key, item in mesh.pipeline.filters.items()}
+    return {
+        key: Live(key, item.plugin, item.service_ports, item)
+        for key, item in mesh.pipeline.filters.items()
+    }
 
 
 def test_a_restart_over_an_unchanged_mesh_plans_nothing(mesh: Mesher) -> None:
@@ -214,9 +229,9 @@ def test_a_cold_start_with_a_failing_generator_holds_what_is_live(mesh: Mesher) 
     fresh.service(annotations={"echo.aeraki.io/fail": "true"})
     done = plan(fresh, live)
     assert done.steps == ()
-    assert {str(owner) for step in done.kept if step.before for owner in step.before.service_ports} == {
-        "cart.shop.svc.cluster.local:7000"
-    }
+    assert {
+        str(owner) for step in done.kept if step.before for owner in step.before.service_ports
+    } == {"cart.shop.svc.cluster.local:7000"}
 
 
 def test_filters_of_a_plugin_that_is_not_active_are_orphans(mesh: Mesher) -> None:

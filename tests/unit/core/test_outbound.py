@@ -40,7 +40,11 @@ def listeners(mesh: Mesher) -> list[str]:
 def test_a_service_gets_one_filter_for_each_port() -> None:
     mesh = Mesher()
     mesh.service(
-        ports=[{"name": "tcp-a", "port": 1}, {"name": "tcp-echo", "port": 2}, {"name": "tcp-echo-b", "port": 3}]
+        ports=[
+            {"name": "tcp-a", "port": 1},
+            {"name": "tcp-echo", "port": 2},
+            {"name": "tcp-echo-b", "port": 3},
+        ]
     )
     assert listeners(mesh) == ["10.0.0.1_2", "10.0.0.1_3"]
     assert set(outbound(mesh)) == {
@@ -100,13 +104,17 @@ def test_only_listeners_that_a_proxy_can_have_are_patched(
 def test_an_ipv6_address_in_the_cluster_tells_of_proxies_with_ipv6_alone(as_endpoint: bool) -> None:
     mesh = Mesher()
     mesh.service("other", ports=[{"name": "tcp", "port": 1}])
-    mesh.entry("e", ["a.example.com"], resolution="DNS", status={"addresses": [{"value": "2001:2::7"}]})
+    mesh.entry(
+        "e", ["a.example.com"], resolution="DNS", status={"addresses": [{"value": "2001:2::7"}]}
+    )
     mesh.entry("far", ["far.example.com"], addresses=["2001:db8::1"], resolution="STATIC")
     before = ["2001:2::7_7000", "0.0.0.0_7000", "2001:db8::1_7000"]
     assert listeners(mesh) == before
     if as_endpoint:
         slices = {"addressType": "IPv6", "endpoints": [{"addresses": ["fd00::5"]}]}
-        added = mesh.put("EndpointSlice", "other-x", slices, labels={"kubernetes.io/service-name": "other"})
+        added = mesh.put(
+            "EndpointSlice", "other-x", slices, labels={"kubernetes.io/service-name": "other"}
+        )
     else:
         added = mesh.service("six", "fd00::1", ports=[{"name": "tcp", "port": 1}])
     assert listeners(mesh) == ["2001:2::7_7000", "0.0.0.0_7000", "::_7000", "2001:db8::1_7000"]
@@ -116,14 +124,21 @@ def test_an_ipv6_address_in_the_cluster_tells_of_proxies_with_ipv6_alone(as_endp
 
 def test_a_listener_is_named_by_an_address_as_it_is_written() -> None:
     mesh = Mesher()
-    mesh.entry("e", ["a.example.com"], addresses=["2001:DB8:0:0::7", "2001:DB8:0:0::8/128"], resolution="STATIC")
+    mesh.entry(
+        "e",
+        ["a.example.com"],
+        addresses=["2001:DB8:0:0::7", "2001:DB8:0:0::8/128"],
+        resolution="STATIC",
+    )
     assert listeners(mesh) == ["2001:DB8:0:0::7_7000", "2001:db8::8_7000"]
 
 
 def test_the_wildcard_of_ipv6_belongs_to_the_oldest_too() -> None:
     mesh = Mesher(mesh=Mesh(proxy_families=(ProxyFamily.IPV6,)))
     mesh.entry("old", ["b.example.com"], resolution="DNS", creationTimestamp="2026-01-01T00:00:00Z")
-    mesh.entry("young", ["a.example.com"], resolution="DNS", creationTimestamp="2026-02-01T00:00:00Z")
+    mesh.entry(
+        "young", ["a.example.com"], resolution="DNS", creationTimestamp="2026-02-01T00:00:00Z"
+    )
     assert list(outbound(mesh)) == [f"{ROOT}/aeraki-outbound-b.example.com-7000"]
     assert mesh.codes() == ["AER0201"]
 
@@ -167,14 +182,21 @@ def test_service_entry_without_address_uses_the_wildcard_listener() -> None:
 
 def test_auto_allocated_addresses_get_both_listeners() -> None:
     mesh = Mesher()
-    status = {"addresses": [{"value": "240.240.0.7", "host": "a.example.com"}, {"value": "240.240.0.8", "host": "b"}]}
+    status = {
+        "addresses": [
+            {"value": "240.240.0.7", "host": "a.example.com"},
+            {"value": "240.240.0.8", "host": "b"},
+        ]
+    }
     mesh.entry("e", ["a.example.com"], resolution="DNS", status=status)
     assert listeners(mesh) == ["240.240.0.7_7000", "0.0.0.0_7000"]
 
 
 def test_a_wildcard_host_has_no_auto_allocated_address() -> None:
     mesh = Mesher()
-    mesh.entry("e", ["*.example.com"], resolution="DNS", status={"addresses": [{"value": "240.240.0.7"}]})
+    mesh.entry(
+        "e", ["*.example.com"], resolution="DNS", status={"addresses": [{"value": "240.240.0.7"}]}
+    )
     assert listeners(mesh) == ["0.0.0.0_7000"]
     (name,) = outbound(mesh)
     assert name.startswith(f"{ROOT}/aeraki-outbound-example.com-")
@@ -185,7 +207,10 @@ def test_a_range_leaves_the_passthrough_chain_as_it_was() -> None:
     mesh.entry("e", ["a.example.com"], addresses=["10.8.0.0/16"])
     ((patch, spare),) = outbound(mesh).values()
     assert patch["match"]["listener"]["name"] == "0.0.0.0_7000"
-    assert spare["match"]["listener"]["filterChain"] == {"name": "PassthroughFilterChain", "filter": {"name": ECHO}}
+    assert spare["match"]["listener"]["filterChain"] == {
+        "name": "PassthroughFilterChain",
+        "filter": {"name": ECHO},
+    }
     assert spare["patch"]["value"]["typed_config"]["cluster"] == "PassthroughCluster"
 
 
@@ -214,8 +239,12 @@ def test_ranges_that_share_a_port_are_not_patched() -> None:
 
 def test_two_services_of_one_address_and_port_the_older_wins() -> None:
     mesh = Mesher()
-    mesh.entry("young", ["a.example.com"], addresses=["10.9.0.1"], creationTimestamp="2026-02-01T00:00:00Z")
-    mesh.entry("old", ["b.example.com"], addresses=["10.9.0.1"], creationTimestamp="2026-01-01T00:00:00Z")
+    mesh.entry(
+        "young", ["a.example.com"], addresses=["10.9.0.1"], creationTimestamp="2026-02-01T00:00:00Z"
+    )
+    mesh.entry(
+        "old", ["b.example.com"], addresses=["10.9.0.1"], creationTimestamp="2026-01-01T00:00:00Z"
+    )
     assert list(outbound(mesh)) == [f"{ROOT}/aeraki-outbound-b.example.com-7000"]
     (finding,) = mesh.pipeline.findings()
     assert finding.code.id == "AER0201"
@@ -225,8 +254,15 @@ def test_two_services_of_one_address_and_port_the_older_wins() -> None:
 
 def test_an_older_plain_tcp_service_keeps_its_listener() -> None:
     mesh = Mesher()
-    mesh.entry("old", ["b.example.com"], [{"number": 7000, "name": "tcp", "protocol": "TCP"}], resolution="DNS")
-    mesh.entry("young", ["a.example.com"], resolution="DNS", creationTimestamp="2026-02-01T00:00:00Z")
+    mesh.entry(
+        "old",
+        ["b.example.com"],
+        [{"number": 7000, "name": "tcp", "protocol": "TCP"}],
+        resolution="DNS",
+    )
+    mesh.entry(
+        "young", ["a.example.com"], resolution="DNS", creationTimestamp="2026-02-01T00:00:00Z"
+    )
     assert outbound(mesh) == {}
     mesh.pipeline.remove(mesh.entry("old", ["b.example.com"]))
     assert listeners(mesh) == ["0.0.0.0_7000"]
@@ -251,7 +287,10 @@ def test_packed_by_namespace() -> None:
     mesh.service("b", "10.0.0.2")
     ((name, patches),) = outbound(mesh).items()
     assert name == f"{ROOT}/aeraki-outbound-echo-shop"
-    assert [patch["match"]["listener"]["name"] for patch in patches] == ["10.0.0.1_7000", "10.0.0.2_7000"]
+    assert [patch["match"]["listener"]["name"] for patch in patches] == [
+        "10.0.0.1_7000",
+        "10.0.0.2_7000",
+    ]
     mesh.pipeline.remove(mesh.service("a", "10.0.0.1"))
     assert listeners(mesh) == ["10.0.0.2_7000"]
 
@@ -260,35 +299,50 @@ def test_a_virtual_service_for_some_namespaces_overrides_there() -> None:
     mesh = Mesher()
     mesh.service()
     mesh.service("other", "10.0.0.2")
-    mesh.routes("r", ["cart"], [{"route": [{"destination": {"host": "other"}}]}], exportTo=["front"])
+    mesh.routes(
+        "r", ["cart"], [{"route": [{"destination": {"host": "other"}}]}], exportTo=["front"]
+    )
     found = outbound(mesh)
     name = "aeraki-outbound-cart.shop.svc.cluster.local-7000"
-    assert found[f"{ROOT}/{name}"][0]["match"]["listener"]["filterChain"]["filter"]["name"].endswith("tcp_proxy")
+    assert found[f"{ROOT}/{name}"][0]["match"]["listener"]["filterChain"]["filter"][
+        "name"
+    ].endswith("tcp_proxy")
     override = found[f"front/{name}"][0]
     assert override["match"]["listener"]["filterChain"]["filter"]["name"] == ECHO
     assert "outbound|7000||other" in mesh.said(namespace="front")
     assert "outbound|7000||other" not in mesh.said()
-    priorities = {key.namespace: item.priority for key, item in mesh.pipeline.filters.items() if "outbound" in key.name}
+    priorities = {
+        key.namespace: item.priority
+        for key, item in mesh.pipeline.filters.items()
+        if "outbound" in key.name
+    }
     assert priorities["front"] > priorities[ROOT]
 
 
-def test_what_is_written_into_the_root_namespace_reaches_all_so_none_is_written_for_it_alone() -> None:
+def test_what_is_written_into_the_root_namespace_reaches_all_so_none_is_written_for_it_alone() -> (
+    None
+):
     mesh = Mesher()
     mesh.service()
     mesh.service("other", "10.0.0.2")
     mesh.routes("r", ["cart"], [{"route": [{"destination": {"host": "other"}}]}], exportTo=[ROOT])
     found = outbound(mesh)
     assert {name: len(patches) for name, patches in found.items()} == {
-        f"{ROOT}/aeraki-outbound-{name}.shop.svc.cluster.local-7000": 1 for name in ("cart", "other")
+        f"{ROOT}/aeraki-outbound-{name}.shop.svc.cluster.local-7000": 1
+        for name in ("cart", "other")
     }
     assert "outbound|7000||other" not in mesh.said()
 
 
-def test_a_service_exported_to_the_root_namespace_and_others_has_one_filter_in_each_listener() -> None:
+def test_a_service_exported_to_the_root_namespace_and_others_has_one_filter_in_each_listener() -> (
+    None
+):
     mesh = Mesher()
     mesh.service(annotations={"networking.istio.io/exportTo": f".,{ROOT}"})
     mesh.service("other", "10.0.0.2", annotations={"networking.istio.io/exportTo": ROOT})
-    cart, other = (f"aeraki-outbound-{name}.shop.svc.cluster.local-7000" for name in ("cart", "other"))
+    cart, other = (
+        f"aeraki-outbound-{name}.shop.svc.cluster.local-7000" for name in ("cart", "other")
+    )
     assert set(outbound(mesh)) == {f"{ROOT}/{cart}", f"{ROOT}/{other}"}
     mesh.routes("r", ["cart"], [{"route": [{"destination": {"host": "other"}}]}], exportTo=["."])
     found = outbound(mesh)
@@ -323,14 +377,17 @@ class Choosy(EchoPlugin):
         ([f"{ROOT}:envoy.filters.network.direct_response"], {ROOT: ("tcp_proxy", "echo")}),
     ],
 )
-def test_clients_of_a_namespace_with_one_more_extension(rules: list[str], filters: dict[str, tuple[str, str]]) -> None:
+def test_clients_of_a_namespace_with_one_more_extension(
+    rules: list[str], filters: dict[str, tuple[str, str]]
+) -> None:
     mesh = Mesher(Choosy(), mesh=Mesh(proxy_rules=tuple(parse_proxy_rule(rule) for rule in rules)))
     mesh.service()
     found = {}
     for name, (patch,) in outbound(mesh).items():
         replaced = patch["match"]["listener"]["filterChain"]["filter"]["name"]
         found[name.split("/")[0]] = tuple(
-            item.removeprefix("envoy.filters.network.") for item in (replaced, patch["patch"]["value"]["name"])
+            item.removeprefix("envoy.filters.network.")
+            for item in (replaced, patch["patch"]["value"]["name"])
         )
     assert found == filters
 
@@ -354,17 +411,26 @@ def test_an_extension_that_the_proxies_lack_is_not_written() -> None:
 
 
 @pytest.mark.parametrize("proxies", [ROOT, f"{ROOT}/app=web"])
-def test_an_extension_of_the_root_namespace_alone_is_not_written_where_it_reaches_others(proxies: str) -> None:
-    mesh = Mesher(EchoPlugin(stock=False), mesh=Mesh(proxy_rules=(parse_proxy_rule(f"{proxies}:{ECHO}"),)))
+def test_an_extension_of_the_root_namespace_alone_is_not_written_where_it_reaches_others(
+    proxies: str,
+) -> None:
+    mesh = Mesher(
+        EchoPlugin(stock=False), mesh=Mesh(proxy_rules=(parse_proxy_rule(f"{proxies}:{ECHO}"),))
+    )
     mesh.service()
     assert mesh.names() == set()
     assert mesh.codes() == ["AER0205"]
-    mesh.service(annotations={"networking.istio.io/exportTo": ROOT})  # only its proxies have the listener
+    mesh.service(
+        annotations={"networking.istio.io/exportTo": ROOT}
+    )  # only its proxies have the listener
     assert {name.split("/")[0] for name in outbound(mesh)} == {ROOT}
 
 
 def test_an_extension_of_some_workloads_goes_to_them_only() -> None:
-    rules = tuple(parse_proxy_rule(text) for text in (f"front/app=web:{ECHO}", f"back:{ECHO}", f"back/app=a:{ECHO}"))
+    rules = tuple(
+        parse_proxy_rule(text)
+        for text in (f"front/app=web:{ECHO}", f"back:{ECHO}", f"back/app=a:{ECHO}")
+    )
     mesh = Mesher(EchoPlugin(stock=False), mesh=Mesh(proxy_rules=rules))
     mesh.service()
     mesh.run()
@@ -396,7 +462,10 @@ def test_clusters_are_merged_by_host_and_port() -> None:
     mesh = Mesher()
     mesh.service(annotations={"echo.aeraki.io/cluster": "true"})
     ((_, merge),) = outbound(mesh).values()
-    assert merge["match"]["cluster"] == {"service": "cart.shop.svc.cluster.local", "portNumber": 7000}
+    assert merge["match"]["cluster"] == {
+        "service": "cart.shop.svc.cluster.local",
+        "portNumber": 7000,
+    }
     assert merge["patch"]["operation"] == "MERGE"
 
 

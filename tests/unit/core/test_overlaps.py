@@ -33,13 +33,21 @@ def pods(mesh: Mesher, service: str, *addresses: str) -> ObjectRef:
 def priorities(mesh: Mesher) -> dict[str, int]:
     """The priority of each inbound filter by its selector."""
     mesh.run()
-    found = [to_dict(item)["spec"] for key, item in sorted(mesh.pipeline.filters.items()) if "inbound" in key.name]
+    found = [
+        to_dict(item)["spec"]
+        for key, item in sorted(mesh.pipeline.filters.items())
+        if "inbound" in key.name
+    ]
     return {",".join(spec["workloadSelector"]["labels"]): spec["priority"] for spec in found}
 
 
 def told(mesh: Mesher) -> dict[str, str]:
     mesh.run()
-    return {item.ref.name: item.message for item in mesh.pipeline.findings() if item.ref and item.code.id == "AER0210"}
+    return {
+        item.ref.name: item.message
+        for item in mesh.pipeline.findings()
+        if item.ref and item.code.id == "AER0210"
+    }
 
 
 def test_the_older_service_has_the_shared_workloads_and_both_are_told() -> None:
@@ -101,7 +109,9 @@ def test_nothing_is_said_of_workloads_that_are_not_known() -> None:
         ({"app": "cart"}, {"app": "cart", "tier": "back"}),  # one holds the other
     ],
 )
-def test_selectors_that_cannot_overlap_or_are_in_one_another(one: dict[str, str], other: dict[str, str]) -> None:
+def test_selectors_that_cannot_overlap_or_are_in_one_another(
+    one: dict[str, str], other: dict[str, str]
+) -> None:
     mesh = Mesher()
     add(mesh, "a", one, 1)
     add(mesh, "b", other, 2, volume=5)
@@ -120,7 +130,11 @@ def test_a_filter_that_is_inserted_is_there_twice() -> None:
 
 def test_three_in_a_row_are_in_the_order_of_their_age_however_they_came() -> None:
     """The first and the last share no workload."""
-    services = {"old": (TIER, 1, "10.1.0.1"), "middle": (APP, 2, "10.1.0.1"), "young": (ZONE, 3, "10.1.0.2")}
+    services = {
+        "old": (TIER, 1, "10.1.0.1"),
+        "middle": (APP, 2, "10.1.0.1"),
+        "young": (ZONE, 3, "10.1.0.2"),
+    }
     for order in permutations(services):
         mesh = Mesher()
         for name in order:

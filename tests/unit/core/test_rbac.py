@@ -15,7 +15,13 @@ class Spec(BaseModel):
 
 PLAIN: Kind[Spec] = Kind("test.example.com", "v1", "Plain", "plains", Spec, "Plain")
 SECRETIVE: Kind[Spec] = Kind(
-    "test.example.com", "v1", "Secretive", "secretives", Spec, "Refers", secrets=lambda spec: (spec.secret,)
+    "test.example.com",
+    "v1",
+    "Secretive",
+    "secretives",
+    Spec,
+    "Refers",
+    secrets=lambda spec: (spec.secret,),
 )
 READ = {"get", "list", "watch"}
 
@@ -69,10 +75,16 @@ def test_the_lease_is_the_only_one_that_can_be_changed() -> None:
 
 def test_bindings_name_the_roles() -> None:
     whole, own = bindings(
-        roles([], name="aeraki", namespace="mesh", election_id="mine"), namespace="mesh", service_account="runner"
+        roles([], name="aeraki", namespace="mesh", election_id="mine"),
+        namespace="mesh",
+        service_account="runner",
     )
     assert whole["kind"] == "ClusterRoleBinding"
-    assert whole["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "aeraki"}
+    assert whole["roleRef"] == {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "ClusterRole",
+        "name": "aeraki",
+    }
     assert "namespace" not in whole["metadata"]
     assert own["metadata"]["namespace"] == "mesh"
     assert own["subjects"] == [{"kind": "ServiceAccount", "name": "runner", "namespace": "mesh"}]
@@ -80,7 +92,9 @@ def test_bindings_name_the_roles() -> None:
 
 def test_namespaces_are_read_only_where_a_label_selects_them() -> None:
     assert ("", "namespaces") not in allowed(rules([PLAIN]))
-    found = roles([PLAIN], name="aeraki", namespace="mesh", election_id="mine", watched=Watched(selected=True))
+    found = roles(
+        [PLAIN], name="aeraki", namespace="mesh", election_id="mine", watched=Watched(selected=True)
+    )
     assert allowed(found[0]["rules"])["", "namespaces"] == {"list", "watch"}
 
 
@@ -89,9 +103,16 @@ class TestNamedNamespaces:
 
     def found(self) -> dict[tuple[str, str | None], list[dict[str, Any]]]:
         manifests = roles(
-            [SECRETIVE], name="aeraki", namespace="istio-system", election_id="mine", watched=self.WATCHED
+            [SECRETIVE],
+            name="aeraki",
+            namespace="istio-system",
+            election_id="mine",
+            watched=self.WATCHED,
         )
-        return {(item["metadata"]["name"], item["metadata"].get("namespace")): item["rules"] for item in manifests}
+        return {
+            (item["metadata"]["name"], item["metadata"].get("namespace")): item["rules"]
+            for item in manifests
+        }
 
     def test_there_is_a_role_in_each_and_where_filters_for_clients_go(self) -> None:
         assert self.found().keys() == {
@@ -104,7 +125,9 @@ class TestNamedNamespaces:
         }
 
     def test_of_the_whole_cluster_it_sees_only_whether_a_definition_was_deleted(self) -> None:
-        assert allowed(self.found()["aeraki", None]) == {("apiextensions.k8s.io", "customresourcedefinitions"): {"get"}}
+        assert allowed(self.found()["aeraki", None]) == {
+            ("apiextensions.k8s.io", "customresourcedefinitions"): {"get"}
+        }
 
     def test_services_and_secrets_are_read_only_where_they_are_watched(self) -> None:
         found = self.found()
@@ -121,7 +144,9 @@ class TestNamedNamespaces:
             }
 
     def test_each_has_its_binding(self) -> None:
-        manifests = roles([], name="aeraki", namespace="istio-system", election_id="mine", watched=self.WATCHED)
+        manifests = roles(
+            [], name="aeraki", namespace="istio-system", election_id="mine", watched=self.WATCHED
+        )
         bound = bindings(manifests, namespace="istio-system", service_account="aeraki")
         for role, binding in zip(manifests, bound, strict=True):
             assert binding["roleRef"]["name"] == role["metadata"]["name"]

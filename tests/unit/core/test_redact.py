@@ -13,7 +13,15 @@ from aeraki_core.model.secret import Secret
 from aeraki_core.plugins.context import KeepLastGood
 from aeraki_core.plugins.redact import redact
 
-from aeraki_core import Finding, GenerateContext, Patch, Protocol, Resource, ValidateContext, hookimpl
+from aeraki_core import (
+    Finding,
+    GenerateContext,
+    Patch,
+    Protocol,
+    Resource,
+    ValidateContext,
+    hookimpl,
+)
 from tests.unit.core.echo import BAD_VOLUME, EchoPlugin, EchoSpec, Mesher
 
 PASSWORD = "open\nsesame-4711"
@@ -63,7 +71,9 @@ class Careless(EchoPlugin):
         yield self.spill(secret.data["password"])
 
     @hookimpl
-    def aeraki_validate(self, resource: Resource[EchoSpec], context: ValidateContext) -> Iterator[Finding]:
+    def aeraki_validate(
+        self, resource: Resource[EchoSpec], context: ValidateContext
+    ) -> Iterator[Finding]:
         secret = context.secret("s")
         assert secret is not None
         yield context.finding(BAD_VOLUME, f"told with {secret.data['password']}")
@@ -72,7 +82,9 @@ class Careless(EchoPlugin):
 
 
 @pytest.mark.parametrize("spill", [raised, raised_from, raised_while_handling, kept, exited])
-def test_a_plugin_that_gives_a_password_away(spill: Callable[[str], Patch], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_plugin_that_gives_a_password_away(
+    spill: Callable[[str], Patch], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     mesh = Mesher(Careless(spill))
     mesh.put("Secret", "s", SECRET)
@@ -108,7 +120,9 @@ def test_an_error_that_cannot_be_printed_is_still_one_of_its_plugin() -> None:
     assert "AER0401" in mesh.codes()
 
 
-def test_an_error_of_a_plugin_that_read_no_secret_is_whole(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_a_plugin_that_read_no_secret_is_whole(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     mesh = Mesher()
     mesh.put("Secret", "s", SECRET)
     mesh.service(annotations={"echo.aeraki.io/fail": "true"})

@@ -50,7 +50,10 @@ def test_no_default_after_the_last_route(mesh: Mesher) -> None:
 
 
 def test_a_route_for_another_port_is_not_ours(mesh: Mesher) -> None:
-    http = [{"match": [{"port": 1}], "route": [to("cart")]}, {"match": [{"port": 7000}], "route": [to("cart")]}]
+    http = [
+        {"match": [{"port": 1}], "route": [to("cart")]},
+        {"match": [{"port": 7000}], "route": [to("cart")]},
+    ]
     mesh.routes("r", ["cart"], http)
     assert routes(mesh) == [f"*>{SELF}:1"]
 
@@ -63,8 +66,18 @@ def test_tcp_routes_where_http_is_empty(mesh: Mesher) -> None:
 
 
 def test_weights_and_subsets(mesh: Mesher) -> None:
-    mesh.put("DestinationRule", "cart", {"host": "cart", "subsets": [{"name": "v1"}, {"name": "v2"}]})
-    http = [{"route": [to("cart", 0, subset="v1"), to("cart", 30, subset="v2"), to(HOST, 70, subset="v1")]}]
+    mesh.put(
+        "DestinationRule", "cart", {"host": "cart", "subsets": [{"name": "v1"}, {"name": "v2"}]}
+    )
+    http = [
+        {
+            "route": [
+                to("cart", 0, subset="v1"),
+                to("cart", 30, subset="v2"),
+                to(HOST, 70, subset="v1"),
+            ]
+        }
+    ]
     mesh.routes("r", ["cart"], http)
     assert routes(mesh) == [f"*>outbound|7000|v2|{HOST}:30+outbound|7000|v1|{HOST}:70"]
     assert fields(mesh) == []
@@ -94,7 +107,11 @@ def test_a_misspelt_field_is_reported_and_never_widens_a_match(mesh: Mesher) -> 
 
 def test_a_field_of_a_later_istio_beside_one_that_is_known_has_no_effect(mesh: Mesher) -> None:
     """The API server would have left it out."""
-    mesh.routes("r", ["cart"], [{"match": [{"method": {"exact": "a", "ignoreCase": True}}], "route": [to("cart")]}])
+    mesh.routes(
+        "r",
+        ["cart"],
+        [{"match": [{"method": {"exact": "a", "ignoreCase": True}}], "route": [to("cart")]}],
+    )
     assert routes(mesh) == [f"a>{SELF}:1"]
     assert fields(mesh) == [("AER0307", "spec.http[0].match[0].method.ignoreCase")]
 
@@ -120,7 +137,9 @@ def test_one_without_weight_beside_others_gets_nothing(mesh: Mesher) -> None:
 
 def test_destination_hosts_and_ports(mesh: Mesher) -> None:
     mesh.service("one", "10.0.0.2", ports=[{"name": "tcp-x", "port": 81}])
-    mesh.service("two", "10.0.0.3", ports=[{"name": "tcp-x", "port": 81}, {"name": "tcp-y", "port": 82}])
+    mesh.service(
+        "two", "10.0.0.3", ports=[{"name": "tcp-x", "port": 81}, {"name": "tcp-y", "port": 82}]
+    )
     mesh.service("far", "10.0.0.4", namespace="other")
     http = [
         {"route": [to("one")]},
@@ -153,20 +172,28 @@ def test_destination_hosts_and_ports(mesh: Mesher) -> None:
         ({"gateways": ["g"]}, "gateways"),
     ],
 )
-def test_what_asks_about_the_client_leaves_the_route_out(mesh: Mesher, match: dict[str, Any], field: str) -> None:
+def test_what_asks_about_the_client_leaves_the_route_out(
+    mesh: Mesher, match: dict[str, Any], field: str
+) -> None:
     mesh.routes(
         "r",
         ["cart"],
-        [{"match": [match], "route": [to("cart")]}, {"match": [{"method": {"exact": "a"}}], "route": [to("cart")]}],
+        [
+            {"match": [match], "route": [to("cart")]},
+            {"match": [{"method": {"exact": "a"}}], "route": [to("cart")]},
+        ],
     )
     assert routes(mesh) == [f"a>{SELF}:1"]
     assert fields(mesh) == [("AER0305", f"spec.http[0].match[0].{field}")]
 
 
 @pytest.mark.parametrize(
-    "match", [{"uri": {"prefix": "/"}}, {"queryParams": {"0": {"exact": "a"}}}, {"scheme": {"exact": "x"}}]
+    "match",
+    [{"uri": {"prefix": "/"}}, {"queryParams": {"0": {"exact": "a"}}}, {"scheme": {"exact": "x"}}],
 )
-def test_a_match_that_cannot_be_expressed_leaves_the_route_out(mesh: Mesher, match: dict[str, Any]) -> None:
+def test_a_match_that_cannot_be_expressed_leaves_the_route_out(
+    mesh: Mesher, match: dict[str, Any]
+) -> None:
     (name,) = match
     both = {**match, "method": {"exact": "a"}}
     mesh.routes("r", ["cart"], [{"match": [both], "route": [to("cart")]}])
@@ -205,7 +232,12 @@ def test_a_route_without_destination(mesh: Mesher) -> None:
 
 
 def test_a_virtual_service_for_gateways_only_is_not_for_sidecars(mesh: Mesher) -> None:
-    mesh.routes("r", ["cart"], [{"match": [{"method": {"exact": "a"}}], "route": [to("cart")]}], gateways=["g"])
+    mesh.routes(
+        "r",
+        ["cart"],
+        [{"match": [{"method": {"exact": "a"}}], "route": [to("cart")]}],
+        gateways=["g"],
+    )
     assert routes(mesh) == [f"*>{SELF}:1"]
 
 
@@ -219,8 +251,12 @@ def test_the_oldest_virtual_service_speaks(mesh: Mesher) -> None:
 
 
 def test_an_exact_host_comes_before_a_wildcard(mesh: Mesher) -> None:
-    wide, exact = ([{"match": [{"method": {"exact": x}}], "route": [to(HOST)]}] for x in ("wide", "exact"))
-    mesh.routes("wide", ["*.shop.svc.cluster.local"], wide, creationTimestamp="2025-01-01T00:00:00Z")
+    wide, exact = (
+        [{"match": [{"method": {"exact": x}}], "route": [to(HOST)]}] for x in ("wide", "exact")
+    )
+    mesh.routes(
+        "wide", ["*.shop.svc.cluster.local"], wide, creationTimestamp="2025-01-01T00:00:00Z"
+    )
     assert routes(mesh) == [f"wide>{SELF}:1"]
     ref = mesh.routes("exact", ["cart"], exact)
     assert routes(mesh) == [f"exact>{SELF}:1"]
@@ -242,16 +278,28 @@ def test_a_virtual_service_for_an_unknown_host(mesh: Mesher) -> None:
 def test_routes_have_no_effect_without_load_balancing() -> None:
     mesh = Mesher()
     mesh.entry("e", ["cart.example.com"], addresses=["10.9.0.1"], resolution="NONE")
-    mesh.routes("r", ["cart.example.com"], [{"match": [{"method": {"exact": "a"}}], "route": [to("cart.example.com")]}])
-    assert mesh.said("aeraki-outbound-cart.example.com-7000").endswith("*>outbound|7000||cart.example.com:1")
+    mesh.routes(
+        "r",
+        ["cart.example.com"],
+        [{"match": [{"method": {"exact": "a"}}], "route": [to("cart.example.com")]}],
+    )
+    assert mesh.said("aeraki-outbound-cart.example.com-7000").endswith(
+        "*>outbound|7000||cart.example.com:1"
+    )
     assert fields(mesh) == [("AER0206", "spec")]
 
 
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"hosts": ["cart"], "http": [{"route": [{"destination": {}}]}]}, "spec.http[0].route[0].destination.host"),
-        ({"hosts": ["cart"], "http": [{"route": [to("cart", -1)]}]}, "spec.http[0].route[0].weight"),
+        (
+            {"hosts": ["cart"], "http": [{"route": [{"destination": {}}]}]},
+            "spec.http[0].route[0].destination.host",
+        ),
+        (
+            {"hosts": ["cart"], "http": [{"route": [to("cart", -1)]}]},
+            "spec.http[0].route[0].weight",
+        ),
         ({"hosts": ["cart"], "http": [{"match": [{"port": 70000}]}]}, "spec.http[0].match[0].port"),
         ({"hosts": "cart"}, "spec.hosts"),
         (

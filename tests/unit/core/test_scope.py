@@ -23,7 +23,9 @@ KEY = FilterKey("istio-system", f"aeraki-outbound-{HOST}-7000")
 
 
 def a_filter(*namespaces: str, instance: str = "", priority: int = -10) -> EnvoyFilter:
-    return EnvoyFilter(KEY, "echo", (ServicePort(HOST, 7000),), (), priority, (), namespaces, instance)
+    return EnvoyFilter(
+        KEY, "echo", (ServicePort(HOST, 7000),), (), priority, (), namespaces, instance
+    )
 
 
 def a_live(item: EnvoyFilter) -> Live:
@@ -31,7 +33,11 @@ def a_live(item: EnvoyFilter) -> Live:
 
 
 def decide(
-    want: EnvoyFilter | None, have: EnvoyFilter, scope: Scope, *, active: tuple[str, ...] = ("echo",)
+    want: EnvoyFilter | None,
+    have: EnvoyFilter,
+    scope: Scope,
+    *,
+    active: tuple[str, ...] = ("echo",),
 ) -> tuple[Action, str] | None:
     plan = reconcile(
         [KEY],
@@ -68,14 +74,27 @@ class TestScope:
 
 
 class TestWhat:
-    @pytest.mark.parametrize("scope", [EVERYWHERE, named(["shop"]), Scope(frozenset({"shop"}), frozenset({"bank"}))])
+    @pytest.mark.parametrize(
+        "scope", [EVERYWHERE, named(["shop"]), Scope(frozenset({"shop"}), frozenset({"bank"}))]
+    )
     def test_ours_goes_with_its_service(self, scope: Scope) -> None:
-        assert decide(None, a_filter("shop"), scope) == (Action.DELETE, "no service asks for it any more")
+        assert decide(None, a_filter("shop"), scope) == (
+            Action.DELETE,
+            "no service asks for it any more",
+        )
 
-    @pytest.mark.parametrize("scope", [named(["shop"]), Scope(frozenset({"shop"}), frozenset({"bank"}))])
+    @pytest.mark.parametrize(
+        "scope", [named(["shop"]), Scope(frozenset({"shop"}), frozenset({"bank"}))]
+    )
     def test_another_namespaces_stays(self, scope: Scope) -> None:
-        assert decide(None, a_filter("bank"), scope) == (Action.OUTSIDE, "namespace bank is not watched here")
-        assert decide(None, a_filter("bank", "shop"), scope) == (Action.OUTSIDE, "namespace bank is not watched here")
+        assert decide(None, a_filter("bank"), scope) == (
+            Action.OUTSIDE,
+            "namespace bank is not watched here",
+        )
+        assert decide(None, a_filter("bank", "shop"), scope) == (
+            Action.OUTSIDE,
+            "namespace bank is not watched here",
+        )
 
     def test_it_is_no_orphan_that_prune_would_remove(self) -> None:
         found = decide(None, a_filter("bank"), named(["shop"]), active=())
@@ -95,7 +114,9 @@ class TestWhat:
         )
 
     def test_but_it_is_if_its_label_says_that_it_is_ours(self) -> None:
-        found = decide(a_filter("shop", instance="one"), a_filter("bank", instance="one"), named(["shop"]))
+        found = decide(
+            a_filter("shop", instance="one"), a_filter("bank", instance="one"), named(["shop"])
+        )
         assert found is not None
         assert found[0] is Action.UPDATE
 
@@ -140,7 +161,8 @@ class TestOlderVersions:
 
 class TestLabels:
     @pytest.mark.parametrize(
-        "item", [a_filter("shop"), a_filter("bank", "shop"), a_filter(), a_filter("a", instance="b")]
+        "item",
+        [a_filter("shop"), a_filter("bank", "shop"), a_filter(), a_filter("a", instance="b")],
     )
     def test_they_are_read_back(self, item: EnvoyFilter) -> None:
         assert from_dict(to_dict(item)) == item
@@ -161,5 +183,7 @@ class TestLabels:
             ("blue", "green", False),
         ],
     )
-    def test_a_filter_of_another_instance_is_not_ours(self, label: str, instance: str, ours: bool) -> None:
+    def test_a_filter_of_another_instance_is_not_ours(
+        self, label: str, instance: str, ours: bool
+    ) -> None:
         assert is_ours(to_dict(a_filter("shop", instance=label)), instance) is ours

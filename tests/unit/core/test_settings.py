@@ -19,7 +19,9 @@ def file(tmp_path: Path) -> Path:
 
 def test_without_anything_every_setting_has_its_default() -> None:
     settings = resolve()
-    assert {key: value.value for key, value in settings.values.items()} == {item.key: item.default for item in SETTINGS}
+    assert {key: value.value for key, value in settings.values.items()} == {
+        item.key: item.default for item in SETTINGS
+    }
     assert {str(value.origin) for value in settings.values.values()} == {"default"}
 
 
@@ -38,7 +40,9 @@ def test_flag_goes_before_environment_before_file_before_default(file: Path) -> 
         assert str(settings.values["rootNamespace"].origin) == origin
 
 
-def test_the_environment_names_the_file_and_a_flag_goes_before_it(file: Path, tmp_path: Path) -> None:
+def test_the_environment_names_the_file_and_a_flag_goes_before_it(
+    file: Path, tmp_path: Path
+) -> None:
     file.write_text("domain: one.example\n")
     other = tmp_path / "other.yaml"
     other.write_text("domain: two.example\n")
@@ -64,7 +68,12 @@ def test_upstreams_variables_count(variable: str, value: str, key: str) -> None:
 
 
 def test_our_own_variable_goes_before_upstreams() -> None:
-    assert resolve(environment={"AERAKI_NAMESPACE": "a", "AERAKI_ROOT_NAMESPACE": "b"})["rootNamespace"] == "b"
+    assert (
+        resolve(environment={"AERAKI_NAMESPACE": "a", "AERAKI_ROOT_NAMESPACE": "b"})[
+            "rootNamespace"
+        ]
+        == "b"
+    )
 
 
 def test_the_mesh_is_as_it_was_said(file: Path) -> None:
@@ -85,7 +94,11 @@ proxyExtensions:
 """
     )
     mesh = resolve(file=file).mesh()
-    assert (mesh.root_namespace, mesh.domain, mesh.registry_only) == ("istio-config", "mesh.example", True)
+    assert (mesh.root_namespace, mesh.domain, mesh.registry_only) == (
+        "istio-config",
+        "mesh.example",
+        True,
+    )
     assert mesh.namespaces == (".", "shared")
     assert mesh.proxy_families == (ProxyFamily.IPV6, ProxyFamily.DUAL)
     web = (("app", "web"),)
@@ -100,9 +113,15 @@ proxyExtensions:
 
 def test_a_repeated_flag_adds_up_and_a_variable_holds_several_rules() -> None:
     one, two = "envoy.filters.network.one", "shop/app=a,tier=b:envoy.filters.network.two"
-    wanted = (ProxyRule(one), ProxyRule("envoy.filters.network.two", "shop", (("app", "a"), ("tier", "b"))))
+    wanted = (
+        ProxyRule(one),
+        ProxyRule("envoy.filters.network.two", "shop", (("app", "a"), ("tier", "b"))),
+    )
     assert resolve({"proxyExtensions": (one, two)})["proxyExtensions"] == wanted
-    assert resolve(environment={"AERAKI_PROXY_EXTENSIONS": f"{one} {two}"})["proxyExtensions"] == wanted
+    assert (
+        resolve(environment={"AERAKI_PROXY_EXTENSIONS": f"{one} {two}"})["proxyExtensions"]
+        == wanted
+    )
     assert resolve({"filterNamespaces": ("a,b", "c")})["filterNamespaces"] == ("a", "b", "c")
 
 
@@ -117,7 +136,10 @@ def test_several_paths_in_a_variable() -> None:
         ("all:debug", LogLevels("debug")),
         ("default:warn", LogLevels("warning")),
         ("pipeline:debug", LogLevels("info", (("pipeline", "debug"),))),
-        ("error,pipeline:debug,echo:none", LogLevels("error", (("pipeline", "debug"), ("echo", "none")))),
+        (
+            "error,pipeline:debug,echo:none",
+            LogLevels("error", (("pipeline", "debug"), ("echo", "none"))),
+        ),
     ],
 )
 def test_log_levels_also_as_upstream_writes_them(text: str, levels: LogLevels) -> None:
@@ -144,21 +166,32 @@ def test_log_levels_in_the_file_may_be_a_mapping(file: Path) -> None:
         ("maxFileSize: -1\n", 1, "is not a size"),
         ("maxFileSize: 0\n", 1, "is not a size"),
         ("proxyExtensions:\n  - {name: x}\n", 1, "'name' is none of"),
-        ("proxyExtensions:\n  - {extension: x, labels: {a: b}}\n", 1, "`labels` need a `namespace`"),
+        (
+            "proxyExtensions:\n  - {extension: x, labels: {a: b}}\n",
+            1,
+            "`labels` need a `namespace`",
+        ),
         ("filterNamespaces: [1]\n", 1, "write a list of texts"),
         ("domain: a.b\ndomain: c.d\n", 2, "given twice (first in line 1)"),
         ("domain: [\n", 2, "not valid YAML"),
         ("- a\n", 1, "write settings as `key: value`"),
     ],
 )
-def test_a_mistake_in_the_file_is_named_with_its_line(file: Path, content: str, line: int, words: str) -> None:
+def test_a_mistake_in_the_file_is_named_with_its_line(
+    file: Path, content: str, line: int, words: str
+) -> None:
     file.write_text(content)
-    with pytest.raises(SettingsError, match=re.escape(f"{file}:{line}: ") + ".*" + re.escape(words)):
+    with pytest.raises(
+        SettingsError, match=re.escape(f"{file}:{line}: ") + ".*" + re.escape(words)
+    ):
         resolve(file=file)
 
 
 def test_a_file_that_is_not_there_is_named(file: Path) -> None:
-    with pytest.raises(SettingsError, match=f"{re.escape(str(file))}: the settings file cannot be read: No such file"):
+    with pytest.raises(
+        SettingsError,
+        match=f"{re.escape(str(file))}: the settings file cannot be read: No such file",
+    ):
         resolve(file=file)
 
 
@@ -173,7 +206,11 @@ def test_an_empty_file_says_nothing(file: Path) -> None:
         ({"rootNamespace": ("A B",)}, {}, "--root-namespace: 'A B' is not"),
         ({}, {"AERAKI_REGISTRY_ONLY": "yes"}, "AERAKI_REGISTRY_ONLY: 'yes' is not true or false"),
         ({"source": ("disk",)}, {}, "--source: 'disk' is none of kubernetes, istiod, files"),
-        ({"noPlugins": ("true",), "plugins": ("echo",)}, {}, "flag --no-plugins.*flag --plugins.*exclude"),
+        (
+            {"noPlugins": ("true",), "plugins": ("echo",)},
+            {},
+            "flag --no-plugins.*flag --plugins.*exclude",
+        ),
         ({"debounceQuiet": ("20s",)}, {}, "debounceQuiet.*longer than debounceMax, 10s"),
     ],
 )
@@ -258,7 +295,9 @@ watchNamespaceSelector:
             ("instance: Blue_\n", "'Blue_' is not of at most 40 lower-case letters"),
         ],
     )
-    def test_what_does_not_fit_is_said_with_its_line(self, file: Path, content: str, words: str) -> None:
+    def test_what_does_not_fit_is_said_with_its_line(
+        self, file: Path, content: str, words: str
+    ) -> None:
         file.write_text(content)
         with pytest.raises(SettingsError, match=re.escape(words)) as found:
             resolve(file=file)
@@ -288,7 +327,10 @@ class TestTheLease:
     def test_replicas_of_one_do(self) -> None:
         one, two = resolve({"watchNamespaces": ("a,b",)}), resolve({"watchNamespaces": ("b", "a")})
         assert one.election_id() == two.election_id()
-        blue = resolve({"instance": ("blue",)}), resolve({"instance": ("blue",), "watchNamespaces": ("a",)})
+        blue = (
+            resolve({"instance": ("blue",)}),
+            resolve({"instance": ("blue",), "watchNamespaces": ("a",)}),
+        )
         assert blue[0].election_id() == blue[1].election_id()
 
     def test_what_is_given_counts(self) -> None:

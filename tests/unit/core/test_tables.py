@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 KEYS = st.sampled_from("ab")
 IDENTITIES = st.sampled_from([1, 2, 3])
-FINDINGS = st.lists(st.builds(Finding, st.sampled_from([BAD_NAME, REJECTED]), st.sampled_from("xyz")), max_size=3)
+FINDINGS = st.lists(
+    st.builds(Finding, st.sampled_from([BAD_NAME, REJECTED]), st.sampled_from("xyz")), max_size=3
+)
 
 
 @given(st.lists(st.tuples(KEYS, IDENTITIES, st.none() | st.integers(0, 9)), max_size=30))
-def test_an_index_holds_what_a_dictionary_for_each_key_would(steps: list[tuple[str, int, int | None]]) -> None:
+def test_an_index_holds_what_a_dictionary_for_each_key_would(
+    steps: list[tuple[str, int, int | None]],
+) -> None:
     index: Index[str, int, int] = Index()
     plain: dict[str, dict[int, int]] = {"a": {}, "b": {}}
     for key, identity, value in steps:
@@ -28,11 +32,15 @@ def test_an_index_holds_what_a_dictionary_for_each_key_would(steps: list[tuple[s
         for each, values in plain.items():
             assert (each in index) == bool(values)
             assert index.values(each) == tuple(values.values())
-            assert [index.get(each, number) for number in (1, 2, 3)] == [values.get(number) for number in (1, 2, 3)]
+            assert [index.get(each, number) for number in (1, 2, 3)] == [
+                values.get(number) for number in (1, 2, 3)
+            ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), FINDINGS, st.booleans()), max_size=30))
-def test_findings_that_came_and_went_are_told_once(steps: list[tuple[int, list[Finding], bool]]) -> None:
+def test_findings_that_came_and_went_are_told_once(
+    steps: list[tuple[int, list[Finding], bool]],
+) -> None:
     findings = FindingsByPlace()
     plain: dict[int, list[Finding]] = {}
     told: set[Finding] = set()

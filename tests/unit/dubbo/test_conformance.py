@@ -20,6 +20,7 @@ class TestDubbo(PluginConformance):
     examples: ClassVar[dict[str, str]] = {
         path.name: path.read_text()
         for path in sorted(GOLDEN.glob("*.in.yaml"))
-        if not path.with_name(path.name.replace(".in.", ".settings.")).exists() and not path.name.startswith("engine-")
+        if not path.with_name(path.name.replace(".in.", ".settings.")).exists()
+        and not path.name.startswith("engine-")
     }
     odd_inputs = 50

@@ -14,10 +14,16 @@ GENERIC_PROXY = "envoy.filters.network.generic_proxy"
 DUBBO_PROXY = "envoy.filters.network.dubbo_proxy"
 
 
-def make(engine: str | None, rules: Sequence[ProxyRule] = (), namespaces: tuple[str, ...] = ()) -> Made:
+def make(
+    engine: str | None, rules: Sequence[ProxyRule] = (), namespaces: tuple[str, ...] = ()
+) -> Made:
     annotations = {"dubbo.aeraki.io/engine": engine} if engine else None
     found = service(
-        "greeter", {"tcp-dubbo": 20880}, namespace="shop", selector={"app": "greeter"}, annotations=annotations
+        "greeter",
+        {"tcp-dubbo": 20880},
+        namespace="shop",
+        selector={"app": "greeter"},
+        annotations=annotations,
     )
     mesh = Mesh(proxy_rules=tuple(rules), namespaces=namespaces)
     return generate(found, plugins=[aeraki_plugins_dubbo], mesh=mesh)
@@ -29,7 +35,13 @@ def engines(made: Made) -> dict[str, str]:
     for item in made.filters:
         for patch in item["spec"]["configPatches"]:
             everywhere = item["metadata"]["namespace"] == "istio-system"
-            whose = "workloads" if patch["match"]["context"] == "SIDECAR_INBOUND" else "all" if everywhere else "some"
+            whose = (
+                "workloads"
+                if patch["match"]["context"] == "SIDECAR_INBOUND"
+                else "all"
+                if everywhere
+                else "some"
+            )
             found[whose] = patch["patch"]["value"]["name"]
     return found
 
@@ -44,13 +56,41 @@ def engines(made: Made) -> dict[str, str]:
         # One namespace has it: its clients get it instead of what all get, and the workloads there.
         ("auto", [ProxyRule(GENERIC_PROXY, "shop")], (), DUBBO_PROXY, GENERIC_PROXY, GENERIC_PROXY),
         ("auto", [ProxyRule(GENERIC_PROXY, "other")], (), DUBBO_PROXY, GENERIC_PROXY, DUBBO_PROXY),
-        ("auto", [ProxyRule(GENERIC_PROXY), ProxyRule(GENERIC_PROXY, "other")], (), GENERIC_PROXY, None, GENERIC_PROXY),
-        ("auto", [ProxyRule(GENERIC_PROXY, "shop", (("app", "greeter"),))], (), DUBBO_PROXY, None, GENERIC_PROXY),
-        ("auto", [ProxyRule(GENERIC_PROXY, "shop", (("app", "other"),))], (), DUBBO_PROXY, None, DUBBO_PROXY),
+        (
+            "auto",
+            [ProxyRule(GENERIC_PROXY), ProxyRule(GENERIC_PROXY, "other")],
+            (),
+            GENERIC_PROXY,
+            None,
+            GENERIC_PROXY,
+        ),
+        (
+            "auto",
+            [ProxyRule(GENERIC_PROXY, "shop", (("app", "greeter"),))],
+            (),
+            DUBBO_PROXY,
+            None,
+            GENERIC_PROXY,
+        ),
+        (
+            "auto",
+            [ProxyRule(GENERIC_PROXY, "shop", (("app", "other"),))],
+            (),
+            DUBBO_PROXY,
+            None,
+            DUBBO_PROXY,
+        ),
         # Filters are written into that namespace only, so all their clients have it.
         ("auto", [ProxyRule(GENERIC_PROXY, "shop")], ("shop",), None, GENERIC_PROXY, GENERIC_PROXY),
         # By name: where it is not known to be, there is no filter.
-        ("generic_proxy", [ProxyRule(GENERIC_PROXY, "shop")], (), None, GENERIC_PROXY, GENERIC_PROXY),
+        (
+            "generic_proxy",
+            [ProxyRule(GENERIC_PROXY, "shop")],
+            (),
+            None,
+            GENERIC_PROXY,
+            GENERIC_PROXY,
+        ),
         ("generic_proxy", [], (), None, None, None),
     ],
 )
@@ -73,7 +113,11 @@ def test_each_side_gets_an_engine_that_its_proxies_have(
 
 def test_the_warning_about_dubbo_proxy_is_one_for_the_mesh() -> None:
     services = [
-        service(f"greeter-{number}", {"tcp-dubbo": 20880, "tcp-dubbo-admin": 20990}, cluster_ip=f"10.96.0.{number}")
+        service(
+            f"greeter-{number}",
+            {"tcp-dubbo": 20880, "tcp-dubbo-admin": 20990},
+            cluster_ip=f"10.96.0.{number}",
+        )
         for number in range(1, 51)
     ]
     made = generate(services, plugins=[aeraki_plugins_dubbo])

@@ -61,9 +61,14 @@ def test_the_first_try_counts_in_envoy_but_not_in_istio(attempts: int, tries: in
 
 
 def test_of_equal_weights_the_first_destination_takes_all() -> None:
-    route = [{"destination": {"host": "greeter", "subset": subset}, "weight": 50} for subset in ("v2", "v1")]
+    route = [
+        {"destination": {"host": "greeter", "subset": subset}, "weight": 50}
+        for subset in ("v2", "v1")
+    ]
     made = generate(
-        service("greeter", {"tcp-dubbo": 20880}, annotations={"dubbo.aeraki.io/engine": "generic_proxy"}),
+        service(
+            "greeter", {"tcp-dubbo": 20880}, annotations={"dubbo.aeraki.io/engine": "generic_proxy"}
+        ),
         destination_rule("greeter", "greeter", {"v1": {"v": "1"}, "v2": {"v": "2"}}),
         virtual_service("greeter", ["greeter"], http=[{"route": route}]),
         plugins=[aeraki_plugins_dubbo],

@@ -50,7 +50,9 @@ def test_an_argument_is_matched_by_its_index(index: str) -> None:
     assert argument_problem(index, EXACT) is None
 
 
-@pytest.mark.parametrize("index", ["", "item", "-1", "+1", "01", "1.0", "4294967296", "٣", "²", " 1", "9" * 5000])
+@pytest.mark.parametrize(
+    "index", ["", "item", "-1", "+1", "01", "1.0", "4294967296", "٣", "²", " 1", "9" * 5000]
+)
 def test_any_other_name_of_an_argument_is_refused(index: str) -> None:
     assert "index" in (argument_problem(index, EXACT) or "")
 

@@ -35,7 +35,8 @@ def test_every_name_counts_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Fecth", "-1", "1.0", "0x1", "32768", "99999", "9" * 5000, "٣", "²", "Produce Fetch"]
+    "text",
+    ["", "Fecth", "-1", "1.0", "0x1", "32768", "99999", "9" * 5000, "٣", "²", "Produce Fetch"],
 )
 def test_what_is_neither_is_none(text: str) -> None:
     assert api_key(text) is None

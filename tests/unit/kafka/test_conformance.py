@@ -24,6 +24,8 @@ class TestKafka(PluginConformance):
     plugin: ClassVar[Any] = aeraki_plugins_kafka
     mesh = Mesh(proxy_rules=(parse_proxy_rule("envoy.filters.network.kafka_broker"),))
     examples: ClassVar[dict[str, str]] = {
-        path.name: path.read_text() for path in sorted(GOLDEN.glob("*.in.yaml")) if path.name not in WITHOUT_FILTER
+        path.name: path.read_text()
+        for path in sorted(GOLDEN.glob("*.in.yaml"))
+        if path.name not in WITHOUT_FILTER
     }
     odd_inputs = 50

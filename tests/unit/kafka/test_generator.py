@@ -18,8 +18,12 @@ OPTIONS = [option.name for option in aeraki_plugins_kafka.KAFKA.options]
 
 def made(*objects: dict[str, Any], **options: str) -> Made:
     """What comes of a Kafka service with those options (``_`` for ``-``) and what else is given."""
-    annotations = {f"kafka.aeraki.io/{name.replace('_', '-')}": value for name, value in options.items()}
-    kafka = service("kafka", {"tcp-kafka": (9092, 19092)}, selector={"app": "kafka"}, annotations=annotations)
+    annotations = {
+        f"kafka.aeraki.io/{name.replace('_', '-')}": value for name, value in options.items()
+    }
+    kafka = service(
+        "kafka", {"tcp-kafka": (9092, 19092)}, selector={"app": "kafka"}, annotations=annotations
+    )
     return generate(kafka, *objects, plugins=[aeraki_plugins_kafka], mesh=EVERYWHERE)
 
 
@@ -44,7 +48,10 @@ def test_tcp_proxy_stays_behind_the_filter() -> None:
         for listener in sidecar.config.outbound:
             names = [item.name for chain in listener.filter_chains for item in chain.filters]
             if "envoy.filters.network.kafka_broker" in names:
-                assert names[-2:] == ["envoy.filters.network.kafka_broker", "envoy.filters.network.tcp_proxy"]
+                assert names[-2:] == [
+                    "envoy.filters.network.kafka_broker",
+                    "envoy.filters.network.tcp_proxy",
+                ]
                 break
         else:
             pytest.fail(f"no listener of {sidecar.config.proxy} has the filter")
@@ -90,7 +97,9 @@ def test_allowing_without_api_versions_is_warned_about() -> None:
 def test_a_broker_is_told_by_name_or_address(rule: str, host: str, port: int) -> None:
     result = made(broker_rewrite=rule)
     for item in configs(result).values():
-        assert item["id_based_broker_address_rewrite_spec"] == {"rules": [{"host": host, "port": port}]}
+        assert item["id_based_broker_address_rewrite_spec"] == {
+            "rules": [{"host": host, "port": port}]
+        }
 
 
 @pytest.mark.parametrize(
@@ -111,7 +120,9 @@ def test_a_rule_that_cannot_be_read_is_left_out(rule: str) -> None:
     assert result.codes == ("KAF0104",)
     assert result.findings[0].field == "metadata.annotations.kafka.aeraki.io/broker-rewrite"
     for item in configs(result).values():
-        assert item["id_based_broker_address_rewrite_spec"] == {"rules": [{"id": 7, "host": "good", "port": 1}]}
+        assert item["id_based_broker_address_rewrite_spec"] == {
+            "rules": [{"id": 7, "host": "good", "port": 1}]
+        }
 
 
 ROUTE = {"route": [{"destination": {"host": "kafka"}}]}
@@ -121,14 +132,21 @@ ROUTE = {"route": [{"destination": {"host": "kafka"}}]}
     ("spec", "fields"),
     [
         ({"http": [ROUTE]}, ["spec.http[0]"]),
-        ({"http": [{"match": [{"port": 8080}], **ROUTE}, {"match": [{"port": 9092}], **ROUTE}]}, ["spec.http[1]"]),
+        (
+            {"http": [{"match": [{"port": 8080}], **ROUTE}, {"match": [{"port": 9092}], **ROUTE}]},
+            ["spec.http[1]"],
+        ),
         ({"tcp": [ROUTE]}, []),
         ({"http": [ROUTE], "gateways": ["ingress"]}, []),
     ],
 )
-def test_http_routes_for_this_port_are_said_to_have_no_effect(spec: dict[str, Any], fields: list[str]) -> None:
+def test_http_routes_for_this_port_are_said_to_have_no_effect(
+    spec: dict[str, Any], fields: list[str]
+) -> None:
     result = made(virtual_service("kafka", ["kafka"], **spec))
-    assert [(item.code.id, item.field) for item in result.findings] == [("KAF0101", field) for field in fields]
+    assert [(item.code.id, item.field) for item in result.findings] == [
+        ("KAF0101", field) for field in fields
+    ]
     assert result.filters == made().filters
 
 

@@ -37,7 +37,11 @@ DESCRIPTOR = descriptor_pool.Default().AddSerializedFile(file.SerializeToString(
 def run(script: str, path: Path) -> str:
     """What the script prints in an interpreter of its own: a process has one pool of types."""
     done = subprocess.run(
-        [sys.executable, "-c", script], env={"PYTHONPATH": str(path)}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -91,7 +95,9 @@ def test_the_generated_module_is_made_from_the_proto_file() -> None:
 
 def test_the_numbers_are_those_of_envoy() -> None:
     """Envoy reads numbers, not names: api/contrib/envoy/extensions/filters/network/kafka_broker/v3."""
-    config = KafkaBroker(stat_prefix="p", force_response_rewrite=True, api_keys_allowed=[1], api_keys_denied=[2])
+    config = KafkaBroker(
+        stat_prefix="p", force_response_rewrite=True, api_keys_allowed=[1], api_keys_denied=[2]
+    )
     config.id_based_broker_address_rewrite_spec.rules.add(id=7, host="h", port=9)
     rule = b"\x08\x07\x12\x01h\x18\x09"
     assert config.SerializeToString(deterministic=True) == (

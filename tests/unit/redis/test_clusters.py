@@ -77,8 +77,16 @@ def test_a_service_without_endpoints_stays_plain_tcp(resolution: str) -> None:
 
 
 def test_a_redis_cluster_needs_no_endpoints_of_istio() -> None:
-    entry = service_entry("out", ["redis.example.com"], {"tcp-redis": 6379}, addresses=["240.0.0.1"], resolution="NONE")
-    destination = resource(REDIS_DESTINATION, "out", host="redis.example.com", trafficPolicy=CLUSTER)
+    entry = service_entry(
+        "out",
+        ["redis.example.com"],
+        {"tcp-redis": 6379},
+        addresses=["240.0.0.1"],
+        resolution="NONE",
+    )
+    destination = resource(
+        REDIS_DESTINATION, "out", host="redis.example.com", trafficPolicy=CLUSTER
+    )
     result = made(entry, destination)
     assert [patch["patch"]["operation"] for patch in result.patches("CLUSTER")] == ["REMOVE", "ADD"]
     assert result.codes == ()
@@ -95,7 +103,9 @@ def test_clients_with_routes_of_their_own_have_a_redis_cluster_once() -> None:
     """A VirtualService for one namespace gives its clients another filter beside the one for all."""
     route = {"match": [{"port": 9121}], "route": [{"destination": {"host": "cache"}}]}
     routing = virtual_service("cache", ["cache"], exportTo=["web"], tcp=[route])
-    result = made(CACHE, routing, resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER))
+    result = made(
+        CACHE, routing, resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER)
+    )
     names = [cluster.name for cluster in result.sidecar(Proxy("web")).config.clusters]
     assert names.count(NAME) == 1
 
@@ -105,9 +115,15 @@ def test_several_routes_to_one_plain_port_are_one_merge_each() -> None:
     plain = service("plain", {"tcp-db": 7000}, cluster_ip="10.96.0.12")
     queue = service("queue", {"tcp-redis": 6379}, cluster_ip="10.96.0.11")
     routes = [{"route": {"host": "plain"}}]
-    services = [resource(REDIS_SERVICE, name, host=[name], redis=routes) for name in ("cache", "queue")]
+    services = [
+        resource(REDIS_SERVICE, name, host=[name], redis=routes) for name in ("cache", "queue")
+    ]
     result = made(CACHE, queue, plain, *services)
     target = "outbound|7000||plain.default.svc.cluster.local"
-    patches = [patch for patch in result.patches("CLUSTER") if patch["match"]["cluster"]["name"] == target]
-    assert [patch["patch"] for patch in patches] == [{"operation": "MERGE", "value": {"lb_policy": "MAGLEV"}}] * 2
+    patches = [
+        patch for patch in result.patches("CLUSTER") if patch["match"]["cluster"]["name"] == target
+    ]
+    assert [patch["patch"] for patch in patches] == [
+        {"operation": "MERGE", "value": {"lb_policy": "MAGLEV"}}
+    ] * 2
     assert result.codes == ()

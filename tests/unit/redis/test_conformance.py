@@ -19,6 +19,8 @@ WITHOUT_FILTER = {"no-password.in.yaml", "one-host-two-resolutions.in.yaml"}
 class TestRedis(PluginConformance):
     plugin: ClassVar[Any] = aeraki_plugins_redis
     examples: ClassVar[dict[str, str]] = {
-        path.name: path.read_text() for path in sorted(GOLDEN.glob("*.in.yaml")) if path.name not in WITHOUT_FILTER
+        path.name: path.read_text()
+        for path in sorted(GOLDEN.glob("*.in.yaml"))
+        if path.name not in WITHOUT_FILTER
     }
     odd_inputs = 40

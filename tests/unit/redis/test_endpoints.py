@@ -22,7 +22,21 @@ def test_host_and_port(text: str, host: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":7000", "a:", "a:0", "a:65536", "a:x", "a:1:2", "[a]:1", "[::1", "redis://a:1", "a b", "a/b"]
+    "text",
+    [
+        "",
+        ":7000",
+        "a:",
+        "a:0",
+        "a:65536",
+        "a:x",
+        "a:1:2",
+        "[a]:1",
+        "[::1",
+        "redis://a:1",
+        "a b",
+        "a/b",
+    ],
 )
 def test_what_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"is (neither|not)"):

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 from aeraki_core.testing import generate, service
-from aeraki_plugins_redis.resources import REDIS_DESTINATION, REDIS_SERVICE, RedisDestinationSpec, RedisServiceSpec
+from aeraki_plugins_redis.resources import (
+    REDIS_DESTINATION,
+    REDIS_SERVICE,
+    RedisDestinationSpec,
+    RedisServiceSpec,
+)
 
 import aeraki_plugins_redis
 
@@ -82,7 +87,11 @@ def test_no_field_of_upstream_is_lost() -> None:
         {},
         {"host": ["a"], "settings": None, "redis": None, "faults": None},
         {"host": ["a"], "settings": {"maxUpstreamUnknownConnections": None, "opTimeout": None}},
-        {"host": ["a"], "settings": {"auth": {}}, "redis": [{"match": {}, "route": {"host": "b", "port": "6379"}}]},
+        {
+            "host": ["a"],
+            "settings": {"auth": {}},
+            "redis": [{"match": {}, "route": {"host": "b", "port": "6379"}}],
+        },
         {"host": ["a"], "faults": [{"percentage": {"value": 1000}}], "unknown": {"field": 1}},
     ],
 )
@@ -105,7 +114,10 @@ def test_hosts_and_secrets_are_found_by_the_core() -> None:
     [
         ("spec.settings.opTimeout", {"settings": {"opTimeout": "soon"}}),
         ("spec.settings.readPolicy", {"settings": {"readPolicy": "REPLICAS"}}),
-        ("spec.settings.auth", {"settings": {"auth": {"plain": {"password": "p"}, "secret": {"name": "s"}}}}),
+        (
+            "spec.settings.auth",
+            {"settings": {"auth": {"plain": {"password": "p"}, "secret": {"name": "s"}}}},
+        ),
         ("spec.redis[0].route", {"redis": [{"match": {"key": {"prefix": "a"}}}]}),
         ("spec.redis[0].route.port", {"redis": [{"route": {"host": "a", "port": 70000}}]}),
     ],
@@ -118,12 +130,16 @@ def test_what_cannot_be_meant_is_rejected_at_its_field(path: str, spec: dict[str
         "spec": {"host": ["cache"], **spec},
     }
     made = generate(service("cache", {"tcp-redis": 6379}), object_, plugins=[aeraki_plugins_redis])
-    assert [(item.code.id, item.field) for item in made.findings if item.ref and item.ref.kind == "RedisService"] == [
-        ("AER0106", path)
-    ]
+    assert [
+        (item.code.id, item.field)
+        for item in made.findings
+        if item.ref and item.ref.kind == "RedisService"
+    ] == [("AER0106", path)]
 
 
 def test_a_connect_timeout_of_zero_never_reaches_envoy() -> None:
     tcp = {"connectTimeout": "0s"}
     with pytest.raises(ValueError, match="must be longer than 0"):
-        RedisDestinationSpec.model_validate({"host": "a", "trafficPolicy": {"connectionPool": {"tcp": tcp}}})
+        RedisDestinationSpec.model_validate(
+            {"host": "a", "trafficPolicy": {"connectionPool": {"tcp": tcp}}}
+        )

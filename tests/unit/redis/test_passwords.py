@@ -19,13 +19,18 @@ import aeraki_plugins_redis
 
 PASSWORD = "open-sesame"
 CACHE = service(
-    "cache", {"tcp-redis": 6379}, selector={"app": "cache"}, annotations={"redis.aeraki.io/inbound": "true"}
+    "cache",
+    {"tcp-redis": 6379},
+    selector={"app": "cache"},
+    annotations={"redis.aeraki.io/inbound": "true"},
 )
 
 
 def destination(auth: dict[str, Any]) -> dict[str, Any]:
     pool = {"redis": {"auth": auth}}
-    return resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy={"connectionPool": pool})
+    return resource(
+        REDIS_DESTINATION, "cache", host="cache", trafficPolicy={"connectionPool": pool}
+    )
 
 
 FROM_SECRET = destination({"secret": {"name": "redis"}})
@@ -52,8 +57,17 @@ class Mesher:
     @property
     def given(self) -> list[str]:
         """The passwords in the filters' bytes."""
-        data = [patch.value.data for item in self.pipeline.filters.values() for patch in item.patches if patch.value]
-        return [word for word in ("open-sesame", "new-sesame", "token-sesame") if any(word.encode() in d for d in data)]
+        data = [
+            patch.value.data
+            for item in self.pipeline.filters.values()
+            for patch in item.patches
+            if patch.value
+        ]
+        return [
+            word
+            for word in ("open-sesame", "new-sesame", "token-sesame")
+            if any(word.encode() in d for d in data)
+        ]
 
     @property
     def codes(self) -> list[str]:
@@ -91,20 +105,29 @@ def test_without_its_secret_the_last_good_filters_stay(data: dict[str, str] | No
 def test_the_token_counts_without_a_password_and_line_breaks_do_not() -> None:
     mesh = Mesher(CACHE, FROM_SECRET, secret("redis", {"token": "token-sesame\n"}))
     assert mesh.given == ["token-sesame"]
-    data = [patch.value.data for item in mesh.pipeline.filters.values() for patch in item.patches if patch.value]
+    data = [
+        patch.value.data
+        for item in mesh.pipeline.filters.values()
+        for patch in item.patches
+        if patch.value
+    ]
     assert not any(b"token-sesame\n" in item for item in data)
 
 
 def test_a_username_field_that_was_asked_for_must_be_there() -> None:
     auth = {"secret": {"name": "redis", "usernameField": "user"}}
-    mesh = Mesher(CACHE, destination(auth), secret("redis", {"password": PASSWORD, "username": "app"}))
+    mesh = Mesher(
+        CACHE, destination(auth), secret("redis", {"password": PASSWORD, "username": "app"})
+    )
     assert not mesh.pipeline.filters
     (finding,) = mesh.pipeline.findings()
     assert finding.field == "spec.trafficPolicy.connectionPool.redis.auth.secret.usernameField"
 
 
 def test_an_empty_password_opens_nothing() -> None:
-    mesh = Mesher(CACHE, resource(REDIS_SERVICE, "cache", host=["cache"], settings={"auth": {"plain": {}}}))
+    mesh = Mesher(
+        CACHE, resource(REDIS_SERVICE, "cache", host=["cache"], settings={"auth": {"plain": {}}})
+    )
     assert not mesh.pipeline.filters
     assert mesh.codes == ["RDS0206"]
 
@@ -116,7 +139,9 @@ def test_a_secret_of_another_namespace_is_not_read() -> None:
 
 def test_passwords_do_not_print() -> None:
     plain = destination({"plain": {"password": PASSWORD, "username": "app"}})
-    demanded = resource(REDIS_SERVICE, "cache", host=["cache"], settings={"auth": {"plain": {"password": PASSWORD}}})
+    demanded = resource(
+        REDIS_SERVICE, "cache", host=["cache"], settings={"auth": {"plain": {"password": PASSWORD}}}
+    )
     mesh = Mesher(CACHE, plain, demanded)
     pipeline = mesh.pipeline
     assert mesh.given == [PASSWORD]

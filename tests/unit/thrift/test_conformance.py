@@ -16,5 +16,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "thrift"
 @pytest.mark.envoy
 class TestThrift(PluginConformance):
     plugin: ClassVar[Any] = aeraki_plugins_thrift
-    examples: ClassVar[dict[str, str]] = {path.name: path.read_text() for path in sorted(GOLDEN.glob("*.in.yaml"))}
+    examples: ClassVar[dict[str, str]] = {
+        path.name: path.read_text() for path in sorted(GOLDEN.glob("*.in.yaml"))
+    }
     odd_inputs = 50

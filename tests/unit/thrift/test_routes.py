@@ -14,7 +14,9 @@ import aeraki_plugins_thrift
 from aeraki_core import StringMatch
 
 
-@pytest.mark.parametrize("method", [None, StringMatch(), StringMatch(prefix=""), StringMatch(regex=".*")])
+@pytest.mark.parametrize(
+    "method", [None, StringMatch(), StringMatch(prefix=""), StringMatch(regex=".*")]
+)
 def test_any_method_is_an_empty_name(method: StringMatch | None) -> None:
     match = method_match(method)
     assert not isinstance(match, str)
@@ -28,7 +30,9 @@ def test_a_method_of_a_multiplexed_service_is_its_whole_name() -> None:
     assert match.method_name == "Audit:report"
 
 
-@pytest.mark.parametrize(("prefix", "service_name"), [("Audit:", "Audit"), ("a:b:", "a:b"), (" :", " ")])
+@pytest.mark.parametrize(
+    ("prefix", "service_name"), [("Audit:", "Audit"), ("a:b:", "a:b"), (" :", " ")]
+)
 def test_a_prefix_that_ends_with_a_colon_is_a_service(prefix: str, service_name: str) -> None:
     match = method_match(StringMatch(prefix=prefix))
     assert not isinstance(match, str)
@@ -51,7 +55,9 @@ def mirrors(percentage: Any) -> list[dict[str, Any]]:
     route = [{"destination": {"host": "ledger", "subset": "v1"}}]
     mirror = {"destination": {"host": "ledger", "subset": "v2"}, **percentage}
     made = generate(
-        service("ledger", {"tcp-thrift": 9090}, annotations={"thrift.aeraki.io/transport": "framed"}),
+        service(
+            "ledger", {"tcp-thrift": 9090}, annotations={"thrift.aeraki.io/transport": "framed"}
+        ),
         destination_rule("ledger", "ledger", {"v1": {"v": "1"}, "v2": {"v": "2"}}),
         virtual_service("ledger", ["ledger"], http=[{"route": route, "mirrors": [mirror]}]),
         plugins=[aeraki_plugins_thrift],
@@ -69,7 +75,9 @@ def test_all_calls_need_no_share(percentage: dict[str, Any]) -> None:
     assert policy == {"cluster": "outbound|9090|v2|ledger.default.svc.cluster.local"}
 
 
-@pytest.mark.parametrize(("value", "numerator"), [(25, 250_000), (0.5, 5_000), (0.0001, 1), (99.9999, 999_999)])
+@pytest.mark.parametrize(
+    ("value", "numerator"), [(25, 250_000), (0.5, 5_000), (0.0001, 1), (99.9999, 999_999)]
+)
 def test_a_share_is_in_millionths_and_has_a_key(value: float, numerator: int) -> None:
     # Without a runtime key Envoy mirrors every call, whatever the share.
     (policy,) = mirrors({"percentage": {"value": value}})

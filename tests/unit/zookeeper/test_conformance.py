@@ -16,5 +16,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "zookeeper"
 @pytest.mark.envoy
 class TestZooKeeper(PluginConformance):
     plugin: ClassVar[Any] = aeraki_plugins_zookeeper
-    examples: ClassVar[dict[str, str]] = {path.name: path.read_text() for path in sorted(GOLDEN.glob("*.in.yaml"))}
+    examples: ClassVar[dict[str, str]] = {
+        path.name: path.read_text() for path in sorted(GOLDEN.glob("*.in.yaml"))
+    }
     odd_inputs = 50

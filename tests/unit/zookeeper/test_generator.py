@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aeraki_core.testing import Envoy, EnvoyConfig, Made, generate, service, validate_many, virtual_service
+from aeraki_core.testing import (
+    Envoy,
+    EnvoyConfig,
+    Made,
+    generate,
+    service,
+    validate_many,
+    virtual_service,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +24,9 @@ OPTIONS = [option.name for option in aeraki_plugins_zookeeper.ZOOKEEPER.options]
 
 def made(*objects: dict[str, Any], **options: str) -> Made:
     """What comes of a ZooKeeper service with those options (``_`` for ``-``) and what else is given."""
-    annotations = {f"zookeeper.aeraki.io/{name.replace('_', '-')}": value for name, value in options.items()}
+    annotations = {
+        f"zookeeper.aeraki.io/{name.replace('_', '-')}": value for name, value in options.items()
+    }
     ports = {"tcp-zookeeper": (2181, 12181)}
     given = service("zookeeper", ports, selector={"app": "zookeeper"}, annotations=annotations)
     return generate(given, *objects, plugins=[aeraki_plugins_zookeeper])
@@ -41,7 +51,10 @@ def one(result: Made) -> dict[str, Any]:
 
 def test_clients_and_servers_get_the_same_filter_with_stats_of_their_own() -> None:
     result = made()
-    assert set(configs(result)) == {"outbound|2181||zookeeper.default.svc.cluster.local", "inbound|12181||"}
+    assert set(configs(result)) == {
+        "outbound|2181||zookeeper.default.svc.cluster.local",
+        "inbound|12181||",
+    }
     assert one(result) == {}
     assert result.codes == ()
 
@@ -51,9 +64,24 @@ def test_clients_and_servers_get_the_same_filter_with_stats_of_their_own() -> No
     [
         ("max_packet_bytes", "4294967295", "max_packet_bytes", 4294967295),
         ("latency_threshold_metrics", "true", "enable_latency_threshold_metrics", True),
-        ("per_opcode_request_bytes_metrics", "true", "enable_per_opcode_request_bytes_metrics", True),
-        ("per_opcode_response_bytes_metrics", "True", "enable_per_opcode_response_bytes_metrics", True),
-        ("per_opcode_decoder_error_metrics", "true", "enable_per_opcode_decoder_error_metrics", True),
+        (
+            "per_opcode_request_bytes_metrics",
+            "true",
+            "enable_per_opcode_request_bytes_metrics",
+            True,
+        ),
+        (
+            "per_opcode_response_bytes_metrics",
+            "True",
+            "enable_per_opcode_response_bytes_metrics",
+            True,
+        ),
+        (
+            "per_opcode_decoder_error_metrics",
+            "true",
+            "enable_per_opcode_decoder_error_metrics",
+            True,
+        ),
     ],
 )
 def test_an_option_is_envoys_field(option: str, value: str, field: str, seen: object) -> None:
@@ -64,10 +92,20 @@ def test_an_option_is_envoys_field(option: str, value: str, field: str, seen: ob
 
 @pytest.mark.parametrize(
     ("text", "seen"),
-    [("1ms", "0.001s"), ("1.5s", "1.500s"), ("24h", "86400s"), ("1m30s", "90s"), ("0.0015s", "0.001500s")],
+    [
+        ("1ms", "0.001s"),
+        ("1.5s", "1.500s"),
+        ("24h", "86400s"),
+        ("1m30s", "90s"),
+        ("0.0015s", "0.001500s"),
+    ],
 )
 def test_a_threshold_is_exactly_what_was_written(text: str, seen: str) -> None:
-    result = made(latency_threshold_metrics="true", default_latency_threshold=text, latency_thresholds=f"Ping: {text}")
+    result = made(
+        latency_threshold_metrics="true",
+        default_latency_threshold=text,
+        latency_thresholds=f"Ping: {text}",
+    )
     found = one(result)
     assert found["default_latency_threshold"] == seen
     assert found["latency_threshold_overrides"] == [{"opcode": "Ping", "threshold": seen}]
@@ -81,10 +119,14 @@ def test_the_order_and_case_of_opcodes_change_nothing() -> None:
 
 def test_thresholds_without_their_metrics_are_warned_about() -> None:
     assert made(latency_thresholds="Ping: 1s").codes == ("ZKP0103",)
-    assert made(default_latency_threshold="1s", latency_threshold_metrics="false").codes == ("ZKP0103",)
+    assert made(default_latency_threshold="1s", latency_threshold_metrics="false").codes == (
+        "ZKP0103",
+    )
 
 
-@pytest.mark.parametrize("item", ["Gossip: 1s", "Ping: soon", "Ping: 0.5ms", "Ping: 25h", "getdata: 3s"])
+@pytest.mark.parametrize(
+    "item", ["Gossip: 1s", "Ping: soon", "Ping: 0.5ms", "Ping: 25h", "getdata: 3s"]
+)
 def test_a_threshold_that_cannot_be_read_is_left_out(item: str) -> None:
     result = made(latency_threshold_metrics="true", latency_thresholds=f"GetData: 2s, {item}")
     assert result.codes == ("ZKP0102",)
@@ -94,8 +136,12 @@ def test_a_threshold_that_cannot_be_read_is_left_out(item: str) -> None:
 ROUTE = {"route": [{"destination": {"host": "zookeeper"}}]}
 
 
-@pytest.mark.parametrize(("spec", "codes"), [({"http": [ROUTE]}, ("ZKP0101",)), ({"tcp": [ROUTE]}, ())])
-def test_http_routes_are_said_to_have_no_effect(spec: dict[str, Any], codes: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("spec", "codes"), [({"http": [ROUTE]}, ("ZKP0101",)), ({"tcp": [ROUTE]}, ())]
+)
+def test_http_routes_are_said_to_have_no_effect(
+    spec: dict[str, Any], codes: tuple[str, ...]
+) -> None:
     result = made(virtual_service("zookeeper", ["zookeeper"], **spec))
     assert result.codes == codes
     assert result.filters == made().filters
@@ -103,7 +149,19 @@ def test_http_routes_are_said_to_have_no_effect(spec: dict[str, Any], codes: tup
 
 @pytest.mark.envoy
 def test_whatever_is_written_loads_without_a_warning(envoy: Envoy) -> None:
-    texts = ["0", "1", "true", "1ms", "0.0011s", "24h", "25h", "Connect: 1ms", "connect: 24h, Connect: 1s", "x: y", ""]
+    texts = [
+        "0",
+        "1",
+        "true",
+        "1ms",
+        "0.0011s",
+        "24h",
+        "25h",
+        "Connect: 1ms",
+        "connect: 24h, Connect: 1s",
+        "x: y",
+        "",
+    ]
     known = {f"{name}={text}": made(**{name: text}) for name in OPTIONS for text in texts}
     every = {
         "max-packet-bytes": "1",
@@ -119,12 +177,16 @@ def test_whatever_is_written_loads_without_a_warning(envoy: Envoy) -> None:
     assert len(one(known["every option"])["latency_threshold_overrides"]) == len(_opcodes())
     loaded: dict[str, EnvoyConfig] = {}
     for name, result in known.items():
-        loaded.update({f"{name} at {proxy}": config for proxy, config in result.envoy_configs().items()})
+        loaded.update(
+            {f"{name} at {proxy}": config for proxy, config in result.envoy_configs().items()}
+        )
     assert validate_many(envoy, loaded) == {}
 
 
 def _opcodes() -> list[str]:
-    from envoy.extensions.filters.network.zookeeper_proxy.v3.zookeeper_proxy_pb2 import LatencyThresholdOverride
+    from envoy.extensions.filters.network.zookeeper_proxy.v3.zookeeper_proxy_pb2 import (
+        LatencyThresholdOverride,
+    )
 
     return list(LatencyThresholdOverride.Opcode.keys())
 

@@ -45,7 +45,9 @@ def status_of(settings: Settings, url: str | None, example: str) -> dict[str, An
     return _get(settings, url, "/status", example)
 
 
-def explanation_of(settings: Settings, url: str | None, target: str, example: str) -> dict[str, Any]:
+def explanation_of(
+    settings: Settings, url: str | None, target: str, example: str
+) -> dict[str, Any]:
     """What a controller says of one service.
 
     Raises:

@@ -40,7 +40,9 @@ FILES = ("paths", "defaultNamespace", "maxFileSize")
 class CommandOption(click.Option):
     """A flag under a heading of the help. ``setting`` is what it sets, if it is one of the table."""
 
-    def __init__(self, *args: Any, section: str = "Options", setting: Setting | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, section: str = "Options", setting: Setting | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.section = section
         self.setting = setting
@@ -55,7 +57,9 @@ class Command(click.Command):
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
             takes_paths = any(parameter.name == "paths" for parameter in self.params)
-            hint = f"; name files and folders with -f: -f {' -f '.join(rest)}" if takes_paths else ""
+            hint = (
+                f"; name files and folders with -f: -f {' -f '.join(rest)}" if takes_paths else ""
+            )
             raise click.UsageError(f"unexpected {' '.join(rest)}{hint}", ctx)
         return rest
 
@@ -64,7 +68,9 @@ class Command(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             # Arguments are in the line of usage, and the text above says what they are.
-            record = None if isinstance(parameter, click.Argument) else parameter.get_help_record(ctx)
+            record = (
+                None if isinstance(parameter, click.Argument) else parameter.get_help_record(ctx)
+            )
             if record is not None:
                 sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
         order = ["Options", "Input", *_SECTIONS.values()]
@@ -74,7 +80,11 @@ class Command(click.Command):
 
 
 def define(
-    name: str, *scopes: SettingGroup, more: Collection[str] = (), error_exit: int = 1, epilog: str | None = None
+    name: str,
+    *scopes: SettingGroup,
+    more: Collection[str] = (),
+    error_exit: int = 1,
+    epilog: str | None = None,
 ) -> Callable[[Callable[..., int]], Command]:
     """Make a command of a function ``(settings, **parameters) -> exit code`` with the flags of these scopes.
 
@@ -83,8 +93,14 @@ def define(
     """
 
     def decorate(function: Callable[..., int]) -> Command:
-        parameters: list[click.Parameter] = list(reversed(getattr(function, "__click_params__", [])))
-        settings = [item for item in SETTINGS if item.scope in (*scopes, SettingGroup.ALL) or item.key in more]
+        parameters: list[click.Parameter] = list(
+            reversed(getattr(function, "__click_params__", []))
+        )
+        settings = [
+            item
+            for item in SETTINGS
+            if item.scope in (*scopes, SettingGroup.ALL) or item.key in more
+        ]
         parameters += [_option(item) for item in settings]
         parameters += _common()
 
@@ -143,7 +159,9 @@ def _guarded(
         return error_exit
     except Exception as error:  # noqa: BLE001 a defect of ours: one line, and how to get the rest
         output.error(f"internal error: {type(error).__name__}: {error}")
-        output.note("  This is a defect of Aeraki. Run the command again with --debug and report what it prints.")
+        output.note(
+            "  This is a defect of Aeraki. Run the command again with --debug and report what it prints."
+        )
         output.traceback()
         return error_exit
     return code
@@ -159,7 +177,11 @@ def _option(item: Setting) -> CommandOption:
     default = item.default_text or _default(item)
     facts = "; ".join(part for part in (f"default: {default}" if default else "", item.env) if part)
     is_flag = item.form is Form.BOOL
-    names = [item.long if not is_flag or item.key.startswith("no") else f"{item.long}/--no-{item.long[2:]}"]
+    names = [
+        item.long
+        if not is_flag or item.key.startswith("no")
+        else f"{item.long}/--no-{item.long[2:]}"
+    ]
     return CommandOption(
         [*([item.short] if item.short else []), *names, item.parameter],
         section="Input" if item.key in FILES else _SECTIONS[item.scope],
@@ -182,7 +204,9 @@ def _default(item: Setting) -> str:
 def _completion(item: Setting) -> completing.Complete:
     if item.metavar in ("PATH", "DIR", "FILE"):
         return completing.files()
-    return completing.words(completing.plugin_names if item.key == "plugins" else lambda: item.choices)
+    return completing.words(
+        completing.plugin_names if item.key == "plugins" else lambda: item.choices
+    )
 
 
 def _texts(item: Setting, value: Any) -> tuple[str, ...]:
@@ -209,7 +233,9 @@ def _common() -> list[click.Parameter]:
             section=section,
             help="No colours; NO_COLOR and FORCE_COLOR are honoured too.",
         ),
-        CommandOption(["--debug"], is_flag=True, section=section, help="Show the traceback of an error."),
+        CommandOption(
+            ["--debug"], is_flag=True, section=section, help="Show the traceback of an error."
+        ),
     ]
 
 
@@ -221,5 +247,7 @@ def require_paths(settings: Settings, example: str) -> tuple[str, ...]:
     """
     paths: tuple[str, ...] = settings["paths"]
     if not paths:
-        raise click.UsageError(f"nothing to read; name files or directories with -f:\n\n  {example}")
+        raise click.UsageError(
+            f"nothing to read; name files or directories with -f:\n\n  {example}"
+        )
     return paths

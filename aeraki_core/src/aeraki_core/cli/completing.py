@@ -21,11 +21,17 @@ Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]
 def words(known: Callable[[], Iterable[str]]) -> Complete:
     """Those of the words; of a list with commas, for its last item."""
 
-    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def complete(
+        _ctx: click.Context, _parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
         before, comma, last = incomplete.rpartition(",")
-        return [CompletionItem(f"{before}{comma}{word}") for word in sorted(known()) if word.startswith(last)]
+        return [
+            CompletionItem(f"{before}{comma}{word}")
+            for word in sorted(known())
+            if word.startswith(last)
+        ]
 
     return complete
 
@@ -33,10 +39,14 @@ def words(known: Callable[[], Iterable[str]]) -> Complete:
 def files(*others: str) -> Complete:
     """Files and folders, and the ``others`` where one of those was begun."""
 
-    def complete(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def complete(
+        _ctx: click.Context, _parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        found = [CompletionItem(word) for word in others if incomplete and word.startswith(incomplete)]
+        found = [
+            CompletionItem(word) for word in others if incomplete and word.startswith(incomplete)
+        ]
         return [*found, CompletionItem(incomplete, type="file")]
 
     return complete

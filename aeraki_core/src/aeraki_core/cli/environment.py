@@ -16,7 +16,9 @@ __all__ = ["misspelt"]
 _PREFIX = "AERAKI_"
 _OTHERS = (CONFIG_ENV, "AERAKI_DEBUG", "AERAKI_ENVOY")
 # Kubernetes gives every pod such variables for each Service of its namespace, and one may be called aeraki.
-_OF_A_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$")
+_OF_A_SERVICE = re.compile(
+    r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
+)
 _NEAR = 0.85  # of difflib: one or two letters; what is less like a setting may be somebody else's
 
 
@@ -24,7 +26,12 @@ def misspelt(environment: Iterable[str]) -> list[tuple[str, str]]:
     """Names of variables that are nearly a setting's, each with that one."""
     known = {name for item in SETTINGS for name in (item.env, *item.old_env)} | {*_OTHERS}
     strange = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
-    return [(name, near) for name in strange if not _OF_A_SERVICE.search(name) for near in _nearest(name, known)]
+    return [
+        (name, near)
+        for name in strange
+        if not _OF_A_SERVICE.search(name)
+        for near in _nearest(name, known)
+    ]
 
 
 def _nearest(name: str, known: Iterable[str]) -> list[str]:

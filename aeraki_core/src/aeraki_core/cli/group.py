@@ -83,7 +83,14 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `aeraki status -f DIR` over your Services, or `aeraki COMMAND --help`.",
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print it.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print it.",
+)
 def cli() -> None:
     """Lets Istio manage layer-7 protocols other than HTTP.
 

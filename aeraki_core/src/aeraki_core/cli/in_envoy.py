@@ -59,7 +59,15 @@ def check(session: Session) -> EnvoyVerdict:
         configs[name] = envoy.without(config, absent) if absent else config
     verdicts = validate_many(envoy, configs)
     return EnvoyVerdict(
-        tuple(f"Envoy, {name}: {text}" for name, verdict in verdicts.items() for text in verdict.errors),
-        tuple(f"Envoy, {name}: {text}" for name, verdict in verdicts.items() for text in verdict.warnings),
+        tuple(
+            f"Envoy, {name}: {text}"
+            for name, verdict in verdicts.items()
+            for text in verdict.errors
+        ),
+        tuple(
+            f"Envoy, {name}: {text}"
+            for name, verdict in verdicts.items()
+            for text in verdict.warnings
+        ),
         tuple(sorted(lacking)),
     )

@@ -28,7 +28,9 @@ def secret_values(pipeline: Pipeline) -> frozenset[str]:
     found: set[str] = set()
     for report in pipeline.reports():
         for ref in report.output.objects if report.output else ():
-            secret = pipeline.store.secret(ref.namespace, ref.name) if ref.kind == "Secret" else None
+            secret = (
+                pipeline.store.secret(ref.namespace, ref.name) if ref.kind == "Secret" else None
+            )
             found.update(secret.data.values() if secret else ())
     return frozenset(found - {""})
 
@@ -37,7 +39,11 @@ def masked_pair(
     before: EnvoyFilter | None, after: EnvoyFilter | None, secrets: Collection[str]
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Both filters without their secrets, told apart where their secrets differ."""
-    differ = before is not None and after is not None and _secrets_of(before, secrets) != _secrets_of(after, secrets)
+    differ = (
+        before is not None
+        and after is not None
+        and _secrets_of(before, secrets) != _secrets_of(after, secrets)
+    )
     return (
         None if before is None else masked(before, secrets, f"{MASK} (before)" if differ else MASK),
         None if after is None else masked(after, secrets, f"{MASK} (after)" if differ else MASK),
@@ -66,7 +72,9 @@ def _secrets_of(item: EnvoyFilter, secrets: Collection[str]) -> list[str]:
     ]
 
 
-def _replace(message: Message, secrets: Collection[str], mask: str, *, sensitive: bool = False) -> Iterator[str]:
+def _replace(
+    message: Message, secrets: Collection[str], mask: str, *, sensitive: bool = False
+) -> Iterator[str]:
     """Put the mask in place of every secret text of the message; yields what was there."""
     if isinstance(message, AnyMessage):
         yield from _replace_inside(message, secrets, mask, sensitive=sensitive)
@@ -90,13 +98,17 @@ def _replace(message: Message, secrets: Collection[str], mask: str, *, sensitive
                         setattr(message, field.name, new)
 
 
-def _replace_inside(message: AnyMessage, secrets: Collection[str], mask: str, *, sensitive: bool) -> Iterator[str]:
+def _replace_inside(
+    message: AnyMessage, secrets: Collection[str], mask: str, *, sensitive: bool
+) -> Iterator[str]:
     inner = FrozenMessage(message.TypeName(), message.value).message()
     yield from _replace(inner, secrets, mask, sensitive=sensitive)
     message.value = inner.SerializeToString(deterministic=True)
 
 
-def _replace_map(field: Any, value: Any, secrets: Collection[str], mask: str, *, hidden: bool) -> Iterator[str]:
+def _replace_map(
+    field: Any, value: Any, secrets: Collection[str], mask: str, *, hidden: bool
+) -> Iterator[str]:
     kind = field.message_type.fields_by_name["value"]
     for key in value:
         if kind.message_type is not None:
@@ -108,7 +120,9 @@ def _replace_map(field: Any, value: Any, secrets: Collection[str], mask: str, *,
 
 def _repeated(field: Any) -> bool:
     # `label` is gone from protobuf 7, `is_repeated` came with 6.31.
-    return bool(field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED)
+    return bool(
+        field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+    )
 
 
 def _is_sensitive(field: Any) -> bool:

@@ -26,7 +26,11 @@ __all__ = ["RunLog", "say_finding"]
 log = logging.getLogger("aeraki_core.controller")
 
 _MANY = 100  # more lines than this nobody reads: they are counted, and each is said at level debug
-_LEVELS = {Severity.ERROR: logging.ERROR, Severity.WARNING: logging.WARNING, Severity.INFO: logging.INFO}
+_LEVELS = {
+    Severity.ERROR: logging.ERROR,
+    Severity.WARNING: logging.WARNING,
+    Severity.INFO: logging.INFO,
+}
 _DONE = {"create": "created", "update": "updated", "delete": "deleted"}
 
 
@@ -82,7 +86,11 @@ class RunLog:
         for finding in report.came:
             say_finding(finding)
         for finding in report.went:
-            _say(logging.INFO, f"settled: {_finding_text(finding, action=False)}", finding=as_dict(finding))
+            _say(
+                logging.INFO,
+                f"settled: {_finding_text(finding, action=False)}",
+                finding=as_dict(finding),
+            )
         if report.standby:
             if report.first:
                 _say(logging.INFO, "ready, and stands by: another replica leads and writes")
@@ -93,19 +101,39 @@ class RunLog:
         reports = [item for item in self._pipeline.reports() if item.detection.protocol]
         many = len(reports) > _MANY
         for report in reports:
-            _say(logging.DEBUG if many else logging.INFO, _port_text(report), **_port_fields(report))
+            _say(
+                logging.DEBUG if many else logging.INFO, _port_text(report), **_port_fields(report)
+            )
         if many:
-            counts = Counter(report.detection.protocol.name for report in reports if report.detection.protocol)
+            counts = Counter(
+                report.detection.protocol.name for report in reports if report.detection.protocol
+            )
             names = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-            _say(logging.INFO, f"{len(reports)} ports with a protocol: {names} (--log-level debug names each)")
+            _say(
+                logging.INFO,
+                f"{len(reports)} ports with a protocol: {names} (--log-level debug names each)",
+            )
         if not reports:
-            tokens = [f"tcp-{token}" for item in self._pipeline.dispatcher.registry.protocols for token in item.tokens]
-            hint = f"name a port {', '.join(tokens)}" if tokens else "no plugin is active; see `aeraki plugins`"
+            tokens = [
+                f"tcp-{token}"
+                for item in self._pipeline.dispatcher.registry.protocols
+                for token in item.tokens
+            ]
+            hint = (
+                f"name a port {', '.join(tokens)}"
+                if tokens
+                else "no plugin is active; see `aeraki plugins`"
+            )
             _say(logging.WARNING, f"no service port speaks a protocol of an active plugin; {hint}")
 
     def _generated(self, report: PassReport) -> None:
         for service, number in report.generated.generated:
-            _say(logging.DEBUG, f"generated anew: {service[1]}:{number}", host=service[1], port=number)
+            _say(
+                logging.DEBUG,
+                f"generated anew: {service[1]}:{number}",
+                host=service[1],
+                port=number,
+            )
 
     def _written(self, report: PassReport) -> None:
         many = len(report.written) > _MANY
@@ -113,10 +141,20 @@ class RunLog:
             key, action = str(item.step.key), str(item.step.action)
             if item.error is not None:
                 again = "; it is tried again" if item.retry else ""
-                _say(logging.ERROR, f"{key} could not be written: {item.error}{again}", filter=key, action=action)
+                _say(
+                    logging.ERROR,
+                    f"{key} could not be written: {item.error}{again}",
+                    filter=key,
+                    action=action,
+                )
                 continue
             level = logging.DEBUG if many else logging.INFO
-            _say(level, f"{_DONE.get(action, action)} {key}: {item.step.reason}", filter=key, action=action)
+            _say(
+                level,
+                f"{_DONE.get(action, action)} {key}: {item.step.reason}",
+                filter=key,
+                action=action,
+            )
             for warning in item.warnings:
                 _say(logging.DEBUG, f"{key}: {warning}", filter=key)
 
@@ -130,13 +168,19 @@ class RunLog:
         )
 
     def _summary(self, report: PassReport) -> None:
-        counts = Counter(_DONE.get(str(item.step.action), "") for item in report.written if item.error is None)
-        parts = [f"{counts[word]} {word}" for word in _DONE.values() if counts[word]] or ["nothing to write"]
+        counts = Counter(
+            _DONE.get(str(item.step.action), "") for item in report.written if item.error is None
+        )
+        parts = [f"{counts[word]} {word}" for word in _DONE.values() if counts[word]] or [
+            "nothing to write"
+        ]
         if report.failures:
             parts.append(f"{len(report.failures)} failed")
         total = len(self._pipeline.filters)
         held = f"; deletions wait: {report.held}" if report.held else ""
-        text = f"{total} filters in {self._where}: {', '.join(parts)}, in {report.seconds:.2f} s{held}"
+        text = (
+            f"{total} filters in {self._where}: {', '.join(parts)}, in {report.seconds:.2f} s{held}"
+        )
         _say(
             logging.INFO,
             text,
@@ -157,7 +201,11 @@ def _say(level: int, message: str, **fields: Any) -> None:
 
 def _port_text(report: PortReport) -> str:
     protocol = report.detection.protocol.name if report.detection.protocol else "-"
-    plugin = f", plugin {report.output.plugin}" if report.output and report.output.plugin != protocol else ""
+    plugin = (
+        f", plugin {report.output.plugin}"
+        if report.output and report.output.plugin != protocol
+        else ""
+    )
     count = len(report.filters)
     made = f"{count} filter{'' if count == 1 else 's'}" if count else "no filter"
     return f"{report.service.host}:{report.port.number} speaks {protocol} ({report.detection.reason}{plugin}): {made}"
@@ -174,7 +222,9 @@ def _port_fields(report: PortReport) -> dict[str, Any]:
 
 
 def _finding_text(finding: Finding, *, action: bool = True) -> str:
-    place = f"{finding.source}{f':{finding.line}' if finding.line else ''}: " if finding.source else ""
+    place = (
+        f"{finding.source}{f':{finding.line}' if finding.line else ''}: " if finding.source else ""
+    )
     about: Iterable[str] = (str(finding.ref or ""), finding.field or "")
     subject = " ".join(part for part in about if part)
     text = f"{place}{finding.code.id}: {finding.message}{f' ({subject})' if subject else ''}"

@@ -27,7 +27,10 @@ class NotThereError(AerakiError):
 
 def overview(reports: Iterable[PortReport], findings: Iterable[Finding]) -> dict[str, Any]:
     """All ports in short, and all findings."""
-    return {"ports": [_short(report) for report in reports], "findings": [as_dict(item) for item in findings]}
+    return {
+        "ports": [_short(report) for report in reports],
+        "findings": [as_dict(item) for item in findings],
+    }
 
 
 def _short(report: PortReport) -> dict[str, Any]:
@@ -59,10 +62,19 @@ def explanation(pipeline: Pipeline, target: str) -> dict[str, Any]:
     meant = hosts_meant(host, known)
     if len(meant) != 1:
         raise NotThereError(_not_found(host, meant, known))
-    every = [(service, item) for service in services if service.host == meant[0] for item in service.ports]
-    found = [pipeline.report(service, item) for service, item in every if port in (None, item.number)]
+    every = [
+        (service, item)
+        for service in services
+        if service.host == meant[0]
+        for item in service.ports
+    ]
+    found = [
+        pipeline.report(service, item) for service, item in every if port in (None, item.number)
+    ]
     if not found:
-        raise NotThereError(f"{meant[0]} has no port {port}; it has {', '.join(str(item.number) for _, item in every)}")
+        raise NotThereError(
+            f"{meant[0]} has no port {port}; it has {', '.join(str(item.number) for _, item in every)}"
+        )
     return {"ports": [_long(pipeline, report) for report in found]}
 
 
@@ -93,7 +105,11 @@ def _not_found(host: str, meant: list[str], known: list[str]) -> str:
         if near
         else f"there are {len(known)}; `aeraki status --all-ports` lists them"
     )
-    return f"no service {host!r}; {hint}" if known else f"no service {host!r}: there is no service at all"
+    return (
+        f"no service {host!r}; {hint}"
+        if known
+        else f"no service {host!r}: there is no service at all"
+    )
 
 
 def _long(pipeline: Pipeline, report: PortReport) -> dict[str, Any]:
@@ -107,7 +123,9 @@ def _long(pipeline: Pipeline, report: PortReport) -> dict[str, Any]:
         "place": _place(pipeline, report.service.ref),
         "protocol": protocol.name if protocol else None,
         "why": report.detection.reason,
-        "tokens": [token for item in registry.protocols for token in item.tokens] if protocol is None else None,
+        "tokens": [token for item in registry.protocols for token in item.tokens]
+        if protocol is None
+        else None,
         "plugin": owner.name if owner else None,
         "distribution": owner.title if owner else None,
         "state": report.state,

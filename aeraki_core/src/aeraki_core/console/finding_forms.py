@@ -44,7 +44,9 @@ def from_dict(content: Mapping[str, Any]) -> Finding:
     Raises:
         KeyError: it is not of that form.
     """
-    code = Code(content["code"], Severity[content["severity"].upper()], content["title"], content["action"])
+    code = Code(
+        content["code"], Severity[content["severity"].upper()], content["title"], content["action"]
+    )
     about = content.get("object")
     ref = ObjectRef(about["kind"], about["namespace"], about["name"]) if about else None
     return Finding(
@@ -87,7 +89,11 @@ def sarif(findings: Sequence[Finding], version: str) -> str:
         for item in findings
     ]
     driver = {"name": "aeraki", "version": version, "rules": rules}
-    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
+    log = {
+        "$schema": _SCHEMA,
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
     return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -117,9 +123,13 @@ def junit(findings: Sequence[Finding], least: Severity) -> str:
         name = " ".join([item.code.id, *about]) if about else f"{item.code.id} {item.code.title}"
         place = {"file": item.source, "line": str(item.line or "")}
         given = {key: _printable(value) for key, value in place.items() if value}
-        case = ElementTree.SubElement(suite, "testcase", {"name": _printable(name), "classname": "aeraki", **given})
+        case = ElementTree.SubElement(
+            suite, "testcase", {"name": _printable(name), "classname": "aeraki", **given}
+        )
         where = f"{item.source}{f':{item.line}' if item.line else ''}: " if item.source else ""
-        text = _printable(f"{where}{item.severity.label} {item.code.id}: {item.message}\n{item.code.action}")
+        text = _printable(
+            f"{where}{item.severity.label} {item.code.id}: {item.message}\n{item.code.action}"
+        )
         if item.severity >= least:
             failure = {"message": _printable(item.message), "type": item.severity.label}
             ElementTree.SubElement(case, "failure", failure).text = text
@@ -128,12 +138,18 @@ def junit(findings: Sequence[Finding], least: Severity) -> str:
     if not findings:
         ElementTree.SubElement(suite, "testcase", {"name": "no findings", "classname": "aeraki"})
     ElementTree.indent(suites)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        + ElementTree.tostring(suites, encoding="unicode")
+        + "\n"
+    )
 
 
 def _printable(text: str) -> str:
     """Without the characters that XML cannot hold."""
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return "".join(
+        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
 
 
 def github(findings: Sequence[Finding]) -> str:
@@ -145,7 +161,9 @@ def _github_line(finding: Finding) -> str:
     from aeraki_core.manifests.locate import STDIN, display
 
     # What came in by a pipe is in no file that a review shows.
-    place = {} if finding.source == display(STDIN) else {"file": finding.source, "line": finding.line}
+    place = (
+        {} if finding.source == display(STDIN) else {"file": finding.source, "line": finding.line}
+    )
     properties = {**place, "title": f"{finding.code.id} {finding.code.title}"}
     given = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items() if value)
     about = f" ({finding.ref}{f' {finding.field}' if finding.field else ''})" if finding.ref else ""

@@ -29,7 +29,9 @@ class _Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        level = output.style(f"{record.levelname:<7}", _COLORS.get(record.levelname), stream=sys.stderr)
+        level = output.style(
+            f"{record.levelname:<7}", _COLORS.get(record.levelname), stream=sys.stderr
+        )
         text = f"{clock}.{int(record.msecs):03} {level} {_component(record.name)}: {record.getMessage()}"
         traceback = _traceback(record)
         return f"{text}\n{traceback}" if traceback else text
@@ -56,7 +58,9 @@ class _Json(logging.Formatter):
 def _traceback(record: logging.LogRecord) -> str | None:
     """The record's traceback, for whoever debugs: the command (``--debug``) or the component (its level)."""
     wanted = output.debugs() or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
-    return logging.Formatter().formatException(record.exc_info) if wanted and record.exc_info else None
+    return (
+        logging.Formatter().formatException(record.exc_info) if wanted and record.exc_info else None
+    )
 
 
 def _component(name: str) -> str:

@@ -102,9 +102,13 @@ def wants_color(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def style(text: str, color: str | None = None, *, bold: bool = False, stream: TextIO | None = None) -> str:
+def style(
+    text: str, color: str | None = None, *, bold: bool = False, stream: TextIO | None = None
+) -> str:
     """The text in that colour, where the stream (default: stdout) takes colours."""
-    return click.style(text, fg=color, bold=bold or None) if wants_color(stream or _stdout()) else text
+    return (
+        click.style(text, fg=color, bold=bold or None) if wants_color(stream or _stdout()) else text
+    )
 
 
 def data(text: str) -> None:
@@ -164,7 +168,9 @@ def traceback() -> None:
 def finding_text(finding: Finding, stream: TextIO | None = None) -> str:
     """A finding on two lines: place, severity, code, message and object; then what to do."""
     label = finding.severity.label
-    place = f"{finding.source}{f':{finding.line}' if finding.line else ''}: " if finding.source else ""
+    place = (
+        f"{finding.source}{f':{finding.line}' if finding.line else ''}: " if finding.source else ""
+    )
     about = " ".join(part for part in (str(finding.ref or ""), finding.field or "") if part)
     title = style(f"{label} {finding.code.id}", _SEVERITY_COLORS[label], bold=True, stream=stream)
     first = f"{place}{title}: {finding.message}{f' ({about})' if about else ''}"
@@ -192,7 +198,9 @@ def summary(items: Sequence[Finding]) -> str:
     return ", ".join(count(number, words[label]) for label, number in counts.items())
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, colors: dict[str, str] | None = None) -> str:
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, colors: dict[str, str] | None = None
+) -> str:
     """Columns of text. ``colors`` gives the colour of a cell by its text; lines are broken only on a terminal."""
     from rich.console import Console
     from rich.table import Table
@@ -200,7 +208,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, colors: dic
 
     stream = _stdout()
     width = Console(file=stream).width if stream.isatty() else _PIPE_WIDTH
-    found = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    found = Table(
+        box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="bold"
+    )
     for heading in headings:
         found.add_column(heading, overflow="fold")
     for row in rows:

@@ -54,7 +54,10 @@ def _accepted(findings: Sequence[Finding], rejected: bool) -> Condition:
 
 
 def _programmed(
-    rejected: bool, in_force: bool, reports: Sequence[PortReport], problem: Callable[[FilterKey], str | None]
+    rejected: bool,
+    in_force: bool,
+    reports: Sequence[PortReport],
+    problem: Callable[[FilterKey], str | None],
 ) -> Condition:
     def no(reason: str, *messages: str) -> Condition:
         return Condition("Programmed", False, reason, _message(messages))
@@ -66,7 +69,10 @@ def _programmed(
         return no("NoService", "no port of a service that it names speaks its protocol")
     held = [report for report in reports if report.state == PortState.HELD]
     if held:
-        return no("Held", *(f"{_port(item)} keeps its last good filters: {_causes(item)}" for item in held))
+        return no(
+            "Held",
+            *(f"{_port(item)} keeps its last good filters: {_causes(item)}" for item in held),
+        )
     keys = sorted({key for report in reports for key in report.filters})
     wrong = [text for key in keys if (text := problem(key)) is not None]
     if wrong:
@@ -93,5 +99,7 @@ def _text(finding: Finding) -> str:
 
 def _message(parts: Iterable[str]) -> str:
     found = list(dict.fromkeys(parts))
-    text = "; ".join(found[:_MOST]) + (f"; and {len(found) - _MOST} more" if len(found) > _MOST else "")
+    text = "; ".join(found[:_MOST]) + (
+        f"; and {len(found) - _MOST} more" if len(found) > _MOST else ""
+    )
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

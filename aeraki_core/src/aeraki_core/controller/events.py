@@ -45,7 +45,9 @@ _OBJECT_BURST, _OBJECT_PER_SECOND = 10, 1 / 60
 class Bucket:
     """Lets ``burst`` through at once, and then ``rate`` a second."""
 
-    def __init__(self, burst: float, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, burst: float, rate: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._burst = burst
         self._rate = rate
         self._clock = clock
@@ -95,13 +97,18 @@ class Events(NoObserver):
         self._client = client
         self._discovery = Discovery(client)
         self._groups = {kind: group for group, kind in _REGARDED}
-        self._resources = {kind.kind: ApiResource(kind.group, kind.version, kind.kind, kind.plural) for kind in kinds}
+        self._resources = {
+            kind.kind: ApiResource(kind.group, kind.version, kind.kind, kind.plural)
+            for kind in kinds
+        }
         self._findings = findings
         self._identity = identity[:_LONGEST_INSTANCE]
         self._bucket = bucket or Bucket(_BURST, _PER_SECOND)
         self._buckets: dict[ObjectRef, Bucket] = {}
         self._left_out = 0
-        self._sender: Sender[tuple[ObjectRef, str, str], _Occurrence] = Sender("events", self._send, most=1000)
+        self._sender: Sender[tuple[ObjectRef, str, str], _Occurrence] = Sender(
+            "events", self._send, most=1000
+        )
 
     def start(self) -> None:
         """Begin to write, in a thread of its own."""
@@ -154,7 +161,9 @@ class Events(NoObserver):
 
     def _may_pass(self, ref: ObjectRef) -> bool:
         if len(self._buckets) > 1000:
-            self._buckets = {known: bucket for known, bucket in self._buckets.items() if not bucket.full}
+            self._buckets = {
+                known: bucket for known, bucket in self._buckets.items() if not bucket.full
+            }
         own = self._buckets.setdefault(ref, Bucket(_OBJECT_BURST, _OBJECT_PER_SECOND))
         if own.take() and self._bucket.take():
             return True
@@ -165,7 +174,9 @@ class Events(NoObserver):
 
     def _regarding(self, ref: ObjectRef) -> Object | None:
         """The object as the Event names it, with its uid: without that ``kubectl describe`` does not find the Event."""
-        resource = self._resources.get(ref.kind) or self._discovery.find((self._groups[ref.kind], ref.kind))
+        resource = self._resources.get(ref.kind) or self._discovery.find(
+            (self._groups[ref.kind], ref.kind)
+        )
         if resource is None:
             return None
         try:
@@ -199,7 +210,10 @@ def _event(regarding: Object, occurrence: _Occurrence, identity: str) -> Object:
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         # The same finding has the same name: whoever says it again finds it there.
-        "metadata": {"name": f"{regarding['name'][:200].rstrip('.-')}.{digest}", "namespace": regarding["namespace"]},
+        "metadata": {
+            "name": f"{regarding['name'][:200].rstrip('.-')}.{digest}",
+            "namespace": regarding["namespace"],
+        },
         "eventTime": _time(occurrence.at),
         "reportingController": _CONTROLLER,
         "reportingInstance": identity,

@@ -11,7 +11,16 @@ from collections.abc import Iterable, Sequence
 from aeraki_core.controller.observer import Observer
 from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.pipeline.pipeline import Pipeline
-from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Scoped, Synced, Unsynced, Upserted
+from aeraki_core.sources.events import (
+    Event,
+    Incomplete,
+    Problems,
+    Removed,
+    Scoped,
+    Synced,
+    Unsynced,
+    Upserted,
+)
 
 __all__ = ["Intake"]
 

@@ -86,7 +86,10 @@ class Leader:
         self._thread: threading.Thread | None = None
         self._until = 0.0
         self._leads = False
-        self._seen: tuple[str, float] = ("", 0.0)  # the record's version, and when it was first seen
+        self._seen: tuple[str, float] = (
+            "",
+            0.0,
+        )  # the record's version, and when it was first seen
         self._held: dict[str, Any] | None = None  # the Lease as we wrote it last
         self._holder = ""
 
@@ -182,7 +185,8 @@ class Leader:
                 "leaseDurationSeconds": -int(-self._timing.lease // 1),
                 "acquireTime": spec.get("acquireTime") if mine else now,
                 "renewTime": now,
-                "leaseTransitions": int(spec.get("leaseTransitions") or 0) + (0 if mine or not spec else 1),
+                "leaseTransitions": int(spec.get("leaseTransitions") or 0)
+                + (0 if mine or not spec else 1),
             },
         }
         try:
@@ -195,15 +199,26 @@ class Leader:
         return True
 
     def _release(self, lease: dict[str, Any]) -> None:
-        spec = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+        spec = {
+            **lease["spec"],
+            "holderIdentity": "",
+            "leaseDurationSeconds": 1,
+            "renewTime": _now(),
+        }
         try:
-            self._client.request("PUT", f"{self._path}/{self._name}", body={**lease, "spec": spec}, timeout=_RELEASE)
+            self._client.request(
+                "PUT", f"{self._path}/{self._name}", body={**lease, "spec": spec}, timeout=_RELEASE
+            )
         except RequestError as error:
-            log.warning("the Lease could not be given back, another replica waits for its end: %s", error)
+            log.warning(
+                "the Lease could not be given back, another replica waits for its end: %s", error
+            )
         else:
             log.info("the Lease is given back")
 
-    def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _request(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         # Two tries must end before what is held does.
         timeout = max(0.5, (self._timing.renew - self._timing.retry) / 3)
         return self._client.request(method, path, body=body, timeout=timeout).body

@@ -105,10 +105,14 @@ class Controller:
         self._clock = clock
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._intake = Intake(pipeline, [source.name for source in sources], self._observer)
-        self._writer = FilterWriter(pipeline, sink, KeyedBackoff(timing.retry_first, timing.retry_longest))
+        self._writer = FilterWriter(
+            pipeline, sink, KeyedBackoff(timing.retry_first, timing.retry_longest)
+        )
         self._debounce = Debounce(timing.quiet, timing.longest)
         self._troubles = FindingsByPlace()
-        self._ledger = Ledger(pipeline.unlocated, self._intake.problems, self._troubles, locate=pipeline.locate)
+        self._ledger = Ledger(
+            pipeline.unlocated, self._intake.problems, self._troubles, locate=pipeline.locate
+        )
         self._live_changed: set[FilterKey] = set()
         self._first = True
         self._may_write = may_write or (lambda: True)
@@ -158,7 +162,9 @@ class Controller:
         if not self._first:
             return None
         sources = self._intake.waiting
-        return f"waiting for source {', '.join(sources)}" if sources else "the first pass is not over"
+        return (
+            f"waiting for source {', '.join(sources)}" if sources else "the first pass is not over"
+        )
 
     @property
     def leading(self) -> bool:
@@ -210,7 +216,9 @@ class Controller:
                 item = self._queue.get(timeout=max(0.0, end - self._clock()))
             except queue.Empty:
                 why = self._intake.held or f"waiting for source {', '.join(self._intake.waiting)}"
-                raise AerakiError(f"{why}; given up after {patience:g} seconds without anything more of it") from None
+                raise AerakiError(
+                    f"{why}; given up after {patience:g} seconds without anything more of it"
+                ) from None
             if _gives(item):
                 end = self._clock() + patience
             self._take(item)
@@ -222,7 +230,9 @@ class Controller:
             AerakiError: a source or the sink cannot be used at all.
         """
         self._start()
-        threading.Thread(target=self._pass_on, args=(stop,), name="controller-stop", daemon=True).start()
+        threading.Thread(
+            target=self._pass_on, args=(stop,), name="controller-stop", daemon=True
+        ).start()
         try:
             while self._wait() and not stop.is_set():
                 if self._due():
@@ -369,7 +379,9 @@ class Controller:
 
 def _gives(item: _Item) -> bool:
     """Whether a source gave something of what it has; that it tried again in vain is not that."""
-    return isinstance(item, tuple) and any(isinstance(event, Upserted | Removed | Synced) for event in item)
+    return isinstance(item, tuple) and any(
+        isinstance(event, Upserted | Removed | Synced) for event in item
+    )
 
 
 def _answer(function: Callable[[], Any], answer: Future[Any]) -> None:

@@ -56,10 +56,16 @@ class Metrics(NoObserver):
         ProcessCollector(registry=registry)
         controller = ("controller",)
         self._reconciles = Count(
-            "controller_runtime_reconcile", "Passes, by result.", (*controller, "result"), registry=registry
+            "controller_runtime_reconcile",
+            "Passes, by result.",
+            (*controller, "result"),
+            registry=registry,
         )
         self._errors = Count(
-            "controller_runtime_reconcile_errors", "Passes with a failed write.", controller, registry=registry
+            "controller_runtime_reconcile_errors",
+            "Passes with a failed write.",
+            controller,
+            registry=registry,
         )
         self._seconds = Histogram(
             "controller_runtime_reconcile_time_seconds",
@@ -75,29 +81,59 @@ class Metrics(NoObserver):
             registry=registry,
         )
         depth.labels(_NAME).set_function(queued)
-        active = Gauge("controller_runtime_active_workers", "1 while the loop works.", controller, registry=registry)
+        active = Gauge(
+            "controller_runtime_active_workers",
+            "1 while the loop works.",
+            controller,
+            registry=registry,
+        )
         active.labels(_NAME).set_function(lambda: float(busy() > 0))
-        self._generators = Count("aeraki_generator_runs", "Service ports whose generator ran.", registry=registry)
-        self._writes = Count("aeraki_writes", "Writes of filters.", ("action", "result"), registry=registry)
+        self._generators = Count(
+            "aeraki_generator_runs", "Service ports whose generator ran.", registry=registry
+        )
+        self._writes = Count(
+            "aeraki_writes", "Writes of filters.", ("action", "result"), registry=registry
+        )
         self._restored = Count(
-            "aeraki_filters_changed_by_others", "Our filters that somebody else changed or deleted.", registry=registry
+            "aeraki_filters_changed_by_others",
+            "Our filters that somebody else changed or deleted.",
+            registry=registry,
         )
         self._filters = Gauge(
-            "aeraki_filters", "Filters: current, kept, orphan, outside.", ("state",), registry=registry
+            "aeraki_filters",
+            "Filters: current, kept, orphan, outside.",
+            ("state",),
+            registry=registry,
         )
         self._ports = Gauge(
-            "aeraki_service_ports", "Service ports by protocol and state.", ("protocol", "state"), registry=registry
+            "aeraki_service_ports",
+            "Service ports by protocol and state.",
+            ("protocol", "state"),
+            registry=registry,
         )
-        self._said = Gauge("aeraki_findings", "Findings by severity and code.", ("severity", "code"), registry=registry)
+        self._said = Gauge(
+            "aeraki_findings",
+            "Findings by severity and code.",
+            ("severity", "code"),
+            registry=registry,
+        )
         self._leads = Gauge(
-            "leader_election_master_status", "1 while this replica leads.", ("name",), registry=registry
+            "leader_election_master_status",
+            "1 while this replica leads.",
+            ("name",),
+            registry=registry,
         )
         if election:
             self._leads.labels(election).set(0)
         for result in ("success", "error"):
             self._reconciles.labels(_NAME, result)
         self._errors.labels(_NAME)
-        build = Gauge("aeraki_build_info", "Always 1; the version is a label.", ("version",), registry=registry)
+        build = Gauge(
+            "aeraki_build_info",
+            "Always 1; the version is a label.",
+            ("version",),
+            registry=registry,
+        )
         build.labels(core_version()).set(1)
 
     def text(self) -> bytes:
@@ -128,7 +164,9 @@ class Metrics(NoObserver):
         self._seconds.labels(_NAME).observe(report.seconds)
         self._generators.inc(report.generated.calls)
         for written in report.written:
-            self._writes.labels(str(written.step.action), "error" if written.error else "success").inc()
+            self._writes.labels(
+                str(written.step.action), "error" if written.error else "success"
+            ).inc()
         self._count_filters(report)
         for (protocol, state), number in self._pipeline.standing().items():
             self._ports.labels(protocol, state).set(number)
@@ -147,7 +185,11 @@ class Metrics(NoObserver):
             self._kept[step.key] = step.action
         kept = Counter(self._kept.values())
         self._filters.labels("current").set(len(self._pipeline.filters))
-        for action, state in ((Action.KEEP, "kept"), (Action.ORPHAN, "orphan"), (Action.OUTSIDE, "outside")):
+        for action, state in (
+            (Action.KEEP, "kept"),
+            (Action.ORPHAN, "orphan"),
+            (Action.OUTSIDE, "outside"),
+        ):
             self._filters.labels(state).set(kept[action])
 
 
@@ -165,9 +207,13 @@ class _Sources:
         self._good[source] = good
 
     def collect(self) -> Iterable[Metric]:
-        synced = GaugeMetricFamily("aeraki_source_synced", "1 while the source is in sync.", labels=("source",))
+        synced = GaugeMetricFamily(
+            "aeraki_source_synced", "1 while the source is in sync.", labels=("source",)
+        )
         age = GaugeMetricFamily(
-            "aeraki_source_unsynced_seconds", "For how long the source has not been in sync.", labels=("source",)
+            "aeraki_source_unsynced_seconds",
+            "For how long the source has not been in sync.",
+            labels=("source",),
         )
         now = time.monotonic()
         for source, good in list(self._good.items()):
@@ -190,7 +236,9 @@ class _Plugins:
         families = (
             CounterMetricFamily("aeraki_plugin_calls", "Calls of a plugin's hook.", labels=names),
             CounterMetricFamily("aeraki_plugin_errors", "Calls that raised.", labels=names),
-            CounterMetricFamily("aeraki_plugin_seconds", "Wall time in a plugin's hook.", labels=names),
+            CounterMetricFamily(
+                "aeraki_plugin_seconds", "Wall time in a plugin's hook.", labels=names
+            ),
         )
         for labels, values in list(self._stats.items()):
             for family, value in zip(families, values, strict=True):
@@ -203,7 +251,9 @@ class _Requests:
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(
-            "rest_client_requests", "Requests to the API server, by method and status code.", labels=("code", "method")
+            "rest_client_requests",
+            "Requests to the API server, by method and status code.",
+            labels=("code", "method"),
         )
         for (method, code), number in sorted(Client.requests.counts().items()):
             family.add_metric((code, method), number)

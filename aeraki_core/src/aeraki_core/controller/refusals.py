@@ -41,7 +41,9 @@ class Refusals(NoObserver):
         self._root_namespace = root_namespace
         self._lock = threading.Lock()
         self._written: dict[FilterKey, float] = {}
-        self._watch = ProxyWatch(istiod, self._changed, root_namespace=root_namespace, every=every, patience=patience)
+        self._watch = ProxyWatch(
+            istiod, self._changed, root_namespace=root_namespace, every=every, patience=patience
+        )
 
     def start(self) -> None:
         """Begin to ask istiod."""
@@ -65,5 +67,7 @@ class Refusals(NoObserver):
         with self._lock:
             written = dict(self._written)
         now = time.monotonic()
-        found = (explain(item, suspects(item, written, now, self._root_namespace)) for item in refused)
+        found = (
+            explain(item, suspects(item, written, now, self._root_namespace)) for item in refused
+        )
         self._tell(Problems("istiod", "proxies", tuple(found)))

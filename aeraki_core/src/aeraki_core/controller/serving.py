@@ -63,7 +63,9 @@ class Server:
             listening = _listen(host, port)
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise SettingsError(f"--http-address: cannot listen on {host or '*'}:{port}: {reason}") from error
+            raise SettingsError(
+                f"--http-address: cannot listen on {host or '*'}:{port}: {reason}"
+            ) from error
         self._http = _Http(listening, answers)
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, name="http", daemon=True
@@ -84,10 +86,14 @@ class Server:
 
 def _listen(host: str, port: int) -> socket.socket:
     if host in ("", "::") and socket.has_dualstack_ipv6():
-        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
+        return socket.create_server(
+            ("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
+        )
     if not host:
         return socket.create_server(("0.0.0.0", port), backlog=128)
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
     return socket.create_server((str(address[0]), port), family=family, backlog=128)
 
 

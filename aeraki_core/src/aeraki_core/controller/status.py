@@ -165,7 +165,11 @@ def _own(status: Any) -> Object:
     if not isinstance(status, Mapping) or not status:
         return {}
     given = status.get("conditions")
-    own = [dict(item) for item in given or () if isinstance(item, Mapping) and item.get("type") in _OURS]
+    own = [
+        dict(item)
+        for item in given or ()
+        if isinstance(item, Mapping) and item.get("type") in _OURS
+    ]
     return {"observedGeneration": status.get("observedGeneration"), "conditions": _sorted(own)}
 
 
@@ -184,7 +188,9 @@ def _status(found: Iterable[Condition], generation: int, before: Object, now: da
                 "reason": item.reason,
                 "message": item.message,
                 "observedGeneration": generation,
-                "lastTransitionTime": old["lastTransitionTime"] if same else now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "lastTransitionTime": old["lastTransitionTime"]
+                if same
+                else now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             }
         )
     return {"observedGeneration": generation, "conditions": _sorted(fresh)}

@@ -17,7 +17,14 @@ from aeraki_core.findings.codes import HELD, ORPHAN, OUTSIDE, REFUSED, WRITE_FAI
 from aeraki_core.findings.finding import Finding
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline.pipeline import Pipeline
-from aeraki_core.pipeline.reconcile import Action, Plan, Step, deletes_too_much, keep_unreplaced, reconcile
+from aeraki_core.pipeline.reconcile import (
+    Action,
+    Plan,
+    Step,
+    deletes_too_much,
+    keep_unreplaced,
+    reconcile,
+)
 from aeraki_core.sinks.base import Sink, Written, carry_out
 
 __all__ = ["FilterWriter", "Outcome"]
@@ -48,7 +55,9 @@ class FilterWriter:
     nobody waits for ten thousand filters to be written before theirs.
     """
 
-    def __init__(self, pipeline: Pipeline, sink: Sink, backoff: KeyedBackoff[FilterKey], *, most: int = 500) -> None:
+    def __init__(
+        self, pipeline: Pipeline, sink: Sink, backoff: KeyedBackoff[FilterKey], *, most: int = 500
+    ) -> None:
         self._most = most
         self._pipeline = pipeline
         self._sink = sink
@@ -127,7 +136,9 @@ class FilterWriter:
         kept, released = self._keep(keys, plan)
         for key in keys - {step.key for step in plan.steps}:
             self._succeeded(key)
-        steps = sorted(plan.steps, key=lambda step: (step.action is Action.DELETE, step.key not in fresh))
+        steps = sorted(
+            plan.steps, key=lambda step: (step.action is Action.DELETE, step.key not in fresh)
+        )
         self._left = {step.key for step in steps[self._most :]}
         tried = tuple(self._apply(steps[: self._most]))
         written = tuple(item for item in tried if not item.skipped)
@@ -138,7 +149,9 @@ class FilterWriter:
                 self._warn(item)
             else:
                 self._fail(item, now)
-        return Outcome(written, kept, released, doubtful, len(tried) - len(written), len(self._left))
+        return Outcome(
+            written, kept, released, doubtful, len(tried) - len(written), len(self._left)
+        )
 
     def _outside(self, plan: Plan) -> set[FilterKey]:
         """The live filters that are not ours to judge, as far as a plan has deletions that they are to be weighed against."""
@@ -176,10 +189,18 @@ class FilterWriter:
         tried = {step.key for step in plan.steps}
         failed = (wanted.get(key) for key in self._failed if key not in tried)
         return keep_unreplaced(
-            plan, {service_port for item in failed if item is not None for service_port in item.service_ports}
+            plan,
+            {
+                service_port
+                for item in failed
+                if item is not None
+                for service_port in item.service_ports
+            },
         )
 
-    def _keep(self, keys: Iterable[FilterKey], plan: Plan) -> tuple[tuple[Step, ...], tuple[FilterKey, ...]]:
+    def _keep(
+        self, keys: Iterable[FilterKey], plan: Plan
+    ) -> tuple[tuple[Step, ...], tuple[FilterKey, ...]]:
         now = {step.key: step for step in plan.kept}
         fresh: list[Step] = []
         released: list[FilterKey] = []
@@ -220,7 +241,9 @@ class FilterWriter:
         else:
             self._backoff.clear(key)
         self._findings = None
-        found = item.finding or Finding(WRITE_FAILED if item.retry else REFUSED, f"{key}: {item.error}")
+        found = item.finding or Finding(
+            WRITE_FAILED if item.retry else REFUSED, f"{key}: {item.error}"
+        )
         if found.ref is None and found.source is None:
             found = replace(found, ref=self._service(item.step))
         self._failed[key] = found
@@ -228,7 +251,9 @@ class FilterWriter:
     def _warn(self, item: Written) -> None:
         key, where = item.step.key, self._service(item.step)
         if item.warnings:
-            self._warned[key] = tuple(Finding(WRITE_WARNING, f"{key}: {text}", where) for text in item.warnings)
+            self._warned[key] = tuple(
+                Finding(WRITE_WARNING, f"{key}: {text}", where) for text in item.warnings
+            )
             self._findings = None
         elif self._warned.pop(key, None) is not None:
             self._findings = None

@@ -133,7 +133,9 @@ def to_dict(item: EnvoyFilter) -> dict[str, Any]:
     """
     hosts = {service_port.host for service_port in item.service_ports}
     labels = {MANAGED_BY: MANAGER, PLUGIN_LABEL: item.plugin}
-    annotations = {SERVICES_ANNOTATION: ",".join(str(service_port) for service_port in item.service_ports)}
+    annotations = {
+        SERVICES_ANNOTATION: ",".join(str(service_port) for service_port in item.service_ports)
+    }
     if len(hosts) == 1:
         labels[SERVICE_LABEL] = label_value(hosts.pop())
     if len(item.namespaces) == 1:
@@ -163,7 +165,9 @@ def to_dict(item: EnvoyFilter) -> dict[str, Any]:
 def _patch_dict(patch: ConfigPatch) -> dict[str, Any]:
     body: dict[str, Any] = {"operation": patch.operation}
     if patch.value is not None:
-        body["value"] = _plain(json_format.MessageToDict(patch.value.message(), preserving_proto_field_name=True))
+        body["value"] = _plain(
+            json_format.MessageToDict(patch.value.message(), preserving_proto_field_name=True)
+        )
     return {"applyTo": str(patch.apply_to), "match": _match_dict(patch), "patch": body}
 
 
@@ -200,13 +204,18 @@ def _match_dict(patch: ConfigPatch) -> dict[str, Any]:
 def is_ours(content: Mapping[str, Any], instance: str = "") -> bool:
     """Whether the object's labels say that we manage it, and not another ``instance``. One that names none is anybody's of ours."""
     labels = (content.get("metadata") or {}).get("labels") or {}
-    return bool(labels.get(MANAGED_BY) == MANAGER) and (labels.get(INSTANCE_LABEL) or "") in ("", instance)
+    return bool(labels.get(MANAGED_BY) == MANAGER) and (labels.get(INSTANCE_LABEL) or "") in (
+        "",
+        instance,
+    )
 
 
 def named_instance(content: Mapping[str, Any]) -> str | None:
     """The instance of Aeraki that the object's labels name; None when they name none, or not us."""
     labels = (content.get("metadata") or {}).get("labels") or {}
-    return str(labels.get(INSTANCE_LABEL) or "") or None if labels.get(MANAGED_BY) == MANAGER else None
+    return (
+        str(labels.get(INSTANCE_LABEL) or "") or None if labels.get(MANAGED_BY) == MANAGER else None
+    )
 
 
 def from_dict(content: Mapping[str, Any]) -> EnvoyFilter:
@@ -222,7 +231,9 @@ def from_dict(content: Mapping[str, Any]) -> EnvoyFilter:
             key=FilterKey(metadata["namespace"], metadata["name"]),
             plugin=metadata["labels"][PLUGIN_LABEL],
             service_ports=parse_service_ports(service_ports),
-            selector=tuple(sorted(((spec.get("workloadSelector") or {}).get("labels") or {}).items())),
+            selector=tuple(
+                sorted(((spec.get("workloadSelector") or {}).get("labels") or {}).items())
+            ),
             priority=int(spec.get("priority") or 0),
             patches=tuple(_parse_patch(patch) for patch in spec["configPatches"]),
             namespaces=parse_namespaces(metadata),
@@ -267,7 +278,9 @@ def _parse_patch(content: Mapping[str, Any]) -> ConfigPatch:
             subset=cluster.get("subset", ""),
         ),
         operation=body["operation"],
-        value=None if value is None else FrozenMessage.of(json_format.ParseDict(value, _empty(apply_to))),
+        value=None
+        if value is None
+        else FrozenMessage.of(json_format.ParseDict(value, _empty(apply_to))),
     )
 
 

@@ -19,7 +19,9 @@ __all__ = ["ApplyTo", "FrozenMessage", "Inbound", "Operation", "Outbound", "Patc
 
 def _check_message(value: object) -> None:
     if not isinstance(value, Message):
-        raise TypeError(f"a config is one of Envoy's messages (of xds-protos), not a {type(value).__name__}")
+        raise TypeError(
+            f"a config is one of Envoy's messages (of xds-protos), not a {type(value).__name__}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,9 @@ class FrozenMessage:
             TypeError: it is none.
         """
         _check_message(message)
-        return cls(intern(message.DESCRIPTOR.full_name), message.SerializeToString(deterministic=True))
+        return cls(
+            intern(message.DESCRIPTOR.full_name), message.SerializeToString(deterministic=True)
+        )
 
     def message(self) -> Message:
         """A new message of the same content.
@@ -105,7 +109,8 @@ class Side:
 
     def replace_cluster(self, cluster: Message) -> Patch:
         """Take Istio's cluster of the name in ``cluster.name`` away and put this one there."""
-        return Patch(self, ApplyTo.CLUSTER, Operation.REPLACE, FrozenMessage.of(cluster), cluster.name)  # type: ignore[attr-defined]
+        name = cluster.name  # type: ignore[attr-defined]
+        return Patch(self, ApplyTo.CLUSTER, Operation.REPLACE, FrozenMessage.of(cluster), name)
 
     def add_cluster(self, cluster: Message) -> Patch:
         """One more cluster for the sidecars that get this service's filter."""

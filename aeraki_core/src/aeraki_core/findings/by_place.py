@@ -54,6 +54,10 @@ class FindingsByPlace:
     def changes(self) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
         """Those that came and those that went since this was last asked, in no order."""
         touched, self._touched = self._touched, {}
-        came = tuple(item for item, was_there in touched.items() if not was_there and item in self._counts)
-        went = tuple(item for item, was_there in touched.items() if was_there and item not in self._counts)
+        came = tuple(
+            item for item, was_there in touched.items() if not was_there and item in self._counts
+        )
+        went = tuple(
+            item for item, was_there in touched.items() if was_there and item not in self._counts
+        )
         return came, went

@@ -27,15 +27,28 @@ UNREADABLE = Code(
 )
 TOO_LARGE = Code("AER0104", _E, "file is too large", "Split the file, or raise --max-file-size.")
 UNKNOWN_KIND = Code(
-    "AER0105", _W, "unknown kind", "Correct apiVersion and kind, or install the plugin that brings the kind."
+    "AER0105",
+    _W,
+    "unknown kind",
+    "Correct apiVersion and kind, or install the plugin that brings the kind.",
 )
 REJECTED = Code(
-    "AER0106", _E, "object does not fit its kind", "Correct the field; the object's last good form stays in force."
+    "AER0106",
+    _E,
+    "object does not fit its kind",
+    "Correct the field; the object's last good form stays in force.",
 )
-DUPLICATE = Code("AER0107", _W, "object given twice", "Keep one of the two; the first in file order is used.")
-SYMLINK_LOOP = Code("AER0108", _W, "symbolic link leads back to itself", "Remove the link; the folder is read once.")
+DUPLICATE = Code(
+    "AER0107", _W, "object given twice", "Keep one of the two; the first in file order is used."
+)
+SYMLINK_LOOP = Code(
+    "AER0108", _W, "symbolic link leads back to itself", "Remove the link; the folder is read once."
+)
 EMPTY = Code(
-    "AER0109", _I, "file holds no object", "Nothing needs to be done; remove the file if it is not meant to be there."
+    "AER0109",
+    _I,
+    "file holds no object",
+    "Nothing needs to be done; remove the file if it is not meant to be there.",
 )
 BAD_NAME = Code(
     "AER0110",
@@ -43,9 +56,14 @@ BAD_NAME = Code(
     "invalid name",
     "Use lower-case letters, digits, '-' and '.', at most 253 characters (Kubernetes names).",
 )
-BAD_OPTION = Code("AER0111", _W, "invalid option", "Correct the annotation; the option's default is used.")
+BAD_OPTION = Code(
+    "AER0111", _W, "invalid option", "Correct the annotation; the option's default is used."
+)
 UNKNOWN_OPTION = Code(
-    "AER0112", _W, "unknown option", "Correct the annotation's name; `aeraki plugins NAME` lists the options."
+    "AER0112",
+    _W,
+    "unknown option",
+    "Correct the annotation's name; `aeraki plugins NAME` lists the options.",
 )
 KIND_NOT_SERVED = Code(
     "AER0113",
@@ -75,7 +93,10 @@ LISTENER_TAKEN = Code(
     "Give one of them another address or port; the older keeps it.",
 )
 NO_LISTENER = Code(
-    "AER0202", _W, "service has no listener to patch", "Give the service an address, or endpoints if it is headless."
+    "AER0202",
+    _W,
+    "service has no listener to patch",
+    "Give the service an address, or endpoints if it is headless.",
 )
 UNRESOLVED_TARGET_PORT = Code(
     "AER0203",
@@ -127,16 +148,26 @@ INBOUND_OVERLAP = Code(
 )
 
 # 03xx: routes.
-UNKNOWN_HOST = Code("AER0301", _W, "host is not in the mesh", "Correct the host, or add its Service or ServiceEntry.")
+UNKNOWN_HOST = Code(
+    "AER0301",
+    _W,
+    "host is not in the mesh",
+    "Correct the host, or add its Service or ServiceEntry.",
+)
 UNKNOWN_SUBSET = Code(
     "AER0302",
     _E,
     "subset is not in the DestinationRule",
     "Add the subset to the DestinationRule, or correct its name; calls on this route fail until then.",
 )
-UNKNOWN_PORT = Code("AER0303", _E, "destination port cannot be told", "Name the destination's port.number.")
+UNKNOWN_PORT = Code(
+    "AER0303", _E, "destination port cannot be told", "Name the destination's port.number."
+)
 WEIGHTS = Code(
-    "AER0304", _E, "weights make no sense", "Give each of several destinations a weight, at least one above 0."
+    "AER0304",
+    _E,
+    "weights make no sense",
+    "Give each of several destinations a weight, at least one above 0.",
 )
 CLIENT_MATCH = Code(
     "AER0305",
@@ -151,35 +182,63 @@ UNSUPPORTED_MATCH = Code(
     "Remove the field; the route is left out so that it does not take more than was meant.",
 )
 UNSUPPORTED_FIELD = Code(
-    "AER0307", _W, "protocol's filter cannot do this", "Remove the field; the rest of the route is in force."
+    "AER0307",
+    _W,
+    "protocol's filter cannot do this",
+    "Remove the field; the rest of the route is in force.",
 )
-NO_DESTINATION = Code("AER0308", _E, "route has no destination", "Give the route a destination; it is left out.")
+NO_DESTINATION = Code(
+    "AER0308", _E, "route has no destination", "Give the route a destination; it is left out."
+)
 BAD_REGEX = Code(
     "AER0309",
     _E,
     "regular expression is not valid RE2",
     "Correct the expression (RE2 syntax, no look-around or back-references); the route is left out.",
 )
-SHADOWED = Code("AER0310", _W, "an older object already speaks for the host", "Merge the two; the older is used.")
-TLS_ROUTES = Code("AER0311", _W, "tls routes do not apply", "Use the http section for this protocol's routes.")
+SHADOWED = Code(
+    "AER0310",
+    _W,
+    "an older object already speaks for the host",
+    "Merge the two; the older is used.",
+)
+TLS_ROUTES = Code(
+    "AER0311", _W, "tls routes do not apply", "Use the http section for this protocol's routes."
+)
 
 # 04xx: plugins.
 GENERATOR_RAISED = Code(
-    "AER0401", _E, "plugin raised an error", "Report it to the plugin's author; the last good filters stay."
+    "AER0401",
+    _E,
+    "plugin raised an error",
+    "Report it to the plugin's author; the last good filters stay.",
 )
 GENERATOR_GARBAGE = Code(
-    "AER0402", _E, "plugin returned something unusable", "Report it to the plugin's author; the last good filters stay."
+    "AER0402",
+    _E,
+    "plugin returned something unusable",
+    "Report it to the plugin's author; the last good filters stay.",
 )
-PLUGIN_INACTIVE = Code("AER0403", _W, "plugin is not active", "See `aeraki plugins`; filters it made before are kept.")
+PLUGIN_INACTIVE = Code(
+    "AER0403", _W, "plugin is not active", "See `aeraki plugins`; filters it made before are kept."
+)
 HOOK_RAISED = Code(
-    "AER0404", _W, "plugin's hook raised an error", "Report it to the plugin's author; its answer is left out."
+    "AER0404",
+    _W,
+    "plugin's hook raised an error",
+    "Report it to the plugin's author; its answer is left out.",
 )
 SECRET_MISSING = Code(
-    "AER0405", _E, "secret or field is missing", "Create the Secret with the field named; the last good filter stays."
+    "AER0405",
+    _E,
+    "secret or field is missing",
+    "Create the Secret with the field named; the last good filter stays.",
 )
 
 # 05xx: writing.
-WRITE_FAILED = Code("AER0501", _E, "filter could not be written", "See the message; it is tried again.")
+WRITE_FAILED = Code(
+    "AER0501", _E, "filter could not be written", "See the message; it is tried again."
+)
 HELD = Code(
     "AER0502",
     _W,
@@ -200,7 +259,10 @@ NOT_OURS = Code(
     "Rename or remove it; Aeraki never touches what it did not write.",
 )
 UNREADABLE_LIVE = Code(
-    "AER0505", _W, "live filter cannot be read", "Remove the file if it is not meant to be there; it is left alone."
+    "AER0505",
+    _W,
+    "live filter cannot be read",
+    "Remove the file if it is not meant to be there; it is left alone.",
 )
 REFUSED = Code(
     "AER0506",
@@ -209,7 +271,10 @@ REFUSED = Code(
     "The message names the field; correct what the filter is made of. It is tried again when that changes.",
 )
 WRITE_WARNING = Code(
-    "AER0507", _W, "filter was accepted with a warning", "The message says what istiod or the API server warns of."
+    "AER0507",
+    _W,
+    "filter was accepted with a warning",
+    "The message says what istiod or the API server warns of.",
 )
 UPSTREAM_FILTER = Code(
     "AER0508",
@@ -231,5 +296,7 @@ OUTSIDE = Code(
     "kubectl delete envoyfilters -A -l app.kubernetes.io/managed-by=aeraki,aeraki.io/namespace=NAMESPACE",
 )
 
-CORE_CODES: tuple[Code, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Code))
+CORE_CODES: tuple[Code, ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Code)
+)
 """Every code of the core, in the order of this file."""

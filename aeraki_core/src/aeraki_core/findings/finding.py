@@ -64,7 +64,15 @@ class Finding:
     def sort_key(self) -> tuple[str, int, str, str, str, str, str]:
         """Files first in order, then objects, then codes: the same findings always print in the same order."""
         ref, plugin = str(self.ref or ""), self.plugin or ""
-        return (self.source or "", self.line or 0, ref, self.field or "", self.code.id, self.message, plugin)
+        return (
+            self.source or "",
+            self.line or 0,
+            ref,
+            self.field or "",
+            self.code.id,
+            self.message,
+            plugin,
+        )
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -18,7 +18,11 @@ __all__ = ["Ledger"]
 class Ledger:
     """Adds up the findings of several parts. ``locate`` gives a finding its file and line, if its object has any."""
 
-    def __init__(self, *parts: FindingsByPlace, locate: Callable[[Finding], Finding] = lambda finding: finding) -> None:
+    def __init__(
+        self,
+        *parts: FindingsByPlace,
+        locate: Callable[[Finding], Finding] = lambda finding: finding,
+    ) -> None:
         self._parts = parts
         self._locate = locate
         # By what makes a finding the same one: all that are there now, and the one that was said.
@@ -45,9 +49,13 @@ class Ledger:
                 touched.add(key)
         # Only what is new is located: that looks into files, and most findings were there before.
         new = {
-            key: self._locate(self._given[key][-1]) for key in touched if key in self._given and key not in self._said
+            key: self._locate(self._given[key][-1])
+            for key in touched
+            if key in self._given and key not in self._said
         }
-        over = [self._said.pop(key) for key in touched if key not in self._given and key in self._said]
+        over = [
+            self._said.pop(key) for key in touched if key not in self._given and key in self._said
+        ]
         self._said |= new
         return in_order(new.values()), in_order(over)
 
@@ -62,4 +70,8 @@ class Ledger:
 
 def _identity(finding: Finding) -> Finding:
     # Without an object only the line tells two mistakes of one file from each other.
-    return replace(finding, line=None) if finding.ref is not None and finding.line is not None else finding
+    return (
+        replace(finding, line=None)
+        if finding.ref is not None and finding.line is not None
+        else finding
+    )

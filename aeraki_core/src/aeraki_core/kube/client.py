@@ -109,7 +109,12 @@ class Client:
         return Answer(_decode(response.data), _warnings(response))
 
     def pages(
-        self, path: str, params: Mapping[str, str] | None = None, *, size: int = 500, timeout: float = 60.0
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        size: int = 500,
+        timeout: float = 60.0,
     ) -> Iterator[Object]:
         """The objects of a list, read page by page as they are asked for."""
         given = {**(params or {}), "limit": str(size)}
@@ -160,7 +165,9 @@ class Client:
                 raise _refusal(what, response)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self.requests.add(method, "<error>")
-            raise UnreachableError(f"{what}: no answer from {self.server}: {_plainly(error)}") from error
+            raise UnreachableError(
+                f"{what}: no answer from {self.server}: {_plainly(error)}"
+            ) from error
         return response
 
     def _credentials(self) -> dict[str, str]:
@@ -188,7 +195,10 @@ class WatchStream:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         # Not given back: what is left of the answer would have to be read first.
         self._response.close()
@@ -234,13 +244,17 @@ def _refusal(what: str, response: urllib3.BaseHTTPResponse) -> ApiError:
     given = response.headers.get("Retry-After", "")
     reason = str(body.get("reason") or response.reason or "")
     message = str(body.get("message") or "").strip()
-    return ApiError(what, response.status, reason, message, float(given) if given.isdecimal() else None)
+    return ApiError(
+        what, response.status, reason, message, float(given) if given.isdecimal() else None
+    )
 
 
 def _warnings(response: urllib3.BaseHTTPResponse) -> tuple[str, ...]:
     if "Warning" not in response.headers:
         return ()
-    found = (text for header in response.headers.getlist("Warning") for text in _WARNING.findall(header))
+    found = (
+        text for header in response.headers.getlist("Warning") for text in _WARNING.findall(header)
+    )
     return tuple(dict.fromkeys(re.sub(r"\\(.)", r"\1", text) for text in found))
 
 
@@ -259,7 +273,9 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
 
     found = Configuration()
     if kubeconfig is not None and not kubeconfig.exists():
-        raise AerakiError(f"no usable cluster configuration: {kubeconfig}: no such file; correct --kubeconfig")
+        raise AerakiError(
+            f"no usable cluster configuration: {kubeconfig}: no such file; correct --kubeconfig"
+        )
     explicit = kubeconfig is not None or context is not None or bool(os.environ.get("KUBECONFIG"))
     in_pod = bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and Path(_MOUNTED).exists()
     try:
@@ -267,9 +283,13 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
             config.load_incluster_config(found)
         else:
             config.load_kube_config(
-                config_file=None if kubeconfig is None else str(kubeconfig), context=context, client_configuration=found
+                config_file=None if kubeconfig is None else str(kubeconfig),
+                context=context,
+                client_configuration=found,
             )
     except (ConfigException, OSError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise AerakiError(f"no usable cluster configuration: {reason}; give --kubeconfig and --context") from error
+        raise AerakiError(
+            f"no usable cluster configuration: {reason}; give --kubeconfig and --context"
+        ) from error
     return Client(found)

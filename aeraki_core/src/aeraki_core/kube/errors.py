@@ -36,7 +36,9 @@ class ApiError(RequestError):
     ``reason`` is Kubernetes' word for it (``AlreadyExists``, ``Expired``); ``retry_after`` is in seconds, None when it did not say.
     """
 
-    def __init__(self, what: str, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, what: str, status: int, reason: str, message: str, retry_after: float | None = None
+    ) -> None:
         super().__init__(f"{what}: {status} {reason}: {message}")
         self.status = status
         self.reason = reason

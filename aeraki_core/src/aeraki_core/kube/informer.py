@@ -32,7 +32,9 @@ class Tuning:
     is not served.
     """
 
-    def __init__(self, page: int = 500, watch: float = 600.0, idle: float = 150.0, absent: float = 5.0) -> None:
+    def __init__(
+        self, page: int = 500, watch: float = 600.0, idle: float = 150.0, absent: float = 5.0
+    ) -> None:
         self.page = page
         self.watch = watch
         self.idle = idle
@@ -155,7 +157,9 @@ class Informer:
                 place = None
                 self._pause(self._backoff.next())
 
-    def _after(self, error: RequestError, place: tuple[ApiResource, str] | None) -> tuple[ApiResource, str] | None:
+    def _after(
+        self, error: RequestError, place: tuple[ApiResource, str] | None
+    ) -> tuple[ApiResource, str] | None:
         """Where to go on after an error; waits as long as is fit."""
         if isinstance(error, ApiError):
             if error.status == 410:
@@ -222,7 +226,9 @@ class Informer:
                 self._succeed()
                 for lines in stream:
                     self._backoff.reset()
-                    version = self._take(resource, [json.loads(line) for line in lines if line], version)
+                    version = self._take(
+                        resource, [json.loads(line) for line in lines if line], version
+                    )
             except RequestError:
                 # A watch that broke goes on at once; the next try tells whether the server is there.
                 if not self._anew.is_set():
@@ -240,13 +246,17 @@ class Informer:
             self._pause(self._backoff.next())  # a server that ends every watch at once
         return resource, version
 
-    def _take(self, resource: ApiResource, events: Sequence[Mapping[str, Any]], version: str) -> str:
+    def _take(
+        self, resource: ApiResource, events: Sequence[Mapping[str, Any]], version: str
+    ) -> str:
         """Hand events on; returns the version of the last. Deletions that came together are told together."""
         deleted: list[Object] = []
         for event in events:
             kind, item = event["type"], event["object"]
             if kind == "ERROR":
-                raise _WatchError(int(item.get("code") or 0), str(item.get("message") or item.get("reason") or ""))
+                raise _WatchError(
+                    int(item.get("code") or 0), str(item.get("message") or item.get("reason") or "")
+                )
             if kind == "DELETED":
                 deleted.append(item)
             else:

@@ -72,7 +72,10 @@ class Discovery:
             if time.monotonic() - asked > _FRESH:
                 resources = self._read(group)
                 self._known[group] = (time.monotonic(), resources)
-        return next((item for item in resources if item.kind == kind and version in (None, item.version)), None)
+        return next(
+            (item for item in resources if item.kind == kind and version in (None, item.version)),
+            None,
+        )
 
     def _read(self, group: str) -> tuple[ApiResource, ...]:
         if not group:

@@ -34,7 +34,21 @@ _SAME = (
     "minProperties",
     "maxProperties",
 )
-_FORMATS = frozenset({"int32", "int64", "float", "double", "byte", "date", "date-time", "ipv4", "ipv6", "uri", "uuid"})
+_FORMATS = frozenset(
+    {
+        "int32",
+        "int64",
+        "float",
+        "double",
+        "byte",
+        "date",
+        "date-time",
+        "ipv4",
+        "ipv6",
+        "uri",
+        "uuid",
+    }
+)
 
 _STATUS: Schema = {
     "type": "object",
@@ -75,7 +89,9 @@ def crd(kind: Kind[Any]) -> dict[str, Any]:
     schema: Schema = {"type": "object", "description": kind.summary, "properties": properties}
     if spec.get("required"):
         schema["required"] = ["spec"]
-    columns = [{"name": title, "type": "string", "jsonPath": path} for title, path in kind.printer_columns]
+    columns = [
+        {"name": title, "type": "string", "jsonPath": path} for title, path in kind.printer_columns
+    ]
     columns.append({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"})
     names: dict[str, Any] = {
         "kind": kind.kind,
@@ -112,7 +128,9 @@ def structural(schema: Mapping[str, Any]) -> Schema:
     return _convert(schema, schema.get("$defs", {}), ())
 
 
-def _convert(schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]) -> Schema:
+def _convert(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]
+) -> Schema:
     """``inside`` are the definitions around it: one of them again is a recursion, which a structural schema cannot say."""
     if "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
@@ -124,7 +142,11 @@ def _convert(schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: 
         return _annotate(_convert(schema["allOf"][0], definitions, inside), schema)
     if "const" in schema:
         schema = {"enum": [schema["const"]], "type": _type_of(schema["const"]), **schema}
-    branches = [item for item in (*schema.get("anyOf", ()), *schema.get("oneOf", ())) if item.get("type") != "null"]
+    branches = [
+        item
+        for item in (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
+        if item.get("type") != "null"
+    ]
     if branches:
         # null itself needs no word: the API server prunes it before it fills in defaults.
         found = _union([_convert(item, definitions, inside) for item in branches])
@@ -145,17 +167,25 @@ def _convert(schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: 
     return _annotate(found, schema)
 
 
-def _items(schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]) -> Schema:
+def _items(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]
+) -> Schema:
     if isinstance(schema.get("items"), Mapping):
         return _convert(schema["items"], definitions, inside)
     parts = [_convert(item, definitions, inside) for item in schema.get("prefixItems", ())]
     return _union(parts) if parts else {_PRESERVE: True}
 
 
-def _object(schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]) -> Schema:
+def _object(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]
+) -> Schema:
     properties = schema.get("properties")
     if properties:
-        found: Schema = {"properties": {name: _convert(item, definitions, inside) for name, item in properties.items()}}
+        found: Schema = {
+            "properties": {
+                name: _convert(item, definitions, inside) for name, item in properties.items()
+            }
+        }
         if schema.get("required"):
             found["required"] = list(schema["required"])
         return found
@@ -176,13 +206,19 @@ def _union(branches: list[Schema]) -> Schema:
         properties: Schema = {}
         for branch in branches:
             for name, item in branch["properties"].items():
-                properties[name] = item if name not in properties else _union([properties[name], item])
+                properties[name] = (
+                    item if name not in properties else _union([properties[name], item])
+                )
         required = [
             name
             for name in branches[0].get("required", ())
             if all(name in branch.get("required", ()) for branch in branches)
         ]
-        return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+        return {
+            "type": "object",
+            "properties": properties,
+            **({"required": required} if required else {}),
+        }
     if kinds == {"string"}:
         if all("enum" in branch for branch in branches):
             return {

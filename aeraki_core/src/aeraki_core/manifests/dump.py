@@ -20,12 +20,22 @@ def to_yaml(documents: Iterable[Any]) -> str:
 
     Dumper.add_multi_representer(StrEnum, lambda dumper, value: dumper.represent_str(str(value)))
     return yaml.dump_all(
-        list(documents), Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=132
+        list(documents),
+        Dumper=Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=False,
+        width=132,
     )
 
 
 def to_json(documents: Sequence[Mapping[str, Any]]) -> str:
     """One Kubernetes List of them."""
     return (
-        json.dumps({"apiVersion": "v1", "kind": "List", "items": list(documents)}, indent=2, ensure_ascii=False) + "\n"
+        json.dumps(
+            {"apiVersion": "v1", "kind": "List", "items": list(documents)},
+            indent=2,
+            ensure_ascii=False,
+        )
+        + "\n"
     )

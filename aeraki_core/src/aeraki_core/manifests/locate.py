@@ -56,7 +56,9 @@ class Document:
         parent = parent.rstrip(".")
         if parent not in self._items:
             whole = self._item(parent) if parent else Slice(0, self.text)
-            self._items[parent] = [Slice(whole.line + item.line, item.text) for item in _items(whole.text)]
+            self._items[parent] = [
+                Slice(whole.line + item.line, item.text) for item in _items(whole.text)
+            ]
         items = self._items[parent]
         index = int(rest.rstrip("]"))
         return items[index] if index < len(items) else Slice(0, "")

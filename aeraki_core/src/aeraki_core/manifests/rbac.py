@@ -56,7 +56,10 @@ def _rule(group: str, resources: Iterable[str], verbs: Iterable[str]) -> Object:
 def _definitions(group: str, plurals: Iterable[str]) -> Object:
     """The right to see that a kind's definition was deleted: its objects are gone then, but nobody deleted them one by one."""
     names = sorted(f"{plural}.{group}" for plural in plurals)
-    return {**_rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get"]), "resourceNames": names}
+    return {
+        **_rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get"]),
+        "resourceNames": names,
+    }
 
 
 def _filters() -> list[Object]:
@@ -100,11 +103,22 @@ def rules(kinds: Iterable[Kind[Any]], *, selected: bool = False) -> list[Object]
     """The rules of the ClusterRole, where not all namespaces are named; ``selected``: those with some label are watched."""
     kinds = list(kinds)
     namespaces = [_rule("", ["namespaces"], _FOLLOW)] if selected else []
-    return [*namespaces, *_reading(kinds), *_filters(), _root_certificate(), *_all_definitions(kinds)]
+    return [
+        *namespaces,
+        *_reading(kinds),
+        *_filters(),
+        _root_certificate(),
+        *_all_definitions(kinds),
+    ]
 
 
 def roles(
-    kinds: Iterable[Kind[Any]], *, name: str, namespace: str, election_id: str, watched: Watched | None = None
+    kinds: Iterable[Kind[Any]],
+    *,
+    name: str,
+    namespace: str,
+    election_id: str,
+    watched: Watched | None = None,
 ) -> list[Object]:
     """All roles; ``namespace`` is the controller's own."""
     kinds, watched = list(kinds), watched or Watched()
@@ -115,7 +129,10 @@ def roles(
         {**lease, "resourceNames": [election_id], "verbs": ["get", "update"]},
     ]
     if not watched.names:
-        return [_role(name, None, rules(kinds, selected=watched.selected)), _role(name, namespace, holding)]
+        return [
+            _role(name, None, rules(kinds, selected=watched.selected)),
+            _role(name, namespace, holding),
+        ]
     return [
         _role(name, None, _all_definitions(kinds)),
         *(
@@ -134,7 +151,11 @@ def _in_namespace(kinds: Iterable[Kind[Any]], namespace: str, watched: Watched) 
 
 
 def _role(name: str, namespace: str | None, found: list[Object]) -> Object:
-    metadata: Object = {"name": name, **({"namespace": namespace} if namespace else {}), "labels": _LABELS}
+    metadata: Object = {
+        "name": name,
+        **({"namespace": namespace} if namespace else {}),
+        "labels": _LABELS,
+    }
     kind = "Role" if namespace else "ClusterRole"
     return {"apiVersion": _API, "kind": kind, "metadata": metadata, "rules": found}
 

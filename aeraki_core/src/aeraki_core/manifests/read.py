@@ -19,7 +19,16 @@ import yaml
 
 from aeraki_core.errors import UnreadableError
 
-__all__ = ["MAX_ALIASED", "MAX_DEPTH", "Slice", "decode", "events", "load_all", "looks_like_json", "split"]
+__all__ = [
+    "MAX_ALIASED",
+    "MAX_DEPTH",
+    "Slice",
+    "decode",
+    "events",
+    "load_all",
+    "looks_like_json",
+    "split",
+]
 
 MAX_DEPTH = 100
 """How deep a document may be nested; Kubernetes' own objects need about 20."""
@@ -30,7 +39,9 @@ MAX_ALIASED = 100_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BORDER = re.compile(r"^(?:---|\.\.\.)(?=\s|\Z)", re.MULTILINE)
 _END = re.compile(r"^\.\.\.\Z", re.MULTILINE)
-_NOTHING = re.compile(r"(?:[ \t]*(?:#[^\n]*)?(?:\n|\Z)|%[^\n]*(?:\n|\Z)|---[ \t]*(?:#[^\n]*)?(?:\n|\Z))*")
+_NOTHING = re.compile(
+    r"(?:[ \t]*(?:#[^\n]*)?(?:\n|\Z)|%[^\n]*(?:\n|\Z)|---[ \t]*(?:#[^\n]*)?(?:\n|\Z))*"
+)
 _JSON_START = re.compile(r"\s*\{\s*[\"}]")
 
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0o?[0-7_]+|0b[01_]+)")
@@ -77,7 +88,10 @@ def split(text: str) -> Iterator[Slice]:
     A line that starts with ``---`` or ``...`` ends a document wherever it stands (YAML 1.2, 9.1.2), so this needs no parser.
     """
     borders = _BORDER.finditer(text)
-    starts = [0, *(border.start() if border.group() == "---" else border.end() for border in borders)]
+    starts = [
+        0,
+        *(border.start() if border.group() == "---" else border.end() for border in borders),
+    ]
     line = 1
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         part = text[start:end]
@@ -112,7 +126,9 @@ def events(text: str) -> Iterator[Any]:
         yaml.YAMLError: it is not YAML.
     """
     # Between JSON's tokens a tab may stand; within its texts it may not.
-    return iter(yaml.parse(text.replace("\t", " ") if looks_like_json(text) else text, Loader=_LOADER))
+    return iter(
+        yaml.parse(text.replace("\t", " ") if looks_like_json(text) else text, Loader=_LOADER)
+    )
 
 
 # -- YAML -----------------------------------------------------------------------------------------------------------------
@@ -155,9 +171,7 @@ class _Frame:
         self.merged: list[dict[str, Any]] = []
 
 
-_NO_KEY = (
-    "a key must be text, not a mapping or a list; quote {{ }}, or render the template first, as with `helm template`"
-)
+_NO_KEY = "a key must be text, not a mapping or a list; quote {{ }}, or render the template first, as with `helm template`"
 _OF_EACH_OBJECT = ("apiVersion", "kind", "metadata")
 
 
@@ -225,7 +239,11 @@ class _Builder:
             frame.key = _MERGE
             return
         if text in frame.value:
-            hint = "; put --- between two documents" if len(self._stack) == 1 and text in _OF_EACH_OBJECT else ""
+            hint = (
+                "; put --- between two documents"
+                if len(self._stack) == 1 and text in _OF_EACH_OBJECT
+                else ""
+            )
             raise self._error(f"key {text[:80]!r} is given twice{hint}", event)
         frame.key = text
         frame.value[text] = None  # keeps its place, and finds a second one
@@ -249,13 +267,18 @@ class _Builder:
             for key, value in merged.items():
                 frame.value.setdefault(key, value)
         if frame.anchor:
-            self._anchors[frame.anchor] = (frame.value, self._nodes + self._aliased - frame.before + 1)
+            self._anchors[frame.anchor] = (
+                frame.value,
+                self._nodes + self._aliased - frame.before + 1,
+            )
         self._put(frame.value, event)
 
     def _alias(self, event: Any) -> None:
         found = self._anchors.get(event.anchor)
         if found is None:
-            raise self._error(f"alias *{event.anchor} stands for nothing that was given before it", event)
+            raise self._error(
+                f"alias *{event.anchor} stands for nothing that was given before it", event
+            )
         value, size = found
         self._aliased += size
         if self._aliased > MAX_ALIASED:
@@ -333,7 +356,9 @@ def _load_json(piece: Slice) -> list[tuple[Slice, Any]]:
         while rest := text[position:].lstrip():
             start = len(text) - len(rest)
             value, position = _DECODER.raw_decode(text, start)
-            found.append((Slice(piece.line + text.count("\n", 0, start), text[start:position]), value))
+            found.append(
+                (Slice(piece.line + text.count("\n", 0, start), text[start:position]), value)
+            )
     except RecursionError:
         raise UnreadableError("nested too deep", piece.line) from None
     except ValueError as error:

@@ -21,10 +21,29 @@ __all__ = ["render_json", "render_objects", "render_yaml"]
 
 # In any case; what YAML 1.1, YAML 1.2 and their readers know between them.
 _WORDS = frozenset(
-    ["y", "yes", "n", "no", "on", "off", "true", "false", "t", "f", "null", "nil", "none", "nan", "inf", "infinity"]
+    [
+        "y",
+        "yes",
+        "n",
+        "no",
+        "on",
+        "off",
+        "true",
+        "false",
+        "t",
+        "f",
+        "null",
+        "nil",
+        "none",
+        "nan",
+        "inf",
+        "infinity",
+    ]
 )
 # Numbers, times and sexagesimals of any reader. With two dots and no colon it is none: 10.0.0.1, 1.2.3.
-_NUMBER = re.compile(r"[-+]?[.0-9][0-9A-Fa-fXxOoBbEeTtZz_.,:+ -]*|[-+]?\.(?:inf|nan)", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[-+]?[.0-9][0-9A-Fa-fXxOoBbEeTtZz_.,:+ -]*|[-+]?\.(?:inf|nan)", re.IGNORECASE
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 
 
@@ -62,7 +81,14 @@ def render_yaml(filters: Iterable[EnvoyFilter]) -> str:
 def render_objects(objects: Iterable[Any]) -> str:
     """Any Kubernetes objects in the same form, in the order given."""
     documents = (
-        yaml.dump(item, Dumper=_Dumper, sort_keys=True, allow_unicode=True, default_flow_style=False, width=1 << 30)
+        yaml.dump(
+            item,
+            Dumper=_Dumper,
+            sort_keys=True,
+            allow_unicode=True,
+            default_flow_style=False,
+            width=1 << 30,
+        )
         for item in objects
     )
     return "---\n".join(documents)

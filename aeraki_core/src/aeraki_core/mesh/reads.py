@@ -53,13 +53,21 @@ class Reads:
         """One annotation of a service's object."""
         prefix, slash, _ = name.partition("/")
         # One key for all of a prefix: a plugin reads ten options of each service, and looks for unknown ones too.
-        self._note_annotation(service, *(("annotations", prefix) if slash else ("annotation", name)))
+        self._note_annotation(
+            service, *(("annotations", prefix) if slash else ("annotation", name))
+        )
         return self._store.annotations(service.ref).get(name)
 
     def annotations(self, service: Service, prefix: str) -> tuple[str, ...]:
         """The names of all annotations ``<prefix>/...`` of a service's object, sorted."""
         self._note_annotation(service, "annotations", prefix)
-        return tuple(sorted(name for name in self._store.annotations(service.ref) if name.startswith(f"{prefix}/")))
+        return tuple(
+            sorted(
+                name
+                for name in self._store.annotations(service.ref)
+                if name.startswith(f"{prefix}/")
+            )
+        )
 
     def services_of_host(self, host: str) -> tuple[Service, ...]:
         """The services of that host, the oldest first."""
@@ -151,4 +159,8 @@ class Reads:
 @lru_cache(maxsize=65536)
 def _wildcards(question: str, domain: str) -> tuple[Key, ...]:
     """The keys of the wildcards over a host in that domain: the same values for all hosts of a namespace, to save memory."""
-    return tuple((question, name) for name in host_suffixes(f"x.{domain}" if domain else "x") if name.startswith("*"))
+    return tuple(
+        (question, name)
+        for name in host_suffixes(f"x.{domain}" if domain else "x")
+        if name.startswith("*")
+    )

@@ -128,7 +128,9 @@ def regex_problem(pattern: str) -> str | None:
     except re2.error as error:
         detail = error.args[0] if error.args else ""
         return detail.decode() if isinstance(detail, bytes) else str(detail)
-    return f"its program size {size} is above {MAX_PROGRAM_SIZE}" if size > MAX_PROGRAM_SIZE else None
+    return (
+        f"its program size {size} is above {MAX_PROGRAM_SIZE}" if size > MAX_PROGRAM_SIZE else None
+    )
 
 
 def routes_of(
@@ -148,14 +150,21 @@ def routes_of(
     """
     reader = _RouteReader(virtual_service, service, port, reads, report, match, action)
     for other in virtual_service.others:
-        reader.say(UNSUPPORTED_FIELD, f"{other} is no field of a VirtualService and has no effect", f"spec.{other}")
+        reader.say(
+            UNSUPPORTED_FIELD,
+            f"{other} is no field of a VirtualService and has no effect",
+            f"spec.{other}",
+        )
     if virtual_service.http:
         return tuple(reader.http())
     if virtual_service.tcp:
         return tuple(reader.tcp())
     if virtual_service.has_tls:
         report(
-            TLS_ROUTES, "only tls routes are given; all calls go to the service itself", virtual_service.ref, "spec.tls"
+            TLS_ROUTES,
+            "only tls routes are given; all calls go to the service itself",
+            virtual_service.ref,
+            "spec.tls",
         )
     return None
 
@@ -187,13 +196,19 @@ class _RouteReader:
                 continue  # it speaks of another port
             usable = [(self.usable(item, where), where) for item, where in matches]
             if "delegate" in entry.others():
-                self.say(UNSUPPORTED_FIELD, "a delegate cannot be followed; the route is left out", f"{path}.delegate")
+                self.say(
+                    UNSUPPORTED_FIELD,
+                    "a delegate cannot be followed; the route is left out",
+                    f"{path}.delegate",
+                )
                 continue
             clusters = self.clusters(entry.route or (), f"{path}.route")
             if not clusters:
                 continue
             for other in entry.others():
-                self.say(UNSUPPORTED_FIELD, f"{other} has no effect on this protocol", f"{path}.{other}")
+                self.say(
+                    UNSUPPORTED_FIELD, f"{other} has no effect on this protocol", f"{path}.{other}"
+                )
             route = Route(
                 RouteMatch(),
                 clusters,
@@ -244,7 +259,11 @@ class _RouteReader:
             )
         others = [] if isinstance(match, HTTPMatchRequest) else match.others()
         for name in others:
-            self.say(UNSUPPORTED_MATCH, f"{name} cannot be matched; the route is left out", f"{path}.{name}")
+            self.say(
+                UNSUPPORTED_MATCH,
+                f"{name} cannot be matched; the route is left out",
+                f"{path}.{name}",
+            )
         return not asked and not others
 
     def usable(self, match: HTTPMatchRequest, path: str) -> RouteMatch | None:
@@ -252,10 +271,16 @@ class _RouteReader:
         good = self.client_free(match, path)
         aliases = {"without_headers": "withoutHeaders", "query_params": "queryParams"}
         lost = [name for name in match.others() if name != "ignoreUriCase" and name != "statPrefix"]
-        lost += [aliases.get(name, name) for name in _MATCH_FIELDS if getattr(match, name) and name not in self.match]
+        lost += [
+            aliases.get(name, name)
+            for name in _MATCH_FIELDS
+            if getattr(match, name) and name not in self.match
+        ]
         for name in lost:
             self.say(
-                UNSUPPORTED_MATCH, f"this protocol cannot match on {name}; the route is left out", f"{path}.{name}"
+                UNSUPPORTED_MATCH,
+                f"this protocol cannot match on {name}; the route is left out",
+                f"{path}.{name}",
             )
         strings = [
             (f"{path}.{aliases.get(name, name)}.{key}" if key else f"{path}.{name}", value)
@@ -265,17 +290,31 @@ class _RouteReader:
         for where, value in strings:
             for other in value.others():
                 if value.is_presence:  # without that field it would match whatever there is
-                    self.say(UNSUPPORTED_MATCH, f"{other} cannot be matched; the route is left out", f"{where}.{other}")
+                    self.say(
+                        UNSUPPORTED_MATCH,
+                        f"{other} cannot be matched; the route is left out",
+                        f"{where}.{other}",
+                    )
                     good = False
                 else:
-                    self.say(UNSUPPORTED_FIELD, f"{other} has no effect on this protocol", f"{where}.{other}")
+                    self.say(
+                        UNSUPPORTED_FIELD,
+                        f"{other} has no effect on this protocol",
+                        f"{where}.{other}",
+                    )
             problem = regex_problem(value.regex) if value.regex is not None else None
             if problem:
-                self.say(BAD_REGEX, f"{value.regex!r}: {problem}; the route is left out", f"{where}.regex")
+                self.say(
+                    BAD_REGEX,
+                    f"{value.regex!r}: {problem}; the route is left out",
+                    f"{where}.regex",
+                )
                 good = False
         for name in (*match.headers, *match.without_headers):
             if not name or set(name) & set("\0\r\n"):
-                self.say(UNSUPPORTED_MATCH, f"{name!r} is no header's name; the route is left out", path)
+                self.say(
+                    UNSUPPORTED_MATCH, f"{name!r} is no header's name; the route is left out", path
+                )
                 good = False
         if lost or not good:
             return None
@@ -306,7 +345,9 @@ class _RouteReader:
         for destination, percentage, where in given:
             cluster = self.cluster(destination, 1, where)
             if cluster is not None:
-                found.append(Mirror(cluster.cluster, 100.0 if percentage is None else percentage.value))
+                found.append(
+                    Mirror(cluster.cluster, 100.0 if percentage is None else percentage.value)
+                )
         return tuple(found)
 
     def timeout(self, entry: HTTPRoute, path: str) -> float | None:
@@ -324,10 +365,16 @@ class _RouteReader:
             self.say(UNSUPPORTED_FIELD, "retries has no effect on this protocol", f"{path}.retries")
             return None
         for other in entry.retries.others():
-            self.say(UNSUPPORTED_FIELD, f"{other} has no effect on this protocol", f"{path}.retries.{other}")
+            self.say(
+                UNSUPPORTED_FIELD,
+                f"{other} has no effect on this protocol",
+                f"{path}.retries.{other}",
+            )
         return entry.retries.attempts
 
-    def clusters(self, given: tuple[HTTPRouteDestination, ...], path: str) -> tuple[WeightedCluster, ...]:
+    def clusters(
+        self, given: tuple[HTTPRouteDestination, ...], path: str
+    ) -> tuple[WeightedCluster, ...]:
         """The destinations that get calls, with Istio's reading of weights; empty when there are none."""
         if not given:
             self.say(NO_DESTINATION, "no destination; the route is left out", path)
@@ -342,12 +389,18 @@ class _RouteReader:
             for index, item in enumerate(given):
                 if item.weight is None:
                     self.say(
-                        WEIGHTS, "no weight beside others that have one; it gets no calls", f"{path}[{index}].weight"
+                        WEIGHTS,
+                        "no weight beside others that have one; it gets no calls",
+                        f"{path}[{index}].weight",
                     )
         found: list[WeightedCluster] = []
         for index, (item, weight) in enumerate(zip(given, weights, strict=True)):
             for other in item.others():
-                self.say(UNSUPPORTED_FIELD, f"{other} has no effect on this protocol", f"{path}[{index}].{other}")
+                self.say(
+                    UNSUPPORTED_FIELD,
+                    f"{other} has no effect on this protocol",
+                    f"{path}[{index}].{other}",
+                )
             if weight:
                 cluster = self.cluster(item.destination, weight, f"{path}[{index}].destination")
                 if cluster is not None:
@@ -358,7 +411,11 @@ class _RouteReader:
         """Istio's cluster of a destination. None only when its port cannot be told."""
         reads = self.reads
         for other in destination.others():
-            self.say(UNSUPPORTED_FIELD, f"{other} is no field of a destination and has no effect", f"{path}.{other}")
+            self.say(
+                UNSUPPORTED_FIELD,
+                f"{other} is no field of a destination and has no effect",
+                f"{path}.{other}",
+            )
         host = full_host(destination.host, self.virtual_service.namespace, reads.mesh.domain)
         found = reads.services_of_host(host)
         if destination.port is not None:
@@ -368,15 +425,25 @@ class _RouteReader:
         else:
             number = _port_of(found, self.port.number)
         if not found:
-            self.say(UNKNOWN_HOST, f"no service {host} in the mesh; calls on this route fail", f"{path}.host")
+            self.say(
+                UNKNOWN_HOST,
+                f"no service {host} in the mesh; calls on this route fail",
+                f"{path}.host",
+            )
             number = number or self.port.number
         if number is None:
             self.say(
-                UNKNOWN_PORT, f"{host} has several ports and none is {self.port.number}; it is left out", f"{path}.port"
+                UNKNOWN_PORT,
+                f"{host} has several ports and none is {self.port.number}; it is left out",
+                f"{path}.port",
             )
             return None
         if found and not any(service.port(number) for service in found):
-            self.say(UNKNOWN_PORT, f"{host} has no port {number}; calls on this route fail", f"{path}.port")
+            self.say(
+                UNKNOWN_PORT,
+                f"{host} has no port {number}; calls on this route fail",
+                f"{path}.port",
+            )
         subset = destination.subset or ""
         if subset and not any(subset in rule.subsets for rule in reads.destination_rules(host)):
             self.say(

@@ -107,7 +107,9 @@ class Store:
 
     def __init__(self, mesh: Mesh, kinds: Iterable[Kind[Any]] = ()) -> None:
         self.mesh = mesh
-        self.kinds: dict[tuple[str, str], Kind[Any]] = {(kind.group, kind.kind): kind for kind in kinds}
+        self.kinds: dict[tuple[str, str], Kind[Any]] = {
+            (kind.group, kind.kind): kind for kind in kinds
+        }
         self._services: dict[ObjectRef, tuple[Service, ...]] = {}
         self._by_host: Index[str, ServiceId, Service] = Index()
         self._claims: Index[str, ServiceId, Claim] = Index()
@@ -144,7 +146,11 @@ class Store:
         try:
             if not is_dns_subdomain(item.ref.name):
                 raise RejectedError(
-                    (Problem("metadata.name", "not a valid Kubernetes name of at most 253 characters"),)
+                    (
+                        Problem(
+                            "metadata.name", "not a valid Kubernetes name of at most 253 characters"
+                        ),
+                    )
                 )
             changed = self._take(kind, item)
         except InputError as error:
@@ -187,9 +193,13 @@ class Store:
             case "secret":
                 return self._set_secret(parse_secret(ref, content))
         declared = self.kinds.get(kind)
-        return self._set_resource(ref, self._resource(declared, ref, content)) if declared else set()
+        return (
+            self._set_resource(ref, self._resource(declared, ref, content)) if declared else set()
+        )
 
-    def _resource(self, kind: Kind[Any], ref: ObjectRef, content: Mapping[str, Any]) -> Resource[Any]:
+    def _resource(
+        self, kind: Kind[Any], ref: ObjectRef, content: Mapping[str, Any]
+    ) -> Resource[Any]:
         spec = check(kind.spec, content.get("spec"))
         created = str((content.get("metadata") or {}).get("creationTimestamp") or "")
         hosts = tuple(full_host(host, ref.namespace, self.mesh.domain) for host in kind.hosts(spec))
@@ -198,7 +208,9 @@ class Store:
     # -- rejected objects ---------------------------------------------------------------------------------------------
 
     def _reject(self, kind: tuple[str, str], item: SourceObject, error: InputError) -> set[Key]:
-        problems = error.problems if isinstance(error, RejectedError) else (Problem("", str(error)),)
+        problems = (
+            error.problems if isinstance(error, RejectedError) else (Problem("", str(error)),)
+        )
         findings = tuple(
             Finding(
                 BAD_NAME if problem.field == "metadata.name" else REJECTED,
@@ -208,7 +220,11 @@ class Store:
             )
             for problem in problems
         )
-        changed: set[Key] = set() if self._rejected.get(item.ref) == findings else {("rejected-object", str(item.ref))}
+        changed: set[Key] = (
+            set()
+            if self._rejected.get(item.ref) == findings
+            else {("rejected-object", str(item.ref))}
+        )
         self._rejected[item.ref] = findings
         hosts = self._hosts_named(kind, item)
         for host in (*self._rejected_hosts.get(item.ref, ()), *hosts):
@@ -238,7 +254,9 @@ class Store:
         namespace, domain = item.ref.namespace, self.mesh.domain
         if kind == ("", "Service"):
             names = [item.ref.name]
-        return tuple(full_host(name, namespace, domain) for name in names if isinstance(name, str) and name)
+        return tuple(
+            full_host(name, namespace, domain) for name in names if isinstance(name, str) and name
+        )
 
     def is_known(self, ref: ObjectRef) -> bool:
         """Whether a good form of the object is in force."""
@@ -260,11 +278,15 @@ class Store:
 
     def rejected_for(self, host: str) -> tuple[ObjectRef, ...]:
         """Rejected objects without a last good form that name the host (or a wildcard over it)."""
-        return tuple(sorted({ref for name in host_suffixes(host) for ref in self._rejected_for.values(name)}))
+        return tuple(
+            sorted({ref for name in host_suffixes(host) for ref in self._rejected_for.values(name)})
+        )
 
     # -- setters: each returns the keys whose answer changed --------------------------------------------------------------
 
-    def _set_services(self, ref: ObjectRef, services: tuple[Service, ...], annotations: Mapping[str, str]) -> set[Key]:
+    def _set_services(
+        self, ref: ObjectRef, services: tuple[Service, ...], annotations: Mapping[str, str]
+    ) -> set[Key]:
         changed: set[Key] = set()
         old_annotations = self._annotations.get(ref, {})
         if annotations:
@@ -278,7 +300,9 @@ class Store:
         else:
             self._services.pop(ref, None)
         if ref.kind == "Service":
-            changed |= self._note_addresses(ref, (address for service in services for address in service.addresses))
+            changed |= self._note_addresses(
+                ref, (address for service in services for address in service.addresses)
+            )
         for key in before.keys() | after.keys():
             old, new = before.get(key), after.get(key)
             host = key[1]
@@ -306,7 +330,9 @@ class Store:
     def _set_claims(self, key: ServiceId, service: Service | None) -> set[Key]:
         wanted: dict[Listener, Claim] = {}
         if service is not None:
-            endpoints = self.endpoints(service.namespace, service.ref.name) if service.headless else None
+            endpoints = (
+                self.endpoints(service.namespace, service.ref.name) if service.headless else None
+            )
             for port in service.ports:
                 if port.protocol != "UDP":
                     for listener in outbound_listeners(service, port.number, endpoints):
@@ -351,12 +377,22 @@ class Store:
 
     def _set_virtual_service(self, ref: ObjectRef, new: VirtualService | None) -> set[Key]:
         return self._set_by_host(
-            "virtualservice", self._virtual_services, self._vs_by_host, ref, new, lambda item: item.hosts
+            "virtualservice",
+            self._virtual_services,
+            self._vs_by_host,
+            ref,
+            new,
+            lambda item: item.hosts,
         )
 
     def _set_destination_rule(self, ref: ObjectRef, new: DestinationRule | None) -> set[Key]:
         return self._set_by_host(
-            "destinationrule", self._destination_rules, self._dr_by_host, ref, new, lambda item: (item.host,)
+            "destinationrule",
+            self._destination_rules,
+            self._dr_by_host,
+            ref,
+            new,
+            lambda item: (item.host,),
         )
 
     def _set_by_host(
@@ -477,7 +513,10 @@ class Store:
         found: set[tuple[str, str]] = set()
         by_kind = {kind.kind: kind for kind in self.kinds.values()}
         for resource in self._resources.values():
-            found.update((resource.namespace, name) for name in by_kind[resource.ref.kind].secrets(resource.spec))
+            found.update(
+                (resource.namespace, name)
+                for name in by_kind[resource.ref.kind].secrets(resource.spec)
+            )
         return frozenset(found)
 
     def origin(self, ref: ObjectRef) -> Location | None:
@@ -485,7 +524,9 @@ class Store:
         return self._origins.get(ref)
 
 
-def _annotation_changes(ref: ObjectRef, host: str, before: Mapping[str, str], after: Mapping[str, str]) -> set[Key]:
+def _annotation_changes(
+    ref: ObjectRef, host: str, before: Mapping[str, str], after: Mapping[str, str]
+) -> set[Key]:
     names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     prefixes = {name.partition("/")[0] for name in names if "/" in name}
     return {

@@ -68,7 +68,9 @@ def parse_endpoint_slice(ref: ObjectRef, content: Mapping[str, Any]) -> Endpoint
         addresses = (
             ()
             if value.address_type == "FQDN"
-            else tuple(_address(item) for point in value.endpoints or () for item in point.addresses)
+            else tuple(
+                _address(item) for point in value.endpoints or () for item in point.addresses
+            )
         )
     except ValueError as error:
         raise RejectedError((Problem("endpoints", str(error)),)) from None

@@ -40,7 +40,11 @@ class _Open(Spec):
 
     def others(self) -> tuple[str, ...]:
         """The fields given that this model does not know, in order of the object."""
-        return tuple(key for key, value in (self.model_extra or {}).items() if value not in (None, {}, [], ""))
+        return tuple(
+            key
+            for key, value in (self.model_extra or {}).items()
+            if value not in (None, {}, [], "")
+        )
 
 
 class StringMatch(_Open):
@@ -218,7 +222,9 @@ def full_host(host: str, namespace: str, domain: str) -> str:
     return host if "." in host or host == "*" else f"{host}.{namespace}.svc.{domain}"
 
 
-def parse_virtual_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> VirtualService:
+def parse_virtual_service(
+    ref: ObjectRef, content: Mapping[str, Any], domain: str
+) -> VirtualService:
     """A VirtualService.
 
     Raises:
@@ -240,7 +246,9 @@ def parse_virtual_service(ref: ObjectRef, content: Mapping[str, Any], domain: st
     )
 
 
-def parse_destination_rule(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> DestinationRule:
+def parse_destination_rule(
+    ref: ObjectRef, content: Mapping[str, Any], domain: str
+) -> DestinationRule:
     """A DestinationRule.
 
     Raises:

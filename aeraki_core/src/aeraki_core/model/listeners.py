@@ -43,15 +43,25 @@ def needs_endpoints(service: Service) -> bool:
     return service.headless
 
 
-def outbound_listeners(service: Service, port: int, endpoints: Endpoints | None) -> tuple[Listener, ...]:
+def outbound_listeners(
+    service: Service, port: int, endpoints: Endpoints | None
+) -> tuple[Listener, ...]:
     """The listeners of that port; empty when there are none, or none that can be known (see NO_LISTENER, NO_ADDRESS)."""
     if service.headless:
-        return tuple(Listener(f"{address}_{port}") for address in (endpoints.addresses if endpoints else ()))
+        return tuple(
+            Listener(f"{address}_{port}") for address in (endpoints.addresses if endpoints else ())
+        )
     if service.resolution is Resolution.CLUSTER_IP:
         return _of_cluster_ips(service.addresses, port)
     if service.addresses:
-        plain = tuple(Listener(f"{address}_{port}") for address in service.addresses if "/" not in address)
-        return plain if len(plain) == len(service.addresses) else (*plain, *_wildcards(port, ranges=True))
+        plain = tuple(
+            Listener(f"{address}_{port}") for address in service.addresses if "/" not in address
+        )
+        return (
+            plain
+            if len(plain) == len(service.addresses)
+            else (*plain, *_wildcards(port, ranges=True))
+        )
     if service.resolution is Resolution.NONE and service.selector:
         # istiod makes one for each workload that it selects, and those are not in any object that we read.
         return ()
@@ -68,7 +78,10 @@ def _of_cluster_ips(addresses: tuple[str, ...], port: int) -> tuple[Listener, ..
     if other is None:
         return (Listener(f"{first}_{port}"),)
     alone = frozenset({ProxyFamily.IPV4 if ":" in first else ProxyFamily.IPV6})
-    return (Listener(f"{first}_{port}", families=_ALL - alone), Listener(f"{other}_{port}", families=alone))
+    return (
+        Listener(f"{first}_{port}", families=_ALL - alone),
+        Listener(f"{other}_{port}", families=alone),
+    )
 
 
 def _of_allocated(addresses: tuple[str, ...], port: int) -> tuple[Listener, ...]:
@@ -76,7 +89,8 @@ def _of_allocated(addresses: tuple[str, ...], port: int) -> tuple[Listener, ...]
     has_ipv4 = _first(addresses, ipv6=False) is not None
     without = _IPV6_ALONE if has_ipv4 else _ALL - {ProxyFamily.IPV4}
     return tuple(
-        Listener(f"{address}_{port}", families=without if ":" in address else _WITH_IPV4) for address in addresses
+        Listener(f"{address}_{port}", families=without if ":" in address else _WITH_IPV4)
+        for address in addresses
     )
 
 

@@ -104,9 +104,15 @@ def _split(text: str) -> Iterable[str]:
 def _requirement(part: str, text: str) -> Requirement:
     if found := _SET.fullmatch(part):
         operator = Operator.IN if found["word"] == "in" else Operator.NOT_IN
-        return _checked(found["key"], operator, tuple(value.strip() for value in found["values"].split(",")))
+        return _checked(
+            found["key"], operator, tuple(value.strip() for value in found["values"].split(","))
+        )
     if found := _EQUAL.fullmatch(part):
-        return _checked(found["key"], Operator.NOT_IN if found["sign"] == "!=" else Operator.IN, (found["value"],))
+        return _checked(
+            found["key"],
+            Operator.NOT_IN if found["sign"] == "!=" else Operator.IN,
+            (found["value"],),
+        )
     negated = part.startswith("!")
     key = part.removeprefix("!").strip()
     if not key or re.search(r"[\s()<>=!]", key):
@@ -144,14 +150,20 @@ def _expression(item: Any) -> Requirement:
         operator = Operator(str(item.get("operator")))
     except ValueError:
         raise ValueError(f"{item.get('operator')!r} is none of {', '.join(Operator)}") from None
-    if not isinstance(values, list) or bool(values) is not (operator in (Operator.IN, Operator.NOT_IN)):
+    if not isinstance(values, list) or bool(values) is not (
+        operator in (Operator.IN, Operator.NOT_IN)
+    ):
         raise ValueError(f"{operator} needs {'no ' if values else ''}values")
     return _checked(item.get("key"), operator, tuple(values))
 
 
 def _checked(key: Any, operator: Operator, values: tuple[Any, ...]) -> Requirement:
     prefix, slash, name = str(key).rpartition("/")
-    if not isinstance(key, str) or not _NAME.fullmatch(name) or (slash and not is_dns_subdomain(prefix)):
+    if (
+        not isinstance(key, str)
+        or not _NAME.fullmatch(name)
+        or (slash and not is_dns_subdomain(prefix))
+    ):
         raise ValueError(f"{key!r} is not a label's name")
     for value in values:
         if not isinstance(value, str) or (value and not _NAME.fullmatch(value)):

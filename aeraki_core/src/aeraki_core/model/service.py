@@ -19,7 +19,15 @@ from aeraki_core.errors import Problem, RejectedError
 from aeraki_core.model.meta import Age, ObjectRef
 from aeraki_core.model.wire import Spec, check, text_map
 
-__all__ = ["Port", "Resolution", "Service", "is_wildcard", "parse_service", "parse_service_entry", "service_host"]
+__all__ = [
+    "Port",
+    "Resolution",
+    "Service",
+    "is_wildcard",
+    "parse_service",
+    "parse_service_entry",
+    "service_host",
+]
 
 EXPORT_TO_ANNOTATION = "networking.istio.io/exportTo"
 NO_AUTO_ALLOCATE_LABEL = "networking.istio.io/enable-autoallocate-ip"
@@ -115,7 +123,9 @@ def _ip(value: str) -> str:
 
 
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
-_Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+_Text = Annotated[
+    str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)
+]
 
 
 class _ServicePort(Spec):
@@ -226,7 +236,10 @@ def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Se
         headless="None" in given,
         selector=tuple(sorted((spec.selector or {}).items())),
         export_to=resolve_export_to(
-            tuple(part.strip() for part in exported.split(",") if part.strip()) if exported else None, ref.namespace
+            tuple(part.strip() for part in exported.split(",") if part.strip())
+            if exported
+            else None,
+            ref.namespace,
         ),
         age=_age(ref, metadata),
     )
@@ -246,7 +259,9 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
     metadata = content.get("metadata") or {}
     labels = text_map(metadata.get("labels"))
     allocates = (
-        not spec.addresses and spec.resolution is not Resolution.NONE and labels.get(NO_AUTO_ALLOCATE_LABEL) != "false"
+        not spec.addresses
+        and spec.resolution is not Resolution.NONE
+        and labels.get(NO_AUTO_ALLOCATE_LABEL) != "false"
     )
     allocated = (status.addresses or ()) if allocates else ()
     ports = tuple(
@@ -258,12 +273,18 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
             ref=ref,
             host=host.lower(),
             ports=ports,
-            addresses=tuple(address for address in spec.addresses if not address.startswith("0.0.0.0")),
+            addresses=tuple(
+                address for address in spec.addresses if not address.startswith("0.0.0.0")
+            ),
             auto_addresses=()
             if is_wildcard(host)
-            else tuple(item.value for item in allocated if item.value and item.host in (None, host)),
+            else tuple(
+                item.value for item in allocated if item.value and item.host in (None, host)
+            ),
             resolution=spec.resolution,
-            selector=tuple(sorted(spec.workload_selector.labels.items())) if spec.workload_selector else (),
+            selector=tuple(sorted(spec.workload_selector.labels.items()))
+            if spec.workload_selector
+            else (),
             export_to=resolve_export_to(spec.export_to, ref.namespace),
             age=_age(ref, metadata),
         )

@@ -24,7 +24,9 @@ class Spec(BaseModel):
         frozen=True,
         extra="ignore",
         populate_by_name=True,
-        alias_generator=lambda name: name.split("_")[0] + "".join(part.title() for part in name.split("_")[1:]),
+        alias_generator=lambda name: (
+            name.split("_")[0] + "".join(part.title() for part in name.split("_")[1:])
+        ),
     )
 
 
@@ -34,8 +36,13 @@ S = TypeVar("S", bound=BaseModel)
 _PLAINLY = {
     "missing": "it is missing",
     "extra_forbidden": "there is no such field",
-    **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "a list belongs here"),
-    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), "a mapping belongs here"),
+    **dict.fromkeys(
+        ("tuple_type", "list_type", "set_type", "frozen_set_type"), "a list belongs here"
+    ),
+    **dict.fromkeys(
+        ("dict_type", "mapping_type", "model_type", "model_attributes_type"),
+        "a mapping belongs here",
+    ),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number belongs here"),
     **dict.fromkeys(("float_type", "float_parsing"), "a number belongs here"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "true or false belongs here"),
@@ -62,7 +69,9 @@ def check(model: type[S], value: Any, root: str = "spec") -> S:
     except ValidationError as error:
         raise RejectedError(
             tuple(
-                Problem(field_path(detail["loc"], root), _PLAINLY.get(detail["type"], detail["msg"]))
+                Problem(
+                    field_path(detail["loc"], root), _PLAINLY.get(detail["type"], detail["msg"])
+                )
                 for detail in error.errors(include_url=False, include_input=False)
             )
         ) from None
@@ -95,7 +104,10 @@ def text_map(value: Mapping[str, Any] | None) -> dict[str, str]:
     """
     if value is not None and not isinstance(value, Mapping):
         raise RejectedError((Problem("metadata", "labels and annotations are maps of text"),))
-    return {str(key): item if isinstance(item, str) else _as_text(item) for key, item in (value or {}).items()}
+    return {
+        str(key): item if isinstance(item, str) else _as_text(item)
+        for key, item in (value or {}).items()
+    }
 
 
 def _as_text(item: Any) -> str:

@@ -74,7 +74,9 @@ def place(output: PortOutput, mesh: Mesh, arrangement: Arrangement) -> tuple[Pla
     return tuple(found)
 
 
-def _outbound(output: PortOutput, item: OutboundPatches, mesh: Mesh, arrangement: Arrangement) -> Placement:
+def _outbound(
+    output: PortOutput, item: OutboundPatches, mesh: Mesh, arrangement: Arrangement
+) -> Placement:
     audience, service = item.audience, output.service
     namespace = audience.namespace or mesh.root_namespace
     labels = ",".join(f"{key}={value}" for key, value in audience.labels)
@@ -86,7 +88,11 @@ def _outbound(output: PortOutput, item: OutboundPatches, mesh: Mesh, arrangement
     there = _mesh_wide_filters(output) if audience.overrides else {}
     patches: list[ConfigPatch] = []
     for patch in item.patches:
-        if audience.overrides and patch.apply_to is ApplyTo.CLUSTER and patch.operation is not Operation.MERGE:
+        if (
+            audience.overrides
+            and patch.apply_to is ApplyTo.CLUSTER
+            and patch.operation is not Operation.MERGE
+        ):
             continue  # the mesh-wide filter adds it already, and Envoy refuses two clusters of one name
         patches += _outbound_patches(patch, item.listeners, there, mesh)
     return Placement(
@@ -120,12 +126,20 @@ def _outbound_patches(
     if patch.apply_to is ApplyTo.CLUSTER:
         return _cluster_patches(patch, OUTBOUND)
     # Clients of an overriding filter may need another filter than all others do.
-    in_place = next((name for name, operation in there.items() if operation is Operation.REPLACE), TCP_PROXY)
-    target, operation = (patch.name, Operation.REPLACE) if patch.name in there else (in_place, patch.operation)
+    in_place = next(
+        (name for name, operation in there.items() if operation is Operation.REPLACE), TCP_PROXY
+    )
+    target, operation = (
+        (patch.name, Operation.REPLACE) if patch.name in there else (in_place, patch.operation)
+    )
     found: list[ConfigPatch] = []
     for listener in listeners:
         if patch.apply_to is ApplyTo.LISTENER:
-            found.append(ConfigPatch(patch.apply_to, OUTBOUND, Match(listener=listener.name), "MERGE", patch.value))
+            found.append(
+                ConfigPatch(
+                    patch.apply_to, OUTBOUND, Match(listener=listener.name), "MERGE", patch.value
+                )
+            )
             continue
         match = Match(listener=listener.name, filter=target)
         found.append(ConfigPatch(patch.apply_to, OUTBOUND, match, str(operation), patch.value))
@@ -175,12 +189,23 @@ def _inbound(output: PortOutput, side: Inbound, patches: Iterable[Patch]) -> Pla
         if patch.apply_to is ApplyTo.CLUSTER:
             found += _cluster_patches(patch, INBOUND)
         elif patch.apply_to is ApplyTo.LISTENER:
-            found.append(ConfigPatch(patch.apply_to, INBOUND, Match(listener=VIRTUAL_INBOUND), "MERGE", patch.value))
+            found.append(
+                ConfigPatch(
+                    patch.apply_to, INBOUND, Match(listener=VIRTUAL_INBOUND), "MERGE", patch.value
+                )
+            )
         else:
             match = Match(destination_port=side.target_port, filter=TCP_PROXY)
-            found.append(ConfigPatch(patch.apply_to, INBOUND, match, str(patch.operation), patch.value))
+            found.append(
+                ConfigPatch(patch.apply_to, INBOUND, match, str(patch.operation), patch.value)
+            )
     return Placement(
-        ("inbound", service.namespace, str(side.target_port), *(f"{key}={value}" for key, value in side.selector)),
+        (
+            "inbound",
+            service.namespace,
+            str(side.target_port),
+            *(f"{key}={value}" for key, value in side.selector),
+        ),
         FilterKey(service.namespace, intern(inbound_name(side.selector, side.target_port))),
         output.plugin,
         ServicePort(service.host, output.port.number),
@@ -248,7 +273,9 @@ def _assemble_inbound(
     return {winner.key: _filter([placed], [*ordered, *narrower], instance)}, findings
 
 
-def _filter(contents: Sequence[Placement], service_ports: Sequence[Placement], instance: str) -> EnvoyFilter:
+def _filter(
+    contents: Sequence[Placement], service_ports: Sequence[Placement], instance: str
+) -> EnvoyFilter:
     first = contents[0]
     patches = tuple(dict.fromkeys(patch for item in contents for patch in item.patches))
     return EnvoyFilter(

@@ -15,7 +15,17 @@ __all__ = ["Detection", "Detector"]
 
 _NEVER = frozenset({"UDP", "HTTP", "HTTP2", "HTTPS", "GRPC", "GRPC-WEB", "TLS", "HTTP_PROXY"})
 _NEVER_APP = frozenset(
-    {"http", "http2", "https", "grpc", "grpc-web", "tls", "kubernetes.io/h2c", "kubernetes.io/ws", "kubernetes.io/wss"}
+    {
+        "http",
+        "http2",
+        "https",
+        "grpc",
+        "grpc-web",
+        "tls",
+        "kubernetes.io/h2c",
+        "kubernetes.io/ws",
+        "kubernetes.io/wss",
+    }
 )
 _APP_PROTOCOL_PREFIX = "aeraki.io/"
 
@@ -53,7 +63,9 @@ class Detector:
         found = self._ask_hooks(port, service)
         if found is not None:
             return Detection(found, f"detected by the plugin of {found.name}")
-        return Detection(None, f"no protocol is named tcp-{port.name.removeprefix('tcp-') or '<protocol>'}")
+        return Detection(
+            None, f"no protocol is named tcp-{port.name.removeprefix('tcp-') or '<protocol>'}"
+        )
 
     def _name_token(self, name: str) -> str | None:
         """The token of ``tcp-<token>`` or ``tcp-<token>-<anything>``, any case; a token may hold dashes: the longest wins."""

@@ -11,7 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aeraki_core.filters.patch import Inbound, Outbound, Patch
-from aeraki_core.findings.codes import LISTENER_TAKEN, MISSING_EXTENSION, NO_ADDRESS, NO_LISTENER, SHARED_CIDR
+from aeraki_core.findings.codes import (
+    LISTENER_TAKEN,
+    MISSING_EXTENSION,
+    NO_ADDRESS,
+    NO_LISTENER,
+    SHARED_CIDR,
+)
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.store import Key, ServiceId, Store
@@ -61,7 +67,9 @@ class PortOutput:
     seconds: float = 0.0
 
 
-def generate_port(service: Service, port: Port, protocol: Protocol, store: Store, dispatcher: Dispatcher) -> PortOutput:
+def generate_port(
+    service: Service, port: Port, protocol: Protocol, store: Store, dispatcher: Dispatcher
+) -> PortOutput:
     """Run the generator of one service port, once for each audience of clients."""
     reads = Reads(store)
     reads.service(service.id)
@@ -86,7 +94,9 @@ def generate_port(service: Service, port: Port, protocol: Protocol, store: Store
             failed = True
             break
         if audience == EVERYBODY:
-            todo.extend(audience for audience in _with_more(context, reads.mesh) if audience not in todo)
+            todo.extend(
+                audience for audience in _with_more(context, reads.mesh) if audience not in todo
+            )
         if audiences and listeners:
             clients = tuple(patch for patch in result.patches if isinstance(patch.side, Outbound))
             # Clients that need nothing of their own keep the filter of the whole mesh.
@@ -96,7 +106,8 @@ def generate_port(service: Service, port: Port, protocol: Protocol, store: Store
             inbound = tuple(
                 patch
                 for patch in result.patches
-                if isinstance(patch.side, Inbound) and _covered(patch.side, service, protocol, reads.mesh)
+                if isinstance(patch.side, Inbound)
+                and _covered(patch.side, service, protocol, reads.mesh)
             )
     if not calls:
         findings.append(
@@ -138,7 +149,10 @@ def client_audiences(service: Service, protocol: Protocol, reads: Reads) -> tupl
     everywhere = protocol.extension.stock or any(rule.namespace is None for rule in rules)
     found: set[Audience] = set()
     if everywhere:
-        found.update(Audience(namespace, overrides=root in namespaces - {namespace}) for namespace in namespaces)
+        found.update(
+            Audience(namespace, overrides=root in namespaces - {namespace})
+            for namespace in namespaces
+        )
     else:
         for rule in rules:
             is_reached = None in namespaces or rule.namespace in namespaces
@@ -146,12 +160,16 @@ def client_audiences(service: Service, protocol: Protocol, reads: Reads) -> tupl
                 found.add(Audience(rule.namespace, rule.labels))
         # A whole namespace has it: its workloads need no filter of their own.
         whole = {audience.namespace for audience in found if not audience.labels}
-        found = {audience for audience in found if not audience.labels or audience.namespace not in whole}
+        found = {
+            audience for audience in found if not audience.labels or audience.namespace not in whole
+        }
     if EVERYBODY in found:
         for virtual_service in reads.virtual_services(service.host):
             for namespace in virtual_service.export_to - {"*", root}:
                 found.add(Audience(namespace, overrides=True))
-    return tuple(sorted(found, key=lambda item: (item.overrides, item.namespace or "", item.labels)))
+    return tuple(
+        sorted(found, key=lambda item: (item.overrides, item.namespace or "", item.labels))
+    )
 
 
 def _with_more(context: GenerateContext, mesh: Mesh) -> list[Audience]:
@@ -178,14 +196,20 @@ def _namespaces(service: Service, mesh: Mesh) -> frozenset[str | None]:
 def _covered(side: Inbound, service: Service, protocol: Protocol, mesh: Mesh) -> bool:
     """Whether the proxies of these workloads are known to have the protocol's extension."""
     rules = mesh.rules_for(protocol.extension.name)
-    return protocol.extension.stock or any(rule.covers(service.namespace, side.selector) for rule in rules)
+    return protocol.extension.stock or any(
+        rule.covers(service.namespace, side.selector) for rule in rules
+    )
 
 
-def _any_covered(sides: Iterable[Inbound], service: Service, protocol: Protocol, mesh: Mesh) -> bool:
+def _any_covered(
+    sides: Iterable[Inbound], service: Service, protocol: Protocol, mesh: Mesh
+) -> bool:
     return any(_covered(side, service, protocol, mesh) for side in sides)
 
 
-def _listeners(service: Service, port: Port, reads: Reads, findings: list[Finding]) -> tuple[Listener, ...]:
+def _listeners(
+    service: Service, port: Port, reads: Reads, findings: list[Finding]
+) -> tuple[Listener, ...]:
     """The port's own listeners: those that no older service claims (two filters on one listener would be an outage)."""
     endpoints = reads.endpoints(service) if needs_endpoints(service) else None
     wanted = outbound_listeners(service, port.number, endpoints)
@@ -201,15 +225,11 @@ def _listeners(service: Service, port: Port, reads: Reads, findings: list[Findin
         others = [claim for claim in claims if claim.service != service.id]
         if others and any(claim.ranges for claim in claims):
             names = ", ".join(str(claim.service[0]) for claim in others)
-            message = (
-                f"listener {listener.name} is shared with {names}; its chains cannot be told apart, none is patched"
-            )
+            message = f"listener {listener.name} is shared with {names}; its chains cannot be told apart, none is patched"
             findings.append(Finding(SHARED_CIDR, message, service.ref, "spec.addresses"))
         elif claims and claims[0].service != service.id:
             older = claims[0].service
-            message = (
-                f"listener {listener.name} belongs to {older[0]} ({older[1]}), which is older; no filter for it here"
-            )
+            message = f"listener {listener.name} belongs to {older[0]} ({older[1]}), which is older; no filter for it here"
             findings.append(Finding(LISTENER_TAKEN, message, service.ref, "spec.ports"))
         else:
             mine.append(listener)

@@ -20,7 +20,9 @@ __all__ = ["HEAD", "Groups"]
 
 HEAD = 3
 """How many parts of an inbound group come before those of its selector's labels: "inbound", namespace, target port."""
-_MOST_LABELS = 8  # selectors with more are compared with all that share a label: 2 ** 8 look-ups are enough
+_MOST_LABELS = (
+    8  # selectors with more are compared with all that share a label: 2 ** 8 look-ups are enough
+)
 
 
 class Groups:
@@ -30,7 +32,9 @@ class Groups:
         self._members: Index[Group, PortId, tuple[Placement, ...]] = Index()
         self._by_label: dict[Group, set[Group]] = defaultdict(set)
 
-    def replace(self, port: PortId, before: Iterable[Placement], after: Iterable[Placement]) -> set[Group]:
+    def replace(
+        self, port: PortId, before: Iterable[Placement], after: Iterable[Placement]
+    ) -> set[Group]:
         """A service port's placements changed. Returns every group whose filters may differ now."""
         old, new = _by_group(before), _by_group(after)
         changed = {group for group in old.keys() | new.keys() if old.get(group) != new.get(group)}

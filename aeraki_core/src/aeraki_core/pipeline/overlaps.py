@@ -62,7 +62,9 @@ class Overlaps:
         after = 0
         findings: list[Finding] = []
         for other in sorted(rivals):
-            mine, rival = (min(items, key=by_age) for items in (members, self._groups.members(other)))
+            mine, rival = (
+                min(items, key=by_age) for items in (members, self._groups.members(other))
+            )
             if mine.patches == rival.patches and not _inserts(mine):
                 continue
             findings += (_finding(item, rival, mine) for item in members)
@@ -71,7 +73,9 @@ class Overlaps:
         before = self._after.pop(group, 0)
         if after:
             self._after[group] = after
-        return Standing(after, tuple(findings), frozenset(rivals) if after != before else frozenset())
+        return Standing(
+            after, tuple(findings), frozenset(rivals) if after != before else frozenset()
+        )
 
     def _rivals(self, group: Group) -> set[Group]:
         """The groups with a filter for the same port of the same workloads."""
@@ -92,14 +96,20 @@ class Overlaps:
 
     def _addresses(self, members: Iterable[Placement]) -> tuple[str, ...]:
         """Those of the workloads that the members' selector selects, as far as they are known."""
-        names = {(item.ref.namespace, item.ref.name) for item in members if item.ref.kind == "Service"}
-        return tuple({address for name in names for address in self._store.endpoints(*name).addresses})
+        names = {
+            (item.ref.namespace, item.ref.name) for item in members if item.ref.kind == "Service"
+        }
+        return tuple(
+            {address for name in names for address in self._store.endpoints(*name).addresses}
+        )
 
 
 def _cross(labels: set[str], others: set[str]) -> bool:
     """Whether two selectors may select one workload, and neither holds the other. Pods in a node's network share its address."""
     both = labels | others
-    return both not in (labels, others) and len({label.partition("=")[0] for label in both}) == len(both)
+    return both not in (labels, others) and len({label.partition("=")[0] for label in both}) == len(
+        both
+    )
 
 
 def _inserts(item: Placement) -> bool:
@@ -109,7 +119,9 @@ def _inserts(item: Placement) -> bool:
 def _finding(item: Placement, rival: Placement, mine: Placement) -> Finding:
     first = min(rival, mine, key=by_age)
     outcome = (
-        "both filters are there" if _inserts(rival) or _inserts(mine) else f"there that of {first.ref} is in force"
+        "both filters are there"
+        if _inserts(rival) or _inserts(mine)
+        else f"there that of {first.ref} is in force"
     )
     return Finding(
         INBOUND_OVERLAP,

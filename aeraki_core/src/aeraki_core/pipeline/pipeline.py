@@ -193,7 +193,11 @@ class Pipeline:
         if service is not None:
             service_id = service.id  # whose parts are there already, not read from a text
         before = self._ports.pop(service_id, {})
-        now = {port.number: self._detector.detect(service, port) for port in service.ports} if service else {}
+        now = (
+            {port.number: self._detector.detect(service, port) for port in service.ports}
+            if service
+            else {}
+        )
         if now:
             self._ports[service_id] = now
         speaking = {(service_id, number) for number, detection in now.items() if detection.protocol}
@@ -239,10 +243,13 @@ class Pipeline:
         self.unlocated.put(("port", port), output.findings if output is not None else ())
         self._index_objects(port, before, output)
 
-    def _index_objects(self, port: PortId, before: PortOutput | None, after: PortOutput | None) -> None:
+    def _index_objects(
+        self, port: PortId, before: PortOutput | None, after: PortOutput | None
+    ) -> None:
         """Remember which ports rest on an object of a plugin's kind."""
         old, new = (
-            {ref for ref in (item.objects if item else ()) if ref.kind in self._kinds} for item in (before, after)
+            {ref for ref in (item.objects if item else ()) if ref.kind in self._kinds}
+            for item in (before, after)
         )
         self._touched |= old | new
         for ref in old - new:
@@ -255,7 +262,9 @@ class Pipeline:
     def _assemble(self, group: Group, standing: Standing) -> set[FilterKey]:
         members = self._groups.members(group)
         broader, narrower = self._groups.broader(group), self._groups.narrower(group)
-        filters, findings = assemble(members, broader, narrower, instance=self.instance, after=standing.after)
+        filters, findings = assemble(
+            members, broader, narrower, instance=self.instance, after=standing.after
+        )
         before = self._group_filters.get(group, ())
         changed = {key for key in before if key not in filters}
         for key in changed:
@@ -291,7 +300,12 @@ class Pipeline:
         virtual_service = reads.virtual_service(ref) if ref.kind == "VirtualService" else None
         if virtual_service is not None and virtual_service.for_mesh:
             findings = tuple(
-                Finding(UNKNOWN_HOST, f"no service {host} in the mesh; the routes have no effect", ref, "spec.hosts")
+                Finding(
+                    UNKNOWN_HOST,
+                    f"no service {host} in the mesh; the routes have no effect",
+                    ref,
+                    "spec.hosts",
+                )
                 for host in virtual_service.hosts
                 if not is_wildcard(host) and not reads.services_of_host(host)
             )
@@ -311,7 +325,11 @@ class Pipeline:
             return f"{rejected[0]} names {service_port.host} and cannot be used"
         for service in self.store.services_of_host(service_port.host):
             output = self._outputs.get((service.id, service_port.port))
-            if output is not None and output.failed and (service.id, service_port.port) not in self._placed:
+            if (
+                output is not None
+                and output.failed
+                and (service.id, service_port.port) not in self._placed
+            ):
                 return f"the generator of {service_port} did not succeed"
         return None
 
@@ -334,7 +352,9 @@ class Pipeline:
         """The objects of plugins' kinds that the filters of a service port rest on."""
         for service in self.store.services_of_host(service_port.host):
             output = self._outputs.get((service.id, service_port.port))
-            yield from (ref for ref in (output.objects if output else ()) if ref.kind in self._kinds)
+            yield from (
+                ref for ref in (output.objects if output else ()) if ref.kind in self._kinds
+            )
 
     def reports_reading(self, ref: ObjectRef) -> tuple[PortReport, ...]:
         """The service ports whose filters rest on an object of a plugin's kind, sorted by host and port."""
@@ -364,7 +384,9 @@ class Pipeline:
     def report(self, service: Service, port: Port) -> PortReport:
         """Why one service port is as it is."""
         identity = (service.id, port.number)
-        detection = self._ports.get(service.id, {}).get(port.number) or self._detector.detect(service, port)
+        detection = self._ports.get(service.id, {}).get(port.number) or self._detector.detect(
+            service, port
+        )
         output = self._outputs.get(identity)
         keys = tuple(sorted(self._filters_of.get(ServicePort(service.host, port.number), ())))
         state = (

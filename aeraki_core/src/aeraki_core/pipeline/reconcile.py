@@ -126,7 +126,15 @@ def reconcile(
     steps: list[Step] = []
     kept: list[Step] = []
     for key in sorted(set(keys)):
-        step = _decide(key, desired.get(key), live.get(key), active_plugins, why_held, deletions_held, why_outside)
+        step = _decide(
+            key,
+            desired.get(key),
+            live.get(key),
+            active_plugins,
+            why_held,
+            deletions_held,
+            why_outside,
+        )
         if step is not None:
             (steps if step.action in order else kept).append(step)
     return Plan(tuple(sorted(steps, key=lambda step: (order[step.action], step.key))), tuple(kept))
@@ -142,14 +150,22 @@ def _decide(
     why_outside: WhyOutside,
 ) -> Step | None:
     if have is None:
-        return Step(Action.CREATE, key, "it does not exist", None, want) if want is not None else None
+        return (
+            Step(Action.CREATE, key, "it does not exist", None, want) if want is not None else None
+        )
     if want is not None:
         if is_in_force(have.filter, want):
             return None
         held = _held(have.service_ports, why_held) or _somebody_elses(have, want, why_outside)
         if held is not None:
             return Step(Action.KEEP, key, held, have, want)
-        return Step(Action.UPDATE, key, "it differs" if have.filter else "it is not as Aeraki writes it", have, want)
+        return Step(
+            Action.UPDATE,
+            key,
+            "it differs" if have.filter else "it is not as Aeraki writes it",
+            have,
+            want,
+        )
     outside = why_outside(have)
     if outside is not None:
         return Step(Action.OUTSIDE, key, outside, have)
@@ -162,7 +178,14 @@ def _decide(
 
 
 def _held(service_ports: Iterable[ServicePort], why_held: WhyHeld) -> str | None:
-    return next((reason for service_port in service_ports if (reason := why_held(service_port)) is not None), None)
+    return next(
+        (
+            reason
+            for service_port in service_ports
+            if (reason := why_held(service_port)) is not None
+        ),
+        None,
+    )
 
 
 def _somebody_elses(have: Live, want: EnvoyFilter, why_outside: WhyOutside) -> str | None:

@@ -65,7 +65,9 @@ class Audience:
 class GenerateContext:
     """What a generator may ask for one service port and one audience of clients."""
 
-    def __init__(self, protocol: Protocol, service: Service, port: Port, audience: Audience, reads: Reads) -> None:
+    def __init__(
+        self, protocol: Protocol, service: Service, port: Port, audience: Audience, reads: Reads
+    ) -> None:
         self.protocol = protocol
         self.service = service
         self.port = port
@@ -108,7 +110,10 @@ class GenerateContext:
                     field="spec.ports",
                 )
         # The cluster and the chain are of the target port, not of the service's (facts/istio.md, "Inbound").
-        return tuple(Inbound(f"inbound|{number}||", f"inbound|{number}||", number, selector) for number in numbers)
+        return tuple(
+            Inbound(f"inbound|{number}||", f"inbound|{number}||", number, selector)
+            for number in numbers
+        )
 
     def _selector(self) -> tuple[tuple[str, str], ...]:
         if self.service.selector:
@@ -119,7 +124,10 @@ class GenerateContext:
         pairs = [part.partition(":") for part in text.split(",")]
         # Upstream: a bare name means the label app (facts/upstream.md).
         return tuple(
-            sorted((key.strip(), value.strip()) if colon else ("app", key.strip()) for key, colon, value in pairs)
+            sorted(
+                (key.strip(), value.strip()) if colon else ("app", key.strip())
+                for key, colon, value in pairs
+            )
         )
 
     # -- what applies -------------------------------------------------------------------------------------------------
@@ -145,7 +153,9 @@ class GenerateContext:
         """The DestinationRules of a full host (default: the service's own), the oldest first."""
         return self._reads.destination_rules(host or self.service.host)
 
-    def routes(self, *, match: tuple[str, ...] = (), action: tuple[str, ...] = ()) -> tuple[Route, ...]:
+    def routes(
+        self, *, match: tuple[str, ...] = (), action: tuple[str, ...] = ()
+    ) -> tuple[Route, ...]:
         """The routes of this port, in order; the first that matches a call takes it.
 
         ``match`` names what the protocol can match on (``method``, ``headers``, ``without_headers``, ``query_params``), ``action``
@@ -188,9 +198,7 @@ class GenerateContext:
         for index, route in enumerate(virtual_service.http):
             ports = {match.port for match in route.match or ()} or {None}
             if self.port.number in ports or (None in ports and not others_speak_http):
-                message = (
-                    f"port {self.port.number} speaks {self.protocol.name}: Istio gives it tcp routes, never http routes"
-                )
+                message = f"port {self.port.number} speaks {self.protocol.name}: Istio gives it tcp routes, never http routes"
                 self.report(code, message, virtual_service.ref, f"spec.http[{index}]")
 
     def option(self, name: str) -> Any:
@@ -204,7 +212,9 @@ class GenerateContext:
             try:
                 return parse_option(option, text)
             except ValueError as error:
-                self.report(BAD_OPTION, f"{annotation}: {error}", field=f"metadata.annotations.{annotation}")
+                self.report(
+                    BAD_OPTION, f"{annotation}: {error}", field=f"metadata.annotations.{annotation}"
+                )
         return option.default
 
     def option_field(self, name: str) -> str:
@@ -235,7 +245,9 @@ class GenerateContext:
         for name in self._reads.annotations(self.service, f"{self.protocol.name}.aeraki.io"):
             if name not in known:
                 self.report(
-                    UNKNOWN_OPTION, f"{self.protocol.name} has no option {name}", field=f"metadata.annotations.{name}"
+                    UNKNOWN_OPTION,
+                    f"{self.protocol.name} has no option {name}",
+                    field=f"metadata.annotations.{name}",
                 )
 
     def resources(self, kind: Kind[T], host: str | None = None) -> tuple[Resource[T], ...]:
@@ -265,11 +277,15 @@ class GenerateContext:
         namespace = self.audience.namespace
         if namespace == self.mesh.root_namespace and self.service.export_to != {namespace}:
             namespace = None  # what is written there reaches the whole mesh
-        return any(rule.covers(namespace, self.audience.labels) for rule in self.mesh.rules_for(name))
+        return any(
+            rule.covers(namespace, self.audience.labels) for rule in self.mesh.rules_for(name)
+        )
 
     # -- what to say --------------------------------------------------------------------------------------------------
 
-    def report(self, code: Code, message: str, ref: ObjectRef | None = None, field: str | None = None) -> None:
+    def report(
+        self, code: Code, message: str, ref: ObjectRef | None = None, field: str | None = None
+    ) -> None:
         """Report a finding, at the service's object unless ``ref`` names another."""
         self.findings.append(Finding(code, message, ref or self.service.ref, field))
 

@@ -63,7 +63,9 @@ def discover(only: Iterable[str] | None = None) -> tuple[Candidate, ...]:
     """Every plugin that is installed, sorted by name. ``only``: names to use; the others are disabled; None uses all."""
     wanted = None if only is None else frozenset(only)
     points = metadata.entry_points(group=ENTRY_POINT_GROUP)
-    found = {(point.name, point.value): point for point in points}  # an editable install can list one twice
+    found = {
+        (point.name, point.value): point for point in points
+    }  # an editable install can list one twice
     return tuple(load(point, wanted) for _, point in sorted(found.items()))
 
 
@@ -86,7 +88,9 @@ def load(point: metadata.EntryPoint, wanted: frozenset[str] | None) -> Candidate
 
 
 def _with(candidate: Candidate, state: PluginState, reason: str, detail: str = "") -> Candidate:
-    return Candidate(candidate.name, candidate.distribution, candidate.version, state, reason, None, detail)
+    return Candidate(
+        candidate.name, candidate.distribution, candidate.version, state, reason, None, detail
+    )
 
 
 def _requirement_problem(distribution: metadata.Distribution | None) -> str:
@@ -97,7 +101,9 @@ def _requirement_problem(distribution: metadata.Distribution | None) -> str:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
-        if canonicalize_name(requirement.name) != _CORE or (requirement.marker and not requirement.marker.evaluate()):
+        if canonicalize_name(requirement.name) != _CORE or (
+            requirement.marker and not requirement.marker.evaluate()
+        ):
             continue
         if not requirement.specifier.contains(running, prereleases=True):
             return f"it needs {_CORE}{requirement.specifier}, this is {running}"

@@ -67,17 +67,29 @@ class Dispatcher:
                 continue
             try:
                 name = self._call(
-                    plugin.name, "aeraki_detect_protocol", {"port": port, "service": service}, lambda value: value
+                    plugin.name,
+                    "aeraki_detect_protocol",
+                    {"port": port, "service": service},
+                    lambda value: value,
                 )
             except (Exception, SystemExit):
-                log.warning("plugin %s: aeraki_detect_protocol raised for %s", plugin.name, service.ref, exc_info=True)
+                log.warning(
+                    "plugin %s: aeraki_detect_protocol raised for %s",
+                    plugin.name,
+                    service.ref,
+                    exc_info=True,
+                )
                 continue
             if name is None:
                 continue
             found = next((protocol for protocol in plugin.protocols if protocol.name == name), None)
             if found is not None:
                 return found
-            log.warning("plugin %s: aeraki_detect_protocol named %r, which it does not bring", plugin.name, name)
+            log.warning(
+                "plugin %s: aeraki_detect_protocol named %r, which it does not bring",
+                plugin.name,
+                name,
+            )
         return None
 
     def generate(self, protocol: Protocol, context: GenerateContext) -> Generated:
@@ -100,22 +112,36 @@ class Dispatcher:
             elif wrong is None:
                 patches = values
             else:
-                problem = (GENERATOR_GARBAGE, f"aeraki_generate gave a {type(wrong).__name__} where a Patch belongs")
+                problem = (
+                    GENERATOR_GARBAGE,
+                    f"aeraki_generate gave a {type(wrong).__name__} where a Patch belongs",
+                )
         except KeepLastGood as reason:
             said = redact(str(reason), context.secrets_read)
-            log.info("plugin %s keeps what it made for %s: %s", plugin.name, context.service.host, said)
+            log.info(
+                "plugin %s keeps what it made for %s: %s", plugin.name, context.service.host, said
+            )
         except (Exception, SystemExit) as error:
             secrets = context.secrets_read
             shown = redact_error(error, secrets)
-            log.warning("plugin %s: aeraki_generate raised for %s", plugin.name, context.service.host, exc_info=shown)
+            log.warning(
+                "plugin %s: aeraki_generate raised for %s",
+                plugin.name,
+                context.service.host,
+                exc_info=shown,
+            )
             raised = f"{plugin.title} raised {type(error).__name__}: {_first_line(error, secrets)}{_where(error)}"
             problem = (GENERATOR_RAISED, raised)
-        findings = [_by(item, item.plugin or plugin.name, context.secrets_read) for item in context.findings]
+        findings = [
+            _by(item, item.plugin or plugin.name, context.secrets_read) for item in context.findings
+        ]
         if problem is not None:
             code, message = problem
             message = f"port {context.port.number}: {message}; what was written before stays"
             findings.append(Finding(code, message, context.service.ref, plugin=plugin.name))
-        return Generated(patches, tuple(findings), self._stats(plugin.name, "aeraki_generate").seconds - before)
+        return Generated(
+            patches, tuple(findings), self._stats(plugin.name, "aeraki_generate").seconds - before
+        )
 
     def validate(self, resource: Resource[Any], context: ValidateContext) -> tuple[Finding, ...]:
         """What the kind's own plugin finds wrong with a resource."""
@@ -124,24 +150,35 @@ class Dispatcher:
             return ()
         arguments = {"resource": resource, "context": context}
         try:
-            values = self._call(plugin.name, "aeraki_validate", arguments, lambda given: tuple(given or ()))
+            values = self._call(
+                plugin.name, "aeraki_validate", arguments, lambda given: tuple(given or ())
+            )
         except (Exception, SystemExit) as error:
             secrets = context.secrets_read
             shown = redact_error(error, secrets)
-            log.warning("plugin %s: aeraki_validate raised for %s", plugin.name, resource.ref, exc_info=shown)
+            log.warning(
+                "plugin %s: aeraki_validate raised for %s",
+                plugin.name,
+                resource.ref,
+                exc_info=shown,
+            )
             message = f"{plugin.title}: aeraki_validate raised {type(error).__name__}: {_first_line(error, secrets)}"
             return (Finding(HOOK_RAISED, message, resource.ref, plugin=plugin.name),)
         said = [item for item in values if isinstance(item, Finding)]
         return tuple(_by(item, item.plugin or plugin.name, context.secrets_read) for item in said)
 
-    def _call(self, plugin: str, hook: str, arguments: dict[str, Any], consume: Callable[[Any], T]) -> T:
+    def _call(
+        self, plugin: str, hook: str, arguments: dict[str, Any], consume: Callable[[Any], T]
+    ) -> T:
         """Call one implementation with the parameters that it asks for; a generator is consumed inside the guard."""
         implementation = self.registry.implementations[plugin][hook]
         stats = self._stats(plugin, hook)
         stats.calls += 1
         start = time.perf_counter()
         try:
-            return consume(implementation.function(*(arguments[name] for name in implementation.argnames)))
+            return consume(
+                implementation.function(*(arguments[name] for name in implementation.argnames))
+            )
         except KeepLastGood:
             raise
         except (Exception, SystemExit):
@@ -161,7 +198,9 @@ def _all(given: Any) -> tuple[Any, ...] | None:
 
 def _where(error: BaseException) -> str:
     """The last line of the plugin's own package on the way to the error; empty where there is none."""
-    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    frames = [
+        (Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
+    ]
     of_others = [(file, line) for file, line in frames if not file.is_relative_to(_CORE)]
     if not of_others:
         return ""
@@ -177,5 +216,7 @@ def _by(finding: Finding, plugin: str, secrets: tuple[Secret, ...]) -> Finding:
 
 def _first_line(error: BaseException, secrets: tuple[Secret, ...]) -> str:
     """The error's first line, shortened: a message must not carry a whole dump, nor values from deep inside."""
-    text = str(traceback.TracebackException.from_exception(error))  # also of an error that cannot say what it is
+    text = str(
+        traceback.TracebackException.from_exception(error)
+    )  # also of an error that cannot say what it is
     return next(iter(redact(text, secrets).splitlines()), "")[:200]

@@ -79,7 +79,9 @@ class HookSpec(typing.Protocol):
         """
 
     @_hookspec
-    def aeraki_validate(self, resource: Resource[Any], context: ValidateContext) -> Iterable[Finding]:
+    def aeraki_validate(
+        self, resource: Resource[Any], context: ValidateContext
+    ) -> Iterable[Finding]:
         """What is wrong with an object of one of the plugin's kinds, beyond what its model checks by itself.
 
         One implementation for ``aeraki validate``, the controller, and the object's status.

@@ -81,9 +81,15 @@ def _remnants(text: str, forms: Iterable[str]) -> Iterator[str]:
         for form in forms:
             sizes = range(_SHORT, len(form))
             if form[:_SHORT] in before:
-                yield from (f"{re.escape(form[:n])}(?={mark})" for n in sizes if before.endswith(form[:n]))
+                yield from (
+                    f"{re.escape(form[:n])}(?={mark})" for n in sizes if before.endswith(form[:n])
+                )
             if form[-_SHORT:] in behind:
-                yield from (f"(?<={mark}){re.escape(form[-n:])}" for n in sizes if behind.startswith(form[-n:]))
+                yield from (
+                    f"(?<={mark}){re.escape(form[-n:])}"
+                    for n in sizes
+                    if behind.startswith(form[-n:])
+                )
 
 
 def _pattern(form: str) -> str:

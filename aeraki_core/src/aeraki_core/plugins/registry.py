@@ -89,10 +89,15 @@ class Registry:
 
     def owner_of_kind(self, kind: str) -> PluginInfo | None:
         """The active plugin that brings the kind, or None."""
-        return next((plugin for plugin in self.active if any(item.kind == kind for item in plugin.kinds)), None)
+        return next(
+            (plugin for plugin in self.active if any(item.kind == kind for item in plugin.kinds)),
+            None,
+        )
 
 
-def build_registry(candidates: Iterable[Candidate] | None = None, only: Iterable[str] | None = None) -> Registry:
+def build_registry(
+    candidates: Iterable[Candidate] | None = None, only: Iterable[str] | None = None
+) -> Registry:
     """Judge the candidates (default: everything installed, limited to ``only``)."""
     implementations: dict[str, Mapping[str, pluggy.HookImpl]] = {}
     infos: list[PluginInfo] = []
@@ -103,7 +108,9 @@ def build_registry(candidates: Iterable[Candidate] | None = None, only: Iterable
             implementations[info.name] = hooks
     plugins = _settle_conflicts(sorted(infos, key=lambda info: (info.name, info.distribution)))
     active = {plugin.name for plugin in plugins if plugin.active}
-    return Registry(plugins, {name: hooks for name, hooks in implementations.items() if name in active})
+    return Registry(
+        plugins, {name: hooks for name, hooks in implementations.items() if name in active}
+    )
 
 
 def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookImpl]]:
@@ -125,8 +132,12 @@ def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookIm
         if protocols and "aeraki_generate" not in hooks:
             raise PluginError("it brings protocols but no aeraki_generate")
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin does while it declares itself
-        reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-        return replace(base, state=PluginState.FAILED, reason=reason, detail=traceback.format_exc()), {}
+        reason = (
+            str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+        )
+        return replace(
+            base, state=PluginState.FAILED, reason=reason, detail=traceback.format_exc()
+        ), {}
     return replace(base, protocols=protocols, kinds=kinds, hooks=tuple(sorted(hooks))), hooks
 
 
@@ -144,10 +155,14 @@ def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
     manager.register(candidate.module, candidate.name)
     manager.check_pending()
     found: dict[str, pluggy.HookImpl] = {}
-    for caller in (caller for caller in manager.get_hookcallers(candidate.module) or () if caller.has_spec()):
+    for caller in (
+        caller for caller in manager.get_hookcallers(candidate.module) or () if caller.has_spec()
+    ):
         for implementation in caller.get_hookimpls():
             if implementation.hookwrapper or implementation.wrapper:
-                raise PluginError(f"{caller.name} is a wrapper; hooks of Aeraki are called one by one and not wrapped")
+                raise PluginError(
+                    f"{caller.name} is a wrapper; hooks of Aeraki are called one by one and not wrapped"
+                )
             found[caller.name] = implementation
     if not found:
         raise PluginError("it implements no hook: decorate its functions with aeraki_core.hookimpl")
@@ -170,7 +185,11 @@ def _check_hook(name: str, function: Callable[..., object]) -> None:
 def _parameters(function: Callable[..., object]) -> list[str]:
     """The parameters that a caller must give."""
     found = inspect.signature(function).parameters.values()
-    return [item.name for item in found if item.default is item.empty and item.kind is item.POSITIONAL_OR_KEYWORD]
+    return [
+        item.name
+        for item in found
+        if item.default is item.empty and item.kind is item.POSITIONAL_OR_KEYWORD
+    ]
 
 
 def _collect(hooks: Mapping[str, pluggy.HookImpl], name: str, of: type[Any]) -> tuple[Any, ...]:
@@ -178,7 +197,9 @@ def _collect(hooks: Mapping[str, pluggy.HookImpl], name: str, of: type[Any]) -> 
         return ()
     given = hooks[name].function()
     if not isinstance(given, Iterable):
-        raise PluginError(f"{name} gave a {type(given).__name__} where a list of {of.__name__} values belongs")
+        raise PluginError(
+            f"{name} gave a {type(given).__name__} where a list of {of.__name__} values belongs"
+        )
     values: tuple[Any, ...] = tuple(given)
     for value in values:
         if not isinstance(value, of):
@@ -190,7 +211,9 @@ def _check_protocols(protocols: Iterable[Protocol]) -> None:
     for protocol in protocols:
         tokens: object = protocol.tokens  # a word alone would count as its letters
         if isinstance(tokens, str):
-            raise PluginError(f"the tokens of {protocol.name} are a tuple of words: write ({tokens!r},)")
+            raise PluginError(
+                f"the tokens of {protocol.name} are a tuple of words: write ({tokens!r},)"
+            )
         for word in (protocol.name, *protocol.tokens):
             if word != word.lower() or not word.replace("-", "").isalnum():
                 raise PluginError(f"{word!r} is no token: lower-case letters, digits and '-' only")
@@ -216,6 +239,8 @@ def _settle_conflicts(plugins: list[PluginInfo]) -> tuple[PluginInfo, ...]:
             for index in owners:
                 reasons[index].append(f"{claim} is claimed by {titles}")
     return tuple(
-        replace(plugin, state=PluginState.CONFLICTING, reason="; ".join(reasons[index])) if index in reasons else plugin
+        replace(plugin, state=PluginState.CONFLICTING, reason="; ".join(reasons[index]))
+        if index in reasons
+        else plugin
         for index, plugin in enumerate(plugins)
     )

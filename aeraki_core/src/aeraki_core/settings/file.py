@@ -44,18 +44,24 @@ def read_file(path: Path) -> dict[str, FileEntry]:
         if root is None:
             return {}
         if not isinstance(root, yaml.MappingNode):
-            raise SettingsError(f"{path}:{root.start_mark.line + 1}: write settings as `key: value`")
+            raise SettingsError(
+                f"{path}:{root.start_mark.line + 1}: write settings as `key: value`"
+            )
         found: dict[str, FileEntry] = {}
         for key_node, value_node in root.value:
             line = key_node.start_mark.line + 1
             key = str(loader.construct_object(key_node, deep=True))
             if key in found:
-                raise SettingsError(f"{path}:{line}: {key} is given twice (first in line {found[key].line})")
+                raise SettingsError(
+                    f"{path}:{line}: {key} is given twice (first in line {found[key].line})"
+                )
             found[key] = _entry(path, line, key, loader.construct_object(value_node, deep=True))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise SettingsError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        raise SettingsError(
+            f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}"
+        ) from None
     finally:
         loader.dispose()
     return found

@@ -93,8 +93,15 @@ class Settings:
         given: str = self["electionId"]
         if given or self["instance"]:
             return given or f"{_ELECTION}-{self['instance']}"
-        scope = (*sorted(self["watchNamespaces"]), *sorted(str(item) for item in self["watchNamespaceSelector"]))
-        return f"{_ELECTION}-{hashlib.sha256(';'.join(scope).encode()).hexdigest()[:8]}" if scope else _ELECTION
+        scope = (
+            *sorted(self["watchNamespaces"]),
+            *sorted(str(item) for item in self["watchNamespaceSelector"]),
+        )
+        return (
+            f"{_ELECTION}-{hashlib.sha256(';'.join(scope).encode()).hexdigest()[:8]}"
+            if scope
+            else _ELECTION
+        )
 
     def plugins(self) -> tuple[str, ...] | None:
         """The plugins to use, by name; None for all that are installed. Where both settings are given, the nearer one counts."""
@@ -133,11 +140,19 @@ def _value(
     if flags.get(item.key):
         return Value(item, _parsed(item, flags[item.key], item.long), Origin("flag", item.long))
     for name in (item.env, *item.old_env):
-        if environment.get(name):  # an empty variable counts as none: a manifest can hardly unset one
-            texts = tuple(environment[name].split(os.pathsep)) if item.form is Form.PATHS else (environment[name],)
+        if environment.get(
+            name
+        ):  # an empty variable counts as none: a manifest can hardly unset one
+            texts = (
+                tuple(environment[name].split(os.pathsep))
+                if item.form is Form.PATHS
+                else (environment[name],)
+            )
             return Value(item, _parsed(item, texts, name), Origin("environment", name))
     if item.key in entries:
-        return Value(item, entries[item.key].value, Origin("file", f"{file}:{entries[item.key].line}"))
+        return Value(
+            item, entries[item.key].value, Origin("file", f"{file}:{entries[item.key].line}")
+        )
     return Value(item, item.default, Origin("default"))
 
 
@@ -151,10 +166,17 @@ def _parsed(item: Setting, texts: tuple[str, ...], name: str) -> Any:
 def _check(settings: Settings) -> None:
     one, other = settings.values["noPlugins"].origin, settings.values["plugins"].origin
     if settings["noPlugins"] and settings["plugins"] and one.rank == other.rank:
-        raise SettingsError(f"no plugin at all ({one}) and plugins by name ({other}) exclude each other; give one")
+        raise SettingsError(
+            f"no plugin at all ({one}) and plugins by name ({other}) exclude each other; give one"
+        )
     if settings["watchNamespaces"] and settings["watchNamespaceSelector"]:
-        named, selected = settings.values["watchNamespaces"].origin, settings.values["watchNamespaceSelector"].origin
-        raise SettingsError(f"namespaces by name ({named}) and by label ({selected}) exclude each other; give one")
+        named, selected = (
+            settings.values["watchNamespaces"].origin,
+            settings.values["watchNamespaceSelector"].origin,
+        )
+        raise SettingsError(
+            f"namespaces by name ({named}) and by label ({selected}) exclude each other; give one"
+        )
     if settings["debounceQuiet"] > settings["debounceMax"]:
         origin = settings.values["debounceQuiet"].origin
         raise SettingsError(

@@ -105,7 +105,12 @@ SETTINGS: tuple[Setting, ...] = (
         old_env=("AERAKI_NAMESPACE",),
     ),
     Setting(
-        "domain", SettingGroup.MESH, Form.NAMESPACE, "cluster.local", "The cluster's DNS domain.", metavar="DOMAIN"
+        "domain",
+        SettingGroup.MESH,
+        Form.NAMESPACE,
+        "cluster.local",
+        "The cluster's DNS domain.",
+        metavar="DOMAIN",
     ),
     Setting(
         "filterNamespaces",
@@ -200,7 +205,14 @@ SETTINGS: tuple[Setting, ...] = (
         short="-n",
         flag="--namespace",
     ),
-    Setting("maxFileSize", SettingGroup.MESH, Form.SIZE, 32 * 2**20, "Larger files are refused.", metavar="SIZE"),
+    Setting(
+        "maxFileSize",
+        SettingGroup.MESH,
+        Form.SIZE,
+        32 * 2**20,
+        "Larger files are refused.",
+        metavar="SIZE",
+    ),
     # The controller.
     Setting(
         "source",
@@ -222,7 +234,9 @@ SETTINGS: tuple[Setting, ...] = (
         choices=("kubernetes", "files"),
         default_text="files with --to, kubernetes without",
     ),
-    Setting("to", SettingGroup.RUN, Form.TEXT, "", "The directory of the files sink.", metavar="DIR"),
+    Setting(
+        "to", SettingGroup.RUN, Form.TEXT, "", "The directory of the files sink.", metavar="DIR"
+    ),
     Setting(
         "debounceQuiet",
         SettingGroup.RUN,
@@ -232,7 +246,12 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="TIME",
     ),
     Setting(
-        "debounceMax", SettingGroup.RUN, Form.DURATION, 10.0, "Never wait longer than this for quiet.", metavar="TIME"
+        "debounceMax",
+        SettingGroup.RUN,
+        Form.DURATION,
+        10.0,
+        "Never wait longer than this for quiet.",
+        metavar="TIME",
     ),
     Setting(
         "istiodAddress",

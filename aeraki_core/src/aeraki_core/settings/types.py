@@ -74,7 +74,16 @@ class LogLevels:
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 _SIZE = re.compile(r"(\d+)\s*(|k|K|Ki|M|Mi|G|Gi)B?")
-_FACTORS = {"": 1, "k": 10**3, "K": 10**3, "Ki": 2**10, "M": 10**6, "Mi": 2**20, "G": 10**9, "Gi": 2**30}
+_FACTORS = {
+    "": 1,
+    "k": 10**3,
+    "K": 10**3,
+    "Ki": 2**10,
+    "M": 10**6,
+    "Mi": 2**20,
+    "G": 10**9,
+    "Gi": 2**30,
+}
 
 
 def parse_text(form: Form, texts: tuple[str, ...], choices: tuple[str, ...] = ()) -> Any:
@@ -90,7 +99,9 @@ def parse_text(form: Form, texts: tuple[str, ...], choices: tuple[str, ...] = ()
                 raise ValueError(f"{text!r} is not true or false")
             return text.lower() == "true"
         case Form.WORDS | Form.NAMESPACES:
-            items = tuple(part.strip() for item in texts for part in item.split(",") if part.strip())
+            items = tuple(
+                part.strip() for item in texts for part in item.split(",") if part.strip()
+            )
             return _list(form, items, choices)
         case Form.PATHS:
             return tuple(texts)
@@ -101,7 +112,9 @@ def parse_text(form: Form, texts: tuple[str, ...], choices: tuple[str, ...] = ()
             return tuple(parse_proxy_rule(part) for item in texts for part in item.split())
         case Form.SELECTORS:
             # A comma parts the conditions of one selector; several selectors in one variable are parted by semicolons.
-            return tuple(parse_selector(part) for item in texts for part in item.split(";") if part.strip())
+            return tuple(
+                parse_selector(part) for item in texts for part in item.split(";") if part.strip()
+            )
     return _single(form, text, choices)
 
 
@@ -197,7 +210,9 @@ def _rules(item: Any) -> tuple[ProxyRule, ...]:
         raise ValueError("`extension` names an Envoy extension, such as envoy.filters.network.NAME")
     if namespace is not None and not (isinstance(namespace, str) and is_dns_subdomain(namespace)):
         raise ValueError(f"{namespace!r} is not a namespace's name")
-    if not isinstance(labels, Mapping) or not all(isinstance(value, str) for value in labels.values()):
+    if not isinstance(labels, Mapping) or not all(
+        isinstance(value, str) for value in labels.values()
+    ):
         raise ValueError("`labels` are texts by name")
     if labels and namespace is None:
         raise ValueError("`labels` need a `namespace` to look in")

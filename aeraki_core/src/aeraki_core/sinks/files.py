@@ -105,17 +105,23 @@ class FilesSink(Sink):
             names = self._names()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise SinkError(f"{self._directory}: {reason}; what is live cannot be told", retry=True) from error
+            raise SinkError(
+                f"{self._directory}: {reason}; what is live cannot be told", retry=True
+            ) from error
         for name in names:
             self._refresh(name)
         if self._watch:
-            self._thread = threading.Thread(target=self._run, args=(changed,), name="sink-files", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, args=(changed,), name="sink-files", daemon=True
+            )
             self._thread.start()
 
     def live(self) -> Mapping[FilterKey, Live]:
         """Our filters in the directory."""
         # Read before the plugin's modules were imported, a filter may be of a type that was not known then.
-        for name in [name for name, modules in self._unknown.items() if modules != len(sys.modules)]:
+        for name in [
+            name for name, modules in self._unknown.items() if modules != len(sys.modules)
+        ]:
             self._refresh(name)
         while True:
             try:
@@ -159,7 +165,9 @@ class FilesSink(Sink):
             if found.filter is None:
                 self._unknown[name] = len(sys.modules)
         elif isinstance(found, _Odd) and found.unreadable and before is not None:
-            self._live[before.key] = Live(before.key, before.plugin, before.service_ports, None, before.namespaces)
+            self._live[before.key] = Live(
+                before.key, before.plugin, before.service_ports, None, before.namespaces
+            )
         else:
             if before is not None:
                 del self._live[before.key]
@@ -183,7 +191,9 @@ class FilesSink(Sink):
                 return _Odd("it is no plain file", unreadable=False)
             if status.st_size > MAX_SIZE:
                 return _Odd(f"it is larger than {MAX_SIZE >> 20} MiB", unreadable=True)
-            values = [value for piece in split(decode(path.read_bytes())) for _, value in load_all(piece)]
+            values = [
+                value for piece in split(decode(path.read_bytes())) for _, value in load_all(piece)
+            ]
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -194,11 +204,21 @@ class FilesSink(Sink):
         if not values:
             return _Odd("it is empty", unreadable=True)
         if live is None:
-            other = named_instance(values[0]) if len(values) == 1 and isinstance(values[0], dict) else None
-            whose = f"it is a filter of Aeraki's instance {other}" if other else "it is not a filter of Aeraki's"
+            other = (
+                named_instance(values[0])
+                if len(values) == 1 and isinstance(values[0], dict)
+                else None
+            )
+            whose = (
+                f"it is a filter of Aeraki's instance {other}"
+                if other
+                else "it is not a filter of Aeraki's"
+            )
             return _Odd(whose, unreadable=False)
         if file_name(live.key) != name:
-            return _Odd(f"it holds {live.key}, which belongs in {file_name(live.key)}", unreadable=False)
+            return _Odd(
+                f"it holds {live.key}, which belongs in {file_name(live.key)}", unreadable=False
+            )
         return live
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -211,7 +231,9 @@ class FilesSink(Sink):
                 written = self._do(step)
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
-                written = Written(step, f"{self._directory / file_name(step.key)}: {reason}", retry=True)
+                written = Written(
+                    step, f"{self._directory / file_name(step.key)}: {reason}", retry=True
+                )
             wrote |= written.error is None
             yield written
         if wrote:
@@ -227,7 +249,9 @@ class FilesSink(Sink):
         odd = self._odd.get(name)
         if odd is not None:
             code = UNREADABLE_LIVE if odd.unreadable else NOT_OURS
-            finding = Finding(code, f"{odd.message}; {step.key} is not written", source=str(path), line=odd.line)
+            finding = Finding(
+                code, f"{odd.message}; {step.key} is not written", source=str(path), line=odd.line
+            )
             return Written(step, f"{path}: {odd.message}", retry=False, finding=finding)
         if step.after is None:
             with self._lock:
@@ -240,7 +264,9 @@ class FilesSink(Sink):
         if not (step.before is not None and _holds(path, data)):
             self._write(path, data)
         after = step.after
-        self._live[step.key] = Live(step.key, after.plugin, after.service_ports, after, after.namespaces)
+        self._live[step.key] = Live(
+            step.key, after.plugin, after.service_ports, after, after.namespaces
+        )
         return Written(step)
 
     def _write(self, path: Path, data: bytes) -> None:
@@ -270,7 +296,9 @@ class FilesSink(Sink):
                 for names in self._changes():
                     self._report(names, changed)
             except Exception:  # whatever it was, the watch starts again
-                log.warning("the watch of %s failed and starts again", self._directory, exc_info=True)
+                log.warning(
+                    "the watch of %s failed and starts again", self._directory, exc_info=True
+                )
                 self._stop.wait(1.0)
 
     def _changes(self) -> Iterator[Iterable[str]]:

@@ -45,9 +45,14 @@ def live_of(content: Any, instance: str = "") -> Live | None:
         return Live(key, found.plugin, found.service_ports, found, found.namespaces)
     labels, annotations = metadata.get("labels"), metadata.get("annotations")
     plugin = labels.get(PLUGIN_LABEL) if isinstance(labels, Mapping) else None
-    service_ports = annotations.get(SERVICES_ANNOTATION) if isinstance(annotations, Mapping) else None
+    service_ports = (
+        annotations.get(SERVICES_ANNOTATION) if isinstance(annotations, Mapping) else None
+    )
     try:
-        parsed, namespaces = parse_service_ports(str(service_ports or "")), parse_namespaces(metadata)
+        parsed, namespaces = (
+            parse_service_ports(str(service_ports or "")),
+            parse_namespaces(metadata),
+        )
     except (ValueError, AttributeError):
         return Live(key, str(plugin or ""), (), None)
     return Live(key, str(plugin or ""), parsed, None, namespaces)

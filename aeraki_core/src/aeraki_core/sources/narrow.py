@@ -15,7 +15,11 @@ def narrowed(source: Source, scope: Scope) -> Source:
     """The source, of which only the namespaces of ``scope`` count; itself where all do."""
     if scope.watched is None:
         return source
-    return _RefreshableNarrowed(source, scope) if isinstance(source, Refreshable) else _Narrowed(source, scope)
+    return (
+        _RefreshableNarrowed(source, scope)
+        if isinstance(source, Refreshable)
+        else _Narrowed(source, scope)
+    )
 
 
 class _Narrowed:

@@ -32,7 +32,9 @@ Ports = Mapping[str, int | tuple[int, int | str]]
 _ISTIO = "networking.istio.io/v1"
 
 
-def _object(api_version: str, kind: str, name: str, namespace: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _object(
+    api_version: str, kind: str, name: str, namespace: str, metadata: Mapping[str, Any]
+) -> dict[str, Any]:
     given = {key: value for key, value in metadata.items() if value is not None}
     return {
         "apiVersion": api_version,
@@ -106,7 +108,9 @@ def service_entry(
     found = _object(_ISTIO, "ServiceEntry", name, namespace, metadata)
     found["spec"] = {
         "hosts": list(hosts),
-        "ports": [{"name": port, "number": number, "protocol": "TCP"} for port, number in ports.items()],
+        "ports": [
+            {"name": port, "number": number, "protocol": "TCP"} for port, number in ports.items()
+        ],
         "resolution": resolution,
         **spec,
     }
@@ -141,7 +145,9 @@ def destination_rule(
     found = _object(_ISTIO, "DestinationRule", name, namespace, {})
     found["spec"] = {"host": host, **spec}
     if subsets:
-        found["spec"]["subsets"] = [{"name": subset, "labels": dict(labels)} for subset, labels in subsets.items()]
+        found["spec"]["subsets"] = [
+            {"name": subset, "labels": dict(labels)} for subset, labels in subsets.items()
+        ]
     return found
 
 
@@ -152,7 +158,9 @@ def secret(name: str, data: Mapping[str, str], *, namespace: str = "default") ->
     return found
 
 
-def resource(kind: Kind[Any], name: str, *, namespace: str = "default", **spec: Any) -> dict[str, Any]:
+def resource(
+    kind: Kind[Any], name: str, *, namespace: str = "default", **spec: Any
+) -> dict[str, Any]:
     """An object of a plugin's kind."""
     found = _object(kind.api_version, kind.kind, name, namespace, {})
     found["spec"] = spec

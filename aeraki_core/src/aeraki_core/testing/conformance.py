@@ -91,7 +91,11 @@ class PluginConformance:
 
     def test_loads_without_a_warning(self, example: str, envoy: Envoy) -> None:
         """A real Envoy takes what was made."""
-        bad = validate_many(envoy, _loadable(envoy, self.make(self.objects(example))), tolerate=self.tolerated_warnings)
+        bad = validate_many(
+            envoy,
+            _loadable(envoy, self.make(self.objects(example))),
+            tolerate=self.tolerated_warnings,
+        )
         assert not bad, "\n".join(f"{name}: {verdict}" for name, verdict in bad.items())
 
     def test_bears_odd_input(self, example: str, envoy: Envoy) -> None:

@@ -67,10 +67,14 @@ class Made:
         Raises:
             LookupError: there is none, or there are several; the message names all filters.
         """
-        names = [f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in self.filters]
+        names = [
+            f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in self.filters
+        ]
         found = [item for item, full in zip(self.filters, names, strict=True) if name in full]
         if len(found) != 1:
-            raise LookupError(f"{len(found)} filters contain {name!r}; there are {', '.join(names)}")
+            raise LookupError(
+                f"{len(found)} filters contain {name!r}; there are {', '.join(names)}"
+            )
         return found[0]
 
     def patches(self, apply_to: str | None = None) -> list[dict[str, Any]]:

@@ -40,4 +40,6 @@ class Golden:
             f"{path.name} (as it should be)",
             f"{path.name} (as it is)",
         )
-        raise AssertionError(f"{path} differs; run with --regenerate to write it anew:\n{''.join(difference)}")
+        raise AssertionError(
+            f"{path} differs; run with --regenerate to write it anew:\n{''.join(difference)}"
+        )

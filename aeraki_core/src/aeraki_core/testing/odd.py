@@ -36,7 +36,9 @@ _SKIPPED = frozenset({"apiVersion", "kind"})  # another kind is another object
 Path = tuple[str | int, ...]
 
 
-def odd_variants(objects: Sequence[Mapping[str, Any]], limit: int) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+def odd_variants(
+    objects: Sequence[Mapping[str, Any]], limit: int
+) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
     """At most ``limit`` variants, each with a text that says what is odd."""
     changes = [
         (index, path, value)

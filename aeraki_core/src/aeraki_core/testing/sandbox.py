@@ -56,7 +56,9 @@ class Sidecar:
             self.made = self._generator(self._objects)
             self._filters = self.made.filters
         patched = patched_sidecar(self._objects, self._filters, self._proxy, mesh=self._mesh)
-        config = to_envoy(patched.config, endpoints=self._endpoints, bind=self._bind, inbound=self._inbound)
+        config = to_envoy(
+            patched.config, endpoints=self._endpoints, bind=self._bind, inbound=self._inbound
+        )
         return patched, config
 
     def update(
@@ -151,12 +153,16 @@ class Sandbox:
         def make(given: Objects) -> Made:
             return generate(given, plugins=chosen, mesh=mesh)
 
-        sidecar = Sidecar(flatten(objects), (), proxy, mesh, endpoints or {}, bind or {}, inbound or {}, make)
+        sidecar = Sidecar(
+            flatten(objects), (), proxy, mesh, endpoints or {}, bind or {}, inbound or {}, make
+        )
         return self._run(sidecar, log_level, drain_seconds)
 
     def _run(self, sidecar: Sidecar, log_level: str, drain_seconds: int) -> Sidecar:
         self._loaded = sidecar.config
-        running = self.envoy.run_live(sidecar.config, log_level=log_level, drain_seconds=drain_seconds)
+        running = self.envoy.run_live(
+            sidecar.config, log_level=log_level, drain_seconds=drain_seconds
+        )
         sidecar.envoy = self._stack.enter_context(running)
         self._sidecars.append(sidecar)
         return sidecar

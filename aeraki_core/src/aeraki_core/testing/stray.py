@@ -58,7 +58,9 @@ def _meant(made: Made) -> tuple[set[str], set[str], set[str]]:
         endpoints = store.endpoints(service.namespace, service.ref.name)
         listeners |= {item.name for item in outbound_listeners(service, port.number, endpoints)}
         hosts.add(service.host)
-        numbers: Iterable[int] = (port.target,) if isinstance(port.target, int) else endpoints.target_ports(port.name)
+        numbers: Iterable[int] = (
+            (port.target,) if isinstance(port.target, int) else endpoints.target_ports(port.name)
+        )
         ports |= {str(number) for number in numbers}
     for patch in made.patches("CLUSTER"):
         # A route can lead to another service, whose clusters may then need a change: by name, never by accident.
@@ -84,8 +86,12 @@ def _chains(config: SidecarConfig) -> dict[_Place, list[bytes]]:
 
 
 def _clusters(config: SidecarConfig) -> dict[_Place, list[bytes]]:
-    return {(item.name, ""): [item.SerializeToString(deterministic=True)] for item in config.clusters}
+    return {
+        (item.name, ""): [item.SerializeToString(deterministic=True)] for item in config.clusters
+    }
 
 
-def _differences(before: dict[_Place, list[bytes]], after: dict[_Place, list[bytes]]) -> list[_Place]:
+def _differences(
+    before: dict[_Place, list[bytes]], after: dict[_Place, list[bytes]]
+) -> list[_Place]:
     return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))

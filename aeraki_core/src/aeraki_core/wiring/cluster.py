@@ -64,7 +64,9 @@ def kubernetes_source(settings: Settings, pipeline: Pipeline, watch: bool) -> So
     )
 
 
-def kubernetes_sink(settings: Settings, pipeline: Pipeline, watch: bool, may_write: Callable[[], bool] | None) -> Sink:
+def kubernetes_sink(
+    settings: Settings, pipeline: Pipeline, watch: bool, may_write: Callable[[], bool] | None
+) -> Sink:
     """The sink ``kubernetes``; ``may_write`` is asked before each single write."""
     from aeraki_core.sinks.kubernetes.sink import KubernetesSink
 
@@ -101,9 +103,13 @@ def scope_of(settings: Settings) -> Scope:
         return named(settings["watchNamespaces"])
     watched: set[str] = set()
     others: set[str] = set()
-    for item in connector(settings)().pages(ApiResource("", "v1", "Namespace", "namespaces", False).path()):
+    for item in connector(settings)().pages(
+        ApiResource("", "v1", "Namespace", "namespaces", False).path()
+    ):
         labels = item["metadata"].get("labels") or {}
-        (watched if any(each.matches(labels) for each in selectors) else others).add(item["metadata"]["name"])
+        (watched if any(each.matches(labels) for each in selectors) else others).add(
+            item["metadata"]["name"]
+        )
     return Scope(frozenset(watched), frozenset(others))
 
 
@@ -123,7 +129,9 @@ def istiod_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source
             "set discoverySelectors in the mesh config"
         )
     source = IstiodSource(
-        partial(istiod_of, settings), root_namespace=settings["rootNamespace"], domain=settings["domain"]
+        partial(istiod_of, settings),
+        root_namespace=settings["rootNamespace"],
+        domain=settings["domain"],
     )
     return narrowed(source, named(settings["watchNamespaces"]))
 
@@ -136,7 +144,11 @@ def istiod_of(settings: Settings) -> Istiod:
     if address.endswith(_PLAINTEXT):
         return Istiod(address)
     given = settings["istiodCa"]
-    certificate = from_file(Path(given), "the certificate of istiod's CA") if given else partial(_published, settings)
+    certificate = (
+        from_file(Path(given), "the certificate of istiod's CA")
+        if given
+        else partial(_published, settings)
+    )
     token = from_file(Path(settings["istiodToken"]), "the ServiceAccount's token for istiod")
     return Istiod(address, certificate, token, f"istiod.{root}.svc")
 

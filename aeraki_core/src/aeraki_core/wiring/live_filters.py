@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["from_cluster", "from_directory", "from_text"]
 
 
-def from_cluster(client: Client, namespaces: Sequence[str] = (), instance: str = "") -> dict[FilterKey, Live]:
+def from_cluster(
+    client: Client, namespaces: Sequence[str] = (), instance: str = ""
+) -> dict[FilterKey, Live]:
     """The filters in a cluster, or only those in the namespaces; not those of other instances.
 
     Raises:
@@ -38,7 +40,9 @@ def from_cluster(client: Client, namespaces: Sequence[str] = (), instance: str =
                     found[live.key] = live
         except ApiError as error:
             if error.status == 404:
-                raise AerakiError(f"{client.server}: the cluster knows no EnvoyFilters; install Istio first") from None
+                raise AerakiError(
+                    f"{client.server}: the cluster knows no EnvoyFilters; install Istio first"
+                ) from None
             raise
     return found
 
@@ -47,7 +51,9 @@ def _listed(client: Client, namespace: str | None) -> Iterator[Any]:
     from aeraki_core.filters.envoyfilter import API_VERSION, MANAGED_BY, MANAGER
     from aeraki_core.sinks.kubernetes.writer import RESOURCE
 
-    for item in client.pages(RESOURCE.path(namespace), {"labelSelector": f"{MANAGED_BY}={MANAGER}"}):
+    for item in client.pages(
+        RESOURCE.path(namespace), {"labelSelector": f"{MANAGED_BY}={MANAGER}"}
+    ):
         yield {**item, "apiVersion": API_VERSION, "kind": "EnvoyFilter"}
 
 
@@ -58,7 +64,9 @@ def from_directory(directory: Path, instance: str = "") -> dict[FilterKey, Live]
         AerakiError: there is no such directory, or a file cannot be read: what is live is not known then.
     """
     if not directory.is_dir():
-        raise AerakiError(f"--live {directory}: there is no such directory; `-` reads from standard input")
+        raise AerakiError(
+            f"--live {directory}: there is no such directory; `-` reads from standard input"
+        )
     found: dict[FilterKey, Live] = {}
     for path in sorted(directory.rglob("*")):
         if path.suffix in (".yaml", ".yml", ".json") and path.is_file():

@@ -65,7 +65,9 @@ class Beside:
         self._pipeline = pipeline
         self._gate = gate
         # A name of this process alone: after a restart in the same pod nobody may take it for the one before.
-        self.identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+        self.identity = (
+            f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+        )
         self._controller: Controller | None = None
         self._client: Client | None = None
         self._leader: Leader | None = None
@@ -127,10 +129,17 @@ class Beside:
         if elects(settings):
             from aeraki_core.controller.leader import Leader, LeaseTiming
 
-            timing = LeaseTiming(settings["leaseDuration"], settings["renewDeadline"], settings["retryPeriod"])
+            timing = LeaseTiming(
+                settings["leaseDuration"], settings["renewDeadline"], settings["retryPeriod"]
+            )
             namespace = os.environ.get("POD_NAMESPACE") or settings["rootNamespace"]
             self._leader = Leader(
-                self._connected(), namespace, settings.election_id(), self.identity, controller.lead, timing
+                self._connected(),
+                namespace,
+                settings.election_id(),
+                self.identity,
+                controller.lead,
+                timing,
             )
             self._gate.leader = self._leader
         if settings["httpAddress"]:
@@ -145,7 +154,14 @@ class Beside:
 
     def stop(self) -> None:
         """End, the Lease last, when nothing is written any more."""
-        for part in (self._file, self._refusals, self._statuses, self._events, self._leader, self._server):
+        for part in (
+            self._file,
+            self._refusals,
+            self._statuses,
+            self._events,
+            self._leader,
+            self._server,
+        ):
             if part is not None:
                 part.stop()
 

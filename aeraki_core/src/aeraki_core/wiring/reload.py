@@ -60,7 +60,10 @@ class SettingsFile:
         try:
             fresh = self._settings.reread()
         except SettingsError as error:
-            log.error("the settings file changed and cannot be used; what it said before stays in force: %s", error)
+            log.error(
+                "the settings file changed and cannot be used; what it said before stays in force: %s",
+                error,
+            )
             return
         changed = [key for key, value in fresh.values.items() if value.value != self._settings[key]]
         if "logLevel" in changed:
@@ -68,7 +71,9 @@ class SettingsFile:
             log.warning("log levels are now %s", fresh.values["logLevel"].text)
         later = [key for key in changed if key != "logLevel"]
         if later:
-            log.warning("the settings file changed: %s will count after a restart", ", ".join(later))
+            log.warning(
+                "the settings file changed: %s will count after a restart", ", ".join(later)
+            )
         self._settings = fresh
 
 

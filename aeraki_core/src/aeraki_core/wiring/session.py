@@ -53,7 +53,9 @@ def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:
     from aeraki_core.plugins.dispatch import Dispatcher
 
     arrangement = Arrangement(settings["arrangement"])
-    return Pipeline(settings.mesh(), Dispatcher(registry), arrangement, instance=settings["instance"])
+    return Pipeline(
+        settings.mesh(), Dispatcher(registry), arrangement, instance=settings["instance"]
+    )
 
 
 def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None = None) -> Session:
@@ -87,11 +89,15 @@ def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None
         pipeline.run()
     findings = in_order((*snapshot.findings, *pipeline.findings(), *inactive_findings(registry)))
     incomplete = None if snapshot.complete else snapshot.reason
-    return Session(settings, registry, pipeline, findings, incomplete, tuple(objects), snapshot.incomplete)
+    return Session(
+        settings, registry, pipeline, findings, incomplete, tuple(objects), snapshot.incomplete
+    )
 
 
 def has_errors(findings: tuple[Finding, ...], *, strict: bool = False) -> bool:
     """Whether one of them is an error; ``strict``: or a warning."""
     from aeraki_core.findings.finding import Severity
 
-    return any(item.severity >= (Severity.WARNING if strict else Severity.ERROR) for item in findings)
+    return any(
+        item.severity >= (Severity.WARNING if strict else Severity.ERROR) for item in findings
+    )

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from aeraki_core.sinks.base import Sink
     from aeraki_core.sources.events import Source
 
-__all__ = ["SINKS", "SOURCES", "live_in_cluster", "open_sink", "open_sources", "sink_word", "source_words"]
+__all__ = [
+    "SINKS",
+    "SOURCES",
+    "live_in_cluster",
+    "open_sink",
+    "open_sources",
+    "sink_word",
+    "source_words",
+]
 
 
 def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source:
@@ -29,7 +37,9 @@ def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source
     from aeraki_core.sources.narrow import narrowed
 
     if not settings["paths"]:
-        raise SettingsError("--source files: nothing to read; name files or directories with -f PATH")
+        raise SettingsError(
+            "--source files: nothing to read; name files or directories with -f PATH"
+        )
     if settings["watchNamespaceSelector"]:
         raise SettingsError(
             "--source files: files say nothing of namespaces' labels; name them with --watch-namespaces"
@@ -46,7 +56,9 @@ def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source
     return narrowed(source, named(settings["watchNamespaces"]))
 
 
-def _files_sink(settings: Settings, pipeline: Pipeline, watch: bool, may_write: Callable[[], bool] | None) -> Sink:
+def _files_sink(
+    settings: Settings, pipeline: Pipeline, watch: bool, may_write: Callable[[], bool] | None
+) -> Sink:
     from aeraki_core.sinks.files import FilesSink
 
     if not settings["to"]:
@@ -81,12 +93,18 @@ def open_sources(settings: Settings, pipeline: Pipeline, *, watch: bool) -> list
         SettingsError: a setting that one of them needs is missing.
     """
     # The first knows best where two know one object: the cluster has what istiod leaves out.
-    words = sorted(dict.fromkeys(source_words(settings)), key=["files", "kubernetes", "istiod"].index)
+    words = sorted(
+        dict.fromkeys(source_words(settings)), key=["files", "kubernetes", "istiod"].index
+    )
     return [SOURCES[word](settings, pipeline, watch) for word in words]
 
 
 def open_sink(
-    settings: Settings, pipeline: Pipeline, *, watch: bool, may_write: Callable[[], bool] | None = None
+    settings: Settings,
+    pipeline: Pipeline,
+    *,
+    watch: bool,
+    may_write: Callable[[], bool] | None = None,
 ) -> Sink:
     """The sink, not started. ``watch`` False: it need not notice what somebody else changes.
 

@@ -64,24 +64,40 @@ def test_an_orphan_is_no_deletion_and_is_named(aeraki: Run, shop: Path, live: Pa
     assert f"orphan  {OUTBOUND}: plugin echo is not active" in result.err
 
 
-def test_a_held_filter_is_no_difference_is_named_and_gives_2(aeraki: Run, shop: Path, live: Path) -> None:
-    text = SERVICE.replace("  name: cart\n", "  name: cart\n  annotations: {echo.aeraki.io/fail: 'true'}\n")
+def test_a_held_filter_is_no_difference_is_named_and_gives_2(
+    aeraki: Run, shop: Path, live: Path
+) -> None:
+    text = SERVICE.replace(
+        "  name: cart\n", "  name: cart\n  annotations: {echo.aeraki.io/fail: 'true'}\n"
+    )
     (shop / "cart.yaml").write_text(text)
     result = aeraki("diff", "-f", shop, "--live", live)
     assert (result.code, result.out) == (2, "")
-    assert f"keep  {OUTBOUND}: the generator of cart.shop.svc.cluster.local:7000 did not succeed" in result.err
-    assert "not all can be told: no filter could be made for cart.shop.svc.cluster.local:7000" in result.err
+    assert (
+        f"keep  {OUTBOUND}: the generator of cart.shop.svc.cluster.local:7000 did not succeed"
+        in result.err
+    )
+    assert (
+        "not all can be told: no filter could be made for cart.shop.svc.cluster.local:7000"
+        in result.err
+    )
 
 
-def test_an_unreadable_input_file_gives_2_and_no_deletion(aeraki: Run, shop: Path, live: Path) -> None:
+def test_an_unreadable_input_file_gives_2_and_no_deletion(
+    aeraki: Run, shop: Path, live: Path
+) -> None:
     (shop / "cart.yaml").write_text(BROKEN)
     result = aeraki("diff", "-f", shop, "--live", live)
     assert (result.code, result.out) == (2, "")
     assert "AER0101" in result.err
 
 
-def test_routes_in_a_file_that_cannot_be_read_hold_their_hosts_filters(aeraki: Run, shop: Path, tmp_path: Path) -> None:
-    route = "kind: VirtualService\nspec:\n  hosts: [cart]\n  http:\n  - match: [{method: {exact: a}}]\n"
+def test_routes_in_a_file_that_cannot_be_read_hold_their_hosts_filters(
+    aeraki: Run, shop: Path, tmp_path: Path
+) -> None:
+    route = (
+        "kind: VirtualService\nspec:\n  hosts: [cart]\n  http:\n  - match: [{method: {exact: a}}]\n"
+    )
     whole = "apiVersion: networking.istio.io/v1\nmetadata: {name: cart, namespace: shop}\n" + route
     (shop / "routes.yaml").write_text(whole + "    route: [{destination: {host: cart}}]\n")
     aeraki("generate", "-f", shop, "--to", tmp_path / "routed")
@@ -91,8 +107,12 @@ def test_routes_in_a_file_that_cannot_be_read_hold_their_hosts_filters(aeraki: R
     assert "routes.yaml" in result.err
 
 
-@pytest.mark.parametrize(("content", "words"), [(BROKEN, "live.yaml:2: "), ("a: \xff", "not UTF-8")])
-def test_unreadable_live_filters_give_2(aeraki: Run, shop: Path, tmp_path: Path, content: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"), [(BROKEN, "live.yaml:2: "), ("a: \xff", "not UTF-8")]
+)
+def test_unreadable_live_filters_give_2(
+    aeraki: Run, shop: Path, tmp_path: Path, content: str, words: str
+) -> None:
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "live.yaml").write_text(content, encoding="latin-1")
     result = aeraki("diff", "-f", shop, "--live", tmp_path / "broken")
@@ -108,7 +128,9 @@ def test_a_damaged_live_filter_is_a_difference(aeraki: Run, shop: Path, live: Pa
     assert "not as Aeraki writes it" in result.err
 
 
-def test_a_live_directory_that_is_not_there_gives_2(aeraki: Run, shop: Path, tmp_path: Path) -> None:
+def test_a_live_directory_that_is_not_there_gives_2(
+    aeraki: Run, shop: Path, tmp_path: Path
+) -> None:
     result = aeraki("diff", "-f", shop, "--live", tmp_path / "nowhere")
     assert result.code == 2
     assert "there is no such directory" in result.err
@@ -116,7 +138,11 @@ def test_a_live_directory_that_is_not_there_gives_2(aeraki: Run, shop: Path, tmp
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("a: [", "while parsing a flow node"), ("a: b", "Expected key current-context"), (None, "no such file")],
+    [
+        ("a: [", "while parsing a flow node"),
+        ("a: b", "Expected key current-context"),
+        (None, "no such file"),
+    ],
 )
 def test_a_kubeconfig_that_cannot_be_used_is_named(
     aeraki: Run, shop: Path, tmp_path: Path, content: str | None, reason: str
@@ -140,14 +166,18 @@ def test_usage(aeraki: Run, shop: Path) -> None:
 
 
 class TestSecrets:
-    def test_a_value_of_a_secret_is_masked(self, aeraki: Run, secretive: Path, tmp_path: Path) -> None:
+    def test_a_value_of_a_secret_is_masked(
+        self, aeraki: Run, secretive: Path, tmp_path: Path
+    ) -> None:
         (tmp_path / "empty").mkdir()
         result = aeraki("diff", "-f", secretive, "--live", tmp_path / "empty")
         assert result.code == 1
         assert "hunter2" not in result.out + result.err
         assert "inline_string: '***'" in result.out
 
-    def test_another_value_is_seen_as_a_change_without_either(self, aeraki: Run, secretive: Path, live: Path) -> None:
+    def test_another_value_is_seen_as_a_change_without_either(
+        self, aeraki: Run, secretive: Path, live: Path
+    ) -> None:
         before = aeraki("generate", "-f", secretive).out
         secret = secretive / "secret.yaml"
         secret.write_text(secret.read_text().replace("hunter2-hunter2", "swordfish-swordfish"))
@@ -161,7 +191,8 @@ class TestSecrets:
         assert "hunter2-hunter2" in aeraki("generate", "-f", secretive).out
 
     @pytest.mark.parametrize(
-        "command", [["status"], ["validate"], ["explain", "cart"], ["explain", "cart", "-o", "json"]]
+        "command",
+        [["status"], ["validate"], ["explain", "cart"], ["explain", "cart", "-o", "json"]],
     )
     def test_nothing_else_says_it(self, aeraki: Run, secretive: Path, command: list[str]) -> None:
         result = aeraki(*command, "-f", secretive, "--log-level", "debug")

@@ -15,7 +15,9 @@ def test_says_port_match_plugin_reads_filters_and_findings(aeraki: Run, secretiv
     result = aeraki("explain", "cart.shop.svc.cluster.local:7000", "-f", secretive)
     assert result.code == 0
     out = result.out
-    assert out.startswith(f"cart.shop.svc.cluster.local:7000  Service shop/cart, {secretive}/cart.yaml:1\n")
+    assert out.startswith(
+        f"cart.shop.svc.cluster.local:7000  Service shop/cart, {secretive}/cart.yaml:1\n"
+    )
     assert "protocol   echo: port name 'tcp-echo'" in out
     assert "plugin     echo (aeraki-echo 1.2)" in out
     assert "state      current" in out
@@ -24,14 +26,24 @@ def test_says_port_match_plugin_reads_filters_and_findings(aeraki: Run, secretiv
         ("Secret shop/words", "secret"),
         ("Service shop/cart", "cart"),
     ):
-        assert any(name in line and f"{secretive}/{file}.yaml:1" in line for line in out.splitlines())
+        assert any(
+            name in line and f"{secretive}/{file}.yaml:1" in line for line in out.splitlines()
+        )
     assert f"{OUTBOUND}  (all workloads)" in out
-    assert "outbound NETWORK_FILTER REPLACE at listener 10.96.0.1_7000, filter envoy.filters.network.tcp_proxy" in out
-    assert "inbound NETWORK_FILTER REPLACE at port 17000, filter envoy.filters.network.tcp_proxy" in out
+    assert (
+        "outbound NETWORK_FILTER REPLACE at listener 10.96.0.1_7000, filter envoy.filters.network.tcp_proxy"
+        in out
+    )
+    assert (
+        "inbound NETWORK_FILTER REPLACE at port 17000, filter envoy.filters.network.tcp_proxy"
+        in out
+    )
     assert "findings   none" in out
 
 
-@pytest.mark.parametrize("target", ["cart", "cart.shop", "cart.shop.svc", "CART.shop", "cart.shop.svc.cluster.local"])
+@pytest.mark.parametrize(
+    "target", ["cart", "cart.shop", "cart.shop.svc", "CART.shop", "cart.shop.svc.cluster.local"]
+)
 def test_as_much_of_the_host_as_is_unique(aeraki: Run, shop: Path, target: str) -> None:
     result = aeraki("explain", target, "-f", shop)
     assert result.code == 0
@@ -63,7 +75,9 @@ def test_an_ambiguous_host_gives_1_and_names_all(aeraki: Run, shop: Path) -> Non
         ("zzzzzz", "no service 'zzzzzz'; there are 1"),
     ],
 )
-def test_what_is_not_there_gives_1_and_a_suggestion(aeraki: Run, shop: Path, target: str, words: str) -> None:
+def test_what_is_not_there_gives_1_and_a_suggestion(
+    aeraki: Run, shop: Path, target: str, words: str
+) -> None:
     result = aeraki("explain", target, "-f", shop)
     assert (result.code, result.out) == (1, "")
     assert words in result.err

@@ -42,7 +42,9 @@ def test_json_is_one_list(aeraki: Run, shop: Path) -> None:
     assert [item["kind"] for item in content["items"]] == ["EnvoyFilter", "EnvoyFilter"]
 
 
-def test_an_error_in_one_object_gives_1_and_the_filters_of_the_others(aeraki: Run, shop: Path) -> None:
+def test_an_error_in_one_object_gives_1_and_the_filters_of_the_others(
+    aeraki: Run, shop: Path
+) -> None:
     (shop / "bad.yaml").write_text(
         "apiVersion: v1\nkind: Service\nmetadata: {name: bad, namespace: shop}\nspec:\n  ports: [{port: none}]\n"
     )
@@ -54,18 +56,24 @@ def test_an_error_in_one_object_gives_1_and_the_filters_of_the_others(aeraki: Ru
 
 
 def test_a_plugin_that_raises_gives_1(aeraki: Run, shop: Path) -> None:
-    text = SERVICE.replace("  name: cart\n", "  name: cart\n  annotations: {echo.aeraki.io/fail: 'true'}\n")
+    text = SERVICE.replace(
+        "  name: cart\n", "  name: cart\n  annotations: {echo.aeraki.io/fail: 'true'}\n"
+    )
     (shop / "cart.yaml").write_text(text)
     result = aeraki("generate", "-f", shop)
     assert (result.code, result.out) == (1, "")
     assert "error AER0401: " in result.err
     assert "Traceback" not in result.err
     assert "in aeraki_generate" in aeraki("generate", "-f", shop, "--debug").err
-    assert "in aeraki_generate" in aeraki("generate", "-f", shop, "--log-level", "plugins:debug").err
+    assert (
+        "in aeraki_generate" in aeraki("generate", "-f", shop, "--log-level", "plugins:debug").err
+    )
 
 
 def test_a_warning_alone_gives_0(aeraki: Run, shop: Path) -> None:
-    text = SERVICE.replace("  name: cart\n", "  name: cart\n  annotations: {echo.aeraki.io/volume: '12'}\n")
+    text = SERVICE.replace(
+        "  name: cart\n", "  name: cart\n  annotations: {echo.aeraki.io/volume: '12'}\n"
+    )
     (shop / "cart.yaml").write_text(text)
     result = aeraki("generate", "-f", shop)
     assert result.code == 0
@@ -85,7 +93,9 @@ def test_without_a_path_it_says_how_to_give_one(aeraki: Run) -> None:
     assert "aeraki generate -f deploy/" in result.err
 
 
-def test_paths_may_come_from_the_environment_or_the_file(aeraki: Run, shop: Path, tmp_path: Path) -> None:
+def test_paths_may_come_from_the_environment_or_the_file(
+    aeraki: Run, shop: Path, tmp_path: Path
+) -> None:
     config = tmp_path / "aeraki.yaml"
     config.write_text(f"paths: [{shop}]\nrootNamespace: istio-config\n")
     result = aeraki("generate", "--config", config, "-o", "name")
@@ -104,7 +114,10 @@ def test_when_nothing_comes_out_it_says_why(aeraki: Run, tmp_path: Path) -> None
 
 def test_objects_without_a_namespace_get_the_one_given(aeraki: Run) -> None:
     text = SERVICE.replace("  namespace: shop\n", "")
-    assert "cart.depot.svc" in aeraki("generate", "-f", "-", "-n", "depot", "-o", "name", stdin=text).out
+    assert (
+        "cart.depot.svc"
+        in aeraki("generate", "-f", "-", "-n", "depot", "-o", "name", stdin=text).out
+    )
 
 
 class TestToDirectory:
@@ -134,7 +147,9 @@ class TestToDirectory:
         assert [path.name for path in out.iterdir()] == ["kustomization.yaml"]
         assert f"delete  {OUTBOUND}" in result.err
 
-    def test_removes_nothing_when_a_file_cannot_be_read(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
+    def test_removes_nothing_when_a_file_cannot_be_read(
+        self, aeraki: Run, shop: Path, tmp_path: Path
+    ) -> None:
         out = tmp_path / "out"
         aeraki("generate", "-f", shop, "--to", out)
         (shop / "cart.yaml").write_text(BROKEN)
@@ -143,7 +158,9 @@ class TestToDirectory:
         assert len(list(out.iterdir())) == 2
         assert f"keep  {OUTBOUND}" in result.err
 
-    def test_a_directory_that_cannot_be_made_gives_1(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
+    def test_a_directory_that_cannot_be_made_gives_1(
+        self, aeraki: Run, shop: Path, tmp_path: Path
+    ) -> None:
         (tmp_path / "file").write_text("")
         result = aeraki("generate", "-f", shop, "--to", tmp_path / "file" / "out")
         assert result.code == 1

@@ -32,7 +32,9 @@ def filter_with(key: str, word: str = "plain") -> EnvoyFilter:
     metadata.update({"word": word})
     cluster = Cluster(name="c", transport_socket=TransportSocket(name="tls", typed_config=packed))
     cluster.metadata.filter_metadata["aeraki"].CopyFrom(metadata)
-    patch = ConfigPatch(ApplyTo.CLUSTER, "SIDECAR_OUTBOUND", Match(cluster="c"), "MERGE", FrozenMessage.of(cluster))
+    patch = ConfigPatch(
+        ApplyTo.CLUSTER, "SIDECAR_OUTBOUND", Match(cluster="c"), "MERGE", FrozenMessage.of(cluster)
+    )
     return EnvoyFilter(FilterKey("mesh", "f"), "echo", (), (), -10, (patch,))
 
 

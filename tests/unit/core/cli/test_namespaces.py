@@ -27,7 +27,9 @@ def outbound(text: str) -> list[str]:
     return [line for line in text.splitlines() if "outbound" in line]
 
 
-def test_only_the_namespaces_named(aeraki: Run, both: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_namespaces_named(
+    aeraki: Run, both: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert outbound(aeraki("generate", "-f", both, "-o", "name").out) == [OTHER, OUTBOUND]
     result = aeraki("generate", "-f", both, "-o", "name", "--watch-namespaces", "shop")
     assert outbound(result.out) == [OUTBOUND]
@@ -44,7 +46,9 @@ def test_the_controller_makes_the_same_of_files(aeraki: Run, both: Path, tmp_pat
 
 
 @pytest.mark.parametrize("command", [("run", "--once"), ("generate",)])
-def test_filters_of_other_namespaces_stay(aeraki: Run, both: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_filters_of_other_namespaces_stay(
+    aeraki: Run, both: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     out = ("-f", both, "--to", tmp_path / "out")
     aeraki(*command, *out)
     before = sorted(path.name for path in (tmp_path / "out").iterdir())
@@ -58,7 +62,9 @@ def test_a_difference_is_told_for_these_alone(aeraki: Run, both: Path, tmp_path:
     for path in both.glob("*.yaml"):
         path.unlink()
     (both / "none.yaml").write_text("")
-    result = aeraki("diff", "-f", both, "--live", tmp_path / "out", "-o", "name", "--watch-namespaces", "shop")
+    result = aeraki(
+        "diff", "-f", both, "--live", tmp_path / "out", "-o", "name", "--watch-namespaces", "shop"
+    )
     assert outbound(result.out) == [f"delete {OUTBOUND}"]
     assert "and 1 more: namespace bank is not watched here" in result.err
 
@@ -67,11 +73,16 @@ def test_a_difference_is_told_for_these_alone(aeraki: Run, both: Path, tmp_path:
     ("arguments", "words"),
     [
         (("run", "--once", "--to", "out"), "files say nothing of namespaces' labels"),
-        (("run", "--once", "--source", "istiod", "--to", "out"), "istiod says nothing of namespaces' labels"),
+        (
+            ("run", "--once", "--source", "istiod", "--to", "out"),
+            "istiod says nothing of namespaces' labels",
+        ),
         (("diff", "--live", "."), "use --live cluster"),
     ],
 )
-def test_labels_need_a_cluster(aeraki: Run, both: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_labels_need_a_cluster(
+    aeraki: Run, both: Path, arguments: tuple[str, ...], words: str
+) -> None:
     result = aeraki(*arguments, "-f", both, "--watch-namespace-selector", "env=prod")
     assert result.code == 2
     assert words in result.err
@@ -82,7 +93,9 @@ class TestInstance:
         found = list(yaml.safe_load_all(aeraki("generate", "-f", shop, "--instance", "blue").out))
         assert {item["metadata"]["labels"]["aeraki.io/instance"] for item in found} == {"blue"}
 
-    def test_filters_of_another_are_left_alone(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
+    def test_filters_of_another_are_left_alone(
+        self, aeraki: Run, shop: Path, tmp_path: Path
+    ) -> None:
         out = ("-f", shop, "--to", tmp_path / "out")
         aeraki("generate", *out, "--instance", "blue")
         before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
@@ -96,7 +109,9 @@ class TestInstance:
         assert aeraki("generate", *out, "--instance", "blue").code == 0
         assert not list((tmp_path / "out").iterdir())
 
-    def test_one_that_gets_a_name_marks_its_filters(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
+    def test_one_that_gets_a_name_marks_its_filters(
+        self, aeraki: Run, shop: Path, tmp_path: Path
+    ) -> None:
         out = ("-f", shop, "--to", tmp_path / "out")
         aeraki("generate", *out)
         assert "2 filters" in aeraki("generate", *out, "--instance", "blue").err
@@ -107,7 +122,9 @@ class TestInstance:
 class TestRights:
     def test_as_the_settings_say(self, aeraki: Run, tmp_path: Path) -> None:
         file = tmp_path / "aeraki.yaml"
-        file.write_text("watchNamespaces: [shop]\nrootNamespace: mesh\nfilterNamespaces: [clients, '.']\n")
+        file.write_text(
+            "watchNamespaces: [shop]\nrootNamespace: mesh\nfilterNamespaces: [clients, '.']\n"
+        )
         found = list(yaml.safe_load_all(aeraki("rbac", "--config", file, "-n", "home").out))
         places = [(item["kind"], item["metadata"].get("namespace")) for item in found]
         assert places == [

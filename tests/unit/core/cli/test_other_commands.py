@@ -36,7 +36,11 @@ class TestPlugins:
         (plugin,) = json.loads(aeraki("plugins", "echo", "-o", "json").out)["plugins"]
         assert plugin["state"] == "active"
         volume = plugin["protocols"][0]["options"][0]
-        assert (volume["annotation"], volume["default"], volume["maximum"]) == ("echo.aeraki.io/volume", 1, 11)
+        assert (volume["annotation"], volume["default"], volume["maximum"]) == (
+            "echo.aeraki.io/volume",
+            1,
+            11,
+        )
 
     def test_a_disabled_one_is_no_fault(self, aeraki: Run) -> None:
         result = aeraki("plugins", "--plugins", "", "echo")
@@ -55,7 +59,10 @@ class TestPlugins:
         monkeypatch.syspath_prepend(str(tmp_path))
         result = aeraki("plugins", "--plugins", "echo,broken")
         assert result.code == 1
-        assert "broken: failed: import failed: ModuleNotFoundError: No module named 'nowhere_to_be_found'" in result.err
+        assert (
+            "broken: failed: import failed: ModuleNotFoundError: No module named 'nowhere_to_be_found'"
+            in result.err
+        )
         assert "Traceback" in aeraki("plugins", "broken", "--plugins", "echo,broken").out
         filters = aeraki("generate", "-f", "-", "--plugins", "echo,broken", stdin="")
         assert "AER0403: plugin broken (aeraki-broken 0.1) is failed" in filters.err
@@ -73,7 +80,9 @@ class TestFindings:
     def test_one_code(self, aeraki: Run) -> None:
         result = aeraki("findings", "aer0302")
         assert (result.code, result.err) == (0, "")
-        assert result.out.startswith("AER0302  error  subset is not in the DestinationRule\n\nAdd the subset")
+        assert result.out.startswith(
+            "AER0302  error  subset is not in the DestinationRule\n\nAdd the subset"
+        )
 
     def test_a_plugins_code(self, aeraki: Run) -> None:
         assert "Lower it to 11 or less." in aeraki("findings", "ECH0101").out
@@ -83,7 +92,9 @@ class TestFindings:
         assert codes[0] == "AER0101"
         assert codes[-1] == "ECH0101"
         assert codes == [item["id"] for item in json.loads(aeraki("findings", "-o", "json").out)]
-        assert codes == [item["id"] for item in yaml.safe_load(aeraki("findings", "-o", "yaml").out)]
+        assert codes == [
+            item["id"] for item in yaml.safe_load(aeraki("findings", "-o", "yaml").out)
+        ]
 
     def test_an_unknown_code_gives_1(self, aeraki: Run) -> None:
         assert "no code 'AER9999' is known" in aeraki("findings", "AER9999").err
@@ -106,13 +117,22 @@ class TestManifests:
     def test_rbac(self, aeraki: Run) -> None:
         result = aeraki("rbac", "--service-account", "runner", "-n", "mesh", "--name", "mine")
         found = list(yaml.safe_load_all(result.out))
-        assert [item["kind"] for item in found] == ["ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding"]
-        assert found[3]["subjects"] == [{"kind": "ServiceAccount", "name": "runner", "namespace": "mesh"}]
+        assert [item["kind"] for item in found] == [
+            "ClusterRole",
+            "Role",
+            "ClusterRoleBinding",
+            "RoleBinding",
+        ]
+        assert found[3]["subjects"] == [
+            {"kind": "ServiceAccount", "name": "runner", "namespace": "mesh"}
+        ]
         assert {item["metadata"]["name"] for item in found} == {"mine"}
 
 
 class TestConfig:
-    def test_value_and_origin_of_each(self, aeraki: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_value_and_origin_of_each(
+        self, aeraki: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         file = tmp_path / "aeraki.yaml"
         file.write_text("\ndomain: mesh.example\n")
         monkeypatch.setenv("AERAKI_REGISTRY_ONLY", "true")
@@ -126,15 +146,25 @@ class TestConfig:
 
     def test_json(self, aeraki: Run) -> None:
         content = json.loads(aeraki("config", "-o", "json", "--debounce-quiet", "200ms").out)
-        assert content["debounceQuiet"] == {"value": "200ms", "origin": "flag", "name": "--debounce-quiet"}
-        assert yaml.safe_load(aeraki("config", "-o", "yaml", "--debounce-quiet", "200ms").out) == content
+        assert content["debounceQuiet"] == {
+            "value": "200ms",
+            "origin": "flag",
+            "name": "--debounce-quiet",
+        }
+        assert (
+            yaml.safe_load(aeraki("config", "-o", "yaml", "--debounce-quiet", "200ms").out)
+            == content
+        )
 
     def test_a_mistake_gives_2_with_file_and_line(self, aeraki: Run, tmp_path: Path) -> None:
         file = tmp_path / "aeraki.yaml"
         file.write_text("domain: mesh.example\nrotNamespace: x\n")
         result = aeraki("config", "--config", file)
         assert (result.code, result.out) == (2, "")
-        assert result.err == f"error: {file}:2: there is no setting 'rotNamespace'; did you mean rootNamespace?\n"
+        assert (
+            result.err
+            == f"error: {file}:2: there is no setting 'rotNamespace'; did you mean rootNamespace?\n"
+        )
 
 
 class TestVersionAndCompletion:
@@ -146,7 +176,10 @@ class TestVersionAndCompletion:
         assert any(line.split() == ["aeraki-echo", "1.2"] for line in lines)
         for form, load in (("json", json.loads), ("yaml", yaml.safe_load)):
             content = load(aeraki("version", "-o", form).out)
-            assert (content["aeraki"], content["aeraki-echo"]) == (lines[0].removeprefix("aeraki "), "1.2")
+            assert (content["aeraki"], content["aeraki-echo"]) == (
+                lines[0].removeprefix("aeraki "),
+                "1.2",
+            )
 
     @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
     def test_completion(self, aeraki: Run, shell: str) -> None:
@@ -170,7 +203,9 @@ class TestVersionAndCompletion:
         ("diff --live cl", ["plain,cluster", "file,cl"]),
     ],
 )
-def test_what_the_shell_offers(aeraki: Run, monkeypatch: pytest.MonkeyPatch, typed: str, offered: list[str]) -> None:
+def test_what_the_shell_offers(
+    aeraki: Run, monkeypatch: pytest.MonkeyPatch, typed: str, offered: list[str]
+) -> None:
     monkeypatch.setenv("_AERAKI_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", f"aeraki {typed}")
     monkeypatch.setenv("COMP_CWORD", str(len(f"{typed} ".split(" ")) - 1))
@@ -188,8 +223,12 @@ class TestNewPlugin:
         # As an installation would have it.
         info = folder / "src" / "aeraki_plugins_my_proto-0.1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aeraki-plugins-my-proto\nVersion: 0.1.0\n")
-        (info / "entry_points.txt").write_text("[aeraki.plugins]\nmy-proto = aeraki_plugins_my_proto\n")
+        (info / "METADATA").write_text(
+            "Metadata-Version: 2.1\nName: aeraki-plugins-my-proto\nVersion: 0.1.0\n"
+        )
+        (info / "entry_points.txt").write_text(
+            "[aeraki.plugins]\nmy-proto = aeraki_plugins_my_proto\n"
+        )
         monkeypatch.syspath_prepend(str(folder / "src"))
         assert "my-proto" in (folder / "pyproject.toml").read_text()
         service = (
@@ -199,7 +238,9 @@ class TestNewPlugin:
         made = aeraki("generate", "-f", "-", "--plugins", "my-proto", stdin=service)
         assert made.code == 0
         assert "aeraki.io/plugin: my-proto" in made.out
-        sample = aeraki("generate", "-f", folder / "sample.yaml", "--plugins", "my-proto", "-o", "name")
+        sample = aeraki(
+            "generate", "-f", folder / "sample.yaml", "--plugins", "my-proto", "-o", "name"
+        )
         assert sample.out == "istio-system/aeraki-outbound-sample.demo.svc.cluster.local-7000\n"
 
     @pytest.mark.envoy
@@ -208,8 +249,12 @@ class TestNewPlugin:
         aeraki("new-plugin", "my-proto", "--to", folder)
         info = folder / "src" / "aeraki_plugins_my_proto-0.1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aeraki-plugins-my-proto\nVersion: 0.1.0\n")
-        (info / "entry_points.txt").write_text("[aeraki.plugins]\nmy-proto = aeraki_plugins_my_proto\n")
+        (info / "METADATA").write_text(
+            "Metadata-Version: 2.1\nName: aeraki-plugins-my-proto\nVersion: 0.1.0\n"
+        )
+        (info / "entry_points.txt").write_text(
+            "[aeraki.plugins]\nmy-proto = aeraki_plugins_my_proto\n"
+        )
         command = [sys.executable, "-m", "pytest", "-q", "-o", "pythonpath=src"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -22,7 +22,9 @@ HEAVY = ("pydantic", "google.protobuf", "rich", "kubernetes", "grpc", "yaml", "p
 
 def _python(code: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **({"PYTHONPATH": str(site)} if site else {})}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
@@ -72,7 +74,9 @@ def test_what_a_pipe_gets_is_what_a_file_gets(site: Path, shop: Path, tmp_path: 
         argv = [sys.executable, "-m", "aeraki_core", *command, "-f", str(shop)]
         piped = subprocess.run(argv, capture_output=True, env=environment, check=True).stdout
         with (tmp_path / "file").open("wb") as file:
-            subprocess.run(argv, stdout=file, stderr=subprocess.DEVNULL, env=environment, check=True)
+            subprocess.run(
+                argv, stdout=file, stderr=subprocess.DEVNULL, env=environment, check=True
+            )
         assert (tmp_path / "file").read_bytes() == piped
         assert piped
 
@@ -138,13 +142,19 @@ ERASE = "\x1b[K"
 def test_colors_on_a_terminal(
     site: Path, shop: Path, variables: dict[str, str], flags: list[str], colors: bool
 ) -> None:
-    environment = {**{k: v for k, v in os.environ.items() if k != "TERM"}, "PYTHONPATH": str(site), "TERM": "xterm"}
+    environment = {
+        **{k: v for k, v in os.environ.items() if k != "TERM"},
+        "PYTHONPATH": str(site),
+        "TERM": "xterm",
+    }
     text = _on_a_terminal(["status", "-f", str(shop), *flags], {**environment, **variables})
     assert "cart.shop" in text
     assert (ESCAPE in text) is colors
 
 
-def test_colors_in_a_pipe_only_when_forced(aeraki: Run, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colors_in_a_pipe_only_when_forced(
+    aeraki: Run, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert ESCAPE not in aeraki("status", "-f", shop).out
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert ESCAPE in aeraki("status", "-f", shop).out
@@ -158,7 +168,9 @@ def test_a_reader_that_goes_away_is_no_error(site: Path, tmp_path: Path) -> None
         (tmp_path / f"{number}.yaml").write_text(text)
     argv = [sys.executable, "-m", "aeraki_core", "generate", "-f", str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.read(10)
@@ -171,12 +183,18 @@ def _in_a_shell(script: str, site: Path) -> subprocess.CompletedProcess[str]:
     """Run the script, in which `aeraki` is the command line."""
     aeraki = f'aeraki() {{ "{sys.executable}" -m aeraki_core "$@"; }}\n'
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    return subprocess.run(["sh", "-c", aeraki + script], capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(
+        ["sh", "-c", aeraki + script], capture_output=True, text=True, env=environment, check=False
+    )
 
 
-@pytest.mark.parametrize(("where", "reason"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")])
+@pytest.mark.parametrize(
+    ("where", "reason"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")]
+)
 @pytest.mark.parametrize("command", ["version", "findings"])
-def test_output_that_cannot_be_written_is_said_in_one_line(site: Path, command: str, where: str, reason: str) -> None:
+def test_output_that_cannot_be_written_is_said_in_one_line(
+    site: Path, command: str, where: str, reason: str
+) -> None:
     done = _in_a_shell(f"aeraki {command} >{where}", site)
     assert (done.returncode, done.stderr) == (1, f"error: standard output: {reason}\n")
 
@@ -226,14 +244,25 @@ class TestSpelling:
         assert aeraki("help").out == aeraki("--help").out
         assert aeraki("help", "generate").out == aeraki("generate", "--help").out
 
-    def test_a_variable_that_is_nearly_a_setting(self, aeraki: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_variable_that_is_nearly_a_setting(
+        self, aeraki: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("AERAKI_ROOT_NAMESPAC", "x")
         result = aeraki("version")
         assert result.code == 0
-        assert "AERAKI_ROOT_NAMESPAC is no setting and has no effect; did you mean AERAKI_ROOT_NAMESPACE?" in result.err
+        assert (
+            "AERAKI_ROOT_NAMESPAC is no setting and has no effect; did you mean AERAKI_ROOT_NAMESPACE?"
+            in result.err
+        )
 
     @pytest.mark.parametrize(
-        "name", ["AERAKI_PORT", "AERAKI_SERVICE_HOST", "AERAKI_PORT_8080_TCP_ADDR", "AERAKI_SOURCE_SERVICE_PORT_HTTP"]
+        "name",
+        [
+            "AERAKI_PORT",
+            "AERAKI_SERVICE_HOST",
+            "AERAKI_PORT_8080_TCP_ADDR",
+            "AERAKI_SOURCE_SERVICE_PORT_HTTP",
+        ],
     )
     def test_what_kubernetes_tells_a_pod_of_a_service_is_no_slip(
         self, aeraki: Run, monkeypatch: pytest.MonkeyPatch, name: str

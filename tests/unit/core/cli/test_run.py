@@ -21,10 +21,15 @@ DEADLINE = 60.0  # seconds; a loaded machine is slow
 
 
 class TestOnce:
-    def test_says_what_it_found_and_what_it_wrote(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
+    def test_says_what_it_found_and_what_it_wrote(
+        self, aeraki: Run, shop: Path, tmp_path: Path
+    ) -> None:
         result = aeraki("run", "--once", "-f", shop, "--to", tmp_path / "out")
         assert (result.code, result.out) == (0, "")
-        assert "cart.shop.svc.cluster.local:7000 speaks echo (port name 'tcp-echo'): 2 filters" in result.err
+        assert (
+            "cart.shop.svc.cluster.local:7000 speaks echo (port name 'tcp-echo'): 2 filters"
+            in result.err
+        )
         assert f"created {OUTBOUND}" in result.err
         assert f"2 filters in {tmp_path / 'out'}: 2 created" in result.err
         written = "---\n".join(path.read_text() for path in sorted((tmp_path / "out").iterdir()))
@@ -32,9 +37,14 @@ class TestOnce:
 
     def test_again_it_writes_nothing(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
         aeraki("run", "--once", "-f", shop, "--to", tmp_path / "out")
-        assert ": nothing to write, in" in aeraki("run", "--once", "-f", shop, "--to", tmp_path / "out").err
+        assert (
+            ": nothing to write, in"
+            in aeraki("run", "--once", "-f", shop, "--to", tmp_path / "out").err
+        )
 
-    def test_an_error_gives_1_and_keeps_what_is_there(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
+    def test_an_error_gives_1_and_keeps_what_is_there(
+        self, aeraki: Run, shop: Path, tmp_path: Path
+    ) -> None:
         aeraki("run", "--once", "-f", shop, "--to", tmp_path / "out")
         (shop / "cart.yaml").write_text(BROKEN)
         result = aeraki("run", "--once", "-f", shop, "--to", tmp_path / "out")
@@ -44,7 +54,9 @@ class TestOnce:
         assert f"AER0502: {OUTBOUND}: " in result.err
 
     def test_json_log_lines(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
-        result = aeraki("run", "--once", "-f", shop, "--to", tmp_path / "out", "--log-format", "json")
+        result = aeraki(
+            "run", "--once", "-f", shop, "--to", tmp_path / "out", "--log-format", "json"
+        )
         lines = [json.loads(line) for line in result.err.splitlines()]
         assert {"time", "level", "component", "message"} <= lines[0].keys()
         port = next(line for line in lines if line.get("port") == 7000)
@@ -55,10 +67,15 @@ class TestOnce:
         out = ("-f", shop, "--to", tmp_path / "out")
         assert aeraki("run", "--once", *out, "--log-level", "error").err == ""
         assert "generated" not in aeraki("run", "--once", *out, "--log-level", "all:info").err
-        assert "no component or plugin 'ech'" in aeraki("run", "--once", *out, "--log-level", "ech:debug").err
+        assert (
+            "no component or plugin 'ech'"
+            in aeraki("run", "--once", *out, "--log-level", "ech:debug").err
+        )
 
     def test_a_secret_is_not_in_the_log(self, aeraki: Run, secretive: Path, tmp_path: Path) -> None:
-        result = aeraki("run", "--once", "-f", secretive, "--to", tmp_path / "out", "--log-level", "debug")
+        result = aeraki(
+            "run", "--once", "-f", secretive, "--to", tmp_path / "out", "--log-level", "debug"
+        )
         assert result.code == 0
         assert "hunter2" not in result.err
 
@@ -70,9 +87,18 @@ class TestOnce:
         ("arguments", "words"),
         [
             (["--source", "files", "--sink", "files"], "--source files: nothing to read"),
-            (["-f", ".", "--sink", "files"], "--sink files: name the directory to write to with --to DIR"),
-            (["--source", "tape", "--to", "out"], "--source: 'tape' is none of kubernetes, istiod, files"),
-            (["-f", ".", "--to", "out", "--debounce-quiet", "soon"], "--debounce-quiet: 'soon' is not a duration"),
+            (
+                ["-f", ".", "--sink", "files"],
+                "--sink files: name the directory to write to with --to DIR",
+            ),
+            (
+                ["--source", "tape", "--to", "out"],
+                "--source: 'tape' is none of kubernetes, istiod, files",
+            ),
+            (
+                ["-f", ".", "--to", "out", "--debounce-quiet", "soon"],
+                "--debounce-quiet: 'soon' is not a duration",
+            ),
         ],
     )
     def test_usage(self, aeraki: Run, arguments: list[str], words: str) -> None:
@@ -80,7 +106,9 @@ class TestOnce:
         assert result.code == 2
         assert words in result.err
 
-    @pytest.mark.parametrize("arguments", [["-f", "."], ["--to", "out"]], ids=["no sink", "no source"])
+    @pytest.mark.parametrize(
+        "arguments", [["-f", "."], ["--to", "out"]], ids=["no sink", "no source"]
+    )
     def test_without_a_cluster(self, aeraki: Run, arguments: list[str], tmp_path: Path) -> None:
         result = aeraki("run", "--once", *arguments, "--kubeconfig", tmp_path / "none")
         assert result.code == 1
@@ -94,7 +122,14 @@ class TestUpstream:
     @pytest.mark.parametrize(
         "flags",
         [
-            ["-root-namespace=istio-config", "-log-level=all:info", "-election-id", "mine", "-domain", "cluster.local"],
+            [
+                "-root-namespace=istio-config",
+                "-log-level=all:info",
+                "-election-id",
+                "mine",
+                "-domain",
+                "cluster.local",
+            ],
             ["--root-namespace", "istio-config", "--istiod-address=istiod:15010", "--master=true"],
             [
                 "--root-namespace=istio-config",
@@ -112,15 +147,32 @@ class TestUpstream:
         assert "warning:" not in result.err
 
     def test_namespace_scope(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
-        result = aeraki("-enable-envoy-filter-namespace-scope=true", "--once", "-f", shop, "--to", tmp_path / "out")
+        result = aeraki(
+            "-enable-envoy-filter-namespace-scope=true",
+            "--once",
+            "-f",
+            shop,
+            "--to",
+            tmp_path / "out",
+        )
         assert "created shop/aeraki-outbound-cart" in result.err
 
     def test_what_means_nothing_here_is_said(self, aeraki: Run, shop: Path, tmp_path: Path) -> None:
         result = aeraki(
-            "run", "--cluster-id", "east", "-httpsAddr=:15017", "--once", "-f", shop, "--to", tmp_path / "out"
+            "run",
+            "--cluster-id",
+            "east",
+            "-httpsAddr=:15017",
+            "--once",
+            "-f",
+            shop,
+            "--to",
+            tmp_path / "out",
         )
         assert result.code == 0
-        assert "warning: --cluster-id has no effect: one controller serves one cluster" in result.err
+        assert (
+            "warning: --cluster-id has no effect: one controller serves one cluster" in result.err
+        )
         assert "warning: --httpsAddr has no effect" in result.err
 
 
@@ -179,7 +231,9 @@ def test_it_follows_changes_and_ends_cleanly(
     out = tmp_path / "out"
     running = start("-f", shop, "--to", out)
     running.wait_for(r"2 filters in .*: 2 created")
-    (shop / "till.yaml").write_text(SERVICE.replace("cart", "till").replace("10.96.0.1", "10.96.0.9"))
+    (shop / "till.yaml").write_text(
+        SERVICE.replace("cart", "till").replace("10.96.0.1", "10.96.0.9")
+    )
     running.wait_for(r"created istio-system/aeraki-outbound-till\.")
     running.wait_for(r"4 filters in .*: 2 created")
     assert not [line for line in running.seen if "updated" in line]

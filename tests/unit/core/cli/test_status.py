@@ -16,7 +16,10 @@ def test_a_row_for_each_port_with_a_protocol(aeraki: Run, shop: Path) -> None:
         ["HOST", "PORT", "PROTOCOL", "STATE", "FILTERS", "FINDINGS"],
         ["cart.shop.svc.cluster.local", "7000", "echo", "current", "2", "-"],
     ]
-    assert result.err == "1 port with 2 filters; 1 port without a protocol (--all-ports); no findings\n"
+    assert (
+        result.err
+        == "1 port with 2 filters; 1 port without a protocol (--all-ports); no findings\n"
+    )
 
 
 def test_all_ports(aeraki: Run, shop: Path) -> None:
@@ -36,11 +39,20 @@ def test_one_namespace_or_all(aeraki: Run, shop: Path) -> None:
 
 
 def test_an_error_gives_1_and_is_shown(aeraki: Run, shop: Path) -> None:
-    text = SERVICE.replace("  name: cart\n", "  name: cart\n  annotations: {echo.aeraki.io/fail: 'true'}\n")
+    text = SERVICE.replace(
+        "  name: cart\n", "  name: cart\n  annotations: {echo.aeraki.io/fail: 'true'}\n"
+    )
     (shop / "cart.yaml").write_text(text)
     result = aeraki("status", "-f", shop)
     assert result.code == 1
-    assert result.out.splitlines()[1].split() == ["cart.shop.svc.cluster.local", "7000", "echo", "held", "0", "AER0401"]
+    assert result.out.splitlines()[1].split() == [
+        "cart.shop.svc.cluster.local",
+        "7000",
+        "echo",
+        "held",
+        "0",
+        "AER0401",
+    ]
     assert "error AER0401" in result.err
 
 
@@ -52,7 +64,9 @@ def test_json(aeraki: Run, shop: Path) -> None:
 
 def test_lines_in_a_pipe_are_never_broken(aeraki: Run, tmp_path: Path) -> None:
     name = "a" * 63
-    (tmp_path / "long.yaml").write_text(SERVICE.replace("name: cart", f"name: {name}").replace("shop", "n" * 63))
+    (tmp_path / "long.yaml").write_text(
+        SERVICE.replace("name: cart", f"name: {name}").replace("shop", "n" * 63)
+    )
     lines = aeraki("status", "-f", tmp_path).out.splitlines()
     assert len(lines) == 2
     assert f"{name}.{'n' * 63}.svc.cluster.local" in lines[1]
@@ -65,7 +79,9 @@ def test_a_controller_may_be_named_without_a_scheme(aeraki: Run) -> None:
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
         result = aeraki("status", "--controller", address)
     assert result.code == 1
-    assert result.err == f"error: --controller: http://{address} gives no answer: Connection refused\n"
+    assert (
+        result.err == f"error: --controller: http://{address} gives no answer: Connection refused\n"
+    )
 
 
 def test_usage(aeraki: Run) -> None:

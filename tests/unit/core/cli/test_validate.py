@@ -72,7 +72,9 @@ def test_sarif(aeraki: Run, shop: Path) -> None:
     location = result["locations"][0]
     assert location["physicalLocation"]["artifactLocation"]["uri"] == f"{shop}/policy.yaml"
     assert location["physicalLocation"]["region"]["startLine"] == 6
-    assert location["logicalLocations"][0]["fullyQualifiedName"] == "EchoPolicy shop/cart spec.volume"
+    assert (
+        location["logicalLocations"][0]["fullyQualifiedName"] == "EchoPolicy shop/cart spec.volume"
+    )
     empty = json.loads(aeraki("validate", "-f", "-", "-o", "sarif", stdin=SERVICE).out)
     assert empty["runs"][0]["results"] == []
 
@@ -99,7 +101,9 @@ def test_a_real_envoy_loads_what_was_made(aeraki: Run, shop: Path) -> None:
 
 @pytest.mark.envoy
 def test_what_envoy_refuses_gives_1_in_its_own_words(aeraki: Run, shop: Path) -> None:
-    text = SERVICE.replace("  name: cart\n", "  name: cart\n  annotations: {echo.aeraki.io/file: /nowhere}\n")
+    text = SERVICE.replace(
+        "  name: cart\n", "  name: cart\n  annotations: {echo.aeraki.io/file: /nowhere}\n"
+    )
     (shop / "cart.yaml").write_text(text)
     result = aeraki("validate", "--envoy", "-f", shop)
     assert result.code == 1
@@ -126,7 +130,9 @@ def test_junit(aeraki: Run, shop: Path) -> None:
 
 
 def test_a_finding_of_standard_input_names_no_file_to_github(aeraki: Run) -> None:
-    assert aeraki("validate", "-f", "-", "-o", "github", stdin=BROKEN).out.startswith("::error title=AER0101 ")
+    assert aeraki("validate", "-f", "-", "-o", "github", stdin=BROKEN).out.startswith(
+        "::error title=AER0101 "
+    )
 
 
 def test_files_of_kustomize_and_helm_are_no_manifests(aeraki: Run, shop: Path) -> None:
@@ -145,9 +151,18 @@ def test_files_of_kustomize_and_helm_are_no_manifests(aeraki: Run, shop: Path) -
             "spec: {{ .Values.spec }}\n",
             "3: error AER0101: a key must be text, not a mapping or a list; quote {{ }}, or render",
         ),
-        ("kind: Service\n", "3: error AER0101: key 'kind' is given twice; put --- between two documents"),
-        ("spec:\n  hosts: cart\n", "4: error AER0106: a list belongs here (VirtualService shop/cart spec.hosts)"),
-        ("spec:\n  hosts: [cart]\n  http: [{timeout: [5s]}]\n", "text belongs here; put it in quotes"),
+        (
+            "kind: Service\n",
+            "3: error AER0101: key 'kind' is given twice; put --- between two documents",
+        ),
+        (
+            "spec:\n  hosts: cart\n",
+            "4: error AER0106: a list belongs here (VirtualService shop/cart spec.hosts)",
+        ),
+        (
+            "spec:\n  hosts: [cart]\n  http: [{timeout: [5s]}]\n",
+            "text belongs here; put it in quotes",
+        ),
     ],
 )
 def test_a_slip_is_said_in_the_words_of_yaml(aeraki: Run, text: str, words: str) -> None:

@@ -15,7 +15,16 @@ from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.sinks.base import Sink
-from aeraki_core.sources.events import Emit, Incomplete, Problems, Removed, Source, Synced, Unsynced, Upserted
+from aeraki_core.sources.events import (
+    Emit,
+    Incomplete,
+    Problems,
+    Removed,
+    Source,
+    Synced,
+    Unsynced,
+    Upserted,
+)
 from aeraki_core.testing.memory_sink import MemorySink
 
 from tests.unit.core.echo import EchoPlugin, Mesher
@@ -41,10 +50,18 @@ def service(name: str, number: int = 1, **annotations: str) -> SourceObject:
 
 def routes(name: str, method: str, **metadata: Any) -> SourceObject:
     http = [{"match": [{"method": {"exact": method}}], "route": [{"destination": {"host": name}}]}]
-    return _object("VirtualService", "networking.istio.io/v1", name, {"hosts": [name], "http": http}, **metadata)
+    return _object(
+        "VirtualService",
+        "networking.istio.io/v1",
+        name,
+        {"hosts": [name], "http": http},
+        **metadata,
+    )
 
 
-def _object(kind: str, api_version: str, name: str, spec: Mapping[str, Any], **metadata: Any) -> SourceObject:
+def _object(
+    kind: str, api_version: str, name: str, spec: Mapping[str, Any], **metadata: Any
+) -> SourceObject:
     content = {"metadata": {"name": name, "namespace": "shop", **metadata}, "spec": spec}
     return SourceObject(ObjectRef(kind, "shop", name), api_version, content)
 
@@ -167,7 +184,11 @@ class Running:
 
 def written(report: PassReport) -> list[str]:
     """What was done to which filter, as ``update outbound cart``; in the order of it."""
-    return [f"{item.step.action} {short(item.step.key)}" for item in report.written if item.error is None]
+    return [
+        f"{item.step.action} {short(item.step.key)}"
+        for item in report.written
+        if item.error is None
+    ]
 
 
 def short(found: FilterKey) -> str:

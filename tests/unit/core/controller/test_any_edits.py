@@ -96,13 +96,20 @@ DOCUMENTS = st.one_of(
         service,
         NAMES,
         st.sampled_from([7000, 7001]),
-        st.sampled_from(["", "echo.aeraki.io/volume: '3'", "echo.aeraki.io/volume: '99'", "team: x"]),
+        st.sampled_from(
+            ["", "echo.aeraki.io/volume: '3'", "echo.aeraki.io/volume: '99'", "team: x"]
+        ),
         st.sampled_from(["shop", "other"]),
         st.sampled_from(["clusterIP: 10.0.0.1", "clusterIP: 10.0.0.2", "clusterIP: None"]),
     ),
     st.builds(virtual_service, NAMES, HOSTS, st.sampled_from(["m", "n"]), NAMES),
     st.builds(destination_rule, NAMES, HOSTS, st.sampled_from(["v1", "v2"])),
-    st.builds(entry, NAMES, st.sampled_from(["x.example.com", "y.example.com"]), st.sampled_from([7000, 7001])),
+    st.builds(
+        entry,
+        NAMES,
+        st.sampled_from(["x.example.com", "y.example.com"]),
+        st.sampled_from([7000, 7001]),
+    ),
     st.builds(policy, NAMES, HOSTS, st.integers(1, 3)),
     st.sampled_from(["# nothing\n", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"]),
 )
@@ -125,7 +132,9 @@ class Edits(RuleBasedStateMachine):
         self.sink = FilesSink(self.folder / "out", watch=False)
         self.sink.start(lambda key: None)
         self.writer = FilterWriter(self.pipeline, self.sink, KeyedBackoff[FilterKey]())
-        self.ledger = Ledger(self.pipeline.unlocated, self.intake.problems, locate=self.pipeline.locate)
+        self.ledger = Ledger(
+            self.pipeline.unlocated, self.intake.problems, locate=self.pipeline.locate
+        )
         self.told: set[Finding] = set()
         self.first = True
 

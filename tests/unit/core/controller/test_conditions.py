@@ -58,7 +58,9 @@ def test_no_service_reads_it(mesh: Mesher) -> None:
 def test_the_plugin_warns_of_it(mesh: Mesher) -> None:
     mesh.put("EchoPolicy", "cart", {"host": "cart", "volume": 12})
     accepted, programmed = of(mesh)
-    assert accepted == Condition("Accepted", True, "Accepted", "ECH0101 spec.volume: 12 is above 11")
+    assert accepted == Condition(
+        "Accepted", True, "Accepted", "ECH0101 spec.volume: 12 is above 11"
+    )
     assert programmed.good
 
 
@@ -129,9 +131,13 @@ def test_only_the_newest_for_a_key_is_sent() -> None:
     assert sending.wait(2) == [("a", 3), ("c", 1)]
 
 
-def test_what_may_succeed_later_is_tried_again_and_the_rest_is_not(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_may_succeed_later_is_tried_again_and_the_rest_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     refused: Any = ApiError("PATCH", 403, "Forbidden", "no right")
-    sending = Sending(UnreachableError("away"), refused, NotSentError("stands by"), RuntimeError("a defect"))
+    sending = Sending(
+        UnreachableError("away"), refused, NotSentError("stands by"), RuntimeError("a defect")
+    )
     sending.sender.put("a", 1)
     sending.sender.start()
     sending.sender.put("b", 1)

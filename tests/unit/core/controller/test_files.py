@@ -143,7 +143,9 @@ def test_a_file_that_no_longer_parses_changes_no_filter(place: Place) -> None:
         assert running.controller.findings == ()
 
 
-def test_a_cold_start_over_a_broken_file_changes_no_filter_that_it_may_be_about(place: Place) -> None:
+def test_a_cold_start_over_a_broken_file_changes_no_filter_that_it_may_be_about(
+    place: Place,
+) -> None:
     place.once()
     before = place.states()
     place.write("cart.yaml", service("cart"), "kind: VirtualService\nspec: {hosts: [cart\n")
@@ -184,11 +186,15 @@ def test_a_filter_that_somebody_edits_or_deletes_is_restored(place: Place) -> No
         path = place.out / file_name(key("cart"))
         path.write_text(good.replace("priority: -10", "priority: 10"))
         report = running.until(lambda report: report.written)
-        assert [(item.step.action, item.step.reason) for item in report.written] == [("update", "it differs")]
+        assert [(item.step.action, item.step.reason) for item in report.written] == [
+            ("update", "it differs")
+        ]
         assert path.read_text() == good
         path.unlink()
         report = running.until(lambda report: report.written)
-        assert [(item.step.action, item.step.reason) for item in report.written] == [("create", "it does not exist")]
+        assert [(item.step.action, item.step.reason) for item in report.written] == [
+            ("create", "it does not exist")
+        ]
         assert path.read_text() == good
 
 
@@ -198,7 +204,10 @@ def test_a_file_in_the_way_is_said_and_when_it_goes_the_filter_is_written(place:
     path.write_text("mine\n")
     with place.run() as running:
         report = running.next()
-        assert codes(report.came) == ["AER0102", "AER0504"] or codes(report.came) == ["AER0504", "AER0102"]
+        assert codes(report.came) == ["AER0102", "AER0504"] or codes(report.came) == [
+            "AER0504",
+            "AER0102",
+        ]
         assert path.read_text() == "mine\n"
         path.unlink()
         running.until(lambda report: "create outbound cart" in written(report))

@@ -24,7 +24,9 @@ class Again(Feed):
         self.lose("everything is asked for anew")
 
 
-def test_what_goes_together_is_looked_at_together_and_must_be_confirmed(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_goes_together_is_looked_at_together_and_must_be_confirmed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     feed = Again(*MANY)
     with Running(feed, timing=HASTY) as running, caplog.at_level(logging.WARNING):
         first = running.next()
@@ -53,7 +55,9 @@ def test_what_the_fresh_answer_confirms_is_done() -> None:
         running.until(lambda report: report.held is not None)
         feed.sync()
         deleted = running.until(lambda report: report.written)
-        assert sorted(written(deleted)) == sorted(text.replace("create", "delete") for text in written(first))
+        assert sorted(written(deleted)) == sorted(
+            text.replace("create", "delete") for text in written(first)
+        )
         assert not running.sink.live()
 
 

@@ -34,7 +34,9 @@ class Server:
             raise ApiError(path, 409, "Conflict", "")
         self.version += 1
         self.writes += 1
-        self.lease = copy.deepcopy({**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}})
+        self.lease = copy.deepcopy(
+            {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
+        )
         self.after()
         return Answer(copy.deepcopy(self.lease))
 
@@ -55,7 +57,12 @@ class Election:
     def replica(self, name: str) -> Leader:
         client: Any = self.server
         return Leader(
-            client, "ns", "lease", name, lambda leads: self.said.append((name, leads)), clock=lambda: self.now
+            client,
+            "ns",
+            "lease",
+            name,
+            lambda leads: self.said.append((name, leads)),
+            clock=lambda: self.now,
         )
 
 
@@ -173,7 +180,9 @@ def test_who_does_not_hold_it_gives_nothing_back(election: Election) -> None:
     assert election.server.holder == "one"
 
 
-@pytest.mark.parametrize(("lease", "renew", "retry"), [(10, 10, 2), (15, 2, 2), (0.9, 0.5, 0.1), (15, 10, 0)])
+@pytest.mark.parametrize(
+    ("lease", "renew", "retry"), [(10, 10, 2), (15, 2, 2), (0.9, 0.5, 0.1), (15, 10, 0)]
+)
 def test_times_that_make_no_sense(lease: float, renew: float, retry: float) -> None:
     with pytest.raises(SettingsError, match="leaseDuration"):
         LeaseTiming(lease, renew, retry)

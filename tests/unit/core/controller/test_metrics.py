@@ -78,11 +78,15 @@ def test_who_leads() -> None:
 def test_the_page_lists_every_metric_with_its_labels() -> None:
     of, sink = pipeline(), MemorySink()
     metrics = Metrics(of, ["feed"], "lease")
-    Controller(of, [Feed(service("cart"), routes("nobody", "a"))], sink, timing=FAST, observer=metrics).run_once()
+    Controller(
+        of, [Feed(service("cart"), routes("nobody", "a"))], sink, timing=FAST, observer=metrics
+    ).run_once()
     metrics.leads(True)
     said: dict[str, set[str]] = {}
     for name, *labels in values(metrics):
-        if not name.startswith(("process_",)) and not name.endswith(("_created", "_bucket", "_sum")):
+        if not name.startswith(("process_",)) and not name.endswith(
+            ("_created", "_bucket", "_sum")
+        ):
             said[name.removesuffix("_count")] = {label.partition("=")[0] for label in labels}
     listed: dict[str, set[str]] = {}
     table = PAGE.partition("### Metrics")[2].partition("Beside them")[0]

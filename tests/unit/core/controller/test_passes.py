@@ -39,7 +39,8 @@ from tests.unit.core.echo import EchoPlugin
 
 def test_among_a_thousand_services_one_change_runs_one_generator_and_writes_what_differs() -> None:
     feed = Feed(
-        *(service(f"s{number}", number) for number in range(1000)), *(routes(f"s{n}", "a") for n in range(1000))
+        *(service(f"s{number}", number) for number in range(1000)),
+        *(routes(f"s{n}", "a") for n in range(1000)),
     )
     with Running(feed) as running:
         first = running.next()
@@ -117,7 +118,9 @@ def test_nothing_is_deleted_while_a_source_is_away() -> None:
         feed.put(service("new", 3))
         report = running.until(lambda report: report.kept)
         assert all(item.step.action == "create" for item in report.written)
-        assert {step.reason for step in report.kept} == {"source feed is not in sync: connection refused"}
+        assert {step.reason for step in report.kept} == {
+            "source feed is not in sync: connection refused"
+        }
         assert codes(report.came) == ["AER0502", "AER0502"]
         feed.sync()
         report = running.until(lambda report: report.written)
@@ -129,11 +132,19 @@ def test_nothing_is_deleted_while_a_source_is_away() -> None:
 
 def test_what_was_never_read_holds_the_filters_that_it_may_be_about() -> None:
     sink = MemorySink()
-    before = [service("cart"), service("order", 2), service("gone", 3), routes("cart", "a"), routes("order", "a")]
+    before = [
+        service("cart"),
+        service("order", 2),
+        service("gone", 3),
+        routes("cart", "a"),
+        routes("order", "a"),
+    ]
     Controller(pipeline(), [Feed(*before)], sink).run_once()
     kept = dict(sink.filters)
     # The next start finds the file of cart's routes broken; order's routes were changed meanwhile.
-    feed = Feed(service("cart"), service("order", 2), service("new", 4), routes("order", "b"), sync=False)
+    feed = Feed(
+        service("cart"), service("order", 2), service("new", 4), routes("order", "b"), sync=False
+    )
     with Running(feed, sink=sink) as running:
         feed.sync(Incomplete("a.yaml:3: broken", frozenset({"virtualservice", "cart"})))
         report = running.next()
@@ -170,7 +181,10 @@ def test_one_pass_says_why_a_source_gives_nothing() -> None:
 
 
 def test_of_two_sources_the_first_has_the_say() -> None:
-    one, other = Feed(service("cart"), service("order", 2)), Feed(service("cart"), service("order", 2), name="other")
+    one, other = (
+        Feed(service("cart"), service("order", 2)),
+        Feed(service("cart"), service("order", 2), name="other"),
+    )
     with Running(one, other) as running:
         running.next()
         other.put(service("cart", 1, volume="9"))
@@ -204,7 +218,11 @@ class Moody(EchoPlugin):
 
 @pytest.mark.parametrize("mood", ["raise", "garbage", "exit"])
 def test_a_generator_that_fails_takes_nothing_away(mood: str) -> None:
-    plugin, feed, sink = Moody(), Feed(service("cart"), routes("cart", "a"), service("order", 2)), MemorySink()
+    plugin, feed, sink = (
+        Moody(),
+        Feed(service("cart"), routes("cart", "a"), service("order", 2)),
+        MemorySink(),
+    )
     with Running(feed, sink=sink, of=pipeline(plugin)) as running:
         running.next()
         good = dict(sink.filters)
@@ -323,7 +341,8 @@ def test_what_somebody_else_changes_is_restored_and_said() -> None:
         good = dict(sink.filters)
         order = good[key("order")]
         sink.tamper(
-            key("cart"), EnvoyFilter(key("cart"), "echo", order.service_ports, order.selector, 0, order.patches)
+            key("cart"),
+            EnvoyFilter(key("cart"), "echo", order.service_ports, order.selector, 0, order.patches),
         )
         assert running.recorder.said.get(timeout=WAIT)[0] == "synced"
         assert running.recorder.said.get(timeout=WAIT) == ("changed", str(key("cart")))

@@ -42,7 +42,9 @@ def test_what_changes_while_much_is_written_overtakes_it() -> None:
         first = running.next()
         assert f"create outbound s{last}" not in written(first)
         second = running.next()
-        assert {f"create outbound {name}" for name in ("late", f"s{last}")} <= set(written(second)[:4])
+        assert {f"create outbound {name}" for name in ("late", f"s{last}")} <= set(
+            written(second)[:4]
+        )
         running.until(lambda report: len(sink.filters) == 2 * (SERVICES + 1))
         assert sink.writes == 2 * (SERVICES + 1)
 
@@ -75,7 +77,9 @@ ELSEWHERE = FilterKey("shop", key("cart").name)
 def exported(item: SourceObject, to: str) -> SourceObject:
     metadata = item.content["metadata"]
     annotations = {**metadata["annotations"], "networking.istio.io/exportTo": to}
-    return replace(item, content={**item.content, "metadata": {**metadata, "annotations": annotations}})
+    return replace(
+        item, content={**item.content, "metadata": {**metadata, "annotations": annotations}}
+    )
 
 
 @pytest.mark.parametrize("retry", [True, False])
@@ -119,7 +123,9 @@ def test_a_deletion_that_was_taken_back_must_be_confirmed_again() -> None:
         running.until(lambda report: count(report) == 2 * SERVICES)
         sink.before_next = lambda: feed.put(*objects)
         feed.drop(*objects)
-        running.until(lambda report: count(report) == 2 * SERVICES + 1000)  # 500 are deleted, then made again
+        running.until(
+            lambda report: count(report) == 2 * SERVICES + 1000
+        )  # 500 are deleted, then made again
         feed.drop(*objects[: SERVICES // 2])
         report = running.until(lambda report: report.written or report.kept)
         assert len(report.kept) == SERVICES

@@ -63,7 +63,9 @@ def test_they_stay_and_are_said_once_for_each_namespace() -> None:
         assert all(item.key in sink.filters for item in strays("bank", 3))
 
 
-@pytest.mark.parametrize("after", [EVERYWHERE, named(["shop", "bank"]), Scope(frozenset({"shop"}), frozenset())])
+@pytest.mark.parametrize(
+    "after", [EVERYWHERE, named(["shop", "bank"]), Scope(frozenset({"shop"}), frozenset())]
+)
 def test_they_are_judged_as_soon_as_their_namespace_is_watched_or_gone(after: Scope) -> None:
     sink = MemorySink([stray("bank")])
     feed = Narrow(Scope(frozenset({"shop"}), frozenset({"bank"})), SHOP[:1])
@@ -81,7 +83,10 @@ def test_what_goes_out_of_sight_leaves_its_filters() -> None:
         first = running.next()
         before = dict(running.sink.live())
         assert len(written(first)) == len(before) == 4
-        feed.say(scoped(Scope(frozenset(), frozenset({"shop"}))), *(Removed("feed", item.ref) for item in SHOP[:2]))
+        feed.say(
+            scoped(Scope(frozenset(), frozenset({"shop"}))),
+            *(Removed("feed", item.ref) for item in SHOP[:2]),
+        )
         report = running.next()
         assert written(report) == []
         assert kept(report) == {(Action.OUTSIDE, "namespace shop is not watched here")}

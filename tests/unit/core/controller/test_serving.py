@@ -32,7 +32,9 @@ class Told:
 
 
 def serve(told: Told, host: str = "") -> Server:
-    answers = Answers(lambda: told.healthy, lambda: told.ready, lambda: b"up 1\n", told.say_status, told.explain)
+    answers = Answers(
+        lambda: told.healthy, lambda: told.ready, lambda: b"up 1\n", told.say_status, told.explain
+    )
     return Server(host, 0, answers)
 
 
@@ -97,6 +99,8 @@ def test_all_addresses_are_of_both_families(server: Server) -> None:
 
 def test_an_address_that_is_taken(told: Told, server: Server) -> None:
     port = server.address[1]
-    answers = Answers(lambda: told.healthy, lambda: told.ready, bytes, told.say_status, told.explain)
+    answers = Answers(
+        lambda: told.healthy, lambda: told.ready, bytes, told.say_status, told.explain
+    )
     with pytest.raises(SettingsError, match=rf"cannot listen on \*:{port}"):
         Server("", port, answers)

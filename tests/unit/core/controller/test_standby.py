@@ -9,7 +9,17 @@ from aeraki_core.controller.loop import Controller
 from aeraki_core.controller.observer import NoObserver, Observers, PassReport
 from aeraki_core.testing.memory_sink import MemorySink
 
-from tests.unit.core.controller.running import FAST, WAIT, Feed, Recorder, key, pipeline, routes, service, written
+from tests.unit.core.controller.running import (
+    FAST,
+    WAIT,
+    Feed,
+    Recorder,
+    key,
+    pipeline,
+    routes,
+    service,
+    written,
+)
 
 
 class Replica:
@@ -20,7 +30,12 @@ class Replica:
         self.may = True
         self.sink = sink
         self.controller = Controller(
-            pipeline(), [feed], sink, timing=FAST, observer=self.recorder, may_write=lambda: self.may
+            pipeline(),
+            [feed],
+            sink,
+            timing=FAST,
+            observer=self.recorder,
+            may_write=lambda: self.may,
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.controller.run, args=(self._stop,))
@@ -59,7 +74,9 @@ def test_a_standby_keeps_up_and_writes_nothing_until_it_leads() -> None:
         assert third.full
         assert third.generated.calls == 0  # its caches are warm
         assert sorted(written(third)) == [
-            f"create {side} {name}" for side in ("inbound", "outbound") for name in ("cart", "order")
+            f"create {side} {name}"
+            for side in ("inbound", "outbound")
+            for name in ("cart", "order")
         ]
         replica.controller.lead(False)
         feed.drop(service("cart"))
@@ -103,7 +120,12 @@ def test_a_loop_that_hangs_is_seen() -> None:
     now = [100.0]
     stop = threading.Event()
     controller = Controller(
-        pipeline(), [Feed(service("cart"))], MemorySink(), timing=FAST, observer=Hanging(), clock=lambda: now[0]
+        pipeline(),
+        [Feed(service("cart"))],
+        MemorySink(),
+        timing=FAST,
+        observer=Hanging(),
+        clock=lambda: now[0],
     )
     assert controller.waiting == "waiting for source feed"
     thread = threading.Thread(target=controller.run, args=(stop,))

@@ -74,13 +74,24 @@ def test_what_does_not_fit_is_refused(text: str, words: str) -> None:
     ("content", "text"),
     [
         ({"matchLabels": {"env": "prod", "team": "a"}}, "env=prod,team=a"),
-        ({"matchExpressions": [{"key": "env", "operator": "In", "values": ["prod", "test"]}]}, "env in (prod,test)"),
-        ({"matchExpressions": [{"key": "env", "operator": "NotIn", "values": ["dev"]}]}, "env!=dev"),
-        ({"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "Exists"}]}, "a=b,c"),
+        (
+            {"matchExpressions": [{"key": "env", "operator": "In", "values": ["prod", "test"]}]},
+            "env in (prod,test)",
+        ),
+        (
+            {"matchExpressions": [{"key": "env", "operator": "NotIn", "values": ["dev"]}]},
+            "env!=dev",
+        ),
+        (
+            {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "Exists"}]},
+            "a=b,c",
+        ),
         ({"matchExpressions": [{"key": "c", "operator": "DoesNotExist"}]}, "!c"),
     ],
 )
-def test_it_is_taken_as_istios_discovery_selectors_have_it(content: dict[str, Any], text: str) -> None:
+def test_it_is_taken_as_istios_discovery_selectors_have_it(
+    content: dict[str, Any], text: str
+) -> None:
     assert str(from_mapping(content)) == text
 
 
@@ -93,7 +104,10 @@ def test_it_is_taken_as_istios_discovery_selectors_have_it(content: dict[str, An
         ({"matchLabels": {"a": True}}, "not a label's value"),
         ({"matchExpressions": [{"key": "a", "operator": "Is"}]}, "'Is' is none of"),
         ({"matchExpressions": [{"key": "a", "operator": "In"}]}, "In needs values"),
-        ({"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}, "Exists needs no values"),
+        (
+            {"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]},
+            "Exists needs no values",
+        ),
         ({"matchExpressions": ["a"]}, "key, operator, values"),
     ],
 )

@@ -30,7 +30,9 @@ def filters(*names: str, **annotations: str) -> dict[FilterKey, EnvoyFilter]:
     mesh = Mesher()
     for number, name in enumerate(names or ("cart",)):
         mesh.service(
-            name, f"10.0.0.{number + 1}", annotations={f"echo.aeraki.io/{k}": v for k, v in annotations.items()}
+            name,
+            f"10.0.0.{number + 1}",
+            annotations={f"echo.aeraki.io/{k}": v for k, v in annotations.items()},
         )
     mesh.run()
     return mesh.pipeline.filters
@@ -39,7 +41,12 @@ def filters(*names: str, **annotations: str) -> dict[FilterKey, EnvoyFilter]:
 def plan(sink: FilesSink, wanted: dict[FilterKey, EnvoyFilter]) -> Plan:
     live = sink.live()
     return reconcile(
-        {*wanted, *live}, wanted, live, active_plugins={"echo"}, why_held=lambda owner: None, deletions_held=None
+        {*wanted, *live},
+        wanted,
+        live,
+        active_plugins={"echo"},
+        why_held=lambda owner: None,
+        deletions_held=None,
     )
 
 
@@ -49,7 +56,8 @@ def write(sink: FilesSink, wanted: dict[FilterKey, EnvoyFilter]) -> list[Written
 
 def states(folder: Path) -> dict[str, tuple[int, int, bytes]]:
     return {
-        path.name: (path.stat().st_mtime_ns, path.stat().st_ino, path.read_bytes()) for path in sorted(folder.iterdir())
+        path.name: (path.stat().st_mtime_ns, path.stat().st_ino, path.read_bytes())
+        for path in sorted(folder.iterdir())
     }
 
 
@@ -115,14 +123,20 @@ def test_a_restart_needs_nothing_that_was_imported_before(sink: FilesSink, folde
         f"sink = FilesSink({str(folder)!r}, watch=False)\nsink.start(lambda key: None)\n"
         "assert all(live.filter is not None for live in sink.live().values())\nprint(len(sink.live()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder
+    )
     assert done.stdout.strip() == "2"
 
 
-def test_a_comment_or_another_form_of_the_same_is_no_difference(sink: FilesSink, folder: Path) -> None:
+def test_a_comment_or_another_form_of_the_same_is_no_difference(
+    sink: FilesSink, folder: Path
+) -> None:
     write(sink, filters())
     path = folder / file_name(OUT)
-    path.write_text("# mine\n" + path.read_text().replace("kind: EnvoyFilter", 'kind:   "EnvoyFilter"'))
+    path.write_text(
+        "# mine\n" + path.read_text().replace("kind: EnvoyFilter", 'kind:   "EnvoyFilter"')
+    )
     again = FilesSink(folder, watch=False)
     again.start(lambda key: None)
     assert write(again, filters()) == []
@@ -140,7 +154,9 @@ def test_a_comment_or_another_form_of_the_same_is_no_difference(sink: FilesSink,
         lambda text: "",
     ],
 )
-def test_a_file_of_ours_that_somebody_edits_is_restored(sink: FilesSink, folder: Path, change: object) -> None:
+def test_a_file_of_ours_that_somebody_edits_is_restored(
+    sink: FilesSink, folder: Path, change: object
+) -> None:
     write(sink, filters())
     path = folder / file_name(OUT)
     good = path.read_text()
@@ -175,7 +191,9 @@ OTHERS = {
 @pytest.mark.parametrize("case", OTHERS)
 def test_a_file_that_is_not_ours_is_never_touched(sink: FilesSink, folder: Path, case: str) -> None:
     wanted = filters()
-    text = OTHERS[case] or render_yaml([wanted[OUT]]).replace("app.kubernetes.io/managed-by: aeraki", "team: mine")
+    text = OTHERS[case] or render_yaml([wanted[OUT]]).replace(
+        "app.kubernetes.io/managed-by: aeraki", "team: mine"
+    )
     path = folder / file_name(OUT)
     path.write_text(text)
     (folder / "kustomization.yaml").write_text("resources: []\n")
@@ -224,7 +242,9 @@ def test_a_broken_file_that_may_be_ours_is_said_and_left_alone(folder: Path) -> 
 def test_long_names_fit_the_file_system(sink: FilesSink, folder: Path) -> None:
     host = "a" * 60
     mesh = Mesher()
-    mesh.entry("e", [".".join([host] * 3) + ".example.com"], addresses=["10.1.1.1"], resolution="STATIC")
+    mesh.entry(
+        "e", [".".join([host] * 3) + ".example.com"], addresses=["10.1.1.1"], resolution="STATIC"
+    )
     mesh.service(host, namespace="b" * 63)
     mesh.run()
     assert max(len(str(key)) for key in mesh.pipeline.filters) > 200

@@ -85,7 +85,22 @@ tricky = st.sampled_from(
             "---",
             "...",
         ),
-        *("a\nb", "a\n", "\n", " a", "a ", "\ta", "a\tb", "\u2028", "\x85", "\ufeff", "\x07", "é", "😀", "10.0.0.1"),
+        *(
+            "a\nb",
+            "a\n",
+            "\n",
+            " a",
+            "a ",
+            "\ta",
+            "a\tb",
+            "\u2028",
+            "\x85",
+            "\ufeff",
+            "\x07",
+            "é",
+            "😀",
+            "10.0.0.1",
+        ),
         *("1.2.3", "<<"),
     ]
 )
@@ -148,7 +163,9 @@ def test_filters_come_in_one_order_and_can_be_read_back() -> None:
     assert found == [to_dict(filters[key]) for key in sorted(filters)]
     assert [from_dict(item) for item in found] == [filters[key] for key in sorted(filters)]
     assert text.count("\n---\n") == len(filters) - 1
-    assert text.startswith("apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata:\n")
+    assert text.startswith(
+        "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata:\n"
+    )
     assert "'@type': type.googleapis.com/" in text
     assert render_yaml([]) == ""
 

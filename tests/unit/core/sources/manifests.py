@@ -32,7 +32,10 @@ def names(snapshot: Snapshot) -> list[str]:
 
 def said(snapshot: Snapshot, folder: Path) -> list[tuple[str, str, int | None]]:
     """Code, file and line of each finding."""
-    return [(item.code.id, str(Path(item.source or "").relative_to(folder)), item.line) for item in snapshot.findings]
+    return [
+        (item.code.id, str(Path(item.source or "").relative_to(folder)), item.line)
+        for item in snapshot.findings
+    ]
 
 
 def service(name: str, namespace: str | None = "shop", port: int = 7000) -> str:

@@ -25,7 +25,19 @@ KINDS = {
 }
 # The fields that are looked at, and what may stand where another thing belongs.
 FIELDS = [
-    *("metadata", "spec", "status", "data", "stringData", "endpoints", "ports", "addressType", "hosts", "host", "http"),
+    *(
+        "metadata",
+        "spec",
+        "status",
+        "data",
+        "stringData",
+        "endpoints",
+        "ports",
+        "addressType",
+        "hosts",
+        "host",
+        "http",
+    ),
     *(
         "match",
         "route",
@@ -39,9 +51,34 @@ FIELDS = [
         "annotations",
         "selector",
     ),
-    *("clusterIP", "clusterIPs", "targetPort", "addresses", "exportTo", "resolution", "workloadSelector", "weight"),
-    *("mirror", "retries", "trafficPolicy", "creationTimestamp", "type", "conditions", "targetRef", "volume", "secret"),
-    *("kubernetes.io/service-name", "networking.istio.io/exportTo", "echo.aeraki.io/volume", "method", "exact"),
+    *(
+        "clusterIP",
+        "clusterIPs",
+        "targetPort",
+        "addresses",
+        "exportTo",
+        "resolution",
+        "workloadSelector",
+        "weight",
+    ),
+    *(
+        "mirror",
+        "retries",
+        "trafficPolicy",
+        "creationTimestamp",
+        "type",
+        "conditions",
+        "targetRef",
+        "volume",
+        "secret",
+    ),
+    *(
+        "kubernetes.io/service-name",
+        "networking.istio.io/exportTo",
+        "echo.aeraki.io/volume",
+        "method",
+        "exact",
+    ),
 ]
 values = st.recursive(
     st.none()
@@ -49,13 +86,17 @@ values = st.recursive(
     | st.integers(-1, 70000)
     | st.floats(allow_nan=False)
     | st.sampled_from(["", "a", "*", "1", "None"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "Cart", "a/b", "../../etc/passwd", "-a", "a..b"])
-def test_a_name_that_kubernetes_refuses_has_one_finding_at_its_line(tmp_path: Path, name: str) -> None:
+def test_a_name_that_kubernetes_refuses_has_one_finding_at_its_line(
+    tmp_path: Path, name: str
+) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(service(f"'{name}'"))
     of = pipeline()
@@ -73,7 +114,10 @@ def test_a_name_that_kubernetes_refuses_has_one_finding_at_its_line(tmp_path: Pa
     rest=st.dictionaries(st.sampled_from(FIELDS[1:]), values, max_size=4),
 )
 def test_any_shape(
-    tmp_path_factory: pytest.TempPathFactory, kind: str, metadata: dict[str, Any], rest: dict[str, Any]
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: str,
+    metadata: dict[str, Any],
+    rest: dict[str, Any],
 ) -> None:
     content = {
         **rest,

@@ -67,7 +67,12 @@ def test_scalars_are_read_as_kubernetes_reads_them(text: str, value: Any) -> Non
 
 
 def test_keys_are_always_text() -> None:
-    assert load("1: a\non: b\n'x': c\n2026-01-01: d\n") == {"1": "a", "on": "b", "x": "c", "2026-01-01": "d"}
+    assert load("1: a\non: b\n'x': c\n2026-01-01: d\n") == {
+        "1": "a",
+        "on": "b",
+        "x": "c",
+        "2026-01-01": "d",
+    }
 
 
 def test_aliases_and_merges_are_followed() -> None:
@@ -111,7 +116,11 @@ def test_what_is_wrong_is_named_with_its_line(text: str, line: int, word: str) -
 
 
 def test_a_message_never_repeats_a_value() -> None:
-    for text in ('password: "hunter2\n', "password: hunter2: hunter2\n", '{"password": "hunter2" "hunter2"}'):
+    for text in (
+        'password: "hunter2\n',
+        "password: hunter2: hunter2\n",
+        '{"password": "hunter2" "hunter2"}',
+    ):
         message, _ = refused(text)
         assert "hunter2" not in message
 
@@ -127,7 +136,12 @@ def test_bombs_cost_nothing() -> None:
         merges += f"a{level}: &a{level}\n  <<: *a{level - 1}\n  k{level}: 1\n"
     assert str(MAX_ALIASED) in refused(merges)[0]
     # Whoever notices first, the reader or the YAML parser below it: the user learns that line 1 is nested too deep.
-    for deep in ("[" * 1_000_000, '{"a":' * 100_000, '{"a":' + "[" * 500 + "]" * 500 + "}", "- " * 5000 + "x"):
+    for deep in (
+        "[" * 1_000_000,
+        '{"a":' * 100_000,
+        '{"a":' + "[" * 500 + "]" * 500 + "}",
+        "- " * 5000 + "x",
+    ):
         message, line = refused(deep)
         assert re.search(r"\bnest(ed|ing)\b", message), message
         assert line == 1
@@ -158,9 +172,16 @@ def test_windows_lines_marks_and_old_lines_change_nothing() -> None:
 
 
 def test_json_is_read_with_tabs_and_one_object_after_another() -> None:
-    assert load('{\n\t"a": "x\\/\\ud83d\\ude00",\t"b": [1.0, true, null]}') == {"a": "x/😀", "b": [1.0, True, None]}
+    assert load('{\n\t"a": "x\\/\\ud83d\\ude00",\t"b": [1.0, true, null]}') == {
+        "a": "x/😀",
+        "b": [1.0, True, None],
+    }
     found = load_all(Slice(5, '{"a": 1}\n{"b":\n 2}\n\n{"c": 3}\n'))
-    assert [(piece.line, value) for piece, value in found] == [(5, {"a": 1}), (6, {"b": 2}), (9, {"c": 3})]
+    assert [(piece.line, value) for piece, value in found] == [
+        (5, {"a": 1}),
+        (6, {"b": 2}),
+        (9, {"c": 3}),
+    ]
     assert load("{a: b}") == {"a": "b"}
     assert load('{"a": b}') == {"a": "b"}
 
@@ -185,7 +206,11 @@ def test_whatever_the_text_it_is_read_or_refused(text: str) -> None:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
 )

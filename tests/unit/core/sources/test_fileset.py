@@ -267,11 +267,17 @@ def test_ignored_folders_are_passed_over(tmp_path: Path) -> None:
 
 PIECES = {name: service(name, port=port) for name in "abc" for port in (1, 2)}
 CONTENTS = st.lists(
-    st.sampled_from([*PIECES.values(), service("a", port=3), "x: [\n", "kind: Service\n", "# c\n"]), max_size=3
+    st.sampled_from([*PIECES.values(), service("a", port=3), "x: [\n", "kind: Service\n", "# c\n"]),
+    max_size=3,
 )
 
 
-@given(steps=st.lists(st.tuples(st.sampled_from(["1.yaml", "2.yaml", "3.yaml"]), st.none() | CONTENTS), max_size=12))
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["1.yaml", "2.yaml", "3.yaml"]), st.none() | CONTENTS),
+        max_size=12,
+    )
+)
 def test_after_any_edits_the_objects_are_those_of_a_fresh_look(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, list[str] | None]]
 ) -> None:
@@ -291,7 +297,9 @@ def test_after_any_edits_the_objects_are_those_of_a_fresh_look(
             }
         else:
             assert fresh.objects.keys() <= files.objects.keys()
-            assert all(files.objects[ref].content == item.content for ref, item in fresh.objects.items())
+            assert all(
+                files.objects[ref].content == item.content for ref, item in fresh.objects.items()
+            )
         assert {place: found for place, found in files.problems.items() if found} == fresh.problems
         assert files.incomplete == fresh.incomplete
         for ref, item in fresh.objects.items():

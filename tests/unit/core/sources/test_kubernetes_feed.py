@@ -62,7 +62,12 @@ class Source:
             self.calls.append(said)
 
     def settle(
-        self, feed: Feed, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None
+        self,
+        feed: Feed,
+        reason: str | None,
+        *,
+        listed: bool = False,
+        incomplete: Incomplete | None = None,
     ) -> None:
         self.complete |= listed
         self.reason = reason
@@ -90,7 +95,13 @@ def feed(source: Source) -> Feed:
 
 
 def demo(name: str, version: int = 1, **more: Any) -> Object:
-    metadata = {"name": name, "namespace": "shop", "uid": f"uid-{name}", "resourceVersion": str(version), **more}
+    metadata = {
+        "name": name,
+        "namespace": "shop",
+        "uid": f"uid-{name}",
+        "resourceVersion": str(version),
+        **more,
+    }
     return {"apiVersion": "demo.aeraki.io/v1", "kind": "Demo", "metadata": metadata, "spec": {}}
 
 
@@ -112,7 +123,9 @@ def test_pages_of_the_first_list_go_on_as_they_come(source: Source, feed: Feed) 
     assert source.complete
 
 
-def test_after_a_first_list_that_broke_off_what_it_had_and_the_next_has_not_is_gone(source: Source, feed: Feed) -> None:
+def test_after_a_first_list_that_broke_off_what_it_had_and_the_next_has_not_is_gone(
+    source: Source, feed: Feed
+) -> None:
     feed.listing()
     feed.page(DEMOS, [demo("a"), demo("b")])
     source.said()
@@ -177,7 +190,9 @@ def test_what_nobody_reads_of_an_object_is_not_kept(source: Source, feed: Feed) 
     assert "managedFields" not in source.objects["a"]["metadata"]
 
 
-def test_secrets_are_asked_for_when_others_are_needed_than_before(source: Source, feed: Feed) -> None:
+def test_secrets_are_asked_for_when_others_are_needed_than_before(
+    source: Source, feed: Feed
+) -> None:
     def with_password(name: str, version: int, password: str) -> Object:
         return {**demo(name, version), "spec": {"password": password}}
 

@@ -59,24 +59,35 @@ def test_fields_of_yaml(field: str, line: int) -> None:
 def test_fields_of_json() -> None:
     text = '{\n\t"kind": "Service",\n\t"metadata": {\n\t\t"name": "\\ud83d\\ude00"\n\t}\n}'
     assert line_of(text, "kind") + 1 == 2
-    assert line_of('{\n\t"kind": "Service",\n\t"metadata": {\n\t\t"name": "x"}}', "metadata.name") + 1 == 4
+    assert (
+        line_of('{\n\t"kind": "Service",\n\t"metadata": {\n\t\t"name": "x"}}', "metadata.name") + 1
+        == 4
+    )
 
 
 def test_items_of_a_list_know_their_own_lines() -> None:
     items = "".join(f"- kind: Service\n  metadata:\n    name: é{number}\n" for number in range(3))
     document = Document("a.yaml", Slice(11, f"kind: List\nitems:\n{items}other: 1\n"))
-    assert [document.locate(f"items[{number}]", "metadata.name") for number in range(3)] == [15, 18, 21]
+    assert [document.locate(f"items[{number}]", "metadata.name") for number in range(3)] == [
+        15,
+        18,
+        21,
+    ]
     assert document.locate("items[1]", None) == 16
     document.line = 1
     assert document.locate("items[1]", None) == 6
 
 
 def test_many_questions_about_a_long_list_read_it_once() -> None:
-    items = "".join(f"- kind: Service\n  metadata:\n    name: a{number}\n" for number in range(5000))
+    items = "".join(
+        f"- kind: Service\n  metadata:\n    name: a{number}\n" for number in range(5000)
+    )
     document = Document("a.yaml", Slice(1, f"kind: List\nitems:\n{items}"))
     start = time.perf_counter()
     assert document.locate("items[4999]", "metadata.name") == 2 + 3 * 5000
     first = time.perf_counter() - start
     start = time.perf_counter()
-    assert [document.locate(f"items[{number}]", "kind") for number in range(100)] == [3 * n + 3 for n in range(100)]
+    assert [document.locate(f"items[{number}]", "kind") for number in range(100)] == [
+        3 * n + 3 for n in range(100)
+    ]
     assert time.perf_counter() - start < first

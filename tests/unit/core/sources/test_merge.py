@@ -36,7 +36,10 @@ def test_what_only_the_other_gives_counts() -> None:
 
 def test_what_kubernetes_removed_stays_gone_while_istiod_still_shows_it() -> None:
     gone = Removed("kubernetes", REF)
-    assert told(given("kubernetes"), given("istiod"), gone, Removed("istiod", REF)) == [given("kubernetes"), gone]
+    assert told(given("kubernetes"), given("istiod"), gone, Removed("istiod", REF)) == [
+        given("kubernetes"),
+        gone,
+    ]
 
 
 def test_it_comes_back_when_somebody_speaks_of_it_anew() -> None:
@@ -44,17 +47,23 @@ def test_it_comes_back_when_somebody_speaks_of_it_anew() -> None:
     assert told(*start, given("istiod", 2))[-1] == given("istiod", 2)
     assert told(*start, given("istiod", 2), Removed("istiod", REF))[-1] == Removed("istiod", REF)
     assert told(*start, given("kubernetes", 3))[-1] == given("kubernetes", 3)
-    assert told(*start, given("kubernetes", 3), Removed("kubernetes", REF))[-1] == Removed("kubernetes", REF)
+    assert told(*start, given("kubernetes", 3), Removed("kubernetes", REF))[-1] == Removed(
+        "kubernetes", REF
+    )
 
 
 def test_another_source_that_is_no_mirror_inherits() -> None:
     events = (given("files"), given("kubernetes", 2), Removed("files", REF))
     assert told(*events, order=("files", "kubernetes")) == [given("files"), given("kubernetes", 2)]
-    assert told(*events, Removed("kubernetes", REF), order=("files", "kubernetes"))[-1] == Removed("kubernetes", REF)
+    assert told(*events, Removed("kubernetes", REF), order=("files", "kubernetes"))[-1] == Removed(
+        "kubernetes", REF
+    )
 
 
 def test_what_the_lesser_removes_was_not_in_force() -> None:
-    assert told(given("kubernetes"), given("istiod"), Removed("istiod", REF)) == [given("kubernetes")]
+    assert told(given("kubernetes"), given("istiod"), Removed("istiod", REF)) == [
+        given("kubernetes")
+    ]
 
 
 def test_what_nobody_gave_cannot_go_and_the_rest_passes() -> None:

@@ -8,7 +8,15 @@ from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.scope import Scope, named
 from aeraki_core.model.selector import parse_selector
-from aeraki_core.sources.events import Event, Problems, Refreshable, Removed, Scoped, Synced, Upserted
+from aeraki_core.sources.events import (
+    Event,
+    Problems,
+    Refreshable,
+    Removed,
+    Scoped,
+    Synced,
+    Upserted,
+)
 from aeraki_core.sources.kubernetes.namespaces import Selection
 from aeraki_core.sources.narrow import narrowed
 
@@ -46,7 +54,9 @@ def test_what_comes_before_its_namespace_waits() -> None:
     assert change.waited == (upserted("shop"),)
     assert not change.anew
     assert change.left == {"bank"}
-    assert found.counting([upserted("shop", "two"), upserted("bank", "two")]) == [upserted("shop", "two")]
+    assert found.counting([upserted("shop", "two"), upserted("bank", "two")]) == [
+        upserted("shop", "two")
+    ]
 
 
 def test_what_came_and_went_before_its_namespace_was_never_there() -> None:

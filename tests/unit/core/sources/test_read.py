@@ -20,15 +20,31 @@ from tests.unit.core.sources.manifests import look, names, said, service
 
 
 def test_folders_are_read_in_a_stable_order(tmp_path: Path) -> None:
-    for name in ("b.yaml", "a.yml", "c.json", "sub/d.yaml", "sub/.hidden/e.yaml", ".git/f.yaml", "g.txt", ".h.yaml"):
+    for name in (
+        "b.yaml",
+        "a.yml",
+        "c.json",
+        "sub/d.yaml",
+        "sub/.hidden/e.yaml",
+        ".git/f.yaml",
+        "g.txt",
+        ".h.yaml",
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         text = service(path.stem.strip("."))
         path.write_text(
-            text if not name.endswith("json") else '{"apiVersion":"v1","kind":"Service","metadata":{"name":"c"}}'
+            text
+            if not name.endswith("json")
+            else '{"apiVersion":"v1","kind":"Service","metadata":{"name":"c"}}'
         )
     found = look(tmp_path)
-    assert names(found) == ["Service shop/a", "Service shop/b", "Service default/c", "Service shop/d"]
+    assert names(found) == [
+        "Service shop/a",
+        "Service shop/b",
+        "Service default/c",
+        "Service shop/d",
+    ]
     assert found.complete
     assert found.findings == ()
     assert names(look(tmp_path / "sub", tmp_path)) == [
@@ -95,7 +111,9 @@ def test_the_default_namespace_is_the_callers(tmp_path: Path) -> None:
 
 
 def test_standard_input_and_pipes_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((service("a") + "---\na: [\n").encode())))
+    monkeypatch.setattr(
+        sys, "stdin", io.TextIOWrapper(io.BytesIO((service("a") + "---\na: [\n").encode()))
+    )
     found = look("-")
     assert names(found) == ["Service shop/a"]
     assert [(item.source, item.line) for item in found.findings] == [("<stdin>", 13)]
@@ -122,7 +140,9 @@ def test_standard_input_and_pipes_are_read(tmp_path: Path, monkeypatch: pytest.M
         ("kustomize.config.k8s.io/v1beta1", "Kustomization"),
     ],
 )
-def test_other_kinds_are_left_alone_without_a_word(tmp_path: Path, api_version: str, kind: str) -> None:
+def test_other_kinds_are_left_alone_without_a_word(
+    tmp_path: Path, api_version: str, kind: str
+) -> None:
     (tmp_path / "a.yaml").write_text(f"apiVersion: {api_version}\nkind: {kind}\n")
     found = look(tmp_path)
     assert (found.objects, found.findings, found.complete) == ((), (), True)
@@ -152,17 +172,57 @@ BAD = {
     "name is a list": (f"{HEAD}metadata:\n  name: [x]\n", "AER0110", 4, True),
     "namespace is a number": (f"{HEAD}metadata:\n  name: x\n  namespace: 7\n", "AER0110", 5, True),
     "namespace is none": (f"{HEAD}metadata:\n  name: x\n  namespace: Team/A\n", "AER0110", 5, True),
-    "annotations are a list": (f"{HEAD}metadata:\n  name: x\n  annotations: [a]\n", "AER0106", 5, True),
+    "annotations are a list": (
+        f"{HEAD}metadata:\n  name: x\n  annotations: [a]\n",
+        "AER0106",
+        5,
+        True,
+    ),
     "labels are text": (f"{HEAD}metadata:\n  name: x\n  labels: a=b\n", "AER0106", 5, True),
     "metadata is text": (f"{HEAD}metadata: x\n", "AER0102", 3, True),
-    "misspelt core kind": ("apiVersion: v1\nkind: Servcie\nmetadata: {name: x}\n", "AER0105", 2, True),
-    "misspelt istio kind": ("apiVersion: networking.istio.io/v1\nkind: VirtualServices\n", "AER0105", 2, True),
-    "misspelt group": ("apiVersion: networking.istoi.io/v1\nkind: VirtualService\n", "AER0105", 2, True),
-    "wrong group": ("apiVersion: v1\nkind: VirtualService\nmetadata: {name: x}\n", "AER0105", 2, True),
-    "unknown core kind": ("apiVersion: v1\nkind: Gizmo\nmetadata: {name: x}\n", "AER0105", 2, False),
-    "unknown istio kind": ("apiVersion: networking.istio.io/v1\nkind: Gizmo\n", "AER0105", 2, False),
+    "misspelt core kind": (
+        "apiVersion: v1\nkind: Servcie\nmetadata: {name: x}\n",
+        "AER0105",
+        2,
+        True,
+    ),
+    "misspelt istio kind": (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualServices\n",
+        "AER0105",
+        2,
+        True,
+    ),
+    "misspelt group": (
+        "apiVersion: networking.istoi.io/v1\nkind: VirtualService\n",
+        "AER0105",
+        2,
+        True,
+    ),
+    "wrong group": (
+        "apiVersion: v1\nkind: VirtualService\nmetadata: {name: x}\n",
+        "AER0105",
+        2,
+        True,
+    ),
+    "unknown core kind": (
+        "apiVersion: v1\nkind: Gizmo\nmetadata: {name: x}\n",
+        "AER0105",
+        2,
+        False,
+    ),
+    "unknown istio kind": (
+        "apiVersion: networking.istio.io/v1\nkind: Gizmo\n",
+        "AER0105",
+        2,
+        False,
+    ),
     "unknown aeraki kind": ("apiVersion: gizmo.aeraki.io/v1\nkind: Gizmo\n", "AER0105", 2, False),
-    "unknown kind of a plugin's group": ("apiVersion: echo.example.com/v1\nkind: EchoPolcy\n", "AER0105", 2, False),
+    "unknown kind of a plugin's group": (
+        "apiVersion: echo.example.com/v1\nkind: EchoPolcy\n",
+        "AER0105",
+        2,
+        False,
+    ),
 }
 
 
@@ -201,7 +261,9 @@ def test_the_same_in_a_list_names_the_item(tmp_path: Path) -> None:
         (b"\x00\x01\x02", "AER0101", 1),
     ],
 )
-def test_files_that_hold_nothing_or_no_text(tmp_path: Path, data: bytes, code: str, line: int | None) -> None:
+def test_files_that_hold_nothing_or_no_text(
+    tmp_path: Path, data: bytes, code: str, line: int | None
+) -> None:
     (tmp_path / "a.yaml").write_bytes(data)
     assert said(look(tmp_path), tmp_path) == [(code, "a.yaml", line)]
 
@@ -246,7 +308,8 @@ def test_what_is_no_file_is_said_and_never_waited_for(tmp_path: Path) -> None:
         named = look(tmp_path / "socket.yaml", tmp_path / "pipe.yaml")
     assert names(found) == ["Service shop/a"]
     assert [(code, file) for code, file, _ in said(found, Path("/"))][-3:] == [
-        ("AER0103", str(tmp_path / name).lstrip("/")) for name in ("dangling.yaml", "pipe.yaml", "socket.yaml")
+        ("AER0103", str(tmp_path / name).lstrip("/"))
+        for name in ("dangling.yaml", "pipe.yaml", "socket.yaml")
     ]
     assert [code for code, _, _ in said(named, tmp_path)] == ["AER0109", "AER0103"]
 
@@ -337,7 +400,9 @@ def test_an_object_given_twice_is_taken_from_the_first_file(tmp_path: Path) -> N
 
 
 def test_what_a_broken_file_mentions_is_remembered(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("kind: VirtualService\nspec:\n  hosts: [cart, '*.example.com'\n")
+    (tmp_path / "a.yaml").write_text(
+        "kind: VirtualService\nspec:\n  hosts: [cart, '*.example.com'\n"
+    )
     missing = look(tmp_path).incomplete
     assert missing is not None
     assert missing.concerns("cart.shop.svc.cluster.local")
@@ -351,7 +416,12 @@ def test_what_a_broken_file_mentions_is_remembered(tmp_path: Path) -> None:
 
 def test_big_lists_as_kubectl_writes_them(tmp_path: Path) -> None:
     items = [
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"s{number}", "namespace": "n"}, "spec": {}}
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": f"s{number}", "namespace": "n"},
+            "spec": {},
+        }
         for number in range(1000)
     ]
     items[500]["metadata"] = {"name": 500}

@@ -95,7 +95,9 @@ def test_everything_is_given_and_then_what_changes(watched: Watched, folder: Pat
     assert names(watched.until(Upserted)) == ["+c"]
 
 
-def test_a_save_that_empties_the_file_for_a_moment_removes_nothing(watched: Watched, folder: Path) -> None:
+def test_a_save_that_empties_the_file_for_a_moment_removes_nothing(
+    watched: Watched, folder: Path
+) -> None:
     watched.start()
     for _ in range(3):
         with (folder / "a.yaml").open("w") as file:
@@ -117,7 +119,9 @@ def test_a_broken_file_keeps_its_objects_until_it_is_mended(watched: Watched, fo
     assert [(finding.code.id, finding.line) for finding in problems.findings] == [("AER0101", 1)]
     assert isinstance(events[-1], Synced)
     assert events[-1].incomplete is not None
-    assert not events[-1].incomplete.concerns("a.shop.svc.cluster.local")  # its last good form is in force
+    assert not events[-1].incomplete.concerns(
+        "a.shop.svc.cluster.local"
+    )  # its last good form is in force
     save(folder / "a.yaml", service("a"))
     events = watched.until(Synced)
     assert names(events) == ["+a"]
@@ -166,7 +170,11 @@ def test_a_file_named_outright_is_watched_too(folder: Path) -> None:
 
 def test_what_cannot_be_watched_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path, word in (("-", "standard input"), (tmp_path / "nowhere", "no such"), (tmp_path / "pipe", "watched")):
+    for path, word in (
+        ("-", "standard input"),
+        (tmp_path / "nowhere", "no such"),
+        (tmp_path / "pipe", "watched"),
+    ):
         with pytest.raises(UnreadableError, match=word):
             FilesSource([path], reads).start(lambda *events: None)
 

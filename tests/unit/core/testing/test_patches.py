@@ -17,13 +17,28 @@ from aeraki_core.testing import (
     unmatched,
 )
 
-from tests.unit.core.testing.objects import CART, ECHO, ECHO_FILTER, ROOT, TCP_PROXY, envoy_filter, patch, tcp_filter
+from tests.unit.core.testing.objects import (
+    CART,
+    ECHO,
+    ECHO_FILTER,
+    ROOT,
+    TCP_PROXY,
+    envoy_filter,
+    patch,
+    tcp_filter,
+)
 
 LISTENER = "10.96.0.1_7000"
 HERE: dict[str, Any] = {"listener": {"name": LISTENER}}
 WORKLOAD = Proxy("shop", labels={"app": "cart"})
 OBJECTS = [
-    service("cart", {"tcp-echo": (7000, 9000)}, namespace="shop", cluster_ip="10.96.0.1", selector={"app": "cart"}),
+    service(
+        "cart",
+        {"tcp-echo": (7000, 9000)},
+        namespace="shop",
+        cluster_ip="10.96.0.1",
+        selector={"app": "cart"},
+    ),
     service("other", {"tcp-echo": 7000}, namespace="shop", cluster_ip="10.96.0.2"),
 ]
 
@@ -82,7 +97,9 @@ def test_remove_a_network_filter() -> None:
 
 
 @pytest.mark.parametrize(("operation", "at"), [("INSERT_BEFORE", 0), ("INSERT_AFTER", 1)])
-def test_insert_without_a_filter_to_find_goes_to_the_end_of_that_side(operation: str, at: int) -> None:
+def test_insert_without_a_filter_to_find_goes_to_the_end_of_that_side(
+    operation: str, at: int
+) -> None:
     result = applied(envoy_filter(patch(operation, ECHO_FILTER, filter=None, **here())))
     assert filters_of(result)[0].index(ECHO) == at
 
@@ -96,7 +113,11 @@ def test_merge_a_network_filter_keeps_what_it_does_not_say() -> None:
 
 def test_merges_come_after_what_moves_filters() -> None:
     merge_first = envoy_filter(
-        patch("MERGE", {"name": ECHO, "typed_config": tcp_filter(stat_prefix="merged")["typed_config"]}, filter=ECHO),
+        patch(
+            "MERGE",
+            {"name": ECHO, "typed_config": tcp_filter(stat_prefix="merged")["typed_config"]},
+            filter=ECHO,
+        ),
         patch("REPLACE", {**tcp_filter(stat_prefix="new", cluster="c"), "name": ECHO}, **here()),
     )
     config = config_of(applied(merge_first))
@@ -104,7 +125,9 @@ def test_merges_come_after_what_moves_filters() -> None:
 
 
 def test_merging_another_type_is_refused() -> None:
-    with pytest.raises(EnvoyFilterError, match=r"EnvoyFilter istio-system/f configPatches\[0\].*cannot be merged"):
+    with pytest.raises(
+        EnvoyFilterError, match=r"EnvoyFilter istio-system/f configPatches\[0\].*cannot be merged"
+    ):
         applied(envoy_filter(patch("MERGE", {**ECHO_FILTER, "name": TCP_PROXY}, **here())))
 
 
@@ -128,9 +151,15 @@ def test_listener_merge_and_replace_list_replaces_lists() -> None:
 
 
 def test_remove_and_add_listeners() -> None:
-    value = {"name": "mine", "address": {"socket_address": {"address": "10.0.0.9", "port_value": 1}}}
+    value = {
+        "name": "mine",
+        "address": {"socket_address": {"address": "10.0.0.9", "port_value": 1}},
+    }
     result = applied(
-        envoy_filter(patch("REMOVE", to="LISTENER", **here()), patch("ADD", value, to="LISTENER", context="ANY"))
+        envoy_filter(
+            patch("REMOVE", to="LISTENER", **here()),
+            patch("ADD", value, to="LISTENER", context="ANY"),
+        )
     )
     names = [item.name for item in result.config.listeners]
     assert LISTENER not in names
@@ -153,7 +182,12 @@ def test_listener_filter_operations() -> None:
         envoy_filter(
             patch("ADD", {"name": "z"}, to="LISTENER_FILTER", **here()),
             patch("INSERT_FIRST", inspector, to="LISTENER_FILTER", **here()),
-            patch("REPLACE", {"name": "y"}, to="LISTENER_FILTER", listener={"name": LISTENER, "listenerFilter": "z"}),
+            patch(
+                "REPLACE",
+                {"name": "y"},
+                to="LISTENER_FILTER",
+                listener={"name": LISTENER, "listenerFilter": "z"},
+            ),
         )
     )
     assert [item.name for item in result.config.listener(LISTENER).listener_filters] == ["a", "y"]
@@ -180,14 +214,18 @@ def test_cluster_merge_by_service_reaches_every_subset_and_no_other_service() ->
     ],
 )
 def test_what_a_cluster_match_asks(match: dict[str, Any], hits: int) -> None:
-    result = applied(envoy_filter(patch("MERGE", {"alt_stat_name": "x"}, to="CLUSTER", cluster=match)))
+    result = applied(
+        envoy_filter(patch("MERGE", {"alt_stat_name": "x"}, to="CLUSTER", cluster=match))
+    )
     assert sum(result.hits.values()) == hits
 
 
 def test_inbound_clusters_match_by_the_services_behind_them() -> None:
     match = {"service": CART}
     value = {"alt_stat_name": "x"}
-    result = applied(envoy_filter(patch("MERGE", value, to="CLUSTER", context="SIDECAR_INBOUND", cluster=match)))
+    result = applied(
+        envoy_filter(patch("MERGE", value, to="CLUSTER", context="SIDECAR_INBOUND", cluster=match))
+    )
     assert result.config.cluster("inbound|9000||").alt_stat_name == "x"
     assert sum(result.hits.values()) == 1
 
@@ -207,9 +245,15 @@ def test_a_removed_and_added_cluster_is_not_istios_any_more() -> None:
 
 def test_inbound_patches_reach_every_chain_of_the_port_and_no_other() -> None:
     match: dict[str, Any] = {"listener": {"filterChain": {"destinationPort": 9000}}}
-    result = applied(envoy_filter(patch("REPLACE", ECHO_FILTER, context="SIDECAR_INBOUND", **match)))
+    result = applied(
+        envoy_filter(patch("REPLACE", ECHO_FILTER, context="SIDECAR_INBOUND", **match))
+    )
     chains = result.config.listener("virtualInbound").filter_chains
-    echoing = [chain.filter_chain_match.destination_port.value for chain in chains if chain.filters[0].name == ECHO]
+    echoing = [
+        chain.filter_chain_match.destination_port.value
+        for chain in chains
+        if chain.filters[0].name == ECHO
+    ]
     assert echoing == [9000, 9000, 9000]
 
 
@@ -222,7 +266,9 @@ def test_inbound_patches_reach_every_chain_of_the_port_and_no_other() -> None:
 )
 def test_chains_match_by_what_they_match_on(chain: dict[str, Any]) -> None:
     match: dict[str, Any] = {"listener": {"filterChain": chain}}
-    result = applied(envoy_filter(patch("REPLACE", ECHO_FILTER, context="SIDECAR_INBOUND", **match)))
+    result = applied(
+        envoy_filter(patch("REPLACE", ECHO_FILTER, context="SIDECAR_INBOUND", **match))
+    )
     assert sum(result.hits.values()) == 1
 
 
@@ -234,7 +280,9 @@ def test_a_port_match_reaches_every_listener_of_the_port() -> None:
 
 def test_a_port_match_reaches_the_chains_of_virtual_inbound() -> None:
     match: dict[str, Any] = {"listener": {"portNumber": 9000}}
-    result = applied(envoy_filter(patch("REPLACE", ECHO_FILTER, context="SIDECAR_INBOUND", **match)))
+    result = applied(
+        envoy_filter(patch("REPLACE", ECHO_FILTER, context="SIDECAR_INBOUND", **match))
+    )
     assert sum(result.hits.values()) == 3
 
 
@@ -246,14 +294,18 @@ def test_without_a_listener_every_chain_is_reached() -> None:
 def test_without_a_chain_name_the_passthrough_chain_is_reached_too() -> None:
     entry = service_entry("e", ["e.example.com"], {"tcp": 7000}, addresses=["10.1.0.0/16"])
     listener = {"name": "0.0.0.0_7000"}
-    result = applied(envoy_filter(patch("REPLACE", ECHO_FILTER, listener=listener)), objects=[entry])
+    result = applied(
+        envoy_filter(patch("REPLACE", ECHO_FILTER, listener=listener)), objects=[entry]
+    )
     assert filters_of(result, "0.0.0.0_7000") == [[ECHO], [ECHO]]
 
 
 def test_a_chain_name_keeps_the_others_out() -> None:
     entry = service_entry("e", ["e.example.com"], {"tcp": 7000}, addresses=["10.1.0.0/16"])
     listener = {"name": "0.0.0.0_7000", "filterChain": {"name": "PassthroughFilterChain"}}
-    result = applied(envoy_filter(patch("REPLACE", ECHO_FILTER, listener=listener)), objects=[entry])
+    result = applied(
+        envoy_filter(patch("REPLACE", ECHO_FILTER, listener=listener)), objects=[entry]
+    )
     assert filters_of(result, "0.0.0.0_7000") == [[TCP_PROXY], [ECHO]]
 
 
@@ -263,7 +315,9 @@ def names_in_order(*filters: dict[str, Any], proxy: Proxy = WORKLOAD) -> list[st
 
 def inserting(name: str, **fields: Any) -> dict[str, Any]:
     """Inserts a filter of its own name before tcp_proxy, so that the order of filters shows that of application."""
-    return envoy_filter(patch("INSERT_BEFORE", {**ECHO_FILTER, "name": name}, **here()), name=name, **fields)
+    return envoy_filter(
+        patch("INSERT_BEFORE", {**ECHO_FILTER, "name": name}, **here()), name=name, **fields
+    )
 
 
 def test_the_order_is_priority_root_namespace_age_name() -> None:
@@ -281,7 +335,9 @@ def test_the_order_is_priority_root_namespace_age_name() -> None:
 def test_only_the_root_namespace_and_the_proxys_own_apply() -> None:
     result = applied(envoy_filter(patch("REPLACE", ECHO_FILTER, **here()), namespace="elsewhere"))
     assert filters_of(result) == [[TCP_PROXY]]
-    assert result.misses == {PatchRef("elsewhere", "f", 0): "it is for proxies in namespace elsewhere"}
+    assert result.misses == {
+        PatchRef("elsewhere", "f", 0): "it is for proxies in namespace elsewhere"
+    }
 
 
 def test_a_workload_selector_must_select() -> None:
@@ -293,13 +349,19 @@ def test_a_workload_selector_must_select() -> None:
 
 
 def test_target_refs_keep_sidecars_out() -> None:
-    item = envoy_filter(patch("REPLACE", ECHO_FILTER, **here()), targetRefs=[{"kind": "Gateway", "name": "g"}])
+    item = envoy_filter(
+        patch("REPLACE", ECHO_FILTER, **here()), targetRefs=[{"kind": "Gateway", "name": "g"}]
+    )
     assert list(applied(item).misses.values()) == ["it has targetRefs, which sidecars ignore"]
 
 
 @pytest.mark.parametrize(
     ("proxy", "hit"),
-    [({"proxyVersion": r"^1\.30.*"}, True), ({"proxyVersion": r"^1\.29.*"}, False), ({"metadata": {"A": "b"}}, False)],
+    [
+        ({"proxyVersion": r"^1\.30.*"}, True),
+        ({"proxyVersion": r"^1\.29.*"}, False),
+        ({"metadata": {"A": "b"}}, False),
+    ],
 )
 def test_a_match_on_the_proxy(proxy: dict[str, Any], hit: bool) -> None:
     result = applied(envoy_filter(patch("REPLACE", ECHO_FILTER, proxy=proxy, **here())))
@@ -310,7 +372,12 @@ def test_patches_that_match_nowhere_are_told() -> None:
     item = envoy_filter(
         patch("REPLACE", ECHO_FILTER, **here()),
         patch("REPLACE", ECHO_FILTER, listener={"name": "10.96.0.77_7000"}),
-        patch("REPLACE", ECHO_FILTER, context="SIDECAR_INBOUND", listener={"filterChain": {"destinationPort": 9000}}),
+        patch(
+            "REPLACE",
+            ECHO_FILTER,
+            context="SIDECAR_INBOUND",
+            listener={"filterChain": {"destinationPort": 9000}},
+        ),
     )
     found = unmatched([applied(item, proxy=Proxy("shop")), applied(item, proxy=WORKLOAD)])
     assert list(found) == [PatchRef(ROOT, "f", 1)]
@@ -319,7 +386,9 @@ def test_patches_that_match_nowhere_are_told() -> None:
 
 def test_the_given_configuration_stays_as_it_was() -> None:
     config = model_sidecar(OBJECTS, WORKLOAD)
-    before = [item.SerializeToString(deterministic=True) for item in config.listeners + config.clusters]
+    before = [
+        item.SerializeToString(deterministic=True) for item in config.listeners + config.clusters
+    ]
     apply_filters(
         config,
         [
@@ -330,30 +399,47 @@ def test_the_given_configuration_stays_as_it_was() -> None:
             )
         ],
     )
-    assert [item.SerializeToString(deterministic=True) for item in config.listeners + config.clusters] == before
+    assert [
+        item.SerializeToString(deterministic=True) for item in config.listeners + config.clusters
+    ] == before
 
 
 REFUSED = [
     (patch("REPLACE", ECHO_FILTER, filter=None, **HERE), "needs match.listener.filterChain.filter"),
     (patch("MERGE", ECHO_FILTER, filter=None), "needs match.listener.filterChain.filter"),
     (patch("REPLACE", {"name": "x"}, to="CLUSTER"), "istiod does nothing for REPLACE of CLUSTER"),
-    (patch("MERGE_AND_REPLACE_LIST", ECHO_FILTER), "istiod does nothing for MERGE_AND_REPLACE_LIST of NETWORK_FILTER"),
+    (
+        patch("MERGE_AND_REPLACE_LIST", ECHO_FILTER),
+        "istiod does nothing for MERGE_AND_REPLACE_LIST of NETWORK_FILTER",
+    ),
     (patch("REPLACE", {}, to="HTTP_FILTER"), "applyTo HTTP_FILTER is not modelled"),
     (patch("ADD", {}, to="EXTENSION_CONFIG"), "applyTo EXTENSION_CONFIG is not modelled"),
     (patch("REPLACE"), "REPLACE has no value"),
     (patch("REPLACE", {"name": "x", "typed": {}}), "its value is no NETWORK_FILTER.*typed"),
-    (patch("REPLACE", {"typed_config": {"@type": "type.googleapis.com/no.such.Type"}}), "no.such.Type"),
-    (patch("REPLACE", ECHO_FILTER, cluster={"name": "x"}), "its match is for another kind of object"),
+    (
+        patch("REPLACE", {"typed_config": {"@type": "type.googleapis.com/no.such.Type"}}),
+        "no.such.Type",
+    ),
+    (
+        patch("REPLACE", ECHO_FILTER, cluster={"name": "x"}),
+        "its match is for another kind of object",
+    ),
     (patch("REPLACE", ECHO_FILTER, listener={"portName": "tcp"}), "portName is not read by istiod"),
     (patch("REPLACE", ECHO_FILTER, routeConfiguration={}), "routeConfiguration"),
     (patch("REPLACE", ECHO_FILTER, context="SIDECAR"), "no such context: SIDECAR"),
     (patch("REPLACE", ECHO_FILTER, listener={"filterChain": {"filter": {}}}), "has no name"),
-    (patch("REPLACE", ECHO_FILTER, listener={"portNumber": "7000"}), "portNumber: must be of type int"),
+    (
+        patch("REPLACE", ECHO_FILTER, listener={"portNumber": "7000"}),
+        "portNumber: must be of type int",
+    ),
     (
         patch("MERGE", {"transport_socket": {"name": "x"}}, to="CLUSTER"),
         "merging a transport_socket into a cluster is not modelled",
     ),
-    ({"applyTo": "NETWORK_FILTER", "patch": {"operation": "FROBNICATE", "value": {}}}, "FROBNICATE"),
+    (
+        {"applyTo": "NETWORK_FILTER", "patch": {"operation": "FROBNICATE", "value": {}}},
+        "FROBNICATE",
+    ),
     ({"applyTo": "NETWORK_FILTER"}, "has no patch"),
 ]
 
@@ -361,7 +447,9 @@ REFUSED = [
 @pytest.mark.parametrize(("bad", "words"), REFUSED, ids=[words for _, words in REFUSED])
 def test_what_cannot_be_applied_is_refused_by_name(bad: dict[str, Any], words: str) -> None:
     good = patch("REPLACE", ECHO_FILTER, **here())
-    with pytest.raises(EnvoyFilterError, match=rf"EnvoyFilter istio-system/f configPatches\[1\].*{words}"):
+    with pytest.raises(
+        EnvoyFilterError, match=rf"EnvoyFilter istio-system/f configPatches\[1\].*{words}"
+    ):
         applied(envoy_filter(good, bad))
 
 

@@ -12,7 +12,9 @@ import pytest
 PLUGIN = "aeraki_core.testing.pytest_plugin"
 
 
-def run_pytest(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(
+    folder: Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "pytest", *arguments, "-p", PLUGIN, "-p", "no:cacheprovider", "-q"],
         cwd=folder,

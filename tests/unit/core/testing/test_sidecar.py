@@ -23,7 +23,9 @@ PORTS = {"tcp-echo": 7000}
 
 
 def cart(**fields: Any) -> dict[str, Any]:
-    return service("cart", {"tcp-echo": (7000, 9000)}, namespace="shop", cluster_ip="10.96.0.1", **fields)
+    return service(
+        "cart", {"tcp-echo": (7000, 9000)}, namespace="shop", cluster_ip="10.96.0.1", **fields
+    )
 
 
 def names(config: SidecarConfig) -> list[str]:
@@ -51,7 +53,9 @@ def _cluster(item: Any) -> str:
 def test_a_cluster_ip_has_one_listener_with_one_chain() -> None:
     config = model_sidecar([cart()], SHOP)
     assert names(config) == ["10.96.0.1_7000"]
-    assert upstreams(config.listener("10.96.0.1_7000")) == ["outbound|7000||cart.shop.svc.cluster.local"]
+    assert upstreams(config.listener("10.96.0.1_7000")) == [
+        "outbound|7000||cart.shop.svc.cluster.local"
+    ]
 
 
 def test_a_dual_stack_service_has_the_listener_of_the_proxys_family() -> None:
@@ -62,7 +66,9 @@ def test_a_dual_stack_service_has_the_listener_of_the_proxys_family() -> None:
     assert names(config) == ["10.96.0.1_7000"]
     (extra,) = config.listener("10.96.0.1_7000").additional_addresses
     assert extra.address.socket_address.address == "fd00::1"
-    assert names(model_sidecar([dual], Proxy("shop", ip="fd00::9", dual_stack=True))) == ["10.96.0.1_7000"]
+    assert names(model_sidecar([dual], Proxy("shop", ip="fd00::9", dual_stack=True))) == [
+        "10.96.0.1_7000"
+    ]
 
 
 def test_an_allocated_address_of_a_family_that_the_proxy_lacks_is_no_listener() -> None:
@@ -109,7 +115,9 @@ def test_registry_only_passes_nothing_through() -> None:
 
 
 def test_without_an_address_the_wildcard_listener_is_the_services_own() -> None:
-    listener = model_sidecar([service_entry("e", ["e.example.com"], PORTS)]).listener("0.0.0.0_7000")
+    listener = model_sidecar([service_entry("e", ["e.example.com"], PORTS)]).listener(
+        "0.0.0.0_7000"
+    )
     assert upstreams(listener) == ["outbound|7000||e.example.com"]
     assert not listener.HasField("default_filter_chain")
 
@@ -120,7 +128,10 @@ def test_a_range_and_an_entry_without_address_share_a_listener() -> None:
         service_entry("range", ["range.example.com"], PORTS, addresses=["10.1.0.0/16"]),
     ]
     listener = model_sidecar(objects).listener("0.0.0.0_7000")
-    assert upstreams(listener) == ["outbound|7000||range.example.com", "outbound|7000||all.example.com"]
+    assert upstreams(listener) == [
+        "outbound|7000||range.example.com",
+        "outbound|7000||all.example.com",
+    ]
 
 
 def test_of_two_entries_without_address_the_older_has_the_listener() -> None:
@@ -128,7 +139,9 @@ def test_of_two_entries_without_address_the_older_has_the_listener() -> None:
         service_entry("a", ["new.example.com"], PORTS, created="2026-02-01T00:00:00Z"),
         service_entry("b", ["old.example.com"], PORTS, created="2026-01-01T00:00:00Z"),
     ]
-    assert upstreams(model_sidecar(objects).listener("0.0.0.0_7000")) == ["outbound|7000||old.example.com"]
+    assert upstreams(model_sidecar(objects).listener("0.0.0.0_7000")) == [
+        "outbound|7000||old.example.com"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +154,9 @@ def test_of_two_entries_without_address_the_older_has_the_listener() -> None:
     ],
 )
 def test_an_allocated_address_counts_only_with_dns_capture(proxy: Proxy, expected: str) -> None:
-    entry = service_entry("e", ["e.example.com"], PORTS, auto_addresses=["240.240.0.1", "2001:2::1"])
+    entry = service_entry(
+        "e", ["e.example.com"], PORTS, auto_addresses=["240.240.0.1", "2001:2::1"]
+    )
     assert names(model_sidecar([entry], proxy)) == [expected]
 
 
@@ -151,7 +166,9 @@ def test_export_to_hides_a_service_from_other_namespaces() -> None:
     assert names(model_sidecar([hidden], Proxy("other"))) == []
 
 
-@pytest.mark.parametrize("port", [{"name": "http-web"}, {"name": "tls-x"}, {"name": "tcp-x", "protocol": "UDP"}])
+@pytest.mark.parametrize(
+    "port", [{"name": "http-web"}, {"name": "tls-x"}, {"name": "tcp-x", "protocol": "UDP"}]
+)
 def test_other_ports_have_no_tcp_listener(port: dict[str, str]) -> None:
     web = service("web", {}, cluster_ip="10.96.0.2") | {}
     web["spec"]["ports"] = [{"port": 80, **port}]
@@ -160,8 +177,13 @@ def test_other_ports_have_no_tcp_listener(port: dict[str, str]) -> None:
 
 def test_a_port_of_unknown_protocol_looks_for_http_first() -> None:
     (listener, _) = model_sidecar([service("x", {"echo": 7000}, cluster_ip="10.96.0.2")]).outbound
-    assert [item.name for item in listener.listener_filters] == ["envoy.filters.listener.http_inspector"]
-    assert list(listener.filter_chains[0].filter_chain_match.application_protocols) == ["http/1.1", "h2c"]
+    assert [item.name for item in listener.listener_filters] == [
+        "envoy.filters.listener.http_inspector"
+    ]
+    assert list(listener.filter_chains[0].filter_chain_match.application_protocols) == [
+        "http/1.1",
+        "h2c",
+    ]
     assert listener.default_filter_chain.filters[0].name == "envoy.filters.network.tcp_proxy"
 
 
@@ -192,7 +214,10 @@ def test_each_subset_has_a_cluster_with_the_rules_load_balancer() -> None:
         "cart",
         {"v1": {"version": "v1"}},
         namespace="shop",
-        trafficPolicy={"loadBalancer": {"simple": "ROUND_ROBIN"}, "connectionPool": {"tcp": {"connectTimeout": "3s"}}},
+        trafficPolicy={
+            "loadBalancer": {"simple": "ROUND_ROBIN"},
+            "connectionPool": {"tcp": {"connectTimeout": "3s"}},
+        },
     )
     config = model_sidecar([cart(), rule], SHOP)
     for subset in ("", "v1"):
@@ -202,8 +227,12 @@ def test_each_subset_has_a_cluster_with_the_rules_load_balancer() -> None:
 
 
 def test_maglev_of_a_destination_rule() -> None:
-    policy = {"loadBalancer": {"consistentHash": {"useSourceIp": True, "maglev": {"tableSize": 1009}}}}
-    config = model_sidecar([cart(), destination_rule("d", "cart", namespace="shop", trafficPolicy=policy)], SHOP)
+    policy = {
+        "loadBalancer": {"consistentHash": {"useSourceIp": True, "maglev": {"tableSize": 1009}}}
+    }
+    config = model_sidecar(
+        [cart(), destination_rule("d", "cart", namespace="shop", trafficPolicy=policy)], SHOP
+    )
     cluster = config.cluster("outbound|7000||cart.shop.svc.cluster.local")
     assert cluster.lb_policy == cluster.MAGLEV
     assert cluster.maglev_lb_config.table_size.value == 1009
@@ -211,13 +240,21 @@ def test_maglev_of_a_destination_rule() -> None:
 
 @pytest.mark.parametrize(("mode", "chains"), [("PERMISSIVE", 3), ("STRICT", 1), ("DISABLE", 1)])
 def test_a_workload_has_chains_by_target_port(mode: str, chains: int) -> None:
-    objects = [cart(selector={"app": "cart"}), service("also", {"tcp-b": (1, 9000)}, selector={"app": "cart"})]
+    objects = [
+        cart(selector={"app": "cart"}),
+        service("also", {"tcp-b": (1, 9000)}, selector={"app": "cart"}),
+    ]
     proxy = Proxy("shop", labels={"app": "cart", "v": "1"}, mutual_tls=MutualTls(mode))
     config = model_sidecar(objects, proxy)
-    ports = [item.filter_chain_match.destination_port.value for item in config.listener("virtualInbound").filter_chains]
+    ports = [
+        item.filter_chain_match.destination_port.value
+        for item in config.listener("virtualInbound").filter_chains
+    ]
     assert ports.count(9000) == chains
     assert config.cluster("inbound|9000||").name in config.hosts
-    assert config.hosts["inbound|9000||"] == ("cart.shop.svc.cluster.local",)  # `also` is of another namespace
+    assert config.hosts["inbound|9000||"] == (
+        "cart.shop.svc.cluster.local",
+    )  # `also` is of another namespace
 
 
 def test_a_named_target_port_has_the_numbers_of_the_endpoints() -> None:

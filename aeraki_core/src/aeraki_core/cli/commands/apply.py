@@ -28,9 +28,13 @@ _DRY = {None: "", "client": " (dry run)", "server": " (server dry run)"}
 
 @define("apply", *PIPELINE, SettingGroup.CLUSTER, epilog=f"Example: {_EXAMPLE}")
 @click.option(
-    "--dry-run", type=click.Choice(["client", "server"]), help="Do not write: only say it, or let the API server judge."
+    "--dry-run",
+    type=click.Choice(["client", "server"]),
+    help="Do not write: only say it, or let the API server judge.",
 )
-@click.option("--prune", is_flag=True, help="Delete filters that nothing in PATHs makes; asks before it does.")
+@click.option(
+    "--prune", is_flag=True, help="Delete filters that nothing in PATHs makes; asks before it does."
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) -> int:
     """Write the filters for the configuration in PATHs to the cluster, once.
@@ -44,7 +48,9 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
     paths = require_paths(settings, _EXAMPLE)
     asks = prune and not yes and dry_run is None
     if asks and not sys.stdin.isatty():
-        raise click.UsageError("--prune asks before it deletes, and there is no terminal to ask on: give --yes")
+        raise click.UsageError(
+            "--prune asks before it deletes, and there is no terminal to ask on: give --yes"
+        )
     from aeraki_core.wiring.cluster import scope_of
     from aeraki_core.wiring.plan import kept_lines, plan_for
     from aeraki_core.wiring.session import has_errors, open_session
@@ -57,7 +63,9 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
     for line in kept_lines(work.kept):
         output.note(line)
     if work.left:
-        output.warning(f"not deleted, though nothing in PATHs makes it (--prune does): {_names(work.left)}")
+        output.warning(
+            f"not deleted, though nothing in PATHs makes it (--prune does): {_names(work.left)}"
+        )
     if work.pruned and asks and not _agreed(work.pruned):
         output.note("nothing was written")
         return 1
@@ -84,7 +92,9 @@ def _sorted_out(plan: Plan, *, prune: bool, complete: bool) -> _Work:
 
     writes = tuple(step for step in plan.steps if step.action is not Action.DELETE)
     unwanted = tuple(
-        step for step in (*plan.steps, *plan.kept) if step.action is Action.DELETE or step.action is Action.ORPHAN
+        step
+        for step in (*plan.steps, *plan.kept)
+        if step.action is Action.DELETE or step.action is Action.ORPHAN
     )
     kept = tuple(step for step in plan.kept if step.action in (Action.KEEP, Action.OUTSIDE))
     if not complete:
@@ -108,7 +118,9 @@ def _agreed(pruned: Sequence[Step]) -> bool:
     for step in pruned[:_NAMED]:
         output.note(f"  {step.key}: {step.reason}")
     if len(pruned) > _NAMED:
-        output.note(f"  and {len(pruned) - _NAMED} more; `aeraki diff --live cluster -o name` names all")
+        output.note(
+            f"  and {len(pruned) - _NAMED} more; `aeraki diff --live cluster -o name` names all"
+        )
     return click.confirm("Delete them, and write the rest?", err=True)
 
 
@@ -166,7 +178,9 @@ def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Wri
                 _say(item.step, dry_run)
                 for text in item.warnings:
                     output.warning(f"{item.step.key}: {text}")
-        again = [item for item in done if item.error is not None and item.passing and attempt < _TRIES]
+        again = [
+            item for item in done if item.error is not None and item.passing and attempt < _TRIES
+        ]
         final += [item for item in done if item not in again]
         if not again:
             break

@@ -13,7 +13,10 @@ __all__ = ["command"]
 _TITLES = {
     SettingGroup.ALL: ("Messages", "Every command."),
     SettingGroup.PLUGINS: ("Plugins", "Every command that loads plugins."),
-    SettingGroup.MESH: ("Mesh and input", "`run`, `generate`, `diff`, `apply`, `validate`, `explain`, `status`."),
+    SettingGroup.MESH: (
+        "Mesh and input",
+        "`run`, `generate`, `diff`, `apply`, `validate`, `explain`, `status`.",
+    ),
     SettingGroup.RUN: ("Controller", "`run`."),
     SettingGroup.CLUSTER: ("Cluster", "`run`, `apply` and `diff`, where they use a cluster."),
 }
@@ -21,7 +24,12 @@ _TITLES = {
 
 @define("config", *SettingGroup, epilog="Example: aeraki config --config aeraki.yaml")
 @click.option(
-    "-o", "--output", "form", type=click.Choice(["text", "json", "yaml", "markdown"]), default="text", help="The form."
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["text", "json", "yaml", "markdown"]),
+    default="text",
+    help="The form.",
 )
 def command(settings: Settings, *, form: str) -> int:
     """Show every setting, its value and its origin; takes every flag of `run`, to try what it would do.
@@ -32,7 +40,11 @@ def command(settings: Settings, *, form: str) -> int:
     match form:
         case "json" | "yaml":
             content = {
-                item.setting.key: {"value": item.text, "origin": item.origin.kind, "name": item.origin.name}
+                item.setting.key: {
+                    "value": item.text,
+                    "origin": item.origin.kind,
+                    "name": item.origin.name,
+                }
                 for item in values
             }
             output.structured(content, form)
@@ -40,7 +52,11 @@ def command(settings: Settings, *, form: str) -> int:
             output.data(_markdown())
         case _:
             rows = [(item.setting.key, item.text, str(item.origin)) for item in values]
-            output.data(output.table(("SETTING", "VALUE", "ORIGIN"), rows, colors={"default": "bright_black"}))
+            output.data(
+                output.table(
+                    ("SETTING", "VALUE", "ORIGIN"), rows, colors={"default": "bright_black"}
+                )
+            )
     return 0
 
 
@@ -56,7 +72,15 @@ def _markdown() -> str:
         "This page is made by `aeraki config -o markdown > docs/settings.md`; a test holds it to the code.",
     ]
     for scope, (title, where) in _TITLES.items():
-        lines += ["", f"## {title}", "", where, "", "| key | flag | variable | default | |", "|---|---|---|---|---|"]
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            where,
+            "",
+            "| key | flag | variable | default | |",
+            "|---|---|---|---|---|",
+        ]
         lines += [_row(item) for item in SETTINGS if item.scope is scope]
     return "\n".join([*lines, *_FORMS]) + "\n"
 
@@ -67,8 +91,12 @@ def _row(item: Setting) -> str:
     flags = ", ".join(f"`{flag}`" for flag in item.flags)
     variables = ", ".join(f"`{name}`" for name in (item.env, *item.old_env))
     default = item.default_text or (f"`{show(item.default)}`" if show(item.default) else "")
-    choices = f" One of {', '.join(item.choices)}." if item.choices and item.form is Form.WORD else ""
-    return f"| `{item.key}` | {flags} | {variables} | {default} | {item.help}{choices} |".replace("|,", "\\|,")
+    choices = (
+        f" One of {', '.join(item.choices)}." if item.choices and item.form is Form.WORD else ""
+    )
+    return f"| `{item.key}` | {flags} | {variables} | {default} | {item.help}{choices} |".replace(
+        "|,", "\\|,"
+    )
 
 
 _FORMS = """

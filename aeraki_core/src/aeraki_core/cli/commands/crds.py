@@ -14,13 +14,22 @@ __all__ = ["command"]
 
 
 @define("crds", SettingGroup.PLUGINS, epilog="Example: aeraki crds | kubectl apply -f -")
-@click.option("-o", "--output", "form", type=click.Choice(["yaml", "json", "name"]), default="yaml", help="The form.")
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["yaml", "json", "name"]),
+    default="yaml",
+    help="The form.",
+)
 def command(settings: Settings, *, form: str) -> int:
     """Print the CustomResourceDefinitions of the active plugins' kinds."""
     from aeraki_core.manifests.crds import crd
 
     registry = open_registry(settings)
-    manifests = [crd(kind) for kind in sorted(registry.kinds, key=lambda kind: (kind.group, kind.kind))]
+    manifests = [
+        crd(kind) for kind in sorted(registry.kinds, key=lambda kind: (kind.group, kind.kind))
+    ]
     if not manifests:
         output.note("No active plugin brings a kind of its own, so there is no CRD.")
     elif form == "name":

@@ -37,7 +37,9 @@ _EXAMPLE = "kubectl get envoyfilter -A -o yaml | aeraki diff -f deploy/ --live -
     shell_complete=files("cluster"),
     help="The filters as they are now.",
 )
-@click.option("-o", "--output", "form", type=click.Choice(["diff", "name"]), default="diff", help="The form.")
+@click.option(
+    "-o", "--output", "form", type=click.Choice(["diff", "name"]), default="diff", help="The form."
+)
 def command(settings: Settings, *, where: str, form: str) -> int:
     """Show what would change: from the live filters to those for the configuration in PATHs.
 
@@ -48,7 +50,9 @@ def command(settings: Settings, *, where: str, form: str) -> int:
     """
     paths = require_paths(settings, _EXAMPLE)
     if where == "-" and "-" in paths:
-        raise click.UsageError("standard input is read once: give `-` to -f or to --live, not to both")
+        raise click.UsageError(
+            "standard input is read once: give `-` to -f or to --live, not to both"
+        )
     from aeraki_core.wiring.plan import kept_lines, plan_for
 
     session = open_session(settings, paths, _scope(settings, where))
@@ -98,7 +102,11 @@ def _unsure(session: Session) -> str | None:
     if rejected:
         return f"{rejected[0]} cannot be used"
     held = [item for item in session.pipeline.reports() if item.state == "held"]
-    return f"no filter could be made for {held[0].service.host}:{held[0].port.number}" if held else None
+    return (
+        f"no filter could be made for {held[0].service.host}:{held[0].port.number}"
+        if held
+        else None
+    )
 
 
 def _show(session: Session, plan: Plan) -> None:
@@ -107,7 +115,9 @@ def _show(session: Session, plan: Plan) -> None:
     secrets = secret_values(session.pipeline)
     for step in sorted(plan.steps, key=lambda step: step.key):
         if step.before is not None and step.before.filter is None:
-            output.note(f"{step.key}: what is live is not as Aeraki writes it; it is shown as if it were not there")
+            output.note(
+                f"{step.key}: what is live is not as Aeraki writes it; it is shown as if it were not there"
+            )
         output.diff(_lines(step, secrets))
 
 

@@ -20,7 +20,14 @@ __all__ = ["command"]
 
 @define("explain", *PIPELINE, epilog="Example: aeraki explain orders.shop:9090 -f deploy/")
 @click.argument("target", metavar="HOST[:PORT]")
-@click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", help="The form.")
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["text", "json", "yaml"]),
+    default="text",
+    help="The form.",
+)
 @controller_option
 def command(settings: Settings, *, target: str, form: str, controller: str | None) -> int:
     """Say why: the port, what matched, the plugin, the objects read, the filters made, the findings.
@@ -32,7 +39,9 @@ def command(settings: Settings, *, target: str, form: str, controller: str | Non
         if settings["paths"] and not controller:
             content = explanation(open_session(settings, settings["paths"]).pipeline, target)
         else:
-            content = explanation_of(settings, controller, target, f"aeraki explain {target} -f deploy/")
+            content = explanation_of(
+                settings, controller, target, f"aeraki explain {target} -f deploy/"
+            )
     except NotThereError as error:
         output.error(str(error))
         return 1
@@ -62,18 +71,27 @@ def _text(port: Mapping[str, Any]) -> str:
     if port["protocol"] is None:
         line("protocol", f"none: {port['why']}")
         tokens = ", ".join(port["tokens"])
-        line("to do", f"name the port tcp-<protocol>, or set its appProtocol; active protocols: {tokens or 'none'}")
+        line(
+            "to do",
+            f"name the port tcp-<protocol>, or set its appProtocol; active protocols: {tokens or 'none'}",
+        )
         return "\n".join(lines) + "\n"
     line("protocol", f"{port['protocol']}: {port['why']}")
     line("plugin", f"{port['plugin']} ({port['distribution']})")
     line("state", _STATES[port["state"]])
     width = max((len(item["object"]) for item in port["read"]), default=0)
-    line("read", *(f"{item['object']:<{width}}  {item['place'] or ''}".rstrip() for item in port["read"]))
+    line(
+        "read",
+        *(f"{item['object']:<{width}}  {item['place'] or ''}".rstrip() for item in port["read"]),
+    )
     line("filters", *(_filter_texts(port["filters"]) or ["none"]))
     line("findings", *([] if port["findings"] else ["none"]))
     text = "\n".join(lines) + "\n"
     for finding in port["findings"]:
-        text += "\n".join(f"  {part}" for part in output.finding_text(from_dict(finding)).splitlines()) + "\n"
+        text += (
+            "\n".join(f"  {part}" for part in output.finding_text(from_dict(finding)).splitlines())
+            + "\n"
+        )
     return text
 
 
@@ -81,6 +99,8 @@ def _filter_texts(filters: Iterable[Mapping[str, Any]]) -> list[str]:
     found: list[str] = []
     for item in filters:
         selector = ", ".join(f"{key}={value}" for key, value in (item["workloads"] or {}).items())
-        found.append(f"{item['filter']}  ({f'workloads {selector}' if selector else 'all workloads'})")
+        found.append(
+            f"{item['filter']}  ({f'workloads {selector}' if selector else 'all workloads'})"
+        )
         found += [f"  {patch}" for patch in item["patches"]]
     return found

@@ -30,20 +30,34 @@ _CHAPTERS = {
 @define("findings", SettingGroup.PLUGINS, epilog="Example: aeraki findings AER0302")
 @click.argument("code", required=False, shell_complete=words(code_names))
 @click.option(
-    "-o", "--output", "form", type=click.Choice(["text", "json", "yaml", "markdown"]), default="text", help="The form."
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["text", "json", "yaml", "markdown"]),
+    default="text",
+    help="The form.",
 )
 def command(settings: Settings, *, code: str | None, form: str) -> int:
     """Say what the codes of findings mean and what to do about them: all, or CODE alone."""
     registry = open_registry(settings)
     chapters = chapters_of(registry)
-    codes = [item for _, items in chapters for item in items if code is None or item.id == code.upper()]
+    codes = [
+        item for _, items in chapters for item in items if code is None or item.id == code.upper()
+    ]
     if not codes:
-        output.error(f"no code {code!r} is known; `aeraki findings` lists those of the core and of the active plugins")
+        output.error(
+            f"no code {code!r} is known; `aeraki findings` lists those of the core and of the active plugins"
+        )
         return 1
     match form:
         case "json" | "yaml":
             content = [
-                {"id": item.id, "severity": item.severity.label, "title": item.title, "action": item.action}
+                {
+                    "id": item.id,
+                    "severity": item.severity.label,
+                    "title": item.title,
+                    "action": item.action,
+                }
                 for item in codes
             ]
             output.structured(content, form)
@@ -51,7 +65,9 @@ def command(settings: Settings, *, code: str | None, form: str) -> int:
             output.data(_markdown(chapters))
         case _ if code is not None:
             item = codes[0]
-            output.data(f"{output.style(item.id, bold=True)}  {item.severity.label}  {item.title}\n\n{item.action}\n")
+            output.data(
+                f"{output.style(item.id, bold=True)}  {item.severity.label}  {item.title}\n\n{item.action}\n"
+            )
         case _:
             colors = {"error": "red", "warning": "yellow", "info": "cyan"}
             rows = [(item.id, item.severity.label, item.title) for item in codes]
@@ -85,9 +101,16 @@ def _markdown(chapters: list[tuple[str, list[Code]]]) -> str:
         "This page is made by `aeraki findings -o markdown > docs/findings.md`; a test holds it to the code.",
     ]
     for title, codes in chapters:
-        lines += ["", f"## {title}", "", "| code | severity | means | what to do |", "|---|---|---|---|"]
         lines += [
-            f"| {code.id} | {code.severity.label} | {_cell(code.title)} | {_cell(code.action)} |" for code in codes
+            "",
+            f"## {title}",
+            "",
+            "| code | severity | means | what to do |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {code.id} | {code.severity.label} | {_cell(code.title)} | {_cell(code.action)} |"
+            for code in codes
         ]
     return "\n".join(lines) + "\n"
 

@@ -16,7 +16,12 @@ __all__ = ["command"]
 
 @define("generate", *PIPELINE, epilog="Example: aeraki generate -f deploy/ > filters.yaml")
 @click.option(
-    "-o", "--output", "form", type=click.Choice(["yaml", "json", "name"]), default="yaml", help="The form on stdout."
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["yaml", "json", "name"]),
+    default="yaml",
+    help="The form on stdout.",
 )
 @click.option(
     "--to",
@@ -84,5 +89,7 @@ def _why_none(session: Session) -> str:
         return "No filter: the paths hold no Service or ServiceEntry with a port."
     if not session.registry.active:
         return "No filter: no plugin is active; see `aeraki plugins`."
-    names = ", ".join(f"tcp-{token}" for protocol in session.registry.protocols for token in protocol.tokens)
+    names = ", ".join(
+        f"tcp-{token}" for protocol in session.registry.protocols for token in protocol.tokens
+    )
     return f"No filter: see the findings, or name a port for its protocol ({names}); `aeraki status` shows every port."

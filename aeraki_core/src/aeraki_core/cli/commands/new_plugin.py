@@ -22,7 +22,11 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 )
 @click.argument("name")
 @click.option(
-    "--to", "directory", type=click.Path(path_type=Path), metavar="DIR", help="Where; default: ./aeraki-plugins-NAME."
+    "--to",
+    "directory",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where; default: ./aeraki-plugins-NAME.",
 )
 def command(settings: Settings, *, name: str, directory: Path | None) -> int:
     """Write a plugin for the protocol NAME to start from: package, tests, README.

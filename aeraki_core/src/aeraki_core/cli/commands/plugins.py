@@ -18,12 +18,29 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_COLORS = {"active": "green", "disabled": "yellow", "incompatible": "red", "failed": "red", "conflicting": "red"}
+_COLORS = {
+    "active": "green",
+    "disabled": "yellow",
+    "incompatible": "red",
+    "failed": "red",
+    "conflicting": "red",
+}
 
 
-@define("plugins", SettingGroup.PLUGINS, epilog="Example: aeraki plugins NAME shows its options and findings.")
+@define(
+    "plugins",
+    SettingGroup.PLUGINS,
+    epilog="Example: aeraki plugins NAME shows its options and findings.",
+)
 @click.argument("name", required=False, shell_complete=words(plugin_names))
-@click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", help="The form.")
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["text", "json", "yaml"]),
+    default="text",
+    help="The form.",
+)
 def command(settings: Settings, *, name: str | None, form: str) -> int:
     """Show every plugin: state, version, protocols, kinds; with NAME all of one.
 
@@ -45,11 +62,15 @@ def command(settings: Settings, *, name: str | None, form: str) -> int:
     elif chosen:
         output.data(output.table(_HEADINGS, [_row(plugin) for plugin in chosen], colors=_COLORS))
     else:
-        output.note("No plugin is installed. Each protocol is a distribution of its own, such as aeraki-plugins-NAME.")
+        output.note(
+            "No plugin is installed. Each protocol is a distribution of its own, such as aeraki-plugins-NAME."
+        )
     for plugin in chosen:
         if plugin.reason and form == "text" and name is None:
             output.note(f"{plugin.name}: {plugin.state}: {plugin.reason}")
-    return int(any(plugin.state not in (PluginState.ACTIVE, PluginState.DISABLED) for plugin in chosen))
+    return int(
+        any(plugin.state not in (PluginState.ACTIVE, PluginState.DISABLED) for plugin in chosen)
+    )
 
 
 _HEADINGS = ("NAME", "STATE", "DISTRIBUTION", "VERSION", "PROTOCOLS", "KINDS")
@@ -58,7 +79,14 @@ _HEADINGS = ("NAME", "STATE", "DISTRIBUTION", "VERSION", "PROTOCOLS", "KINDS")
 def _row(plugin: PluginInfo) -> tuple[str, ...]:
     protocols = ",".join(protocol.name for protocol in plugin.protocols)
     kinds = ",".join(kind.kind for kind in plugin.kinds)
-    return (plugin.name, plugin.state, plugin.distribution, plugin.version, protocols or "-", kinds or "-")
+    return (
+        plugin.name,
+        plugin.state,
+        plugin.distribution,
+        plugin.version,
+        protocols or "-",
+        kinds or "-",
+    )
 
 
 def describe(plugin: PluginInfo) -> dict[str, Any]:
@@ -78,7 +106,12 @@ def describe(plugin: PluginInfo) -> dict[str, Any]:
                 "extension": {"name": protocol.extension.name, "stock": protocol.extension.stock},
                 "options": [_option(protocol, option) for option in protocol.options],
                 "codes": [
-                    {"id": code.id, "severity": code.severity.label, "title": code.title, "action": code.action}
+                    {
+                        "id": code.id,
+                        "severity": code.severity.label,
+                        "title": code.title,
+                        "action": code.action,
+                    }
                     for code in protocol.codes
                 ],
             }
@@ -133,7 +166,11 @@ def _number(value: float) -> str:
 
 
 def _protocol_lines(protocol: Protocol) -> list[str]:
-    stock = "in the stock proxy" if protocol.extension.stock else "not in the stock proxy: see --proxy-extensions"
+    stock = (
+        "in the stock proxy"
+        if protocol.extension.stock
+        else "not in the stock proxy: see --proxy-extensions"
+    )
     lines = [
         f"  protocol   {protocol.name}: {protocol.summary}",
         f"  ports      {', '.join(f'tcp-{token}' for token in protocol.tokens)}, or appProtocol",
@@ -144,17 +181,28 @@ def _protocol_lines(protocol: Protocol) -> list[str]:
     for option in protocol.options:
         facts = [str(option.type)]
         if option.default not in (None, (), ""):
-            default = str(option.default).lower() if isinstance(option.default, bool) else str(option.default)
+            default = (
+                str(option.default).lower()
+                if isinstance(option.default, bool)
+                else str(option.default)
+            )
             facts.append(f"default {default}")
         if option.choices:
-            facts.append("one of " + ", ".join(option.choices) if len(option.choices) <= 8 else "a set of names")
+            facts.append(
+                "one of " + ", ".join(option.choices)
+                if len(option.choices) <= 8
+                else "a set of names"
+            )
         if option.minimum is not None:
             facts.append(f"at least {_number(option.minimum)}")
         if option.maximum is not None:
             facts.append(f"at most {_number(option.maximum)}")
         if option.aliases:
             facts.append(f"also written {', '.join(option.aliases)}")
-        lines += [f"    {protocol.annotation(option)}  ({'; '.join(facts)})", f"        {option.help}"]
+        lines += [
+            f"    {protocol.annotation(option)}  ({'; '.join(facts)})",
+            f"        {option.help}",
+        ]
     if protocol.codes:
         lines += ["", "  Findings of its own:"]
     lines += [f"    {code.id}  {code.severity.label:<7}  {code.title}" for code in protocol.codes]

@@ -30,10 +30,24 @@ _SETTINGS = (
     epilog="Example: aeraki rbac --service-account aeraki | kubectl apply -f -",
 )
 @click.option("--name", default="aeraki", show_default=True, help="The name of the roles.")
-@click.option("--namespace", "-n", default="istio-system", show_default=True, help="The controller's own namespace.")
-@click.option("--service-account", metavar="NAME", help="Print the ServiceAccount's bindings to the roles, too.")
-@click.option("-o", "--output", "form", type=click.Choice(["yaml", "json"]), default="yaml", help="The form.")
-def command(settings: Settings, *, name: str, namespace: str, service_account: str | None, form: str) -> int:
+@click.option(
+    "--namespace",
+    "-n",
+    default="istio-system",
+    show_default=True,
+    help="The controller's own namespace.",
+)
+@click.option(
+    "--service-account",
+    metavar="NAME",
+    help="Print the ServiceAccount's bindings to the roles, too.",
+)
+@click.option(
+    "-o", "--output", "form", type=click.Choice(["yaml", "json"]), default="yaml", help="The form."
+)
+def command(
+    settings: Settings, *, name: str, namespace: str, service_account: str | None, form: str
+) -> int:
     """Print the roles with the least rights that a controller with these settings needs.
 
     Where it watches everything, or namespaces by their labels, that is a ClusterRole; where it watches namespaces by name, a Role
@@ -44,7 +58,9 @@ def command(settings: Settings, *, name: str, namespace: str, service_account: s
 
     names = settings["watchNamespaces"]
     clients = tuple(
-        item for item in filter_namespaces(settings) if item not in names or item == settings["rootNamespace"]
+        item
+        for item in filter_namespaces(settings)
+        if item not in names or item == settings["rootNamespace"]
     )
     watched = Watched(names, bool(settings["watchNamespaceSelector"]), clients)
     manifests = roles(

@@ -27,9 +27,18 @@ COLORS = {"current": "green", "held": "yellow", "none": "red"}
 @define("status", *PIPELINE, epilog="Example: aeraki status -f deploy/")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, also with -n.")
 @click.option("--all-ports", is_flag=True, help="Ports without a protocol, too.")
-@click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", help="The form.")
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["text", "json", "yaml"]),
+    default="text",
+    help="The form.",
+)
 @controller_option
-def command(settings: Settings, *, all_namespaces: bool, all_ports: bool, form: str, controller: str | None) -> int:
+def command(
+    settings: Settings, *, all_namespaces: bool, all_ports: bool, form: str, controller: str | None
+) -> int:
     """Show the services of PATHs, or of a running controller: protocol, state, filters and findings of each port.
 
     With -n only that namespace's services. Exits with 1 if a finding is an error.
@@ -39,7 +48,11 @@ def command(settings: Settings, *, all_namespaces: bool, all_ports: bool, form: 
         content = overview(session.pipeline.reports(), session.findings)
     else:
         content = status_of(settings, controller, "aeraki status -f deploy/")
-    namespace = None if all_namespaces or settings.is_default("defaultNamespace") else settings["defaultNamespace"]
+    namespace = (
+        None
+        if all_namespaces or settings.is_default("defaultNamespace")
+        else settings["defaultNamespace"]
+    )
     every = [port for port in content["ports"] if namespace in (None, _namespace(port))]
     ports = [port for port in every if all_ports or port["protocol"]]
     findings = tuple(from_dict(item) for item in content["findings"])

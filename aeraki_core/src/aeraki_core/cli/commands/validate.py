@@ -18,9 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@define("validate", *PIPELINE, error_exit=2, epilog="Example: aeraki validate --strict -o github -f deploy/")
+@define(
+    "validate",
+    *PIPELINE,
+    error_exit=2,
+    epilog="Example: aeraki validate --strict -o github -f deploy/",
+)
 @click.option("--strict", is_flag=True, help="Warnings count, too.")
-@click.option("--envoy", is_flag=True, help="Load all filters in a real Envoy as well (needs aeraki-core[testing]).")
+@click.option(
+    "--envoy",
+    is_flag=True,
+    help="Load all filters in a real Envoy as well (needs aeraki-core[testing]).",
+)
 @click.option(
     "-o",
     "--output",

@@ -28,7 +28,14 @@ def _version(distribution: str) -> str:
 
 @define("version")
 @click.option("--short", is_flag=True, help="The number alone.")
-@click.option("-o", "--output", "form", type=click.Choice(["text", "json", "yaml"]), default="text", help="The form.")
+@click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["text", "json", "yaml"]),
+    default="text",
+    help="The form.",
+)
 def command(settings: Settings, *, short: bool, form: str) -> int:
     """Print the version of Aeraki, of what it rests on, and of every plugin's distribution."""
     from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP

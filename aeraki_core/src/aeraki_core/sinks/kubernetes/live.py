@@ -14,7 +14,14 @@ from enum import StrEnum
 from sys import intern
 from zlib import compress, decompress
 
-from aeraki_core.filters.envoyfilter import API_VERSION, EnvoyFilter, FilterKey, ServicePort, is_in_force, is_ours
+from aeraki_core.filters.envoyfilter import (
+    API_VERSION,
+    EnvoyFilter,
+    FilterKey,
+    ServicePort,
+    is_in_force,
+    is_ours,
+)
 from aeraki_core.filters.live import Live
 from aeraki_core.kube.client import Object
 from aeraki_core.sinks.kubernetes.upstream import UPSTREAM_LABEL, UPSTREAM_MANAGER
@@ -81,7 +88,9 @@ class LiveFilters:
         with self._lock:
             entry = self._entries.get(item.key)
             if entry is not None and entry.live is live:
-                entry.live = replace(live, service_ports=item.service_ports, filter=item, namespaces=item.namespaces)
+                entry.live = replace(
+                    live, service_ports=item.service_ports, filter=item, namespaces=item.namespaces
+                )
 
     def drop(self, key: FilterKey) -> LiveEntry | None:
         """Forget a filter that is gone; returns what was known of it."""
@@ -120,11 +129,17 @@ class LiveFilters:
     def missing(self, namespace: str | None, present: Set[FilterKey]) -> list[FilterKey]:
         """Filters of the namespace (None: of all) that are known here and not among ``present``."""
         with self._lock:
-            return [key for key in self._entries if key not in present and namespace in (None, key.namespace)]
+            return [
+                key
+                for key in self._entries
+                if key not in present and namespace in (None, key.namespace)
+            ]
 
     def service_ports(self) -> set[ServicePort]:
         """The service ports that filters of ours are for."""
-        return {service_port for live in self.ours().values() for service_port in live.service_ports}
+        return {
+            service_port for live in self.ours().values() for service_port in live.service_ports
+        }
 
     def ours(self) -> Mapping[FilterKey, Live]:
         """All filters of ours, as a view that follows what happens; each is parsed when it is looked at."""
@@ -138,7 +153,9 @@ class LiveFilters:
                 return None
             if entry.live is None or (entry.live.filter is None and entry.raw is not None):
                 # Tried again next time, if it cannot be read: the plugin that knows its types may be imported then.
-                entry.live = live_of(json.loads(decompress(entry.raw) if entry.raw else b"{}"), self.instance)
+                entry.live = live_of(
+                    json.loads(decompress(entry.raw) if entry.raw else b"{}"), self.instance
+                )
                 if entry.live is not None and entry.live.filter is not None:
                     entry.raw = None
             return entry.live
@@ -174,7 +191,10 @@ def _entry(key: FilterKey, content: Object, known: EnvoyFilter | None, instance:
         return LiveEntry(Whose.UPSTREAM if upstream else Whose.FOREIGN, uid, version)
     if known is not None:
         return LiveEntry(
-            Whose.OURS, uid, version, live=Live(key, known.plugin, known.service_ports, known, known.namespaces)
+            Whose.OURS,
+            uid,
+            version,
+            live=Live(key, known.plugin, known.service_ports, known, known.namespaces),
         )
     raw = json.dumps(_essence(content), separators=(",", ":")).encode()
     return LiveEntry(Whose.OURS, uid, version, compress(raw, _FAST))
@@ -183,8 +203,17 @@ def _entry(key: FilterKey, content: Object, known: EnvoyFilter | None, instance:
 def _essence(content: Object) -> Object:
     """What a filter is read from."""
     metadata = content["metadata"]
-    kept = {field: metadata[field] for field in ("namespace", "name", "labels", "annotations") if field in metadata}
-    return {"apiVersion": API_VERSION, "kind": "EnvoyFilter", "metadata": kept, "spec": content.get("spec") or {}}
+    kept = {
+        field: metadata[field]
+        for field in ("namespace", "name", "labels", "annotations")
+        if field in metadata
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "EnvoyFilter",
+        "metadata": kept,
+        "spec": content.get("spec") or {},
+    }
 
 
 def _newer(version: str, before: str) -> bool:

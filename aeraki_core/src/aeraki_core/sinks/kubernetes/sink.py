@@ -140,10 +140,18 @@ class KubernetesSink:
         if not upstream:
             return ()
         again = [key for key in upstream if key in self._adopted]
-        message = f"filters of upstream Aeraki (label manager: Aeraki) are in force: {_some(upstream)}"
+        message = (
+            f"filters of upstream Aeraki (label manager: Aeraki) are in force: {_some(upstream)}"
+        )
         if again:
             message = f"upstream Aeraki still runs: it wrote again what was adopted: {_some(again)}"
-        return (Finding(UPSTREAM_FILTER, message, ObjectRef("EnvoyFilter", upstream[0].namespace, upstream[0].name)),)
+        return (
+            Finding(
+                UPSTREAM_FILTER,
+                message,
+                ObjectRef("EnvoyFilter", upstream[0].namespace, upstream[0].name),
+            ),
+        )
 
     def refresh(self) -> None:
         """Read all live filters anew from the server."""
@@ -186,11 +194,15 @@ class KubernetesSink:
         keys = superseded(upstream, self._filters.service_ports()) if upstream else []
         for key, error in zip(keys, pool.map(writer.delete, keys), strict=True):
             if error is None:
-                _log.info("EnvoyFilter %s of upstream Aeraki is superseded by ours and deleted", key)
+                _log.info(
+                    "EnvoyFilter %s of upstream Aeraki is superseded by ours and deleted", key
+                )
                 if not self._dry_run:
                     self._adopted.add(key)
             else:
-                _log.warning("EnvoyFilter %s of upstream Aeraki could not be deleted: %s", key, error)
+                _log.warning(
+                    "EnvoyFilter %s of upstream Aeraki could not be deleted: %s", key, error
+                )
 
     def _land(self, steps: Iterable[Step]) -> None:
         """The burst is over: tell of what somebody else did meanwhile."""
@@ -228,7 +240,9 @@ class KubernetesSink:
         for key in self._filters.missing(namespace, present):
             self.gone(key, None)
 
-    def _tell(self, key: FilterKey, before: LiveEntry, item: Object | None, *, deleted: bool = False) -> None:
+    def _tell(
+        self, key: FilterKey, before: LiveEntry, item: Object | None, *, deleted: bool = False
+    ) -> None:
         after = self._filters.entry(key)
         if not self._may_write():
             return  # the leader's doing, or for the leader to mend

@@ -26,7 +26,9 @@ def superseded(upstream: Iterable[FilterKey], live: Iterable[ServicePort]) -> li
     service_ports = set(live)
     hosts = {service_port.host for service_port in service_ports}
     return sorted(
-        key for key in upstream if any(_is_ours(host, port, service_ports, hosts) for host, port in _meant(key.name))
+        key
+        for key in upstream
+        if any(_is_ours(host, port, service_ports, hosts) for host, port in _meant(key.name))
     )
 
 

@@ -27,7 +27,9 @@ __all__ = ["FIELD_MANAGER", "NOT_OURS_MESSAGE", "RESOURCE", "ApiWriter"]
 
 FIELD_MANAGER = "aeraki"
 RESOURCE = ApiResource("networking.istio.io", "v1alpha3", "EnvoyFilter", "envoyfilters")
-NOT_OURS_MESSAGE = "an EnvoyFilter of this name is there, and it is not ours (or another instance's)"
+NOT_OURS_MESSAGE = (
+    "an EnvoyFilter of this name is there, and it is not ours (or another instance's)"
+)
 _APPLY = "application/apply-patch+yaml"
 _STANDARD_WARNING = "EnvoyFilter exposes internal implementation details"
 # Refused for what the filter says; everything else may be another day.
@@ -38,7 +40,9 @@ _log = logging.getLogger(__name__)
 class ApiWriter:
     """Does steps. Usable by many threads at once; ``dry_run`` lets the server check everything and keep nothing."""
 
-    def __init__(self, client: Client, live: LiveFilters, *, dry_run: bool = False, timeout: float = 15.0) -> None:
+    def __init__(
+        self, client: Client, live: LiveFilters, *, dry_run: bool = False, timeout: float = 15.0
+    ) -> None:
         self._client = client
         self._live = live
         self._params = {"dryRun": "All"} if dry_run else {}
@@ -92,7 +96,9 @@ class ApiWriter:
 
     def _apply(self, step: Step, want: EnvoyFilter) -> Written:
         entry = self._live.entry(want.key)
-        known = (entry.uid, entry.version) if entry is not None and entry.whose is Whose.OURS else None
+        known = (
+            (entry.uid, entry.version) if entry is not None and entry.whose is Whose.OURS else None
+        )
         if entry is not None and known is None:
             return _taken(step)
         body = to_dict(want)
@@ -120,9 +126,14 @@ class ApiWriter:
             params["force"] = "true"
             # If somebody made it anew or changed it meanwhile, the server says so: also to a leader of the past whose write
             # was under way when it was paused.
-            body = {**body, "metadata": {**body["metadata"], "uid": known[0], "resourceVersion": known[1]}}
+            body = {
+                **body,
+                "metadata": {**body["metadata"], "uid": known[0], "resourceVersion": known[1]},
+            }
         path = RESOURCE.path(key.namespace, key.name)
-        return self._client.request("PATCH", path, params=params, body=body, content_type=_APPLY, timeout=self._timeout)
+        return self._client.request(
+            "PATCH", path, params=params, body=body, content_type=_APPLY, timeout=self._timeout
+        )
 
     def _replace(self, found: Object, body: Object) -> Answer:
         key = FilterKey(found["metadata"]["namespace"], found["metadata"]["name"])
@@ -168,7 +179,9 @@ class ApiWriter:
 
     def _read(self, key: FilterKey) -> Object | None:
         try:
-            return self._client.request("GET", RESOURCE.path(key.namespace, key.name), timeout=self._timeout).body
+            return self._client.request(
+                "GET", RESOURCE.path(key.namespace, key.name), timeout=self._timeout
+            ).body
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -177,7 +190,9 @@ class ApiWriter:
 
 def _taken(step: Step) -> Written:
     """The name is somebody else's."""
-    return Written(step, NOT_OURS_MESSAGE, finding=Finding(NOT_OURS, f"{step.key}: {NOT_OURS_MESSAGE}"))
+    return Written(
+        step, NOT_OURS_MESSAGE, finding=Finding(NOT_OURS, f"{step.key}: {NOT_OURS_MESSAGE}")
+    )
 
 
 def _state(found: Object) -> tuple[str, str]:

@@ -21,7 +21,14 @@ from aeraki_core.manifests.read import split
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.events import Incomplete
-from aeraki_core.sources.files.manifests import Declared, Manifest, Rules, Trouble, load_object, parse
+from aeraki_core.sources.files.manifests import (
+    Declared,
+    Manifest,
+    Rules,
+    Trouble,
+    load_object,
+    parse,
+)
 from aeraki_core.sources.files.tree import Signature, Tree, read_text, scan, signature
 
 __all__ = ["Changes", "FileSet", "Look"]
@@ -83,7 +90,9 @@ _AGAIN: Signature = (-1,)  # unlike any file's: read it again at the next look
 class FileSet:
     """Files and the objects in force from them."""
 
-    def __init__(self, roots: Sequence[str], rules: Rules, max_size: int, ignore: Collection[str] = ()) -> None:
+    def __init__(
+        self, roots: Sequence[str], rules: Rules, max_size: int, ignore: Collection[str] = ()
+    ) -> None:
         self._roots = tuple(roots)
         self._rules = rules
         self._max_size = max_size
@@ -108,7 +117,9 @@ class FileSet:
         look = Look(tree, {}, {}, doubtful=False)
         for path, found in tree.files.items():
             before = self._files.get(path)
-            if before is not None and before.signature == found:  # a stream's is empty: it is read once
+            if (
+                before is not None and before.signature == found
+            ):  # a stream's is empty: it is read once
                 continue
             file = self._read(path, before, look)
             look.files[path] = file
@@ -151,7 +162,11 @@ class FileSet:
             for manifest, objects in parse(piece, path, self._rules):
                 manifests.append(manifest)
                 look.contents.update(zip(manifest.objects, objects, strict=True))
-        return _File(found, tuple(manifests), None if manifests else Trouble(EMPTY, "it holds no document", None))
+        return _File(
+            found,
+            tuple(manifests),
+            None if manifests else Trouble(EMPTY, "it holds no document", None),
+        )
 
     # -- taking -------------------------------------------------------------------------------------------------------
 
@@ -199,8 +214,14 @@ class FileSet:
         before = self._files.pop(path, None)
         if file is not None:
             self._files[path] = file
-        old = {item: None for manifest in (before.manifests if before else ()) for item in manifest.objects}
-        new = {item: None for manifest in (file.manifests if file else ()) for item in manifest.objects}
+        old = {
+            item: None
+            for manifest in (before.manifests if before else ())
+            for item in manifest.objects
+        }
+        new = {
+            item: None for manifest in (file.manifests if file else ()) for item in manifest.objects
+        }
         touched = {item.ref for item in (*old, *new)}
         for item in old:
             if item not in new:
@@ -238,7 +259,9 @@ class FileSet:
             self._broken.pop(place, None)
             return
         line, trouble = found
-        where = display(place) if trouble.line is None else f"{display(place)}:{line + trouble.line}"
+        where = (
+            display(place) if trouble.line is None else f"{display(place)}:{line + trouble.line}"
+        )
         self._broken[place] = f"{where}: {trouble.message}"
 
     def _settle(
@@ -261,7 +284,9 @@ class FileSet:
                 upserts.append(winner)
             self._held.discard(ref)
         upserts.sort(key=self._position)
-        return tuple(contents.get(item) or load_object(item) for item in upserts), tuple(sorted(removals))
+        return tuple(contents.get(item) or load_object(item) for item in upserts), tuple(
+            sorted(removals)
+        )
 
     def _position(self, item: Declared) -> tuple[int, int, int]:
         """Where an object stands in the order of all files."""
@@ -298,4 +323,11 @@ class FileSet:
                     other = winner.origin.document.path
                     where = "earlier in this file" if other == place else f"in {display(other)}"
                     source, line = item.origin.locate(None)
-                    yield Finding(DUPLICATE, f"it is also {where}; that one is used", item.ref, None, source, line)
+                    yield Finding(
+                        DUPLICATE,
+                        f"it is also {where}; that one is used",
+                        item.ref,
+                        None,
+                        source,
+                        line,
+                    )

@@ -30,18 +30,33 @@ _KNOWN: dict[str, frozenset[str]] = {
                 "Namespace",
                 "Node",
             ),
-            *("PersistentVolume", "PersistentVolumeClaim", "Pod", "PodTemplate", "ReplicationController"),
+            *(
+                "PersistentVolume",
+                "PersistentVolumeClaim",
+                "Pod",
+                "PodTemplate",
+                "ReplicationController",
+            ),
             *("ResourceQuota", "Secret", "Service", "ServiceAccount", "Status"),
         ]
     ),
     _ISTIO: frozenset(
         [
-            *("DestinationRule", "EnvoyFilter", "Gateway", "ProxyConfig", "ServiceEntry", "Sidecar"),
+            *(
+                "DestinationRule",
+                "EnvoyFilter",
+                "Gateway",
+                "ProxyConfig",
+                "ServiceEntry",
+                "Sidecar",
+            ),
             *("VirtualService", "WorkloadEntry", "WorkloadGroup"),
         ]
     ),
     "discovery.k8s.io": frozenset({"EndpointSlice"}),
-    "security.istio.io": frozenset({"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"}),
+    "security.istio.io": frozenset(
+        {"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"}
+    ),
     "telemetry.istio.io": frozenset({"Telemetry"}),
     "extensions.istio.io": frozenset({"WasmPlugin", "TrafficExtension"}),
     "install.istio.io": frozenset({"IstioOperator"}),
@@ -74,7 +89,9 @@ class KindVerdict:
 _READ, _LEAVE = KindVerdict(read=True), KindVerdict(read=False)
 
 
-def judge(api_version: str, kind: str, reads: Reads, plugin_groups: Collection[str] = ()) -> KindVerdict:
+def judge(
+    api_version: str, kind: str, reads: Reads, plugin_groups: Collection[str] = ()
+) -> KindVerdict:
     """What to do with an object; ``plugin_groups`` are the groups of the kinds that the active plugins bring."""
     if reads(api_version, kind):
         return _READ
@@ -84,7 +101,9 @@ def judge(api_version: str, kind: str, reads: Reads, plugin_groups: Collection[s
         return _LEAVE
     known_group = group in _KNOWN and (slash != "" or api_version == "v1")
     if kind in _HOME and (known_group or group in _BUILT_IN or group == "" or _looks_own(group)):
-        return KindVerdict(False, f"{kind} belongs to apiVersion {_HOME[kind]}, not {api_version}", misspelt=True)
+        return KindVerdict(
+            False, f"{kind} belongs to apiVersion {_HOME[kind]}, not {api_version}", misspelt=True
+        )
     meant = get_close_matches(kind, _HOME, 1, 0.85)
     if meant and (known_group or group in _BUILT_IN or group == "" or _looks_own(group)):
         message = f"nothing knows kind {kind} of {api_version}; did you mean {meant[0]} ({_HOME[meant[0]]})?"
@@ -93,10 +112,13 @@ def judge(api_version: str, kind: str, reads: Reads, plugin_groups: Collection[s
         return KindVerdict(False, f"nothing knows kind {kind} of {api_version}")
     if group == "":
         return KindVerdict(
-            False, f"nothing knows apiVersion {api_version}, kind {kind}; a group is missing or misspelt"
+            False,
+            f"nothing knows apiVersion {api_version}, kind {kind}; a group is missing or misspelt",
         )
     if group.endswith(_OWN_GROUPS) or group in plugin_groups:
-        return KindVerdict(False, f"no active plugin brings kind {kind} of {api_version}; see `aeraki plugins`")
+        return KindVerdict(
+            False, f"no active plugin brings kind {kind} of {api_version}; see `aeraki plugins`"
+        )
     return _LEAVE
 
 

@@ -82,7 +82,9 @@ def parse(piece: Slice, path: str, rules: Rules) -> list[tuple[Manifest, tuple[S
     except UnreadableError as error:
         line = 0 if error.line is None else error.line - piece.line
         broken = Trouble(NOT_YAML, str(error), line, broken=True)
-        return [(Manifest(Document(path, Slice(piece.line, "")), (), (broken,), _words(piece.text)), ())]
+        return [
+            (Manifest(Document(path, Slice(piece.line, "")), (), (broken,), _words(piece.text)), ())
+        ]
     return [_manifest(part, path, value, rules) for part, value in values]
 
 
@@ -95,7 +97,9 @@ def load_object(declared: Declared) -> SourceObject:
     return SourceObject(declared.ref, declared.api_version, value, origin)
 
 
-def _manifest(piece: Slice, path: str, value: Any, rules: Rules) -> tuple[Manifest, tuple[SourceObject, ...]]:
+def _manifest(
+    piece: Slice, path: str, value: Any, rules: Rules
+) -> tuple[Manifest, tuple[SourceObject, ...]]:
     document = Document(path, piece)
     objects: list[SourceObject] = []
     declared: list[Declared] = []
@@ -109,7 +113,9 @@ def _manifest(piece: Slice, path: str, value: Any, rules: Rules) -> tuple[Manife
             declared.append(Declared(ref, api_version, origin, len(declared)))
         elif found is not None:
             line = document.locate(prefix, found.field) - document.line
-            troubles.append(Trouble(found.code, found.message, line, found.broken, found.ref, found.field))
+            troubles.append(
+                Trouble(found.code, found.message, line, found.broken, found.ref, found.field)
+            )
     if not declared:
         document = Document(path, Slice(piece.line, ""))  # nobody asks for its fields again
     words = _words(piece.text) if any(trouble.broken for trouble in troubles) else frozenset()
@@ -121,11 +127,18 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(word.strip(".-") for word in _WORD.findall(text.lower()))
 
 
-def _flatten(value: Any, prefix: str, given: tuple[str, str] = ("", "")) -> Iterator[tuple[str, Any, tuple[str, str]]]:
+def _flatten(
+    value: Any, prefix: str, given: tuple[str, str] = ("", "")
+) -> Iterator[tuple[str, Any, tuple[str, str]]]:
     """Every object of a document, out of its lists; ``given`` is what a typed list says of its items."""
     if isinstance(value, dict):
         api_version, kind, items = value.get("apiVersion"), value.get("kind"), value.get("items")
-        if isinstance(kind, str) and isinstance(api_version, str) and kind.endswith("List") and "items" in value:
+        if (
+            isinstance(kind, str)
+            and isinstance(api_version, str)
+            and kind.endswith("List")
+            and "items" in value
+        ):
             inherited = ("", "") if kind == "List" else (api_version, kind.removesuffix("List"))
             if items is None or isinstance(items, list):
                 for index, item in enumerate(items or ()):
@@ -135,16 +148,22 @@ def _flatten(value: Any, prefix: str, given: tuple[str, str] = ("", "")) -> Iter
         yield prefix, value, given
 
 
-def _object(content: Any, given: tuple[str, str], rules: Rules) -> tuple[ObjectRef, str] | Trouble | None:
+def _object(
+    content: Any, given: tuple[str, str], rules: Rules
+) -> tuple[ObjectRef, str] | Trouble | None:
     """The object's reference and apiVersion; what is wrong with it; or None when it is no matter of ours."""
     if not isinstance(content, dict):
-        return Trouble(NOT_AN_OBJECT, f"a {_shape(content)} stands where a Kubernetes object belongs")
+        return Trouble(
+            NOT_AN_OBJECT, f"a {_shape(content)} stands where a Kubernetes object belongs"
+        )
     api_version, kind = content.get("apiVersion") or given[0], content.get("kind") or given[1]
     metadata = content.get("metadata")
     for name, value in (("apiVersion", api_version), ("kind", kind)):
         if not isinstance(value, str) or not value:
             # Helm's values, a kustomization: no manifests, so nothing is missing. With metadata it was meant to be one.
-            return Trouble(NOT_AN_OBJECT, f"no {name}", broken=isinstance(metadata, dict), field=name)
+            return Trouble(
+                NOT_AN_OBJECT, f"no {name}", broken=isinstance(metadata, dict), field=name
+            )
     verdict = judge(api_version, kind, rules.reads, rules.plugin_groups)
     if verdict.unknown:
         return Trouble(UNKNOWN_KIND, verdict.unknown, broken=verdict.misspelt, field="kind")
@@ -160,7 +179,9 @@ def _named(
 ) -> tuple[ObjectRef, str] | Trouble | None:
     name, namespace = metadata.get("name"), metadata.get("namespace") or rules.namespace
     if name is None or name == "":
-        return Trouble(NOT_AN_OBJECT, f"{kind} without metadata.name", broken=True, field="metadata.name")
+        return Trouble(
+            NOT_AN_OBJECT, f"{kind} without metadata.name", broken=True, field="metadata.name"
+        )
     if not isinstance(name, str):
         message = f"{kind}: metadata.name is a {_shape(name)}, not text; put it in quotes"
         return Trouble(BAD_NAME, message, broken=True, field="metadata.name")
@@ -169,7 +190,9 @@ def _named(
         return Trouble(BAD_NAME, message, broken=True, field="metadata.namespace")
     ref = ObjectRef(kind, namespace, name)
     if len(namespace) > 63 or "." in namespace or not is_dns_subdomain(namespace):
-        return Trouble(BAD_NAME, "not a valid namespace", broken=True, ref=ref, field="metadata.namespace")
+        return Trouble(
+            BAD_NAME, "not a valid namespace", broken=True, ref=ref, field="metadata.namespace"
+        )
     for part in ("labels", "annotations"):
         if not isinstance(metadata.get(part) or {}, dict):
             message = f"a {_shape(metadata[part])} stands where names with values belong"
@@ -179,5 +202,12 @@ def _named(
 
 def _shape(value: Any) -> str:
     """What a value is, in a user's words; never the value itself."""
-    names = {list: "list", dict: "mapping", str: "text", bool: "true/false value", int: "number", float: "number"}
+    names = {
+        list: "list",
+        dict: "mapping",
+        str: "text",
+        bool: "true/false value",
+        int: "number",
+        float: "number",
+    }
     return names.get(type(value), "value")

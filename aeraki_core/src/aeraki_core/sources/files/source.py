@@ -21,7 +21,17 @@ from aeraki_core.errors import UnreadableError
 from aeraki_core.findings.finding import Finding, in_order
 from aeraki_core.manifests.locate import STDIN
 from aeraki_core.mesh.store import SourceObject
-from aeraki_core.sources.events import Emit, Event, Incomplete, Problems, Removed, Source, Synced, Unsynced, Upserted
+from aeraki_core.sources.events import (
+    Emit,
+    Event,
+    Incomplete,
+    Problems,
+    Removed,
+    Source,
+    Synced,
+    Unsynced,
+    Upserted,
+)
 from aeraki_core.sources.files.fileset import Changes, FileSet, Look
 from aeraki_core.sources.files.kinds import Reads
 from aeraki_core.sources.files.manifests import DEFAULT_NAMESPACE, Rules
@@ -80,7 +90,9 @@ def read(
     changes = files.take(files.look())
     findings = in_order(finding for _, found in changes.problems for finding in found)
     missing = changes.incomplete
-    return Snapshot(changes.upserts, findings, missing is None, missing.reason if missing else None, missing)
+    return Snapshot(
+        changes.upserts, findings, missing is None, missing.reason if missing else None, missing
+    )
 
 
 def _files(
@@ -129,12 +141,16 @@ class FilesSource(Source):
                 continue
             if path == STDIN or not Path(path).exists():
                 reason = (
-                    "standard input cannot be watched; name a file or a folder" if path == STDIN else "no such file"
+                    "standard input cannot be watched; name a file or a folder"
+                    if path == STDIN
+                    else "no such file"
                 )
                 raise UnreadableError(f"{path}: {reason}")
             if self._watch and not (Path(path).is_dir() or Path(path).is_file()):
                 raise UnreadableError(f"{path}: it is no file or folder, so it cannot be watched")
-        self._thread = threading.Thread(target=self._run, args=(emit,), name=f"source-{self.name}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(emit,), name=f"source-{self.name}", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -144,7 +160,9 @@ class FilesSource(Source):
             self._thread.join(timeout=5)
 
     def _run(self, emit: Emit) -> None:
-        self._guarded(emit, lambda: self._give(emit, self._files.take(self._files.look()), first=True))
+        self._guarded(
+            emit, lambda: self._give(emit, self._files.take(self._files.look()), first=True)
+        )
         while self._watch and not self._stop.is_set():
             self._guarded(emit, lambda: self._follow(emit))
 
@@ -155,7 +173,11 @@ class FilesSource(Source):
                 step()
             except Exception as error:  # whatever it was, the source goes on
                 log.warning("source %s failed and starts again", self.name, exc_info=True)
-                emit(Unsynced(self.name, f"reading the files failed: {type(error).__name__}: {error}"))
+                emit(
+                    Unsynced(
+                        self.name, f"reading the files failed: {type(error).__name__}: {error}"
+                    )
+                )
                 self._incomplete = Incomplete("")  # whatever comes next is news
                 self._stop.wait(1.0)
             else:

@@ -61,7 +61,9 @@ class _Scan:
     def __init__(self, ignore: Collection[str]) -> None:
         self.tree = Tree()
         self._seen: set[tuple[int, int]] = set()
-        self._ignored = {_identity(status) for path in ignore if (status := _try_stat(path)) is not None}
+        self._ignored = {
+            _identity(status) for path in ignore if (status := _try_stat(path)) is not None
+        }
 
     def run(self, roots: Iterable[str]) -> Tree:
         for root in roots:
@@ -89,7 +91,9 @@ class _Scan:
 
     def _file(self, path: str, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
-            self.tree.troubles[path] = Trouble(UNREADABLE, f"it is a {_type(status.st_mode)}, not a file", None)
+            self.tree.troubles[path] = Trouble(
+                UNREADABLE, f"it is a {_type(status.st_mode)}, not a file", None
+            )
         elif _identity(status) not in self._seen:
             self._seen.add(_identity(status))
             self._add(path, signature(status))
@@ -106,7 +110,10 @@ class _Scan:
                 stack.pop()
                 continue
             try:
-                if not (entry.is_dir() or entry.name.endswith(SUFFIXES)) or entry.name in NO_MANIFESTS:
+                if (
+                    not (entry.is_dir() or entry.name.endswith(SUFFIXES))
+                    or entry.name in NO_MANIFESTS
+                ):
                     continue
                 found = entry.stat()
             except OSError as error:
@@ -123,7 +130,8 @@ class _Scan:
         try:
             with os.scandir(path) as entries:
                 found = sorted(
-                    (entry for entry in entries if not entry.name.startswith(".")), key=lambda item: item.name
+                    (entry for entry in entries if not entry.name.startswith(".")),
+                    key=lambda item: item.name,
                 )
         except OSError as error:
             self.tree.anchors.pop(path, None)
@@ -131,7 +139,9 @@ class _Scan:
             return iter(())
         return iter(found)
 
-    def _enters(self, path: str, identity: tuple[int, int], above: tuple[tuple[int, int], ...]) -> bool:
+    def _enters(
+        self, path: str, identity: tuple[int, int], above: tuple[tuple[int, int], ...]
+    ) -> bool:
         if identity in above:
             self.tree.troubles[path] = Trouble(
                 SYMLINK_LOOP, "the link leads back to a folder above it; it is not followed", None
@@ -224,7 +234,12 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _type(mode: int) -> str:
-    names = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFBLK: "device"}
+    names = {
+        stat.S_IFDIR: "folder",
+        stat.S_IFIFO: "pipe",
+        stat.S_IFSOCK: "socket",
+        stat.S_IFBLK: "device",
+    }
     return names.get(stat.S_IFMT(mode), "device")
 
 

@@ -60,7 +60,10 @@ class Istiod:
         import grpc
 
         options: list[tuple[str, int | str]] = [
-            ("grpc.max_receive_message_length", -1),  # a big mesh's answer is larger than the 4 MiB of the default
+            (
+                "grpc.max_receive_message_length",
+                -1,
+            ),  # a big mesh's answer is larger than the 4 MiB of the default
             ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", 10_000),
             # One connection for each channel: a new one must not be given the state of an old one.
@@ -70,7 +73,9 @@ class Istiod:
             return grpc.insecure_channel(self.address, options)
         if self.server_name:
             options.append(("grpc.ssl_target_name_override", self.server_name))
-        return grpc.secure_channel(self.address, grpc.ssl_channel_credentials(self.certificate()), options)
+        return grpc.secure_channel(
+            self.address, grpc.ssl_channel_credentials(self.certificate()), options
+        )
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Who we are.

@@ -24,7 +24,9 @@ __all__ = ["KINDS", "TYPES", "decode"]
 
 _GROUP = "networking.istio.io"
 KINDS = ("ServiceEntry", "VirtualService", "DestinationRule")
-TYPES: tuple[str, ...] = tuple(f"{_GROUP}/{version}/{kind}" for kind in KINDS for version in ("v1", "v1alpha3"))
+TYPES: tuple[str, ...] = tuple(
+    f"{_GROUP}/{version}/{kind}" for kind in KINDS for version in ("v1", "v1alpha3")
+)
 """Both versions: istiods serve v1 since 1.24 and v1alpha3 before, and answer with an empty list to the other."""
 
 _SYNTHETIC = "synthetic-"
@@ -70,18 +72,26 @@ def decode(kind: str, resource: AnyMessage, domain: str) -> SourceObject:
     return _object(f"{_GROUP}/v1", kind, metadata, spec)
 
 
-def _object(api_version: str, kind: str, metadata: dict[str, Any], spec: dict[str, Any]) -> SourceObject:
+def _object(
+    api_version: str, kind: str, metadata: dict[str, Any], spec: dict[str, Any]
+) -> SourceObject:
     content = {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
-    return SourceObject(ObjectRef(kind, metadata["namespace"], metadata["name"]), api_version, content)
+    return SourceObject(
+        ObjectRef(kind, metadata["namespace"], metadata["name"]), api_version, content
+    )
 
 
-def _service(metadata: Mapping[str, Any], spec: Mapping[str, Any], domain: str) -> SourceObject | None:
+def _service(
+    metadata: Mapping[str, Any], spec: Mapping[str, Any], domain: str
+) -> SourceObject | None:
     """The Kubernetes Service that a synthetic ServiceEntry stands for; None for a real one."""
     name, namespace = metadata["name"].removeprefix(_SYNTHETIC), metadata["namespace"]
     if name == metadata["name"] or spec.get("hosts") != [service_host(name, namespace, domain)]:
         return None
     # In an order of its own each time.
-    addresses = sorted(address for address in spec.get("addresses") or () if address not in _UNSPECIFIED)
+    addresses = sorted(
+        address for address in spec.get("addresses") or () if address not in _UNSPECIFIED
+    )
     body: dict[str, Any] = {
         "clusterIP": addresses[0] if addresses else "None",
         "clusterIPs": addresses or ["None"],

@@ -24,7 +24,15 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.stream import XdsStream
 
-__all__ = ["ProxyWatch", "Refusal", "Unacknowledged", "explain", "parse_syncz", "refusals", "suspects"]
+__all__ = [
+    "ProxyWatch",
+    "Refusal",
+    "Unacknowledged",
+    "explain",
+    "parse_syncz",
+    "refusals",
+    "suspects",
+]
 
 _log = logging.getLogger(__name__)
 _TYPE = "istio.io/debug"
@@ -86,11 +94,17 @@ def refusals(
     A proxy that is sent something new before it has acknowledged the last goes on counting: it refuses that too, or is slow.
     """
     since = {key: seen.get(key, at) for key in ((item.proxy, item.part) for item in now)}
-    late = (Refusal(proxy, part, at - first) for (proxy, part), first in since.items() if at - first >= patience)
+    late = (
+        Refusal(proxy, part, at - first)
+        for (proxy, part), first in since.items()
+        if at - first >= patience
+    )
     return since, tuple(sorted(late))
 
 
-def suspects(refusal: Refusal, written: Mapping[FilterKey, float], at: float, root_namespace: str) -> list[FilterKey]:
+def suspects(
+    refusal: Refusal, written: Mapping[FilterKey, float], at: float, root_namespace: str
+) -> list[FilterKey]:
     """The filters that the refusal may be about, the likeliest first.
 
     ``written``: when each filter of ours was written last, by the same clock as ``at`` (now). Only those of the root namespace
@@ -98,7 +112,9 @@ def suspects(refusal: Refusal, written: Mapping[FilterKey, float], at: float, ro
     """
     began = at - refusal.seconds
     scope = (root_namespace, refusal.namespace)
-    found = [key for key, when in written.items() if key.namespace in scope and when <= began + _ROOM]
+    found = [
+        key for key, when in written.items() if key.namespace in scope and when <= began + _ROOM
+    ]
     return sorted(found, key=lambda key: (-written[key], key))
 
 
@@ -181,7 +197,9 @@ class ProxyWatch:
             self._stopped.wait(backoff.next())
 
     def _take(self, answer: bytes) -> None:
-        self._since, late = refusals(self._since, parse_syncz(json.loads(answer)), time.monotonic(), self._patience)
+        self._since, late = refusals(
+            self._since, parse_syncz(json.loads(answer)), time.monotonic(), self._patience
+        )
         who = frozenset((item.proxy, item.part) for item in late)
         if who != self._told:
             self._told = who

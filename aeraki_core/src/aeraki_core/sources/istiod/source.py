@@ -19,7 +19,16 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.backoff import Backoff
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.sources.events import Emit, Event, Incomplete, Problems, Removed, Synced, Unsynced, Upserted
+from aeraki_core.sources.events import (
+    Emit,
+    Event,
+    Incomplete,
+    Problems,
+    Removed,
+    Synced,
+    Unsynced,
+    Upserted,
+)
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.decode import TYPES, decode
 from aeraki_core.sources.istiod.stream import XdsStream
@@ -162,7 +171,9 @@ class IstiodSource:
         if unread:
             # It may be any of those that are missing: they stay.
             fresh = {**self._known[url], **fresh}
-            self._unread[url] = f"istiod sent {len(unread)} of kind {kind} that cannot be read: {unread[0]}"
+            self._unread[url] = (
+                f"istiod sent {len(unread)} of kind {kind} that cannot be read: {unread[0]}"
+            )
         else:
             self._unread.pop(url, None)
         if not fresh and self._known[url]:
@@ -202,7 +213,9 @@ class IstiodSource:
 
 
 def _problems(message: str | None) -> Problems:
-    return Problems(_NAME, "stream", () if message is None else (Finding(ISTIOD_NOT_READ, message),))
+    return Problems(
+        _NAME, "stream", () if message is None else (Finding(ISTIOD_NOT_READ, message),)
+    )
 
 
 class _Session:

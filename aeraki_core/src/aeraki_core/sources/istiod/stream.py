@@ -73,7 +73,11 @@ class XdsStream:
             yield from self._call
         except grpc.RpcError as error:
             code, details = getattr(error, "code", None), getattr(error, "details", None)
-            said = f"{code().name}: {details()}" if code is not None and details is not None else str(error)
+            said = (
+                f"{code().name}: {details()}"
+                if code is not None and details is not None
+                else str(error)
+            )
             raise StreamError(f"istiod at {self._istiod.address}: {said}") from error
         raise StreamError(f"istiod at {self._istiod.address} closed the stream")
 
@@ -83,11 +87,16 @@ class XdsStream:
         self._call.cancel()
         self._channel.close()
 
-    def _send(self, type_url: str, version: str = "", nonce: str = "", names: tuple[str, ...] = ()) -> None:
+    def _send(
+        self, type_url: str, version: str = "", nonce: str = "", names: tuple[str, ...] = ()
+    ) -> None:
         from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
 
         request = DiscoveryRequest(
-            type_url=type_url, version_info=version, response_nonce=nonce, resource_names=list(names)
+            type_url=type_url,
+            version_info=version,
+            response_nonce=nonce,
+            resource_names=list(names),
         )
         with self._lock:
             if self._first:

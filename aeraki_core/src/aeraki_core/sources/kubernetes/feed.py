@@ -50,7 +50,12 @@ class FeedSource(Protocol):
         ...
 
     def settle(
-        self, feed: Feed, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None
+        self,
+        feed: Feed,
+        reason: str | None,
+        *,
+        listed: bool = False,
+        incomplete: Incomplete | None = None,
     ) -> None:
         """How the feed stands: why it cannot tell what is there, or None."""
         ...
@@ -139,7 +144,9 @@ class Feed:
         self._present = set()
         if gone and self._source.is_being_deleted(resource):
             self._changed = {}
-            self.failed(f"the definition of {self.place} is being deleted; what was known of it stays")
+            self.failed(
+                f"the definition of {self.place} is being deleted; what was known of it stays"
+            )
             return
         self._complete = True
         self._hand_on(resource, gone)
@@ -157,9 +164,14 @@ class Feed:
         """Objects were deleted; not by anybody's wish if their kind is."""
         if self._source.is_being_deleted(resource):
             self._problems(f"the definition of {self.place} is being deleted", KIND_NOT_SERVED)
-            self._settle(f"the definition of {self.place} is being deleted; what was known of it stays")
+            self._settle(
+                f"the definition of {self.place} is being deleted; what was known of it stays"
+            )
             return
-        self._hand_on(resource, [ref for ref in (_ref(resource, item) for item in items) if ref in self._known])
+        self._hand_on(
+            resource,
+            [ref for ref in (_ref(resource, item) for item in items) if ref in self._known],
+        )
 
     def absent(self) -> None:
         """The kind is not served. A plugin's kind that never was is only worth a word: there are no objects of it."""
@@ -184,7 +196,9 @@ class Feed:
         self._problems(None, NOT_READ)
         self._settle(None)
 
-    def _settle(self, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None) -> None:
+    def _settle(
+        self, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None
+    ) -> None:
         self._source.settle(self, reason, listed=listed, incomplete=incomplete)
 
     def _hand_on(self, resource: ApiResource, gone: Sequence[ObjectRef]) -> None:
@@ -193,7 +207,9 @@ class Feed:
             staged, self._changed = self._changed, {}
             # It may have been dropped since.
             gone = [ref for ref in gone if self._known.pop(ref, None) is not None]
-            changed = {ref: item for ref, item in staged.items() if self._source.reads(ref.namespace)}
+            changed = {
+                ref: item for ref, item in staged.items() if self._source.reads(ref.namespace)
+            }
             for ref, item in changed.items():
                 self._known[ref] = _version(item)
             # Told before the Secrets that they refer to are asked for.
@@ -203,7 +219,9 @@ class Feed:
                 self._source.take(self, events)
                 self._refer(changed, gone)
 
-    def _refer(self, items: Mapping[ObjectRef, Object], gone: Iterable[ObjectRef], *, tell: bool = True) -> None:
+    def _refer(
+        self, items: Mapping[ObjectRef, Object], gone: Iterable[ObjectRef], *, tell: bool = True
+    ) -> None:
         """Remember which Secrets the objects refer to; an object that its model rejects refers to what it did before."""
         if self._declared is None:
             return
@@ -239,7 +257,9 @@ class Feed:
 def _ref(resource: ApiResource, item: Object) -> ObjectRef:
     metadata = item["metadata"]
     # One text for all objects of a namespace, and for those of one name.
-    return ObjectRef(resource.kind, intern(metadata.get("namespace") or ""), intern(metadata["name"]))
+    return ObjectRef(
+        resource.kind, intern(metadata.get("namespace") or ""), intern(metadata["name"])
+    )
 
 
 def _version(item: Object) -> int:

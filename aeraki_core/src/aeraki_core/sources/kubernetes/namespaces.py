@@ -127,7 +127,9 @@ class Selection:
                 self._watched.add(name)
                 waited += self._waiting.pop(name, {}).values()
             elif not matches and name not in self._others:
-                if again or any(name in names for names in (self._watched, self._entering, self._waiting)):
+                if again or any(
+                    name in names for names in (self._watched, self._entering, self._waiting)
+                ):
                     left.add(name)
                 self._watched.discard(name)
                 self._entering.discard(name)

@@ -23,7 +23,16 @@ from aeraki_core.kube.resources import ApiResource, Discovery, GroupKind
 from aeraki_core.model.resource import Kind
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.model.selector import LabelSelector
-from aeraki_core.sources.events import Emit, Event, Incomplete, Problems, Removed, Scoped, Synced, Unsynced
+from aeraki_core.sources.events import (
+    Emit,
+    Event,
+    Incomplete,
+    Problems,
+    Removed,
+    Scoped,
+    Synced,
+    Unsynced,
+)
 from aeraki_core.sources.kubernetes.feed import NAME, SECRET, Feed
 from aeraki_core.sources.kubernetes.namespaces import NAMESPACE, Change, NamespaceFeed, Selection
 
@@ -60,7 +69,9 @@ class KubernetesSource:
         self._connect = connect
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds}
         self._named = named(namespaces)
-        self._namespaces: tuple[str | None, ...] = tuple(sorted(self._named.watched or ())) or (None,)
+        self._namespaces: tuple[str | None, ...] = tuple(sorted(self._named.watched or ())) or (
+            None,
+        )
         self._tuning = tuning or Tuning()
         # Guards what is below, and what feeds know; events leave under it, so that they leave in order.
         self.lock = threading.RLock()
@@ -126,7 +137,12 @@ class KubernetesSource:
                 self._emit(*counting)
 
     def settle(
-        self, feed: Feed, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None
+        self,
+        feed: Feed,
+        reason: str | None,
+        *,
+        listed: bool = False,
+        incomplete: Incomplete | None = None,
     ) -> None:
         """How a feed stands: why it cannot tell what is there, or None."""
         with self.lock:
@@ -135,14 +151,20 @@ class KubernetesSource:
                 self._incomplete[feed] = incomplete
             self.stand(feed, reason, listed=listed)
 
-    def stand(self, feed: Feed | NamespaceFeed, reason: str | None, *, listed: bool = False) -> None:
+    def stand(
+        self, feed: Feed | NamespaceFeed, reason: str | None, *, listed: bool = False
+    ) -> None:
         """How a feed stands, also that of the namespaces."""
         with self.lock:
             before = self._reasons.pop(feed, None)
             if reason is not None:
                 self._reasons[feed] = reason
             if feed is self._namespace_feed and reason != before and self._emit is not None:
-                self._emit(Problems(NAME, feed.place, () if reason is None else (Finding(NOT_READ, reason),)))
+                self._emit(
+                    Problems(
+                        NAME, feed.place, () if reason is None else (Finding(NOT_READ, reason),)
+                    )
+                )
             if listed:
                 self._waiting.discard(feed)
             if self._selection is not None and self._selection.entering and not self._waiting:
@@ -160,7 +182,10 @@ class KubernetesSource:
                 return
             selection = self._selection
             wanted = {
-                key for feed in self._feeds for key in feed.secrets() if selection is None or selection.watches(key[0])
+                key
+                for feed in self._feeds
+                for key in feed.secrets()
+                if selection is None or selection.watches(key[0])
             }
             dropped = [self._secrets.pop(key) for key in self._secrets.keys() - wanted]
             for namespace, name in sorted(wanted - self._secrets.keys()):
@@ -179,7 +204,11 @@ class KubernetesSource:
         Raises:
             RequestError: the server could not be asked.
         """
-        if self._client is None or (resource.group, resource.kind) in (*_BUILT_IN, SECRET, NAMESPACE):
+        if self._client is None or (resource.group, resource.kind) in (
+            *_BUILT_IN,
+            SECRET,
+            NAMESPACE,
+        ):
             return False
         path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{resource.crd}"
         try:
@@ -199,7 +228,11 @@ class KubernetesSource:
         with self.lock:
             if self._selection is None or self._emit is None:
                 return
-            change = self._selection.know_all(namespaces) if everything else self._selection.know(namespaces)
+            change = (
+                self._selection.know_all(namespaces)
+                if everything
+                else self._selection.know(namespaces)
+            )
             self._follow([*self._out_of_sight(change), *change.waited])
             if change.anew:
                 self._read_anew(self._feeds)

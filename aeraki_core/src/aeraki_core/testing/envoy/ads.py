@@ -51,7 +51,9 @@ class AdsServer:
             response_serializer=discovery_pb2.DiscoveryResponse.SerializeToString,
         )
         handlers = {"StreamAggregatedResources": handler}
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
+        self._server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(_SERVICE, handlers),)
+        )
         self._server.add_insecure_port(f"unix:{socket}")
         self._server.start()
 
@@ -77,7 +79,9 @@ class AdsServer:
                 self._outgoing.put(self._response(kind))
             key = (kind, version)
             if not self._changed.wait_for(lambda: key in self._answers, timeout):
-                raise EnvoyError(f"Envoy did not answer within {timeout:g} s to version {version} of {kind}")
+                raise EnvoyError(
+                    f"Envoy did not answer within {timeout:g} s to version {version} of {kind}"
+                )
             refusal = self._answers.pop(key)
             if refusal:
                 # The same again must be sent again, and refused again.
@@ -114,7 +118,9 @@ class AdsServer:
                 if kind in self._versions:
                     self._outgoing.put(self._response(kind))
                 return
-            self._answers[(kind, int(request.response_nonce))] = reason_of(request.error_detail.message)
+            self._answers[(kind, int(request.response_nonce))] = reason_of(
+                request.error_detail.message
+            )
             self._changed.notify_all()
 
     def stop(self) -> None:

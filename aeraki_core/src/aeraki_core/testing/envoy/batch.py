@@ -23,7 +23,11 @@ _Resources = tuple[str, dict[str, Any]]  # the name that the caller gave, and st
 
 
 def validate_many(
-    envoy: Envoy, configs: Mapping[str, EnvoyConfig], *, at_once: int = _AT_ONCE, tolerate: Collection[str] = ()
+    envoy: Envoy,
+    configs: Mapping[str, EnvoyConfig],
+    *,
+    at_once: int = _AT_ONCE,
+    tolerate: Collection[str] = (),
 ) -> dict[str, Verdict]:
     """The verdicts of those configurations that are not clean, in the order given. Empty: all are.
 
@@ -45,7 +49,9 @@ def validate_many(
     return {name: found[name] for name in configs if name in found}
 
 
-def _search(envoy: Envoy, items: Sequence[_Resources], tolerate: Collection[str]) -> dict[str, Verdict]:
+def _search(
+    envoy: Envoy, items: Sequence[_Resources], tolerate: Collection[str]
+) -> dict[str, Verdict]:
     bootstrap = static_bootstrap(EnvoyConfig((), ()))
     for part in ("listeners", "clusters"):
         bootstrap["static_resources"][part] = [each for _, item in items for each in item[part]]

@@ -25,7 +25,9 @@ ENVIRONMENT_VARIABLE = "AERAKI_ENVOY"
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aeraki-spawner")
 
 # Where there is no setpriv: the same by hand. 1 is PR_SET_PDEATHSIG, 9 SIGKILL.
-_TRAMPOLINE = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+_TRAMPOLINE = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 class EnvoyError(AerakiError):

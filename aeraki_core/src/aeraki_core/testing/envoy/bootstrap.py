@@ -37,7 +37,12 @@ def _common(admin: Path | None) -> dict[str, Any]:
         },
         # As Istio's proxies: Envoy's own limit for regular expressions is 100.
         "layered_runtime": {
-            "layers": [{"name": "istio", "static_layer": {"re2.max_program_size.error_level": _MAX_PROGRAM_SIZE}}]
+            "layers": [
+                {
+                    "name": "istio",
+                    "static_layer": {"re2.max_program_size.error_level": _MAX_PROGRAM_SIZE},
+                }
+            ]
         },
     }
     if admin is not None:

@@ -62,7 +62,10 @@ def to_envoy(
         config.listener(name)
     listeners = [_bound(item, (bind or {}).get(item.name)) for item in config.listeners]
     listeners += [inbound_listener(config, port, at) for port, at in (inbound or {}).items()]
-    clusters = [_static(item, real.get(item.name), item.name in config.istio_clusters) for item in config.clusters]
+    clusters = [
+        _static(item, real.get(item.name), item.name in config.istio_clusters)
+        for item in config.clusters
+    ]
     return EnvoyConfig(tuple(listeners), tuple(clusters))
 
 

@@ -79,8 +79,13 @@ class LiveEnvoy(RunningEnvoy):
 
         def settled() -> bool:
             count = self.stats("listener_manager.").get
-            taken = sum(count(f"listener_manager.listener_{what}", 0) for what in ("added", "modified"))
-            done = sum(count(f"listener_manager.listener_create_{what}", 0) for what in ("success", "failure"))
+            taken = sum(
+                count(f"listener_manager.listener_{what}", 0) for what in ("added", "modified")
+            )
+            done = sum(
+                count(f"listener_manager.listener_create_{what}", 0)
+                for what in ("success", "failure")
+            )
             return done >= taken
 
         self.wait_for(settled, timeout, "to hand its listeners to the worker")
@@ -131,7 +136,9 @@ class Envoy:
     @cached_property
     def type_urls(self) -> frozenset[str]:
         """The full names of the configuration types of its extensions."""
-        return frozenset(name for item in self._extension_list for name in item.get("type_urls", ()))
+        return frozenset(
+            name for item in self._extension_list for name in item.get("type_urls", ())
+        )
 
     def lacking(self, config: EnvoyConfig) -> frozenset[str]:
         """The names of network filters in a configuration whose type no extension of this binary has."""
@@ -170,7 +177,9 @@ class Envoy:
         """
         return self.validate_bootstrap(static_bootstrap(config), tolerate=tolerate)
 
-    def validate_bootstrap(self, bootstrap: Mapping[str, Any], *, tolerate: Collection[str] = ()) -> Verdict:
+    def validate_bootstrap(
+        self, bootstrap: Mapping[str, Any], *, tolerate: Collection[str] = ()
+    ) -> Verdict:
         """The same for a whole bootstrap."""
         with tempfile.TemporaryDirectory(prefix="aeraki-") as folder:
             path = Path(folder, "envoy.json")
@@ -205,7 +214,9 @@ class Envoy:
         ]
 
     @contextmanager
-    def run(self, config: EnvoyConfig, *, log_level: str = "info", timeout: float = 30.0) -> Iterator[RunningEnvoy]:
+    def run(
+        self, config: EnvoyConfig, *, log_level: str = "info", timeout: float = 30.0
+    ) -> Iterator[RunningEnvoy]:
         """Run Envoy for the block; it is live when the block begins, and stopped at its end.
 
         Raises:
@@ -256,7 +267,9 @@ class Envoy:
             finally:
                 running.stop()
 
-    def _start(self, folder: Path, bootstrap: Mapping[str, Any], level: str, *extra: str) -> subprocess.Popen[bytes]:
+    def _start(
+        self, folder: Path, bootstrap: Mapping[str, Any], level: str, *extra: str
+    ) -> subprocess.Popen[bytes]:
         path = folder / "envoy.json"
         path.write_text(json.dumps(bootstrap), encoding="utf-8")
         return spawn([*self._argv(path, level), *extra], subprocess.PIPE)

@@ -43,7 +43,9 @@ class _AdminConnection(http.client.HTTPConnection):
 class RunningEnvoy:
     """One Envoy process. Made by :meth:`aeraki_core.testing.envoy.process.Envoy.run`; ``bootstrap`` is what it was started with."""
 
-    def __init__(self, child: subprocess.Popen[bytes], admin: Path, bootstrap: Mapping[str, Any]) -> None:
+    def __init__(
+        self, child: subprocess.Popen[bytes], admin: Path, bootstrap: Mapping[str, Any]
+    ) -> None:
         self.bootstrap = bootstrap
         self._child = child
         self._admin = admin
@@ -179,7 +181,11 @@ class RunningEnvoy:
     def stats(self, prefix: str = "") -> dict[str, int]:
         """Counters and gauges whose name begins with ``prefix``."""
         given = json.loads(self.admin("/stats?format=json"))["stats"]
-        return {item["name"]: item["value"] for item in given if "value" in item and item["name"].startswith(prefix)}
+        return {
+            item["name"]: item["value"]
+            for item in given
+            if "value" in item and item["name"].startswith(prefix)
+        }
 
     def wait_for_stat(self, name: str, at_least: int = 1, timeout: float = 10.0) -> int:
         """The value of a counter or gauge, once it has reached ``at_least``.
@@ -210,8 +216,13 @@ class RunningEnvoy:
         given = json.loads(self.admin("/clusters?format=json")).get("cluster_statuses", [])
         found: dict[str, tuple[Address, ...]] = {}
         for item in given:
-            at = (host.get("address", {}).get("socket_address") for host in item.get("host_statuses", ()))
-            found[item["name"]] = tuple((each["address"], each["port_value"]) for each in at if each)
+            at = (
+                host.get("address", {}).get("socket_address")
+                for host in item.get("host_statuses", ())
+            )
+            found[item["name"]] = tuple(
+                (each["address"], each["port_value"]) for each in at if each
+            )
         return found
 
     def config_dump(self) -> dict[str, Any]:

@@ -58,9 +58,15 @@ INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
 PASSTHROUGH_CHAIN = "PassthroughFilterChain"
 PLAINTEXT_HTTP = ("http/1.1", "h2c")
 
-ORIGINAL_DST = ListenerFilter(name="envoy.filters.listener.original_dst", typed_config=pack(OriginalDst()))
-TLS_INSPECTOR = ListenerFilter(name="envoy.filters.listener.tls_inspector", typed_config=pack(TlsInspector()))
-HTTP_INSPECTOR = ListenerFilter(name="envoy.filters.listener.http_inspector", typed_config=pack(HttpInspector()))
+ORIGINAL_DST = ListenerFilter(
+    name="envoy.filters.listener.original_dst", typed_config=pack(OriginalDst())
+)
+TLS_INSPECTOR = ListenerFilter(
+    name="envoy.filters.listener.tls_inspector", typed_config=pack(TlsInspector())
+)
+HTTP_INSPECTOR = ListenerFilter(
+    name="envoy.filters.listener.http_inspector", typed_config=pack(HttpInspector())
+)
 
 
 def address(ip: str, port: int) -> Address:

@@ -29,7 +29,11 @@ _TYPES = {
     Resolution.DNS: "STRICT_DNS",
     Resolution.DNS_ROUND_ROBIN: "LOGICAL_DNS",
 }
-_RING, _MAX_RING, _MAX_MAGLEV = 1024, 8 * 1024 * 1024, 5_000_011  # Envoy's limits, and Istio's least ring
+_RING, _MAX_RING, _MAX_MAGLEV = (
+    1024,
+    8 * 1024 * 1024,
+    5_000_011,
+)  # Envoy's limits, and Istio's least ring
 _SIMPLE = {
     "ROUND_ROBIN": "ROUND_ROBIN",
     "RANDOM": "RANDOM",
@@ -46,7 +50,9 @@ def outbound_clusters(view: View) -> tuple[Cluster, ...]:
             continue  # TCP ports of such an entry have none
         rules = view.destination_rules(service.host)
         subsets = dict.fromkeys(name for rule in rules for name in rule.subsets)
-        policy: Mapping[str, Any] = next((rule.traffic_policy for rule in rules if rule.traffic_policy), {})
+        policy: Mapping[str, Any] = next(
+            (rule.traffic_policy for rule in rules if rule.traffic_policy), {}
+        )
         for port in service.ports:
             if port.protocol == "UDP":
                 continue

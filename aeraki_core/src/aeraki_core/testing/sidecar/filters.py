@@ -17,7 +17,14 @@ from aeraki_core.errors import AerakiError
 from aeraki_core.testing.sidecar.messages import to_message
 from aeraki_core.testing.sidecar.proxy import Proxy
 
-__all__ = ["EnvoyFilterError", "FilterPatch", "ListenerMatch", "PatchRef", "patches_of", "scope_miss"]
+__all__ = [
+    "EnvoyFilterError",
+    "FilterPatch",
+    "ListenerMatch",
+    "PatchRef",
+    "patches_of",
+    "scope_miss",
+]
 
 INBOUND, OUTBOUND, ANY = "SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "ANY"
 _CONTEXTS = frozenset({INBOUND, OUTBOUND, ANY, "GATEWAY", "WAYPOINT"})
@@ -152,7 +159,9 @@ def _patch(ref: PatchRef, content: Any) -> FilterPatch:
     reader = _FilterReader(str(ref), content)
     apply_to = reader.take("applyTo")
     if apply_to not in _OPERATIONS:
-        raise EnvoyFilterError(f"{ref}: applyTo {apply_to} is not modelled; only {', '.join(_OPERATIONS)} are")
+        raise EnvoyFilterError(
+            f"{ref}: applyTo {apply_to} is not modelled; only {', '.join(_OPERATIONS)} are"
+        )
     match = reader.part("match") or _FilterReader(f"{ref}.match", {})
     patch = reader.part("patch")
     reader.done()

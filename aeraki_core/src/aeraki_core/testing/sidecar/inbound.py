@@ -72,7 +72,9 @@ def target_ports(view: View) -> tuple[TargetPort, ...]:
                 sniffed.setdefault(number, is_sniffed(service, port))
                 if service.host not in named:
                     named.append(service.host)
-    return tuple(TargetPort(number, tuple(hosts[number]), sniffed[number]) for number in sorted(hosts))
+    return tuple(
+        TargetPort(number, tuple(hosts[number]), sniffed[number]) for number in sorted(hosts)
+    )
 
 
 def virtual_inbound(view: View) -> Listener:
@@ -92,7 +94,9 @@ def virtual_inbound(view: View) -> Listener:
             port=INBOUND_PORT,
         )
     )
-    found.filter_chains.extend(_chains(proxy, "virtualInbound", INBOUND_PASSTHROUGH, 0, _TCP_MUTUAL_TLS))
+    found.filter_chains.extend(
+        _chains(proxy, "virtualInbound", INBOUND_PASSTHROUGH, 0, _TCP_MUTUAL_TLS)
+    )
     for port in target_ports(view):
         name, cluster = f"{proxy.wildcard}_{port.number}", f"inbound|{port.number}||"
         protocols = _TCP_MUTUAL_TLS if port.sniffed else _MUTUAL_TLS
@@ -100,7 +104,9 @@ def virtual_inbound(view: View) -> Listener:
     return found
 
 
-def _chains(proxy: Proxy, name: str, cluster: str, port: int, mutual_tls: tuple[str, ...]) -> list[FilterChain]:
+def _chains(
+    proxy: Proxy, name: str, cluster: str, port: int, mutual_tls: tuple[str, ...]
+) -> list[FilterChain]:
     return [
         chain(
             [tcp_proxy(cluster, [(cluster, 0)])],

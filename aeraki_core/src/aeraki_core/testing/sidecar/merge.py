@@ -55,7 +55,9 @@ def merge_any(target: AnyMessage, source: AnyMessage) -> None:
         raise ValueError(f"a {source.TypeName()} cannot be merged into a {target.TypeName()}")
     if not find_type(target.TypeName()):
         raise ValueError(f"no installed package defines the type {target.TypeName()}")
-    kind = message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(target.TypeName()))
+    kind = message_factory.GetMessageClass(
+        descriptor_pool.Default().FindMessageTypeByName(target.TypeName())
+    )
     old, new = kind(), kind()
     old.ParseFromString(target.value)
     new.ParseFromString(source.value)

@@ -22,7 +22,9 @@ __all__ = ["find_type", "pack", "to_dict", "to_message"]
 
 M = TypeVar("M", bound=Message)
 
-_MISSING_TYPE = re.compile(r"(?:Can not find message descriptor by type_url: |type_url:? ?)([\w./]+)")
+_MISSING_TYPE = re.compile(
+    r"(?:Can not find message descriptor by type_url: |type_url:? ?)([\w./]+)"
+)
 
 
 def pack(message: Message) -> AnyMessage:

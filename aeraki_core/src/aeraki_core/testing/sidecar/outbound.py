@@ -123,7 +123,10 @@ def _matches(view: View, route: TCPRoute, port: int) -> bool:
 def _targets(
     view: View, destinations: tuple[HTTPRouteDestination, ...], namespace: str, port: int
 ) -> list[tuple[str, int]]:
-    found = [(_target(view, item.destination, namespace, port), item.weight or 0) for item in destinations]
+    found = [
+        (_target(view, item.destination, namespace, port), item.weight or 0)
+        for item in destinations
+    ]
     return found if len(found) == 1 else [item for item in found if item[1]]
 
 
@@ -150,7 +153,9 @@ def _listener(view: View, ip: str, port: int, entry: _Entry) -> Listener:
     found.listener_filters_timeout.SetInParent()
     if entry.http is not None:
         found.listener_filters.append(HTTP_INSPECTOR)
-        found.filter_chains.append(chain([entry.http], transport="raw_buffer", protocols=PLAINTEXT_HTTP))
+        found.filter_chains.append(
+            chain([entry.http], transport="raw_buffer", protocols=PLAINTEXT_HTTP)
+        )
     for cidrs, item in sorted(entry.chains.items(), key=lambda pair: sorted(pair[0])):
         if cidrs:
             found.filter_chains.append(chain([item], cidrs=cidrs))

@@ -86,13 +86,18 @@ def apply_filters(config: SidecarConfig, filters: Iterable[Mapping[str, Any]]) -
     outward = _Side(OUTBOUND, mine, hits, config.hosts)
     inward = _Side(INBOUND, mine, hits, config.hosts)
     # Of several clusters of one name istiod keeps the first.
-    outer, inner = outward.clusters(config.outbound_clusters), inward.clusters(config.inbound_clusters)
+    outer, inner = (
+        outward.clusters(config.outbound_clusters),
+        inward.clusters(config.inbound_clusters),
+    )
     patched = replace(
         config,
         outbound=outward.listeners(config.outbound),
         inbound=inward.listeners(config.inbound),
         outbound_clusters=outer,
-        inbound_clusters=tuple(item for item in inner if item.name not in {each.name for each in outer}),
+        inbound_clusters=tuple(
+            item for item in inner if item.name not in {each.name for each in outer}
+        ),
         istio_clusters=config.istio_clusters - outward.removed - inward.removed,
     )
     for patch in mine:
@@ -175,7 +180,9 @@ class _Side:
                 return False
             if patch.value is not None and patch.value.HasField("transport_socket"):
                 # istiod then merges the transport socket and nothing else of the patch.
-                raise EnvoyFilterError(f"{patch.ref}: merging a transport_socket into a cluster is not modelled")
+                raise EnvoyFilterError(
+                    f"{patch.ref}: merging a transport_socket into a cluster is not modelled"
+                )
             merge(cluster, patch.copy(), replace_lists=patch.operation != "MERGE")
         return True
 
@@ -233,7 +240,9 @@ class _Side:
             if patch.operation == "REMOVE":
                 return False
             if patch.value is not None and patch.value.HasField("transport_socket"):
-                raise EnvoyFilterError(f"{patch.ref}: merging a transport_socket into a chain is not modelled")
+                raise EnvoyFilterError(
+                    f"{patch.ref}: merging a transport_socket into a chain is not modelled"
+                )
             merge(chain, patch.copy(), replace_lists=patch.operation != "MERGE")
         self._patch_filters(listener, chain)
         return True

@@ -31,11 +31,17 @@ def proxies_for(
     objects, filters = list(objects), list(filters)
     store = store_of(objects, mesh)
     known = [item for item in map(source_object, objects) if item is not None]
-    namespaces = {"default"} | {item.ref.namespace for item in known} | {_namespace(item) for item in filters}
+    namespaces = (
+        {"default"}
+        | {item.ref.namespace for item in known}
+        | {_namespace(item) for item in filters}
+    )
     for item in known:
         exported = part(item.content, "spec").get("exportTo")
         if isinstance(exported, list):
-            namespaces |= {name for name in exported if isinstance(name, str) and is_dns_subdomain(name)}
+            namespaces |= {
+                name for name in exported if isinstance(name, str) and is_dns_subdomain(name)
+            }
     clients = _clients(store)
     found = [
         replace(client, namespace=namespace)
@@ -59,7 +65,9 @@ def _clients(store: Store) -> list[Proxy]:
     if ProxyFamily.IPV6 in families:
         found.append(Proxy(ip=_IPV6))
     # One with both has the listeners of the one or of the other.
-    by_itself = bool(store.mesh.proxy_families) or (allocated and all(":" in address for address in allocated))
+    by_itself = bool(store.mesh.proxy_families) or (
+        allocated and all(":" in address for address in allocated)
+    )
     if ProxyFamily.DUAL in families and len(found) < 2 and by_itself:
         found.append(Proxy(dual_stack=True))
     capturing = (True, False) if allocated else (True,)

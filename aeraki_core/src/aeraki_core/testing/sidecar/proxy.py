@@ -68,5 +68,8 @@ class Proxy:
         labels = ",".join(f"{key}={value}" for key, value in sorted(self.labels.items()))
         what = f"workload {labels}" if labels else "client"
         dns = "" if self.dns_capture else " without DNS capture"
-        family = {ProxyFamily.IPV6: " with IPv6 alone", ProxyFamily.DUAL: " with IPv4 and IPv6"}.get(self.family, "")
+        family = {
+            ProxyFamily.IPV6: " with IPv6 alone",
+            ProxyFamily.DUAL: " with IPv4 and IPv6",
+        }.get(self.family, "")
         return f"{what} in {self.namespace}{dns}{family}"

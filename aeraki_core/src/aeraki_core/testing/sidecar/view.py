@@ -22,7 +22,9 @@ __all__ = ["View", "is_sniffed", "is_tcp", "part", "source_object", "store_of"]
 # takes for TCP is missing, since the core names no protocol that a plugin brings (docs/testing.md, "What the model knows").
 _TCP = frozenset({"tcp", "mongo", "mysql"})
 _NOT_TCP = frozenset({"http", "http2", "http_proxy", "grpc", "grpc-web", "https", "tls", "udp"})
-_TCP_PORTS = frozenset({25, 53, 3306, 27017})  # taken for TCP without a name: server-first protocols
+_TCP_PORTS = frozenset(
+    {25, 53, 3306, 27017}
+)  # taken for TCP without a name: server-first protocols
 _APP_PROTOCOLS = {
     "kubernetes.io/h2c": "http2",
     "kubernetes.io/ws": "http",
@@ -121,7 +123,9 @@ class View:
     def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         """The visible DestinationRules of the most specific host that matches, the oldest first."""
         for name in host_suffixes(host):
-            found = tuple(item for item in self.store.destination_rules(name) if self._sees(item.export_to))
+            found = tuple(
+                item for item in self.store.destination_rules(name) if self._sees(item.export_to)
+            )
             if found:
                 return found
         return ()
@@ -131,7 +135,9 @@ class View:
         found = (
             item
             for item in self.store.services()
-            if item.selector and item.namespace == self.proxy.namespace and self.proxy.has_labels(dict(item.selector))
+            if item.selector
+            and item.namespace == self.proxy.namespace
+            and self.proxy.has_labels(dict(item.selector))
         )
         return tuple(sorted(found, key=lambda item: (item.age, item.host)))
 

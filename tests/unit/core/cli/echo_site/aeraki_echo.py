@@ -33,7 +33,15 @@ ECHO = Protocol(
     extension=Extension(FILTER, stock=True),
     summary="Sends back",
     options=(
-        Option("volume", OptionType.INT, "How loud", default=1, minimum=0, maximum=11, aliases=("volume",)),
+        Option(
+            "volume",
+            OptionType.INT,
+            "How loud",
+            default=1,
+            minimum=0,
+            maximum=11,
+            aliases=("volume",),
+        ),
         Option("file", OptionType.TEXT, "A file of the proxy to send back"),
         Option("fail", OptionType.BOOL, "Raise an error", default=False),
     ),
@@ -83,10 +91,16 @@ def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
         if policy.spec.secret:
             secret = context.secret(policy.namespace, policy.spec.secret)
             if secret is None:
-                raise context.missing_secret(f"no Secret {policy.spec.secret}", policy.ref, "spec.secret")
+                raise context.missing_secret(
+                    f"no Secret {policy.spec.secret}", policy.ref, "spec.secret"
+                )
             text = secret.data["text"]
     for side in (context.outbound, *context.inbound):
-        source = DataSource(filename=file) if (file := context.option("file")) else DataSource(inline_string=text)
+        source = (
+            DataSource(filename=file)
+            if (file := context.option("file"))
+            else DataSource(inline_string=text)
+        )
         yield side.replace_tcp_proxy(FILTER, Config(response=source))
 
 
