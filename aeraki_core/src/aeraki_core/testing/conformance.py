@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from aeraki_core.findings.codes import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED
-from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.mesh import Mesh, ProxyRule
 from aeraki_core.testing.builders import objects_in
 from aeraki_core.testing.envoy.batch import validate_many
 from aeraki_core.testing.envoy.local import EnvoyConfig
@@ -34,16 +35,22 @@ _SHUFFLES = 5
 
 
 class PluginConformance:
-    """Inherit and set ``plugin`` (a module, an object with hooks, or an installed plugin's name) and ``examples``.
+    """Inherit and set ``plugin`` and ``examples``.
 
-    ``mesh``: the mesh's settings, such as the proxies' extensions. ``odd_inputs``: how many odd inputs are tried for each example.
+    ``plugin``: a module, an object with hooks, or an installed plugin's name.
+    ``examples``: by name, objects or YAML text that the plugin makes filters of.
+    ``mesh``: the mesh's settings.
+    ``proxy_extensions``: Envoy extensions that all proxies have beside the stock ones.
+    ``odd_inputs``: how many odd inputs are tried for each example.
     ``tolerated_warnings``: parts of warnings of Envoy that the plugin's filters cannot avoid.
+
     A filter that the Envoy at hand lacks is left out where configurations are loaded.
     """
 
     plugin: ClassVar[Any]
     examples: ClassVar[Mapping[str, str | Sequence[Mapping[str, Any]]]]
     mesh: ClassVar[Mesh] = Mesh()
+    proxy_extensions: ClassVar[tuple[str, ...]] = ()
     odd_inputs: ClassVar[int] = 200
     tolerated_warnings: ClassVar[tuple[str, ...]] = ()
 
@@ -59,7 +66,9 @@ class PluginConformance:
 
     def make(self, objects: Sequence[Mapping[str, Any]]) -> Made:
         """What the plugin makes of objects."""
-        return generate(objects, plugins=[self.plugin], mesh=self.mesh)
+        rules = tuple(map(ProxyRule, self.proxy_extensions))
+        mesh = replace(self.mesh, proxy_rules=self.mesh.proxy_rules + rules)
+        return generate(objects, plugins=[self.plugin], mesh=mesh)
 
     def test_makes_filters(self, example: str) -> None:
         """An example without any output would prove nothing."""

@@ -48,7 +48,7 @@ class Made:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The codes of the findings, in their order."""
+        """The codes of the findings: by file and line, then object, field and code."""
         return tuple(item.code.id for item in self.findings)
 
     @property

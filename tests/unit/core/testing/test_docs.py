@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import aeraki_core.testing as testing
 import pytest
 
 from tests.docs.page import RunCommand, Stray, WriteFile, steps
@@ -71,8 +73,12 @@ def test_every_block_does_what_the_page_says(tmp_path: Path) -> None:
     assert ran == 3
 
 
-def test_every_exported_name_is_in_the_packages_own_lists() -> None:
-    """`__all__` is what a type checker sees, `_HOME` what is imported; one without the other is a mistake."""
-    import aeraki_core.testing as testing
-
-    assert set(testing.__all__) == set(testing._HOME)
+def test_type_checkers_read_the_same_names_from_the_same_modules() -> None:
+    stub = Path(testing.__file__ or "").with_suffix(".pyi").read_text(encoding="utf-8")
+    in_stub = {
+        name.name: node.module
+        for node in ast.parse(stub).body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    assert in_stub == vars(testing)["_MODULE_OF"]

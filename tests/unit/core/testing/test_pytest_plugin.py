@@ -93,4 +93,5 @@ def test_everything_that_is_exported_exists() -> None:
     for name in testing.__all__:
         assert getattr(testing, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = testing.nonsense
+        _ = testing.nonsense  # type: ignore[attr-defined]
+    assert set(testing.__all__) <= set(dir(testing))
