@@ -10,7 +10,7 @@ import pytest
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
 from aeraki_core.manifests.rbac import bindings, roles, rules
-from aeraki_core.model.resource import Kind
+from aeraki_core.model.resource import Kind, LoadedKind
 from aeraki_core.model.selector import parse_selector
 from aeraki_core.pipeline.reconcile import Action
 from aeraki_core.sources.events import Event, Removed, Scoped, Upserted
@@ -43,7 +43,7 @@ def start(control_plane: ControlPlane) -> Iterator[Start]:
         def begin(*kinds: Kind[Any]) -> Recorder:
             source = KubernetesSource(
                 lambda: connect(control_plane.kubeconfig),
-                kinds,
+                [LoadedKind.of(kind, "demo") for kind in kinds],
                 selectors=[parse_selector(SELECTOR)],
                 tuning=QUICK,
             )

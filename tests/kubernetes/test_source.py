@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
-from aeraki_core.model.resource import Kind
+from aeraki_core.model.resource import Kind, LoadedKind
 from aeraki_core.sources.kubernetes.source import KubernetesSource
 from pydantic import BaseModel
 
@@ -52,8 +52,9 @@ def start(control_plane: ControlPlane) -> Iterator[Start]:
         def begin(
             *kinds: Kind[Any], tuning: Tuning = QUICK, **settings: Any
         ) -> tuple[KubernetesSource, Recorder]:
+            loaded = [LoadedKind.of(kind, "demo") for kind in kinds]
             source = KubernetesSource(
-                lambda: connect(control_plane.kubeconfig), kinds, tuning=tuning, **settings
+                lambda: connect(control_plane.kubeconfig), loaded, tuning=tuning, **settings
             )
             recorder = Recorder()
             started.callback(source.stop)

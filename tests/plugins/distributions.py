@@ -10,10 +10,11 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DISTRIBUTIONS", "Distribution", "install"]
+__all__ = ["DISTRIBUTIONS", "OBJECTS", "Distribution", "install"]
 
 _PYPROJECT = """\
 [build-system]
@@ -118,13 +119,89 @@ DISTRIBUTIONS = (
 )
 
 
-def install(target: Path, work: Path) -> None:
-    """Build every distribution in ``work`` and install it into ``target``.
+_READS_OBJECTS = """
+    import itertools
+    from pydantic import BaseModel, field_validator
+    from aeraki_core import Kind
+
+    class Target(BaseModel):
+        host: str = ""
+
+    class Spec(BaseModel):
+        host: str = ""
+        target: Target | None = None
+        broken: bool = False
+        {validator}
+
+    def names(spec):
+        if spec.broken:
+            {names}
+        return [spec.host]
+
+    def secrets(spec):
+        if spec.broken:
+            {secrets}
+        return []
+
+    POLICY = Kind(
+        group="{token}.example.com", version="v1", kind="Policy{number}", plural="policies",
+        spec=Spec, summary="For tests", hosts=names, secrets=secrets,
+    )
+
+    @hookimpl
+    def aeraki_resources():
+        return [POLICY]
+"""
+_VALIDATOR = """
+        @field_validator("broken")
+        @classmethod
+        def look(cls, value):
+            return {}["no such key"] if value else value
+"""
+_ASKS = """
+        if context.resources(POLICY):
+            yield context.outbound.replace_tcp_proxy(ECHO, Echo())"""
+
+
+def _reads_objects(
+    token: str, number: int, *, names: str = "pass", secrets: str = "pass", validator: str = "pass"
+) -> Distribution:
+    """A plugin whose code fails on an object that says ``broken: true``."""
+    head, _, tail = _plugin(token, _ASKS.strip()).partition("ECHO =")
+    code = textwrap.dedent(_READS_OBJECTS).format(
+        token=token,
+        number=number,
+        names=names,
+        secrets=secrets,
+        validator=textwrap.dedent(validator).strip().replace("\n", "\n    "),
+    )
+    return Distribution(token, f"{head}{code}\nECHO ={tail}")
+
+
+OBJECTS = (
+    _reads_objects("hosts-raise", 1, names="return [spec.target.host]"),
+    _reads_objects("hosts-late", 2, names="return (spec.target.host for _ in range(2))"),
+    _reads_objects("hosts-endless", 3, names="return (str(n) for n in itertools.count())"),
+    _reads_objects("hosts-text", 4, names="return spec.host"),
+    _reads_objects("hosts-none", 5, names="return None"),
+    _reads_objects("hosts-numbers", 6, names="return [7]"),
+    _reads_objects("hosts-exit", 7, names="raise SystemExit(3)"),
+    _reads_objects("hosts-interrupt", 8, names="raise KeyboardInterrupt"),
+    _reads_objects("secrets-raise", 9, secrets="return [spec.target.host]"),
+    _reads_objects("validator-raises", 10, validator=_VALIDATOR),
+)
+"""Plugins whose code cannot handle one object of a user."""
+
+
+def install(
+    target: Path, work: Path, distributions: Iterable[Distribution] = DISTRIBUTIONS
+) -> None:
+    """Build the distributions in ``work`` and install them into ``target``.
 
     Raises:
         CalledProcessError: one cannot be built; its output is printed.
     """
-    folders = [_write(distribution, work) for distribution in DISTRIBUTIONS]
+    folders = [_write(distribution, work) for distribution in distributions]
     build = "import os, sys; from hatchling.build import build_wheel\n"
     build += "for folder in sys.argv[2:]:\n    os.chdir(folder)\n    build_wheel(sys.argv[1])"
     wheels = work / "wheels"

@@ -4,6 +4,7 @@
     |-- InputError              a source holds something that cannot be used
     |   |-- UnreadableError     a file that cannot be read or parsed at all
     |   `-- RejectedError       an object that its model rejects; ``problems`` names each field
+    |       `-- HandlingError   an object that a plugin's code fails on; ``plugin`` names the plugin
     |-- SettingsError           a flag, an environment variable or the settings file is wrong (usage: exit 2)
     |-- PluginError             a plugin broke its contract
     `-- SinkError               a write did not succeed; ``retry`` tells whether another try may help
@@ -13,18 +14,27 @@ Exceptions are for callers inside the program. What a user reads is a finding (:
 
 from __future__ import annotations
 
+import signal
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = [
     "AerakiError",
+    "HandlingError",
     "InputError",
+    "Interrupted",
     "PluginError",
     "Problem",
     "RejectedError",
     "SettingsError",
     "SinkError",
     "UnreadableError",
+    "ends_the_program",
+    "line_of_plugin",
 ]
+
+_CORE = Path(__file__).parent
 
 
 class AerakiError(Exception):
@@ -59,6 +69,14 @@ class RejectedError(InputError):
         self.problems = problems
 
 
+class HandlingError(RejectedError):
+    """A plugin's own code failed on an object. ``plugin`` is the plugin's name."""
+
+    def __init__(self, plugin: str, message: str) -> None:
+        super().__init__((Problem("", message),))
+        self.plugin = plugin
+
+
 class SettingsError(AerakiError):
     """A flag, an environment variable or the settings file holds a value that cannot be used."""
 
@@ -73,3 +91,37 @@ class SinkError(AerakiError):
     def __init__(self, message: str, *, retry: bool) -> None:
         super().__init__(message)
         self.retry = retry
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user pressed Ctrl-C. A plugin that raises KeyboardInterrupt raises the plain one."""
+
+
+def ends_the_program(error: BaseException) -> bool:
+    """Whether an error that came out of a plugin's code is not the plugin's own, so that it must go on.
+
+    A plugin may raise anything, SystemExit and KeyboardInterrupt included, and only its own call fails.
+    Where Python's default handler is installed, a KeyboardInterrupt may be the user's Ctrl-C.
+    """
+    if isinstance(error, Interrupted | GeneratorExit):
+        return True
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+
+
+def line_of_plugin(error: BaseException) -> str:
+    """The last line of the plugin's package on the way to the error, such as ``pkg/module.py:7``.
+
+    Empty when no code but the core's took part.
+    """
+    frames = [
+        (Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    foreign = [(file, line) for file, line in frames if not file.is_relative_to(_CORE)]
+    if not foreign:
+        return ""
+    package = foreign[0][0].parent  # the core calls this function of the plugin first
+    file, line = [(file, line) for file, line in foreign if file.is_relative_to(package)][-1]
+    return f"{file.parent.name}/{file.name}:{line}"

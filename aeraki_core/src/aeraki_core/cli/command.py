@@ -18,6 +18,7 @@ from aeraki_core.cli.environment import misspelt
 from aeraki_core.console import output
 from aeraki_core.errors import AerakiError, SettingsError
 from aeraki_core.settings import SETTINGS, Form, Setting, SettingGroup, Settings, resolve
+from aeraki_core.wiring.signals import interrupted_by_user
 
 __all__ = ["FILES", "PIPELINE", "USAGE", "Command", "CommandOption", "define", "require_paths"]
 
@@ -134,7 +135,7 @@ def _guarded(
     try:
         for name, near in misspelt(os.environ):
             output.warning(f"{name} is no setting and has no effect; did you mean {near}?")
-        with output.reserved():
+        with output.reserved(), interrupted_by_user():
             code = function(resolve(flags, os.environ, config), **given)
     except (click.ClickException, click.exceptions.Exit):
         raise

@@ -234,6 +234,12 @@ SECRET_MISSING = Code(
     "secret or field is missing",
     "Create the Secret with the field named; the last good filter stays.",
 )
+UNHANDLED = Code(
+    "AER0406",
+    _E,
+    "plugin cannot read the object",
+    "Report it to the plugin's author; the object's last valid form stays in effect.",
+)
 
 # 05xx: writing.
 WRITE_FAILED = Code(

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from aeraki_core.errors import InputError, Problem, RejectedError
-from aeraki_core.findings.codes import BAD_NAME, REJECTED
+from aeraki_core.errors import HandlingError, InputError, Problem, RejectedError
+from aeraki_core.findings.codes import BAD_NAME, REJECTED, UNHANDLED
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.index import Index
 from aeraki_core.model.endpoints import Endpoints, EndpointSlice, parse_endpoint_slice, union
@@ -26,10 +26,10 @@ from aeraki_core.model.istio import (
 from aeraki_core.model.listeners import Listener, outbound_listeners
 from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.model.meta import Age, ObjectRef, is_dns_subdomain
-from aeraki_core.model.resource import Kind, Resource
+from aeraki_core.model.resource import LoadedKind, Resource
 from aeraki_core.model.secret import Secret, parse_secret
 from aeraki_core.model.service import Service, parse_service, parse_service_entry
-from aeraki_core.model.wire import check, text_map
+from aeraki_core.model.wire import text_map
 
 __all__ = ["Claim", "Key", "Location", "ServiceId", "SourceObject", "Store", "host_suffixes"]
 
@@ -105,9 +105,9 @@ class Store:
     hosts that it names, so that nobody takes its absence for a wish.
     """
 
-    def __init__(self, mesh: Mesh, kinds: Iterable[Kind[Any]] = ()) -> None:
+    def __init__(self, mesh: Mesh, kinds: Iterable[LoadedKind[Any]] = ()) -> None:
         self.mesh = mesh
-        self.kinds: dict[tuple[str, str], Kind[Any]] = {
+        self.kinds: dict[tuple[str, str], LoadedKind[Any]] = {
             (kind.group, kind.kind): kind for kind in kinds
         }
         self._services: dict[ObjectRef, tuple[Service, ...]] = {}
@@ -198,12 +198,15 @@ class Store:
         )
 
     def _resource(
-        self, kind: Kind[Any], ref: ObjectRef, content: Mapping[str, Any]
+        self, kind: LoadedKind[Any], ref: ObjectRef, content: Mapping[str, Any]
     ) -> Resource[Any]:
-        spec = check(kind.spec, content.get("spec"))
+        spec = kind.read(content.get("spec"))
         created = str((content.get("metadata") or {}).get("creationTimestamp") or "")
-        hosts = tuple(full_host(host, ref.namespace, self.mesh.domain) for host in kind.hosts(spec))
-        return Resource(ref, spec, hosts, Age(created, ref.name, ref.namespace))
+        hosts = tuple(
+            full_host(host, ref.namespace, self.mesh.domain) for host in kind.hosts_of(spec)
+        )
+        age = Age(created, ref.name, ref.namespace)
+        return Resource(ref, spec, hosts, age, kind.secrets_of(spec))
 
     # -- rejected objects ---------------------------------------------------------------------------------------------
 
@@ -211,12 +214,15 @@ class Store:
         problems = (
             error.problems if isinstance(error, RejectedError) else (Problem("", str(error)),)
         )
+        plugin = error.plugin if isinstance(error, HandlingError) else None
+        code = REJECTED if plugin is None else UNHANDLED
         findings = tuple(
             Finding(
-                BAD_NAME if problem.field == "metadata.name" else REJECTED,
+                BAD_NAME if problem.field == "metadata.name" else code,
                 problem.message,
                 item.ref,
                 problem.field or None,
+                plugin=plugin,
             )
             for problem in problems
         )
@@ -507,17 +513,6 @@ class Store:
     def secret(self, namespace: str, name: str) -> Secret | None:
         """A Secret. Key: ``("secret", namespace, name)``."""
         return self._secrets.get(ObjectRef("Secret", namespace, name))
-
-    def referenced_secrets(self) -> frozenset[tuple[str, str]]:
-        """(namespace, name) of every Secret that an object refers to: all that a source needs to read."""
-        found: set[tuple[str, str]] = set()
-        by_kind = {kind.kind: kind for kind in self.kinds.values()}
-        for resource in self._resources.values():
-            found.update(
-                (resource.namespace, name)
-                for name in by_kind[resource.ref.kind].secrets(resource.spec)
-            )
-        return frozenset(found)
 
     def origin(self, ref: ObjectRef) -> Location | None:
         """Where an object was read, if its source can tell."""

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from aeraki_core.errors import HandlingError, RejectedError, ends_the_program, line_of_plugin
 from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.wire import check
 
-__all__ = ["Kind", "Resource"]
+__all__ = ["Kind", "LoadedKind", "Resource"]
+
+log = logging.getLogger(__name__)
+
+MAX_NAMES = 10_000
+"""Of hosts or Secrets that one object may name. A plugin's iterator without an end stops here."""
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -51,13 +61,119 @@ class Kind(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class LoadedKind(Kind[T]):
+    """A kind together with the name of the plugin that brings it.
+
+    Model, validators, ``hosts`` and ``secrets`` are the plugin's code, and an object can be of any
+    form. So the core runs that code only here, where any error becomes a :class:`HandlingError`.
+    """
+
+    plugin: str = field(default="", kw_only=True)
+
+    @classmethod
+    def of(cls, kind: Kind[T], plugin: str) -> LoadedKind[T]:
+        """The kind as that plugin's."""
+        values = {part.name: getattr(kind, part.name) for part in fields(Kind)}
+        return cls(**values, plugin=plugin)
+
+    def read(self, spec: Any) -> T:
+        """An object's ``spec`` as the plugin's model.
+
+        Raises:
+            RejectedError: the spec does not fit the model.
+            HandlingError: the plugin's model or validator failed.
+        """
+        with self._guarded("its model", spec):
+            return check(self.spec, spec)
+
+    def hosts_of(self, spec: T) -> tuple[str, ...]:
+        """The hosts that an object speaks for, short or full.
+
+        Raises:
+            HandlingError: ``hosts`` failed, or gave something that is not text.
+        """
+        return self._names("Kind.hosts", self.hosts, spec)
+
+    def secrets_of(self, spec: T) -> tuple[str, ...]:
+        """The names of the Secrets that an object refers to.
+
+        Raises:
+            HandlingError: ``secrets`` failed, or gave something that is not text.
+        """
+        return self._names("Kind.secrets", self.secrets, spec)
+
+    def _names(self, what: str, function: Callable[[T], Iterable[str]], spec: T) -> tuple[str, ...]:
+        with self._guarded(what, spec):
+            values: object = function(spec)
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise TypeError(f"gave a {type(values).__name__} instead of a list of names")
+            names = tuple(dict.fromkeys(islice(values, MAX_NAMES + 1)))
+            if len(names) > MAX_NAMES:
+                raise ValueError(f"gave more than {MAX_NAMES} names")
+            wrong = next((name for name in names if not isinstance(name, str)), None)
+            if wrong is not None:
+                raise TypeError(f"gave a {type(wrong).__name__} instead of a name")
+            return names
+
+    @contextmanager
+    def _guarded(self, what: str, spec: Any) -> Iterator[None]:
+        try:
+            yield
+        except RejectedError:
+            raise
+        except BaseException as error:
+            if ends_the_program(error):
+                raise
+            place = line_of_plugin(error)
+            message = f"plugin {self.plugin} cannot read this {self.kind}: {what} raised "
+            message += f"{type(error).__name__}{_safe_text(error, spec)}"
+            raise HandlingError(self.plugin, message + (f" ({place})" if place else "")) from None
+
+
+_SHORT = 4  # characters; a shorter value of an object says nothing about it
+
+
+def _safe_text(error: BaseException, spec: Any) -> str:
+    """The error's first line; empty if it holds a value of the object, which may be a password."""
+    try:
+        text = str(error).partition("\n")[0][:200]
+    except Exception:  # noqa: BLE001 - an error of a plugin may be unable to print itself
+        return ""
+    values = spec.model_dump(mode="python") if isinstance(spec, BaseModel) else spec
+    if not text or any(len(value) >= _SHORT and value in text for value in _texts(values)):
+        return ""
+    return f": {text}"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a tree of mappings and lists; the tree may be deeper than Python's stack."""
+    todo = [value]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, Mapping):
+            todo.extend(part.values())
+        elif isinstance(part, list | tuple | set | frozenset):
+            todo.extend(part)
+        elif hasattr(part, "get_secret_value"):
+            todo.append(part.get_secret_value())
+
+
+@dataclass(frozen=True, slots=True)
 class Resource(Generic[T]):
-    """An object of a plugin's kind. ``hosts`` are full; ``hosts[0]`` is the first that it names."""
+    """An object of a plugin's kind."""
 
     ref: ObjectRef
+    """Its kind, namespace and name."""
     spec: T = field(hash=False)
+    """Its ``spec`` as the kind's model."""
     hosts: tuple[str, ...]
+    """The full hosts that it speaks for, in the order in which it names them."""
     age: Age
+    """Sorts the oldest first, as Istio does."""
+    secrets: tuple[str, ...] = ()
+    """The names of the Secrets, of its namespace, that it refers to."""
 
     @property
     def namespace(self) -> str:

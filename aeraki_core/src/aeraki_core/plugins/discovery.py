@@ -16,6 +16,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from aeraki_core.errors import ends_the_program
 from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
 
 __all__ = ["Candidate", "PluginState", "core_version", "discover", "load"]
@@ -81,7 +82,9 @@ def load(point: metadata.EntryPoint, wanted: frozenset[str] | None) -> Candidate
         return _with(candidate, PluginState.INCOMPATIBLE, refused)
     try:
         module = point.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's import can do anything; the others must go on
+    except BaseException as error:
+        if ends_the_program(error):
+            raise
         reason = f"import failed: {type(error).__name__}: {error}"
         return _with(candidate, PluginState.FAILED, reason, detail=traceback.format_exc())
     return Candidate(point.name, distribution, version, module=module)

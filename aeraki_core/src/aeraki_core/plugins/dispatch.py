@@ -11,9 +11,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
+from aeraki_core.errors import ends_the_program, line_of_plugin
 from aeraki_core.filters.patch import Patch
 from aeraki_core.findings.codes import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED
 from aeraki_core.findings.finding import Code, Finding
@@ -31,8 +31,6 @@ __all__ = ["CallStats", "Dispatcher", "Generated"]
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_CORE = Path(__file__).parents[1]
 
 
 @dataclass(slots=True)
@@ -72,7 +70,9 @@ class Dispatcher:
                     {"port": port, "service": service},
                     lambda value: value,
                 )
-            except (Exception, SystemExit):
+            except BaseException as error:
+                if ends_the_program(error):
+                    raise
                 log.warning(
                     "plugin %s: aeraki_detect_protocol raised for %s",
                     plugin.name,
@@ -121,7 +121,9 @@ class Dispatcher:
             log.info(
                 "plugin %s keeps what it made for %s: %s", plugin.name, context.service.host, said
             )
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if ends_the_program(error):
+                raise
             secrets = context.secrets_read
             shown = redact_error(error, secrets)
             log.warning(
@@ -130,7 +132,7 @@ class Dispatcher:
                 context.service.host,
                 exc_info=shown,
             )
-            raised = f"{plugin.title} raised {type(error).__name__}: {_first_line(error, secrets)}{_where(error)}"
+            raised = f"{plugin.title} raised {type(error).__name__}: {_first_line(error, secrets)}{_at(error)}"
             problem = (GENERATOR_RAISED, raised)
         findings = [
             _by(item, item.plugin or plugin.name, context.secrets_read) for item in context.findings
@@ -153,7 +155,9 @@ class Dispatcher:
             values = self._call(
                 plugin.name, "aeraki_validate", arguments, lambda given: tuple(given or ())
             )
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if ends_the_program(error):
+                raise
             secrets = context.secrets_read
             shown = redact_error(error, secrets)
             log.warning(
@@ -181,7 +185,7 @@ class Dispatcher:
             )
         except KeepLastGood:
             raise
-        except (Exception, SystemExit):
+        except BaseException:
             stats.errors += 1
             raise
         finally:
@@ -196,17 +200,9 @@ def _all(given: Any) -> tuple[Any, ...] | None:
     return tuple(given) if isinstance(given, Iterable) else None
 
 
-def _where(error: BaseException) -> str:
-    """The last line of the plugin's own package on the way to the error; empty where there is none."""
-    frames = [
-        (Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    of_others = [(file, line) for file, line in frames if not file.is_relative_to(_CORE)]
-    if not of_others:
-        return ""
-    package = of_others[0][0].parent  # the first that the core calls is the hook
-    file, line = [(file, line) for file, line in of_others if file.is_relative_to(package)][-1]
-    return f" ({file.parent.name}/{file.name}:{line})"
+def _at(error: BaseException) -> str:
+    place = line_of_plugin(error)
+    return f" ({place})" if place else ""
 
 
 def _by(finding: Finding, plugin: str, secrets: tuple[Secret, ...]) -> Finding:

@@ -17,8 +17,8 @@ from typing import Any
 
 import pluggy
 
-from aeraki_core.errors import PluginError
-from aeraki_core.model.resource import Kind
+from aeraki_core.errors import PluginError, ends_the_program
+from aeraki_core.model.resource import Kind, LoadedKind
 from aeraki_core.plugins.discovery import Candidate, PluginState, discover
 from aeraki_core.plugins.hookspec import PROJECT, HookSpec
 from aeraki_core.plugins.types import Protocol
@@ -71,9 +71,11 @@ class Registry:
         return tuple(protocol for plugin in self.active for protocol in plugin.protocols)
 
     @property
-    def kinds(self) -> tuple[Kind[Any], ...]:
+    def kinds(self) -> tuple[LoadedKind[Any], ...]:
         """The kinds of the active plugins."""
-        return tuple(kind for plugin in self.active for kind in plugin.kinds)
+        return tuple(
+            LoadedKind.of(kind, plugin.name) for plugin in self.active for kind in plugin.kinds
+        )
 
     @cached_property
     def _owners(self) -> dict[str, PluginInfo]:
@@ -131,7 +133,9 @@ def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookIm
         _check_protocols(protocols)
         if protocols and "aeraki_generate" not in hooks:
             raise PluginError("it brings protocols but no aeraki_generate")
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin does while it declares itself
+    except BaseException as error:
+        if ends_the_program(error):
+            raise
         reason = (
             str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
         )

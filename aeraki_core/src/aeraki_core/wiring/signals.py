@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["stopped_by_signals"]
+from aeraki_core.errors import Interrupted
+
+__all__ = ["interrupted_by_user", "stopped_by_signals"]
 
 _IN_TIME = 4.0  # seconds; Kubernetes gives 15 by our chart, and people hardly more than five
 
@@ -53,3 +55,23 @@ def _end_in_time(stop: threading.Event, within: float) -> None:
     log.warning("ended although something still waits for an answer")
     sys.stderr.flush()
     os._exit(0)
+
+
+@contextmanager
+def interrupted_by_user() -> Iterator[None]:
+    """Ctrl-C raises :class:`~aeraki_core.errors.Interrupted` inside, which no plugin can be the cause of.
+
+    Outside the main thread, where Python handles no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

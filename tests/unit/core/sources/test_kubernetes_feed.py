@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aeraki_core.kube.client import Object
 from aeraki_core.kube.resources import ApiResource
-from aeraki_core.model.resource import Kind
+from aeraki_core.model.resource import Kind, LoadedKind
 from aeraki_core.sources.events import Event, Incomplete, Removed, Upserted
 from aeraki_core.sources.kubernetes.feed import Feed
 from pydantic import BaseModel
@@ -21,14 +21,17 @@ class DemoSpec(BaseModel):
     password: str = ""
 
 
-DEMO = Kind(
-    group="demo.aeraki.io",
-    version="v1",
-    kind="Demo",
-    plural="demos",
-    spec=DemoSpec,
-    summary="for tests",
-    secrets=lambda spec: [spec.password] if spec.password else [],
+DEMO = LoadedKind.of(
+    Kind(
+        group="demo.aeraki.io",
+        version="v1",
+        kind="Demo",
+        plural="demos",
+        spec=DemoSpec,
+        summary="for tests",
+        secrets=lambda spec: [spec.password] if spec.password else [],
+    ),
+    "demo",
 )
 
 

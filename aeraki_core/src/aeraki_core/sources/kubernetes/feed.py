@@ -23,8 +23,7 @@ from aeraki_core.kube.informer import Informer
 from aeraki_core.kube.resources import ApiResource, GroupKind
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.model.resource import Kind
-from aeraki_core.model.wire import check
+from aeraki_core.model.resource import LoadedKind
 from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Upserted
 
 __all__ = ["NAME", "SECRET", "Feed", "FeedSource"]
@@ -80,7 +79,7 @@ class Feed:
         kind: GroupKind,
         namespace: str | None,
         *,
-        declared: Kind[Any] | None = None,
+        declared: LoadedKind[Any] | None = None,
         name: str = "",
     ) -> None:
         self._source = source
@@ -228,8 +227,9 @@ class Feed:
         now: dict[ObjectRef, frozenset[tuple[str, str]]] = dict.fromkeys(gone, frozenset())
         for ref, item in items.items():
             with suppress(RejectedError):
-                spec = check(self._declared.spec, item.get("spec"))
-                now[ref] = frozenset((ref.namespace, name) for name in self._declared.secrets(spec))
+                spec = self._declared.read(item.get("spec"))
+                referred = self._declared.secrets_of(spec)
+                now[ref] = frozenset((ref.namespace, name) for name in referred)
         differs = False
         for ref, names in now.items():
             before = self._secrets.pop(ref, frozenset())

@@ -20,7 +20,7 @@ from aeraki_core.kube.client import Client
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.informer import Informer, Tuning
 from aeraki_core.kube.resources import ApiResource, Discovery, GroupKind
-from aeraki_core.model.resource import Kind
+from aeraki_core.model.resource import LoadedKind
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.model.selector import LabelSelector
 from aeraki_core.sources.events import (
@@ -60,7 +60,7 @@ class KubernetesSource:
     def __init__(
         self,
         connect: Callable[[], Client],
-        kinds: Iterable[Kind[Any]] = (),
+        kinds: Iterable[LoadedKind[Any]] = (),
         *,
         namespaces: Iterable[str] = (),
         selectors: Iterable[LabelSelector] = (),
