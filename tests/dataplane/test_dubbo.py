@@ -13,6 +13,7 @@ from tests.dataplane.support_dubbo import (
     GENERIC_PROXY,
     KNOWN_WARNINGS,
     NO_ROUTE,
+    NO_SERVER,
     PORTS,
     PROXIES,
     greeters,
@@ -40,7 +41,24 @@ def to(subset: str) -> str:
     return f"route: [{{destination: {{host: greeter, subset: {subset}}}}}]"
 
 
+NOBODY = to("v9")
+"""A last route to a subset without a server: it takes what no other route does, and those calls fail."""
+
+
 # -- methods ----------------------------------------------------------------------------------------------------------
+
+
+@both_engines
+def test_a_call_that_no_route_takes_goes_to_the_service(
+    mesh: Mesh, servers: Three, engine: str
+) -> None:
+    http = f"""
+    - match: [{{method: {{exact: sayHello}}}}]
+      {to("v1")}
+    """
+    with DubboClient(run_greeter(mesh, servers, http, engine)) as client:
+        assert client.call("sayHello", "x").server == "v1"
+        assert {client.call("sayBye", "x").server for _ in range(30)} == {"v1", "v2", "v3"}
 
 
 @both_engines
@@ -52,6 +70,7 @@ def test_by_method(mesh: Mesh, servers: Three, engine: str) -> None:
       {to("v2")}
     - match: [{{method: {{regex: "get[A-Z].*|list"}}}}]
       {to("v3")}
+    - {NOBODY}
     """
     with DubboClient(run_greeter(mesh, servers, http, engine)) as client:
         reached = {
@@ -67,7 +86,7 @@ def test_by_method(mesh: Mesh, servers: Three, engine: str) -> None:
         }
         # A regular expression matches the whole name, and names are of one case.
         for method in ("get", "listed", "SayHello", "forgetName"):
-            assert client.call(method, "x").status == NO_ROUTE[engine]
+            assert client.call(method, "x").status == NO_SERVER
         # The connection stays.
         assert client.call("sayHello", "x").server == "v1"
 
@@ -110,6 +129,7 @@ def test_by_attachment(mesh: Mesh, servers: Three, engine: str) -> None:
       {to("v1")}
     - match: [{{headers: {{one: {{exact: a}}, two: {{prefix: b}}}}}}]
       {to("v2")}
+    - {NOBODY}
     """
     with DubboClient(run_greeter(mesh, servers, http, engine)) as client:
 
@@ -130,7 +150,7 @@ def test_by_attachment(mesh: Mesh, servers: Three, engine: str) -> None:
             {"one": "a"},
             {"one": "a", "two": "c"},
         ):
-            assert reached(**missed) == NO_ROUTE[engine], missed
+            assert reached(**missed) == NO_SERVER, missed
 
 
 @both_engines

@@ -10,6 +10,8 @@ from tests.unit.core.echo import Mesher
 
 HOST = "cart.shop.svc.cluster.local"
 SELF = f"outbound|7000||{HOST}"
+REST = f"*>{SELF}:1"
+"""The last route of a table: what no other takes goes to the service itself."""
 
 
 @pytest.fixture
@@ -44,9 +46,91 @@ def test_each_match_is_a_route_in_order(mesh: Mesher) -> None:
     assert fields(mesh) == []
 
 
-def test_no_default_after_the_last_route(mesh: Mesher) -> None:
+def test_a_call_that_no_route_takes_goes_to_the_service(mesh: Mesher) -> None:
     mesh.routes("r", ["cart"], [{"match": [{"method": {"exact": "a"}}], "route": [to("cart")]}])
-    assert routes(mesh) == [f"a>{SELF}:1"]
+    assert routes(mesh) == [f"a>{SELF}:1", REST]
+    assert fields(mesh) == []
+
+
+def test_a_call_that_no_route_takes_goes_by_the_tcp_section(mesh: Mesher) -> None:
+    mesh.service("next", "10.0.0.2")
+    http = [{"match": [{"method": {"exact": "a"}}], "route": [to("cart")]}]
+    tcp = [
+        {"match": [{"port": 1}], "route": [to("cart")]},
+        {"match": [{"port": 7000}], "route": [to("cart", 30), to("next", 70)]},
+    ]
+    mesh.routes("r", ["cart"], http, tcp=tcp)
+    rest = f"*>{SELF}:30+outbound|7000||next.shop.svc.cluster.local:70"
+    assert routes(mesh) == [f"a>{SELF}:1", rest]
+    assert fields(mesh) == []
+
+
+def test_the_tcp_section_of_another_virtual_service_takes_the_rest(mesh: Mesher) -> None:
+    mesh.service("next", "10.0.0.2")
+    http = [{"match": [{"method": {"exact": "a"}}], "route": [to("cart")]}]
+    mesh.routes("r", ["cart"], http, creationTimestamp="2026-01-01T00:00:00Z")
+    mesh.routes("s", ["*.shop.svc.cluster.local"], [], tcp=[{"route": [to("next")]}])
+    assert routes(mesh) == [f"a>{SELF}:1", "*>outbound|7000||next.shop.svc.cluster.local:1"]
+
+
+WITH_HTTP = [
+    {"name": "tcp-echo", "port": 7000},
+    {"name": "http-admin", "port": 8080},
+]
+TCP = [{"match": [{"port": 7000}], "route": [to("cart", 90, subset="v1")]}]
+BY_TCP = f"*>outbound|7000|v1|{HOST}:1"
+
+
+@pytest.mark.parametrize(
+    ("http", "reported"),
+    [
+        ({"match": [{"port": 8080}], "route": [to("cart", port={"number": 8080})]}, []),
+        ({"route": [to("cart", port={"number": 8080})]}, [("AER0313", "spec.http[0]")]),
+        (
+            {"match": [{"uri": {"prefix": "/"}}], "route": [to("cart")]},
+            [("AER0313", "spec.http[0]")],
+        ),
+        ({"delegate": {"name": "d"}}, [("AER0313", "spec.http[0]")]),
+        ({"match": [{"gateways": ["g"]}], "route": [to("cart")]}, []),
+        ({"match": [{"sourceNamespace": "crm"}], "route": [to("cart")]}, []),
+    ],
+)
+def test_an_http_entry_for_another_port_leaves_the_tcp_routes(
+    mesh: Mesher, http: dict[str, Any], reported: list[tuple[str, str]]
+) -> None:
+    mesh.put("DestinationRule", "cart", {"host": "cart", "subsets": [{"name": "v1"}]})
+    mesh.service(ports=WITH_HTTP)
+    mesh.routes("r", ["cart"], [http], tcp=TCP)
+    assert routes(mesh) == [BY_TCP]
+    assert fields(mesh) == reported
+
+
+def test_an_http_destination_of_another_service_is_for_http_ports(mesh: Mesher) -> None:
+    mesh.service("web", "10.0.0.2", ports=[{"name": "http", "port": 80}])
+    mesh.routes("r", ["cart"], [{"route": [to("web", port={"number": 80})]}])
+    assert routes(mesh) == [REST]
+    assert fields(mesh) == [("AER0313", "spec.http[0]")]
+
+
+def test_an_entry_that_names_the_port_may_send_its_calls_to_another(mesh: Mesher) -> None:
+    ports = [{"name": "tcp-echo", "port": 7000}, {"name": "tcp-next", "port": 7001}]
+    mesh.service(ports=ports)
+    entry = {"match": [{"port": 7000}], "route": [to("cart", port={"number": 7001})]}
+    mesh.routes("r", ["cart"], [entry])
+    assert routes(mesh) == [f"*>outbound|7001||{HOST}:1"]
+
+
+def test_a_source_namespace_has_routes_of_its_own(mesh: Mesher) -> None:
+    mesh.service("next", "10.0.0.2")
+    http = [
+        {"match": [{"sourceNamespace": "crm"}], "route": [to("next")]},
+        {"route": [to("cart")]},
+    ]
+    mesh.routes("r", ["cart"], http)
+    assert routes(mesh) == [REST]
+    crm = mesh.said(namespace="crm").split(" ")[1:]
+    assert crm[0] == "*>outbound|7000||next.shop.svc.cluster.local:1"
+    assert fields(mesh) == []
 
 
 def test_a_route_for_another_port_is_not_ours(mesh: Mesher) -> None:
@@ -112,7 +196,7 @@ def test_a_field_of_a_later_istio_beside_one_that_is_known_has_no_effect(mesh: M
         ["cart"],
         [{"match": [{"method": {"exact": "a", "ignoreCase": True}}], "route": [to("cart")]}],
     )
-    assert routes(mesh) == [f"a>{SELF}:1"]
+    assert routes(mesh) == [f"a>{SELF}:1", REST]
     assert fields(mesh) == [("AER0307", "spec.http[0].match[0].method.ignoreCase")]
 
 
@@ -164,27 +248,14 @@ def test_destination_hosts_and_ports(mesh: Mesher) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("match", "field"),
-    [
-        ({"sourceNamespace": "a"}, "sourceNamespace"),
-        ({"sourceLabels": {"a": "b"}}, "sourceLabels"),
-        ({"gateways": ["g"]}, "gateways"),
-    ],
-)
-def test_what_asks_about_the_client_leaves_the_route_out(
-    mesh: Mesher, match: dict[str, Any], field: str
-) -> None:
-    mesh.routes(
-        "r",
-        ["cart"],
-        [
-            {"match": [match], "route": [to("cart")]},
-            {"match": [{"method": {"exact": "a"}}], "route": [to("cart")]},
-        ],
-    )
-    assert routes(mesh) == [f"a>{SELF}:1"]
-    assert fields(mesh) == [("AER0305", f"spec.http[0].match[0].{field}")]
+def test_a_match_on_labels_of_the_client_leaves_the_route_out(mesh: Mesher) -> None:
+    http = [
+        {"match": [{"sourceLabels": {"a": "b"}}], "route": [to("cart")]},
+        {"match": [{"method": {"exact": "a"}}], "route": [to("cart")]},
+    ]
+    mesh.routes("r", ["cart"], http)
+    assert routes(mesh) == [f"a>{SELF}:1", REST]
+    assert fields(mesh) == [("AER0305", "spec.http[0].match[0].sourceLabels")]
 
 
 @pytest.mark.parametrize(
@@ -197,8 +268,11 @@ def test_a_match_that_cannot_be_expressed_leaves_the_route_out(
     (name,) = match
     both = {**match, "method": {"exact": "a"}}
     mesh.routes("r", ["cart"], [{"match": [both], "route": [to("cart")]}])
-    assert routes(mesh) == []
-    assert fields(mesh) == [("AER0306", f"spec.http[0].match[0].{name}")]
+    assert routes(mesh) == [REST]
+    assert fields(mesh) == [
+        ("AER0312", "spec.http"),
+        ("AER0306", f"spec.http[0].match[0].{name}"),
+    ]
 
 
 def test_actions_that_cannot_be_expressed_are_reported_and_the_route_stays(mesh: Mesher) -> None:
@@ -221,8 +295,11 @@ def test_actions_that_cannot_be_expressed_are_reported_and_the_route_stays(mesh:
 @pytest.mark.parametrize("regex", ["(?=a)b", "a(", r"(a)\1"])
 def test_an_expression_that_re2_refuses(mesh: Mesher, regex: str) -> None:
     mesh.routes("r", ["cart"], [{"match": [{"method": {"regex": regex}}], "route": [to("cart")]}])
-    assert routes(mesh) == []
-    assert fields(mesh) == [("AER0309", "spec.http[0].match[0].method.regex")]
+    assert routes(mesh) == [REST]
+    assert fields(mesh) == [
+        ("AER0312", "spec.http"),
+        ("AER0309", "spec.http[0].match[0].method.regex"),
+    ]
 
 
 def test_a_route_without_destination(mesh: Mesher) -> None:
@@ -245,7 +322,7 @@ def test_the_oldest_virtual_service_speaks(mesh: Mesher) -> None:
     a, b = ([{"match": [{"method": {"exact": x}}], "route": [to("cart")]}] for x in "ab")
     mesh.routes("a", ["cart"], a, creationTimestamp="2026-03-01T00:00:00Z")
     mesh.routes("b", ["cart"], b, creationTimestamp="2026-02-01T00:00:00Z")
-    assert routes(mesh) == [f"b>{SELF}:1"]
+    assert routes(mesh) == [f"b>{SELF}:1", REST]
     (finding,) = mesh.pipeline.findings()
     assert (finding.code.id, finding.ref and finding.ref.name) == ("AER0310", "a")
 
@@ -257,11 +334,11 @@ def test_an_exact_host_comes_before_a_wildcard(mesh: Mesher) -> None:
     mesh.routes(
         "wide", ["*.shop.svc.cluster.local"], wide, creationTimestamp="2025-01-01T00:00:00Z"
     )
-    assert routes(mesh) == [f"wide>{SELF}:1"]
+    assert routes(mesh) == [f"wide>{SELF}:1", REST]
     ref = mesh.routes("exact", ["cart"], exact)
-    assert routes(mesh) == [f"exact>{SELF}:1"]
+    assert routes(mesh) == [f"exact>{SELF}:1", REST]
     mesh.pipeline.remove(ref)
-    assert routes(mesh) == [f"wide>{SELF}:1"]
+    assert routes(mesh) == [f"wide>{SELF}:1", REST]
 
 
 def test_a_virtual_service_for_an_unknown_host(mesh: Mesher) -> None:

@@ -205,6 +205,18 @@ SHADOWED = Code(
 TLS_ROUTES = Code(
     "AER0311", _W, "tls routes do not apply", "Use the http section for this protocol's routes."
 )
+NO_ROUTE_LEFT = Code(
+    "AER0312",
+    _E,
+    "no route can be used",
+    "Write routes that the protocol can match on; until then calls go where Istio sends them.",
+)
+HTTP_ROUTE_ELSEWHERE = Code(
+    "AER0313",
+    _W,
+    "http route is for another port",
+    "Limit the route to its port with match.port.",
+)
 
 # 04xx: plugins.
 GENERATOR_RAISED = Code(

@@ -185,6 +185,18 @@ class VirtualService:
         """The namespace of its object; short names of destinations resolve in it."""
         return self.ref.namespace
 
+    @property
+    def client_namespaces(self) -> frozenset[str]:
+        """Namespaces whose clients have routes of their own: those that exportTo and sourceNamespace name."""
+        entries: tuple[HTTPRoute | TCPRoute, ...] = (*self.http, *self.tcp)
+        sources = {
+            match.source_namespace
+            for entry in entries
+            for match in entry.match or ()
+            if match.source_namespace
+        }
+        return (self.export_to - {"*"}) | sources
+
 
 class _Subset(Spec):
     name: str

@@ -165,7 +165,7 @@ def client_audiences(service: Service, protocol: Protocol, reads: Reads) -> tupl
         }
     if EVERYBODY in found:
         for virtual_service in reads.virtual_services(service.host):
-            for namespace in virtual_service.export_to - {"*", root}:
+            for namespace in virtual_service.client_namespaces - {root}:
                 found.add(Audience(namespace, overrides=True))
     return tuple(
         sorted(found, key=lambda item: (item.overrides, item.namespace or "", item.labels))

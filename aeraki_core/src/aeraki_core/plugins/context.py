@@ -25,10 +25,12 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.reads import Reads
-from aeraki_core.mesh.routes import Route, cluster_name, default_routes, routes_of
+from aeraki_core.mesh.route_table import route_table
+from aeraki_core.mesh.routes import Route, cluster_name, default_routes
 from aeraki_core.model.istio import DestinationRule, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.resource import Kind, Resource
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service
@@ -134,20 +136,29 @@ class GenerateContext:
 
     @cached_property
     def virtual_service(self) -> VirtualService | None:
-        """The VirtualService that sidecars obey for this host; the oldest of those that speak of exactly it."""
-        found = [
-            item
-            for item in self._reads.virtual_services(self.service.host)
-            if _visible(item.export_to, self.audience.namespace)
-        ]
-        if not found:
-            return None
-        chosen = found[0]
-        for other in found[1:]:
-            if self.service.host in other.hosts and self.service.host in chosen.hosts:
-                message = f"{chosen.ref} is older and speaks for {self.service.host}; this one has no effect on it"
+        """The VirtualService whose ``http`` section sidecars obey for this host."""
+        return next(iter(self._virtual_services), None)
+
+    @cached_property
+    def _virtual_services(self) -> tuple[VirtualService, ...]:
+        """All that apply to the service for these clients, in the order in which sidecars obey them.
+
+        One for exactly this host is reported where an older one of the same host comes first.
+        """
+        host = self.service.host
+        virtual_services = tuple(
+            virtual_service
+            for virtual_service in self._reads.virtual_services(host)
+            if _visible(virtual_service.export_to, self.audience.namespace)
+        )
+        for other in virtual_services[1:]:
+            first = virtual_services[0]
+            if host in other.hosts and host in first.hosts:
+                message = (
+                    f"{first.ref} is older and speaks for {host}; this one has no effect on it"
+                )
                 self.report(SHADOWED, message, other.ref, "spec.hosts")
-        return chosen
+        return virtual_services
 
     def destination_rules(self, host: str | None = None) -> tuple[DestinationRule, ...]:
         """The DestinationRules of a full host (default: the service's own), the oldest first."""
@@ -163,25 +174,26 @@ class GenerateContext:
         route with a match that cannot be
         expressed is left out. Without a VirtualService one route takes everything to the service itself.
         """
-        virtual_service = self.virtual_service
-        if virtual_service is None:
+        virtual_services = self._virtual_services
+        if not virtual_services:
             return default_routes(self.service, self.port)
+        virtual_service = virtual_services[0]
         if self.service.original_dst:
             # All its clusters are ORIGINAL_DST: routes and weights have no effect (facts/istio.md, "Seen on a real istiod").
             why = "is headless" if self.service.headless else "has resolution NONE"
             message = f"{self.service.host} {why}: its calls go to the address that they name"
             self.report(HEADLESS_ROUTES, message, virtual_service.ref, "spec")
             return default_routes(self.service, self.port)
-        routes = routes_of(
-            virtual_service,
+        return route_table(
+            virtual_services,
             self.service,
             self.port,
-            self._reads,
-            self.report,
-            match=frozenset(match),
-            action=frozenset(action),
+            namespace=self.audience.namespace,
+            reads=self._reads,
+            report_at=self.report,
+            matches=frozenset(match),
+            actions=frozenset(action),
         )
-        return default_routes(self.service, self.port) if routes is None else routes
 
     def check_tcp_routes(self, code: Code) -> None:
         """For a filter before tcp_proxy, which stays: Istio's own tcp routes work there, http routes do not.
@@ -194,7 +206,10 @@ class GenerateContext:
         if self.service.original_dst:
             self.routes()  # for its finding
             return
-        others_speak_http = any(_speaks_http(port) for port in self.service.ports)
+        others_speak_http = any(
+            port_protocol(port) in (PortProtocol.HTTP, PortProtocol.TLS)
+            for port in self.service.ports
+        )
         for index, route in enumerate(virtual_service.http):
             ports = {match.port for match in route.match or ()} or {None}
             if self.port.number in ports or (None in ports and not others_speak_http):
@@ -298,12 +313,3 @@ class GenerateContext:
 def _visible(export_to: frozenset[str], namespace: str | None) -> bool:
     """Whether clients of that namespace see it; None stands for all clients of the mesh."""
     return "*" in export_to or (namespace is not None and namespace in export_to)
-
-
-_HTTP = ("http", "grpc", "kubernetes.io/h2c", "kubernetes.io/ws")  # and https, http2, grpc-web, ...
-
-
-def _speaks_http(port: Port) -> bool:
-    """Whether Istio takes the port for HTTP, by appProtocol, name or protocol."""
-    named = port.name.partition("-")[0] if port.protocol == "TCP" else port.protocol
-    return (port.app_protocol or named).lower().startswith(_HTTP)

@@ -1,0 +1,183 @@
+"""The destinations of a VirtualService's route as Istio's clusters, with Istio's reading of weights and ports.
+
+A destination that does not exist keeps its place: calls to it fail, as they do with Istio's own routes. To leave it out
+would send them to somebody who did not ask for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aeraki_core.findings.codes import (
+    NO_DESTINATION,
+    UNKNOWN_HOST,
+    UNKNOWN_PORT,
+    UNKNOWN_SUBSET,
+    UNSUPPORTED_FIELD,
+    WEIGHTS,
+)
+from aeraki_core.findings.finding import Code
+from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.route_scope import RouteScope
+from aeraki_core.mesh.routes import Mirror, WeightedCluster, cluster_name
+from aeraki_core.model.istio import Destination, HTTPRoute, HTTPRouteDestination, full_host
+from aeraki_core.model.protocol import PortProtocol, port_protocol
+from aeraki_core.model.service import Port, Service
+
+__all__ = ["Destinations"]
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Reads the destinations of one VirtualService for one service port."""
+
+    scope: RouteScope
+
+    @property
+    def reads(self) -> Reads:
+        """The mesh, as the clients of the routes see it."""
+        return self.scope.reads
+
+    def say(self, code: Code, message: str, path: str) -> None:
+        """Report a finding at a field of the VirtualService."""
+        self.scope.report(code, message, path)
+
+    def weighted(
+        self, destinations: tuple[HTTPRouteDestination, ...], path: str
+    ) -> tuple[WeightedCluster, ...]:
+        """The destinations that get calls; empty when there are none."""
+        if not destinations:
+            self.say(NO_DESTINATION, "no destination; the route is left out", path)
+            return ()
+        clusters: list[WeightedCluster] = []
+        for index, (entry, weight) in enumerate(
+            zip(destinations, self._weights(destinations, path), strict=True)
+        ):
+            for name in entry.others():
+                self.say(
+                    UNSUPPORTED_FIELD,
+                    f"{name} has no effect on this protocol",
+                    f"{path}[{index}].{name}",
+                )
+            if weight:
+                cluster = self._cluster(entry.destination, weight, f"{path}[{index}].destination")
+                if cluster is not None:
+                    clusters.append(cluster)
+        return tuple(clusters)
+
+    def mirrors(self, entry: HTTPRoute, path: str) -> tuple[Mirror, ...]:
+        """The destinations that get copies; none, with a finding, where the protocol cannot mirror."""
+        written = [
+            (mirror.destination, mirror.percentage, f"{path}.mirrors[{index}].destination")
+            for index, mirror in enumerate(entry.mirrors)
+        ]
+        if entry.mirror is not None:
+            written.insert(0, (entry.mirror, entry.mirror_percentage, f"{path}.mirror"))
+        if not written:
+            return ()
+        if "mirror" not in self.scope.actions:
+            field = "mirror" if entry.mirror else "mirrors"
+            self.say(UNSUPPORTED_FIELD, "mirror has no effect on this protocol", f"{path}.{field}")
+            return ()
+        mirrors: list[Mirror] = []
+        for destination, percentage, where in written:
+            cluster = self._cluster(destination, 1, where)
+            if cluster is not None:
+                share = 100.0 if percentage is None else percentage.value
+                mirrors.append(
+                    Mirror(cluster.cluster, share, cluster.host, cluster.port, cluster.subset)
+                )
+        return tuple(mirrors)
+
+    def other_port(self, destinations: tuple[HTTPRouteDestination, ...]) -> str | None:
+        """The destination that shows that a route is meant for another port: ``host:port``; None when there is none.
+
+        A route of this port never names another port of the same host, nor a port that speaks HTTP.
+        """
+        for entry in destinations:
+            destination = entry.destination
+            if destination.port is None:
+                continue
+            host, number = self._host(destination), destination.port.number
+            if host == self.scope.service.host:
+                if number != self.scope.port.number:
+                    return f"{host}:{number}"
+                continue
+            ports = [service.port(number) for service in self.reads.services_of_host(host)]
+            if any(port is not None and port_protocol(port) is PortProtocol.HTTP for port in ports):
+                return f"{host}:{number}"
+        return None
+
+    def _weights(self, destinations: tuple[HTTPRouteDestination, ...], path: str) -> list[int]:
+        """Istio's reading: one destination takes all; several without weight share; 0 gets nothing."""
+        if len(destinations) == 1:
+            return [1]
+        weights = [entry.weight or 0 for entry in destinations]
+        if not any(weights):
+            self.say(WEIGHTS, "no destination has a weight above 0; all get the same share", path)
+            return [1] * len(destinations)
+        for index, entry in enumerate(destinations):
+            if entry.weight is None:
+                self.say(
+                    WEIGHTS,
+                    "no weight beside others that have one; it gets no calls",
+                    f"{path}[{index}].weight",
+                )
+        return weights
+
+    def _host(self, destination: Destination) -> str:
+        return full_host(
+            destination.host, self.scope.virtual_service.namespace, self.reads.mesh.domain
+        )
+
+    def _cluster(self, destination: Destination, weight: int, path: str) -> WeightedCluster | None:
+        """Istio's cluster of a destination; None only when nothing says which port is meant."""
+        for name in destination.others():
+            self.say(
+                UNSUPPORTED_FIELD,
+                f"{name} is no field of a destination and has no effect",
+                f"{path}.{name}",
+            )
+        host, subset = self._host(destination), destination.subset or ""
+        services = self.reads.services_of_host(host)
+        number = self._port_number(destination, host, services)
+        if number is None:
+            self.say(
+                UNKNOWN_PORT,
+                f"{host} has several ports and none is {self.scope.port.number}; it is left out",
+                f"{path}.port",
+            )
+            return None
+        if not services:
+            self.say(
+                UNKNOWN_HOST,
+                f"no service {host} in the mesh; calls on this route fail",
+                f"{path}.host",
+            )
+        elif not any(service.port(number) for service in services):
+            self.say(
+                UNKNOWN_PORT,
+                f"{host} has no port {number}; calls on this route fail",
+                f"{path}.port",
+            )
+        if subset and not any(
+            subset in rule.subsets for rule in self.reads.destination_rules(host)
+        ):
+            self.say(
+                UNKNOWN_SUBSET,
+                f"no DestinationRule gives {host} a subset {subset}; calls on this route fail",
+                f"{path}.subset",
+            )
+        return WeightedCluster(cluster_name(number, host, subset), weight, host, number, subset)
+
+    def _port_number(
+        self, destination: Destination, host: str, services: tuple[Service, ...]
+    ) -> int | None:
+        """The port that is written; else this port's number where the host has it; else the host's only port."""
+        here: Port = self.scope.port
+        if destination.port is not None:
+            return destination.port.number
+        numbers = {port.number for service in services for port in service.ports}
+        if not services or host == self.scope.service.host or here.number in numbers:
+            return here.number
+        return numbers.pop() if len(numbers) == 1 else None

@@ -1,0 +1,44 @@
+"""What the routes of one VirtualService are read for: a service port, its clients, and what the protocol can express."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aeraki_core.findings.finding import Code
+from aeraki_core.mesh.reads import Reads
+from aeraki_core.model.istio import VirtualService
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.service import Port, Service
+
+__all__ = ["ReportAt", "RouteScope"]
+
+ReportAt = Callable[[Code, str, ObjectRef, str], None]
+"""Takes a finding: code, message, object, field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteScope:
+    """One VirtualService, read for one service port and its clients.
+
+    - virtual_service: what is read
+    - service, port: whose routes they are
+    - namespace: the clients' namespace; None for all that no object singles out
+    - reads: the mesh as these clients see it
+    - matches: of ``method headers without_headers query_params``, what the protocol can match on
+    - actions: of ``mirror timeout retries``, what it can do besides
+    - report_at: takes findings
+    """
+
+    virtual_service: VirtualService
+    service: Service
+    port: Port
+    namespace: str | None
+    reads: Reads
+    matches: frozenset[str]
+    actions: frozenset[str]
+    report_at: ReportAt
+
+    def report(self, code: Code, message: str, path: str) -> None:
+        """Report a finding at a field of the VirtualService."""
+        self.report_at(code, message, self.virtual_service.ref, path)

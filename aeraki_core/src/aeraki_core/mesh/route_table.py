@@ -1,0 +1,144 @@
+"""The route table of a service port: which routes of which VirtualService apply, and who takes the rest.
+
+Istio applies ``http`` routes to HTTP ports only, ``tcp`` routes to all others. A protocol of ours matches on methods and
+headers, which only ``http`` can express, so its ports read ``http`` first. That reading must never cost a call: a call
+that no route takes goes where istiod sends it without us, by the ``tcp`` section or to the service itself. So each table
+ends with a route that takes everything.
+
+See docs/internals/protocols.md, "Common to all". Source of Istio's order: buildSidecarOutboundTCPFilterChainOpts in
+istio/istio, pilot/pkg/networking/core/tls.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aeraki_core.findings.codes import (
+    CLIENT_MATCH,
+    NO_ROUTE_LEFT,
+    TLS_ROUTES,
+    UNSUPPORTED_FIELD,
+    UNSUPPORTED_MATCH,
+)
+from aeraki_core.mesh.destinations import Destinations
+from aeraki_core.mesh.http_routes import EntryUse, asks_other_clients, read_http
+from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.route_scope import ReportAt, RouteScope
+from aeraki_core.mesh.routes import Route, RouteMatch, default_routes
+from aeraki_core.model.istio import TCPMatch, VirtualService
+from aeraki_core.model.service import Port, Service
+
+__all__ = ["route_table"]
+
+
+def route_table(
+    virtual_services: Sequence[VirtualService],
+    service: Service,
+    port: Port,
+    *,
+    namespace: str | None,
+    reads: Reads,
+    report_at: ReportAt,
+    matches: frozenset[str],
+    actions: frozenset[str],
+) -> tuple[Route, ...]:
+    """The routes of a port, in order; the last takes everything.
+
+    ``virtual_services`` are those that apply to the service for these clients, in the order in which sidecars obey them.
+    The other arguments are those of :class:`~aeraki_core.mesh.route_scope.RouteScope`.
+    """
+    scopes = [
+        RouteScope(
+            virtual_service=virtual_service,
+            service=service,
+            port=port,
+            namespace=namespace,
+            reads=reads,
+            matches=matches,
+            actions=actions,
+            report_at=report_at,
+        )
+        for virtual_service in virtual_services
+    ]
+    for scope in scopes[:1]:
+        _report_unknown_fields(scope)
+    http, unusable = _http_routes(scopes)
+    if any(route.match.takes_all for route in http):
+        return http
+    rest = _tcp_routes(scopes)
+    if not http and rest is None:
+        for scope in unusable[:1]:
+            _report_no_route(scope)
+        if not unusable and any(scope.virtual_service.has_tls for scope in scopes[:1]):
+            message = "only tls routes are given; all calls go to the service itself"
+            scopes[0].report(TLS_ROUTES, message, "spec.tls")
+    return (*http, *(rest or default_routes(service, port)))
+
+
+def _http_routes(scopes: Sequence[RouteScope]) -> tuple[tuple[Route, ...], list[RouteScope]]:
+    """The routes of the first VirtualService whose ``http`` section gives any; and those whose entries cannot be used."""
+    unusable: list[RouteScope] = []
+    for scope in scopes:
+        entries = read_http(scope)
+        routes = tuple(route for entry in entries for route in entry.routes)
+        if routes:
+            return routes, unusable
+        if any(entry.use is EntryUse.UNUSABLE for entry in entries):
+            unusable.append(scope)
+        if any(_matching_tcp(scope, report=False)):
+            break  # Istio's own order: an older tcp route comes before a younger http section
+    return (), unusable
+
+
+def _tcp_routes(scopes: Sequence[RouteScope]) -> tuple[Route, ...] | None:
+    """The first matching ``tcp`` route of all VirtualServices; None when none matches."""
+    for scope in scopes:
+        for index in _matching_tcp(scope, report=True):
+            path = f"spec.tcp[{index}]"
+            entry = scope.virtual_service.tcp[index]
+            clusters = Destinations(scope).weighted(entry.route or (), f"{path}.route")
+            if clusters:
+                ref = scope.virtual_service.ref
+                return (Route(match=RouteMatch(), clusters=clusters, ref=ref, field=path),)
+    return None
+
+
+def _matching_tcp(scope: RouteScope, *, report: bool) -> list[int]:
+    """The ``tcp`` entries, by index, that apply to the port and these clients."""
+    matching: list[int] = []
+    for index, entry in enumerate(scope.virtual_service.tcp):
+        matches = [
+            (match, f"spec.tcp[{index}].match[{number}]")
+            for number, match in enumerate(entry.match or ())
+            if match.port in (None, scope.port.number)
+            and not asks_other_clients(match, scope.namespace)
+        ]
+        usable = [_is_usable(scope, match, where, report=report) for match, where in matches]
+        if not entry.match or any(usable):
+            matching.append(index)
+    return matching
+
+
+def _is_usable(scope: RouteScope, match: TCPMatch, path: str, *, report: bool) -> bool:
+    """Whether it asks nothing that one filter for all clients and addresses cannot ask."""
+    problems = [(UNSUPPORTED_MATCH, name, "cannot be matched") for name in match.others()]
+    if match.source_labels:
+        why = "cannot be matched: one filter serves all clients of a namespace"
+        problems.append((CLIENT_MATCH, "sourceLabels", why))
+    for code, name, why in problems if report else ():
+        scope.report(code, f"{name} {why}; the route is left out", f"{path}.{name}")
+    return not problems
+
+
+def _report_unknown_fields(scope: RouteScope) -> None:
+    for name in scope.virtual_service.others:
+        message = f"{name} is no field of a VirtualService and has no effect"
+        scope.report(UNSUPPORTED_FIELD, message, f"spec.{name}")
+
+
+def _report_no_route(scope: RouteScope) -> None:
+    message = (
+        f"no http route can be used on port {scope.port.number} of {scope.service.host}; "
+        "all calls go to the service itself"
+    )
+    scope.report(NO_ROUTE_LEFT, message, "spec.http")
