@@ -196,7 +196,11 @@ def _entry(key: FilterKey, content: Object, known: EnvoyFilter | None, instance:
             version,
             live=Live(key, known.plugin, known.service_ports, known, known.namespaces),
         )
-    raw = json.dumps(_essence(content), separators=(",", ":")).encode()
+    try:
+        raw = json.dumps(_essence(content), separators=(",", ":")).encode()
+    except (RecursionError, ValueError):
+        # Nested deeper than Python's stack: its labels are all that counts.
+        raw = json.dumps(_essence({"metadata": metadata})).encode()
     return LiveEntry(Whose.OURS, uid, version, compress(raw, _FAST))
 
 

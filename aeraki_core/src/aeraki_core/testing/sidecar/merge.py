@@ -11,7 +11,8 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
-from aeraki_core.testing.sidecar.messages import find_type, pack
+from aeraki_core.filters.message_types import import_type
+from aeraki_core.testing.sidecar.messages import pack
 
 __all__ = ["merge", "merge_any"]
 
@@ -53,7 +54,7 @@ def merge_any(target: AnyMessage, source: AnyMessage) -> None:
     """
     if target.TypeName() != source.TypeName():
         raise ValueError(f"a {source.TypeName()} cannot be merged into a {target.TypeName()}")
-    if not find_type(target.TypeName()):
+    if not import_type(target.TypeName()):
         raise ValueError(f"no installed package defines the type {target.TypeName()}")
     kind = message_factory.GetMessageClass(
         descriptor_pool.Default().FindMessageTypeByName(target.TypeName())

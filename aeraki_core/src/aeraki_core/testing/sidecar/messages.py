@@ -7,18 +7,16 @@ In: dictionaries as Envoy's JSON has them, or messages. Out: the other of the tw
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from importlib import import_module
-from importlib.util import find_spec
-from pkgutil import iter_modules
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from google.protobuf import descriptor_pool
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
 
-__all__ = ["find_type", "pack", "to_dict", "to_message"]
+from aeraki_core.filters.message_types import import_type, type_names
+
+__all__ = ["pack", "to_dict", "to_message"]
 
 M = TypeVar("M", bound=Message)
 
@@ -34,57 +32,14 @@ def pack(message: Message) -> AnyMessage:
     return packed
 
 
-def find_type(full_name: str) -> bool:
-    """Make a message type known, by importing the modules of its package. False when nothing defines it."""
-    pool = descriptor_pool.Default()
-    package = full_name.rpartition(".")[0]
-    for root in ("", "contrib."):  # xds-protos keeps Envoy's contrib extensions apart
-        try:
-            pool.FindMessageTypeByName(full_name)
-        except KeyError:
-            _import_package(root + package)
-        else:
-            return True
-    try:
-        pool.FindMessageTypeByName(full_name)
-    except KeyError:
-        return False
-    return True
-
-
-def _import_package(name: str) -> None:
-    try:
-        spec = find_spec(name)
-    except ModuleNotFoundError:
-        return
-    if spec is None or spec.submodule_search_locations is None:
-        return
-    for module in iter_modules(list(spec.submodule_search_locations)):
-        if module.name.endswith("_pb2"):
-            import_module(f"{name}.{module.name}")
-
-
-def _types_in(value: Any) -> Iterator[str]:
-    """The type names of every ``@type`` in a dictionary."""
-    if isinstance(value, Mapping):
-        given = value.get("@type")
-        if isinstance(given, str):
-            yield given.rpartition("/")[2]
-        for item in value.values():
-            yield from _types_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _types_in(item)
-
-
 def to_message(kind: type[M], value: Mapping[str, Any]) -> M:
     """The message that a dictionary says.
 
     Raises:
         ValueError: an unknown field, a value of the wrong form, or an ``@type`` that nothing defines.
     """
-    for name in set(_types_in(value)):
-        if not find_type(name):
+    for name in set(type_names(value)):
+        if not import_type(name):
             raise ValueError(f"no installed package defines the type {name}")
     message = kind()
     try:
@@ -107,6 +62,6 @@ def to_dict(message: Message) -> dict[str, Any]:
         except TypeError as error:
             found = _MISSING_TYPE.search(str(error))
             name = found.group(1).rpartition("/")[2] if found else ""
-            if not name or name in tried or not find_type(name):
+            if not name or name in tried or not import_type(name):
                 raise ValueError(f"cannot be written as JSON: {error}") from None
             tried.add(name)
