@@ -307,3 +307,54 @@ def test_500_writes_are_one_burst(start: Start, control_plane: ControlPlane) -> 
     assert all(error is None for _, error in write(sink, []))
     print(f"500 deletes: {time.perf_counter() - began:.2f} s")
     assert changes.keys == []
+
+
+# -- hostile and unwritable ----------------------------------------------------------------------------------------
+
+
+def test_a_filter_that_etcd_cannot_hold_is_refused_once_with_its_size(
+    start: Start, control_plane: ControlPlane
+) -> None:
+    sink, _ = start()
+    just, over = (
+        redis_filter(11, stat_prefix="a" * 1_540_000),
+        redis_filter(12, stat_prefix="a" * 1_600_000),
+    )
+    small = redis_filter(13)
+    steps = plan(sink, [just, over, small]).steps
+    done = {item.step.key: item for item in sink.apply(steps)}
+    assert done[just.key].error is None
+    assert done[small.key].error is None
+    too_large = done[over.key]
+    assert not too_large.retry
+    assert too_large.finding is not None
+    assert too_large.finding.code.id == "AER0512"
+    assert "1.5 MiB" in too_large.finding.message
+    assert get(control_plane, over) is None
+
+
+def test_a_hostile_filter_with_our_label_is_one_more_filter(
+    start: Start, control_plane: ControlPlane
+) -> None:
+    text = "type.googleapis.com/envoy.config.cluster.v3.cluster_pb2.X"
+    value = {"typed_config": {"@type": text}}
+    patch = {
+        "applyTo": "CLUSTER",
+        "match": {"context": "SIDECAR_OUTBOUND"},
+        "patch": {"operation": "MERGE", "value": value},
+    }
+    labels = {"app.kubernetes.io/managed-by": "aeraki", "aeraki.io/plugin": "redis"}
+    control_plane.api.apply(
+        {
+            "apiVersion": API[0],
+            "kind": API[1],
+            "metadata": {"name": "l", "namespace": "istio-system", "labels": labels},
+            "spec": {"configPatches": [patch]},
+        }
+    )
+    sink, _ = start()
+    live = sink.live()[FilterKey("istio-system", "l")]
+    assert (live.plugin, live.filter) == ("redis", None)
+    wanted = redis_filter(14)
+    assert write(sink, [wanted]) == [(Action.CREATE, None), (Action.DELETE, None)]
+    assert get(control_plane, wanted) is not None

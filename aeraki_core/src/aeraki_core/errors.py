@@ -7,6 +7,7 @@
     |       `-- HandlingError   an object that a plugin's code fails on; ``plugin`` names the plugin
     |-- SettingsError           a flag, an environment variable or the settings file is wrong (usage: exit 2)
     |-- PluginError             a plugin broke its contract
+    |-- UnserialisableError     a filter holds a value that has no JSON form
     `-- SinkError               a write did not succeed; ``retry`` tells whether another try may help
 
 Exceptions are for callers inside the program. What a user reads is a finding (:mod:`aeraki_core.findings.finding`).
@@ -30,6 +31,7 @@ __all__ = [
     "SettingsError",
     "SinkError",
     "UnreadableError",
+    "UnserialisableError",
     "ends_the_program",
     "line_of_plugin",
 ]
@@ -83,6 +85,10 @@ class SettingsError(AerakiError):
 
 class PluginError(AerakiError):
     """A plugin broke its contract: what it did, and what the contract asks for."""
+
+
+class UnserialisableError(AerakiError):
+    """A filter holds a value that has no JSON form, such as a duration of more than 10,000 years."""
 
 
 class SinkError(AerakiError):

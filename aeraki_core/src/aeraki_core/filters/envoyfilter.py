@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from aeraki_core.errors import UnserialisableError
 from aeraki_core.filters.names import label_value
 from aeraki_core.filters.patch import ApplyTo, FrozenMessage
 
@@ -130,6 +131,9 @@ def to_dict(item: EnvoyFilter) -> dict[str, Any]:
 
     A filter of several hosts has no :data:`SERVICE_LABEL`, one for services of several namespaces :data:`NAMESPACES_ANNOTATION`
     in place of :data:`NAMESPACE_LABEL`.
+
+    Raises:
+        UnserialisableError: a value has no JSON form.
     """
     hosts = {service_port.host for service_port in item.service_ports}
     labels = {MANAGED_BY: MANAGER, PLUGIN_LABEL: item.plugin}
@@ -165,9 +169,16 @@ def to_dict(item: EnvoyFilter) -> dict[str, Any]:
 def _patch_dict(patch: ConfigPatch) -> dict[str, Any]:
     body: dict[str, Any] = {"operation": patch.operation}
     if patch.value is not None:
-        body["value"] = _plain(
-            json_format.MessageToDict(patch.value.message(), preserving_proto_field_name=True)
-        )
+        try:
+            value = json_format.MessageToDict(
+                patch.value.message(), preserving_proto_field_name=True
+            )
+        except (json_format.Error, KeyError, TypeError, ValueError) as error:
+            # Protobuf takes values that its JSON form does not know, such as a duration of ages.
+            name = patch.match.filter or patch.match.cluster or patch.match.service
+            where = f"{patch.apply_to} {patch.operation} {name}".strip()
+            raise UnserialisableError(f"the value of {where} has no JSON form: {error}") from error
+        body["value"] = _plain(value)
     return {"applyTo": str(patch.apply_to), "match": _match_dict(patch), "patch": body}
 
 

@@ -313,6 +313,18 @@ OUTSIDE = Code(
     "It stays. If no other controller watches the namespace, remove its filters: "
     "kubectl delete envoyfilters -A -l app.kubernetes.io/managed-by=aeraki,aeraki.io/namespace=NAMESPACE",
 )
+UNWRITABLE = Code(
+    "AER0511",
+    _E,
+    "filter cannot be written as it is",
+    "Correct the value that the message names; the filter is tried again when it changes.",
+)
+FILTER_TOO_LARGE = Code(
+    "AER0512",
+    _E,
+    "filter is too large for the API server",
+    "Give the service fewer or shorter routes; the filter is tried again when it changes.",
+)
 
 CORE_CODES: tuple[Code, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Code)

@@ -17,7 +17,7 @@ import yaml
 
 from aeraki_core.filters.envoyfilter import EnvoyFilter, to_dict
 
-__all__ = ["render_json", "render_objects", "render_yaml"]
+__all__ = ["render_list", "render_objects", "render_yaml"]
 
 # In any case; what YAML 1.1, YAML 1.2 and their readers know between them.
 _WORDS = frozenset(
@@ -94,10 +94,9 @@ def render_objects(objects: Iterable[Any]) -> str:
     return "---\n".join(documents)
 
 
-def render_json(filters: Iterable[EnvoyFilter]) -> str:
-    """The filters as one Kubernetes List."""
-    items = [to_dict(item) for item in _ordered(filters)]
-    content = {"apiVersion": "v1", "kind": "List", "items": items}
+def render_list(objects: Iterable[Any]) -> str:
+    """Kubernetes objects as one List in JSON, in the order given."""
+    content = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
     return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

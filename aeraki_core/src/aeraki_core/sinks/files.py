@@ -11,6 +11,7 @@ import logging
 import os
 import queue
 import re
+import secrets
 import stat
 import sys
 import threading
@@ -27,10 +28,11 @@ from aeraki_core.filters.live import Live
 from aeraki_core.findings.codes import NOT_OURS, UNREADABLE_LIVE
 from aeraki_core.findings.finding import Finding
 from aeraki_core.manifests.read import decode, load_all, split
-from aeraki_core.manifests.write import render_yaml
+from aeraki_core.manifests.write import render_objects
 from aeraki_core.pipeline.reconcile import Step
 from aeraki_core.sinks.base import Sink, Written
 from aeraki_core.sinks.live import live_of
+from aeraki_core.sinks.writable import UnwritableError, check_key, object_of
 
 __all__ = ["FilesSink", "file_name"]
 
@@ -47,6 +49,11 @@ POLL = 0.5
 
 _OURS = re.compile(r"[a-z0-9-]+\.aeraki-(?:inbound|outbound)-.*\.yaml")
 _LONGEST = 255 - len(".yaml")
+
+_TEMPORARY = ".aeraki-{}.tmp"
+_LEFTOVER = 60.0  # seconds; a write takes milliseconds
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 _Signature = tuple[int, int, int, int]
 
@@ -110,6 +117,7 @@ class FilesSink(Sink):
             ) from error
         for name in names:
             self._refresh(name)
+        self._remove_leftovers()
         if self._watch:
             self._thread = threading.Thread(
                 target=self._run, args=(changed,), name="sink-files", daemon=True
@@ -146,6 +154,13 @@ class FilesSink(Sink):
     def _names(self) -> list[str]:
         with os.scandir(self._directory) as entries:
             return sorted(entry.name for entry in entries if _is_manifest(entry.name))
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a process left that ended in the middle of a write."""
+        for path in self._directory.glob(_TEMPORARY.format("*")):
+            with suppress(OSError):
+                if time.time() - path.lstat().st_mtime > _LEFTOVER:
+                    path.unlink()
 
     def _refresh(self, name: str) -> None:
         """Look at a file again. What was ours and is damaged now is still ours: it will be written anew."""
@@ -191,9 +206,8 @@ class FilesSink(Sink):
                 return _Odd("it is no plain file", unreadable=False)
             if status.st_size > MAX_SIZE:
                 return _Odd(f"it is larger than {MAX_SIZE >> 20} MiB", unreadable=True)
-            values = [
-                value for piece in split(decode(path.read_bytes())) for _, value in load_all(piece)
-            ]
+            text = decode(_read(path))
+            values = [value for piece in split(text) for _, value in load_all(piece)]
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -229,6 +243,8 @@ class FilesSink(Sink):
         for step in steps:
             try:
                 written = self._do(step)
+            except UnwritableError as error:
+                written = Written(step, str(error), finding=error.finding)
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
                 written = Written(
@@ -241,6 +257,7 @@ class FilesSink(Sink):
                 _sync_directory(self._directory)
 
     def _do(self, step: Step) -> Written:
+        check_key(step.key)
         name = file_name(step.key)
         if self._signature(name) != self._signatures.get(name):
             self._refresh(name)  # somebody was faster than the watch
@@ -260,8 +277,8 @@ class FilesSink(Sink):
             self._live.pop(step.key, None)
             self._keys.pop(name, None)
             return Written(step)
-        data = render_yaml([step.after]).encode()
-        if not (step.before is not None and _holds(path, data)):
+        data = render_objects([object_of(step.after)]).encode()
+        if step.before is None or not _holds(path, data):
             self._write(path, data)
         after = step.after
         self._live[step.key] = Live(
@@ -272,13 +289,17 @@ class FilesSink(Sink):
     def _write(self, path: Path, data: bytes) -> None:
         """Through a hidden file beside it: a reader sees the old content or the new one, and so does a crash."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".aeraki-{os.getpid()}.tmp")
+        # Nobody can put a link there beforehand: the name is not known, and only a new file is opened.
+        temporary = path.with_name(_TEMPORARY.format(secrets.token_hex(8)))
+        descriptor = os.open(temporary, _NEW_FILE, 0o666)
         try:
-            with temporary.open("wb") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
                 with suppress(FileNotFoundError):
-                    os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+                    before = path.lstat()
+                    if stat.S_ISREG(before.st_mode):
+                        os.fchmod(file.fileno(), stat.S_IMODE(before.st_mode))
                 os.fsync(file.fileno())
                 signature = _signature(os.fstat(file.fileno()))
             with self._lock:
@@ -374,9 +395,15 @@ def _signature(status: os.stat_result) -> _Signature:
 
 def _holds(path: Path, data: bytes) -> bool:
     try:
-        return path.read_bytes() == data
+        return _read(path) == data
     except OSError:
         return False
+
+
+def _read(path: Path) -> bytes:
+    """The content of a plain file; a link that takes its place in between is not followed."""
+    with os.fdopen(os.open(path, _OLD_FILE), "rb") as file:
+        return file.read(MAX_SIZE + 1)
 
 
 def _sync_directory(path: Path) -> None:

@@ -60,15 +60,14 @@ def command(settings: Settings, *, where: str, form: str) -> int:
     output.findings(session.findings)
     if form == "name":
         output.data("".join(f"{step.action} {step.key}\n" for step in plan.steps))
-    else:
-        _show(session, plan)
+    whole = form == "name" or _show(session, plan)
     for line in kept_lines(plan.kept):
         output.note(line)
     unsure = _unsure(session)
     if unsure:
         output.error(f"not all can be told: {unsure}")
         return 2
-    return int(bool(plan.steps))
+    return int(bool(plan.steps)) if whole else 2
 
 
 def _live(settings: Settings, where: str) -> Mapping[FilterKey, Live]:
@@ -109,16 +108,24 @@ def _unsure(session: Session) -> str | None:
     )
 
 
-def _show(session: Session, plan: Plan) -> None:
+def _show(session: Session, plan: Plan) -> bool:
+    """Print the difference of every filter; False when one of them has no form that could be shown."""
     from aeraki_core.cli.masking import secret_values
+    from aeraki_core.errors import UnserialisableError
 
     secrets = secret_values(session.pipeline)
+    whole = True
     for step in sorted(plan.steps, key=lambda step: step.key):
         if step.before is not None and step.before.filter is None:
             output.note(
                 f"{step.key}: what is live is not as Aeraki writes it; it is shown as if it were not there"
             )
-        output.diff(_lines(step, secrets))
+        try:
+            output.diff(list(_lines(step, secrets)))
+        except UnserialisableError as error:
+            output.error(f"{step.key}: {error}")
+            whole = False
+    return whole
 
 
 def _lines(step: Step, secrets: Collection[str]) -> Iterator[str]:

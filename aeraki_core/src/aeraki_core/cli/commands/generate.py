@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +12,9 @@ from aeraki_core.cli.command import PIPELINE, define, require_paths
 from aeraki_core.console import output
 from aeraki_core.settings import Settings
 from aeraki_core.wiring.session import Session, has_errors, open_session
+
+if TYPE_CHECKING:
+    from aeraki_core.filters.envoyfilter import EnvoyFilter
 
 __all__ = ["command"]
 
@@ -45,12 +50,25 @@ def command(settings: Settings, *, form: str, directory: Path | None) -> int:
     if form == "name":
         output.data("".join(f"{item.key}\n" for item in filters))
     else:
-        from aeraki_core.manifests.write import render_json, render_yaml
+        from aeraki_core.manifests.write import render_list, render_objects
 
-        output.data(render_json(filters) if form == "json" else render_yaml(filters))
+        objects = list(_objects(filters))
+        failed |= len(objects) < len(filters)
+        output.data(render_list(objects) if form == "json" else render_objects(objects))
     if not filters:
         output.note(_why_none(session))
     return int(failed)
+
+
+def _objects(filters: Iterable[EnvoyFilter]) -> Iterator[dict[str, Any]]:
+    """The filters as Kubernetes objects; one that has no such form is reported and left out."""
+    from aeraki_core.sinks.writable import UnwritableError, object_of
+
+    for envoy_filter in filters:
+        try:
+            yield object_of(envoy_filter)
+        except UnwritableError as error:
+            output.findings([error.finding])
 
 
 def _write(session: Session, directory: Path) -> int:

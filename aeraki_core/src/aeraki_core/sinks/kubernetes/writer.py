@@ -9,12 +9,13 @@ here only a conflict is tried once more, with fresh eyes.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, is_ours, to_dict
-from aeraki_core.findings.codes import NOT_OURS
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, is_ours
+from aeraki_core.findings.codes import FILTER_TOO_LARGE, NOT_OURS
 from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.client import Answer, Client, Object
 from aeraki_core.kube.errors import ApiError, NotSentError, RequestError, UnreachableError
@@ -22,6 +23,7 @@ from aeraki_core.kube.resources import ApiResource
 from aeraki_core.pipeline.reconcile import Action, Step
 from aeraki_core.sinks.base import Written
 from aeraki_core.sinks.kubernetes.live import LiveFilters, Whose
+from aeraki_core.sinks.writable import UnwritableError, check_key, object_of
 
 __all__ = ["FIELD_MANAGER", "NOT_OURS_MESSAGE", "RESOURCE", "ApiWriter"]
 
@@ -34,6 +36,9 @@ _APPLY = "application/apply-patch+yaml"
 _STANDARD_WARNING = "EnvoyFilter exposes internal implementation details"
 # Refused for what the filter says; everything else may be another day.
 _FINAL = frozenset({400, 413, 422})
+MAX_BYTES = 3 * 2**19 - 2**14
+"""Bytes of an object at most: etcd takes requests of 1.5 MiB, and the server adds its own fields."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -63,12 +68,15 @@ class ApiWriter:
         if self._broken is not None:
             return Written(step, self._broken, retry=True, passing=True)
         try:
+            check_key(step.key)
             if step.action is Action.DELETE:
                 self._delete(step.key)
                 return Written(step)
             if step.after is None:
                 raise ValueError(f"nothing to write for {step.key}")
             return self._apply(step, step.after)
+        except UnwritableError as error:
+            return Written(step, str(error), finding=error.finding)
         except NotSentError as error:
             return Written(step, str(error), retry=True, skipped=True)
         except UnreachableError as error:
@@ -101,7 +109,8 @@ class ApiWriter:
         )
         if entry is not None and known is None:
             return _taken(step)
-        body = to_dict(want)
+        body = object_of(want)
+        _check_size(want, body)
         try:
             answer = self._send(want.key, body, known)
         except ApiError as error:
@@ -186,6 +195,25 @@ class ApiWriter:
             if error.status == 404:
                 return None
             raise
+
+
+def _check_size(want: EnvoyFilter, body: Object) -> None:
+    """Accept an object that etcd can hold.
+
+    Raises:
+        UnwritableError: it is too large; the API server would answer every try with an internal error.
+    """
+    # Only a filter of some size is worth a second serialisation; JSON is a few times its messages.
+    messages = sum(len(patch.value.data) for patch in want.patches if patch.value is not None)
+    if messages < MAX_BYTES // 32:
+        return
+    size = len(json.dumps(body, separators=(",", ":")).encode())
+    if size > MAX_BYTES:
+        message = (
+            f"{want.key}: the filter has {size / 2**20:.1f} MiB, and the API server stores at most"
+            f" {MAX_BYTES / 2**20:.1f} MiB"
+        )
+        raise UnwritableError(Finding(FILTER_TOO_LARGE, message, plugin=want.plugin))
 
 
 def _taken(step: Step) -> Written:
