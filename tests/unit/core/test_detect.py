@@ -1,8 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.service import Port, Service
+from aeraki_core.pipeline.detect import Detection, Detector, ProblemKind
+from aeraki_core.pipeline.port_choice import PortChoice
 
 from tests.unit.core.echo import EchoPlugin, Mesher
+
+ECHO = EchoPlugin().protocol
 
 
 @pytest.mark.parametrize(
@@ -20,7 +26,9 @@ from tests.unit.core.echo import EchoPlugin, Mesher
         ("anything", {"appProtocol": "aeraki.io/echo"}, True),
         ("tcp-echo", {"appProtocol": "http"}, False),
         ("tcp-echo", {"appProtocol": "grpc"}, False),
+        ("tcp-echo", {"appProtocol": "tcp"}, False),
         ("tcp-echo", {"protocol": "UDP"}, False),
+        ("echo", {"appProtocol": "echo", "protocol": "UDP"}, False),
     ],
 )
 def test_which_ports_speak_the_protocol(name: str, extra: dict[str, str], found: bool) -> None:
@@ -62,6 +70,104 @@ def test_why_is_told() -> None:
     assert [report.detection.reason for report in mesh.pipeline.reports()] == [
         "port name 'tcp-echo'",
         "appProtocol 'echo'",
-        "no protocol is named tcp-b",
+        "port name 'b' names no protocol",
         "its protocol is UDP",
     ]
+
+
+SERVICE = Service(ObjectRef("Service", "shop", "cart"), "cart.shop.svc.cluster.local", ())
+
+
+def detect(
+    port: Port, *, opt_in: tuple[str, ...] = (), choice: PortChoice | None = None
+) -> Detection:
+    inactive = {"loud": "is failed: no module named loud"}
+    detector = Detector([ECHO], lambda *_: None, inactive=inactive, opt_in=opt_in)
+    return detector.detect(SERVICE, port, choice)
+
+
+@pytest.mark.parametrize(
+    ("port", "kind", "remedy"),
+    [
+        (Port(1, "tcp-ecoh"), ProblemKind.MISSPELT, "port name 'tcp-ecoh': did you mean tcp-echo?"),
+        (
+            Port(1, "tcp-eho-2"),
+            ProblemKind.MISSPELT,
+            "port name 'tcp-eho-2': did you mean tcp-echo?",
+        ),
+        (
+            Port(1, "rpc", app_protocol="ehco"),
+            ProblemKind.MISSPELT,
+            "appProtocol 'ehco': did you mean echo?",
+        ),
+        (
+            Port(1, "echo-main"),
+            ProblemKind.NO_PREFIX,
+            "port name 'echo-main' lacks the prefix tcp-: name it tcp-echo-main, or set appProtocol echo.",
+        ),
+        (
+            Port(1, "tcp-loud"),
+            ProblemKind.INACTIVE,
+            "port name 'tcp-loud': plugin loud is failed: no module named loud.",
+        ),
+        (
+            Port(1, "tcp-mongo"),
+            ProblemKind.NOBODY,
+            "Install the plugin that speaks mongo, if there is one.",
+        ),
+    ],
+)
+def test_what_was_probably_meant(port: Port, kind: ProblemKind, remedy: str) -> None:
+    problem = detect(port).problem
+    assert problem is not None
+    assert (problem.kind, problem.remedy) == (kind, remedy)
+
+
+@pytest.mark.parametrize(
+    "port",
+    [
+        Port(1, "http-echo"),
+        Port(1, "tcp"),
+        Port(1, "tcp-echo", "UDP"),
+        Port(1, "metrics"),
+        Port(1, ""),
+    ],
+)
+def test_a_port_that_looks_like_none_of_ours_has_no_problem(port: Port) -> None:
+    detection = detect(port)
+    assert (detection.protocol, detection.problem) == (None, None)
+
+
+def test_the_protocol_of_a_service_entry_counts() -> None:
+    assert detect(Port(1, "tcp", "ECHO")) == Detection(ECHO, "protocol 'ECHO'")
+
+
+@pytest.mark.parametrize("text", ["true", "main, 7000", "tcp-echo"])
+def test_an_excluded_port_is_left_alone(text: str) -> None:
+    port = Port(7000, "tcp-echo")
+    for choice in (
+        PortChoice({PortChoice.EXCLUDE: text}),
+        PortChoice({}, {PortChoice.EXCLUDE: text}),
+    ):
+        detection = detect(port, choice=choice)
+        assert detection.protocol is None
+        assert "excludes it (aeraki.io/exclude)" in detection.reason
+    assert detect(port, choice=PortChoice({PortChoice.EXCLUDE: "other"})).protocol is ECHO
+
+
+def test_a_service_comes_before_its_namespace() -> None:
+    choice = PortChoice({PortChoice.INCLUDE: "tcp-echo"}, {PortChoice.EXCLUDE: "true"})
+    assert detect(Port(1, "tcp-echo"), choice=choice).protocol is ECHO
+    assert detect(Port(1, "tcp-echo-2"), choice=choice).protocol is None
+
+
+def test_an_opt_in_protocol_takes_only_included_ports() -> None:
+    port = Port(7000, "tcp-echo")
+    problem = detect(port, opt_in=("echo",)).problem
+    assert problem is not None
+    assert problem.remedy == 'Set the annotation aeraki.io/include: "tcp-echo".'
+    for choice in (
+        PortChoice({PortChoice.INCLUDE: "7000"}),
+        PortChoice({}, {PortChoice.INCLUDE: "true"}),
+    ):
+        assert detect(port, opt_in=("echo",), choice=choice).protocol is ECHO

@@ -1,77 +1,180 @@
-"""Which protocol a port speaks, and why (protocols.md, "Which ports").
+"""Which protocol a port speaks, and why. When none: what was probably meant.
 
-In: a port, the protocols of the active plugins, a way to ask their hooks. Out: a :class:`Detection`, a value with its reason.
+The first rule that answers wins: an exclusion, the port's ``appProtocol``, the protocol of a ServiceEntry's port, the
+port's name, a plugin's own detection. A port that nobody speaks and that looks like one of ours gets a
+:class:`PortProblem`, because the most common mistake is a misspelt name, and Istio treats that as plain TCP without a word.
+
+Facts: docs/internals/protocols.md, "Which ports".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
 
+from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, Service
+from aeraki_core.pipeline.port_choice import PortChoice
 from aeraki_core.plugins.types import Protocol
 
-__all__ = ["Detection", "Detector"]
+__all__ = ["Detection", "Detector", "PortProblem", "ProblemKind"]
 
-_NEVER = frozenset({"UDP", "HTTP", "HTTP2", "HTTPS", "GRPC", "GRPC-WEB", "TLS", "HTTP_PROXY"})
-_NEVER_APP = frozenset(
-    {
-        "http",
-        "http2",
-        "https",
-        "grpc",
-        "grpc-web",
-        "tls",
-        "kubernetes.io/h2c",
-        "kubernetes.io/ws",
-        "kubernetes.io/wss",
-    }
-)
 _APP_PROTOCOL_PREFIX = "aeraki.io/"
+_PREFIX = "tcp-"
 
 AskHooks = Callable[[Port, Service], Protocol | None]
 
 
+class ProblemKind(StrEnum):
+    """Why a port that looks like one of ours has no protocol.
+
+    - MISSPELT: its name or appProtocol is close to one that a plugin speaks
+    - NO_PREFIX: its name lacks ``tcp-``
+    - INACTIVE: a plugin of that name is installed and not active
+    - NOBODY: it is named ``tcp-<word>``, and no installed plugin speaks that word
+    - NOT_INCLUDED: its protocol is opt-in, and nothing includes the port
+    """
+
+    MISSPELT = "misspelt"
+    NO_PREFIX = "no prefix"
+    INACTIVE = "inactive"
+    NOBODY = "nobody"
+    NOT_INCLUDED = "not included"
+
+
+@dataclass(frozen=True, slots=True)
+class PortProblem:
+    """What was probably meant. ``word``: the protocol's word as written; ``remedy``: what to do, a sentence."""
+
+    kind: ProblemKind
+    word: str
+    remedy: str
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The protocol of a port, or None, and why."""
+    """The protocol of a port, or None; why; and what is probably wrong where there is none."""
 
     protocol: Protocol | None
     reason: str
+    problem: PortProblem | None = None
 
 
 class Detector:
-    """Knows the tokens of the active protocols; asks the plugins' own detection last."""
+    """Detects by the words of the active protocols; asks the plugins' own detection last.
 
-    def __init__(self, protocols: Iterable[Protocol], ask_hooks: AskHooks) -> None:
-        self._tokens = {token: protocol for protocol in protocols for token in protocol.tokens}
+    ``inactive``: installed plugins that are not active, and why, by name. ``opt_in``: protocols, by name, whose
+    ports must be included by an annotation.
+    """
+
+    def __init__(
+        self,
+        protocols: Iterable[Protocol],
+        ask_hooks: AskHooks,
+        *,
+        inactive: Mapping[str, str] | None = None,
+        opt_in: Iterable[str] = (),
+    ) -> None:
+        self._protocols = {token: protocol for protocol in protocols for token in protocol.tokens}
         self._ask_hooks = ask_hooks
+        self._inactive = dict(inactive or {})
+        self._opt_in = frozenset(opt_in)
 
-    def detect(self, service: Service, port: Port) -> Detection:
-        """The first that answers: appProtocol, the port's name, a plugin's own detection."""
-        if port.protocol in _NEVER:
-            return Detection(None, f"its protocol is {port.protocol}")
+    def detect(self, service: Service, port: Port, choice: PortChoice | None = None) -> Detection:
+        """The protocol of a port of a service. ``choice``: what annotations include and exclude."""
+        choice = choice or PortChoice()
+        excluded = choice.why_excluded(port)
+        if excluded:
+            return Detection(None, excluded)
+        detection = self._declared(port) or self._asked(port, service)
+        if detection is None:
+            return self._nothing(port)
+        protocol = detection.protocol
+        if protocol is not None and protocol.name in self._opt_in and not choice.includes(port):
+            remedy = f'Set the annotation {choice.INCLUDE}: "{port.name or port.number}".'
+            problem = PortProblem(ProblemKind.NOT_INCLUDED, protocol.name, remedy)
+            return Detection(
+                None, f"{protocol.name} is opt-in, and the port is not included", problem
+            )
+        return detection
+
+    def _declared(self, port: Port) -> Detection | None:
+        """What the port declares; None when a plugin may be asked."""
         if port.app_protocol:
-            given = port.app_protocol.lower().removeprefix(_APP_PROTOCOL_PREFIX)
-            if given in self._tokens:
-                return Detection(self._tokens[given], f"appProtocol {port.app_protocol!r}")
-            if given in _NEVER_APP:
+            word = port.app_protocol.lower().removeprefix(_APP_PROTOCOL_PREFIX)
+            if word in self._protocols and port.protocol == "TCP":
+                return Detection(self._protocols[word], f"appProtocol {port.app_protocol!r}")
+            if word == "tcp" or self._istio_speaks(port):
                 return Detection(None, f"its appProtocol is {port.app_protocol}")
+        if port.protocol.lower() in self._protocols:
+            return Detection(self._protocols[port.protocol.lower()], f"protocol {port.protocol!r}")
+        if port.protocol != "TCP":
+            return Detection(None, f"its protocol is {port.protocol}")
         token = self._name_token(port.name)
-        if token:
-            return Detection(self._tokens[token], f"port name {port.name!r}")
-        found = self._ask_hooks(port, service)
-        if found is not None:
-            return Detection(found, f"detected by the plugin of {found.name}")
-        return Detection(
-            None, f"no protocol is named tcp-{port.name.removeprefix('tcp-') or '<protocol>'}"
+        return Detection(self._protocols[token], f"port name {port.name!r}") if token else None
+
+    def _istio_speaks(self, port: Port) -> bool:
+        return port_protocol(port) in (PortProtocol.HTTP, PortProtocol.TLS, PortProtocol.UDP)
+
+    def _asked(self, port: Port, service: Service) -> Detection | None:
+        protocol = self._ask_hooks(port, service)
+        return (
+            Detection(protocol, f"detected by the plugin of {protocol.name}") if protocol else None
         )
 
+    def _nothing(self, port: Port) -> Detection:
+        """No protocol: quote what is written, and find what was probably meant."""
+        if port.app_protocol:
+            word = port.app_protocol.lower().removeprefix(_APP_PROTOCOL_PREFIX)
+            written = f"appProtocol {port.app_protocol!r}"
+            problem = self._problem(word, written, right=lambda token: token)
+            if problem is not None:
+                return Detection(None, f"no plugin speaks {written}", problem)
+        written = f"port name {port.name!r}"
+        name = port.name.lower()
+        if not name:
+            return Detection(None, "the port has no name")
+        if not name.startswith(_PREFIX):
+            head = name.partition("-")[0]
+            if head in self._protocols and not self._istio_speaks(port):
+                remedy = f"{written} lacks the prefix {_PREFIX}: name it {_PREFIX}{name}, or set appProtocol {head}."
+                problem = PortProblem(ProblemKind.NO_PREFIX, head, remedy)
+                return Detection(None, f"{written} lacks the prefix {_PREFIX}", problem)
+            return Detection(None, f"{written} names no protocol")
+        word = name.removeprefix(_PREFIX)
+        problem = self._problem(word, written, right=lambda token: f"{_PREFIX}{token}")
+        if problem is None and word:
+            remedy = f"Install the plugin that speaks {word}, if there is one."
+            problem = PortProblem(ProblemKind.NOBODY, word, remedy)
+        return Detection(None, f"no plugin speaks {written}", problem)
+
+    def _problem(
+        self, word: str, written: str, *, right: Callable[[str], str]
+    ) -> PortProblem | None:
+        """What a word that nobody speaks probably means; ``right``: how a token is written there."""
+        head = word.partition("-")[0]
+        for name, why in self._inactive.items():
+            if name in (word, head):
+                remedy = f"{written}: plugin {name} {why}."
+                return PortProblem(ProblemKind.INACTIVE, name, remedy)
+        near = get_close_matches(word, self._protocols, 1, 0.75) or get_close_matches(
+            head, self._protocols, 1, 0.75
+        )
+        if not near:
+            return None
+        remedy = f"{written}: did you mean {right(near[0])}?"
+        return PortProblem(ProblemKind.MISSPELT, word, remedy)
+
     def _name_token(self, name: str) -> str | None:
-        """The token of ``tcp-<token>`` or ``tcp-<token>-<anything>``, any case; a token may hold dashes: the longest wins."""
+        """The word of ``tcp-<word>`` or ``tcp-<word>-<anything>``, in any case.
+
+        A word may hold dashes; the longest that is known wins.
+        """
         head, dash, rest = name.lower().partition("-")
         if head != "tcp" or not dash:
             return None
         parts = rest.split("-")
-        candidates = ("-".join(parts[:end]) for end in range(len(parts), 0, -1))
-        return next((token for token in candidates if token in self._tokens), None)
+        words = ("-".join(parts[:end]) for end in range(len(parts), 0, -1))
+        return next((word for word in words if word in self._protocols), None)

@@ -1,0 +1,49 @@
+"""Which ports of a service Aeraki leaves alone, or takes although their protocol is opt-in, by annotation.
+
+``aeraki.io/exclude`` and ``aeraki.io/include`` on a Service, a ServiceEntry or a Namespace hold ``true`` for all ports, or
+ports by name or number, separated by commas. A Service's own word comes before its namespace's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from aeraki_core.model.service import Port
+
+__all__ = ["PortChoice"]
+
+
+@dataclass(frozen=True, slots=True)
+class PortChoice:
+    """What the annotations of a service and of its namespace say about ports."""
+
+    service: Mapping[str, str] | None = None
+    namespace: Mapping[str, str] | None = None
+
+    EXCLUDE: ClassVar[str] = "aeraki.io/exclude"
+    INCLUDE: ClassVar[str] = "aeraki.io/include"
+
+    def why_excluded(self, port: Port) -> str | None:
+        """Why the port is left alone; None when it is not."""
+        for words, where in ((self.service, "the service"), (self.namespace, "the namespace")):
+            if words and _names(words.get(self.EXCLUDE), port):
+                return f"{where} excludes it ({self.EXCLUDE})"
+            if words and _names(words.get(self.INCLUDE), port):
+                return None
+        return None
+
+    def includes(self, port: Port) -> bool:
+        """Whether an annotation includes the port."""
+        return any(
+            _names(words.get(self.INCLUDE), port)
+            for words in (self.service, self.namespace)
+            if words
+        )
+
+
+def _names(text: str | None, port: Port) -> bool:
+    """Whether an annotation's text names the port."""
+    words = {word.strip().lower() for word in (text or "").split(",") if word.strip()}
+    return bool(words & {"true", port.name.lower(), str(port.number)})
