@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from aeraki_core.controller.loop import Controller
-from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.controller.observer import ControllerEvent, PassReport
 from aeraki_core.kube.client import Client, connect
 from aeraki_core.plugins.registry import build_registry
 from aeraki_core.sinks.kubernetes.sink import KubernetesSink
@@ -55,12 +55,13 @@ class Cost:
     resident: int
 
 
-class _Teller(NoObserver):
+class _Teller:
     def __init__(self, to: Connection) -> None:
         self._to = to
 
-    def passed(self, report: PassReport) -> None:
-        if report.first or report.written:
+    def __call__(self, event: ControllerEvent) -> None:
+        if isinstance(event, PassReport) and (event.first or event.written):
+            report = event
             requests: dict[str, int] = {}
             for (method, _), count in Client.requests.counts().items():
                 requests[method] = requests.get(method, 0) + count

@@ -8,7 +8,13 @@ from pathlib import Path
 from types import TracebackType
 
 from aeraki_core.controller.loop import Controller, LoopTiming
-from aeraki_core.controller.observer import NoObserver, Observers, PassReport
+from aeraki_core.controller.observer import (
+    ControllerEvent,
+    Observers,
+    PassReport,
+    SourceSynced,
+    SourceUnsynced,
+)
 from aeraki_core.controller.refusals import Refusals
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
@@ -29,7 +35,7 @@ from tests.waiting import wait_until
 QUICK = LoopTiming(quiet=0.05, longest=1.0, retry_first=0.2, retry_longest=1.0)
 
 
-class Running(NoObserver):
+class Running:
     """A context manager; remembers every pass. ``plugins``: only these. ``refusals``: the istiod whose proxies are watched.
 
     ``namespaces`` or ``selectors``: only those are watched. ``instance``: the controller's name among several.
@@ -121,14 +127,14 @@ class Running(NoObserver):
         if self.error is not None and error is None:
             raise self.error
 
-    def passed(self, report: PassReport) -> None:
-        self.passes.append(report)
-
-    def source_synced(self, source: str, incomplete: str | None) -> None:
-        self.synced += 1
-
-    def source_unsynced(self, source: str, reason: str) -> None:
-        self.unsynced.append(reason)
+    def __call__(self, event: ControllerEvent) -> None:
+        match event:
+            case PassReport() as report:
+                self.passes.append(report)
+            case SourceSynced():
+                self.synced += 1
+            case SourceUnsynced(_, reason):
+                self.unsynced.append(reason)
 
     def count(self, *actions: Action) -> int:
         """How many steps of these kinds succeeded so far."""

@@ -11,13 +11,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from aeraki_core.console.finding_forms import as_dict
+from aeraki_core.controller.observer import (
+    ControllerEvent,
+    PassReport,
+    SourceSynced,
+    SourceUnsynced,
+)
 from aeraki_core.findings.finding import Finding, Severity
 
 if TYPE_CHECKING:
-    from aeraki_core.controller.observer import PassReport
-    from aeraki_core.filters.envoyfilter import FilterKey
-    from aeraki_core.mesh.store import SourceObject
-    from aeraki_core.model.meta import ObjectRef
     from aeraki_core.pipeline.pipeline import Pipeline, PortReport
     from aeraki_core.pipeline.reconcile import Step
 
@@ -41,19 +43,17 @@ class RunLog:
         self._pipeline = pipeline
         self._where = where
 
-    def took(self, item: SourceObject) -> None:
-        """An object is new or changed: only what follows from it is told."""
+    def __call__(self, event: ControllerEvent) -> None:
+        """Log sources and passes; the election and the sink log their own events."""
+        match event:
+            case SourceSynced(source, incomplete):
+                self._synced(source, incomplete)
+            case SourceUnsynced(source, reason):
+                self._unsynced(source, reason)
+            case PassReport() as report:
+                self._passed(report)
 
-    def dropped(self, ref: ObjectRef) -> None:
-        """An object is gone: only what follows from it is told."""
-
-    def leads(self, leads: bool) -> None:
-        """The election tells it itself."""
-
-    def live_changed(self, key: FilterKey) -> None:
-        """The sink tells it itself, and who it was."""
-
-    def source_synced(self, source: str, incomplete: str | None) -> None:
+    def _synced(self, source: str, incomplete: str | None) -> None:
         """A source has given all that it can read."""
         if incomplete:
             _say(
@@ -64,7 +64,7 @@ class RunLog:
         else:
             _say(logging.INFO, f"source {source} is complete", source=source)
 
-    def source_unsynced(self, source: str, reason: str) -> None:
+    def _unsynced(self, source: str, reason: str) -> None:
         """A source cannot tell any more what is there."""
         _say(
             logging.WARNING,
@@ -72,7 +72,7 @@ class RunLog:
             source=source,
         )
 
-    def passed(self, report: PassReport) -> None:
+    def _passed(self, report: PassReport) -> None:
         """A pass is over: what it found and what it did."""
         if report.first:
             self._ports()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.controller.observer import ControllerEvent, LeadershipChanged, PassReport
 from aeraki_core.controller.sender import Sender
 from aeraki_core.findings.finding import Finding, Severity
 from aeraki_core.kube.client import Client, Object
@@ -79,7 +79,7 @@ class _Occurrence:
     again: bool
 
 
-class Events(NoObserver):
+class Events:
     """An observer. ``client`` must refuse to write while this replica does not lead.
 
     ``findings`` gives all findings of now; ``identity`` names this replica.
@@ -120,15 +120,16 @@ class Events(NoObserver):
 
     # -- in the controller's thread -----------------------------------------------------------------------------------
 
-    def leads(self, leads: bool) -> None:
-        """Who does no longer lead says nothing more."""
-        if not leads:
-            self._sender.clear()
+    def __call__(self, event: ControllerEvent) -> None:
+        """Publish the findings of a pass, while this replica leads."""
+        match event:
+            case LeadershipChanged(leads=False):
+                self._sender.clear()
+            case PassReport(standby=False) as report:
+                self._publish(report)
 
-    def passed(self, report: PassReport) -> None:
-        """Say what came; who begins to lead says what nobody has said yet."""
-        if report.standby:
-            return
+    def _publish(self, report: PassReport) -> None:
+        """Send what is new; a replica that starts leading sends everything, for nobody may have sent it."""
         now = datetime.now(UTC)
         found = report.came if not report.full else tuple(self._findings())
         for finding in sorted(found, key=lambda item: -item.severity):

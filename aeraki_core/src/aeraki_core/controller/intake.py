@@ -8,7 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from aeraki_core.controller.observer import Observer
+from aeraki_core.controller.observer import (
+    ObjectDropped,
+    ObjectTaken,
+    Observer,
+    SourceSynced,
+    SourceUnsynced,
+)
 from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.sources.events import (
@@ -45,10 +51,10 @@ class Intake:
         match event:
             case Upserted(_, item):
                 self._pipeline.upsert(item)
-                self._observer.took(item)
+                self._observer(ObjectTaken(item))
             case Removed(_, ref):
                 self._pipeline.remove(ref)
-                self._observer.dropped(ref)
+                self._observer(ObjectDropped(ref))
             case Problems(source, place, findings):
                 self.problems.put((source, place), findings)
             case Scoped(_, scope):
@@ -61,10 +67,11 @@ class Intake:
                 self._incomplete.pop(source, None)
                 if incomplete is not None:
                     self._incomplete[source] = incomplete
-                self._observer.source_synced(source, incomplete.reason if incomplete else None)
+                reason = incomplete.reason if incomplete is not None else None
+                self._observer(SourceSynced(source, reason))
             case Unsynced(source, reason):
                 self._unsynced[source] = reason
-                self._observer.source_unsynced(source, reason)
+                self._observer(SourceUnsynced(source, reason))
 
     def expect(self, sources: Iterable[str]) -> None:
         """These were asked for a fresh full answer; until all have given it, :attr:`confirmed` is false."""

@@ -17,16 +17,21 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from aeraki_core.controller.backoff import KeyedBackoff
 from aeraki_core.controller.debounce import Debounce
 from aeraki_core.controller.intake import Intake
-from aeraki_core.controller.observer import NoObserver, Observer, PassReport
+from aeraki_core.controller.observer import (
+    FilterChanged,
+    LeadershipChanged,
+    Observer,
+    PassReport,
+)
 from aeraki_core.controller.writer import FilterWriter, Outcome
 from aeraki_core.errors import AerakiError
 from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.findings.finding import Finding
 from aeraki_core.findings.ledger import Ledger
+from aeraki_core.kube.backoff import KeyedBackoff
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.sinks.base import Sink
 from aeraki_core.sources.events import Emit, Event, Refreshable, Removed, Source, Synced, Upserted
@@ -101,7 +106,7 @@ class Controller:
         self._pipeline = pipeline
         self._sources = tuple(sources)
         self._sink = sink
-        self._observer = observer or NoObserver()
+        self._observer = observer or (lambda event: None)
         self._clock = clock
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._intake = Intake(pipeline, [source.name for source in sources], self._observer)
@@ -285,7 +290,7 @@ class Controller:
                 self._set_leads(leads)
             case _LiveChanged(key):
                 self._live_changed.add(key)
-                self._observer.live_changed(key)
+                self._observer(FilterChanged(key))
             case _Stop():
                 pass
             case _:
@@ -297,7 +302,7 @@ class Controller:
         # Even if it led before: what happened meanwhile is not known.
         self._everything = self._urgent = True
         self._leads = leads
-        self._observer.leads(leads)
+        self._observer(LeadershipChanged(leads))
 
     def _next(self) -> float | None:
         """When the next pass is due; None when nothing is to be done. The first comes as soon as all sources are there."""
@@ -327,20 +332,20 @@ class Controller:
         self._troubles.put("sink", self._sink.findings())
         came, went = self._ledger.update()
         report = PassReport(
-            self._first,
-            generated,
-            outcome.written,
-            outcome.kept,
-            outcome.released,
-            came,
-            went,
-            held,
-            time.perf_counter() - start,
+            first=self._first,
+            generated=generated,
+            written=outcome.written,
+            kept=outcome.kept,
+            released=outcome.released,
+            came=came,
+            went=went,
+            held=held,
+            seconds=time.perf_counter() - start,
             standby=not self._leads,
             full=full and not self._everything,
         )
         self._first = False
-        self._observer.passed(report)
+        self._observer(report)
         return report
 
     def _write(self, changed: frozenset[FilterKey], held: str | None) -> Outcome:

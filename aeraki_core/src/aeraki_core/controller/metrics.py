@@ -14,7 +14,14 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollec
 from prometheus_client import Counter as Count
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.controller.observer import (
+    ControllerEvent,
+    FilterChanged,
+    LeadershipChanged,
+    PassReport,
+    SourceSynced,
+    SourceUnsynced,
+)
 from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.kube.client import Client
 from aeraki_core.pipeline.pipeline import Pipeline
@@ -29,7 +36,7 @@ _NAME = "aeraki"
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
-class Metrics(NoObserver):
+class Metrics:
     """All metrics of one controller, in a registry of their own.
 
     ``sources`` are the names of its sources, ``election`` that of the Lease (empty: there is no election). ``queued`` gives the
@@ -140,24 +147,21 @@ class Metrics(NoObserver):
         """The exposition text of now."""
         return generate_latest(self._registry)
 
-    def leads(self, leads: bool) -> None:
-        """Whether this replica holds the Lease."""
-        self._leads.labels(self._election).set(leads)
+    def __call__(self, event: ControllerEvent) -> None:
+        """Count what happens."""
+        match event:
+            case LeadershipChanged(leads):
+                self._leads.labels(self._election).set(leads)
+            case SourceSynced(source, incomplete):
+                self._sources.synced(source, incomplete is None)
+            case SourceUnsynced(source, _):
+                self._sources.synced(source, False)
+            case FilterChanged():
+                self._restored.inc()
+            case PassReport() as report:
+                self._count(report)
 
-    def source_synced(self, source: str, incomplete: str | None) -> None:
-        """A source is in sync, or gave what it could read."""
-        self._sources.synced(source, incomplete is None)
-
-    def source_unsynced(self, source: str, reason: str) -> None:
-        """A source is no longer in sync."""
-        self._sources.synced(source, False)
-
-    def live_changed(self, key: FilterKey) -> None:
-        """Somebody else changed one of ours."""
-        self._restored.inc()
-
-    def passed(self, report: PassReport) -> None:
-        """Count a pass."""
+    def _count(self, report: PassReport) -> None:
         failed = bool(report.failures)
         self._reconciles.labels(_NAME, "error" if failed else "success").inc()
         self._errors.labels(_NAME).inc(failed)

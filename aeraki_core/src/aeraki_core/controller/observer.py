@@ -1,6 +1,7 @@
-"""What the controller tells of its doings, to whoever prints, counts or publishes it.
+"""What the controller reports about its work, to whoever logs, counts or publishes it.
 
-The controller calls an :class:`Observer` in its own thread, between passes: it must be quick. All values are frozen.
+An observer is called with one event at a time, in the controller's own thread and between passes, so
+it must be quick. Every event is a frozen value: an observer may keep it or hand it to another thread.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.findings.finding import Finding
@@ -18,20 +18,81 @@ from aeraki_core.pipeline.pipeline import Pass
 from aeraki_core.pipeline.reconcile import Step
 from aeraki_core.sinks.base import Written
 
-__all__ = ["NoObserver", "Observer", "Observers", "PassReport"]
+__all__ = [
+    "ControllerEvent",
+    "FilterChanged",
+    "LeadershipChanged",
+    "ObjectDropped",
+    "ObjectTaken",
+    "Observer",
+    "Observers",
+    "PassReport",
+    "SourceSynced",
+    "SourceUnsynced",
+]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class PassReport:
-    """One pass: from what changed to what was written.
+class ObjectTaken:
+    """An object is new or changed."""
 
-    ``written``: every step that was tried, with its reason and what became of it. ``kept``: filters that are newly kept although
-    nothing makes them now (KEEP, ORPHAN), each with its reason; ``released``: those that were kept before and are no longer.
-    ``came`` and ``went``: findings that are new, and those that are over. ``held``: why nothing is deleted now.
-    ``seconds``: wall time. ``standby``: another replica leads, so nothing was written. ``full``: every filter was looked at
-    (the first pass, and the first after this replica became the leader).
+    object: SourceObject
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectDropped:
+    """An object is gone from its source."""
+
+    ref: ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSynced:
+    """A source has given everything that it can read; ``incomplete`` names what it cannot read."""
+
+    source: str
+    incomplete: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUnsynced:
+    """A source can no longer say what exists."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilterChanged:
+    """Somebody else changed or deleted one of our filters; the next pass restores it."""
+
+    key: FilterKey
+
+
+@dataclass(frozen=True, slots=True)
+class LeadershipChanged:
+    """This replica starts or stops leading. Without an election there is no such event."""
+
+    leads: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassReport:
+    """A pass ended: from what changed to what was written.
+
+    ``first``: nothing was written before it.
+    ``generated``: what the pipeline did.
+    ``written``: every step that was tried, its reason and its result.
+    ``kept``: filters that stay although nothing makes them (KEEP, ORPHAN, OUTSIDE) and did not
+    before, or for another reason.
+    ``released``: filters that were kept and are not any more.
+    ``came``, ``went``: findings that are new, and findings that are over.
+    ``held``: why nothing is deleted now; None when deletions are done.
+    ``seconds``: wall time.
+    ``standby``: another replica leads, so nothing was written.
+    ``full``: every filter was looked at (the first pass, and the first one as the leader).
     """
 
     first: bool
@@ -49,103 +110,35 @@ class PassReport:
     @property
     def failures(self) -> tuple[Written, ...]:
         """The steps that did not succeed."""
-        return tuple(item for item in self.written if item.error is not None)
+        return tuple(written for written in self.written if written.error is not None)
 
 
-class Observer(Protocol):
-    """Told of what happens."""
+ControllerEvent = (
+    ObjectTaken
+    | ObjectDropped
+    | SourceSynced
+    | SourceUnsynced
+    | FilterChanged
+    | LeadershipChanged
+    | PassReport
+)
+"""Everything that an observer is called with."""
 
-    def took(self, item: SourceObject) -> None:
-        """An object is new or changed."""
-        ...
-
-    def dropped(self, ref: ObjectRef) -> None:
-        """An object is gone from its source."""
-        ...
-
-    def source_synced(self, source: str, incomplete: str | None) -> None:
-        """A source has given all that it can read; ``incomplete``: what it cannot."""
-        ...
-
-    def source_unsynced(self, source: str, reason: str) -> None:
-        """A source cannot tell any more what is there."""
-        ...
-
-    def live_changed(self, key: FilterKey) -> None:
-        """Somebody else changed or deleted one of our filters; the next pass restores it."""
-        ...
-
-    def leads(self, leads: bool) -> None:
-        """This replica became the leader, or is it no longer. Without an election nothing is said."""
-        ...
-
-    def passed(self, report: PassReport) -> None:
-        """A pass is over."""
-        ...
-
-
-class NoObserver:
-    """Hears everything and does nothing; a base for those who want to know only some of it."""
-
-    def took(self, item: SourceObject) -> None:
-        """Nothing."""
-
-    def dropped(self, ref: ObjectRef) -> None:
-        """Nothing."""
-
-    def source_synced(self, source: str, incomplete: str | None) -> None:
-        """Nothing."""
-
-    def source_unsynced(self, source: str, reason: str) -> None:
-        """Nothing."""
-
-    def live_changed(self, key: FilterKey) -> None:
-        """Nothing."""
-
-    def leads(self, leads: bool) -> None:
-        """Nothing."""
-
-    def passed(self, report: PassReport) -> None:
-        """Nothing."""
+Observer = Callable[[ControllerEvent], None]
+"""Called with each event; it ignores those that do not matter to it."""
 
 
 class Observers:
-    """Tells several, in order. One that raises is a defect of ours: it is logged, and nobody else suffers."""
+    """Several observers as one, called in order. The error of one is logged, and the others go on."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = tuple(observers)
 
-    def took(self, item: SourceObject) -> None:
-        """An object is new or changed."""
-        self._each(lambda observer: observer.took(item))
-
-    def dropped(self, ref: ObjectRef) -> None:
-        """An object is gone."""
-        self._each(lambda observer: observer.dropped(ref))
-
-    def source_synced(self, source: str, incomplete: str | None) -> None:
-        """A source has given all that it can read."""
-        self._each(lambda observer: observer.source_synced(source, incomplete))
-
-    def source_unsynced(self, source: str, reason: str) -> None:
-        """A source cannot tell any more what is there."""
-        self._each(lambda observer: observer.source_unsynced(source, reason))
-
-    def live_changed(self, key: FilterKey) -> None:
-        """Somebody else changed one of our filters."""
-        self._each(lambda observer: observer.live_changed(key))
-
-    def leads(self, leads: bool) -> None:
-        """This replica leads, or no longer."""
-        self._each(lambda observer: observer.leads(leads))
-
-    def passed(self, report: PassReport) -> None:
-        """A pass is over."""
-        self._each(lambda observer: observer.passed(report))
-
-    def _each(self, tell: Callable[[Observer], None]) -> None:
+    def __call__(self, event: ControllerEvent) -> None:
+        """Hand the event to each."""
         for observer in self._observers:
             try:
-                tell(observer)
+                observer(event)
             except Exception:
-                log.warning("%s failed", type(observer).__name__, exc_info=True)
+                name = getattr(observer, "__qualname__", type(observer).__name__)
+                log.warning("%s failed", name, exc_info=True)

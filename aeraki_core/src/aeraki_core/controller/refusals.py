@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.controller.observer import ControllerEvent, PassReport
 from aeraki_core.pipeline.reconcile import Action
 from aeraki_core.sources.events import Problems
 from aeraki_core.sources.istiod.proxies import ProxyWatch, Refusal, explain, suspects
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Refusals"]
 
 
-class Refusals(NoObserver):
+class Refusals:
     """Watches the proxies of one istiod. ``tell`` takes the findings, from a thread of its own."""
 
     def __init__(
@@ -53,11 +53,13 @@ class Refusals(NoObserver):
         """End, within two seconds."""
         self._watch.stop()
 
-    def passed(self, report: PassReport) -> None:
+    def __call__(self, event: ControllerEvent) -> None:
         """Remember when a filter was written: only what came before a refusal can be its cause."""
+        if not isinstance(event, PassReport):
+            return
         now = time.monotonic()
         with self._lock:
-            for done in report.written:
+            for done in event.written:
                 if done.step.action is Action.DELETE:
                     self._written.pop(done.step.key, None)
                 elif done.error is None:

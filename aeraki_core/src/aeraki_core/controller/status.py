@@ -13,7 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aeraki_core.controller.conditions import Condition, conditions
-from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.controller.observer import (
+    ControllerEvent,
+    LeadershipChanged,
+    ObjectDropped,
+    ObjectTaken,
+    PassReport,
+)
 from aeraki_core.controller.sender import Sender
 from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.kube.client import Client, Object
@@ -39,7 +45,7 @@ class _Seen:
     status: Object
 
 
-class Statuses(NoObserver):
+class Statuses:
     """An observer. ``client`` must refuse to write while this replica does not lead; ``problem`` is the controller's."""
 
     def __init__(
@@ -71,7 +77,22 @@ class Statuses(NoObserver):
 
     # -- in the controller's thread -----------------------------------------------------------------------------------
 
-    def took(self, item: SourceObject) -> None:
+    def __call__(self, event: ControllerEvent) -> None:
+        """Remember what objects say, and look at them again after a pass."""
+        match event:
+            case ObjectTaken(source_object):
+                self._remember(source_object)
+            case ObjectDropped(ref):
+                self._forget(ref)
+            case LeadershipChanged():
+                # A replica that starts leading looks at all objects; one that stops writes no more.
+                self._touched = set(self._seen)
+                self._wanted.clear()
+                self._sender.clear()
+            case PassReport() as report:
+                self._look_after(report)
+
+    def _remember(self, item: SourceObject) -> None:
         """Remember what the status of an object of ours is now."""
         group, _, version = item.api_version.rpartition("/")
         kind = self._kinds.get((group, item.ref.kind))
@@ -85,19 +106,13 @@ class Statuses(NoObserver):
         self._seen[item.ref] = _Seen(resource, generation, _own(item.content.get("status")))
         self._touched.add(item.ref)
 
-    def dropped(self, ref: ObjectRef) -> None:
+    def _forget(self, ref: ObjectRef) -> None:
         """Forget an object that is gone."""
         self._seen.pop(ref, None)
         self._wanted.pop(ref, None)
         self._sender.drop(ref)
 
-    def leads(self, leads: bool) -> None:
-        """Who begins to lead looks at all; who does no longer writes nothing more."""
-        self._touched = set(self._seen)
-        self._wanted.clear()
-        self._sender.clear()
-
-    def passed(self, report: PassReport) -> None:
+    def _look_after(self, report: PassReport) -> None:
         """Look at every object about which something else may be true now."""
         if not self._seen or report.standby:
             return

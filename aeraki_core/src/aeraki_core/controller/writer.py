@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aeraki_core.controller.backoff import KeyedBackoff
 from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.filters.live import Live
 from aeraki_core.findings.codes import HELD, ORPHAN, OUTSIDE, REFUSED, WRITE_FAILED, WRITE_WARNING
 from aeraki_core.findings.finding import Finding
+from aeraki_core.kube.backoff import KeyedBackoff
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.pipeline.reconcile import (

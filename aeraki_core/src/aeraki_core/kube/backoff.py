@@ -1,10 +1,21 @@
-"""How long to wait before the next try."""
+"""How long to wait before the next try: longer each time, and not all at the same moment.
+
+:class:`Backoff` is for one thing that is tried again and again, such as a connection.
+:class:`KeyedBackoff` is for many, such as filters; it is pure, and its caller brings the clock.
+"""
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
-__all__ = ["Backoff"]
+__all__ = ["Backoff", "KeyedBackoff"]
+
+K = TypeVar("K", bound=Hashable)
+
+_MAX_DOUBLINGS = 30  # beyond any longest wait; 2.0 ** attempts would overflow in the end
 
 
 class Backoff:
@@ -17,7 +28,7 @@ class Backoff:
 
     def next(self, at_least: float | None = None) -> float:
         """Seconds before the next try, between half and all of the doubled time, and no less than the server asked for."""
-        bound = min(self._limit, self._first * 2 ** min(self._tries, 30))
+        bound = min(self._limit, self._first * 2 ** min(self._tries, _MAX_DOUBLINGS))
         self._tries += 1
         # Not for secrets: any spread will do.
         spread: float = random.uniform(0.5, 1.0)  # noqa: S311
@@ -26,3 +37,47 @@ class Backoff:
     def reset(self) -> None:
         """It worked: begin anew."""
         self._tries = 0
+
+
+class KeyedBackoff(Generic[K]):
+    """The first try comes after ``first`` seconds, each next after twice as long, at most ``longest``.
+
+    Half of each wait is random, so that what fails for long is not tried all together. It ends at a multiple of ``first`` on the
+    caller's clock: thousands that fail are tried in a few goes, not in one for each, which would never end.
+    """
+
+    def __init__(
+        self,
+        first: float = 1.0,
+        longest: float = 60.0,
+        random_number: Callable[[], float] = random.random,
+    ) -> None:
+        self._first = first
+        self._longest = longest
+        self._random = random_number
+        self._failed: dict[K, tuple[int, float]] = {}
+
+    def fail(self, key: K, now: float) -> float:
+        """It failed (again); when to try it."""
+        attempts, _ = self._failed.get(key, (0, 0.0))
+        wait = min(self._longest, self._first * 2.0 ** min(attempts, _MAX_DOUBLINGS))
+        at = math.ceil((now + wait * (0.5 + 0.5 * self._random())) / self._first) * self._first
+        self._failed[key] = (attempts + 1, at)
+        return at
+
+    def clear(self, key: K) -> None:
+        """It succeeded, or is no longer wanted."""
+        self._failed.pop(key, None)
+
+    def clear_all(self) -> None:
+        """Nothing is to be tried again."""
+        self._failed.clear()
+
+    def due(self, now: float) -> frozenset[K]:
+        """What is to be tried now."""
+        return frozenset(key for key, (_, at) in self._failed.items() if at <= now)
+
+    @property
+    def next(self) -> float | None:
+        """When the next try is; None when nothing failed."""
+        return min((at for _, at in self._failed.values()), default=None)

@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aeraki_core.controller.loop import Controller, LoopTiming
-from aeraki_core.controller.observer import NoObserver, PassReport
+from aeraki_core.controller.observer import (
+    ControllerEvent,
+    FilterChanged,
+    PassReport,
+    SourceSynced,
+    SourceUnsynced,
+)
 from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
@@ -112,24 +118,23 @@ class Feed(Source):
         self.say(Problems(self.name, place, findings))
 
 
-class Recorder(NoObserver):
+class Recorder:
     """Remembers all that it is told."""
 
     def __init__(self) -> None:
         self.reports: queue.SimpleQueue[PassReport] = queue.SimpleQueue()
         self.said: queue.SimpleQueue[tuple[str, ...]] = queue.SimpleQueue()
 
-    def source_synced(self, source: str, incomplete: str | None) -> None:
-        self.said.put(("synced", source, incomplete or ""))
-
-    def source_unsynced(self, source: str, reason: str) -> None:
-        self.said.put(("unsynced", source, reason))
-
-    def live_changed(self, key: FilterKey) -> None:
-        self.said.put(("changed", str(key)))
-
-    def passed(self, report: PassReport) -> None:
-        self.reports.put(report)
+    def __call__(self, event: ControllerEvent) -> None:
+        match event:
+            case SourceSynced(source, incomplete):
+                self.said.put(("synced", source, incomplete or ""))
+            case SourceUnsynced(source, reason):
+                self.said.put(("unsynced", source, reason))
+            case FilterChanged(key):
+                self.said.put(("changed", str(key)))
+            case PassReport() as report:
+                self.reports.put(report)
 
 
 class Running:

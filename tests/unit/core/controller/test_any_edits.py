@@ -9,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aeraki_core.controller.backoff import KeyedBackoff
 from aeraki_core.controller.intake import Intake
-from aeraki_core.controller.observer import NoObserver
 from aeraki_core.controller.writer import FilterWriter
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.findings.finding import Finding
 from aeraki_core.findings.ledger import Ledger
+from aeraki_core.kube.backoff import KeyedBackoff
 from aeraki_core.sinks.files import FilesSink
 from aeraki_core.sources.events import Problems, Removed, Synced, Upserted
 from aeraki_core.sources.files.fileset import FileSet
@@ -128,7 +127,7 @@ class Edits(RuleBasedStateMachine):
         (self.folder / "mesh" / "sub").mkdir(parents=True)
         self.pipeline = pipeline()
         self.files = FileSet([str(self.folder / "mesh")], Rules(self.pipeline.store.reads), 1 << 20)
-        self.intake = Intake(self.pipeline, ["files"], NoObserver())
+        self.intake = Intake(self.pipeline, ["files"], lambda event: None)
         self.sink = FilesSink(self.folder / "out", watch=False)
         self.sink.start(lambda key: None)
         self.writer = FilterWriter(self.pipeline, self.sink, KeyedBackoff[FilterKey]())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aeraki_core.controller.loop import Controller
 from aeraki_core.controller.metrics import Metrics
+from aeraki_core.controller.observer import LeadershipChanged
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.testing.memory_sink import MemorySink
 from prometheus_client.parser import text_string_to_metric_families
@@ -71,7 +72,7 @@ def test_a_source_that_has_not_spoken_yet_is_not_in_sync() -> None:
 def test_who_leads() -> None:
     metrics = Metrics(pipeline(), election="lease")
     assert values(metrics)["leader_election_master_status", "name=lease"] == 0
-    metrics.leads(True)
+    metrics(LeadershipChanged(True))
     assert values(metrics)["leader_election_master_status", "name=lease"] == 1
 
 
@@ -81,7 +82,7 @@ def test_the_page_lists_every_metric_with_its_labels() -> None:
     Controller(
         of, [Feed(service("cart"), routes("nobody", "a"))], sink, timing=FAST, observer=metrics
     ).run_once()
-    metrics.leads(True)
+    metrics(LeadershipChanged(True))
     said: dict[str, set[str]] = {}
     for name, *labels in values(metrics):
         if not name.startswith(("process_",)) and not name.endswith(

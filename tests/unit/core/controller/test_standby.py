@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from aeraki_core.controller.loop import Controller
-from aeraki_core.controller.observer import NoObserver, Observers, PassReport
+from aeraki_core.controller.observer import ControllerEvent, Observers, PassReport
 from aeraki_core.testing.memory_sink import MemorySink
 
 from tests.unit.core.controller.running import (
@@ -112,8 +112,8 @@ def test_a_call_is_answered_between_two_passes() -> None:
 def test_a_loop_that_hangs_is_seen() -> None:
     release, hangs = threading.Event(), threading.Event()
 
-    class Hanging(NoObserver):
-        def passed(self, report: PassReport) -> None:
+    def hang(event: ControllerEvent) -> None:
+        if isinstance(event, PassReport):
             hangs.set()
             release.wait(WAIT)
 
@@ -124,7 +124,7 @@ def test_a_loop_that_hangs_is_seen() -> None:
         [Feed(service("cart"))],
         MemorySink(),
         timing=FAST,
-        observer=Hanging(),
+        observer=hang,
         clock=lambda: now[0],
     )
     assert controller.waiting == "waiting for source feed"
@@ -143,8 +143,8 @@ def test_a_loop_that_hangs_is_seen() -> None:
 
 
 def test_an_observer_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    class Raising(NoObserver):
-        def passed(self, report: PassReport) -> None:
+    class Raising:
+        def __call__(self, event: ControllerEvent) -> None:
             raise RuntimeError("no")
 
     recorder = Recorder()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aeraki_core.controller.backoff import KeyedBackoff
 from aeraki_core.controller.debounce import Debounce
+from aeraki_core.kube.backoff import KeyedBackoff
 from hypothesis import given
 from hypothesis import strategies as st
 
