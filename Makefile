@@ -18,7 +18,7 @@ WORKERS ?= auto
 export VENV WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run test test-mesh test-lowest test-newest test-install lint format golden fuzz bench rig \
+.PHONY: help setup lock run test test-mesh test-lowest test-newest test-install lint format golden fuzz bench docs rig \
 	rig-build peers rig-packages build clean
 
 help: ## show the targets
@@ -66,6 +66,9 @@ fuzz: $(STAMP) ## run the property tests with N examples each
 
 bench: $(STAMP) ## run the benchmarks
 	$(IN_VENV) python -m benchmarks $(ARGS)
+
+docs: ## build the pages as a site into build/site; a broken link or anchor fails
+	@scripts/docs.sh $(ARGS)
 
 rig: $(STAMP) rig-packages ## start a real mesh on this machine
 	$(IN_VENV) python -m tests.rig $(ARGS)

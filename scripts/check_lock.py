@@ -22,7 +22,12 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PLATFORMS = {"linux": "Linux", "darwin": "Darwin"}  # sys_platform: platform_system
 
 # The file, the dependency groups that it holds, and whether it holds what the distributions need.
-LOCKS = {"dev.txt": ("dev", True), "lowest.txt": ("test", True), "uv.txt": ("uv", False)}
+LOCKS = {
+    "dev.txt": ("dev", True),
+    "lowest.txt": ("test", True),
+    "docs.txt": ("docs", False),
+    "uv.txt": ("uv", False),
+}
 
 _PIN = re.compile(r"^[A-Za-z0-9._-]+==[^ ;*]+( ; .+)?$")
 _HASH = re.compile(r"^--hash=sha256:[0-9a-f]{64}$")

@@ -26,7 +26,7 @@ mkdir -p build/lock
 rm -f build/lock/*.txt
 echo "# Written by make lock; do not edit. Installed with --require-hashes (scripts/venv.sh)." >build/lock/head
 if [ $# -gt 0 ]; then
-    for file in dev uv lowest; do grep -v '^#' "requirements/$file.txt" >"build/lock/$file.txt" || true; done
+    for file in dev docs uv lowest; do grep -v '^#' "requirements/$file.txt" >"build/lock/$file.txt" || true; done
 fi
 upgrades=
 for package; do upgrades="$upgrades --upgrade-package $package"; done
@@ -41,6 +41,7 @@ done
 echo "./aeraki_core[testing]" >build/lock/testing.in
 
 compile requirements/uv.txt --group uv $upgrades
+compile requirements/docs.txt --group docs $upgrades
 compile requirements/dev.txt --group dev $ours $upgrades build/lock/ours.in build/lock/testing.in
 
 # The oldest versions that we allow, and the tests' tools beside them: tools and indirect needs are the newest.

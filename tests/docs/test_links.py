@@ -142,3 +142,12 @@ def test_a_link_that_leads_nowhere_would_be_found(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(text, encoding="utf-8")
     assert [found["target"] for found in LINK.finditer(without_code(text))] == ["a.md", "b.md#c-d"]
     assert anchors(tmp_path / "page.md") == {"a-b-c", "a-b-c-1"}
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    """`make docs` says so too, but few run it."""
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    listed = re.findall(r"([\w./-]+\.md)$", nav, re.MULTILINE)
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    assert len(listed) == len({*listed})
+    assert {*listed} == pages
