@@ -5,7 +5,7 @@ from __future__ import annotations
 from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.findings.codes import BAD_NAME, REJECTED
 from aeraki_core.findings.finding import Finding
-from aeraki_core.mesh.index import Index
+from aeraki_core.model.memory import Index
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -27,7 +27,7 @@ def secret_values(pipeline: Pipeline) -> frozenset[str]:
     """The values of every Secret that a generator read."""
     found: set[str] = set()
     for report in pipeline.reports():
-        for ref in report.output.objects if report.output else ():
+        for ref in report.run.objects if report.run else ():
             secret = (
                 pipeline.store.secret(ref.namespace, ref.name) if ref.kind == "Secret" else None
             )

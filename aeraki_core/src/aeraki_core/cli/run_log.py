@@ -116,7 +116,7 @@ class RunLog:
         if not reports:
             tokens = [
                 f"tcp-{token}"
-                for item in self._pipeline.dispatcher.registry.protocols
+                for item in self._pipeline.registry.protocols
                 for token in item.tokens
             ]
             hint = (
@@ -201,11 +201,7 @@ def _say(level: int, message: str, **fields: Any) -> None:
 
 def _port_text(report: PortReport) -> str:
     protocol = report.detection.protocol.name if report.detection.protocol else "-"
-    plugin = (
-        f", plugin {report.output.plugin}"
-        if report.output and report.output.plugin != protocol
-        else ""
-    )
+    plugin = f", plugin {report.run.plugin}" if report.run and report.run.plugin != protocol else ""
     count = len(report.filters)
     made = f"{count} filter{'' if count == 1 else 's'}" if count else "no filter"
     return f"{report.service.host}:{report.port.number} speaks {protocol} ({report.detection.reason}{plugin}): {made}"

@@ -42,7 +42,7 @@ def _short(report: PortReport) -> dict[str, Any]:
         "protocol": protocol.name if protocol else None,
         "why": report.detection.reason,
         "state": report.state,
-        "plugin": report.output.plugin if report.output else None,
+        "plugin": report.run.plugin if report.run else None,
         "filters": [str(key) for key in report.filters],
         "findings": [finding.code.id for finding in report.findings],
     }
@@ -113,9 +113,9 @@ def _not_found(host: str, meant: list[str], known: list[str]) -> str:
 
 
 def _long(pipeline: Pipeline, report: PortReport) -> dict[str, Any]:
-    registry, protocol = pipeline.dispatcher.registry, report.detection.protocol
+    registry, protocol = pipeline.registry, report.detection.protocol
     owner = registry.owner(protocol) if protocol else None
-    objects = report.output.objects if report.output else ()
+    objects = report.run.objects if report.run else ()
     return {
         "host": report.service.host,
         "port": report.port.number,

@@ -58,7 +58,7 @@ class Intake:
             case Problems(source, place, findings):
                 self.problems.put((source, place), findings)
             case Scoped(_, scope):
-                self._pipeline.scope = scope
+                self._pipeline.rescope(scope)
             case Synced(source, incomplete):
                 self._waiting.discard(source)
                 if self._expected is not None and source in self._unsynced:

@@ -172,7 +172,7 @@ class Metrics:
                 str(written.step.action), "error" if written.error else "success"
             ).inc()
         self._count_filters(report)
-        for (protocol, state), number in self._pipeline.standing().items():
+        for (protocol, state), number in self._pipeline.port_counts().items():
             self._ports.labels(protocol, state).set(number)
         for finding in report.came:
             self._findings[(finding.severity.label, finding.code.id)] += 1

@@ -60,7 +60,7 @@ class Statuses:
         self._client = client
         self._problem = problem
         self._now = now
-        kinds: Iterable[Kind[Any]] = pipeline.dispatcher.registry.kinds
+        kinds: Iterable[Kind[Any]] = pipeline.registry.kinds
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds}
         self._seen: dict[ObjectRef, _Seen] = {}
         self._wanted: dict[ObjectRef, Object] = {}

@@ -62,7 +62,7 @@ class FilterWriter:
         self._pipeline = pipeline
         self._sink = sink
         self._backoff = backoff
-        self._active = frozenset(plugin.name for plugin in pipeline.dispatcher.registry.active)
+        self._active = frozenset(plugin.name for plugin in pipeline.registry.active)
         self._kept: dict[FilterKey, Step] = {}
         self._orphans: dict[FilterKey, Step] = {}
         self._scope = pipeline.scope

@@ -8,14 +8,32 @@ few.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from enum import StrEnum
+from typing import NamedTuple
 
 from aeraki_core.findings.finding import Finding
 
-__all__ = ["FindingsByPlace"]
+__all__ = ["FindingsByPlace", "Place", "Subject"]
+
+
+class Subject(StrEnum):
+    """What a place of the pipeline is: the newest form of an object, an object, a service port, a group of placements."""
+
+    REJECTED = "rejected"
+    OBJECT = "object"
+    PORT = "port"
+    GROUP = "group"
+
+
+class Place(NamedTuple):
+    """Where the pipeline finds something wrong."""
+
+    subject: Subject
+    name: Hashable
 
 
 class FindingsByPlace:
-    """FindingsByPlace by place. The same finding at two places is one, and over when no place has it."""
+    """Findings by place. The same finding at two places is one, and over when no place has it."""
 
     def __init__(self) -> None:
         self._at: dict[Hashable, tuple[Finding, ...]] = {}

@@ -5,21 +5,41 @@ In: the store. Out: answers; and ``keys``, the questions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from sys import intern
 from typing import Any
 
-from aeraki_core.mesh.store import Claim, Key, ServiceId, Store, host_suffixes
+from aeraki_core.mesh.keys import (
+    AnnotationKey,
+    AnnotationsKey,
+    DestinationRulesKey,
+    EndpointsKey,
+    HostKey,
+    Key,
+    ListenerKey,
+    ProxyFamiliesKey,
+    ResourceKey,
+    ResourcesKey,
+    SecretKey,
+    ServiceKey,
+    VirtualServiceKey,
+    VirtualServicesKey,
+)
+from aeraki_core.mesh.rejected import host_suffixes
+from aeraki_core.mesh.services import Claim
+from aeraki_core.mesh.store import Store
 from aeraki_core.model.endpoints import Endpoints
 from aeraki_core.model.istio import DestinationRule, VirtualService
 from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.secret import Secret
-from aeraki_core.model.service import Service
+from aeraki_core.model.service import Service, ServiceId
 
 __all__ = ["Reads"]
+
+
+HostQuestion = VirtualServicesKey | DestinationRulesKey
 
 
 class Reads:
@@ -34,17 +54,16 @@ class Reads:
         self.objects: set[ObjectRef] = set()
         self.secrets: dict[ObjectRef, Secret] = {}
         self._virtual_services: dict[str, tuple[VirtualService, ...]] = {}
-        self._noted: tuple[Service, str, str] | None = None
 
     @property
     def mesh(self) -> Mesh:
         """The mesh's own settings; a change of them re-runs everything, so they are not recorded."""
         return self._store.mesh
 
-    def service(self, key: ServiceId) -> Service | None:
+    def service(self, service_id: ServiceId) -> Service | None:
         """The service of that id."""
-        self.keys.add(("service", intern(str(key[0])), key[1]))
-        service = self._store.service(key)
+        self.keys.add(ServiceKey(*service_id))
+        service = self._store.service(service_id)
         if service is not None:
             self.objects.add(service.ref)
         return service
@@ -53,14 +72,14 @@ class Reads:
         """One annotation of a service's object."""
         prefix, slash, _ = name.partition("/")
         # One key for all of a prefix: a plugin reads ten options of each service, and looks for unknown ones too.
-        self._note_annotation(
-            service, *(("annotations", prefix) if slash else ("annotation", name))
+        self.keys.add(
+            AnnotationsKey(service.ref, prefix) if slash else AnnotationKey(service.ref, name)
         )
         return self._store.annotations(service.ref).get(name)
 
     def annotations(self, service: Service, prefix: str) -> tuple[str, ...]:
         """The names of all annotations ``<prefix>/...`` of a service's object, sorted."""
-        self._note_annotation(service, "annotations", prefix)
+        self.keys.add(AnnotationsKey(service.ref, prefix))
         return tuple(
             sorted(
                 name
@@ -71,7 +90,7 @@ class Reads:
 
     def services_of_host(self, host: str) -> tuple[Service, ...]:
         """The services of that host, the oldest first."""
-        self.keys.add(("host", host))
+        self.keys.add(HostKey(host))
         services = self._store.services_of_host(host)
         self.objects.update(service.ref for service in services)
         return services
@@ -80,24 +99,24 @@ class Reads:
         """The endpoints of a Kubernetes Service; none for a ServiceEntry, whose endpoints are in no object that we read."""
         if service.ref.kind != "Service":
             return Endpoints()
-        self.keys.add(("endpoints", service.namespace, service.ref.name))
+        self.keys.add(EndpointsKey(service.namespace, service.ref.name))
         return self._store.endpoints(service.namespace, service.ref.name)
 
     def proxy_families(self) -> frozenset[ProxyFamily]:
         """The IP families of the mesh's proxies, as the settings say or else as the mesh's addresses tell."""
-        self.keys.add(("proxy-families",))
+        self.keys.add(ProxyFamiliesKey())
         return self._store.proxy_families()
 
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Who claims the listener, the oldest first."""
-        self.keys.add(("listener", listener))
+        self.keys.add(ListenerKey(listener))
         return self._store.claims(listener)
 
     def virtual_services(self, host: str) -> tuple[VirtualService, ...]:
         """All that apply to the host for sidecars: the most specific host first, then the oldest."""
         if host not in self._virtual_services:
             found: dict[ObjectRef, VirtualService] = {}
-            for name in self._each("virtualservice", host):
+            for name in self._each(VirtualServicesKey, host):
                 for item in self._store.virtual_services(name):
                     if item.for_mesh:
                         found.setdefault(item.ref, item)
@@ -107,7 +126,7 @@ class Reads:
 
     def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         """Those of the most specific host that matches, the oldest first (facts/istio.md)."""
-        for name in self._each("destinationrule", host):
+        for name in self._each(DestinationRulesKey, host):
             found = self._store.destination_rules(name)
             if found:
                 self.objects.update(item.ref for item in found)
@@ -116,51 +135,47 @@ class Reads:
 
     def resources(self, kind: str, host: str) -> tuple[Resource[Any], ...]:
         """Objects of a plugin's kind that speak for the host, the oldest first."""
-        self.keys.add(("resources", kind, host))
+        self.keys.add(ResourcesKey(kind, host))
         found = self._store.resources(kind, host)
         self.objects.update(item.ref for item in found)
         return found
 
     def resource(self, ref: ObjectRef) -> Resource[Any] | None:
         """One object of a plugin's kind."""
-        self.keys.add(("resource", str(ref)))
+        self.keys.add(ResourceKey(ref))
         return self._store.resource(ref)
 
     def virtual_service(self, ref: ObjectRef) -> VirtualService | None:
         """One VirtualService."""
-        self.keys.add(("virtualservice-object", str(ref)))
+        self.keys.add(VirtualServiceKey(ref))
         return self._store.virtual_service(ref)
 
     def secret(self, namespace: str, name: str) -> Secret | None:
         """A Secret."""
-        self.keys.add(("secret", namespace, name))
+        self.keys.add(SecretKey(ObjectRef("Secret", namespace, name)))
         found = self._store.secret(namespace, name)
         if found is not None:
             self.objects.add(found.ref)
             self.secrets[found.ref] = found
         return found
 
-    def _note_annotation(self, service: Service, question: str, name: str) -> None:
-        last = self._noted
-        if last is not None and last[0] is service and last[1] == question and last[2] == name:
-            return  # one option after the other: the key was just made
-        self._noted = (service, question, name)
-        self.keys.add((question, intern(str(service.ref)), service.host, name))
-
-    def _each(self, question: str, host: str) -> Iterator[str]:
-        """The host and the wildcards over it, each recorded: one that does not exist yet may come."""
-        self.keys.add((question, host))
+    def _each(self, key: Callable[[str], HostQuestion], host: str) -> Iterator[str]:
+        """The host and the wildcards over it. Each is recorded: an object for it may be created later."""
+        self.keys.add(key(host))
         yield host
-        for key in _wildcards(question, host.removeprefix("*.").partition(".")[2]):
-            self.keys.add(key)
-            yield key[1]
+        for wildcard in _wildcards(key, host.removeprefix("*.").partition(".")[2]):
+            self.keys.add(wildcard)
+            yield wildcard.host
 
 
 @lru_cache(maxsize=65536)
-def _wildcards(question: str, domain: str) -> tuple[Key, ...]:
-    """The keys of the wildcards over a host in that domain: the same values for all hosts of a namespace, to save memory."""
+def _wildcards(key: Callable[[str], HostQuestion], domain: str) -> tuple[HostQuestion, ...]:
+    """The questions about the wildcards over a host in that domain.
+
+    The hosts of a namespace share the values: each takes part in thousands of sets.
+    """
     return tuple(
-        (question, name)
+        key(name)
         for name in host_suffixes(f"x.{domain}" if domain else "x")
         if name.startswith("*")
     )

@@ -14,9 +14,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from aeraki_core.model.memory import forget_unset_fields
 from aeraki_core.model.meta import Age, ObjectRef
 from aeraki_core.model.service import PortNumber, resolve_export_to
-from aeraki_core.model.wire import Spec, check, compact
+from aeraki_core.model.wire import Spec, check
 
 __all__ = [
     "Destination",
@@ -243,7 +244,7 @@ def parse_virtual_service(
         RejectedError: a field does not fit.
     """
     spec = check(_VirtualServiceSpec, content.get("spec"))
-    compact(spec)
+    forget_unset_fields(spec)
     created = intern(str((content.get("metadata") or {}).get("creationTimestamp") or ""))
     return VirtualService(
         ref=ref,

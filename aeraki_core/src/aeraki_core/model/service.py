@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from sys import intern
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -23,6 +23,7 @@ __all__ = [
     "Port",
     "Resolution",
     "Service",
+    "ServiceId",
     "is_wildcard",
     "parse_service",
     "parse_service_entry",
@@ -62,6 +63,13 @@ class Port:
         return self.target_port or self.number
 
 
+class ServiceId(NamedTuple):
+    """Names a service: a ServiceEntry can hold several hosts, and two objects can claim one host."""
+
+    ref: ObjectRef
+    host: str
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One host of the mesh and its ports.
@@ -94,9 +102,9 @@ class Service:
         return self.ref.namespace
 
     @property
-    def id(self) -> tuple[ObjectRef, str]:
-        """Names it among all services: a ServiceEntry can hold several hosts, two objects can claim one host."""
-        return (self.ref, self.host)
+    def id(self) -> ServiceId:
+        """Names it among all services."""
+        return ServiceId(self.ref, self.host)
 
     def port(self, number: int) -> Port | None:
         """The port of that number, or None."""

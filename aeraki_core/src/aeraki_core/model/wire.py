@@ -12,9 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aeraki_core.errors import Problem, RejectedError
 
-__all__ = ["Spec", "check", "compact", "field_path", "text_map"]
-
-_UNKNOWN: set[str] = set()
+__all__ = ["Spec", "check", "field_path", "text_map"]
 
 
 class Spec(BaseModel):
@@ -75,25 +73,6 @@ def check(model: type[S], value: Any, root: str = "spec") -> S:
                 for detail in error.errors(include_url=False, include_input=False)
             )
         ) from None
-
-
-def compact(value: Any) -> None:
-    """Make a model that is kept take less memory: which of its fields were given is not remembered.
-
-    pydantic keeps a set for each part of a model, which is as large as the part itself.
-    """
-    if isinstance(value, BaseModel):
-        object.__setattr__(value, "__pydantic_fields_set__", _UNKNOWN)
-        if not value.__pydantic_extra__:
-            object.__setattr__(value, "__pydantic_extra__", None)
-        for item in value.__dict__.values():
-            compact(item)
-    elif isinstance(value, tuple):
-        for item in value:
-            compact(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            compact(item)
 
 
 def text_map(value: Mapping[str, Any] | None) -> dict[str, str]:

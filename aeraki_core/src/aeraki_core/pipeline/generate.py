@@ -1,14 +1,14 @@
 """One service port through its generator: for which clients and workloads, onto which listeners.
 
-In: a service port with its protocol, the store (read through a recording view), the dispatcher. Out: a :class:`PortOutput`: patches
-with their audience and listeners, findings, and what was read. arrange.py files the patches.
+The generator runs once for each audience of clients, because they may see other routes or have other Envoy extensions. In: a
+service port with its protocol, the store (read through a recording view) and the dispatcher. Out: a :class:`PortOutput`.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aeraki_core.filters.patch import Inbound, Outbound, Patch
 from aeraki_core.findings.codes import (
@@ -19,21 +19,27 @@ from aeraki_core.findings.codes import (
     SHARED_CIDR,
 )
 from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.keys import Key
 from aeraki_core.mesh.reads import Reads
-from aeraki_core.mesh.store import Key, ServiceId, Store
+from aeraki_core.mesh.store import Store
 from aeraki_core.model.listeners import Listener, needs_endpoints, outbound_listeners
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.model.service import Port, Resolution, Service
+from aeraki_core.model.service import Port, Resolution, Service, ServiceId
 from aeraki_core.plugins.context import Audience, GenerateContext
-from aeraki_core.plugins.dispatch import Dispatcher
+from aeraki_core.plugins.dispatch import Dispatcher, Generated
 from aeraki_core.plugins.types import Protocol
 
-__all__ = ["OutboundPatches", "PortId", "PortOutput", "generate_port"]
-
-PortId = tuple[ServiceId, int]
+__all__ = ["OutboundPatches", "PortId", "PortOutput", "PortRun", "generate_port"]
 
 EVERYBODY = Audience(None)
+
+
+class PortId(NamedTuple):
+    """Names a port of one object's service."""
+
+    service: ServiceId
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,11 @@ class OutboundPatches:
     patches: tuple[Patch, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PortOutput:
-    """What a service port's generator gave.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortRun:
+    """How the generator of a service port ran. This is remembered; the patches go into placements.
 
-    ``failed``: it could not; the other fields but ``findings`` and ``keys`` are empty, and what it gave before stays.
+    ``failed``: the generator could not make patches, and what it made before stays. ``objects`` are those that it read.
     ``calls`` counts generator runs, ``seconds`` is their wall time.
     """
 
@@ -57,14 +63,34 @@ class PortOutput:
     port: Port
     protocol: Protocol
     plugin: str
+    findings: tuple[Finding, ...]
+    objects: tuple[ObjectRef, ...]
+    failed: bool
+    calls: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortOutput:
+    """What a service port's generator made, and the questions that it asked. Without patches if it failed."""
+
+    run: PortRun
     outbound: tuple[OutboundPatches, ...]
     inbound: tuple[Patch, ...]
-    findings: tuple[Finding, ...]
     keys: tuple[Key, ...]
-    objects: tuple[ObjectRef, ...]
-    failed: bool = False
-    calls: int = 0
-    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the generator made for one audience."""
+
+    audience: Audience
+    generated: Generated
+
+    def outbound(self) -> tuple[Patch, ...]:
+        return tuple(
+            patch for patch in self.generated.patches or () if isinstance(patch.side, Outbound)
+        )
 
 
 def generate_port(
@@ -73,83 +99,113 @@ def generate_port(
     """Run the generator of one service port, once for each audience of clients."""
     reads = Reads(store)
     reads.service(service.id)
-    findings: list[Finding] = []
+    runner = _Runner(service, port, protocol, reads, dispatcher)
     audiences = client_audiences(service, protocol, reads)
-    listeners = _listeners(service, port, reads, findings) if audiences else ()
-    outbound: list[OutboundPatches] = []
-    inbound: tuple[Patch, ...] = ()
-    calls, seconds, failed = 0, 0.0, False
-    inbound_only = Audience(service.namespace, service.selector)
-    todo = deque(audiences or (inbound_only,))
-    while todo:
-        audience, first = todo.popleft(), not calls
-        context = GenerateContext(protocol, service, port, audience, reads)
-        if not audiences and not _any_covered(context.inbound, service, protocol, reads.mesh):
-            break
-        result = dispatcher.generate(protocol, context)
-        calls += 1
-        seconds += result.seconds
-        findings += result.findings
-        if result.patches is None:
-            failed = True
-            break
-        if audience == EVERYBODY:
-            todo.extend(
-                audience for audience in _with_more(context, reads.mesh) if audience not in todo
-            )
-        if audiences and listeners:
-            clients = tuple(patch for patch in result.patches if isinstance(patch.side, Outbound))
-            # Clients that need nothing of their own keep the filter of the whole mesh.
-            if not (audience.overrides and clients == outbound[0].patches):
-                outbound.append(OutboundPatches(audience, listeners, clients))
-        if first:
-            inbound = tuple(
-                patch
-                for patch in result.patches
-                if isinstance(patch.side, Inbound)
-                and _covered(patch.side, service, protocol, reads.mesh)
-            )
-    if not calls:
-        findings.append(
-            Finding(
-                MISSING_EXTENSION,
-                f"port {port.number} speaks {protocol.name}, but no proxy is known to have {protocol.extension.name}; "
-                f"no filter is written; proxies that have it are named by --proxy-extensions",
-                service.ref,
-                "spec.ports",
-            )
-        )
+    listeners, findings = _own_listeners(service, port, reads) if audiences else ((), ())
+    answers = tuple(runner.for_clients(audiences) if audiences else runner.for_workloads())
+    if not answers:
+        findings = (_missing_extension(service, port, protocol),)
+    failed = any(answer.generated.patches is None for answer in answers)
+    run = PortRun(
+        service=service,
+        port=port,
+        protocol=protocol,
+        plugin=dispatcher.registry.owner(protocol).name,
+        findings=(*findings, *(each for answer in answers for each in answer.generated.findings)),
+        objects=tuple(sorted(reads.objects)),
+        failed=failed,
+        calls=len(answers),
+        seconds=sum(answer.generated.seconds for answer in answers),
+    )
     return PortOutput(
-        service,
-        port,
-        protocol,
-        dispatcher.registry.owner(protocol).name,
-        () if failed else tuple(outbound),
-        () if failed else inbound,
-        tuple(findings),
-        tuple(reads.keys),
-        tuple(sorted(reads.objects)),
-        failed,
-        calls,
-        seconds,
+        run=run,
+        outbound=() if failed or not listeners else _merge_outbound(answers, listeners),
+        inbound=() if failed or not answers else runner.inbound(answers[0]),
+        keys=tuple(reads.keys),
     )
 
 
-def client_audiences(service: Service, protocol: Protocol, reads: Reads) -> tuple[Audience, ...]:
-    """The clients that get filters: those that the service is exported to and whose proxies have the extension.
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """Runs the generator of one service port."""
 
-    A VirtualService that is exported to some namespaces only gives their clients routes of their own, over those of the rest; so do
-    further extensions that some have (see :func:`_with_more`). What is written into the root namespace reaches the whole mesh:
-    nothing is written there for its own proxies alone, unless only they have the listener.
+    service: Service
+    port: Port
+    protocol: Protocol
+    reads: Reads
+    dispatcher: Dispatcher
+
+    def for_clients(self, audiences: tuple[Audience, ...]) -> Iterator[_Answer]:
+        """One run for each audience, until one fails: half of a port's filters would contradict the other half."""
+        todo = [*audiences]
+        for audience in todo:
+            context = self._context(audience)
+            answer = self._run(context)
+            yield answer
+            if answer.generated.patches is None:
+                return
+            if audience == EVERYBODY:
+                more = _with_more_extensions(context, self.reads.mesh)
+                todo += [audience for audience in more if audience not in todo]
+
+    def for_workloads(self) -> Iterator[_Answer]:
+        """One run for the inbound side alone, when no client has the extension but the workload's proxies do."""
+        context = self._context(Audience(self.service.namespace, self.service.selector))
+        if any(self._is_covered(side) for side in context.inbound):
+            yield self._run(context)
+
+    def inbound(self, answer: _Answer) -> tuple[Patch, ...]:
+        """The inbound patches for workloads whose proxies have the extension."""
+        return tuple(
+            patch
+            for patch in answer.generated.patches or ()
+            if isinstance(patch.side, Inbound) and self._is_covered(patch.side)
+        )
+
+    def _context(self, audience: Audience) -> GenerateContext:
+        return GenerateContext(self.protocol, self.service, self.port, audience, self.reads)
+
+    def _run(self, context: GenerateContext) -> _Answer:
+        return _Answer(context.audience, self.dispatcher.generate(self.protocol, context))
+
+    def _is_covered(self, side: Inbound) -> bool:
+        """Whether the proxies of these workloads are known to have the protocol's extension."""
+        extension = self.protocol.extension
+        return extension.stock or any(
+            rule.covers(self.service.namespace, side.selector)
+            for rule in self.reads.mesh.rules_for(extension.name)
+        )
+
+
+def _merge_outbound(
+    answers: Iterable[_Answer], listeners: tuple[Listener, ...]
+) -> tuple[OutboundPatches, ...]:
+    """The patches of each audience. An override that changes nothing is left out: its clients have the mesh-wide filter."""
+    first, *others = answers
+    mesh_wide = first.outbound()
+    merged = [OutboundPatches(first.audience, listeners, mesh_wide)]
+    for answer in others:
+        patches = answer.outbound()
+        if not answer.audience.overrides or patches != mesh_wide:
+            merged.append(OutboundPatches(answer.audience, listeners, patches))
+    return tuple(merged)
+
+
+def client_audiences(service: Service, protocol: Protocol, reads: Reads) -> tuple[Audience, ...]:
+    """The clients that get filters: those that see the service and whose proxies have the extension.
+
+    A VirtualService that is exported to some namespaces only gives their clients routes of their own, in a filter that
+    overrides the mesh-wide one. A filter in the root namespace reaches the whole mesh, so none is written there for the
+    proxies of that namespace alone, unless only they have the listener.
     """
     mesh = reads.mesh
     root = mesh.root_namespace
-    namespaces = _namespaces(service, mesh)
+    namespaces = _filter_namespaces(service, mesh)
     rules = mesh.rules_for(protocol.extension.name)
     everywhere = protocol.extension.stock or any(rule.namespace is None for rule in rules)
-    found: set[Audience] = set()
+    audiences: set[Audience] = set()
     if everywhere:
-        found.update(
+        audiences.update(
             Audience(namespace, overrides=root in namespaces - {namespace})
             for namespace in namespaces
         )
@@ -157,23 +213,26 @@ def client_audiences(service: Service, protocol: Protocol, reads: Reads) -> tupl
         for rule in rules:
             is_reached = None in namespaces or rule.namespace in namespaces
             if is_reached and (rule.namespace != root or service.export_to == {root}):
-                found.add(Audience(rule.namespace, rule.labels))
-        # A whole namespace has it: its workloads need no filter of their own.
-        whole = {audience.namespace for audience in found if not audience.labels}
-        found = {
-            audience for audience in found if not audience.labels or audience.namespace not in whole
+                audiences.add(Audience(rule.namespace, rule.labels))
+        # Where a whole namespace has the extension, its workloads need no filter of their own.
+        whole = {audience.namespace for audience in audiences if not audience.labels}
+        audiences = {
+            audience
+            for audience in audiences
+            if not audience.labels or audience.namespace not in whole
         }
-    if EVERYBODY in found:
+    if EVERYBODY in audiences:
         for virtual_service in reads.virtual_services(service.host):
             for namespace in virtual_service.client_namespaces - {root}:
-                found.add(Audience(namespace, overrides=True))
+                audiences.add(Audience(namespace, overrides=True))
+    # The mesh-wide audience comes first: overrides are compared with it.
     return tuple(
-        sorted(found, key=lambda item: (item.overrides, item.namespace or "", item.labels))
+        sorted(audiences, key=lambda each: (each.overrides, each.namespace or "", each.labels))
     )
 
 
-def _with_more(context: GenerateContext, mesh: Mesh) -> list[Audience]:
-    """Namespaces whose proxies have an extension that the generator asked for and that not all have: another filter for them."""
+def _with_more_extensions(context: GenerateContext, mesh: Mesh) -> list[Audience]:
+    """Namespaces whose proxies have an extension that the generator asked for in vain: they may get another filter."""
     names = {
         rule.namespace
         for extension in context.extensions_asked
@@ -185,55 +244,43 @@ def _with_more(context: GenerateContext, mesh: Mesh) -> list[Audience]:
     return [Audience(name, overrides=True) for name in sorted(names)]
 
 
-def _namespaces(service: Service, mesh: Mesh) -> frozenset[str | None]:
-    """Where outbound filters go; None is the root namespace, for the whole mesh."""
+def _filter_namespaces(service: Service, mesh: Mesh) -> frozenset[str | None]:
+    """The namespaces of the outbound filters; None is the root namespace, for the whole mesh."""
     wanted = {service.namespace if name == "." else name for name in mesh.namespaces}
     if "*" in service.export_to:
         return frozenset(wanted) if wanted else frozenset({None})
     return frozenset(service.export_to & wanted if wanted else service.export_to)
 
 
-def _covered(side: Inbound, service: Service, protocol: Protocol, mesh: Mesh) -> bool:
-    """Whether the proxies of these workloads are known to have the protocol's extension."""
-    rules = mesh.rules_for(protocol.extension.name)
-    return protocol.extension.stock or any(
-        rule.covers(service.namespace, side.selector) for rule in rules
-    )
-
-
-def _any_covered(
-    sides: Iterable[Inbound], service: Service, protocol: Protocol, mesh: Mesh
-) -> bool:
-    return any(_covered(side, service, protocol, mesh) for side in sides)
-
-
-def _listeners(
-    service: Service, port: Port, reads: Reads, findings: list[Finding]
-) -> tuple[Listener, ...]:
-    """The port's own listeners: those that no older service claims (two filters on one listener would be an outage)."""
+def _own_listeners(
+    service: Service, port: Port, reads: Reads
+) -> tuple[tuple[Listener, ...], tuple[Finding, ...]]:
+    """The listeners that no older service claims, and findings. Two filters on one listener would be an outage."""
     endpoints = reads.endpoints(service) if needs_endpoints(service) else None
     wanted = outbound_listeners(service, port.number, endpoints)
     if len({listener.families for listener in wanted}) > 1:
-        # Each patch costs istiod in every proxy: none for a listener that no proxy can have (facts/istio.md).
+        # istiod looks at each patch for every proxy: none for a listener that no proxy has
+        # (docs/internals/istio.md).
         families = reads.proxy_families()
         wanted = tuple(listener for listener in wanted if listener.families & families)
+    findings: list[Finding] = []
     if not wanted:
         findings.append(_no_listener(service, port))
-    mine: list[Listener] = []
+    own: list[Listener] = []
     for listener in wanted:
         claims = reads.claims(listener.name)
         others = [claim for claim in claims if claim.service != service.id]
         if others and any(claim.ranges for claim in claims):
-            names = ", ".join(str(claim.service[0]) for claim in others)
+            names = ", ".join(str(claim.service.ref) for claim in others)
             message = f"listener {listener.name} is shared with {names}; its chains cannot be told apart, none is patched"
             findings.append(Finding(SHARED_CIDR, message, service.ref, "spec.addresses"))
         elif claims and claims[0].service != service.id:
             older = claims[0].service
-            message = f"listener {listener.name} belongs to {older[0]} ({older[1]}), which is older; no filter for it here"
+            message = f"listener {listener.name} belongs to {older.ref} ({older.host}), which is older; no filter for it here"
             findings.append(Finding(LISTENER_TAKEN, message, service.ref, "spec.ports"))
         else:
-            mine.append(listener)
-    return tuple(mine)
+            own.append(listener)
+    return tuple(own), tuple(findings)
 
 
 def _no_listener(service: Service, port: Port) -> Finding:
@@ -242,3 +289,11 @@ def _no_listener(service: Service, port: Port) -> Finding:
         return Finding(NO_ADDRESS, message, service.ref, "spec.clusterIP")
     message = f"port {port.number}: no endpoint is known, and sidecars have a listener for each; no outbound filter"
     return Finding(NO_LISTENER, message, service.ref, "spec.ports")
+
+
+def _missing_extension(service: Service, port: Port, protocol: Protocol) -> Finding:
+    message = (
+        f"port {port.number} speaks {protocol.name}, but no proxy is known to have {protocol.extension.name}; "
+        "no filter is written; proxies that have it are named by --proxy-extensions"
+    )
+    return Finding(MISSING_EXTENSION, message, service.ref, "spec.ports")

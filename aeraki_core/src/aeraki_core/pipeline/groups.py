@@ -1,28 +1,33 @@
-"""Which placements must be looked at together, kept up to date one service port at a time.
+"""Placements that decide together about EnvoyFilters, kept up to date one service port at a time.
 
-In: the placements of a service port, as they change. Out: the groups whose filters may now differ, and for each what
-:func:`aeraki_core.pipeline.arrange.assemble` needs. Inbound filters of one namespace and target port touch each other when one
-selector holds
-the other; those are found by their labels, not by looking at all.
+Outbound, a group is one EnvoyFilter. Inbound, it is what all services want for one target port of the workloads that one
+selector selects. Inbound groups of a namespace and target port touch each other when one selector is a part of the other;
+an index by label finds those without a look at all groups.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import combinations
+from typing import NamedTuple
 
-from aeraki_core.mesh.index import Index
-from aeraki_core.pipeline.arrange import Group, Placement
+from aeraki_core.model.memory import Index
 from aeraki_core.pipeline.generate import PortId
+from aeraki_core.pipeline.placement import Group, InboundGroup, Label, Placement
 
-__all__ = ["HEAD", "Groups"]
+__all__ = ["Groups"]
 
-HEAD = 3
-"""How many parts of an inbound group come before those of its selector's labels: "inbound", namespace, target port."""
-_MOST_LABELS = (
-    8  # selectors with more are compared with all that share a label: 2 ** 8 look-ups are enough
-)
+# A longer selector has too many parts to look each up: it is compared with all that share a label.
+_MAX_LABELS = 8
+
+
+class _LabelKey(NamedTuple):
+    """The inbound groups of a namespace and target port that have a label in their selector."""
+
+    namespace: str
+    target_port: int
+    label: Label
 
 
 class Groups:
@@ -30,12 +35,15 @@ class Groups:
 
     def __init__(self) -> None:
         self._members: Index[Group, PortId, tuple[Placement, ...]] = Index()
-        self._by_label: dict[Group, set[Group]] = defaultdict(set)
+        self._by_label: dict[_LabelKey, set[InboundGroup]] = defaultdict(set)
 
     def replace(
         self, port: PortId, before: Iterable[Placement], after: Iterable[Placement]
     ) -> set[Group]:
-        """A service port's placements changed. Returns every group whose filters may differ now."""
+        """Put a service port's new placements in the place of its old ones.
+
+        Returns every group whose filters may differ now.
+        """
         old, new = _by_group(before), _by_group(after)
         changed = {group for group in old.keys() | new.keys() if old.get(group) != new.get(group)}
         touched: set[Group] = set()
@@ -50,55 +58,68 @@ class Groups:
         return touched
 
     def members(self, group: Group) -> tuple[Placement, ...]:
-        """The placements of a group; empty when there is none any more."""
-        return tuple(item for items in self._members.values(group) for item in items)
+        """The placements of a group; empty when the last one is gone."""
+        return tuple(
+            placement for placements in self._members.values(group) for placement in placements
+        )
 
     def broader(self, group: Group) -> tuple[Placement, ...]:
         """Placements for the same target port whose selector selects all that this group's does, and more."""
-        return tuple(item for other in self._broader(group) for item in self.members(other))
+        return self._members_of(self._broader(group))
 
     def narrower(self, group: Group) -> tuple[Placement, ...]:
         """Placements for the same target port whose selector selects a part of what this group's does."""
-        return tuple(item for other in self._narrower(group) for item in self.members(other))
+        return self._members_of(self._narrower(group))
+
+    def _members_of(self, groups: Iterable[InboundGroup]) -> tuple[Placement, ...]:
+        return tuple(placement for group in groups for placement in self.members(group))
 
     def _index(self, group: Group) -> None:
-        for key in _label_keys(group):
-            self._by_label[key].add(group)
+        if isinstance(group, InboundGroup):
+            for key in _label_keys(group):
+                self._by_label[key].add(group)
 
     def _remove(self, group: Group, port: PortId) -> None:
         self._members.drop(group, port)
-        if group in self._members:
+        if group in self._members or not isinstance(group, InboundGroup):
             return
         for key in _label_keys(group):
             self._by_label[key].discard(group)
             if not self._by_label[key]:
                 del self._by_label[key]
 
-    def _broader(self, group: Group) -> list[Group]:
-        if group[0] != "inbound":
+    def _broader(self, group: Group) -> list[InboundGroup]:
+        if not isinstance(group, InboundGroup):
             return []
-        head, labels = group[:HEAD], group[HEAD:]
-        if len(labels) > _MOST_LABELS:
-            sharing = set().union(*(self._by_label.get(key, set()) for key in _label_keys(group)))
-            return sorted(other for other in sharing if set(other) < set(group))
-        parts = (part for size in range(1, len(labels)) for part in combinations(labels, size))
-        return [head + part for part in parts if head + part in self._members]
+        selector = group.selector
+        if len(selector) > _MAX_LABELS:
+            sharing = set().union(*self._sharing(group))
+            return sorted(other for other in sharing if set(other.selector) < set(selector))
+        parts = (
+            group._replace(selector=part)
+            for size in range(1, len(selector))
+            for part in combinations(selector, size)
+        )
+        return [part for part in parts if part in self._members]
 
-    def _narrower(self, group: Group) -> list[Group]:
-        sharing = [self._by_label.get(key, set()) for key in _label_keys(group)]
-        if not sharing:
+    def _narrower(self, group: Group) -> list[InboundGroup]:
+        if not isinstance(group, InboundGroup) or not group.selector:
             return []
-        return sorted(other for other in min(sharing, key=len) if set(other) > set(group))
+        # Whoever selects a part has all labels of this group: the rarest label leaves the fewest candidates.
+        candidates = min(self._sharing(group), key=len)
+        return sorted(other for other in candidates if set(other.selector) > set(group.selector))
+
+    def _sharing(self, group: InboundGroup) -> list[set[InboundGroup]]:
+        """For each label of the selector, the groups that have it too."""
+        return [self._by_label.get(key, set()) for key in _label_keys(group)]
 
 
-def _label_keys(group: Group) -> Iterator[Group]:
-    if group[0] == "inbound":
-        for label in group[HEAD:]:
-            yield (*group[:HEAD], label)
+def _label_keys(group: InboundGroup) -> list[_LabelKey]:
+    return [_LabelKey(group.namespace, group.target_port, label) for label in group.selector]
 
 
 def _by_group(placements: Iterable[Placement]) -> dict[Group, tuple[Placement, ...]]:
-    found: dict[Group, list[Placement]] = defaultdict(list)
-    for item in placements:
-        found[item.group].append(item)
-    return {group: tuple(items) for group, items in found.items()}
+    by_group: dict[Group, list[Placement]] = defaultdict(list)
+    for placement in placements:
+        by_group[placement.group].append(placement)
+    return {group: tuple(members) for group, members in by_group.items()}

@@ -1,11 +1,10 @@
-"""Selectors of which neither holds the other, but which both select some workload: whose inbound filter is in force there.
+"""Which inbound filter takes effect where two selectors select the same workload and neither is a part of the other.
 
-In: the inbound groups of a namespace and target port, and the endpoints of their services. Out: for each group its place in the
-order in which istiod applies the filters, and findings. The older service comes first: its filter takes tcp_proxy's place, and the
-younger one finds nothing left to replace (facts/istio.md, "EnvoyFilter": order by priority).
+The older service wins: istiod applies its filter first, which takes the place of tcp_proxy, and the younger one finds nothing
+left to replace (docs/internals/istio.md, "EnvoyFilter").
 
-Which workloads a selector selects is known by the addresses in EndpointSlices. Without them (a ServiceEntry, files of Services
-alone) nothing is said: selectors by unlike labels are common, and most share no workload.
+EndpointSlices tell which workloads a selector selects, by their addresses. Where there are none (a ServiceEntry, files of
+Services alone) nothing is reported: selectors with different labels are common, and most of them share no workload.
 """
 
 from __future__ import annotations
@@ -15,108 +14,122 @@ from dataclasses import dataclass
 
 from aeraki_core.findings.codes import INBOUND_OVERLAP
 from aeraki_core.findings.finding import Finding
-from aeraki_core.mesh.index import Index
 from aeraki_core.mesh.store import Store
-from aeraki_core.pipeline.arrange import Group, Placement, by_age
-from aeraki_core.pipeline.groups import HEAD, Groups
+from aeraki_core.model.memory import Index
+from aeraki_core.pipeline.groups import Groups
+from aeraki_core.pipeline.placement import Group, InboundGroup, Label, Placement, by_age
 
-__all__ = ["Overlaps", "Standing"]
+__all__ = ["Overlaps", "Rank"]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What follows for one group: after how many others its filter comes, what is told, and which groups to look at again."""
+class Rank:
+    """Where the filter of a group stands among those that share workloads with it.
+
+    ``after``: how many of them istiod must apply before. ``recheck``: groups whose rank depends on this one, which changed.
+    """
 
     after: int = 0
     findings: tuple[Finding, ...] = ()
-    again: frozenset[Group] = frozenset()
+    recheck: frozenset[InboundGroup] = frozenset()
 
 
 class Overlaps:
     """The order among inbound groups that share workloads, kept up to date one group at a time.
 
-    They are found by the workloads' addresses: of thousands of selectors in a namespace nearly all could share a workload with
-    nearly all others by their labels alone.
+    An index by address finds the rivals of a group. By labels alone, nearly all selectors of a namespace could share a
+    workload with nearly all others.
     """
 
     def __init__(self, groups: Groups, store: Store) -> None:
         self._groups = groups
         self._store = store
-        self._after: dict[Group, int] = {}
-        self._pods: dict[Group, tuple[str, ...]] = {}
-        self._selecting: Index[str, Group, Group] = Index()
+        self._after: dict[InboundGroup, int] = {}
+        self._addresses: dict[InboundGroup, tuple[str, ...]] = {}
+        self._selecting: Index[str, InboundGroup, InboundGroup] = Index()
 
-    def moved(self, groups: Iterable[Group]) -> set[Group]:
-        """These groups changed, or their workloads did. Returns all to look at: they, and who shares or shared workloads."""
-        inbound = [group for group in groups if group[0] == "inbound"]
-        found = {*groups}.union(*map(self._rivals, inbound))
+    def update(self, groups: Iterable[Group]) -> set[Group]:
+        """Look up the workloads of changed groups again.
+
+        Returns all groups to rank: the changed ones, and those that share workloads with them or did so before.
+        """
+        inbound = [group for group in groups if isinstance(group, InboundGroup)]
+        to_rank: set[Group] = {*groups}.union(*map(self._rivals, inbound))
         for group in inbound:
             members = self._groups.members(group)
             has_filter = bool(members) and not self._groups.broader(group)
-            self._select(group, self._addresses(members) if has_filter else ())
-        return found.union(*map(self._rivals, inbound))
+            self._select(group, self._workload_addresses(members) if has_filter else ())
+        return to_rank.union(*map(self._rivals, inbound))
 
-    def look(self, group: Group) -> Standing:
-        """What follows for one group, when all that changed is known."""
+    def rank(self, group: Group) -> Rank:
+        """The rank of a group, once all changed groups are updated."""
+        if not isinstance(group, InboundGroup):
+            return Rank()
         members, rivals = self._groups.members(group), self._rivals(group)
         after = 0
         findings: list[Finding] = []
         for other in sorted(rivals):
             mine, rival = (
-                min(items, key=by_age) for items in (members, self._groups.members(other))
+                min(placements, key=by_age) for placements in (members, self._groups.members(other))
             )
             if mine.patches == rival.patches and not _inserts(mine):
                 continue
-            findings += (_finding(item, rival, mine) for item in members)
+            findings += (_overlap(group, placement, rival, mine) for placement in members)
             if by_age(rival) < by_age(mine):
                 after = max(after, 1 + self._after.get(other, 0))
         before = self._after.pop(group, 0)
         if after:
             self._after[group] = after
-        return Standing(
-            after, tuple(findings), frozenset(rivals) if after != before else frozenset()
-        )
+        recheck = frozenset(rivals) if after != before else frozenset()
+        return Rank(after, tuple(findings), recheck)
 
-    def _rivals(self, group: Group) -> set[Group]:
+    def _rivals(self, group: InboundGroup) -> set[InboundGroup]:
         """The groups with a filter for the same port of the same workloads."""
         return {
             other
-            for address in self._pods.get(group, ())
+            for address in self._addresses.get(group, ())
             for other in self._selecting.values(address)
-            if other[:HEAD] == group[:HEAD] and _cross(set(group[HEAD:]), set(other[HEAD:]))
+            if (other.namespace, other.target_port) == (group.namespace, group.target_port)
+            and _cross(group.selector, other.selector)
         }
 
-    def _select(self, group: Group, addresses: tuple[str, ...]) -> None:
-        for address in self._pods.pop(group, ()):
+    def _select(self, group: InboundGroup, addresses: tuple[str, ...]) -> None:
+        for address in self._addresses.pop(group, ()):
             self._selecting.drop(address, group)
         for address in addresses:
             self._selecting.put(address, group, group)
         if addresses:
-            self._pods[group] = addresses
+            self._addresses[group] = addresses
 
-    def _addresses(self, members: Iterable[Placement]) -> tuple[str, ...]:
-        """Those of the workloads that the members' selector selects, as far as they are known."""
-        names = {
-            (item.ref.namespace, item.ref.name) for item in members if item.ref.kind == "Service"
-        }
+    def _workload_addresses(self, members: Iterable[Placement]) -> tuple[str, ...]:
+        """The addresses of the workloads that the members' selector selects, as far as they are known."""
+        refs = {placement.ref for placement in members if placement.ref.kind == "Service"}
         return tuple(
-            {address for name in names for address in self._store.endpoints(*name).addresses}
+            {
+                address
+                for ref in refs
+                for address in self._store.endpoints(ref.namespace, ref.name).addresses
+            }
         )
 
 
-def _cross(labels: set[str], others: set[str]) -> bool:
-    """Whether two selectors may select one workload, and neither holds the other. Pods in a node's network share its address."""
-    both = labels | others
-    return both not in (labels, others) and len({label.partition("=")[0] for label in both}) == len(
-        both
-    )
+def _cross(selector: tuple[Label, ...], other: tuple[Label, ...]) -> bool:
+    """Whether some workload may have the labels of both selectors, and neither selector is a part of the other.
+
+    The labels must be compared although the addresses are equal: pods in their node's network share its address.
+    """
+    both = {*selector, *other}
+    names = {name for name, _ in both}
+    return both != {*selector} and both != {*other} and len(names) == len(both)
 
 
-def _inserts(item: Placement) -> bool:
-    return any(patch.operation.startswith("INSERT") for patch in item.patches)
+def _inserts(placement: Placement) -> bool:
+    return any(patch.operation.startswith("INSERT") for patch in placement.patches)
 
 
-def _finding(item: Placement, rival: Placement, mine: Placement) -> Finding:
+def _overlap(
+    group: InboundGroup, placement: Placement, rival: Placement, mine: Placement
+) -> Finding:
     first = min(rival, mine, key=by_age)
     outcome = (
         "both filters are there"
@@ -125,7 +138,8 @@ def _finding(item: Placement, rival: Placement, mine: Placement) -> Finding:
     )
     return Finding(
         INBOUND_OVERLAP,
-        f"its selector and that of {rival.ref} select the same workloads, for port {item.group[2]}: {outcome}",
-        item.ref,
-        "spec.selector" if item.ref.kind == "Service" else "spec.workloadSelector",
+        f"its selector and that of {rival.ref} select the same workloads, for port "
+        f"{group.target_port}: {outcome}",
+        placement.ref,
+        "spec.selector" if placement.ref.kind == "Service" else "spec.workloadSelector",
     )

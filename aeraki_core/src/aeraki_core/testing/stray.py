@@ -52,7 +52,7 @@ def _meant(made: Made) -> tuple[set[str], set[str], set[str]]:
     ports: set[str] = set()
     hosts: set[str] = set()
     for report in made.reports:
-        if report.output is None:
+        if report.run is None:
             continue
         service, port = report.service, report.port
         endpoints = store.endpoints(service.namespace, service.ref.name)

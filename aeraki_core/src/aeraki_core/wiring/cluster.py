@@ -55,7 +55,7 @@ def kubernetes_source(settings: Settings, pipeline: Pipeline, watch: bool) -> So
     """The source ``kubernetes``."""
     from aeraki_core.sources.kubernetes.source import KubernetesSource
 
-    kinds = pipeline.dispatcher.registry.kinds
+    kinds = pipeline.registry.kinds
     return KubernetesSource(
         connector(settings),
         kinds,

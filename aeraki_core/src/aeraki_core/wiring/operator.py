@@ -101,7 +101,7 @@ class Beside:
 
             client = self._connected().only_if(self._gate)
             self._statuses = Statuses(self._pipeline, client, self._problem)
-            kinds = self._pipeline.dispatcher.registry.kinds
+            kinds = self._pipeline.registry.kinds
             self._events = Events(client, kinds, lambda: self._loop.findings, self.identity)
             found += [self._statuses, self._events]
         if "istiod" in source_words(settings) or not settings.is_default("istiodAddress"):

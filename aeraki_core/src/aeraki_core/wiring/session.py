@@ -81,7 +81,7 @@ def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None
             default_namespace=settings["defaultNamespace"],
             plugin_groups={kind.group for kind in registry.kinds},
         )
-    pipeline.scope = named(settings["watchNamespaces"]) if scope is None else scope
+    pipeline.rescope(named(settings["watchNamespaces"]) if scope is None else scope)
     objects = [item for item in snapshot.objects if pipeline.scope.watches(item.ref.namespace)]
     with progress("generating"):
         for item in objects:

@@ -50,7 +50,7 @@ def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source
         settings["maxFileSize"],
         default_namespace=settings["defaultNamespace"],
         ignore=[settings["to"]] if settings["to"] else (),
-        plugin_groups={kind.group for kind in pipeline.dispatcher.registry.kinds},
+        plugin_groups={kind.group for kind in pipeline.registry.kinds},
         watch=watch,
     )
     return narrowed(source, named(settings["watchNamespaces"]))

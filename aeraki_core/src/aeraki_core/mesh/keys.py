@@ -1,0 +1,153 @@
+"""The questions that a reader asks of the mesh, as values.
+
+:class:`~aeraki_core.mesh.reads.Reads` records each question of a generator or validator as a key, and the store answers every
+change with the keys whose answer changed. Equal keys meet, so a change finds those who must run again by look-up.
+
+Keys are tuples because each generator asks about twenty questions, and tuples are hashed and compared in C. Tuples compare by
+content alone, so every class has a field ``asks`` with a constant of its own: a question about the VirtualServices of a host
+never equals one about its DestinationRules.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from aeraki_core.model.meta import ObjectRef
+
+__all__ = [
+    "AnnotationKey",
+    "AnnotationsKey",
+    "DestinationRulesKey",
+    "EndpointsKey",
+    "HostKey",
+    "Key",
+    "ListenerKey",
+    "ProxyFamiliesKey",
+    "RejectedKey",
+    "ResourceKey",
+    "ResourcesKey",
+    "SecretKey",
+    "ServiceKey",
+    "VirtualServiceKey",
+    "VirtualServicesKey",
+]
+
+
+class ServiceKey(NamedTuple):
+    """The service of one object and host."""
+
+    ref: ObjectRef
+    host: str
+    asks: str = "service"
+
+
+class HostKey(NamedTuple):
+    """The services of a host."""
+
+    host: str
+    asks: str = "services of the host"
+
+
+class AnnotationKey(NamedTuple):
+    """One annotation of a service's object."""
+
+    ref: ObjectRef
+    name: str
+    asks: str = "annotation"
+
+
+class AnnotationsKey(NamedTuple):
+    """All annotations ``<prefix>/...`` of a service's object."""
+
+    ref: ObjectRef
+    prefix: str
+    asks: str = "annotations"
+
+
+class EndpointsKey(NamedTuple):
+    """The endpoints of a Kubernetes Service."""
+
+    namespace: str
+    name: str
+    asks: str = "endpoints"
+
+
+class ProxyFamiliesKey(NamedTuple):
+    """The IP families of the mesh's proxies."""
+
+    asks: str = "proxy families"
+
+
+class ListenerKey(NamedTuple):
+    """The service ports that claim an outbound listener."""
+
+    name: str
+    asks: str = "listener"
+
+
+class VirtualServiceKey(NamedTuple):
+    """One VirtualService."""
+
+    ref: ObjectRef
+    asks: str = "virtual service"
+
+
+class VirtualServicesKey(NamedTuple):
+    """The VirtualServices that name exactly this host, or exactly this wildcard."""
+
+    host: str
+    asks: str = "virtual services"
+
+
+class DestinationRulesKey(NamedTuple):
+    """The DestinationRules for exactly this host, or exactly this wildcard."""
+
+    host: str
+    asks: str = "destination rules"
+
+
+class ResourceKey(NamedTuple):
+    """One object of a plugin's kind."""
+
+    ref: ObjectRef
+    asks: str = "resource"
+
+
+class ResourcesKey(NamedTuple):
+    """The objects of a plugin's kind that speak for a host."""
+
+    kind: str
+    host: str
+    asks: str = "resources"
+
+
+class SecretKey(NamedTuple):
+    """One Secret."""
+
+    ref: ObjectRef
+    asks: str = "secret"
+
+
+class RejectedKey(NamedTuple):
+    """Whether the newest form of an object is rejected, and why."""
+
+    ref: ObjectRef
+    asks: str = "rejected"
+
+
+Key = (
+    ServiceKey
+    | HostKey
+    | AnnotationKey
+    | AnnotationsKey
+    | EndpointsKey
+    | ProxyFamiliesKey
+    | ListenerKey
+    | VirtualServiceKey
+    | VirtualServicesKey
+    | DestinationRulesKey
+    | ResourceKey
+    | ResourcesKey
+    | SecretKey
+    | RejectedKey
+)

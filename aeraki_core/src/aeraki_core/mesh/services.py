@@ -1,0 +1,177 @@
+"""The services of the mesh by object and by host, and the outbound listeners that they claim.
+
+istiod makes one listener for each address and port, so two services that want the same one compete for it. A headless service
+has a listener for each of its endpoints: :meth:`ServiceTable.follow_endpoints` keeps its claims up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aeraki_core.mesh.keys import (
+    AnnotationKey,
+    AnnotationsKey,
+    HostKey,
+    Key,
+    ListenerKey,
+    ServiceKey,
+)
+from aeraki_core.mesh.source_object import SourceObject
+from aeraki_core.mesh.table import oldest_first
+from aeraki_core.model.endpoints import Endpoints
+from aeraki_core.model.listeners import Listener, outbound_listeners
+from aeraki_core.model.memory import Index
+from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.service import Service, ServiceId
+from aeraki_core.model.wire import text_map
+
+__all__ = ["Claim", "ServiceTable"]
+
+Parse = Callable[[SourceObject], tuple[Service, ...]]
+EndpointsOf = Callable[[str, str], Endpoints]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Claim:
+    """A service port that istiod makes a listener for; claims of one listener sort the oldest first."""
+
+    age: Age
+    service: ServiceId
+    port: int
+    ranges: bool = False
+
+
+class ServiceTable:
+    """All services. ``endpoints_of`` gives the endpoints of a Kubernetes Service by namespace and name."""
+
+    def __init__(self, endpoints_of: EndpointsOf) -> None:
+        self._endpoints_of = endpoints_of
+        self._services: dict[ObjectRef, tuple[Service, ...]] = {}
+        self._by_host: Index[str, ServiceId, Service] = Index()
+        self._annotations: dict[ObjectRef, Mapping[str, str]] = {}
+        self._claims: Index[str, ServiceId, Claim] = Index()
+        self._claimed: dict[ServiceId, tuple[str, ...]] = {}
+
+    def __contains__(self, ref: object) -> bool:
+        return ref in self._services
+
+    def __iter__(self) -> Iterator[Service]:
+        for services in self._services.values():
+            yield from services
+
+    def of(self, ref: ObjectRef) -> tuple[Service, ...]:
+        """The services of one object: a ServiceEntry has one for each host."""
+        return self._services.get(ref, ())
+
+    def get(self, service_id: ServiceId) -> Service | None:
+        """The service of that id."""
+        services = self._services.get(service_id.ref, ())
+        return next((service for service in services if service.host == service_id.host), None)
+
+    def of_host(self, host: str) -> tuple[Service, ...]:
+        """The services of a host, the oldest first."""
+        return oldest_first(self._by_host.values(host))
+
+    def annotations(self, ref: ObjectRef) -> Mapping[str, str]:
+        """The annotations of a service's object."""
+        return self._annotations.get(ref, {})
+
+    def claims(self, listener: str) -> tuple[Claim, ...]:
+        """Who claims a listener, the oldest first."""
+        return tuple(sorted(self._claims.values(listener)))
+
+    def upsert(self, item: SourceObject, parse: Parse) -> set[Key]:
+        """Parse and keep the services of an object. Returns the keys whose answer changed.
+
+        Raises:
+            InputError: the object does not fit its kind. What was kept before stays.
+        """
+        annotations = text_map(item.metadata.get("annotations"))
+        return self._put(item.ref, parse(item), annotations)
+
+    def remove(self, ref: ObjectRef) -> set[Key]:
+        """Forget the services of an object. Returns the keys whose answer changed."""
+        return self._put(ref, (), {}) if ref in self._services else set()
+
+    def follow_endpoints(self, namespace: str, name: str) -> set[Key]:
+        """The endpoints of a Kubernetes Service changed. Returns the listeners whose claims changed."""
+        changed: set[Key] = set()
+        for service in self.of(ObjectRef("Service", namespace, name)):
+            if service.headless:
+                changed |= self._claim(service.id, service)
+        return changed
+
+    def _put(
+        self, ref: ObjectRef, services: tuple[Service, ...], annotations: Mapping[str, str]
+    ) -> set[Key]:
+        changed: set[Key] = set()
+        before = {service.id: service for service in self._services.get(ref, ())}
+        after = {service.id: service for service in services}
+        if before and after:
+            changed |= _annotation_changes(ref, self.annotations(ref), annotations)
+        _set_or_drop(self._annotations, ref, annotations)
+        _set_or_drop(self._services, ref, services)
+        for service_id in before.keys() | after.keys():
+            old, new = before.get(service_id), after.get(service_id)
+            if new is None:
+                self._by_host.drop(service_id.host, service_id)
+            else:
+                self._by_host.put(service_id.host, service_id, new)
+            if old != new:
+                changed |= {ServiceKey(ref, service_id.host), HostKey(service_id.host)}
+                changed |= self._claim(service_id, new)
+        return changed
+
+    def _claim(self, service_id: ServiceId, service: Service | None) -> set[Key]:
+        """Bring the claims of a service up to date. Returns the listeners whose claims changed."""
+        wanted = self._wanted_claims(service) if service is not None else {}
+        changed: set[Key] = set()
+        for name in self._claimed.get(service_id, ()):
+            if name not in wanted:
+                self._claims.drop(name, service_id)
+                changed.add(ListenerKey(name))
+        for name, claim in wanted.items():
+            if self._claims.get(name, service_id) != claim:
+                self._claims.put(name, service_id, claim)
+                changed.add(ListenerKey(name))
+        _set_or_drop(self._claimed, service_id, tuple(wanted))
+        return changed
+
+    def _wanted_claims(self, service: Service) -> dict[str, Claim]:
+        """The claims of a service by the listener's name."""
+        endpoints = (
+            self._endpoints_of(service.namespace, service.ref.name) if service.headless else None
+        )
+        claims: dict[str, Claim] = {}
+        for port in service.ports:
+            # istiod makes no listener for UDP.
+            listeners: tuple[Listener, ...] = ()
+            if port.protocol != "UDP":
+                listeners = outbound_listeners(service, port.number, endpoints)
+            for listener in listeners:
+                claims[listener.name] = Claim(service.age, service.id, port.number, listener.ranges)
+        return claims
+
+
+def _annotation_changes(
+    ref: ObjectRef, before: Mapping[str, str], after: Mapping[str, str]
+) -> set[Key]:
+    names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    prefixes = {name.partition("/")[0] for name in names if "/" in name}
+    return {
+        *(AnnotationKey(ref, name) for name in names),
+        *(AnnotationsKey(ref, prefix) for prefix in prefixes),
+    }
+
+
+def _set_or_drop(table: dict[K, V], key: K, value: V) -> None:
+    """Keep a value that holds something; an empty one takes no place."""
+    if value:
+        table[key] = value
+    else:
+        table.pop(key, None)

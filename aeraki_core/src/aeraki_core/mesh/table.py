@@ -1,0 +1,98 @@
+"""Objects of one kind: by reference, and by what they speak for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
+
+from aeraki_core.mesh.keys import Key
+from aeraki_core.mesh.source_object import SourceObject
+from aeraki_core.model.memory import Index
+from aeraki_core.model.meta import Age, ObjectRef
+
+__all__ = ["Table", "oldest_first"]
+
+
+class _Aged(Protocol):
+    @property
+    def age(self) -> Age: ...
+
+
+T = TypeVar("T")
+A = TypeVar("A", bound=_Aged)
+
+
+def _no_keys(_: Any) -> Iterable[Key]:
+    return ()
+
+
+class Table(Generic[T]):
+    """The good forms of all objects of a kind.
+
+    Args:
+        parse: makes the value of an object, or raises ``InputError``.
+        own_key: the question that asks for one object by its reference; None when nobody asks it.
+        keys: the questions that a value is an answer to. :meth:`at` finds it by them.
+    """
+
+    def __init__(
+        self,
+        parse: Callable[[SourceObject], T],
+        *,
+        own_key: Callable[[ObjectRef], Key] | None = None,
+        keys: Callable[[T], Iterable[Key]] = _no_keys,
+    ) -> None:
+        self._parse = parse
+        self._own_key = own_key
+        self._keys = keys
+        self._values: dict[ObjectRef, T] = {}
+        self._index: Index[Key, ObjectRef, T] = Index()
+
+    def __contains__(self, ref: object) -> bool:
+        return ref in self._values
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._values.values())
+
+    def get(self, ref: ObjectRef) -> T | None:
+        """The value of one object."""
+        return self._values.get(ref)
+
+    def at(self, key: Key) -> tuple[T, ...]:
+        """The values that answer a question, in no order."""
+        return self._index.values(key)
+
+    def upsert(self, item: SourceObject) -> set[Key]:
+        """Parse and keep an object. Returns the keys whose answer changed; none when its value is the same.
+
+        Raises:
+            InputError: the object does not fit its kind. The value that was kept before stays.
+        """
+        value = self._parse(item)
+        if self._values.get(item.ref) == value:
+            return set()
+        changed = self.remove(item.ref)
+        self._values[item.ref] = value
+        for key in self._keys(value):
+            self._index.put(key, item.ref, value)
+            changed.add(key)
+        if self._own_key is not None:
+            changed.add(self._own_key(item.ref))
+        return changed
+
+    def remove(self, ref: ObjectRef) -> set[Key]:
+        """Forget an object. Returns the keys whose answer changed."""
+        value = self._values.pop(ref, None)
+        if value is None:
+            return set()
+        changed = {*self._keys(value)}
+        for key in changed:
+            self._index.drop(key, ref)
+        if self._own_key is not None:
+            changed.add(self._own_key(ref))
+        return changed
+
+
+def oldest_first(values: Iterable[A]) -> tuple[A, ...]:
+    """The values in Istio's order of precedence."""
+    return tuple(sorted(values, key=lambda value: value.age))

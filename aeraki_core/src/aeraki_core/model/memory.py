@@ -1,0 +1,137 @@
+"""What exists only for speed or memory, in one place. Everything here could be replaced by plain dictionaries and sets.
+
+The figures are of ``python -m benchmarks`` and are repeated with each trick that they justify.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+__all__ = ["Index", "MultiMap", "collector_paused", "forget_unset_fields"]
+
+K = TypeVar("K", bound=Hashable)
+I = TypeVar("I", bound=Hashable)  # noqa: E741
+V = TypeVar("V")
+H = TypeVar("H", bound=Hashable)
+
+_UNKNOWN: set[str] = set()
+
+
+class Index(Generic[K, I, V]):
+    """Values by key, where most keys have one value and some have many. A key without values is forgotten.
+
+    Each value of a key has an identity of its own. One value is kept without a dictionary around it.
+    """
+
+    def __init__(self) -> None:
+        self._at: dict[K, tuple[I, V] | dict[I, V]] = {}
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._at
+
+    def put(self, key: K, identity: I, value: V) -> None:
+        """Add a value, or replace the one of that identity."""
+        values = self._at.get(key)
+        if values is None:
+            self._at[key] = (identity, value)
+        elif isinstance(values, dict):
+            values[identity] = value
+        elif values[0] == identity:
+            self._at[key] = (identity, value)
+        else:
+            self._at[key] = {values[0]: values[1], identity: value}
+
+    def drop(self, key: K, identity: I) -> None:
+        """Forget the value of that identity, if there is one."""
+        values = self._at.get(key)
+        if isinstance(values, dict):
+            values.pop(identity, None)
+            if len(values) == 1:
+                (self._at[key],) = values.items()
+        elif values is not None and values[0] == identity:
+            del self._at[key]
+
+    def get(self, key: K, identity: I) -> V | None:
+        """The value of that identity."""
+        values = self._at.get(key)
+        if isinstance(values, dict):
+            return values.get(identity)
+        return values[1] if values is not None and values[0] == identity else None
+
+    def values(self, key: K) -> tuple[V, ...]:
+        """All values of a key, in the order in which they came."""
+        values = self._at.get(key)
+        if values is None:
+            return ()
+        return tuple(values.values()) if isinstance(values, dict) else (values[1],)
+
+
+class MultiMap(Generic[K, H]):
+    """A set of values by key, where most keys have one value. A value is anything hashable but a set.
+
+    One value is kept without a set around it.
+    """
+
+    def __init__(self) -> None:
+        self._at: dict[K, H | set[H]] = {}
+
+    def values(self, key: K) -> Iterator[H]:
+        """All values of a key, in no order."""
+        values = self._at.get(key)
+        if isinstance(values, set):
+            yield from values
+        elif values is not None:
+            yield values
+
+    def put(self, key: K, value: H) -> None:
+        """Add a value."""
+        values = self._at.get(key)
+        if values is None:
+            self._at[key] = value
+        elif isinstance(values, set):
+            values.add(value)
+        elif values != value:
+            self._at[key] = {values, value}
+
+    def drop(self, key: K, value: H) -> None:
+        """Forget a value that was added."""
+        values = self._at[key]
+        if not isinstance(values, set):
+            del self._at[key]
+            return
+        values.discard(value)
+        if len(values) == 1:
+            self._at[key] = values.pop()
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """No garbage collection inside. The first pass makes values that stay, and the collector would look at each many times."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def forget_unset_fields(value: Any) -> None:
+    """Let a pydantic model that is kept forget which of its fields were given: that set is as large as the model's part."""
+    if isinstance(value, BaseModel):
+        object.__setattr__(value, "__pydantic_fields_set__", _UNKNOWN)
+        if not value.__pydantic_extra__:
+            object.__setattr__(value, "__pydantic_extra__", None)
+        for part in value.__dict__.values():
+            forget_unset_fields(part)
+    elif isinstance(value, tuple):
+        for part in value:
+            forget_unset_fields(part)
+    elif isinstance(value, dict):
+        for part in value.values():
+            forget_unset_fields(part)

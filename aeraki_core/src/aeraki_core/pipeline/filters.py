@@ -1,0 +1,52 @@
+"""The EnvoyFilters that should be: by name, by group and by service port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
+from aeraki_core.pipeline.placement import Group
+
+__all__ = ["FilterTable"]
+
+K = TypeVar("K")
+
+
+class FilterTable:
+    """All desired filters. Keys are kept in tuples: most groups and ports have one or two, and a set takes four times as much."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[FilterKey, EnvoyFilter] = {}
+        self._of_group: dict[Group, tuple[FilterKey, ...]] = {}
+        self._of_port: dict[ServicePort, tuple[FilterKey, ...]] = {}
+
+    def of_port(self, service_port: ServicePort) -> tuple[FilterKey, ...]:
+        """The filters that are for a service port, sorted."""
+        return tuple(sorted(self._of_port.get(service_port, ())))
+
+    def replace(self, group: Group, filters: Mapping[FilterKey, EnvoyFilter]) -> set[FilterKey]:
+        """Put the new filters of a group in the place of its old ones. Returns those that are new, other or gone."""
+        changed = {key for key in self._of_group.pop(group, ()) if key not in filters}
+        for key in changed:
+            self._set(key, None)
+        for key, envoy_filter in filters.items():
+            if self.by_key.get(key) != envoy_filter:
+                self._set(key, envoy_filter)
+                changed.add(key)
+        if filters:
+            self._of_group[group] = tuple(filters)
+        return changed
+
+    def _set(self, key: FilterKey, after: EnvoyFilter | None) -> None:
+        before = self.by_key.pop(key, None)
+        for service_port in before.service_ports if before is not None else ():
+            keys = tuple(other for other in self._of_port[service_port] if other != key)
+            if keys:
+                self._of_port[service_port] = keys
+            else:
+                del self._of_port[service_port]
+        if after is not None:
+            self.by_key[key] = after
+            for service_port in after.service_ports:
+                self._of_port[service_port] = (*self._of_port.get(service_port, ()), key)

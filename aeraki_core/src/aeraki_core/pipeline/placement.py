@@ -1,0 +1,55 @@
+"""The patches of one service port for one EnvoyFilter, and the group that they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aeraki_core.filters.envoyfilter import ConfigPatch, FilterKey, ServicePort
+from aeraki_core.model.meta import Age, ObjectRef
+
+__all__ = ["Group", "InboundGroup", "Label", "OutboundGroup", "Placement", "by_age", "group_order"]
+
+Label = tuple[str, str]
+
+
+class OutboundGroup(NamedTuple):
+    """All that goes into one outbound EnvoyFilter."""
+
+    key: FilterKey
+
+
+class InboundGroup(NamedTuple):
+    """All that services want for one target port of the workloads that a selector selects."""
+
+    namespace: str
+    target_port: int
+    selector: tuple[Label, ...]
+
+
+Group = OutboundGroup | InboundGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Patches of one service port for one EnvoyFilter. ``age`` decides between two that want the same place."""
+
+    group: Group
+    key: FilterKey
+    plugin: str
+    service_port: ServicePort
+    ref: ObjectRef
+    age: Age
+    selector: tuple[Label, ...]
+    priority: int
+    patches: tuple[ConfigPatch, ...]
+
+
+def by_age(placement: Placement) -> tuple[Age, ServicePort, FilterKey]:
+    """Sorts placements, the oldest service first."""
+    return (placement.age, placement.service_port, placement.key)
+
+
+def group_order(group: Group) -> tuple[bool, Group]:
+    """Sorts groups of both sides: inbound ones after outbound ones, which do not compare with them."""
+    return (isinstance(group, InboundGroup), group)

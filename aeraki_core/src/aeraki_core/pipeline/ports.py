@@ -1,0 +1,163 @@
+"""What is remembered of each service port between passes, and who must run again when something changes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from aeraki_core.mesh.dependents import Dependents
+from aeraki_core.mesh.keys import Key
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.service import Service, ServiceId
+from aeraki_core.pipeline.detect import Detection, Detector
+from aeraki_core.pipeline.generate import PortId, PortOutput, PortRun
+from aeraki_core.pipeline.placement import Placement
+
+__all__ = ["Affected", "PortState", "PortTable"]
+
+
+class PortState(StrEnum):
+    """How a service port stands.
+
+    CURRENT: its filters are up to date. HELD: the last good ones are kept. NONE: it has no filter.
+    """
+
+    CURRENT = "current"
+    HELD = "held"
+    NONE = "none"
+
+
+class Affected(NamedTuple):
+    """Who read something that changed: service ports to generate, objects to validate."""
+
+    ports: set[PortId]
+    objects: set[ObjectRef]
+
+
+class PortTable:
+    """The detected protocol, the last run and the last good placements of each service port.
+
+    ``kinds`` are the names of the plugins' kinds: for their objects it is known which service ports read them.
+    """
+
+    def __init__(self, detector: Detector, kinds: Collection[str]) -> None:
+        self._detector = detector
+        self._kinds = kinds
+        self._detections: dict[ServiceId, dict[int, Detection]] = {}
+        self._runs: dict[PortId, PortRun] = {}
+        self._placements: dict[PortId, tuple[Placement, ...]] = {}
+        self._dependents: Dependents[PortId | ObjectRef] = Dependents()
+        self._reading: dict[ObjectRef, set[PortId]] = defaultdict(set)
+        self._touched: set[ObjectRef] = set()
+        self.counts: Counter[tuple[str, PortState]] = Counter()
+        """How many service ports there are of each protocol and state."""
+
+    # -- look-ups -----------------------------------------------------------------------------------------------------
+
+    def detection(self, service: Service, number: int) -> Detection | None:
+        """The protocol of a port, as it was detected; None before the service's first pass."""
+        return self._detections.get(service.id, {}).get(number)
+
+    def run_of(self, port: PortId) -> PortRun | None:
+        """The last run of a port's generator; None without a protocol."""
+        return self._runs.get(port)
+
+    def placements(self, port: PortId) -> tuple[Placement, ...]:
+        """The port's last good placements."""
+        return self._placements.get(port, ())
+
+    def has_good_output(self, port: PortId) -> bool:
+        """Whether the port's generator has succeeded, be it with no patch at all."""
+        return port in self._placements
+
+    def placements_of(self, service: Service) -> Iterable[Placement]:
+        """The last good placements of all ports of a service."""
+        for number in self._detections.get(service.id, ()):
+            yield from self.placements(PortId(service.id, number))
+
+    def reading(self, ref: ObjectRef) -> Collection[PortId]:
+        """The service ports whose generator read an object of a plugin's kind."""
+        return self._reading.get(ref, ())
+
+    def resources_of(self, port: PortId) -> tuple[ObjectRef, ...]:
+        """The objects of plugins' kinds that a port's generator read."""
+        return _resources(self._runs.get(port), self._kinds)
+
+    def affected(self, keys: Iterable[Key]) -> Affected:
+        """Who asked one of these questions when it last ran."""
+        affected = Affected(set(), set())
+        for key in keys:
+            for reader in self._dependents.of(key):
+                if isinstance(reader, PortId):
+                    affected.ports.add(reader)
+                else:
+                    affected.objects.add(reader)
+        return affected
+
+    def take_touched(self) -> set[ObjectRef]:
+        """The objects of plugins' kinds that ports began or ceased to read, or read again, since this was last asked."""
+        touched, self._touched = self._touched, set()
+        return touched
+
+    # -- changes ------------------------------------------------------------------------------------------------------
+
+    def detect(
+        self, service_id: ServiceId, service: Service | None
+    ) -> tuple[set[PortId], set[PortId]]:
+        """Detect the protocols of a changed service's ports; None: the service is gone.
+
+        Returns the ports to generate, and the ports that had filters and speak no protocol any more.
+        """
+        before = self._detections.pop(service_id, {})
+        after: Mapping[int, Detection] = {}
+        if service is not None:
+            # The service's own values, so that no second copy of the reference is kept.
+            service_id = service.id
+            after = {port.number: self._detector.detect(service, port) for port in service.ports}
+        if after:
+            self._detections[service_id] = dict(after)
+        speaking = {PortId(service_id, number) for number in after if after[number].protocol}
+        silent = {PortId(service_id, number) for number in before} - speaking
+        return speaking, {port for port in silent if port in self._runs}
+
+    def remember(self, port: PortId, output: PortOutput) -> None:
+        """Remember how a port's generator ran and what it read."""
+        self._dependents.record(port, output.keys)
+        self._set_run(port, output.run)
+
+    def forget(self, port: PortId) -> tuple[Placement, ...]:
+        """Forget a port. Returns the placements that it had."""
+        self._dependents.record(port, ())
+        self._set_run(port, None)
+        return self._placements.pop(port, ())
+
+    def place(self, port: PortId, placements: tuple[Placement, ...]) -> None:
+        """These are the port's good placements from here on."""
+        self._placements[port] = placements
+
+    def record_validation(self, ref: ObjectRef, keys: Iterable[Key]) -> None:
+        """An object was validated, and its validator asked these questions."""
+        self._dependents.record(ref, keys)
+
+    def _set_run(self, port: PortId, after: PortRun | None) -> None:
+        before = self._runs.pop(port, None)
+        if after is not None:
+            self._runs[port] = after
+        for run, difference in ((before, -1), (after, 1)):
+            if run is not None:
+                state = PortState.HELD if run.failed else PortState.CURRENT
+                self.counts[run.protocol.name, state] += difference
+        old, new = (set(_resources(run, self._kinds)) for run in (before, after))
+        self._touched |= old | new
+        for ref in old - new:
+            self._reading[ref].discard(port)
+            if not self._reading[ref]:
+                del self._reading[ref]
+        for ref in new - old:
+            self._reading[ref].add(port)
+
+
+def _resources(run: PortRun | None, kinds: Collection[str]) -> tuple[ObjectRef, ...]:
+    return tuple(ref for ref in (run.objects if run else ()) if ref.kind in kinds)

@@ -1,0 +1,132 @@
+"""Why each service port is as it is: the questions that commands, status pages and the writer ask after a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
+from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
+from aeraki_core.findings.finding import Finding, in_order
+from aeraki_core.mesh.store import Store
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.service import Port, Service
+from aeraki_core.pipeline.detect import Detection, Detector
+from aeraki_core.pipeline.filters import FilterTable
+from aeraki_core.pipeline.generate import PortId, PortRun
+from aeraki_core.pipeline.ports import PortState, PortTable
+
+__all__ = ["PortReport", "Reports"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortReport:
+    """Why a service port is as it is. ``run`` None: it speaks no protocol, so no generator ran."""
+
+    service: Service
+    port: Port
+    detection: Detection
+    state: PortState
+    run: PortRun | None
+    filters: tuple[FilterKey, ...]
+    findings: tuple[Finding, ...]
+
+
+class Reports:
+    """Answers from what the pipeline knows; nothing here changes it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        detector: Detector,
+        ports: PortTable,
+        filters: FilterTable,
+        findings: FindingsByPlace,
+    ) -> None:
+        self._store = store
+        self._detector = detector
+        self._ports = ports
+        self._filters = filters
+        self._findings = findings
+
+    def all(self) -> tuple[PortReport, ...]:
+        """Every port of every service, sorted by host and port."""
+        services = sorted(self._store.services(), key=lambda service: (service.host, service.ref))
+        return tuple(self.port(service, port) for service in services for port in service.ports)
+
+    def port(self, service: Service, port: Port) -> PortReport:
+        """One port of a service."""
+        run = self._ports.run_of(PortId(service.id, port.number))
+        filters = self._filters.of_port(ServicePort(service.host, port.number))
+        # A service that no pass has seen yet is detected for this answer alone.
+        detection = self._ports.detection(service, port.number) or self._detector.detect(
+            service, port
+        )
+        return PortReport(
+            service=service,
+            port=port,
+            detection=detection,
+            state=_state(run, filters),
+            run=run,
+            filters=filters,
+            findings=in_order(self.locate(finding) for finding in (run.findings if run else ())),
+        )
+
+    def reading(self, ref: ObjectRef) -> tuple[PortReport, ...]:
+        """The service ports whose filters rest on an object of a plugin's kind, sorted by host and port."""
+        reports = []
+        for port_id in self._ports.reading(ref):
+            service = self._store.service(port_id.service)
+            port = service.port(port_id.number) if service else None
+            if service is not None and port is not None:
+                reports.append(self.port(service, port))
+        return tuple(sorted(reports, key=lambda report: (report.service.host, report.port.number)))
+
+    def resources_read_for(self, service_port: ServicePort) -> Iterator[ObjectRef]:
+        """The objects of plugins' kinds that the filters of a service port rest on."""
+        for service in self._store.services_of_host(service_port.host):
+            yield from self._ports.resources_of(PortId(service.id, service_port.port))
+
+    def why_held(self, service_port: ServicePort) -> str | None:
+        """Why the live filters of a service port must stay; None when they need not."""
+        rejected = self._store.rejected_for(service_port.host)
+        if rejected:
+            return f"{rejected[0]} names {service_port.host} and cannot be used"
+        for service in self._store.services_of_host(service_port.host):
+            port_id = PortId(service.id, service_port.port)
+            run = self._ports.run_of(port_id)
+            if run is not None and run.failed and not self._ports.has_good_output(port_id):
+                return f"the generator of {service_port} did not succeed"
+        return None
+
+    def findings(self) -> tuple[Finding, ...]:
+        """All findings of the pipeline, each at its file and line where the source knows them, in order."""
+        return in_order(self.locate(finding) for finding in self._findings)
+
+    def findings_about(self, ref: ObjectRef) -> tuple[Finding, ...]:
+        """What is wrong with an object of a plugin's kind: by its model, its plugin, or a generator that read it."""
+        findings = {
+            *self._store.rejected().get(ref, ()),
+            *self._findings.at(Place(Subject.OBJECT, ref)),
+        }
+        for port in self._ports.reading(ref):
+            at_port = self._findings.at(Place(Subject.PORT, port))
+            findings.update(finding for finding in at_port if finding.ref == ref)
+        return in_order(findings)
+
+    def locate(self, finding: Finding) -> Finding:
+        """The finding with its file and line, if its object came from a file."""
+        if finding.source is not None or finding.ref is None:
+            return finding
+        origin = self._store.origin(finding.ref)
+        if origin is None:
+            return finding
+        source, line = origin.locate(finding.field)
+        return replace(finding, source=source, line=line)
+
+
+def _state(run: PortRun | None, filters: tuple[FilterKey, ...]) -> PortState:
+    if run is not None and run.failed:
+        return PortState.HELD
+    return PortState.CURRENT if run is not None and filters else PortState.NONE
