@@ -12,14 +12,14 @@ DISTRIBUTIONS := aeraki_core aeraki_plugins_dubbo aeraki_plugins_kafka aeraki_pl
 
 ARGS ?=
 N ?= 2000
-# Workers of pytest-xdist. A file's tests share a worker, and so the servers that they start.
+# Workers of pytest-xdist.
 WORKERS ?= auto
 
 export VENV WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run test test-mesh test-lowest test-newest test-install lint format golden fuzz bench docs rig \
-	rig-build peers rig-packages build clean
+.PHONY: help setup lock run test test-unit test-mesh test-lowest test-newest test-install lint format golden \
+	fuzz bench docs rig rig-build peers peer-packages rig-packages build clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +36,11 @@ run: $(STAMP) ## run the controller over deploy/samples, filters to build/filter
 	@mkdir -p build/filters
 	$(BIN)/aeraki run --source files -f deploy/samples --sink files --to build/filters $(ARGS)
 
-test: $(STAMP) peers ## run the tests that need no mesh
-	$(PYTEST) -m "not mesh" -n $(WORKERS) --dist loadfile $(ARGS)
+test: $(STAMP) peer-packages ## run the tests that need no mesh
+	@scripts/test.sh $(ARGS)
+
+test-unit: $(STAMP) ## run the unit tests, which need nothing but Python
+	$(PYTEST) tests/unit -n $(WORKERS) $(ARGS)
 
 test-mesh: $(STAMP) peers rig-build ## run the tests with a real API server and istiod
 	$(PYTEST) -m mesh $(ARGS)
@@ -45,7 +48,7 @@ test-mesh: $(STAMP) peers rig-build ## run the tests with a real API server and 
 test-lowest: $(STAMP) ## run the unit tests with the oldest dependencies that we allow
 	@scripts/test_lowest.sh
 
-test-newest: peers ## run the tests that need no mesh with the newest version of everything
+test-newest: $(STAMP) peer-packages ## run the tests that need no mesh with the newest version of everything
 	@scripts/test_newest.sh
 
 test-install: $(STAMP) ## build all distributions, check them, install two with plain pip
@@ -85,8 +88,10 @@ clean: ## remove everything that make made
 
 # Servers and tools from the distribution's packages: installed as root, named otherwise.
 # Without them their tests are skipped, and say so; in CI that is a failure.
-peers: $(STAMP)
+peer-packages:
 	@tests/peers/setup.sh || [ -z "$$CI" ]
+
+peers: $(STAMP) peer-packages
 	@if command -v mvn >/dev/null && command -v javac >/dev/null; then $(IN_VENV) python -m tests.peers; fi
 
 rig-packages:

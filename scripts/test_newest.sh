@@ -12,5 +12,4 @@ for name in $DISTRIBUTIONS; do set -- "$@" -e "./$name"; done
 "$venv/bin/python" -m pip install --quiet --upgrade pip # an old one knows no dependency groups
 install "$venv" --upgrade --group dev "$@" './aeraki_core[testing]'
 "$venv/bin/python" -m pip list --format freeze --exclude-editable
-PATH="$PWD/$venv/bin:$PATH" "$venv/bin/python" -m pytest -m "not mesh" -p no:cacheprovider \
-    -n "${WORKERS:-auto}" --dist "${DIST:-loadfile}" ${TEST_ARGS:-}
+VENV=$venv scripts/test.sh -p no:cacheprovider ${TEST_ARGS:-}

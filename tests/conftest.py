@@ -12,6 +12,11 @@ from hypothesis import HealthCheck, settings
 # Only the conftest above all tests may name plugins.
 pytest_plugins = ["tests.rig.fixtures"]
 
+# What takes long begins first, so that no worker is alone with it at the end; the many small files of
+# tests/unit fill the gaps. What needs a Java peer is not among the first: Maven may still be at work.
+BEGIN_WITH = ("tests/fuzz/", "tests/golden/", "tests/deploy/", "tests/docs/", "tests/cli/")
+THEN = ("tests/dataplane/", "tests/peers/")
+
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
@@ -48,3 +53,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Watches the skips of whole files."""
     return _refuse_skip((yield))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders files by how long they take; within a file the order stays."""
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    place = item.nodeid
+    return 0 if place.startswith(BEGIN_WITH) else 1 if place.startswith(THEN) else 2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.check_lock import entries
 from scripts.render_deploy import ROOT, bundled_plugins
 
 from . import dockerfile
@@ -60,6 +61,11 @@ class Build:
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
+        # The pinned versions: somebody else's release of today must not fail this test.
+        pinned = entries((ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8"))
+        constraints = self.folder / "constraints.txt"
+        constraints.write_text("".join(f"{requirement}\n" for requirement, _ in pinned))
+        settings |= {"PIP_CONSTRAINT": str(constraints), "PIP_BUILD_CONSTRAINT": str(constraints)}
         settings |= {
             name: arguments.get(name, dockerfile.argument(name)) for name in ("PLUGINS", "EXTRA")
         }

@@ -7,25 +7,16 @@ import os
 import pytest
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.plugins.registry import build_registry
-from aeraki_core.testing import (
-    Envoy,
-    EnvoyConfig,
-    Made,
-    generate,
-    stray_changes,
-    to_yaml,
-    validate_many,
-)
+from aeraki_core.testing import Envoy, EnvoyConfig, Made, generate, stray_changes, to_yaml
 from hypothesis import Phase, given, settings
 
 from tests.fuzz.meshes import Object, meshes, proxies
+from tests.loading import WORK_IN_PROGRESS, refused
 
 EXAMPLES = int(os.environ.get("AERAKI_FUZZ_EXAMPLES", "500"))
-BATCH = 600  # configurations before Envoy is asked
+BATCH = 2000  # configurations before Envoy is asked
 
 REGISTRY = build_registry()
-WORK_IN_PROGRESS = "generic_proxy"  # Envoy says of this filter that it is work in progress (docs/protocols/dubbo.md)
-
 
 pytestmark = pytest.mark.timeout(1800)  # as many examples as were asked for, on a busy machine
 
@@ -48,18 +39,12 @@ class Collected:
     def judge(self) -> None:
         configs, made = self.configs, self.made
         self.configs, self.made = {}, {}
-        refused = validate_many(self.envoy, configs)
-        for name, verdict in refused.items():
-            wrong = [
-                *verdict.errors,
-                *(text for text in map(str, verdict.warnings) if WORK_IN_PROGRESS not in text),
-            ]
-            if wrong:
-                # The whole mesh, to be pasted into a golden case.
-                pytest.fail(
-                    f"{name}: {wrong}\n{to_yaml(made[name].objects)}\n{made[name].mesh}",
-                    pytrace=False,
-                )
+        for name, verdict in refused(self.envoy, configs, tolerate=[WORK_IN_PROGRESS]).items():
+            # The whole mesh, to be pasted into a golden case.
+            pytest.fail(
+                f"{name}: {verdict}\n{to_yaml(made[name].objects)}\n{made[name].mesh}",
+                pytrace=False,
+            )
 
 
 @pytest.fixture

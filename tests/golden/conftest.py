@@ -7,14 +7,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aeraki_core.plugins.registry import build_registry
 from aeraki_core.testing import Made, generate
 
 GOLDEN = Path(__file__).parent
 SAMPLES = GOLDEN.parent.parent / "deploy" / "samples"
+
+# All installed plugins, looked for once: doing so takes longer than to run them over a case.
+REGISTRY = build_registry()
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,11 @@ class Case:
     def made(self) -> Made:
         """What all installed plugins make of it."""
         texts = [path.read_text(encoding="utf-8") for path in self.inputs]
-        return generate(*texts, settings=self.settings)
+        return self.make(*texts)
+
+    def make(self, *objects: Any) -> Made:
+        """What all installed plugins make of these objects, with the settings of the case."""
+        return generate(*objects, plugins=REGISTRY, settings=self.settings)
 
     def beside(self, suffix: str) -> Path:
         """The file of that suffix that belongs to the case."""
@@ -37,6 +46,7 @@ class Case:
         return path.with_name(path.name.removesuffix(".in.yaml") + suffix)
 
 
+@cache  # so that a case is generated once for all tests
 def golden_cases() -> list[Case]:
     """All cases of all protocols."""
     found = []
@@ -47,6 +57,7 @@ def golden_cases() -> list[Case]:
     return found
 
 
+@cache
 def sample_cases() -> list[Case]:
     """Each folder of samples, as a user applies it."""
     folders = sorted(path for path in SAMPLES.iterdir() if path.is_dir())

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from aeraki_core.testing import Envoy, EnvoyConfig, Golden, Verdict, unmatched, validate_many
+from aeraki_core.testing import (
+    Envoy,
+    EnvoyConfig,
+    Golden,
+    Verdict,
+    stray_changes,
+    unmatched,
+    validate_many,
+)
 
 from aeraki_core import Severity
 from tests.golden.conftest import Case, golden_cases, sample_cases
@@ -88,10 +96,8 @@ def test_the_findings_are_the_golden_ones(golden_case: Case, golden: Golden) -> 
 
 
 def test_the_order_of_objects_makes_no_difference(golden_case: Case) -> None:
-    from aeraki_core.testing import generate
-
     objects = golden_case.made.objects
-    again = generate(list(reversed(objects)), settings=golden_case.settings)
+    again = golden_case.make(list(reversed(objects)))
     assert again.yaml == golden_case.made.yaml
     assert again.findings_text == golden_case.made.findings_text
 
@@ -105,6 +111,10 @@ def test_a_sample_gives_filters_and_no_error(sample: Case) -> None:
 @pytest.mark.envoy
 def test_every_patch_takes_effect(any_case: Case) -> None:
     assert unmatched(any_case.made.sidecars) == {}
+
+
+def test_only_its_own_ports_change(any_case: Case) -> None:
+    assert stray_changes(any_case.made) == []
 
 
 @pytest.mark.envoy

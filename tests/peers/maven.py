@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from .processes import PeerError
+
+logger = logging.getLogger(__name__)
 
 # A goal with its version: what a build does must not depend on the day.
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
@@ -44,7 +48,10 @@ def build(project: Path, **properties: str) -> Path:
         with (cache() / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not built.exists():
+                begin = time.monotonic()
+                logger.info("Maven builds %s, which takes up to a minute", built.name)
                 _build(project, sources, chosen, built)
+                logger.info("%s is built, after %.0f s", built.name, time.monotonic() - begin)
     return built
 
 
