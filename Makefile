@@ -19,7 +19,7 @@ export VENV WORKERS
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock run test test-unit test-mesh test-lowest test-newest test-install lint format golden \
-	fuzz bench docs rig rig-build peers peer-packages rig-packages build clean
+	fuzz bench docs rig rig-build peers peer-packages rig-packages build reproducible sbom audit release-notes clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,22 @@ build: $(STAMP) ## build wheel and sdist of each distribution into build/dist
 	@set -e; for name in $(DISTRIBUTIONS); do \
 		$(BIN)/python -m build --no-isolation --outdir build/dist $$name; \
 	done
+
+# Files in an archive have the time of the commit, so that every build of it gives the same bytes.
+build reproducible sbom: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 1577836800)
+
+reproducible: build ## build everything a second time and compare the files
+	@scripts/reproducible.sh
+
+sbom: build ## write an SBOM (CycloneDX) of each wheel into build/sbom
+	@rm -rf build/sbom
+	@$(BIN)/python scripts/sbom.py build/dist build/sbom
+
+audit: $(STAMP) ## look for known vulnerabilities in the pinned versions (AUDIT_STRICT=1: fail without a database)
+	@scripts/audit.sh
+
+release-notes: $(STAMP) ## write build/release-notes.md of VERSION; fail unless everything has that version
+	@$(BIN)/python scripts/release_notes.py $(VERSION) build/release-notes.md
 
 clean: ## remove everything that make made
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
