@@ -16,7 +16,7 @@ from aeraki_core.sources.events import Unsynced
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.source import IstiodSource
 from aeraki_core.sources.kubernetes.source import KubernetesSource
-from aeraki_core.sources.merge import Merge
+from aeraki_core.sources.merge import merged
 
 from tests.kubernetes.recorder import Recorder
 from tests.rig.api import Object
@@ -214,7 +214,7 @@ def test_with_kubernetes_each_object_is_told_once(
 ) -> None:
     api = control_plane.api
     seen = Recorder()
-    merge = Merge(seen, ["kubernetes", "istiod"])
+    merge = merged(["kubernetes", "istiod"])(seen)
     kubernetes = KubernetesSource(lambda: connect(control_plane.kubeconfig), tuning=Tuning())
     other = IstiodSource(istiod)
     with ExitStack() as started:

@@ -34,8 +34,8 @@ from aeraki_core.findings.ledger import Ledger
 from aeraki_core.kube.backoff import KeyedBackoff
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.sinks.base import Sink
-from aeraki_core.sources.events import Emit, Event, Refreshable, Removed, Source, Synced, Upserted
-from aeraki_core.sources.merge import Merge
+from aeraki_core.sources.events import Event, Refreshable, Removed, Source, Synced, Upserted
+from aeraki_core.sources.merge import merged
 
 __all__ = ["Controller", "LoopTiming"]
 
@@ -248,8 +248,7 @@ class Controller:
     def _start(self) -> None:
         self._sink.start(lambda key: self._queue.put(_LiveChanged(key)))
         try:
-            names = [source.name for source in self._sources]
-            emit: Emit = Merge(self.tell, names) if len(names) > 1 else self.tell
+            emit = merged([source.name for source in self._sources])(self.tell)
             for source in self._sources:
                 source.start(emit)
         except BaseException:

@@ -1,48 +1,66 @@
-"""Several sources as one: who has the say about an object that more than one of them gives.
+"""Several sources as one: which of them decides about an object that more than one has.
 
-In: the events of each source. Out: events as if there were one. The first source named has the say; when it removes an object that
-another still gives, that one's takes its place.
+The first source in the order decides. When it removes an object that another source still has,
+that one's form takes its place.
 
-istiod is a mirror of Kubernetes (and of other registries): it gives the same objects without labels, ``targetPort`` and status.
-What Kubernetes removes is gone, though the mirror shows it for a moment longer; it comes back only if the mirror speaks of it
-anew.
+istiod is a mirror of Kubernetes (and of other registries): it has the same objects without labels,
+``targetPort`` and status. What Kubernetes removed is gone although the mirror still shows it for a
+moment; it comes back only if the mirror reports it again.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.sources.chain import Stage, passing
 from aeraki_core.sources.events import Emit, Event, Removed, Upserted
 
-__all__ = ["MIRRORS", "Merge"]
+__all__ = ["MIRRORS", "merged"]
 
 MIRRORS: Mapping[str, str] = {"istiod": "kubernetes"}
 """Sources that show what another one has."""
 
 
-class Merge:
-    """An ``emit`` for sources, in front of another. Usable by many threads at once. ``order``: names of sources, the best first."""
+def merged(order: Sequence[str]) -> Stage:
+    """A stage for the events of several sources, usable by all their threads at once.
 
-    def __init__(self, emit: Emit, order: Sequence[str]) -> None:
-        self._emit = emit
+    ``order`` names the sources, the one that decides first. One source needs no merging.
+    """
+    if len(order) < 2:
+        return lambda emit: emit
+    deciding = _Merge(order)
+    lock = threading.Lock()
+
+    def stage(emit: Emit) -> Emit:
+        inner = passing(deciding.choose)(emit)
+
+        def pass_on(*events: Event) -> None:
+            # What one thread's events decide must leave before another's are looked at.
+            with lock:
+                inner(*events)
+
+        return pass_on
+
+    return stage
+
+
+class _Merge:
+    """Remembers which sources have an object. Not for several threads at once."""
+
+    def __init__(self, order: Sequence[str]) -> None:
         self._rank = {name: rank for rank, name in enumerate(order)}
-        # An object is remembered only where it may be needed again.
-        self._remembers = sum(name not in MIRRORS for name in order) > 1
-        self._lock = threading.Lock()
-        self._given: dict[ObjectRef, dict[str, Upserted | None]] = {}
+        # A mirror's form never takes the place of its original's, so it need not be kept.
+        self._keeps_forms = sum(name not in MIRRORS for name in order) > 1
+        self._forms: dict[ObjectRef, dict[str, Upserted | None]] = {}
         self._ghosts: set[ObjectRef] = set()
 
-    def __call__(self, *events: Event) -> None:
-        """Take events in; what of them counts goes on together, in order."""
-        with self._lock:
-            counting = [left for event in events if (left := self._left(event)) is not None]
-            if counting:
-                self._emit(*counting)
+    def choose(self, events: Iterable[Event]) -> list[Event]:
+        """The events that count, or what takes their place."""
+        return [left for event in events if (left := self._decide(event)) is not None]
 
-    def _left(self, event: Event) -> Event | None:
-        """What goes on in place of an event."""
+    def _decide(self, event: Event) -> Event | None:
         if isinstance(event, Upserted):
             return self._upsert(event)
         if isinstance(event, Removed):
@@ -51,30 +69,30 @@ class Merge:
 
     def _upsert(self, event: Upserted) -> Event | None:
         ref = event.object.ref
-        given = self._given.setdefault(ref, {})
-        given[event.source] = event if self._remembers else None
+        forms = self._forms.setdefault(ref, {})
+        forms[event.source] = event if self._keeps_forms else None
         self._ghosts.discard(ref)
-        return event if self._best(given) == event.source else None
+        return event if self._best(forms) == event.source else None
 
     def _remove(self, event: Removed) -> Event | None:
         ref = event.ref
-        given = self._given.get(ref, {})
-        if event.source not in given:
+        forms = self._forms.get(ref, {})
+        if event.source not in forms:
             return None
-        had_say = self._best(given) == event.source and ref not in self._ghosts
-        del given[event.source]
-        if not given:
-            del self._given[ref]
+        decided = self._best(forms) == event.source and ref not in self._ghosts
+        del forms[event.source]
+        if not forms:
+            del self._forms[ref]
             self._ghosts.discard(ref)
-        if not had_say:
+        if not decided:
             return None
-        left = {name: kept for name, kept in given.items() if MIRRORS.get(name) != event.source}
-        heir = left[self._best(left)] if left else None
+        heirs = {name: form for name, form in forms.items() if MIRRORS.get(name) != event.source}
+        heir = heirs[self._best(heirs)] if heirs else None
         if heir is not None:
             return heir
-        if given:
+        if forms:
             self._ghosts.add(ref)
         return event
 
-    def _best(self, given: Mapping[str, Upserted | None]) -> str:
-        return min(given, key=lambda name: self._rank.get(name, len(self._rank)))
+    def _best(self, forms: Mapping[str, Upserted | None]) -> str:
+        return min(forms, key=lambda name: self._rank.get(name, len(self._rank)))

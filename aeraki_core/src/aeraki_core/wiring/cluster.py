@@ -121,19 +121,18 @@ def istiod_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source
     """
     from aeraki_core.model.scope import named
     from aeraki_core.sources.istiod.source import IstiodSource
-    from aeraki_core.sources.narrow import narrowed
 
     if settings["watchNamespaceSelector"]:
         raise SettingsError(
             "--source istiod: istiod says nothing of namespaces' labels; name them with --watch-namespaces, or "
             "set discoverySelectors in the mesh config"
         )
-    source = IstiodSource(
+    return IstiodSource(
         partial(istiod_of, settings),
         root_namespace=settings["rootNamespace"],
         domain=settings["domain"],
+        scope=named(settings["watchNamespaces"]),
     )
-    return narrowed(source, named(settings["watchNamespaces"]))
 
 
 def istiod_of(settings: Settings) -> Istiod:

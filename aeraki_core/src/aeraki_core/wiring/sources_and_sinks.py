@@ -34,7 +34,6 @@ __all__ = [
 def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source:
     from aeraki_core.model.scope import named
     from aeraki_core.sources.files.source import FilesSource
-    from aeraki_core.sources.narrow import narrowed
 
     if not settings["paths"]:
         raise SettingsError(
@@ -44,7 +43,7 @@ def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source
         raise SettingsError(
             "--source files: files say nothing of namespaces' labels; name them with --watch-namespaces"
         )
-    source = FilesSource(
+    return FilesSource(
         settings["paths"],
         pipeline.store.reads,
         settings["maxFileSize"],
@@ -52,8 +51,8 @@ def _files_source(settings: Settings, pipeline: Pipeline, watch: bool) -> Source
         ignore=[settings["to"]] if settings["to"] else (),
         plugin_groups={kind.group for kind in pipeline.registry.kinds},
         watch=watch,
+        scope=named(settings["watchNamespaces"]),
     )
-    return narrowed(source, named(settings["watchNamespaces"]))
 
 
 def _files_sink(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.events import Event, Removed, Synced, Upserted
-from aeraki_core.sources.merge import Merge
+from aeraki_core.sources.merge import merged
 
 REF = ObjectRef("Service", "shop", "cart")
 
@@ -16,7 +16,7 @@ def given(source: str, state: int = 1) -> Upserted:
 
 def told(*events: Event, order: tuple[str, ...] = ("kubernetes", "istiod")) -> list[Event]:
     found: list[Event] = []
-    merge = Merge(lambda *given: found.extend(given), order)
+    merge = merged(order)(lambda *given: found.extend(given))
     for event in events:
         merge(event)
     return found

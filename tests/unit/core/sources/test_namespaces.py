@@ -8,19 +8,15 @@ from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.scope import Scope, named
 from aeraki_core.model.selector import parse_selector
+from aeraki_core.sources.chain import only_in
 from aeraki_core.sources.events import (
     Event,
     Problems,
-    Refreshable,
     Removed,
     Scoped,
-    Synced,
     Upserted,
 )
 from aeraki_core.sources.kubernetes.namespaces import Selection
-from aeraki_core.sources.narrow import narrowed
-
-from tests.unit.core.controller.running import Feed
 
 PROD, DEV = {"env": "prod"}, {"env": "dev"}
 
@@ -157,30 +153,18 @@ def test_other_labels_change_nothing() -> None:
     assert (change.waited, change.left, change.anew) == ((), frozenset(), False)
 
 
-class TestNarrowed:
-    """A source that cannot leave anything out by itself."""
+class TestOnlyIn:
+    """The stage for sources that cannot leave anything out by themselves."""
 
     def test_only_the_namespaces_named_pass(self) -> None:
-        feed, said = Feed(), list[Event]()
-        narrowed(feed, named(["shop"])).start(lambda *events: said.extend(events))
+        said: list[Event] = []
+        emit = only_in("feed", named(["shop"]))(lambda *events: said.extend(events))
         problems = Problems("feed", "somewhere", ())
-        feed.say(upserted("shop"), upserted("bank"), removed("bank"), problems)
-        assert said == [Scoped("feed", named(["shop"])), Synced("feed"), upserted("shop"), problems]
+        emit(upserted("shop"), upserted("bank"), removed("bank"), problems)
+        emit(upserted("bank"))
+        assert said == [Scoped("feed", named(["shop"])), upserted("shop"), problems]
 
-    def test_without_a_choice_it_is_the_source_itself(self) -> None:
-        feed = Feed()
-        assert narrowed(feed, named([])) is feed
+    def test_without_a_choice_everything_passes(self) -> None:
+        def emit(*events: Event) -> None: ...
 
-    def test_it_reads_anew_only_if_the_source_can(self) -> None:
-        class Fresh(Feed):
-            asked = 0
-
-            def refresh(self) -> None:
-                self.asked += 1
-
-        fresh = Fresh()
-        found = narrowed(fresh, named(["shop"]))
-        assert isinstance(found, Refreshable)
-        found.refresh()
-        assert fresh.asked == 1
-        assert not isinstance(narrowed(Feed(), named(["shop"])), Refreshable)
+        assert only_in("feed", named([]))(emit) is emit

@@ -21,6 +21,8 @@ from aeraki_core.errors import UnreadableError
 from aeraki_core.findings.finding import Finding, in_order
 from aeraki_core.manifests.locate import STDIN
 from aeraki_core.mesh.store import SourceObject
+from aeraki_core.model.scope import EVERYWHERE, Scope
+from aeraki_core.sources.chain import only_in
 from aeraki_core.sources.events import (
     Emit,
     Event,
@@ -108,7 +110,11 @@ def _files(
 
 
 class FilesSource(Source):
-    """Files as a source of the controller. ``watch`` False: everything is given once, as for ``--once``."""
+    """Files as a source of the controller.
+
+    ``watch`` False: everything is given once, as for ``--once``. ``scope``: the namespaces whose
+    objects count.
+    """
 
     def __init__(
         self,
@@ -121,8 +127,10 @@ class FilesSource(Source):
         plugin_groups: Collection[str] = (),
         watch: bool = True,
         name: str = "files",
+        scope: Scope = EVERYWHERE,
     ) -> None:
         self.name = name
+        self._scope = scope
         self._paths = tuple(str(path) for path in paths)
         self._files = _files(paths, reads, max_size, default_namespace, ignore, plugin_groups)
         self._watch = watch
@@ -148,6 +156,7 @@ class FilesSource(Source):
                 raise UnreadableError(f"{path}: {reason}")
             if self._watch and not (Path(path).is_dir() or Path(path).is_file()):
                 raise UnreadableError(f"{path}: it is no file or folder, so it cannot be watched")
+        emit = only_in(self.name, self._scope)(emit)
         self._thread = threading.Thread(
             target=self._run, args=(emit,), name=f"source-{self.name}", daemon=True
         )

@@ -19,6 +19,8 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.backoff import Backoff
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.scope import EVERYWHERE, Scope
+from aeraki_core.sources.chain import only_in
 from aeraki_core.sources.events import (
     Emit,
     Event,
@@ -47,7 +49,8 @@ class IstiodSource:
     """The source ``istiod``.
 
     ``refresh_every``: seconds after which everything is asked for anew (a changed annotation makes istiod send nothing);
-    ``believe_empty``: seconds before a type that has become empty is asked again.
+    ``believe_empty``: seconds before a type that has become empty is asked again. ``scope``: the
+    namespaces whose objects count.
     """
 
     name = _NAME
@@ -60,12 +63,14 @@ class IstiodSource:
         domain: str = "cluster.local",
         refresh_every: float = 300.0,
         believe_empty: float = 2.0,
+        scope: Scope = EVERYWHERE,
     ) -> None:
         self._istiod = istiod
         self._root_namespace = root_namespace
         self._domain = domain
         self._refresh_every = refresh_every
         self._believe_empty = believe_empty
+        self._scope = scope
         self._emit: Emit = lambda *events: None
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -80,7 +85,7 @@ class IstiodSource:
 
     def start(self, emit: Emit) -> None:
         """Begin to read, in a thread of its own. An istiod that does not answer is no error: it is tried again."""
-        self._emit = emit
+        self._emit = only_in(self.name, self._scope)(emit)
         self._thread.start()
 
     def stop(self) -> None:
