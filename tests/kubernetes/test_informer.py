@@ -10,8 +10,17 @@ from contextlib import ExitStack
 import pytest
 import urllib3
 from aeraki_core.kube.client import Client, connect
-from aeraki_core.kube.client import Object as Found
-from aeraki_core.kube.informer import Informer, Tuning
+from aeraki_core.kube.decode import DecodedObject
+from aeraki_core.kube.informer import (
+    Changed,
+    Failed,
+    Informer,
+    ListBegan,
+    ListEnded,
+    ListNews,
+    Page,
+    Tuning,
+)
 from aeraki_core.kube.resources import ApiResource
 
 from tests.rig.api import Object
@@ -25,7 +34,7 @@ COUNT, PAGE = 7, 3
 
 
 class Heard:
-    """A handler that remembers. ``meanwhile`` is called once, after the first page, in the informer's thread."""
+    """Remembers an informer's news. ``meanwhile`` is called once, after the first page, in the informer's thread."""
 
     def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         self._meanwhile: Callable[[], None] | None = meanwhile
@@ -34,36 +43,30 @@ class Heard:
         self.complete = threading.Event()
         self.broken = threading.Event()
 
-    def listing(self) -> None:
-        self.said.append("listing")
-        self.names = set()
+    def __call__(self, news: ListNews) -> None:
+        match news:
+            case ListBegan():
+                self.said.append("listing")
+                self.names = set()
+            case Page(_, objects):
+                self._page(objects)
+            case ListEnded():
+                self.said.append("listed")
+                self.complete.set()
+            case Changed(_, objects):
+                self.said += [f"changed {content['metadata']['name']}" for content, _ in objects]
+            case Failed():
+                self.said.append("failed")
+                self.broken.set()
+            case _:
+                self.said.append(type(news).__name__)
 
-    def page(self, resource: ApiResource, items: Sequence[Found]) -> None:
-        self.said.append(f"page of {len(items)}")
-        self.names |= {item["metadata"]["name"] for item in items}
+    def _page(self, objects: Sequence[DecodedObject]) -> None:
+        self.said.append(f"page of {len(objects)}")
+        self.names |= {content["metadata"]["name"] for content, _ in objects}
         if self._meanwhile is not None:
             meanwhile, self._meanwhile = self._meanwhile, None
             meanwhile()
-
-    def listed(self, resource: ApiResource) -> None:
-        self.said.append("listed")
-        self.complete.set()
-
-    def changed(self, resource: ApiResource, item: Found) -> None:
-        self.said.append(f"changed {item['metadata']['name']}")
-
-    def deleted(self, resource: ApiResource, items: Sequence[Found]) -> None:
-        self.said.append("deleted")
-
-    def absent(self) -> None:
-        self.said.append("absent")
-
-    def failed(self, reason: str) -> None:
-        self.said.append("failed")
-        self.broken.set()
-
-    def current(self) -> None:
-        self.said.append("current")
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""The API server of a cluster: plain objects in and out, lists that stay current. Shared by sources, sinks and controller."""
+"""The API server of a cluster: plain objects in and out, and lists that stay current."""

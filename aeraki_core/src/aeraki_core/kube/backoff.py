@@ -19,7 +19,10 @@ _MAX_DOUBLINGS = 30  # beyond any longest wait; 2.0 ** attempts would overflow i
 
 
 class Backoff:
-    """Seconds to wait: doubling from ``first`` to ``limit``, each spread so that many clients do not come back at once."""
+    """Seconds to wait, doubling from ``first`` to ``limit``.
+
+    They are spread so that not all clients come back at once.
+    """
 
     def __init__(self, first: float = 0.1, limit: float = 5.0) -> None:
         self._first = first
@@ -27,7 +30,10 @@ class Backoff:
         self._tries = 0
 
     def next(self, at_least: float | None = None) -> float:
-        """Seconds before the next try, between half and all of the doubled time, and no less than the server asked for."""
+        """Seconds before the next try, no less than ``at_least``.
+
+        Between half and all of the doubled time.
+        """
         bound = min(self._limit, self._first * 2 ** min(self._tries, _MAX_DOUBLINGS))
         self._tries += 1
         # Not for secrets: any spread will do.

@@ -1,20 +1,22 @@
 """Requests to one API server, as plain JSON objects.
 
-In: where the cluster is (kubeconfig, context, or the pod's own ServiceAccount). Out: a :class:`Client`. The ``kubernetes`` package
-brings configuration, credentials and TLS; its model classes are not used: an object of a list costs a tenth without them.
+The ``kubernetes`` package brings configuration, credentials and TLS. Its model classes are not
+used: an object of a list costs a tenth without them.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import logging
 import os
 import re
 import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,18 +26,19 @@ from urllib.parse import urlencode
 import urllib3
 
 from aeraki_core.errors import AerakiError
-from aeraki_core.kube.errors import ApiError, NotSentError, UnreachableError
+from aeraki_core.kube.decode import ListPage, Object, decode_list, decode_object
+from aeraki_core.kube.errors import AnswerError, ApiError, NotSentError, UnreachableError
 
 __all__ = ["Answer", "Client", "Object", "Requests", "WatchStream", "connect"]
 
-Object = dict[str, Any]
-"""A Kubernetes object as JSON."""
+_log = logging.getLogger(__name__)
 
 _MOUNTED = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 # Watches and writers at once; more still work, each on a connection that is then thrown away.
 _POOL = 256
 _CREDENTIALS = 1.0  # seconds for which they are good without being read again
+_MESSAGE = 500  # bytes of a refusal's text that are worth repeating
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,10 @@ class Answer:
 
 
 class Requests:
-    """Counts of all requests of this process, by method and status code (``<error>`` without an answer), as client-go's."""
+    """Counts of all requests of this process, by method and status code, as client-go's.
+
+    Without an answer the code is ``<error>``.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -67,7 +73,9 @@ class Requests:
 class Client:
     """Talks to one API server. Usable by many threads at once.
 
-    Every request raises :class:`ApiError` when the server refuses it, :class:`UnreachableError` when there is no answer in time.
+    Every request raises :class:`ApiError` when the server refuses it, :class:`UnreachableError`
+    when there is no answer in time, and :class:`AnswerError` when the answer is not what an API
+    server sends.
     """
 
     requests = Requests()
@@ -78,13 +86,15 @@ class Client:
         configuration.connection_pool_maxsize = _POOL
         self._configuration = configuration
         self._pool: Any = RESTClientObject(configuration).pool_manager
+        if not configuration.verify_ssl:
+            _warn_unverified(self.server)
         self._lock = threading.Lock()
         self._may_write: Callable[[], bool] | None = None
         self._headers: dict[str, str] = {}
         self._headers_until = 0.0
 
     def only_if(self, may_write: Callable[[], bool]) -> Client:
-        """The same client, which asks that before it sends anything that writes, and raises :class:`NotSentError` if it may not."""
+        """The same client, which asks before each write and raises :class:`NotSentError` if not."""
         gated = copy.copy(self)
         gated._may_write = may_write  # noqa: SLF001 its own class
         return gated
@@ -106,7 +116,16 @@ class Client:
     ) -> Answer:
         """One request; ``timeout`` in seconds, for the connection and for each wait for bytes."""
         response = self._send(method, path, params, body, content_type, timeout, stream=False)
-        return Answer(_decode(response.data), _warnings(response))
+        with _naming(f"{method} {path}"):
+            return Answer(decode_object(response.data), _warnings(response))
+
+    def list_page(
+        self, path: str, params: Mapping[str, str] | None = None, *, timeout: float = 60.0
+    ) -> ListPage:
+        """One page of a list, its objects decoded one by one; ``timeout`` as for :meth:`request`."""
+        response = self._send("GET", path, params, None, "", timeout, stream=False)
+        with _naming(f"GET {path}"):
+            return decode_list(response.data)
 
     def pages(
         self,
@@ -116,14 +135,23 @@ class Client:
         size: int = 500,
         timeout: float = 60.0,
     ) -> Iterator[Object]:
-        """The objects of a list, read page by page as they are asked for."""
-        given = {**(params or {}), "limit": str(size)}
+        """The objects of a list, read page by page as they are asked for.
+
+        An object that cannot be read is left out with a warning.
+        """
+        query = {**(params or {}), "limit": str(size)}
         while True:
-            body = self.request("GET", path, params=given, timeout=timeout).body
-            yield from body.get("items") or ()
-            if not (token := body["metadata"].get("continue")):
+            page = self.list_page(path, query, timeout=timeout)
+            for content, problem in page.objects:
+                if problem is None:
+                    yield content
+                else:
+                    metadata = content["metadata"]
+                    where = f"{path}: {metadata.get('namespace') or '-'}/{metadata['name']}"
+                    _log.warning("%s is ignored: %s", where, problem)
+            if not page.next_page:
                 return
-            given["continue"] = token
+            query["continue"] = page.next_page
 
     def stream(self, path: str, params: Mapping[str, str], *, idle: float) -> WatchStream:
         """A GET whose answer comes line by line; it ends with an error after ``idle`` seconds without a byte."""
@@ -147,7 +175,7 @@ class Client:
         if body is not None:
             data = json.dumps(body, separators=(",", ":")).encode()
             headers["Content-Type"] = content_type
-        # As late as can be: whatever comes before may take its time, and a process may be paused.
+        # Asked last: what comes before takes time, and a process may be paused.
         if method != "GET" and self._may_write is not None and not self._may_write():
             raise NotSentError(f"{what}: not sent, because another replica leads")
         try:
@@ -166,12 +194,13 @@ class Client:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self.requests.add(method, "<error>")
             raise UnreachableError(
-                f"{what}: no answer from {self.server}: {_plainly(error)}"
+                f"{what}: no answer from {self.server}: {_without_pool(error)}"
             ) from error
         return response
 
     def _credentials(self) -> dict[str, str]:
-        # Reading them may renew a token, which is written for one thread; and it is a fifth of what a request costs us.
+        # Under the lock: the package renews a token without one. Kept for a second: reading them
+        # is a fifth of a request's cost.
         with self._lock:
             now = time.monotonic()
             if now >= self._headers_until:
@@ -200,7 +229,7 @@ class WatchStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Not given back: what is left of the answer would have to be read first.
+        # Not returned to the pool: the rest of the answer would have to be read first.
         self._response.close()
 
     def __iter__(self) -> Iterator[list[bytes]]:
@@ -225,21 +254,40 @@ class WatchStream:
             self._response.shutdown()
 
 
-def _plainly(error: Exception) -> str:
-    """The error without urllib3's name for the connection, which tells nothing that the server's address does not."""
+def _warn_unverified(server: str) -> None:
+    """One warning of ours in place of urllib3's, which comes with every request."""
+    warnings.filterwarnings("ignore", category=urllib3.exceptions.InsecureRequestWarning)
+    _log.warning(
+        "%s: the certificate is not verified (insecure-skip-tls-verify); "
+        "whoever answers at that address decides what is read and written",
+        server,
+    )
+
+
+def _without_pool(error: Exception) -> str:
+    """The error without urllib3's name for the connection, which only repeats the address."""
     return re.sub(r"^\w+\(host=[^)]*\): ", "", str(error))
 
 
-def _decode(data: bytes) -> Object:
+@contextmanager
+def _naming(request: str) -> Iterator[None]:
+    """Put the request before the message of an AnswerError."""
     try:
-        found = json.loads(data) if data else {}
-    except ValueError:
-        return {"message": data.decode(errors="replace")}
-    return found if isinstance(found, dict) else {"message": str(found)}
+        yield
+    except AnswerError as error:
+        raise AnswerError(f"{request}: {error}") from None
+
+
+def _status(data: bytes) -> Object:
+    """The Status that comes with a refusal; proxies send text or HTML."""
+    try:
+        return decode_object(data)
+    except AnswerError:
+        return {"message": data[:_MESSAGE].decode(errors="replace")}
 
 
 def _refusal(what: str, response: urllib3.BaseHTTPResponse) -> ApiError:
-    body = _decode(response.data)
+    body = _status(response.data)
     response.close()
     given = response.headers.get("Retry-After", "")
     reason = str(body.get("reason") or response.reason or "")

@@ -1,7 +1,8 @@
 """What can go wrong between us and an API server.
 
 AerakiError
-`-- RequestError          a request did not succeed; ``retry`` tells whether another try may help
+`-- RequestError          a request did not succeed; ``retry``: another try may help
+|-- AnswerError       the answer is not what an API server sends
 |-- ApiError          the server refused it: ``status``, ``reason``, ``retry_after``
 |-- NotSentError      it was not sent: this replica may not write
 `-- UnreachableError  no answer: connection refused, reset, timed out
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from aeraki_core.errors import AerakiError
 
-__all__ = ["ApiError", "NotSentError", "RequestError", "UnreachableError"]
+__all__ = ["AnswerError", "ApiError", "NotSentError", "RequestError", "UnreachableError"]
 
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
@@ -22,8 +23,12 @@ class RequestError(AerakiError):
     retry = True
 
 
+class AnswerError(RequestError):
+    """The answer is not what an API server sends: a proxy or another server stands in its place."""
+
+
 class NotSentError(RequestError):
-    """The request was not sent, because this replica does not lead (any more)."""
+    """The request was not sent, because this replica does not lead."""
 
 
 class UnreachableError(RequestError):
@@ -33,7 +38,8 @@ class UnreachableError(RequestError):
 class ApiError(RequestError):
     """The API server refused a request.
 
-    ``reason`` is Kubernetes' word for it (``AlreadyExists``, ``Expired``); ``retry_after`` is in seconds, None when it did not say.
+    ``reason`` is Kubernetes' word for it (``AlreadyExists``, ``Expired``); ``retry_after`` is in
+    seconds, None when the server did not say.
     """
 
     def __init__(

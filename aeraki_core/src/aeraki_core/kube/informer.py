@@ -1,35 +1,59 @@
 """A list of one kind that stays current: list, then watch, for ever.
 
-In: what to list, and a :class:`Handler`. Out: calls to the handler, all from the informer's own thread, in the order of the server.
-A watch goes on where it was after a broken connection; only when the server no longer knows that place (410) is the list read anew.
+Each informer is one thread that reads and reports. It keeps no objects and decides nothing: what
+follows from its news is the business of whoever gave it ``report``. A watch goes on where it was
+after a broken connection; only when the server has forgotten that place (410) the list is read
+again.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass, field
 
 from aeraki_core.kube.backoff import Backoff
-from aeraki_core.kube.client import Client, Object, WatchStream
-from aeraki_core.kube.errors import ApiError, RequestError
+from aeraki_core.kube.client import Client, WatchStream
+from aeraki_core.kube.decode import (
+    DecodedObject,
+    Object,
+    WatchEvent,
+    WatchEventType,
+    decode_watch_event,
+)
+from aeraki_core.kube.errors import AnswerError, ApiError, RequestError, UnreachableError
 from aeraki_core.kube.resources import ApiResource
 
-__all__ = ["Handler", "Informer", "Tuning"]
+__all__ = [
+    "Changed",
+    "Deleted",
+    "Failed",
+    "Informer",
+    "ListBegan",
+    "ListEnded",
+    "ListNews",
+    "NotServed",
+    "Page",
+    "Recovered",
+    "Report",
+    "Tuning",
+]
 
 _log = logging.getLogger(__name__)
+
+# Seconds that a watch must last to count as success: a server that ends each at once is not well.
+_LASTING = 1.0
 
 
 class Tuning:
     """Times in seconds and sizes; tests make them short.
 
-    ``page``: objects of one page of a list. ``watch``: how long the server keeps a watch, at most. ``idle``: a watch without
-    a byte for so long counts as dead (the server sends a bookmark every minute). ``absent``: between two looks for a kind that
-    is not served.
+    ``page``: objects of one page of a list. ``watch``: how long the server keeps a watch, at most.
+    ``idle``: a watch without a byte for so long counts as dead (the server sends a bookmark every
+    minute). ``absent``: between two looks for a kind that is not served.
     """
 
     def __init__(
@@ -41,50 +65,74 @@ class Tuning:
         self.absent = absent
 
 
-class Handler(Protocol):
-    """Told what the list holds. Objects are without ``managedFields`` only if the handler takes them out.
+@dataclass(frozen=True, slots=True)
+class ListBegan:
+    """A fresh list is asked for. If it breaks off, another ListBegan follows in time."""
 
-    A list comes in pages, so that nobody holds all of it at once: ``listing``, ``page`` for each, ``listed``. One that breaks off
-    begins again with ``listing``; every object of its pages was there, but what was not among them may be there too.
-    """
 
-    def listing(self) -> None:
-        """A fresh list begins."""
-        ...
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Objects of the list, as they were when the list began."""
 
-    def page(self, resource: ApiResource, items: Sequence[Object]) -> None:
-        """Objects of the list, as the server had them when the list began."""
-        ...
+    resource: ApiResource
+    objects: tuple[DecodedObject, ...] = field(repr=False)
 
-    def listed(self, resource: ApiResource) -> None:
-        """The list is complete: what was in none of its pages is gone."""
-        ...
 
-    def changed(self, resource: ApiResource, item: Object) -> None:
-        """An object is new or changed."""
-        ...
+@dataclass(frozen=True, slots=True)
+class ListEnded:
+    """The list is complete: an object that was on none of its pages does not exist."""
 
-    def deleted(self, resource: ApiResource, items: Sequence[Object]) -> None:
-        """Objects were deleted, all at about one moment."""
-        ...
+    resource: ApiResource
 
-    def absent(self) -> None:
-        """The cluster does not serve the kind (now)."""
-        ...
 
-    def failed(self, reason: str) -> None:
-        """What there is cannot be told at the moment; it is tried again."""
-        ...
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Objects are new or changed, in the server's order. They arrived together."""
 
-    def current(self) -> None:
-        """All that was said is current again, after :meth:`failed`."""
-        ...
+    resource: ApiResource
+    objects: tuple[DecodedObject, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """Objects were deleted, all at about one moment; each as it was."""
+
+    resource: ApiResource
+    objects: tuple[Object, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NotServed:
+    """The cluster does not serve the kind at present."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The list cannot be read or followed at present; it is tried again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The list is followed again after Failed, without a gap."""
+
+
+ListNews = ListBegan | Page | ListEnded | Changed | Deleted | NotServed | Failed | Recovered
+
+
+Report = Callable[[ListNews], None]
+"""Takes an informer's news, in the informer's thread.
+
+It may raise RequestError: the informer then goes on as after a broken request.
+"""
 
 
 class Informer:
     """One thread that keeps one list current.
 
-    ``find`` tells how the kind is addressed, None when the cluster does not serve it; it is asked again when it may have changed.
+    ``find`` returns how the kind is addressed, None when the cluster does not serve it; it is asked
+    again when that may have changed.
     """
 
     def __init__(
@@ -92,7 +140,7 @@ class Informer:
         name: str,
         client: Client,
         find: Callable[[], ApiResource | None],
-        handler: Handler,
+        report: Report,
         *,
         namespace: str | None = None,
         params: Mapping[str, str] | None = None,
@@ -100,7 +148,7 @@ class Informer:
     ) -> None:
         self._client = client
         self._find = find
-        self._handler = handler
+        self._report = report
         self._namespace = namespace
         self._params = dict(params or {})
         self._tuning = tuning or Tuning()
@@ -118,7 +166,7 @@ class Informer:
         self._thread.start()
 
     def refresh(self) -> None:
-        """Read the whole list anew from the server, as soon as possible."""
+        """Read the whole list again from the server, as soon as possible."""
         self._anew.set()
         self._cancel()
 
@@ -151,7 +199,7 @@ class Informer:
                 if self._stopped.is_set():
                     return
                 place = self._after(error, place)
-            except Exception as error:  # noqa: BLE001 -- a thread that dies in silence would leave the list stale for ever
+            except Exception as error:  # noqa: BLE001 -- a dead thread would leave the list stale
                 _log.exception("watching %s", self.name)
                 self._fail(f"{type(error).__name__}: {error}")
                 place = None
@@ -160,59 +208,56 @@ class Informer:
     def _after(
         self, error: RequestError, place: tuple[ApiResource, str] | None
     ) -> tuple[ApiResource, str] | None:
-        """Where to go on after an error; waits as long as is fit."""
+        """Where to go on after an error, once enough time has passed."""
         if isinstance(error, ApiError):
             if error.status == 410:
-                _log.info("%s: the watch is too old; listing anew", self.name)
+                _log.info("%s: the watch is too old; listing again", self.name)
                 self._pause(self._backoff.next())
                 return None
             if error.status == 404 and place is not None:
-                return None  # the kind is no longer served in this version
+                return None  # this version of the kind is not served
         self._fail(str(error))
         self._pause(self._backoff.next(error.retry_after if isinstance(error, ApiError) else None))
-        return place
+        # What a watch could not make sense of would come again.
+        return None if isinstance(error, AnswerError) else place
 
     def _list(self) -> tuple[ApiResource, str] | None:
         resource = self._find()
         if resource is None:
-            self._handler.absent()
+            self._report(NotServed())
             return None
         path = resource.path(self._namespace)
-        # Without a resourceVersion the answer is the newest state, not one that a cache has.
+        # Without a resourceVersion the answer is the newest state, not one from a cache.
         params = {**self._params, "limit": str(self._tuning.page)}
-        self._handler.listing()
+        self._report(ListBegan())
         while True:
             try:
-                body = self._client.request("GET", path, params=params, timeout=60.0).body
+                page = self._client.list_page(path, params)
             except ApiError as error:
                 if error.status == 404:
-                    self._handler.absent()
+                    self._report(NotServed())
                     return None
                 raise
-            items, metadata = body.get("items") or [], body["metadata"]
-            for item in items:
-                item["apiVersion"], item["kind"] = resource.api_version, resource.kind
-            self._handler.page(resource, items)
-            if not metadata.get("continue"):
+            for content, _ in page.objects:
+                content["apiVersion"], content["kind"] = resource.api_version, resource.kind
+            self._report(Page(resource, page.objects))
+            if not page.next_page:
                 break
             if self._stopped.is_set():
                 return None
-            params["continue"] = metadata["continue"]
-            # Or they would be kept until the next page is read.
-            del body, items
-        self._handler.listed(resource)
+            params["continue"] = page.next_page
+        self._report(ListEnded(resource))
         self._failed = False
-        self._backoff.reset()
-        return resource, str(metadata["resourceVersion"])
+        return resource, page.resource_version
 
     def _watch(self, resource: ApiResource, version: str) -> tuple[ApiResource, str] | None:
-        """Follow changes until the server or a break ends it; returns where to go on."""
+        """Follow changes until the server or a break ends the watch; returns where to go on."""
         params = {
             **self._params,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
-            # Spread, so that not all watches of all clients are renewed at one moment.
+            # Spread, so that not all watches of all clients end at one moment.
             "timeoutSeconds": str(int(self._tuning.watch * random.uniform(0.5, 1.0)) or 1),  # noqa: S311
         }
         began = time.monotonic()
@@ -225,62 +270,67 @@ class Informer:
                     return resource, version
                 self._succeed()
                 for lines in stream:
+                    events = [decode_watch_event(line) for line in lines if line.strip()]
+                    version = self._follow(resource, events, version)
                     self._backoff.reset()
-                    version = self._take(
-                        resource, [json.loads(line) for line in lines if line], version
-                    )
-            except RequestError:
-                # A watch that broke goes on at once; the next try tells whether the server is there.
-                if not self._anew.is_set():
-                    _log.debug("%s: the watch broke", self.name, exc_info=True)
             except _WatchError as error:
                 if error.code != 410:
                     self._fail(str(error))
-                _log.info("%s: %s; listing anew", self.name, error)
+                _log.info("%s: %s; listing again", self.name, error)
                 self._pause(self._backoff.next())
                 return None
+            except UnreachableError:
+                # The next try shows whether the server is there.
+                if not self._anew.is_set():
+                    _log.debug("%s: the watch broke", self.name, exc_info=True)
             finally:
                 with self._lock:
                     self._stream = None
-        if time.monotonic() - began < 1.0:
-            self._pause(self._backoff.next())  # a server that ends every watch at once
+        if time.monotonic() - began < _LASTING:
+            self._pause(self._backoff.next())
+        else:
+            self._backoff.reset()
         return resource, version
 
-    def _take(
-        self, resource: ApiResource, events: Sequence[Mapping[str, Any]], version: str
-    ) -> str:
-        """Hand events on; returns the version of the last. Deletions that came together are told together."""
+    def _follow(self, resource: ApiResource, events: Sequence[WatchEvent], version: str) -> str:
+        """Report events, those of one sort together; returns the version after the last."""
+        changed: list[DecodedObject] = []
         deleted: list[Object] = []
         for event in events:
-            kind, item = event["type"], event["object"]
-            if kind == "ERROR":
-                raise _WatchError(
-                    int(item.get("code") or 0), str(item.get("message") or item.get("reason") or "")
-                )
-            if kind == "DELETED":
-                deleted.append(item)
-            else:
-                if deleted:
-                    self._handler.deleted(resource, deleted)
-                    deleted = []
-                if kind != "BOOKMARK":
-                    self._handler.changed(resource, item)
-            version = str(item["metadata"]["resourceVersion"])
-        if deleted:
-            self._handler.deleted(resource, deleted)
+            if event.type is WatchEventType.ERROR:
+                raise _watch_error(event.object.content)
+            version = event.resource_version or version
+            if event.type is WatchEventType.DELETED:
+                self._report_changed(resource, changed)
+                deleted.append(event.object.content)
+            elif event.type is not WatchEventType.BOOKMARK:
+                self._report_deleted(resource, deleted)
+                changed.append(event.object)
+        self._report_changed(resource, changed)
+        self._report_deleted(resource, deleted)
         return version
+
+    def _report_changed(self, resource: ApiResource, changed: list[DecodedObject]) -> None:
+        if changed:
+            self._report(Changed(resource, tuple(changed)))
+            changed.clear()
+
+    def _report_deleted(self, resource: ApiResource, deleted: list[Object]) -> None:
+        if deleted:
+            self._report(Deleted(resource, tuple(deleted)))
+            deleted.clear()
 
     def _fail(self, reason: str) -> None:
         if not self._failed:
             _log.warning("%s: %s", self.name, reason)
         self._failed = True
-        self._handler.failed(reason)
+        self._report(Failed(reason))
 
     def _succeed(self) -> None:
         if self._failed:
             _log.info("%s: current again", self.name)
             self._failed = False
-            self._handler.current()
+            self._report(Recovered())
 
     def _pause(self, seconds: float) -> None:
         self._anew.wait(seconds)
@@ -297,3 +347,9 @@ class _WatchError(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"the server ended the watch: {code} {message}")
         self.code = code
+
+
+def _watch_error(status: Object) -> _WatchError:
+    code = status.get("code")
+    message = str(status.get("message") or status.get("reason") or "")
+    return _WatchError(code if isinstance(code, int) else 0, message)

@@ -1,23 +1,22 @@
-"""Which kinds a cluster serves, in which version, and where.
-
-In: a :class:`~aeraki_core.kube.client.Client`. Out: :class:`ApiResource` values, which know the URL paths of a kind.
-"""
+"""Which kinds a cluster serves, in which version, and at which URL path."""
 
 from __future__ import annotations
 
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
 
 from aeraki_core.kube.client import Client
-from aeraki_core.kube.errors import ApiError
+from aeraki_core.kube.errors import AnswerError, ApiError
 
 __all__ = ["ApiResource", "Discovery", "GroupKind"]
 
 GroupKind = tuple[str, str]
 """Group and kind, such as ``("networking.istio.io", "ServiceEntry")``; the core group is empty."""
 
-# Many kinds are looked for at the same moment (at the start); each group is asked for once then.
+# At the start many kinds are looked for at the same moment; each group is asked for once then.
 _FRESH = 1.0
 
 
@@ -37,19 +36,27 @@ class ApiResource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
-        """The URL path of the collection (``namespace`` None: of all namespaces), or of the object called ``name``."""
+        """The URL path of the collection, or of the object called ``name``.
+
+        ``namespace`` None: the collection of all namespaces.
+        """
         parts = ["/apis" if self.group else "/api", self.api_version]
         if self.namespaced and namespace is not None:
-            parts += ["namespaces", namespace]
+            parts += ["namespaces", _quoted(namespace)]
         parts.append(self.plural)
         if name is not None:
-            parts.append(name)
+            parts.append(_quoted(name))
         return "/".join(parts)
 
     @property
     def crd(self) -> str:
         """The name of its CustomResourceDefinition, if it has one."""
         return f"{self.plural}.{self.group}"
+
+
+def _quoted(part: str) -> str:
+    """One step of a path, whatever its text. Dots alone would lead to another path."""
+    return part.replace(".", "%2E") if part in (".", "..") else quote(part, safe="")
 
 
 class Discovery:
@@ -61,7 +68,9 @@ class Discovery:
         self._known: dict[str, tuple[float, tuple[ApiResource, ...]]] = {}
 
     def find(self, wanted: GroupKind, version: str | None = None) -> ApiResource | None:
-        """The kind in ``version``, or in the best version that is served (the server's order); None when it is not.
+        """The kind in ``version``, or in the first version that the server names.
+
+        None: it is not served.
 
         Raises:
             RequestError: the server could not be asked.
@@ -73,32 +82,40 @@ class Discovery:
                 resources = self._read(group)
                 self._known[group] = (time.monotonic(), resources)
         return next(
-            (item for item in resources if item.kind == kind and version in (None, item.version)),
+            (
+                resource
+                for resource in resources
+                if resource.kind == kind and version in (None, resource.version)
+            ),
             None,
         )
 
     def _read(self, group: str) -> tuple[ApiResource, ...]:
         if not group:
             return self._read_version("", "v1")
-        try:
-            answer = self._client.request("GET", f"/apis/{group}").body
-        except ApiError as error:
-            if error.status == 404:
-                return ()
-            raise
-        versions = [str(item["version"]) for item in answer.get("versions") or ()]
-        return tuple(found for version in versions for found in self._read_version(group, version))
+        answer = self._get(f"/apis/{group}", "APIGroup", "versions")
+        versions = [str(version["version"]) for version in answer]
+        return tuple(
+            resource for version in versions for resource in self._read_version(group, version)
+        )
 
     def _read_version(self, group: str, version: str) -> tuple[ApiResource, ...]:
         path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        return tuple(
+            ApiResource(group, version, found["kind"], found["name"], bool(found["namespaced"]))
+            for found in self._get(path, "APIResourceList", "resources")
+            if "/" not in found["name"] and {"list", "watch"} <= set(found.get("verbs") or ())
+        )
+
+    def _get(self, path: str, kind: str, field: str) -> list[Any]:
+        """The list in a field of the answer; empty where the server does not serve the path."""
         try:
             answer = self._client.request("GET", path).body
         except ApiError as error:
-            if error.status == 404:  # it went away between the two questions
-                return ()
+            if error.status == 404:
+                return []
             raise
-        return tuple(
-            ApiResource(group, version, item["kind"], item["name"], bool(item["namespaced"]))
-            for item in answer.get("resources") or ()
-            if "/" not in item["name"] and {"list", "watch"} <= set(item.get("verbs") or ())
-        )
+        found = answer.get(field) or []
+        if answer.get("kind") != kind or not isinstance(found, list):
+            raise AnswerError(f"GET {path}: the answer is not of kind {kind}")
+        return found

@@ -21,12 +21,17 @@ class Location(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceObject:
-    """An object as a source found it. ``content`` is the whole object as Kubernetes writes it."""
+    """An object as a source found it. ``content`` is the whole object as Kubernetes writes it.
+
+    ``problem`` says why the object cannot be used, whatever its kind; ``content`` is then what
+    could be read of it. None: the object is whole.
+    """
 
     ref: ObjectRef
     api_version: str
     content: Mapping[str, Any] = field(repr=False)
     origin: Location | None = None
+    problem: str | None = None
 
     @property
     def api_group(self) -> str:

@@ -128,6 +128,8 @@ class Store:
             if not is_dns_subdomain(item.ref.name):
                 message = "not a valid Kubernetes name of at most 253 characters"
                 raise RejectedError((Problem("metadata.name", message),))
+            if item.problem is not None:
+                raise RejectedError((Problem("", item.problem),))
             changed = upsert(item) if upsert is not None else set()
         except InputError as error:
             # The last good form of a known object stays in effect, so nothing about its hosts is missing.

@@ -1,213 +1,143 @@
-"""What a feed makes of a list that comes in pages, whole or broken off, and of what a watch says after it."""
+"""What a feed makes of a list that comes in pages, whole or broken off, and of the watch after it."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from aeraki_core.kube.client import Object
+from aeraki_core.kube.decode import DecodedObject, Object
+from aeraki_core.kube.informer import (
+    Changed,
+    Deleted,
+    Failed,
+    ListBegan,
+    ListEnded,
+    ListNews,
+    NotServed,
+    Page,
+)
 from aeraki_core.kube.resources import ApiResource
-from aeraki_core.model.resource import Kind, LoadedKind
-from aeraki_core.sources.events import Event, Incomplete, Removed, Upserted
+from aeraki_core.sources.events import Event, Problems, Removed, Upserted
 from aeraki_core.sources.kubernetes.feed import Feed
-from pydantic import BaseModel
 
 DEMOS = ApiResource("demo.aeraki.io", "v1", "Demo", "demos")
 
 
-class DemoSpec(BaseModel):
-    password: str = ""
-
-
-DEMO = LoadedKind.of(
-    Kind(
-        group="demo.aeraki.io",
-        version="v1",
-        kind="Demo",
-        plural="demos",
-        spec=DemoSpec,
-        summary="for tests",
-        secrets=lambda spec: [spec.password] if spec.password else [],
-    ),
-    "demo",
-)
-
-
-class Source:
-    """Keeps what a feed says: the events of each call, and whether the feed is complete."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.round = 0
-        self.calls: list[list[str]] = []
-        self.objects: dict[str, Object] = {}
-        self.complete = False
-        self.reason: str | None = None
-        self.asked_for_secrets = 0
-        self.going = False
-
-    def reads(self, namespace: str) -> bool:
-        return True
-
-    def take(self, feed: Feed, events: Iterable[Event]) -> None:
-        said = []
-        for event in events:
-            match event:
-                case Upserted(object=item):
-                    said.append(f"+{item.ref.name}")
-                    self.objects[item.ref.name] = dict(item.content)
-                case Removed(ref=ref):
-                    said.append(f"-{ref.name}")
-                    del self.objects[ref.name]
-        if said:
-            self.calls.append(said)
-
-    def settle(
-        self,
-        feed: Feed,
-        reason: str | None,
-        *,
-        listed: bool = False,
-        incomplete: Incomplete | None = None,
-    ) -> None:
-        self.complete |= listed
-        self.reason = reason
-
-    def want_secrets(self) -> None:
-        self.asked_for_secrets += 1
-
-    def is_being_deleted(self, resource: ApiResource) -> bool:
-        return self.going
-
-    def said(self) -> list[list[str]]:
-        """The events of each call since this was last asked."""
-        calls, self.calls = self.calls, []
-        return calls
-
-
 @pytest.fixture
-def source() -> Source:
-    return Source()
-
-
-@pytest.fixture
-def feed(source: Source) -> Feed:
-    return Feed(source, ("demo.aeraki.io", "Demo"), None, declared=DEMO)
+def feed() -> Feed:
+    return Feed(("demo.aeraki.io", "Demo"), optional=True)
 
 
 def demo(name: str, version: int = 1, **more: Any) -> Object:
-    metadata = {
-        "name": name,
-        "namespace": "shop",
-        "uid": f"uid-{name}",
-        "resourceVersion": str(version),
-        **more,
-    }
+    metadata = {"name": name, "namespace": "shop", "resourceVersion": str(version), **more}
     return {"apiVersion": "demo.aeraki.io/v1", "kind": "Demo", "metadata": metadata, "spec": {}}
 
 
-def listed(feed: Feed, *pages: list[Object]) -> None:
-    feed.listing()
-    for page in pages:
-        feed.page(DEMOS, page)
-    feed.listed(DEMOS)
+def page(*objects: Object, problem: str | None = None) -> Page:
+    return Page(DEMOS, tuple(DecodedObject(content, problem) for content in objects))
 
 
-def test_pages_of_the_first_list_go_on_as_they_come(source: Source, feed: Feed) -> None:
-    feed.listing()
-    feed.page(DEMOS, [demo("a"), demo("b")])
-    assert source.said() == [["+a", "+b"]]
-    assert not source.complete
-    feed.page(DEMOS, [demo("c")])
-    feed.listed(DEMOS)
-    assert source.said() == [["+c"]]
-    assert source.complete
+def told(feed: Feed, *news: ListNews, definition_deleted: bool = False) -> list[list[str]]:
+    """The objects in the events of each news that has some."""
+    calls = [feed.take(each, definition_deleted=definition_deleted) for each in news]
+    return [words for events in calls if (words := shown(events))]
 
 
-def test_after_a_first_list_that_broke_off_what_it_had_and_the_next_has_not_is_gone(
-    source: Source, feed: Feed
-) -> None:
-    feed.listing()
-    feed.page(DEMOS, [demo("a"), demo("b")])
-    source.said()
-    feed.failed("no answer")
-    feed.listing()
-    feed.page(DEMOS, [demo("b", 2)])
-    assert source.said() == [["+b"]]
-    feed.page(DEMOS, [demo("c")])
-    feed.listed(DEMOS)
-    assert source.said() == [["+c"], ["-a"]]
-    assert source.complete
-    assert source.reason is None
+def shown(events: list[Event]) -> list[str]:
+    words = []
+    for event in events:
+        match event:
+            case Upserted(object=upserted):
+                words.append(f"{'?' if upserted.problem else '+'}{upserted.ref.name}")
+            case Removed(ref=ref):
+                words.append(f"-{ref.name}")
+    return words
 
 
-def test_a_later_list_is_told_as_one_when_it_is_complete(source: Source, feed: Feed) -> None:
-    listed(feed, [demo("a"), demo("b"), demo("c")])
-    source.said()
-    feed.listing()
-    feed.page(DEMOS, [demo("a", 2), demo("b")])
-    feed.page(DEMOS, [demo("d")])
-    assert source.said() == []
-    feed.listed(DEMOS)
-    assert source.said() == [["-c", "+a", "+d"]]
+def listed(feed: Feed, *pages: Page, definition_deleted: bool = False) -> list[list[str]]:
+    news: tuple[ListNews, ...] = (ListBegan(), *pages, ListEnded(DEMOS))
+    return told(feed, *news, definition_deleted=definition_deleted)
 
 
-def test_a_later_list_that_breaks_off_takes_nothing_away(source: Source, feed: Feed) -> None:
-    listed(feed, [demo("a"), demo("b"), demo("c")])
-    source.said()
-    feed.listing()
-    feed.page(DEMOS, [demo("a")])
-    feed.failed("no answer")
-    listed(feed, [demo("a"), demo("b")], [demo("c", 2)])
-    assert source.said() == [["+c"]]
+def test_pages_of_the_first_list_go_on_as_they_come(feed: Feed) -> None:
+    assert told(feed, ListBegan(), page(demo("a"), demo("b"))) == [["+a", "+b"]]
+    assert feed.stale
+    assert told(feed, page(demo("c")), ListEnded(DEMOS)) == [["+c"]]
+    assert not feed.stale
 
 
-def test_objects_that_go_with_the_definition_of_their_kind_stay(source: Source, feed: Feed) -> None:
-    listed(feed, [demo("a"), demo("b")])
-    source.said()
-    source.going = True
-    listed(feed, [demo("b", 2)])
-    assert source.said() == []
-    assert "being deleted" in str(source.reason)
-    source.going = False
-    listed(feed, [demo("b", 2)])
-    assert source.said() == [["-a", "+b"]]
+def test_after_a_first_list_that_broke_off_what_the_next_has_not_is_gone(feed: Feed) -> None:
+    told(feed, ListBegan(), page(demo("a"), demo("b")), Failed("no answer"))
+    assert feed.reason == "no answer"
+    assert told(feed, ListBegan(), page(demo("b", 2))) == [["+b"]]
+    assert told(feed, page(demo("c")), ListEnded(DEMOS)) == [["+c"], ["-a"]]
+    assert not feed.stale
+    assert feed.reason is None
 
 
-def test_a_kind_that_comes_later_is_told_as_one(source: Source, feed: Feed) -> None:
-    feed.absent()
-    feed.listing()
-    feed.page(DEMOS, [demo("a")])
-    feed.page(DEMOS, [demo("b")])
-    assert source.said() == []
-    feed.listed(DEMOS)
-    assert source.said() == [["+a", "+b"]]
+def test_a_later_list_is_told_as_one_when_it_is_complete(feed: Feed) -> None:
+    listed(feed, page(demo("a"), demo("b"), demo("c")))
+    assert told(feed, ListBegan(), page(demo("a", 2), demo("b")), page(demo("d"))) == []
+    assert told(feed, ListEnded(DEMOS)) == [["-c", "+a", "+d"]]
 
 
-def test_what_nobody_reads_of_an_object_is_not_kept(source: Source, feed: Feed) -> None:
+def test_a_later_list_that_breaks_off_takes_nothing_away(feed: Feed) -> None:
+    listed(feed, page(demo("a"), demo("b"), demo("c")))
+    assert told(feed, ListBegan(), page(demo("a")), Failed("no answer")) == []
+    assert listed(feed, page(demo("a"), demo("b")), page(demo("c", 2))) == [["+c"]]
+
+
+def test_only_a_list_that_begins_after_it_was_asked_for_is_fresh(feed: Feed) -> None:
+    listed(feed, page(demo("a")))
+    told(feed, ListBegan(), page(demo("a")))
+    feed.ask_again()
+    told(feed, ListEnded(DEMOS))
+    assert feed.stale
+    listed(feed, page(demo("a")))
+    assert not feed.stale
+
+
+def test_objects_that_go_with_the_definition_of_their_kind_stay(feed: Feed) -> None:
+    listed(feed, page(demo("a"), demo("b")))
+    assert listed(feed, page(demo("b", 2)), definition_deleted=True) == []
+    assert "being deleted" in str(feed.reason)
+    assert told(feed, Deleted(DEMOS, (demo("a", 3),)), definition_deleted=True) == []
+    assert listed(feed, page(demo("b", 2))) == [["-a", "+b"]]
+
+
+def test_a_kind_that_comes_later_is_told_as_one(feed: Feed) -> None:
+    assert told(feed, NotServed(), ListBegan(), page(demo("a")), page(demo("b"))) == []
+    assert told(feed, ListEnded(DEMOS)) == [["+a", "+b"]]
+
+
+def test_changes_that_came_together_go_on_together(feed: Feed) -> None:
+    listed(feed, page(demo("a")))
+    changed = Changed(DEMOS, (DecodedObject(demo("a", 2)), DecodedObject(demo("b"))))
+    assert told(feed, changed, changed) == [["+a", "+b"]]
+    assert told(feed, Deleted(DEMOS, (demo("a", 3), demo("never")))) == [["-a"]]
+
+
+def test_what_nobody_reads_of_an_object_is_not_kept(feed: Feed) -> None:
     annotations = {"kubectl.kubernetes.io/last-applied-configuration": "{...}", "team": "x"}
-    listed(feed, [demo("a", managedFields=[{"manager": "kubectl"}], annotations=annotations)])
-    assert source.objects["a"]["metadata"]["annotations"] == {"team": "x"}
-    assert "managedFields" not in source.objects["a"]["metadata"]
+    given = demo("a", managedFields=[{"manager": "kubectl"}], annotations=annotations)
+    feed.take(ListBegan())
+    [upserted] = feed.take(page(given))
+    assert isinstance(upserted, Upserted)
+    metadata = upserted.object.content["metadata"]
+    assert metadata["annotations"] == {"team": "x"}
+    assert "managedFields" not in metadata
 
 
-def test_secrets_are_asked_for_when_others_are_needed_than_before(
-    source: Source, feed: Feed
-) -> None:
-    def with_password(name: str, version: int, password: str) -> Object:
-        return {**demo(name, version), "spec": {"password": password}}
+def test_an_object_that_cannot_be_read_is_there_and_says_why(feed: Feed) -> None:
+    listed(feed, page(demo("a"), demo("b")))
+    assert listed(feed, page(demo("a", 2), problem="too deep"), page(demo("b"))) == [["?a"]]
+    assert listed(feed, page(demo("a", 3), demo("b"))) == [["+a"]]
 
-    listed(feed, [with_password("a", 1, "one"), with_password("b", 1, "one")])
-    assert feed.secrets() == {("shop", "one")}
-    assert source.asked_for_secrets == 1
-    feed.changed(DEMOS, with_password("b", 2, "one"))
-    feed.deleted(DEMOS, [demo("b", 3)])
-    assert feed.secrets() == {("shop", "one")}
-    assert source.asked_for_secrets == 1
-    feed.changed(DEMOS, with_password("a", 4, "two"))
-    assert feed.secrets() == {("shop", "two")}
-    feed.deleted(DEMOS, [demo("a", 5)])
-    assert feed.secrets() == set()
-    assert source.asked_for_secrets == 3
+
+def test_a_list_that_cannot_be_read_is_a_problem_until_it_can(feed: Feed) -> None:
+    [problems] = feed.take(Failed("no answer"))
+    assert isinstance(problems, Problems)
+    assert [finding.message for finding in problems.findings] == ["no answer"]
+    assert feed.take(Failed("no answer")) == []
+    feed.take(ListBegan())
+    assert feed.take(ListEnded(DEMOS)) == [Problems("kubernetes", feed.place, ())]

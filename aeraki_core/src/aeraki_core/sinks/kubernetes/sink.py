@@ -18,8 +18,21 @@ from aeraki_core.filters.live import Live
 from aeraki_core.findings.codes import UPSTREAM_FILTER
 from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.client import Client, Object
-from aeraki_core.kube.informer import Informer, Tuning
-from aeraki_core.kube.resources import ApiResource, Discovery
+from aeraki_core.kube.decode import DecodedObject
+from aeraki_core.kube.informer import (
+    Changed,
+    Deleted,
+    Failed,
+    Informer,
+    ListBegan,
+    ListEnded,
+    ListNews,
+    NotServed,
+    Page,
+    Recovered,
+    Tuning,
+)
+from aeraki_core.kube.resources import Discovery
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline.reconcile import Step
 from aeraki_core.sinks.base import Written
@@ -95,7 +108,7 @@ class KubernetesSink:
                 name,
                 client,
                 lambda: discovery.find(("networking.istio.io", "EnvoyFilter"), RESOURCE.version),
-                feed,
+                feed.take,
                 namespace=namespace,
                 tuning=self._tuning,
             )
@@ -261,7 +274,7 @@ class KubernetesSink:
 
 
 class _Feed:
-    """The handler of one namespace's (or the cluster's) list. ``told``: it was listed, or cannot be."""
+    """One namespace's (or the cluster's) list. ``told``: it was listed, or cannot be."""
 
     informer: Informer
 
@@ -278,37 +291,41 @@ class _Feed:
         while not self.told.is_set() and (left := self._heard + patience - time.monotonic()) > 0:
             self.told.wait(left)
 
-    def listing(self) -> None:
-        self._present = set()
+    def take(self, news: ListNews) -> None:
+        """News of the list, in the informer's thread."""
+        match news:
+            case ListBegan():
+                self._present = set()
+            case Page(_, objects):
+                self._heard = time.monotonic()
+                for found in objects:
+                    self._present.add(key_of(found.content))
+                    self._take_object(found)
+            case ListEnded():
+                self._sink.missing(self._namespace, self._present)
+                self._present = set()
+                self.problem = None
+                self.told.set()
+            case Changed(_, objects):
+                for found in objects:
+                    self._take_object(found)
+            case Deleted(_, objects):
+                for content in objects:
+                    self._sink.gone(key_of(content), content)
+            case NotServed():
+                self.problem = "the cluster knows no EnvoyFilters; install Istio first"
+                self.told.set()
+            case Failed(reason):
+                self.problem = reason
+            case Recovered():
+                self.problem = None
 
-    def page(self, resource: ApiResource, items: Sequence[Object]) -> None:
-        self._heard = time.monotonic()
-        for item in items:
-            self._present.add(key_of(item))
-            self._sink.take(item)
-
-    def listed(self, resource: ApiResource) -> None:
-        self._sink.missing(self._namespace, self._present)
-        self._present = set()
-        self.problem = None
-        self.told.set()
-
-    def changed(self, resource: ApiResource, item: Object) -> None:
-        self._sink.take(item)
-
-    def deleted(self, resource: ApiResource, items: Sequence[Object]) -> None:
-        for item in items:
-            self._sink.gone(key_of(item), item)
-
-    def absent(self) -> None:
-        self.problem = "the cluster knows no EnvoyFilters; install Istio first"
-        self.told.set()
-
-    def failed(self, reason: str) -> None:
-        self.problem = reason
-
-    def current(self) -> None:
-        self.problem = None
+    def _take_object(self, found: DecodedObject) -> None:
+        """Take a filter in. Of one that cannot be read, what is known stays: it is not ours."""
+        if found.problem is None:
+            self._sink.take(found.content)
+        else:
+            _log.warning("EnvoyFilter %s is ignored: %s", key_of(found.content), found.problem)
 
 
 def _doing(item: Object | None, *, deleted: bool) -> str:

@@ -1,278 +1,231 @@
-"""One list of one kind of a cluster, told as events.
+"""What one list of a cluster holds, as events.
 
-In: what an informer hears of the list. Out: events, and how the list stands, to the source that it belongs to.
+A feed takes the news of one informer and returns what follows from it. It has no thread and asks
+nobody: the source's coordinator calls it.
 
-An object is Removed when a watch says so or a fresh full list no longer has it; not when the definition of its kind (the CRD)
-was deleted, which takes all its objects along: then the last known ones stay in force.
+An object is Removed when a watch says so, or when a fresh full list lacks it. It is not Removed when
+the definition of its kind (the CRD) was deleted, which takes all its objects along: nobody deleted
+those one by one, so the last known ones stay.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable
 from sys import intern
-from threading import RLock
-from typing import Any, Protocol
 
-from aeraki_core.errors import RejectedError
 from aeraki_core.findings.codes import KIND_NOT_SERVED, NOT_READ
 from aeraki_core.findings.finding import Code, Finding
-from aeraki_core.kube.client import Object
-from aeraki_core.kube.informer import Informer
+from aeraki_core.kube.decode import DecodedObject, Object
+from aeraki_core.kube.informer import (
+    Changed,
+    Deleted,
+    Failed,
+    ListBegan,
+    ListEnded,
+    ListNews,
+    NotServed,
+    Page,
+    Recovered,
+)
 from aeraki_core.kube.resources import ApiResource, GroupKind
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.model.resource import LoadedKind
 from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Upserted
+from aeraki_core.sources.kubernetes.secrets import SECRET
 
-__all__ = ["NAME", "SECRET", "Feed", "FeedSource"]
+__all__ = ["NAME", "Feed"]
 
 NAME = "kubernetes"
 """The source's word on the command line."""
-SECRET: GroupKind = ("", "Secret")
+
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-class FeedSource(Protocol):
-    """What a feed asks and tells the source that it belongs to. A list that began in an earlier ``round`` is not a fresh one."""
-
-    lock: RLock
-    round: int
-
-    def reads(self, namespace: str) -> bool:
-        """Whether objects of the namespace are, or may be, of use."""
-        ...
-
-    def take(self, feed: Feed, events: Iterable[Event]) -> None:
-        """Hand on what happened, all at one moment."""
-        ...
-
-    def settle(
-        self,
-        feed: Feed,
-        reason: str | None,
-        *,
-        listed: bool = False,
-        incomplete: Incomplete | None = None,
-    ) -> None:
-        """How the feed stands: why it cannot tell what is there, or None."""
-        ...
-
-    def want_secrets(self) -> None:
-        """The objects refer to other Secrets than before."""
-        ...
-
-    def is_being_deleted(self, resource: ApiResource) -> bool:
-        """Whether the definition of the kind is gone or going."""
-        ...
-
-
 class Feed:
-    """One list of one kind, told as events. ``declared``: the plugin's kind. ``name``: the only object of interest (a Secret)."""
+    """One list of one kind.
 
-    informer: Informer
+    ``optional``: no object of the kind need exist, so the kind need not be served. ``name``: the
+    only object of interest (a Secret). ``reads``: whether objects of a namespace may be of use.
+    """
 
     def __init__(
         self,
-        source: FeedSource,
         kind: GroupKind,
-        namespace: str | None,
+        namespace: str | None = None,
         *,
-        declared: LoadedKind[Any] | None = None,
         name: str = "",
+        optional: bool = False,
+        reads: Callable[[str], bool] = lambda namespace: True,
     ) -> None:
-        self._source = source
-        self._declared = declared
-        self._secrets: dict[ObjectRef, frozenset[tuple[str, str]]] = {}
-        self._wanted: Counter[tuple[str, str]] = Counter()
-        self._known: dict[ObjectRef, int] = {}
-        # Of the list that is being read: which objects it has, and which of them are news.
-        self._present: set[ObjectRef] = set()
-        self._changed: dict[ObjectRef, Object] = {}
-        self._complete = False
-        self._round = 0
-        self._problem: str | None = None
         self.kind = kind
         self.namespace = namespace
         self.name = name
-        self.forgotten = False
+        self._optional = optional
+        self._reads = reads
         scope = "/".join(part for part in (namespace, name) if part)
-        self.place = f"{kind[1]}{f'.{kind[0]}' if kind[0] else ''}{f' {scope}' if scope else ''}"
+        group = f".{kind[0]}" if kind[0] else ""
+        self.place = f"{kind[1]}{group}{f' {scope}' if scope else ''}"
+        self.reason: str | None = None
+        """Why nothing can be said about what is missing; None when the list is current."""
+        self.incomplete: Incomplete | None = None
+        """What may exist although it is not known."""
+        self.stale = True
+        """Whether a fresh list is needed before what is missing counts as gone."""
+        self._fresh = False
+        self._complete = False
+        self._versions: dict[ObjectRef, str] = {}
+        # Of the list that is being read: all its objects, and those that are new or changed.
+        self._present: set[ObjectRef] = set()
+        self._staged: dict[ObjectRef, Upserted] = {}
+        self._problem: str | None = None
 
-    def secrets(self) -> set[tuple[str, str]]:
-        """Namespace and name of every Secret that its objects refer to."""
-        return set(self._wanted)
+    def ask_again(self) -> None:
+        """From now on only a list that begins later is fresh."""
+        self.stale, self._fresh = True, False
 
-    def forget(self) -> None:
-        """Nobody wants it any more: what it gave is Removed, and it says nothing from now on."""
-        self._source.take(self, [Removed(NAME, ref) for ref in list(self._known)])
-        self._problems(None, NOT_READ)
-        self.forgotten = True
+    def take(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:
+        """Take news in and return what follows from it, to be acted on together.
 
-    def drop(self, namespaces: Collection[str]) -> list[ObjectRef]:
-        """Forget the objects of namespaces of which nothing counts any more; returns them. For the source, under its lock."""
-        dropped = [ref for ref in self._known if ref.namespace in namespaces]
-        for ref in dropped:
-            del self._known[ref]
-        self._refer({}, dropped, tell=False)
-        return dropped
+        ``definition_deleted``: the kind's definition is gone or going.
+        """
+        match news:
+            case ListBegan():
+                # What a list that broke off brought was handed on, or is forgotten.
+                self._present, self._staged, self._fresh = set(), {}, True
+                return []
+            case Page(resource, objects):
+                return self._page(resource, objects)
+            case ListEnded():
+                return self._list_ended(definition_deleted=definition_deleted)
+            case Changed(resource, objects):
+                self._stage(resource, objects)
+                return self._hand_on(())
+            case Deleted(resource, objects):
+                return self._deleted(resource, objects, definition_deleted=definition_deleted)
+            case NotServed():
+                return self._not_served()
+            case Failed(reason):
+                return self._failed(reason)
+            case Recovered():
+                self.reason = None
+                return self._say(None, NOT_READ)
 
-    def listing(self) -> None:
-        """A fresh list begins; what came of one that broke off is forgotten, or was true and stays."""
+    def drop(self, namespaces: Collection[str]) -> list[Event]:
+        """Forget the objects of namespaces that do not count any more."""
+        gone = [ref for ref in self._versions if ref.namespace in namespaces]
+        return self._remove(gone)
+
+    def drop_all(self) -> list[Event]:
+        """Forget everything: nobody wants the list any more."""
+        return [*self._remove(list(self._versions)), *self._say(None, NOT_READ)]
+
+    # -- one sort of news each -------------------------------------------------------------------
+
+    def _page(self, resource: ApiResource, objects: Iterable[DecodedObject]) -> list[Event]:
+        self._present.update(self._stage(resource, objects))
+        # Nobody acts on the first list before it is complete, so its objects need not wait here.
+        return [] if self._complete else self._hand_on(())
+
+    def _list_ended(self, *, definition_deleted: bool) -> list[Event]:
+        gone = [ref for ref in self._versions if ref not in self._present]
         self._present = set()
-        self._changed = {}
-        self._round = self._source.round
-
-    def page(self, resource: ApiResource, items: Sequence[Object]) -> None:
-        """Objects of a fresh list. Those of the first one go on at once, for nobody acts on them before it is complete."""
-        for item in items:
-            ref = _ref(resource, item)
-            if not self._source.reads(ref.namespace):
-                continue
-            self._present.add(ref)
-            if self._known.get(ref) != _version(item):
-                self._changed[ref] = item
-        if not self._complete:
-            self._hand_on(resource, ())
-
-    def listed(self, resource: ApiResource) -> None:
-        """The fresh list is complete: its difference to what was known is told as one."""
-        with self._source.lock:
-            gone = [ref for ref in self._known if ref not in self._present]
-        self._present = set()
-        if gone and self._source.is_being_deleted(resource):
-            self._changed = {}
-            self.failed(
+        if gone and definition_deleted:
+            self._staged = {}
+            return self._failed(
                 f"the definition of {self.place} is being deleted; what was known of it stays"
             )
-            return
-        self._complete = True
-        self._hand_on(resource, gone)
-        self._problems(None, NOT_READ)
-        self._settle(None, listed=self._round == self._source.round)
+        self._settle()
+        return [*self._hand_on(gone), *self._say(None, NOT_READ)]
 
-    def changed(self, resource: ApiResource, item: Object) -> None:
-        """An object is new or changed."""
-        ref = _ref(resource, item)
-        if self._source.reads(ref.namespace) and self._known.get(ref) != _version(item):
-            self._changed[ref] = item
-            self._hand_on(resource, ())
+    def _deleted(
+        self, resource: ApiResource, objects: Iterable[Object], *, definition_deleted: bool
+    ) -> list[Event]:
+        if definition_deleted:
+            problem = f"the definition of {self.place} is being deleted"
+            self.reason = f"{problem}; what was known of it stays"
+            return self._say(problem, KIND_NOT_SERVED)
+        return self._hand_on([_ref(resource, content) for content in objects])
 
-    def deleted(self, resource: ApiResource, items: Sequence[Object]) -> None:
-        """Objects were deleted; not by anybody's wish if their kind is."""
-        if self._source.is_being_deleted(resource):
-            self._problems(f"the definition of {self.place} is being deleted", KIND_NOT_SERVED)
-            self._settle(
-                f"the definition of {self.place} is being deleted; what was known of it stays"
-            )
-            return
-        self._hand_on(
-            resource,
-            [ref for ref in (_ref(resource, item) for item in items) if ref in self._known],
-        )
-
-    def absent(self) -> None:
-        """The kind is not served. A plugin's kind that never was is only worth a word: there are no objects of it."""
+    def _not_served(self) -> list[Event]:
         reason = f"the cluster does not serve {self.place}"
-        self._problems(reason, KIND_NOT_SERVED)
-        missing = None
-        self._complete = True  # it may come at any time, with everything at work
-        if self._known:
-            missing = Incomplete(f"{reason} any more; what was known of it stays")
-        elif self._declared is None:
-            missing = Incomplete(reason, words=None)
-        self._settle(None, listed=True, incomplete=missing)
+        # The kind may come at any time, and its objects with it.
+        self._fresh = True
+        self._settle()
+        if self._versions:
+            self.incomplete = Incomplete(f"{reason} any more; what was known of it stays")
+        elif not self._optional:
+            self.incomplete = Incomplete(reason, words=None)
+        return self._say(reason, KIND_NOT_SERVED)
 
-    def failed(self, reason: str) -> None:
-        """The server does not answer, or refuses."""
-        self._problems(reason, NOT_READ)
-        # A Secret that cannot be read holds nobody up: who needs it keeps its last good filter.
-        self._settle(reason if self.kind != SECRET else None, listed=self.kind == SECRET)
+    def _failed(self, reason: str) -> list[Event]:
+        if self.kind == SECRET:
+            # It holds nobody up: who needs the Secret keeps the last good filter.
+            self.stale = False
+        else:
+            self.reason = reason
+        return self._say(reason, NOT_READ)
 
-    def current(self) -> None:
-        """It answers again."""
-        self._problems(None, NOT_READ)
-        self._settle(None)
+    def _settle(self) -> None:
+        """All that there is has been listed."""
+        self.reason, self.incomplete, self._complete = None, None, True
+        if self._fresh:
+            self.stale = False
 
-    def _settle(
-        self, reason: str | None, *, listed: bool = False, incomplete: Incomplete | None = None
-    ) -> None:
-        self._source.settle(self, reason, listed=listed, incomplete=incomplete)
+    # -- objects ---------------------------------------------------------------------------------
 
-    def _hand_on(self, resource: ApiResource, gone: Sequence[ObjectRef]) -> None:
-        """Tell what is gone and what changed, in one go."""
-        with self._source.lock:
-            staged, self._changed = self._changed, {}
-            # It may have been dropped since.
-            gone = [ref for ref in gone if self._known.pop(ref, None) is not None]
-            changed = {
-                ref: item for ref, item in staged.items() if self._source.reads(ref.namespace)
-            }
-            for ref, item in changed.items():
-                self._known[ref] = _version(item)
-            # Told before the Secrets that they refer to are asked for.
-            events: list[Event] = [Removed(NAME, ref) for ref in gone]
-            events += [_upserted(resource, ref, item) for ref, item in changed.items()]
-            if events:
-                self._source.take(self, events)
-                self._refer(changed, gone)
+    def _stage(
+        self, resource: ApiResource, objects: Iterable[DecodedObject]
+    ) -> Iterable[ObjectRef]:
+        """Keep what is new or changed until it is handed on; returns all that are read."""
+        refs: list[ObjectRef] = []
+        for content, problem in objects:
+            ref = _ref(resource, content)
+            if not self._reads(ref.namespace):
+                continue
+            refs.append(ref)
+            if self._versions.get(ref) != content["metadata"]["resourceVersion"]:
+                self._staged[ref] = _upserted(resource, ref, content, problem)
+        return refs
 
-    def _refer(
-        self, items: Mapping[ObjectRef, Object], gone: Iterable[ObjectRef], *, tell: bool = True
-    ) -> None:
-        """Remember which Secrets the objects refer to; an object that its model rejects refers to what it did before."""
-        if self._declared is None:
-            return
-        now: dict[ObjectRef, frozenset[tuple[str, str]]] = dict.fromkeys(gone, frozenset())
-        for ref, item in items.items():
-            with suppress(RejectedError):
-                spec = self._declared.read(item.get("spec"))
-                referred = self._declared.secrets_of(spec)
-                now[ref] = frozenset((ref.namespace, name) for name in referred)
-        differs = False
-        for ref, names in now.items():
-            before = self._secrets.pop(ref, frozenset())
-            if names:
-                self._secrets[ref] = names
-            for key in names - before:
-                self._wanted[key] += 1
-                differs |= self._wanted[key] == 1
-            for key in before - names:
-                self._wanted[key] -= 1
-                if not self._wanted[key]:
-                    del self._wanted[key]
-                    differs = True
-        if differs and tell:
-            self._source.want_secrets()
+    def _hand_on(self, gone: Iterable[ObjectRef]) -> list[Event]:
+        """What is gone and what changed, as one."""
+        events = self._remove(gone)
+        staged, self._staged = self._staged, {}
+        for ref, upserted in staged.items():
+            if self._reads(ref.namespace):  # also now: namespaces come and go
+                self._versions[ref] = upserted.object.content["metadata"]["resourceVersion"]
+                events.append(upserted)
+        return events
 
-    def _problems(self, message: str | None, code: Code) -> None:
+    def _remove(self, refs: Iterable[ObjectRef]) -> list[Event]:
+        return [Removed(NAME, ref) for ref in refs if self._versions.pop(ref, None) is not None]
+
+    def _say(self, message: str | None, code: Code) -> list[Event]:
+        """The list's own problem, if it is another than before."""
         if message == self._problem:
-            return
+            return []
         self._problem = message
         findings = () if message is None else (Finding(code, message),)
-        self._source.take(self, [Problems(NAME, self.place, findings)])
+        return [Problems(NAME, self.place, findings)]
 
 
-def _ref(resource: ApiResource, item: Object) -> ObjectRef:
-    metadata = item["metadata"]
-    # One text for all objects of a namespace, and for those of one name.
+def _ref(resource: ApiResource, content: Object) -> ObjectRef:
+    metadata = content["metadata"]
     return ObjectRef(
-        resource.kind, intern(metadata.get("namespace") or ""), intern(metadata["name"])
+        # One text for all objects of a namespace, and for those of one name.
+        resource.kind,
+        intern(metadata.get("namespace") or ""),
+        intern(metadata["name"]),
     )
 
 
-def _version(item: Object) -> int:
-    """Tells one state of an object from another, also of one that was deleted and made again; a third of the size of the text."""
-    metadata = item["metadata"]
-    return hash((metadata.get("uid"), metadata["resourceVersion"]))
-
-
-def _upserted(resource: ApiResource, ref: ObjectRef, item: Object) -> Upserted:
-    metadata = item["metadata"]
+def _upserted(
+    resource: ApiResource, ref: ObjectRef, content: Object, problem: str | None
+) -> Upserted:
+    metadata = content["metadata"]
     # Half of an object's size, and nobody reads them.
     metadata.pop("managedFields", None)
     annotations = metadata.get("annotations")
     if annotations is not None:
         annotations.pop(_LAST_APPLIED, None)
-    return Upserted(NAME, SourceObject(ref, resource.api_version, item))
+    return Upserted(NAME, SourceObject(ref, resource.api_version, content, problem=problem))

@@ -1,27 +1,41 @@
-"""The namespaces of a cluster that a label selector chooses, and what of other namespaces is left out.
+"""The namespaces of a cluster that a label selector chooses, and the events that they leave.
 
-In: namespaces with their labels, as a watch brings them, and events about objects. Out: which events count, and what follows when a
-namespace comes to match or ceases to. Meant as Istio's ``discoverySelectors``: each kind is read from the whole cluster.
+This is meant as Istio's ``discoverySelectors``: each kind is read from the whole cluster, and what
+is in other namespaces is left out.
 
-The watches of namespaces and of objects are not in step. So what comes of a namespace that is not known yet waits; what comes of
-one that is known not to match is dropped. When a namespace comes to match, everything is read anew, and what is in it goes on in
-one piece: half of its routes would be wrong ones.
+The watches of namespaces and of objects are not in step. So what comes of an unknown namespace
+waits, and what comes of one that does not match is dropped. When a namespace comes to match,
+everything is read again, and all that is in it goes on in one piece: half of its routes would be
+wrong ones.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
-from aeraki_core.kube.client import Object
-from aeraki_core.kube.informer import Informer
-from aeraki_core.kube.resources import ApiResource, GroupKind
+from aeraki_core.findings.codes import NOT_READ
+from aeraki_core.findings.finding import Finding
+from aeraki_core.kube.decode import DecodedObject
+from aeraki_core.kube.informer import (
+    Changed,
+    Deleted,
+    Failed,
+    ListBegan,
+    ListEnded,
+    ListNews,
+    NotServed,
+    Page,
+    Recovered,
+)
+from aeraki_core.kube.resources import GroupKind
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.scope import Scope
 from aeraki_core.model.selector import LabelSelector
-from aeraki_core.sources.events import Event, Removed, Upserted
+from aeraki_core.sources.chain import namespace_of
+from aeraki_core.sources.events import Event, Problems, Removed, Upserted
+from aeraki_core.sources.kubernetes.feed import NAME
 
 __all__ = ["NAMESPACE", "Change", "NamespaceFeed", "Selection"]
 
@@ -32,27 +46,26 @@ _REMEMBERED = 100  # deleted namespaces
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What follows from news of namespaces.
-
-    ``waited``: what was there of one that is new and matches; ``left``: namespaces of which something is known and nothing counts
-    from now on; ``anew``: one came to match, so everything must be read anew before :meth:`Selection.enter`.
-    """
+    """What follows from news of namespaces."""
 
     waited: tuple[Event, ...] = ()
+    """Objects of namespaces that are new and match."""
     left: frozenset[str] = frozenset()
+    """Namespaces of which something is known and nothing counts from now on."""
     anew: bool = False
+    """Whether one came to match: everything must be read again before :meth:`Selection.enter`."""
 
 
 class Selection:
-    """Which namespaces match. Not for several threads at once. ``selectors``: one of them must match."""
+    """Which namespaces match: those that one of the ``selectors`` matches. For one thread."""
 
     def __init__(self, selectors: Iterable[LabelSelector]) -> None:
         self._selectors = tuple(selectors)
         self._watched: set[str] = set()
         self._others: set[str] = set()
         self._entering: set[str] = set()
-        # If one was made again before we heard that it was deleted, what is in it was judged by the labels of before. That it
-        # was made again comes soon then, for the watch is in order: the last ones are enough.
+        # What is in a namespace that was deleted and made again may have been judged by its old
+        # labels. The news that it was made again comes soon after, so the last ones are enough.
         self._deleted: deque[str] = deque(maxlen=_REMEMBERED)
         self._waiting: dict[str, dict[ObjectRef, Upserted]] = {}
 
@@ -63,38 +76,37 @@ class Selection:
 
     @property
     def entering(self) -> bool:
-        """Whether a namespace came to match and waits for :meth:`enter`."""
+        """Whether namespaces came to match and wait for :meth:`enter`."""
         return bool(self._entering)
 
     def reads(self, namespace: str) -> bool:
-        """Whether what comes of the namespace is, or may be, of use."""
+        """Whether what comes of the namespace may be of use."""
         return namespace not in self._others
 
-    def watches(self, namespace: str) -> bool:
-        """Whether the namespace matches, and all of it is known."""
-        return namespace in self._watched
-
     def counting(self, events: Iterable[Event]) -> list[Event]:
-        """The events that count now; those of a namespace that is not known yet are kept for later."""
+        """The events that count now; those of a namespace that is not known yet are kept."""
         return [event for event in events if self._counts(event)]
 
     def _counts(self, event: Event) -> bool:
+        namespace = namespace_of(event)
+        if not namespace:
+            return True
         match event:
-            case Upserted(_, item):
-                namespace = item.ref.namespace
-                if not namespace or namespace in self._watched:
+            case Upserted(_, source_object):
+                if namespace in self._watched:
                     return True
                 if namespace not in self._others:
-                    self._waiting.setdefault(namespace, {})[item.ref] = event
+                    self._waiting.setdefault(namespace, {})[source_object.ref] = event
                 return False
             case Removed(_, ref):
-                waiting = self._waiting.get(ref.namespace, {})
+                waiting = self._waiting.get(namespace, {})
                 if waiting.pop(ref, None) is not None and not waiting:
-                    del self._waiting[ref.namespace]
-        return True  # also of what waited: an earlier form may have counted, before its namespace was deleted
+                    del self._waiting[namespace]
+        # Also of an object that waited: before its namespace was deleted, an earlier form counted.
+        return True
 
     def enter(self) -> list[Event]:
-        """Everything was read anew: what was there of the namespaces that came to match."""
+        """Everything was read again: what there is of the namespaces that came to match."""
         found: list[Event] = []
         for name in sorted(self._entering):
             found += self._waiting.pop(name, {}).values()
@@ -138,75 +150,70 @@ class Selection:
         return Change(tuple(waited), frozenset(left), anew)
 
     def forget(self, name: str) -> None:
-        """The namespace is gone. What was in it goes by itself, each with a word of its own; what still changes waits for that."""
+        """The namespace is gone. Its objects go one by one; what still changes in it waits."""
         self._deleted.append(name)
         for names in (self._watched, self._others, self._entering):
             names.discard(name)
 
 
-class NamespaceSource(Protocol):
-    """What the feed of namespaces tells the source that it belongs to."""
-
-    def know(self, namespaces: Mapping[str, Labels], *, everything: bool) -> None:
-        """These are there, with these labels; ``everything``: and no other."""
-        ...
-
-    def forget(self, namespaces: Sequence[str]) -> None:
-        """These are gone."""
-        ...
-
-    def stand(self, feed: NamespaceFeed, reason: str | None, *, listed: bool = False) -> None:
-        """How the feed stands: why it cannot tell what is there, or None."""
-        ...
-
-
 class NamespaceFeed:
-    """The list of all namespaces, told to the source."""
+    """The list of all namespaces; what it brings goes into a Selection."""
 
-    informer: Informer
     kind = NAMESPACE
     namespace = None
     name = ""
     place = "Namespace"
 
-    def __init__(self, source: NamespaceSource) -> None:
-        self._source = source
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
         self._present: dict[str, Labels] = {}
+        self._fresh = False
+        self._problem: str | None = None
+        self.reason: str | None = None
+        """Why nothing can be said about what is missing; None when the list is current."""
+        self.stale = True
+        """Whether a fresh list is needed before what is missing counts as gone."""
 
-    def listing(self) -> None:
-        """A fresh list begins."""
-        self._present = {}
+    def ask_again(self) -> None:
+        """From now on only a list that begins later is fresh."""
+        self.stale, self._fresh = True, False
 
-    def page(self, resource: ApiResource, items: Sequence[Object]) -> None:
-        """Namespaces of a fresh list."""
-        self._present |= {item["metadata"]["name"]: _labels(item) for item in items}
+    def take(self, news: ListNews) -> Change:
+        """Take news in; what follows from it."""
+        match news:
+            case ListBegan():
+                self._present, self._fresh = {}, True
+            case Page(_, objects):
+                self._present |= _labels(objects)
+            case ListEnded():
+                self.reason, self.stale = None, self.stale and not self._fresh
+                present, self._present = self._present, {}
+                return self._selection.know_all(present)
+            case Changed(_, objects):
+                return self._selection.know(_labels(objects))
+            case Deleted(_, objects):
+                for content in objects:
+                    self._selection.forget(content["metadata"]["name"])
+            case NotServed():
+                self.reason = "the cluster does not serve Namespace"
+            case Failed(reason):
+                self.reason = reason
+            case Recovered():
+                self.reason = None
+        return Change()
 
-    def listed(self, resource: ApiResource) -> None:
-        """The fresh list is complete."""
-        present, self._present = self._present, {}
-        self._source.know(present, everything=True)
-        self._source.stand(self, None, listed=True)
-
-    def changed(self, resource: ApiResource, item: Object) -> None:
-        """A namespace is new or changed."""
-        self._source.know({item["metadata"]["name"]: _labels(item)}, everything=False)
-
-    def deleted(self, resource: ApiResource, items: Sequence[Object]) -> None:
-        """Namespaces were deleted."""
-        self._source.forget([item["metadata"]["name"] for item in items])
-
-    def absent(self) -> None:
-        """No API server is without namespaces."""
-        self.failed("the cluster does not serve Namespace")
-
-    def failed(self, reason: str) -> None:
-        """The server does not answer, or refuses."""
-        self._source.stand(self, reason)
-
-    def current(self) -> None:
-        """It answers again."""
-        self._source.stand(self, None)
+    def problems(self) -> list[Event]:
+        """What is wrong with the list, if it is another thing than before."""
+        if self.reason == self._problem:
+            return []
+        self._problem = self.reason
+        findings = () if self.reason is None else (Finding(NOT_READ, self.reason),)
+        return [Problems(NAME, self.place, findings)]
 
 
-def _labels(item: Object) -> Labels:
-    return dict(item["metadata"].get("labels") or {})
+def _labels(objects: Iterable[DecodedObject]) -> dict[str, Labels]:
+    """The labels of each namespace; what cannot be read matches no label."""
+    return {
+        content["metadata"]["name"]: dict(content["metadata"].get("labels") or {})
+        for content, _ in objects
+    }

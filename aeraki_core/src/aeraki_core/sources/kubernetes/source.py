@@ -1,46 +1,45 @@
-"""Objects of a cluster: what its API server has, kept current by watches.
+"""The objects of a cluster: what its API server has, kept current by watches.
 
-In: a client, the kinds to read, and of which namespaces. Out: events. Only the kinds that the store reads are asked for, in
-whichever version the cluster serves, and of the Secrets only those that an object refers to, each by its name.
+Only the kinds that the store reads are asked for, in whichever version the cluster serves, and of
+the Secrets only those that an object refers to, each by its name. Namespaces that are named are
+listed one by one, so that a Role in each is enough; those that a label selects are picked from
+lists of the whole cluster (namespaces.py).
 
-Each list is a feed (kubernetes_feed.py); here they add up to one source. Namespaces that are named are listed one by one, so that a
-Role in each is enough; those that a label selects are left of lists of the whole cluster (kubernetes_namespaces.py).
+News flows one way. Each list has an informer, a thread that reads and puts its news on one queue. A
+single coordinator thread takes the news, keeps what is known (feed.py, namespaces.py, secrets.py),
+and hands on events. Nobody else touches that state, so it needs no lock.
 """
 
 from __future__ import annotations
 
+import logging
+import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from aeraki_core.findings.codes import NOT_READ
-from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.client import Client
 from aeraki_core.kube.errors import ApiError
-from aeraki_core.kube.informer import Informer, Tuning
+from aeraki_core.kube.informer import Deleted, Informer, ListEnded, ListNews, Tuning
 from aeraki_core.kube.resources import ApiResource, Discovery, GroupKind
 from aeraki_core.model.resource import LoadedKind
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.model.selector import LabelSelector
-from aeraki_core.sources.events import (
-    Emit,
-    Event,
-    Incomplete,
-    Problems,
-    Removed,
-    Scoped,
-    Synced,
-    Unsynced,
-)
-from aeraki_core.sources.kubernetes.feed import NAME, SECRET, Feed
-from aeraki_core.sources.kubernetes.namespaces import NAMESPACE, Change, NamespaceFeed, Selection
+from aeraki_core.sources.chain import passing
+from aeraki_core.sources.events import Emit, Event, Scoped, Synced, Unsynced
+from aeraki_core.sources.kubernetes.feed import NAME, Feed
+from aeraki_core.sources.kubernetes.namespaces import NAMESPACE, NamespaceFeed, Selection
+from aeraki_core.sources.kubernetes.secrets import SECRET, SecretName, SecretReferences
 
 __all__ = ["KubernetesSource"]
 
+_log = logging.getLogger(__name__)
 _STOP = 2.0
+_RETRY = 5.0  # seconds before a list is read again that could not be taken in
 _BUILT_IN: tuple[GroupKind, ...] = (("", "Service"), ("discovery.k8s.io", "EndpointSlice"))
-# Whole services and their routes are made of these: without them nothing may be taken for gone.
+# Whole services and their routes are made of these: without them nothing counts as gone.
 _ISTIO: tuple[GroupKind, ...] = (
     ("networking.istio.io", "ServiceEntry"),
     ("networking.istio.io", "VirtualService"),
@@ -49,10 +48,32 @@ _ISTIO: tuple[GroupKind, ...] = (
 _NOT_YET = "not all lists have arrived"
 
 
+@dataclass(frozen=True, slots=True)
+class _FeedNews:
+    """News of one list; ``definition_deleted``: the kind's definition is gone or going."""
+
+    feed: Feed | NamespaceFeed
+    news: ListNews
+    definition_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Refresh:
+    """Everything is to be read again. ``told`` is set once the controller has been told."""
+
+    told: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """The end."""
+
+
 class KubernetesSource:
     """The source ``kubernetes``.
 
-    ``namespaces``: the only ones to read; ``selectors``: only those whose labels one of them matches. Empty for all.
+    ``namespaces``: the only ones to read; ``selectors``: only those whose labels one of them
+    matches. Empty for all.
     """
 
     name = NAME
@@ -68,247 +89,277 @@ class KubernetesSource:
     ) -> None:
         self._connect = connect
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds}
-        self._named = named(namespaces)
-        self._namespaces: tuple[str | None, ...] = tuple(sorted(self._named.watched or ())) or (
-            None,
-        )
+        self._scope = named(namespaces)
+        self._selectors = tuple(selectors)
         self._tuning = tuning or Tuning()
-        # Guards what is below, and what feeds know; events leave under it, so that they leave in order.
-        self.lock = threading.RLock()
-        self.round = 0
-        selectors = tuple(selectors)
-        self._selection = Selection(selectors) if selectors else None
-        self._namespace_feed: NamespaceFeed | None = None
-        self._emit: Emit | None = None
-        self._client: Client | None = None
-        self._discovery: Discovery | None = None
-        self._feeds: list[Feed] = []
-        self._secrets: dict[tuple[str, str], Feed] = {}
-        self._waiting: set[Feed | NamespaceFeed] = set()
-        self._reasons: dict[Feed | NamespaceFeed, str] = {}
-        self._incomplete: dict[Feed, Incomplete] = {}
-        self._said: Event = Unsynced(NAME, _NOT_YET)
-        self._scope: Scope = EVERYWHERE
-
-    # -- for the controller -------------------------------------------------------------------------------------------
+        self._queue: queue.SimpleQueue[_FeedNews | _Refresh | _Stop] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def start(self, emit: Emit) -> None:
         """Begin to watch every kind, each in a thread of its own.
 
         Raises:
-            AerakiError: there is no usable configuration. A server that does not answer is no error: it is tried again.
+            AerakiError: there is no usable configuration. A server that does not answer is no
+                error: it is asked again.
         """
-        self._client = self._connect()
-        self._discovery = Discovery(self._client)
-        with self.lock:
-            self._emit = emit
-            self._tell_scope()
-            if self._selection is not None:
-                self._namespace_feed = NamespaceFeed(self)
-            for kind in (*_BUILT_IN, *_ISTIO, *self._kinds):
-                for namespace in self._namespaces:
-                    self._feeds.append(Feed(self, kind, namespace, declared=self._kinds.get(kind)))
-            self._waiting.update(self._all_feeds())
-            for feed in self._all_feeds():
-                self._begin(feed)
+        client = self._connect()
+        coordinator = _Coordinator(
+            _Informers(client, self._queue, self._tuning),
+            emit,
+            kinds=self._kinds,
+            scope=self._scope,
+            selectors=self._selectors,
+        )
+        self._thread = threading.Thread(
+            target=coordinator.run,
+            args=(self._queue, self._stopped),
+            name=f"source-{NAME}",
+            daemon=True,
+        )
+        self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching; returns when all threads have ended, within two seconds."""
-        with self.lock:
-            self._emit = None
-            feeds = [*self._all_feeds(), *self._secrets.values()]
-            self._feeds, self._secrets, self._namespace_feed = [], {}, None
-        self._end(feeds)
+        """Stop watching; returns when all threads have ended, within about two seconds."""
+        self._stopped.set()
+        self._queue.put(_Stop())
+        if self._thread is not None:
+            self._thread.join(_STOP)
 
     def refresh(self) -> None:
-        """Read everything anew from the server: Unsynced at once, Synced again when every list has arrived."""
-        with self.lock:
-            self._read_anew(self._all_feeds())
+        """Read everything again from the server.
 
-    # -- for the feeds ------------------------------------------------------------------------------------------------
-
-    def take(self, feed: Feed, events: Iterable[Event]) -> None:
-        """Hand a feed's events on, unless it was stopped meanwhile."""
-        with self.lock:
-            if self._emit is None or feed.forgotten:
+        Unsynced before this returns, Synced again when every list has arrived.
+        """
+        request = _Refresh()
+        self._queue.put(request)
+        while self._thread is not None and self._thread.is_alive():
+            if request.told.wait(0.1):
                 return
-            counting = list(events) if self._selection is None else self._selection.counting(events)
-            if counting:
-                self._emit(*counting)
 
-    def settle(
-        self,
-        feed: Feed,
-        reason: str | None,
-        *,
-        listed: bool = False,
-        incomplete: Incomplete | None = None,
-    ) -> None:
-        """How a feed stands: why it cannot tell what is there, or None."""
-        with self.lock:
-            self._incomplete.pop(feed, None)
-            if incomplete is not None:
-                self._incomplete[feed] = incomplete
-            self.stand(feed, reason, listed=listed)
 
-    def stand(
-        self, feed: Feed | NamespaceFeed, reason: str | None, *, listed: bool = False
-    ) -> None:
-        """How a feed stands, also that of the namespaces."""
-        with self.lock:
-            before = self._reasons.pop(feed, None)
-            if reason is not None:
-                self._reasons[feed] = reason
-            if feed is self._namespace_feed and reason != before and self._emit is not None:
-                self._emit(
-                    Problems(
-                        NAME, feed.place, () if reason is None else (Finding(NOT_READ, reason),)
-                    )
-                )
-            if listed:
-                self._waiting.discard(feed)
-            if self._selection is not None and self._selection.entering and not self._waiting:
-                self._follow(self._selection.enter())
-            self._say()
+class _Informers:
+    """Starts and ends the informers of feeds. Their news goes to the queue."""
 
-    def reads(self, namespace: str) -> bool:
-        """Whether objects of the namespace are, or may be, of use."""
-        return self._selection is None or self._selection.reads(namespace)
+    def __init__(self, client: Client, news: queue.SimpleQueue[Any], tuning: Tuning) -> None:
+        self._client = client
+        self._discovery = Discovery(client)
+        self._queue = news
+        self._tuning = tuning
+        self._informers: dict[Feed | NamespaceFeed, Informer] = {}
 
-    def want_secrets(self) -> None:
-        """Watch exactly the Secrets that objects refer to now; one that nobody refers to any more is Removed."""
-        with self.lock:
-            if self._emit is None:
-                return
-            selection = self._selection
-            wanted = {
-                key
-                for feed in self._feeds
-                for key in feed.secrets()
-                if selection is None or selection.watches(key[0])
-            }
-            dropped = [self._secrets.pop(key) for key in self._secrets.keys() - wanted]
-            for namespace, name in sorted(wanted - self._secrets.keys()):
-                feed = Feed(self, SECRET, namespace, name=name)
-                self._secrets[namespace, name] = feed
-                self._waiting.add(feed)
-                self._begin(feed)
-            for feed in dropped:
-                feed.forget()
-                feed.informer.stop()
-                self._waiting.discard(feed)
+    def start(self, feed: Feed | NamespaceFeed) -> None:
+        """Begin to follow the feed's list."""
+        kind = feed.kind
 
-    def is_being_deleted(self, resource: ApiResource) -> bool:
+        def report(news: ListNews) -> None:
+            # Asked here, in the informer's thread: the coordinator waits for no server.
+            deleted = isinstance(news, ListEnded | Deleted) and self._is_going(news.resource)
+            self._queue.put(_FeedNews(feed, news, deleted))
+
+        informer = Informer(
+            feed.place,
+            self._client,
+            lambda: self._discovery.find(kind),
+            report,
+            namespace=feed.namespace,
+            params={"fieldSelector": f"metadata.name={feed.name}"} if feed.name else {},
+            tuning=self._tuning,
+        )
+        self._informers[feed] = informer
+        informer.start()
+
+    def follows(self, feed: Feed | NamespaceFeed) -> bool:
+        """Whether the feed's list is followed; late news of one that is forgotten may still come."""
+        return feed in self._informers
+
+    def refresh(self, feed: Feed | NamespaceFeed) -> None:
+        """Read the feed's list again."""
+        if feed in self._informers:
+            self._informers[feed].refresh()
+
+    def forget(self, feed: Feed) -> None:
+        """Stop following the feed's list, without waiting for the end of its thread."""
+        self._informers.pop(feed).stop()
+
+    def end(self) -> None:
+        """End all threads."""
+        for informer in self._informers.values():
+            informer.stop()
+        deadline = time.monotonic() + _STOP
+        for informer in self._informers.values():
+            informer.join(max(0.0, deadline - time.monotonic()))
+
+    def _is_going(self, resource: ApiResource) -> bool:
         """Whether the definition of the kind is gone or going, and so all objects with it.
 
         Raises:
             RequestError: the server could not be asked.
         """
-        if self._client is None or (resource.group, resource.kind) in (
-            *_BUILT_IN,
-            SECRET,
-            NAMESPACE,
-        ):
+        if (resource.group, resource.kind) in (*_BUILT_IN, SECRET, NAMESPACE):
             return False
         path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{resource.crd}"
         try:
-            found = self._client.request("GET", path).body
+            definition = self._client.request("GET", path).body
         except ApiError as error:
-            if error.status == 403:  # without that right nobody can tell; `aeraki rbac` grants it
+            if error.status == 403:  # nobody can tell without that right; `aeraki rbac` grants it
                 return False
             if error.status == 404:
                 return True
             raise
-        return bool(found["metadata"].get("deletionTimestamp"))
+        return bool((definition.get("metadata") or {}).get("deletionTimestamp"))
 
-    # -- for the feed of namespaces -----------------------------------------------------------------------------------
 
-    def know(self, namespaces: Mapping[str, Mapping[str, str]], *, everything: bool) -> None:
-        """Namespaces with their labels; ``everything``: there are no others."""
-        with self.lock:
-            if self._selection is None or self._emit is None:
-                return
-            change = (
-                self._selection.know_all(namespaces)
-                if everything
-                else self._selection.know(namespaces)
-            )
-            self._follow([*self._out_of_sight(change), *change.waited])
-            if change.anew:
-                self._read_anew(self._feeds)
+class _Coordinator:
+    """Owns all that the source knows. Everything here runs in one thread."""
 
-    def forget(self, namespaces: Sequence[str]) -> None:
-        """Namespaces were deleted."""
-        with self.lock:
-            if self._selection is not None:
-                for name in namespaces:
-                    self._selection.forget(name)
-                self._follow(())
+    def __init__(
+        self,
+        informers: _Informers,
+        emit: Emit,
+        *,
+        kinds: dict[GroupKind, LoadedKind[Any]],
+        scope: Scope,
+        selectors: Sequence[LabelSelector],
+    ) -> None:
+        self._informers = informers
+        self._kinds = kinds
+        self._selection = Selection(selectors) if selectors else None
+        self._namespace_feed = (
+            NamespaceFeed(self._selection) if self._selection is not None else None
+        )
+        self._scope = scope
+        self._said_scope = EVERYWHERE
+        self._feeds: list[Feed] = []
+        self._secrets: dict[SecretName, Feed] = {}
+        self._references = SecretReferences(kinds)
+        self._said: Event = Unsynced(NAME, _NOT_YET)
+        self._emit = emit
+        # What comes of objects passes the selection first; what the selection lets in does not.
+        self._emit_selected = (
+            passing(self._selection.counting)(self._hand_on)
+            if self._selection is not None
+            else self._hand_on
+        )
 
-    def _out_of_sight(self, change: Change) -> list[Event]:
-        """What was given of namespaces that are not watched any more."""
-        feeds = self._feeds if change.left else ()
-        return [Removed(NAME, ref) for feed in feeds for ref in feed.drop(change.left)]
+    def run(
+        self, messages: queue.SimpleQueue[_FeedNews | _Refresh | _Stop], stopped: threading.Event
+    ) -> None:
+        """Take messages until ``stopped`` is set; a last message wakes the thread for that."""
+        self._start()
+        while not stopped.is_set():
+            match messages.get():
+                case _Refresh(told):
+                    self._read_again(self._all_feeds())
+                    told.set()
+                case _FeedNews() as message if self._informers.follows(message.feed):
+                    self._take(message)
+        self._informers.end()
 
-    def _follow(self, events: Iterable[Event]) -> None:
-        """Tell, as one, which namespaces count now and what follows from that."""
-        self._tell_scope(*events)
-        self.want_secrets()
-
-    def _tell_scope(self, *events: Event) -> None:
-        now = self._selection.scope if self._selection is not None else self._named
-        changed = (Scoped(NAME, now),) if now != self._scope else ()
-        self._scope = now
-        if self._emit is not None and (changed or events):
-            self._emit(*changed, *events)
-
-    # -- inside -------------------------------------------------------------------------------------------------------
+    def _start(self) -> None:
+        reads = self._selection.reads if self._selection is not None else lambda namespace: True
+        self._hand_on(*self._scoped())
+        for kind in (*_BUILT_IN, *_ISTIO, *self._kinds):
+            for namespace in sorted(self._scope.watched or ()) or (None,):
+                feed = Feed(kind, namespace, optional=kind in self._kinds, reads=reads)
+                self._feeds.append(feed)
+        for each in self._all_feeds():
+            self._informers.start(each)
 
     def _all_feeds(self) -> list[Feed | NamespaceFeed]:
         """All but those of Secrets; that of the namespaces first."""
         return [*([self._namespace_feed] if self._namespace_feed is not None else ()), *self._feeds]
 
-    def _read_anew(self, feeds: Sequence[Feed | NamespaceFeed]) -> None:
-        self.round += 1  # a list that is under way is not fresh enough
-        self._waiting.update(feeds)
+    # -- news ------------------------------------------------------------------------------------
+
+    def _take(self, message: _FeedNews) -> None:
+        feed = message.feed
+        try:
+            if isinstance(feed, NamespaceFeed):
+                self._take_namespaces(feed, message.news)
+            else:
+                self._emit_selected(
+                    *feed.take(message.news, definition_deleted=message.definition_deleted)
+                )
+        except Exception as error:  # noqa: BLE001 -- a dead thread would leave everything stale
+            _log.exception("reading %s", feed.place)
+            feed.reason = f"{type(error).__name__}: {error}"
+            feed.ask_again()
+            later = threading.Timer(_RETRY, self._informers.refresh, [feed])
+            later.daemon = True
+            later.start()
+        self._enter()
+        self._say()
+
+    def _take_namespaces(self, feed: NamespaceFeed, news: ListNews) -> None:
+        change = feed.take(news)
+        self._hand_on(*feed.problems())
+        dropped: list[Event] = []
+        if change.left:
+            dropped = [event for each in self._feeds for event in each.drop(change.left)]
+        self._hand_on(*self._scoped(), *dropped, *change.waited)
+        if change.anew:
+            self._read_again(self._feeds)
+
+    def _enter(self) -> None:
+        """Let in the namespaces that came to match, once everything in them has been read."""
+        selection = self._selection
+        if selection is None or not selection.entering:
+            return
+        if not any(feed.stale for feed in (*self._all_feeds(), *self._secrets.values())):
+            entered = selection.enter()
+            self._hand_on(*self._scoped(), *entered)
+
+    def _read_again(self, feeds: Collection[Feed | NamespaceFeed]) -> None:
+        for feed in feeds:
+            feed.ask_again()
         self._say()
         for feed in feeds:
-            feed.informer.refresh()
+            self._informers.refresh(feed)
 
-    def _begin(self, feed: Feed | NamespaceFeed) -> None:
-        if self._client is None or self._discovery is None:
-            raise RuntimeError("not started")
-        discovery, kind = self._discovery, feed.kind
-        params = {"fieldSelector": f"metadata.name={feed.name}"} if feed.name else {}
-        feed.informer = Informer(
-            feed.place,
-            self._client,
-            lambda: discovery.find(kind),
-            feed,
-            namespace=feed.namespace,
-            params=params,
-            tuning=self._tuning,
-        )
-        feed.informer.start()
+    # -- events ----------------------------------------------------------------------------------
+
+    def _hand_on(self, *events: Event) -> None:
+        """Hand events on as one, then follow the Secrets that they refer to."""
+        if events:
+            self._emit(*events)
+        if self._references.follow(events):
+            self._follow_secrets()
+
+    def _scoped(self) -> list[Event]:
+        """Which namespaces count, if these are others than before."""
+        scope = self._selection.scope if self._selection is not None else self._scope
+        if scope == self._said_scope:
+            return []
+        self._said_scope = scope
+        return [Scoped(NAME, scope)]
+
+    def _follow_secrets(self) -> None:
+        """Watch exactly the Secrets that objects refer to; one that none refers to is Removed."""
+        wanted = self._references.wanted
+        dropped = [self._secrets.pop(name) for name in self._secrets.keys() - wanted]
+        for secret in sorted(wanted - self._secrets.keys()):
+            feed = Feed(SECRET, secret.namespace, name=secret.name)
+            self._secrets[secret] = feed
+            self._informers.start(feed)
+        for feed in dropped:
+            self._informers.forget(feed)
+            if events := feed.drop_all():
+                self._emit(*events)
 
     def _say(self) -> None:
         """Tell the controller when it changed whether all is known."""
-        reasons = [self._reasons[feed] for feed in self._all_feeds() if feed in self._reasons]
-        incomplete = [self._incomplete[feed] for feed in self._feeds if feed in self._incomplete]
-        # The one that holds back most is said.
-        incomplete.sort(key=lambda item: item.words is not None)
+        feeds = self._all_feeds()
+        reason = next((feed.reason for feed in feeds if feed.reason is not None), None)
+        stale = any(feed.stale for feed in (*feeds, *self._secrets.values()))
         now: Event
-        if reasons or self._waiting:
-            now = Unsynced(NAME, reasons[0] if reasons else _NOT_YET)
+        if reason is not None or stale:
+            now = Unsynced(NAME, reason or _NOT_YET)
         else:
+            incomplete = [feed.incomplete for feed in self._feeds if feed.incomplete is not None]
+            # The one that holds back most.
+            incomplete.sort(key=lambda each: each.words is not None)
             now = Synced(NAME, incomplete[0] if incomplete else None)
-        if now != self._said and self._emit is not None:
+        if now != self._said:
             self._said = now
             self._emit(now)
-
-    def _end(self, feeds: Sequence[Feed | NamespaceFeed]) -> None:
-        for feed in feeds:
-            feed.informer.stop()
-        deadline = time.monotonic() + _STOP
-        for feed in feeds:
-            feed.informer.join(max(0.0, deadline - time.monotonic()))
