@@ -206,7 +206,7 @@ def test_a_cold_start_without_a_good_form_holds_what_is_live(mesh: Mesher) -> No
     assert done.steps == ()
     assert {step.key.name.split("-")[1] for step in done.kept} == {"inbound", "outbound"}
     assert "VirtualService shop/r names cart.shop.svc.cluster.local and cannot be used" in {
-        step.reason for step in done.kept
+        step.message for step in done.kept
     }
 
 

@@ -58,10 +58,10 @@ def test_the_older_service_has_the_shared_workloads_and_both_are_told() -> None:
     pods(mesh, "old", "10.1.0.2", "10.1.0.3")
     assert priorities(mesh) == {"app": -9, "tier": -10}
     assert told(mesh) == {
-        "young": "its selector and that of Service shop/old select the same workloads, for port 9000: "
-        "there that of Service shop/old is in force",
-        "old": "its selector and that of Service shop/young select the same workloads, for port 9000: "
-        "there that of Service shop/old is in force",
+        "young": "its selector and the one of Service shop/old select the same workloads, and both configure port 9000: "
+        "the filter of Service shop/old takes effect there",
+        "old": "its selector and the one of Service shop/young select the same workloads, and both configure port 9000: "
+        "the filter of Service shop/old takes effect there",
     }
 
 
@@ -125,7 +125,7 @@ def test_a_filter_that_is_inserted_is_there_twice() -> None:
     assert told(mesh) == {}
     pods(mesh, "a", "10.1.0.1")
     pods(mesh, "b", "10.1.0.1")
-    assert told(mesh)["a"].endswith("both filters are there")
+    assert told(mesh)["a"].endswith("both filters apply")
 
 
 def test_three_in_a_row_are_in_the_order_of_their_age_however_they_came() -> None:

@@ -10,8 +10,8 @@ from aeraki_core.filters.envoyfilter import (
     FilterKey,
     ServicePort,
     from_dict,
-    is_in_force,
     is_ours,
+    is_up_to_date,
     to_dict,
 )
 from aeraki_core.filters.live import Live, namespaces_of
@@ -29,7 +29,7 @@ def a_filter(*namespaces: str, instance: str = "", priority: int = -10) -> Envoy
 
 
 def a_live(item: EnvoyFilter) -> Live:
-    return Live(item.key, item.plugin, item.service_ports, item, item.namespaces)
+    return Live.of(item)
 
 
 def decide(
@@ -48,7 +48,7 @@ def decide(
         why_outside=lambda live: scope.why_outside(namespaces_of(live, "cluster.local")),
     )
     steps = [*plan.steps, *plan.kept]
-    return (steps[0].action, steps[0].reason) if steps else None
+    return (steps[0].action, steps[0].message) if steps else None
 
 
 class TestScope:
@@ -130,10 +130,10 @@ class TestOlderVersions:
     """Their filters have no label that says the namespace."""
 
     def test_they_are_in_force_as_they_are(self) -> None:
-        assert is_in_force(a_filter(), a_filter("shop"))
-        assert not is_in_force(a_filter(priority=1), a_filter("shop"))
-        assert not is_in_force(a_filter("bank"), a_filter("shop"))
-        assert not is_in_force(None, a_filter("shop"))
+        assert is_up_to_date(a_filter(), a_filter("shop"))
+        assert not is_up_to_date(a_filter(priority=1), a_filter("shop"))
+        assert not is_up_to_date(a_filter("bank"), a_filter("shop"))
+        assert not is_up_to_date(None, a_filter("shop"))
         assert decide(a_filter("shop"), a_filter(), named(["shop"])) is None
 
     def test_the_host_of_a_kubernetes_service_tells(self) -> None:

@@ -151,7 +151,7 @@ class RunLog:
             level = logging.DEBUG if many else logging.INFO
             _say(
                 level,
-                f"{_DONE.get(action, action)} {key}: {item.step.reason}",
+                f"{_DONE.get(action, action)} {key}: {item.step.message}",
                 filter=key,
                 action=action,
             )
@@ -162,7 +162,7 @@ class RunLog:
         # A finding says so too.
         _say(
             logging.DEBUG,
-            f"kept {step.key} ({step.action}): {step.reason}",
+            f"kept {step.key} ({step.action}): {step.message}",
             filter=str(step.key),
             action=str(step.action),
         )

@@ -96,7 +96,7 @@ class FilterWriter:
         """Why a live filter is not as it should be: it is kept, or could not be written; None when it is."""
         kept = self._kept.get(key)
         if kept is not None:
-            return kept.reason
+            return kept.message
         failed = self._failed.get(key)
         return failed.message if failed is not None else None
 
@@ -212,7 +212,7 @@ class FilterWriter:
                     released.append(key)
                 continue
             (self._kept if step.action is Action.KEEP else self._orphans)[key] = step
-            if before is None or before.reason != step.reason:
+            if before is None or before.message != step.message:
                 fresh.append(step)
         if fresh or released:
             self._findings = None
@@ -274,13 +274,13 @@ class FilterWriter:
 
     def _found(self) -> Iterator[Finding]:
         for key, step in self._kept.items():
-            yield Finding(HELD, f"{key}: {step.reason}")
+            yield Finding(HELD, f"{key}: {step.message}")
         outside: dict[str, list[FilterKey]] = defaultdict(list)
         for key, step in self._orphans.items():
             if step.action is Action.OUTSIDE:
-                outside[step.reason].append(key)
+                outside[step.message].append(key)
             else:
-                yield Finding(ORPHAN, f"{key}: {step.reason}")
+                yield Finding(ORPHAN, f"{key}: {step.message}")
         # There may be thousands, all of them another controller's.
         for reason, keys in sorted(outside.items()):
             yield Finding(OUTSIDE, f"{reason}; its filters are left alone, such as {min(keys)}")

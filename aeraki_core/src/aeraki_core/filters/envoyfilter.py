@@ -33,8 +33,8 @@ __all__ = [
     "Match",
     "ServicePort",
     "from_dict",
-    "is_in_force",
     "is_ours",
+    "is_up_to_date",
     "named_instance",
     "parse_namespaces",
     "to_dict",
@@ -119,7 +119,7 @@ class EnvoyFilter:
     instance: str = ""
 
 
-def is_in_force(live: EnvoyFilter | None, want: EnvoyFilter) -> bool:
+def is_up_to_date(live: EnvoyFilter | None, want: EnvoyFilter) -> bool:
     """Whether what is live is what is wanted. That it does not say of which namespaces it is alone is no reason to write it."""
     if live is None or live == want:
         return live is not None

@@ -1,4 +1,4 @@
-"""A filter of ours as a sink finds it."""
+"""A live filter of ours."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ __all__ = ["Live", "namespaces_of"]
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A filter of ours as a sink found it. ``filter`` None: it could not be read, so it equals nothing.
+    """A filter of ours as a sink found it.
 
-    ``namespaces``: those of its services, as its labels say; empty when they do not.
+    ``filter`` None: it cannot be read, so it equals no wanted one. ``namespaces``: those of its services, from its labels;
+    empty when its labels do not name them.
     """
 
     key: FilterKey
@@ -23,12 +24,23 @@ class Live:
     filter: EnvoyFilter | None
     namespaces: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, envoy_filter: EnvoyFilter) -> Live:
+        """A filter that was read, or written, whole."""
+        return cls(
+            key=envoy_filter.key,
+            plugin=envoy_filter.plugin,
+            service_ports=envoy_filter.service_ports,
+            filter=envoy_filter,
+            namespaces=envoy_filter.namespaces,
+        )
+
 
 def namespaces_of(live: Live, domain: str) -> tuple[str, ...]:
-    """The namespaces of the services that a live filter is for; empty when it cannot be told.
+    """The namespaces of the services that a live filter is for; empty when nothing says which.
 
-    A filter whose labels do not say so was written by an older version: then its own namespace tells, if it is for the inbound
-    side, or the hosts do, if they are those of Kubernetes Services in the mesh's ``domain``.
+    Older versions wrote no label for it. Then an inbound filter is for services of its own namespace, and hosts of
+    Kubernetes Services in the mesh's ``domain`` hold the namespace.
     """
     if live.namespaces:
         return live.namespaces

@@ -11,7 +11,7 @@ NOT_YAML = Code(
     "AER0101",
     _E,
     "not valid YAML or JSON",
-    "Mend the syntax at the line named; what the file said before stays in force.",
+    "Fix the syntax error on the reported line. The last valid version of the file stays in effect.",
 )
 NOT_AN_OBJECT = Code(
     "AER0102",
@@ -23,32 +23,32 @@ UNREADABLE = Code(
     "AER0103",
     _E,
     "file cannot be read",
-    "Check that the file exists and may be read; what it said before stays in force.",
+    "Check that the file exists and its permissions. Its last readable version stays in effect.",
 )
 TOO_LARGE = Code("AER0104", _E, "file is too large", "Split the file, or raise --max-file-size.")
 UNKNOWN_KIND = Code(
     "AER0105",
     _W,
     "unknown kind",
-    "Correct apiVersion and kind, or install the plugin that brings the kind.",
+    "Correct apiVersion and kind, or install the plugin that provides the kind.",
 )
 REJECTED = Code(
     "AER0106",
     _E,
-    "object does not fit its kind",
-    "Correct the field; the object's last good form stays in force.",
+    "object does not match its schema",
+    "Correct the field. The last valid version of the object stays in effect.",
 )
 DUPLICATE = Code(
-    "AER0107", _W, "object given twice", "Keep one of the two; the first in file order is used."
+    "AER0107", _W, "duplicate object", "Remove one of the two. The first in file order is used."
 )
 SYMLINK_LOOP = Code(
-    "AER0108", _W, "symbolic link leads back to itself", "Remove the link; the folder is read once."
+    "AER0108", _W, "symbolic link loop", "Remove the link. The folder is read once."
 )
 EMPTY = Code(
     "AER0109",
     _I,
-    "file holds no object",
-    "Nothing needs to be done; remove the file if it is not meant to be there.",
+    "file contains no object",
+    "Remove the file if it is not needed.",
 )
 BAD_NAME = Code(
     "AER0110",
@@ -57,32 +57,32 @@ BAD_NAME = Code(
     "Use lower-case letters, digits, '-' and '.', at most 253 characters (Kubernetes names).",
 )
 BAD_OPTION = Code(
-    "AER0111", _W, "invalid option", "Correct the annotation; the option's default is used."
+    "AER0111", _W, "invalid option", "Correct the annotation. The default is used until then."
 )
 UNKNOWN_OPTION = Code(
     "AER0112",
     _W,
     "unknown option",
-    "Correct the annotation's name; `aeraki plugins NAME` lists the options.",
+    "Correct the name of the annotation. `aeraki plugins NAME` lists the options.",
 )
 KIND_NOT_SERVED = Code(
     "AER0113",
     _W,
     "cluster does not serve the kind",
-    "Apply its CRD (`aeraki crds` prints the plugins'); what was known of its objects stays in force.",
+    "Apply its CRD (`aeraki crds` prints those of the plugins). Objects that were read before stay in effect.",
 )
 NOT_READ = Code(
     "AER0114",
     _W,
     "objects cannot be read from the cluster",
-    "See the message: the API server does not answer, or the ServiceAccount lacks a right that `aeraki rbac` prints.",
+    "Check that the API server answers, and that the ServiceAccount has the rights that `aeraki rbac` prints.",
 )
 ISTIOD_NOT_READ = Code(
     "AER0115",
     _W,
-    "istiod gives no configuration, or some that cannot be read",
-    "See the message: istiod's address, its certificate, or the ServiceAccount's token is wrong, it does not run, or its answer "
-    "is of an unknown form (say so in an issue); what was known stays in force.",
+    "configuration cannot be read from istiod",
+    "Check that istiod runs, its address and certificate, and the ServiceAccount's token. "
+    "Report an answer in an unknown form as an issue. Configuration that was read before stays in effect.",
 )
 
 # 02xx: ports, addresses and workloads.
@@ -90,61 +90,55 @@ LISTENER_TAKEN = Code(
     "AER0201",
     _W,
     "two services claim one address and port",
-    "Give one of them another address or port; the older keeps it.",
+    "Change the address or port of one of them. The older service keeps the listener.",
 )
 NO_LISTENER = Code(
     "AER0202",
     _W,
-    "service has no listener to patch",
-    "Give the service an address, or endpoints if it is headless.",
+    "service has no listener",
+    "Give the service an address or, if it is headless, endpoints.",
 )
 UNRESOLVED_TARGET_PORT = Code(
     "AER0203",
     _W,
-    "named target port is not known",
-    "Give the EndpointSlices of the service too, or use a number as targetPort.",
+    "unknown named target port",
+    "Add the EndpointSlices of the service, or use a number as targetPort.",
 )
 INBOUND_TAKEN = Code(
     "AER0204",
     _W,
-    "two services differ about one workload's port",
-    "Give both ports the same protocol and options; the older service decides.",
+    "two services configure one port of a workload differently",
+    "Use the same protocol and options for both ports. The older service takes effect.",
 )
 MISSING_EXTENSION = Code(
     "AER0205",
     _W,
     "proxies lack the Envoy extension",
-    "Use a proxy image that has it, then name it in --proxy-extensions.",
+    "Use a proxy image with the extension, then list it in --proxy-extensions.",
 )
 HEADLESS_ROUTES = Code(
     "AER0206",
     _W,
-    "routes have no effect on a service without load balancing",
-    "Give the service a cluster IP (ServiceEntry: another resolution than NONE), or remove the routes.",
+    "routes have no effect on this service",
+    "Give the service a cluster IP (ServiceEntry: a resolution other than NONE), or remove the routes.",
 )
 SHARED_CIDR = Code(
     "AER0207",
     _W,
     "services with address ranges share a port",
-    "Give each service its own port; until then none of them gets the filter.",
-)
-NO_SELECTOR = Code(
-    "AER0208",
-    _I,
-    "no workload selector, so no inbound filter",
-    "Add a selector, or the workloadSelector annotation, if the workload has a sidecar.",
+    "Use a different port for each service. Until then none of them gets a filter.",
 )
 NO_ADDRESS = Code(
     "AER0209",
     _W,
     "service has no cluster IP yet",
-    "Render from the cluster's own objects, or set spec.clusterIP; a filter needs the address.",
+    "Render from the objects in the cluster, or set spec.clusterIP. A filter needs the address.",
 )
 INBOUND_OVERLAP = Code(
     "AER0210",
     _W,
-    "two selectors share workloads and differ about a port",
-    "Give both ports the same protocol and options, or selectors that select no workload both, such as by one label more.",
+    "overlapping selectors configure one port differently",
+    "Use the same protocol and options for both ports, or add a label so that the selectors do not overlap.",
 )
 
 # 03xx: routes.
@@ -157,53 +151,53 @@ UNKNOWN_HOST = Code(
 UNKNOWN_SUBSET = Code(
     "AER0302",
     _E,
-    "subset is not in the DestinationRule",
-    "Add the subset to the DestinationRule, or correct its name; calls on this route fail until then.",
+    "unknown subset",
+    "Add the subset to the DestinationRule, or correct its name. Calls on this route fail until then.",
 )
 UNKNOWN_PORT = Code(
-    "AER0303", _E, "destination port cannot be told", "Name the destination's port.number."
+    "AER0303", _E, "ambiguous destination port", "Set the destination's port.number."
 )
 WEIGHTS = Code(
     "AER0304",
     _E,
-    "weights make no sense",
-    "Give each of several destinations a weight, at least one above 0.",
+    "invalid weights",
+    "Set a weight on each destination, at least one above 0.",
 )
 CLIENT_MATCH = Code(
     "AER0305",
     _W,
-    "match on the client cannot be told in one filter",
+    "unsupported match on the client",
     "Remove sourceLabels, sourceNamespace or gateways from the match; the route is left out.",
 )
 UNSUPPORTED_MATCH = Code(
     "AER0306",
     _W,
-    "protocol cannot match on this field",
-    "Remove the field; the route is left out so that it does not take more than was meant.",
+    "unsupported match",
+    "Remove the field. The route is ignored, because without the field it would match more calls.",
 )
 UNSUPPORTED_FIELD = Code(
     "AER0307",
     _W,
-    "protocol's filter cannot do this",
-    "Remove the field; the rest of the route is in force.",
+    "unsupported field",
+    "Remove the field. The rest of the route takes effect.",
 )
 NO_DESTINATION = Code(
-    "AER0308", _E, "route has no destination", "Give the route a destination; it is left out."
+    "AER0308", _E, "route has no destination", "Add a destination. The route is ignored until then."
 )
 BAD_REGEX = Code(
     "AER0309",
     _E,
-    "regular expression is not valid RE2",
-    "Correct the expression (RE2 syntax, no look-around or back-references); the route is left out.",
+    "invalid regular expression",
+    "Correct the expression: RE2 syntax, without look-around and back-references. The route is ignored until then.",
 )
 SHADOWED = Code(
     "AER0310",
     _W,
-    "an older object already speaks for the host",
-    "Merge the two; the older is used.",
+    "an older object takes precedence for the host",
+    "Merge the two objects. The older one is used.",
 )
 TLS_ROUTES = Code(
-    "AER0311", _W, "tls routes do not apply", "Use the http section for this protocol's routes."
+    "AER0311", _W, "tls routes have no effect", "Use the http section for this protocol's routes."
 )
 NO_ROUTE_LEFT = Code(
     "AER0312",
@@ -223,94 +217,97 @@ GENERATOR_RAISED = Code(
     "AER0401",
     _E,
     "plugin raised an error",
-    "Report it to the plugin's author; the last good filters stay.",
+    "Report this to the author of the plugin. The last good filters stay.",
 )
 GENERATOR_GARBAGE = Code(
     "AER0402",
     _E,
-    "plugin returned something unusable",
-    "Report it to the plugin's author; the last good filters stay.",
+    "plugin returned an invalid result",
+    "Report this to the author of the plugin. The last good filters stay.",
 )
 PLUGIN_INACTIVE = Code(
-    "AER0403", _W, "plugin is not active", "See `aeraki plugins`; filters it made before are kept."
+    "AER0403",
+    _W,
+    "plugin is not active",
+    "See `aeraki plugins`. Filters that the plugin made before are kept.",
 )
 HOOK_RAISED = Code(
     "AER0404",
     _W,
-    "plugin's hook raised an error",
-    "Report it to the plugin's author; its answer is left out.",
+    "hook of a plugin raised an error",
+    "Report this to the author of the plugin. The hook's answer is ignored.",
 )
 SECRET_MISSING = Code(
     "AER0405",
     _E,
     "secret or field is missing",
-    "Create the Secret with the field named; the last good filter stays.",
+    "Create the Secret with the reported field. The last good filter stays.",
 )
 UNHANDLED = Code(
     "AER0406",
     _E,
     "plugin cannot read the object",
-    "Report it to the plugin's author; the object's last valid form stays in effect.",
+    "Report this to the author of the plugin. The last valid version of the object stays in effect.",
 )
 
 # 05xx: writing.
 WRITE_FAILED = Code(
-    "AER0501", _E, "filter could not be written", "See the message; it is tried again."
+    "AER0501", _E, "filter could not be written", "See the message. The write is retried."
 )
 HELD = Code(
     "AER0502",
     _W,
-    "filter kept although nothing makes it now",
-    "Mend what the reason names; it is removed when its service is known to be gone.",
+    "filter kept although nothing needs it",
+    "Fix what the message names. The filter is deleted once its service is known to be gone.",
 )
 ORPHAN = Code(
     "AER0503",
     _W,
     "filter of a plugin that is not active",
-    "Install the plugin again; or remove its filters: "
+    "Install the plugin again, or delete its filters: "
     "kubectl delete envoyfilters -A -l app.kubernetes.io/managed-by=aeraki,aeraki.io/plugin=PLUGIN",
 )
 NOT_OURS = Code(
     "AER0504",
     _E,
-    "an object of this name is not ours",
-    "Rename or remove it; Aeraki never touches what it did not write.",
+    "name is taken by a foreign object",
+    "Rename or delete the object. Aeraki never changes objects that it did not write.",
 )
 UNREADABLE_LIVE = Code(
     "AER0505",
     _W,
     "live filter cannot be read",
-    "Remove the file if it is not meant to be there; it is left alone.",
+    "Remove the file if it is not needed. Aeraki does not change it.",
 )
 REFUSED = Code(
     "AER0506",
     _E,
-    "filter was refused",
-    "The message names the field; correct what the filter is made of. It is tried again when that changes.",
+    "filter was rejected",
+    "Correct the configuration of the field in the message. The write is retried when it changes.",
 )
 WRITE_WARNING = Code(
     "AER0507",
     _W,
     "filter was accepted with a warning",
-    "The message says what istiod or the API server warns of.",
+    "See the message: the warning of istiod or the API server.",
 )
 UPSTREAM_FILTER = Code(
     "AER0508",
     _W,
     "filter of upstream Aeraki",
-    "Stop upstream Aeraki; then --adopt-upstream replaces its filters where ours are live. Delete the rest by hand.",
+    "Stop upstream Aeraki, then use --adopt-upstream to replace its filters. Delete the rest by hand.",
 )
 PROXY_REFUSES = Code(
     "AER0509",
     _E,
-    "proxies refuse the configuration",
-    "The proxy's log says why; most often its Envoy lacks an extension: see --proxy-extensions.",
+    "proxies reject the configuration",
+    "See the log of the proxy. Usually its Envoy lacks an extension: see --proxy-extensions.",
 )
 OUTSIDE = Code(
     "AER0510",
     _I,
     "filter of a service whose namespace is not watched",
-    "It stays. If no other controller watches the namespace, remove its filters: "
+    "The filter stays. If no other controller watches the namespace, delete its filters: "
     "kubectl delete envoyfilters -A -l app.kubernetes.io/managed-by=aeraki,aeraki.io/namespace=NAMESPACE",
 )
 UNWRITABLE = Code(

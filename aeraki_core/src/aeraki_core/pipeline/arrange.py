@@ -229,8 +229,8 @@ def _assemble_inbound(
     findings = tuple(
         Finding(
             INBOUND_TAKEN,
-            f"{winner.ref} is for the same workload's port {group.target_port} and wants another filter; "
-            f"that of {winner.ref} is in force",
+            f"{winner.ref} configures port {group.target_port} of the same workload differently and "
+            "is older; its filter takes effect",
             placement.ref,
             "spec.ports",
         )

@@ -132,14 +132,14 @@ def _overlap(
 ) -> Finding:
     first = min(rival, mine, key=by_age)
     outcome = (
-        "both filters are there"
+        "both filters apply"
         if _inserts(rival) or _inserts(mine)
-        else f"there that of {first.ref} is in force"
+        else f"the filter of {first.ref} takes effect there"
     )
     return Finding(
         INBOUND_OVERLAP,
-        f"its selector and that of {rival.ref} select the same workloads, for port "
-        f"{group.target_port}: {outcome}",
+        f"its selector and the one of {rival.ref} select the same workloads, and both configure "
+        f"port {group.target_port}: {outcome}",
         placement.ref,
         "spec.selector" if placement.ref.kind == "Service" else "spec.workloadSelector",
     )

@@ -281,9 +281,7 @@ class FilesSink(Sink):
         if step.before is None or not _holds(path, data):
             self._write(path, data)
         after = step.after
-        self._live[step.key] = Live(
-            step.key, after.plugin, after.service_ports, after, after.namespaces
-        )
+        self._live[step.key] = Live.of(after)
         return Written(step)
 
     def _write(self, path: Path, data: bytes) -> None:

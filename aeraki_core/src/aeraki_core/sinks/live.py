@@ -42,13 +42,7 @@ def live_of(content: Any, instance: str = "") -> Live | None:
     key = FilterKey(namespace, name)
     envoy_filter = _as_written(content)
     if envoy_filter is not None:
-        return Live(
-            key,
-            envoy_filter.plugin,
-            envoy_filter.service_ports,
-            envoy_filter,
-            envoy_filter.namespaces,
-        )
+        return Live.of(envoy_filter)
     plugin = _text(metadata.get("labels"), PLUGIN_LABEL)
     try:
         service_ports = parse_service_ports(_text(metadata.get("annotations"), SERVICES_ANNOTATION))

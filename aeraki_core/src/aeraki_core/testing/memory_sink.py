@@ -58,7 +58,7 @@ class MemorySink(Sink):
         if item is None:
             self._live.pop(key, None)
         else:
-            self._live[key] = Live(key, item.plugin, item.service_ports, item, item.namespaces)
+            self._live[key] = Live.of(item)
         if self._changed is not None:
             self._changed(key)
 
@@ -72,4 +72,4 @@ class MemorySink(Sink):
 
 
 def _live(item: EnvoyFilter) -> Live:
-    return Live(item.key, item.plugin, item.service_ports, item, item.namespaces)
+    return Live.of(item)

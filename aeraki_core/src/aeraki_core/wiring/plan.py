@@ -38,9 +38,9 @@ def kept_lines(kept: Iterable[Step]) -> Iterator[str]:
     outside: dict[str, list[FilterKey]] = defaultdict(list)
     for step in kept:
         if step.action is Action.OUTSIDE:
-            outside[step.reason].append(step.key)
+            outside[step.message].append(step.key)
         else:
-            yield f"{step.action}  {step.key}: {step.reason}"
+            yield f"{step.action}  {step.key}: {step.message}"
     for reason, keys in sorted(outside.items()):
         more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
         yield f"{Action.OUTSIDE}  {min(keys)}{more}: {reason}"

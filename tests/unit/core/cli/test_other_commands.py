@@ -80,9 +80,7 @@ class TestFindings:
     def test_one_code(self, aeraki: Run) -> None:
         result = aeraki("findings", "aer0302")
         assert (result.code, result.err) == (0, "")
-        assert result.out.startswith(
-            "AER0302  error  subset is not in the DestinationRule\n\nAdd the subset"
-        )
+        assert result.out.startswith("AER0302  error  unknown subset\n\nAdd the subset")
 
     def test_a_plugins_code(self, aeraki: Run) -> None:
         assert "Lower it to 11 or less." in aeraki("findings", "ECH0101").out

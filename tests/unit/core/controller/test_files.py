@@ -186,13 +186,13 @@ def test_a_filter_that_somebody_edits_or_deletes_is_restored(place: Place) -> No
         path = place.out / file_name(key("cart"))
         path.write_text(good.replace("priority: -10", "priority: 10"))
         report = running.until(lambda report: report.written)
-        assert [(item.step.action, item.step.reason) for item in report.written] == [
+        assert [(item.step.action, item.step.message) for item in report.written] == [
             ("update", "it differs")
         ]
         assert path.read_text() == good
         path.unlink()
         report = running.until(lambda report: report.written)
-        assert [(item.step.action, item.step.reason) for item in report.written] == [
+        assert [(item.step.action, item.step.message) for item in report.written] == [
             ("create", "it does not exist")
         ]
         assert path.read_text() == good

@@ -118,7 +118,7 @@ def test_nothing_is_deleted_while_a_source_is_away() -> None:
         feed.put(service("new", 3))
         report = running.until(lambda report: report.kept)
         assert all(item.step.action == "create" for item in report.written)
-        assert {step.reason for step in report.kept} == {
+        assert {step.message for step in report.kept} == {
             "source feed is not in sync: connection refused"
         }
         assert codes(report.came) == ["AER0502", "AER0502"]
@@ -348,7 +348,7 @@ def test_what_somebody_else_changes_is_restored_and_said() -> None:
         assert running.recorder.said.get(timeout=WAIT) == ("changed", str(key("cart")))
         report = running.next()
         assert written(report) == ["update outbound cart"]
-        assert report.written[0].step.reason == "it differs"
+        assert report.written[0].step.message == "it differs"
         sink.tamper(key("order"), None)
         assert written(running.next()) == ["create outbound order"]
         assert sink.filters == good

@@ -29,7 +29,7 @@ def strays(namespace: str, count: int) -> list[EnvoyFilter]:
 
 
 def kept(report: PassReport) -> set[tuple[Action, str]]:
-    return {(step.action, step.reason) for step in report.kept}
+    return {(step.action, step.message) for step in report.kept}
 
 
 def scoped(scope: Scope) -> Scoped:
@@ -104,5 +104,5 @@ def test_those_of_others_do_not_make_many_deletions_look_like_few() -> None:
         feed.drop(*SHOP)
         report = running.next()
         assert written(report) == []
-        assert "must confirm" in next(iter(report.kept)).reason
+        assert "must confirm" in next(iter(report.kept)).message
         assert len(sink.filters) == before

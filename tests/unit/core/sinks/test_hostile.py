@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aeraki_core.filters.envoyfilter import MANAGED_BY, MANAGER, PLUGIN_LABEL, FilterKey, to_dict
+from aeraki_core.filters.envoyfilter import (
+    MANAGED_BY,
+    MANAGER,
+    PLUGIN_LABEL,
+    EnvoyFilter,
+    FilterKey,
+    to_dict,
+)
 from aeraki_core.manifests.write import render_objects
-from aeraki_core.pipeline.reconcile import Action, Step
+from aeraki_core.pipeline.reconcile import Action, Reason, Step
 from aeraki_core.sinks.files import FilesSink, file_name
 from aeraki_core.sinks.kubernetes.live import LiveFilters
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -71,6 +78,10 @@ def content(spec: Any, where: FilterKey = EVIL, **metadata: Any) -> dict[str, An
         },
         "spec": spec,
     }
+
+
+def step(action: Action, where: FilterKey, after: EnvoyFilter | None) -> Step:
+    return Step(action=action, key=where, reason=Reason.MISSING, message="", after=after)
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -181,7 +192,7 @@ def test_a_name_that_kubernetes_would_refuse_never_becomes_a_path(
     sink.start(lambda _: None)
     hostile = replace(of.filters[key("cart")], key=where)
     for action, after in ((Action.CREATE, hostile), (Action.DELETE, None)):
-        (written,) = sink.apply([Step(action, where, "", None, after)])
+        (written,) = sink.apply([step(action, where, after)])
         assert written.finding is not None
         assert written.finding.code.id == "AER0511"
         assert not written.retry
@@ -201,12 +212,12 @@ def test_a_link_at_a_name_of_ours_is_never_written_through(tmp_path: Path) -> No
     (folder / file_name(key("cart"))).symlink_to(victim)
     (folder / f".aeraki-{os.getpid()}.tmp").symlink_to(victim)
     after = of.filters[key("cart")]
-    (written,) = sink.apply([Step(Action.CREATE, key("cart"), "", None, after)])
+    (written,) = sink.apply([step(Action.CREATE, key("cart"), after)])
     assert written.error is not None
     assert victim.read_text() == "precious"
     # A link that comes after the sink looked is replaced, not followed.
     (folder / file_name(key("cart"))).unlink()
-    (done,) = sink.apply([Step(Action.CREATE, key("cart"), "", None, after)])
+    (done,) = sink.apply([step(Action.CREATE, key("cart"), after)])
     assert done.error is None
     assert victim.read_text() == "precious"
     assert not (folder / file_name(key("cart"))).is_symlink()

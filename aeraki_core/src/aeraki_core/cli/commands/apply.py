@@ -116,7 +116,7 @@ def _deletion(step: Step) -> Step:
 def _agreed(pruned: Sequence[Step]) -> bool:
     output.note(f"{_count(pruned)} to be deleted:")
     for step in pruned[:_NAMED]:
-        output.note(f"  {step.key}: {step.reason}")
+        output.note(f"  {step.key}: {step.message}")
     if len(pruned) > _NAMED:
         output.note(
             f"  and {len(pruned) - _NAMED} more; `aeraki diff --live cluster -o name` names all"

@@ -19,8 +19,8 @@ from aeraki_core.filters.envoyfilter import (
     EnvoyFilter,
     FilterKey,
     ServicePort,
-    is_in_force,
     is_ours,
+    is_up_to_date,
 )
 from aeraki_core.filters.live import Live
 from aeraki_core.kube.client import Object
@@ -83,7 +83,7 @@ class LiveFilters:
     def share(self, item: EnvoyFilter) -> None:
         """If the live filter of that name is this one, keep this one instead of a second; it also tells the namespaces."""
         live = self.live(item.key)
-        if live is None or live.filter is item or not is_in_force(live.filter, item):
+        if live is None or live.filter is item or not is_up_to_date(live.filter, item):
             return
         with self._lock:
             entry = self._entries.get(item.key)
@@ -194,7 +194,7 @@ def _entry(key: FilterKey, content: Object, known: EnvoyFilter | None, instance:
             Whose.OURS,
             uid,
             version,
-            live=Live(key, known.plugin, known.service_ports, known, known.namespaces),
+            live=Live.of(known),
         )
     try:
         raw = json.dumps(_essence(content), separators=(",", ":")).encode()
