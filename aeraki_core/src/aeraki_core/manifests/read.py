@@ -33,6 +33,8 @@ __all__ = [
 MAX_DEPTH = 100
 """How deep a document may be nested; Kubernetes' own objects need about 20."""
 
+_TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
+
 MAX_ALIASED = 100_000
 """How many values the aliases of one document may stand for."""
 
@@ -155,6 +157,9 @@ def _load_yaml(piece: Slice) -> Any:
 def _hint(words: str) -> str:
     if "cannot start any token" in words:
         return f"{words}; indent with spaces, not tabs, and quote text that starts with @, ` or %"
+    # The parser reads ahead, so it may reach its own limit before _Builder reaches ours, which is lower.
+    if "maximum nesting depth" in words:
+        return _TOO_DEEP
     return words
 
 
@@ -252,7 +257,7 @@ class _Builder:
         if event.tag is not None and event.tag not in _TREE_TAGS:
             raise self._error(f"tag {event.tag} is not known", event)
         if len(self._stack) >= MAX_DEPTH:
-            raise self._error(f"nested more than {MAX_DEPTH} deep", event)
+            raise self._error(_TOO_DEEP, event)
         if self._stack and type(self._stack[-1].value) is dict and self._stack[-1].key is None:
             raise self._error(_NO_KEY, event)
         value: Any = {} if type(event) is yaml.MappingStartEvent else []
@@ -360,7 +365,7 @@ def _load_json(piece: Slice) -> list[tuple[Slice, Any]]:
                 (Slice(piece.line + text.count("\n", 0, start), text[start:position]), value)
             )
     except RecursionError:
-        raise UnreadableError("nested too deep", piece.line) from None
+        raise UnreadableError(_TOO_DEEP, piece.line) from None
     except ValueError as error:
         # Perhaps it is YAML that starts with a brace; and YAML's parser knows the line of a key that is given twice.
         try:
@@ -371,7 +376,7 @@ def _load_json(piece: Slice) -> list[tuple[Slice, Any]]:
             raise
     for part, value in found:
         if _depth(value) > MAX_DEPTH:
-            raise UnreadableError(f"nested more than {MAX_DEPTH} deep", part.line)
+            raise UnreadableError(_TOO_DEEP, part.line)
     return [(piece, found[0][1])] if len(found) == 1 else found
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import time
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from aeraki_core.errors import UnreadableError
-from aeraki_core.manifests.read import MAX_ALIASED, Slice, decode, load_all, split
+from aeraki_core.manifests.read import MAX_ALIASED, MAX_DEPTH, Slice, decode, load_all, split
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,16 +134,14 @@ def test_bombs_cost_nothing() -> None:
     for level in range(1, 3000):
         merges += f"a{level}: &a{level}\n  <<: *a{level - 1}\n  k{level}: 1\n"
     assert str(MAX_ALIASED) in refused(merges)[0]
-    # Whoever notices first, the reader or the YAML parser below it: the user learns that line 1 is nested too deep.
+    # Whoever notices first, our reader, the YAML parser below it or the JSON parser.
     for deep in (
         "[" * 1_000_000,
         '{"a":' * 100_000,
         '{"a":' + "[" * 500 + "]" * 500 + "}",
         "- " * 5000 + "x",
     ):
-        message, line = refused(deep)
-        assert re.search(r"\bnest(ed|ing)\b", message), message
-        assert line == 1
+        assert refused(deep) == (f"nested more than {MAX_DEPTH} deep", 1)
     assert time.perf_counter() - start < 20
 
 
