@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.address_pb2 import Address, SocketAddress
 from envoy.config.endpoint.v3.endpoint_components_pb2 import (
@@ -62,6 +61,9 @@ def redis_cluster(
     # Else a sidecar that starts while no node answers, or the password is wrong, waits for it with all its listeners.
     cluster.wait_for_warm_on_init.value = False
     _connect(cluster, tcp)
+    # Not merged into Istio's clusters: they have thresholds, and Envoy obeys the first entry.
+    if tcp.max_connections > 0:
+        cluster.circuit_breakers.thresholds.add().max_connections.value = tcp.max_connections
     _authenticate(cluster, credentials)
     return cluster
 
@@ -98,10 +100,6 @@ def _connect(cluster: Cluster, tcp: TCPSettings | None) -> None:
         return
     if tcp.connect_timeout is not None:
         cluster.connect_timeout.CopyFrom(duration_message(tcp.connect_timeout))
-    if tcp.max_connections > 0:
-        limit = CircuitBreakers.Thresholds()
-        limit.max_connections.value = tcp.max_connections
-        cluster.circuit_breakers.thresholds.append(limit)
     if tcp.tcp_keepalive is not None:
         _keep_alive(cluster, tcp.tcp_keepalive)
 
