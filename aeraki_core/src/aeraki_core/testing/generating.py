@@ -25,10 +25,10 @@ from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import Registry, build_registry
 from aeraki_core.testing.builders import objects_in, to_yaml
 from aeraki_core.testing.envoy.local import EnvoyConfig, to_envoy
+from aeraki_core.testing.sidecar.objects import source_object
 from aeraki_core.testing.sidecar.patches import Patched, patched_sidecar
 from aeraki_core.testing.sidecar.proxies import proxies_for
 from aeraki_core.testing.sidecar.proxy import Proxy
-from aeraki_core.testing.sidecar.view import source_object
 
 __all__ = ["Made", "Nested", "flatten", "generate", "registry_of"]
 

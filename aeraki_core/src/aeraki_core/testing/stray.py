@@ -1,77 +1,91 @@
 """What EnvoyFilters changed in a sidecar that they were not meant for.
 
-In: what :func:`~aeraki_core.testing.generating.generate` made. Out: one line for each listener, chain or cluster that
-differs although it belongs to no service port that a plugin took.
+A listener, chain or cluster may differ only where it belongs to a service port that a plugin claims.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 from aeraki_core.model.listeners import outbound_listeners
 from aeraki_core.testing.generating import Made
 from aeraki_core.testing.sidecar.chains import PASSTHROUGH_CHAIN
 from aeraki_core.testing.sidecar.model import SidecarConfig, model_sidecar
-from aeraki_core.testing.sidecar.view import store_of
+from aeraki_core.testing.sidecar.objects import MeshObjects, read_objects
 
 __all__ = ["stray_changes"]
 
-_Place = tuple[str, str]
+K = TypeVar("K")
+
+
+class _Place(NamedTuple):
+    """A chain of a listener; chains of virtualInbound go by their destination port."""
+
+    listener: str
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """What belongs to the claimed service ports: listeners, target ports, and hosts of clusters."""
+
+    listeners: frozenset[str]
+    target_ports: frozenset[str]
+    hosts: frozenset[str]
 
 
 def stray_changes(made: Made) -> list[str]:
-    """Sorted; empty when only the service ports of the plugins changed. A cluster that a filter adds is no stray."""
-    listeners, ports, hosts = _meant(made)
-    store = store_of(made.objects, made.mesh)
-    found: set[str] = set()
+    """One line for each stray change, sorted. A cluster that a filter adds is no stray."""
+    objects = read_objects(made.objects, made.mesh)
+    meant = _meant(made, objects)
+    lines: set[str] = set()
     for patched in made.sidecars:
-        before, after = model_sidecar(store, patched.config.proxy), patched.config
-        who = str(after.proxy)
-        for name, chain in _differences(_chains(before), _chains(after)):
-            if name == "virtualInbound":
-                stray = chain not in ports
+        before, after = model_sidecar(objects, patched.config.proxy), patched.config
+        proxy = str(after.proxy)
+        for place in _differences(_chains(before), _chains(after)):
+            if place.listener == "virtualInbound":
+                stray = place.chain not in meant.target_ports
             else:
-                stray = name not in listeners or chain == PASSTHROUGH_CHAIN
+                stray = place.listener not in meant.listeners or place.chain == PASSTHROUGH_CHAIN
             if stray:
-                found.add(f"{who}: listener {name} chain {chain or '(without a name)'}")
-        changed = _differences(_clusters(before), _clusters(after))
-        known = {name for name, _ in _clusters(before)}
-        for name, _ in changed:
+                chain = place.chain or "(without a name)"
+                lines.add(f"{proxy}: listener {place.listener} chain {chain}")
+        known = _clusters(before)
+        for name in _differences(known, _clusters(after)):
             host = name.rpartition("|")[2]
-            inbound = name.startswith("inbound|") and name.split("|")[1] in ports
-            if name in known and host not in hosts and not inbound:
-                found.add(f"{who}: cluster {name}")
-    return sorted(found)
+            inbound = name.startswith("inbound|") and name.split("|")[1] in meant.target_ports
+            if name in known and host not in meant.hosts and not inbound:
+                lines.add(f"{proxy}: cluster {name}")
+    return sorted(lines)
 
 
-def _meant(made: Made) -> tuple[set[str], set[str], set[str]]:
-    """Of the service ports that a plugin took: listeners, target ports, hosts; and the hosts whose clusters a patch names."""
-    store = store_of(made.objects, made.mesh)
+def _meant(made: Made, objects: MeshObjects) -> _Meant:
     listeners: set[str] = set()
-    ports: set[str] = set()
+    target_ports: set[str] = set()
     hosts: set[str] = set()
     for report in made.reports:
         if report.run is None:
             continue
         service, port = report.service, report.port
-        endpoints = store.endpoints(service.namespace, service.ref.name)
-        listeners |= {item.name for item in outbound_listeners(service, port.number, endpoints)}
+        endpoints = objects.endpoints(service)
+        names = outbound_listeners(service, port.number, endpoints)
+        listeners |= {listener.name for listener in names}
         hosts.add(service.host)
         numbers: Iterable[int] = (
             (port.target,) if isinstance(port.target, int) else endpoints.target_ports(port.name)
         )
-        ports |= {str(number) for number in numbers}
+        target_ports |= {str(number) for number in numbers}
     for patch in made.patches("CLUSTER"):
         # A route can lead to another service, whose clusters may then need a change: by name, never by accident.
         match = patch["match"].get("cluster") or {}
-        hosts |= {match.get("service") or match.get("name", "").rpartition("|")[2]}
-    return listeners, ports, hosts
+        hosts.add(match.get("service") or match.get("name", "").rpartition("|")[2])
+    return _Meant(frozenset(listeners), frozenset(target_ports), frozenset(hosts))
 
 
 def _chains(config: SidecarConfig) -> dict[_Place, list[bytes]]:
-    """What each chain of each listener holds; a chain of virtualInbound goes by its destination port."""
-    found: dict[_Place, list[bytes]] = {}
+    contents: dict[_Place, list[bytes]] = {}
     for listener in config.listeners:
         chains: list[Any] = list(listener.filter_chains)
         if listener.HasField("default_filter_chain"):
@@ -80,18 +94,16 @@ def _chains(config: SidecarConfig) -> dict[_Place, list[bytes]]:
             name = chain.name
             if listener.name == "virtualInbound":
                 name = str(chain.filter_chain_match.destination_port.value)
-            place = found.setdefault((listener.name, name), [])
+            place = contents.setdefault(_Place(listener.name, name), [])
             place.append(chain.SerializeToString(deterministic=True))
-    return found
+    return contents
 
 
-def _clusters(config: SidecarConfig) -> dict[_Place, list[bytes]]:
+def _clusters(config: SidecarConfig) -> dict[str, bytes]:
     return {
-        (item.name, ""): [item.SerializeToString(deterministic=True)] for item in config.clusters
+        cluster.name: cluster.SerializeToString(deterministic=True) for cluster in config.clusters
     }
 
 
-def _differences(
-    before: dict[_Place, list[bytes]], after: dict[_Place, list[bytes]]
-) -> list[_Place]:
-    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+def _differences(before: Mapping[K, Any], after: Mapping[K, Any]) -> list[K]:
+    return [key for key in {**before, **after} if before.get(key) != after.get(key)]

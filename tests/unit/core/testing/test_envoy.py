@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,8 @@ SERVICE = service(
     cluster_ip=ADDRESS,
     selector={"app": "cart"},
 )
+TLS_FILES = Path(__file__).with_name("tls")
+CERTIFICATES = (("clientCertificate", "cert"), ("privateKey", "key"), ("caCertificates", "cert"))
 NO_STAT_PREFIX = tcp_filter(cluster="x")
 DEPRECATED = tcp_filter(stat_prefix="x", cluster="x", access_log_flush_interval="1s")
 
@@ -83,8 +87,6 @@ class Upstream:
     """Answers every connection with its name, until the block ends."""
 
     def __init__(self, name: bytes) -> None:
-        import threading
-
         self._name = name
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address: tuple[str, int] = self._socket.getsockname()
@@ -215,6 +217,66 @@ def test_a_filter_that_the_binary_lacks_is_named_and_can_be_left_out(envoy: Envo
     without = envoy.without(config, frozenset({"envoy.filters.network.x"}))
     assert without == to_envoy(patched_sidecar([SERVICE]).config)
     assert envoy.validate(without).clean
+
+
+@pytest.fixture
+def tls_server() -> Iterator[tuple[str, int]]:
+    """Answers one connection over TLS with the server name that the client asked for."""
+    asked: list[str] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS_FILES / "cert.pem", TLS_FILES / "key.pem")
+    context.sni_callback = lambda _socket, name, _context: asked.append(name or "")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with context.wrap_socket(connection, server_side=True) as secure:
+                secure.recv(100)
+                secure.sendall(asked[0].encode())
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()
+        thread.join(timeout=5)
+
+
+def test_tls_to_an_upstream_is_as_the_destination_rule_says(
+    sandbox: Sandbox, tls_server: tuple[str, int]
+) -> None:
+    root = str(TLS_FILES / "cert.pem")
+    policy = {"tls": {"mode": "SIMPLE", "sni": "db.example.com", "caCertificates": root}}
+    rule = destination_rule("d", "cart", namespace="shop", trafficPolicy=policy)
+    sandbox.run([SERVICE, rule], endpoints={(CART, 7000): [tls_server]})
+    assert answer((ADDRESS, 7000)) == b"db.example.com"
+
+
+def test_a_merged_transport_socket_is_what_envoy_speaks(
+    sandbox: Sandbox, tls_server: tuple[str, int]
+) -> None:
+    kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    trusted = {"trusted_ca": {"filename": str(TLS_FILES / "cert.pem")}}
+    context = {
+        "@type": kind,
+        "sni": "a.example.com",
+        "common_tls_context": {"validation_context": trusted},
+    }
+    value = {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context}}
+    external = service_entry("e", ["e.example.com"], {"tcp": 7000}, addresses=[ADDRESS])
+    match = {"service": "e.example.com"}
+    change = envoy_filter(patch("MERGE", value, to="CLUSTER", cluster=match))
+    sandbox.run([external], [change], endpoints={("e.example.com", 7000): [tls_server]})
+    assert answer((ADDRESS, 7000)) == b"a.example.com"
+
+
+@pytest.mark.parametrize("mode", ["SIMPLE", "MUTUAL", "ISTIO_MUTUAL"])
+def test_tls_of_a_destination_rule_loads_without_certificates_of_a_mesh(
+    envoy: Envoy, mode: str
+) -> None:
+    files = {name: str(TLS_FILES / f"{stem}.pem") for name, stem in CERTIFICATES}
+    policy = {"tls": {"mode": mode, "sni": "db.example.com", **files}}
+    rule = destination_rule("d", "cart", namespace="shop", trafficPolicy=policy)
+    verdict = envoy.validate(to_envoy(model_sidecar([SERVICE, rule])))
+    assert verdict.clean, str(verdict)
 
 
 def test_a_loopback_listener_is_real(sandbox: Sandbox) -> None:

@@ -11,6 +11,7 @@ from aeraki_core.testing import (
     PatchRef,
     Proxy,
     apply_filters,
+    destination_rule,
     model_sidecar,
     service,
     service_entry,
@@ -433,10 +434,6 @@ REFUSED = [
         "portNumber: must be of type int",
     ),
     (
-        patch("MERGE", {"transport_socket": {"name": "x"}}, to="CLUSTER"),
-        "merging a transport_socket into a cluster is not modelled",
-    ),
-    (
         {"applyTo": "NETWORK_FILTER", "patch": {"operation": "FROBNICATE", "value": {}}},
         "FROBNICATE",
     ),
@@ -466,3 +463,97 @@ def test_the_same_filter_twice_is_refused() -> None:
 def test_selector_and_target_refs_exclude_each_other() -> None:
     with pytest.raises(EnvoyFilterError, match="exclude each other"):
         applied(envoy_filter(workloadSelector={"labels": {}}, targetRefs=[{"name": "g"}]))
+
+
+# -- merges into istiod's clusters -------------------------------------------------------------------------------------
+
+CLUSTER = "outbound|7000||cart.shop.svc.cluster.local"
+TLS = "envoy.transport_sockets.tls"
+
+
+def tls(name: str = TLS, **context: Any) -> dict[str, Any]:
+    kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+    return {"transport_socket": {"name": name, "typed_config": {"@type": kind, **context}}}
+
+
+def merged(value: dict[str, Any], *more: dict[str, Any]) -> Patched:
+    change = patch("MERGE", value, to="CLUSTER", cluster={"name": CLUSTER})
+    return applied(envoy_filter(change), objects=[*OBJECTS, *more])
+
+
+def context_of(socket: Any) -> Any:
+    from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
+
+    context = UpstreamTlsContext()
+    assert socket.typed_config.Unpack(context)
+    return context
+
+
+def simple_tls(**more: Any) -> dict[str, Any]:
+    policy = {"tls": {"mode": "SIMPLE", "sni": "a.example.com", **more}}
+    return destination_rule("d", "cart", namespace="shop", trafficPolicy=policy)
+
+
+def test_a_merged_transport_socket_joins_the_one_of_auto_mtls() -> None:
+    result = merged(tls(sni="b.example.com"))
+    mutual, plain = result.config.cluster(CLUSTER).transport_socket_matches
+    assert context_of(mutual.transport_socket).sni == "b.example.com"
+    assert context_of(mutual.transport_socket).common_tls_context.alpn_protocols == ["istio"]
+    assert plain.name == "tlsMode-disabled"
+    assert unmatched([result]) == {}
+
+
+def test_a_socket_of_another_name_has_no_effect_beside_auto_mtls() -> None:
+    (reason,) = unmatched([merged(tls("envoy.transport_sockets.other"))]).values()
+    assert (
+        "has transport_socket_matches, none of them named envoy.transport_sockets.other" in reason
+    )
+
+
+def test_a_merged_transport_socket_joins_the_destination_rules_own() -> None:
+    cluster = merged(tls(max_session_keys=3), simple_tls()).config.cluster(CLUSTER)
+    context = context_of(cluster.transport_socket)
+    assert (context.sni, context.max_session_keys.value) == ("a.example.com", 3)
+
+
+def test_a_transport_socket_stands_where_there_is_none() -> None:
+    disabled = simple_tls(mode="DISABLE")
+    cluster = merged(tls(sni="b.example.com"), disabled).config.cluster(CLUSTER)
+    assert context_of(cluster.transport_socket).sni == "b.example.com"
+
+
+def test_beside_a_transport_socket_other_fields_are_dropped() -> None:
+    result = merged({**tls(sni="b.example.com"), "lb_policy": "MAGLEV"})
+    cluster = result.config.cluster(CLUSTER)
+    assert cluster.lb_policy != cluster.MAGLEV
+    (reason,) = unmatched([result]).values()
+    assert "drops the patch's other fields" in reason
+
+
+def test_thresholds_behind_istiods_own_have_no_effect() -> None:
+    result = merged({"circuit_breakers": {"thresholds": [{"max_connections": 5}]}})
+    limits = result.config.cluster(CLUSTER).circuit_breakers.thresholds
+    assert [item.max_connections.value for item in limits] == [2**32 - 1, 5]
+    (reason,) = unmatched([result]).values()
+    assert "MERGE appends to lists" in reason
+
+
+def test_replacing_the_list_of_thresholds_takes_effect() -> None:
+    change = patch(
+        "MERGE_AND_REPLACE_LIST",
+        {"circuit_breakers": {"thresholds": [{"max_connections": 5}]}},
+        to="CLUSTER",
+        cluster={"name": CLUSTER},
+    )
+    result = applied(envoy_filter(change))
+    (limits,) = result.config.cluster(CLUSTER).circuit_breakers.thresholds
+    assert limits.max_connections.value == 5
+    assert unmatched([result]) == {}
+
+
+def test_a_merge_comes_after_a_replacement_of_a_later_priority() -> None:
+    early = envoy_filter(patch("MERGE", tcp_filter(stat_prefix="x"), **here()), name="a")
+    late = envoy_filter(patch("REPLACE", ECHO_FILTER, **here()), name="b", priority=10)
+    result = applied(early, late)
+    assert filters_of(result) == [[ECHO]]
+    assert list(unmatched([result])) == [PatchRef(ROOT, "a", 0)]

@@ -166,13 +166,56 @@ def test_export_to_hides_a_service_from_other_namespaces() -> None:
     assert names(model_sidecar([hidden], Proxy("other"))) == []
 
 
-@pytest.mark.parametrize(
-    "port", [{"name": "http-web"}, {"name": "tls-x"}, {"name": "tcp-x", "protocol": "UDP"}]
-)
-def test_other_ports_have_no_tcp_listener(port: dict[str, str]) -> None:
-    web = service("web", {}, cluster_ip="10.96.0.2") | {}
-    web["spec"]["ports"] = [{"port": 80, **port}]
+def test_a_udp_port_has_no_listener() -> None:
+    web = service("web", {}, cluster_ip="10.96.0.2")
+    web["spec"]["ports"] = [{"port": 80, "name": "tcp-x", "protocol": "UDP"}]
     assert names(model_sidecar([web])) == []
+
+
+def test_http_services_share_the_wildcard_listener_beside_a_passthrough_chain() -> None:
+    objects = [
+        service("web", {"http-web": 80}, cluster_ip="10.96.0.2"),
+        service("api", {"grpc-api": 80}, cluster_ip="10.96.0.3"),
+    ]
+    config = model_sidecar(objects)
+    assert names(config) == ["0.0.0.0_80"]
+    listener = config.listener("0.0.0.0_80")
+    assert listener.filter_chains[0].filters[0].name.endswith("http_connection_manager")
+    assert listener.default_filter_chain.name == "PassthroughFilterChain"
+
+
+def test_a_tcp_port_without_an_address_takes_what_http_leaves() -> None:
+    objects = [
+        service("web", {"http-web": 7000}, cluster_ip="10.96.0.2"),
+        service_entry("e", ["e.example.com"], PORTS),
+    ]
+    listener = model_sidecar(objects).listener("0.0.0.0_7000")
+    assert len(listener.filter_chains) == 1
+    assert not listener.default_filter_chain.name
+    assert upstreams(listener)[-1] == "outbound|7000||e.example.com"
+
+
+@pytest.mark.parametrize("name", ["mongo", "mysql-db", "tcp", "TCP-x"])
+def test_istiod_takes_these_names_for_tcp(name: str) -> None:
+    listener = model_sidecar([service("x", {name: 7000}, cluster_ip="10.96.0.2")]).outbound[0]
+    assert listener.name == "10.96.0.2_7000"
+    assert not listener.listener_filters
+
+
+def test_a_server_first_database_shares_its_listener_with_no_other_protocol() -> None:
+    database = service_entry("db", ["db.example.com"], {"db": 3306}, created="2026-01-01T00:00:00Z")
+    database["spec"]["ports"][0]["protocol"] = "MySQL"
+    web = service("web", {"http-web": 3306}, created="2026-02-01T00:00:00Z")
+    listener = model_sidecar([database, web]).listener("0.0.0.0_3306")
+    assert upstreams(listener) == ["outbound|3306||db.example.com"]
+
+
+def test_a_tls_port_without_an_address_is_told_apart_by_server_name() -> None:
+    entry = service_entry("e", ["e.example.com"], {"tls": 443})
+    entry["spec"]["ports"][0]["protocol"] = "TLS"
+    listener = model_sidecar([entry]).listener("0.0.0.0_443")
+    assert list(listener.filter_chains[0].filter_chain_match.server_names) == ["e.example.com"]
+    assert listener.default_filter_chain.name == "PassthroughFilterChain"
 
 
 def test_a_port_of_unknown_protocol_looks_for_http_first() -> None:
@@ -224,6 +267,83 @@ def test_each_subset_has_a_cluster_with_the_rules_load_balancer() -> None:
         cluster = config.cluster(f"outbound|7000|{subset}|cart.shop.svc.cluster.local")
         assert (cluster.type, cluster.lb_policy) == (cluster.EDS, cluster.ROUND_ROBIN)
         assert cluster.connect_timeout.seconds == 3
+
+
+def test_a_cluster_has_istiods_thresholds_metadata_and_choice_of_tls() -> None:
+    cluster = model_sidecar([cart()], SHOP).cluster("outbound|7000||cart.shop.svc.cluster.local")
+    (thresholds,) = cluster.circuit_breakers.thresholds
+    assert thresholds.max_connections.value == 2**32 - 1
+    assert [item.name for item in cluster.transport_socket_matches] == [
+        "tlsMode-istio",
+        "tlsMode-disabled",
+    ]
+    (described,) = cluster.metadata.filter_metadata["istio"]["services"]
+    assert described["host"] == "cart.shop.svc.cluster.local"
+
+
+def test_an_external_service_has_no_mutual_tls() -> None:
+    config = model_sidecar([service_entry("e", ["e.example.com"], PORTS)])
+    cluster = config.cluster("outbound|7000||e.example.com")
+    assert not cluster.transport_socket_matches
+    assert cluster.metadata.filter_metadata["istio"]["external"]
+
+
+def test_a_destination_rule_shapes_limits_outliers_and_tls() -> None:
+    policy = {
+        "connectionPool": {"tcp": {"maxConnections": 5, "tcpKeepalive": {"time": "60s"}}},
+        "outlierDetection": {"consecutive5xxErrors": 3, "interval": "7s"},
+        "tls": {"mode": "SIMPLE", "sni": "db.example.com"},
+    }
+    rule = destination_rule("d", "cart", namespace="shop", trafficPolicy=policy)
+    cluster = model_sidecar([cart(), rule], SHOP).cluster(
+        "outbound|7000||cart.shop.svc.cluster.local"
+    )
+    assert cluster.circuit_breakers.thresholds[0].max_connections.value == 5
+    assert cluster.upstream_connection_options.tcp_keepalive.keepalive_time.value == 60
+    assert cluster.outlier_detection.consecutive_5xx.value == 3
+    assert cluster.outlier_detection.interval.seconds == 7
+    assert cluster.transport_socket.name == "envoy.transport_sockets.tls"
+    assert cluster.metadata.filter_metadata["istio"]["config"].endswith("/shop/destination-rule/d")
+
+
+def test_a_ports_own_policy_inherits_nothing_and_a_subsets_policy_is_laid_over() -> None:
+    policy = {
+        "connectionPool": {"tcp": {"maxConnections": 5}},
+        "portLevelSettings": [{"port": {"number": 7000}, "loadBalancer": {"simple": "RANDOM"}}],
+    }
+    rule = destination_rule("d", "cart", namespace="shop", trafficPolicy=policy)
+    rule["spec"]["subsets"] = [
+        {"name": "v1", "trafficPolicy": {"connectionPool": {"tcp": {"maxConnections": 9}}}}
+    ]
+    config = model_sidecar([cart(), rule], SHOP)
+    whole = config.cluster("outbound|7000||cart.shop.svc.cluster.local")
+    subset = config.cluster("outbound|7000|v1|cart.shop.svc.cluster.local")
+    assert whole.circuit_breakers.thresholds[0].max_connections.value == 2**32 - 1
+    assert subset.circuit_breakers.thresholds[0].max_connections.value == 9
+    assert whole.lb_policy == subset.lb_policy == whole.RANDOM
+
+
+def test_passthrough_makes_a_cluster_original_dst() -> None:
+    rule = destination_rule(
+        "d",
+        "cart",
+        namespace="shop",
+        trafficPolicy={"loadBalancer": {"simple": "PASSTHROUGH"}},
+    )
+    cluster = model_sidecar([cart(), rule], SHOP).cluster(
+        "outbound|7000||cart.shop.svc.cluster.local"
+    )
+    assert (cluster.type, cluster.lb_policy) == (cluster.ORIGINAL_DST, cluster.CLUSTER_PROVIDED)
+
+
+def test_a_dns_cluster_leads_to_the_target_port() -> None:
+    entry = service_entry("e", ["e.example.com"], {"tcp": 7000})
+    entry["spec"]["ports"][0]["targetPort"] = 7443
+    (group,) = (
+        model_sidecar([entry]).cluster("outbound|7000||e.example.com").load_assignment.endpoints
+    )
+    target = group.lb_endpoints[0].endpoint.address.socket_address
+    assert (target.address, target.port_value) == ("e.example.com", 7443)
 
 
 def test_maglev_of_a_destination_rule() -> None:

@@ -1,10 +1,11 @@
 """From a sidecar's configuration to one that a real Envoy on this machine loads without istiod.
 
-In: a :class:`~aeraki_core.testing.sidecar.model.SidecarConfig`, real endpoints for some of its clusters, real addresses for
-some of its listeners. Out: an :class:`EnvoyConfig`. Clusters that istiod would feed (EDS, DNS) become static ones with
-the endpoints given, or none. Listeners bind to their port where their address is a loopback address (127.10.0.5_20880
-really listens there) or one was given; the others are loaded but not bound. Clusters that an EnvoyFilter added stay as
-they are, unless endpoints are given.
+Clusters that istiod would feed (EDS, DNS) become static ones with the endpoints given, or none.
+Certificates that istiod's agent would serve come from their files instead; Istio's own mutual TLS,
+whose certificates only a mesh has, becomes plaintext. Listeners bind to their port where their
+address is a loopback address (127.10.0.5_20880 really listens there) or one was given; the others
+are loaded but not bound. Clusters that an EnvoyFilter added stay as they are, unless endpoints are
+given.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_pb2 import Listener
 
 from aeraki_core.mesh.routes import cluster_name
+from aeraki_core.testing.envoy.tls import with_local_tls
 from aeraki_core.testing.sidecar.chains import address
 from aeraki_core.testing.sidecar.model import SidecarConfig
 
@@ -63,7 +65,7 @@ def to_envoy(
     listeners = [_bound(item, (bind or {}).get(item.name)) for item in config.listeners]
     listeners += [inbound_listener(config, port, at) for port, at in (inbound or {}).items()]
     clusters = [
-        _static(item, real.get(item.name), item.name in config.istio_clusters)
+        with_local_tls(_static(item, real.get(item.name), item.name in config.istio_clusters))
         for item in config.clusters
     ]
     return EnvoyConfig(tuple(listeners), tuple(clusters))
@@ -129,6 +131,7 @@ def _static(cluster: Cluster, endpoints: tuple[Endpoint, ...] | None, of_istio: 
         found.type = Cluster.DiscoveryType.Value("STATIC")
         found.ClearField("eds_cluster_config")
         found.ClearField("upstream_bind_config")
+        found.ClearField("dns_lookup_family")
         if found.lb_policy == Cluster.LbPolicy.Value("CLUSTER_PROVIDED"):
             found.lb_policy = Cluster.LbPolicy.Value("ROUND_ROBIN")
     found.ClearField("load_assignment")

@@ -1,13 +1,15 @@
 """The parts that modelled listeners are made of: addresses, tcp_proxy, chains.
 
-In: names and numbers. Out: Envoy messages, the fields that istiod sets and that matter to a patch or to Envoy's
-loading. Left out: access logs, stats filters, Istio's own metadata, TLS contexts (their certificates come from istiod).
+They have the fields that istiod sets and that matter to a patch or to Envoy's loading. Left out:
+access logs, stats filters, Istio's metadata, and the listeners' TLS contexts, whose certificates
+come from istiod.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from envoy.config.core.v3.address_pb2 import Address, CidrRange, SocketAddress
 from envoy.config.listener.v3.listener_components_pb2 import (
@@ -20,7 +22,6 @@ from envoy.config.route.v3.route_components_pb2 import (
     Route,
     RouteAction,
     RouteMatch,
-    VirtualHost,
 )
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
@@ -45,6 +46,7 @@ __all__ = [
     "PLAINTEXT_HTTP",
     "TCP_PROXY",
     "TLS_INSPECTOR",
+    "Weighted",
     "address",
     "chain",
     "http_filter",
@@ -74,32 +76,37 @@ def address(ip: str, port: int) -> Address:
     return Address(socket_address=SocketAddress(address=ip, port_value=port))
 
 
-def tcp_proxy(stat_prefix: str, clusters: Sequence[tuple[str, int]]) -> Filter:
+class Weighted(NamedTuple):
+    """A cluster with its share of the connections."""
+
+    cluster: str
+    weight: int = 0
+
+
+def tcp_proxy(stat_prefix: str, clusters: Sequence[Weighted]) -> Filter:
     """tcp_proxy to one cluster, or to several by weight."""
     config = TcpProxy(stat_prefix=stat_prefix)
     if len(clusters) == 1:
-        config.cluster = clusters[0][0]
+        config.cluster = clusters[0].cluster
     else:
         for name, weight in clusters:
             config.weighted_clusters.clusters.add(name=name, weight=weight)
     return Filter(name=TCP_PROXY, typed_config=pack(config))
 
 
-def http_filter(cluster: str) -> Filter:
-    """An HTTP connection manager that sends everything to one cluster: what stands beside tcp_proxy on a sniffed port."""
-    routes = RouteConfiguration(
-        name="sniffed",
-        virtual_hosts=[
-            VirtualHost(
-                name="all",
-                domains=["*"],
-                routes=[Route(match=RouteMatch(prefix="/"), route=RouteAction(cluster=cluster))],
-            )
-        ],
-    )
+def http_filter(port: int, hosts: Iterable[str]) -> Filter:
+    """An HTTP connection manager that knows the services of a port by host, without their routes."""
+    routes = RouteConfiguration(name=str(port))
     routes.validate_clusters.value = False
+    for host in hosts:
+        action = RouteAction(cluster=f"outbound|{port}||{host}")
+        routes.virtual_hosts.add(
+            name=f"{host}:{port}",
+            domains=[host, f"{host}:{port}"],
+            routes=[Route(match=RouteMatch(prefix="/"), route=action)],
+        )
     config = HttpConnectionManager(
-        stat_prefix=cluster,
+        stat_prefix=f"outbound_{port}",
         route_config=routes,
         http_filters=[HttpFilter(name="envoy.filters.http.router", typed_config=pack(Router()))],
     )
@@ -110,21 +117,26 @@ def chain(
     filters: Iterable[Filter],
     *,
     name: str = "",
-    cidrs: Iterable[str] = (),
+    ranges: Iterable[str] = (),
+    server_names: Iterable[str] = (),
     port: int = 0,
     transport: str = "",
     protocols: Iterable[str] = (),
 ) -> FilterChain:
     """A filter chain; without anything to match on it matches all."""
-    found = FilterChain(name=name, filters=filters)
-    match = FilterChainMatch(transport_protocol=transport, application_protocols=protocols)
-    for cidr in sorted(cidrs):
-        network = ipaddress.ip_network(cidr, strict=False)
+    item = FilterChain(name=name, filters=filters)
+    match = FilterChainMatch(
+        transport_protocol=transport,
+        application_protocols=protocols,
+        server_names=sorted(server_names),
+    )
+    for text in sorted(ranges):
+        network = ipaddress.ip_network(text, strict=False)
         prefix = CidrRange(address_prefix=str(network.network_address))
         prefix.prefix_len.value = network.prefixlen
         match.prefix_ranges.append(prefix)
     if port:
         match.destination_port.value = port
     if match.ByteSize():
-        found.filter_chain_match.CopyFrom(match)
-    return found
+        item.filter_chain_match.CopyFrom(match)
+    return item

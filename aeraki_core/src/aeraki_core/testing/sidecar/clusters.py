@@ -1,26 +1,45 @@
-"""The outbound clusters that istiod makes for a proxy.
+"""The clusters that istiod makes for a proxy, with the fields that an EnvoyFilter meets there.
 
-In: the proxy's view of the mesh. Out: Cluster messages named ``outbound|<port>|<subset>|<host>``, one for each port and
-subset, and PassthroughCluster and BlackHoleCluster. Of a DestinationRule's trafficPolicy the load balancer and the
-connect timeout are taken. Mutual TLS, outlier detection and Istio's metadata are left out.
+One for each service port and subset, named ``outbound|<port>|<subset>|<host>``. Istio source:
+pilot/pkg/networking/core/cluster_builder.go, cluster_traffic_policy.go (thresholds that never
+stop anything, connection pool, outlier detection, load balancer) and pilot/pkg/networking/util/
+util.go (metadata; a port's policy replaces the rule's, a subset's is laid over it).
+
+Left out: the second name for statistics, HTTP protocol options, locality, warm-up, and the DNS
+refresh fields that Envoy calls deprecated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 
 from aeraki_core.mesh.routes import cluster_name
 from aeraki_core.model.duration import parse_duration
-from aeraki_core.model.service import Resolution, Service
-from aeraki_core.testing.sidecar.chains import BLACK_HOLE, PASSTHROUGH
-from aeraki_core.testing.sidecar.view import View, part
+from aeraki_core.model.service import Port, Resolution, Service
+from aeraki_core.testing.sidecar.chains import BLACK_HOLE, PASSTHROUGH, address
+from aeraki_core.testing.sidecar.objects import part
+from aeraki_core.testing.sidecar.proxy import Proxy
+from aeraki_core.testing.sidecar.rules import ClientRule
+from aeraki_core.testing.sidecar.tls import add_upstream_tls
+from aeraki_core.testing.sidecar.view import View
 
-__all__ = ["common_clusters", "outbound_clusters"]
+__all__ = [
+    "add_connection_pool",
+    "add_istio_metadata",
+    "common_clusters",
+    "original_dst",
+    "outbound_clusters",
+    "port_policy",
+]
+
+Policy = Mapping[str, Any]
 
 _TYPES = {
     Resolution.CLUSTER_IP: "EDS",
@@ -29,81 +48,154 @@ _TYPES = {
     Resolution.DNS: "STRICT_DNS",
     Resolution.DNS_ROUND_ROBIN: "LOGICAL_DNS",
 }
-_RING, _MAX_RING, _MAX_MAGLEV = (
-    1024,
-    8 * 1024 * 1024,
-    5_000_011,
-)  # Envoy's limits, and Istio's least ring
 _SIMPLE = {
     "ROUND_ROBIN": "ROUND_ROBIN",
     "RANDOM": "RANDOM",
     "LEAST_REQUEST": "LEAST_REQUEST",
     "LEAST_CONN": "LEAST_REQUEST",
 }
+_NO_LIMIT = 2**32 - 1
+_DEFAULT_RING = 1024
+# Envoy's own limits: larger sizes never pass Istio's admission.
+_MAX_RING, _MAX_MAGLEV = 8 * 1024 * 1024, 5_000_011
 
 
 def outbound_clusters(view: View) -> tuple[Cluster, ...]:
-    """Those of the visible services; of two services of one host the older's."""
-    found: dict[str, Cluster] = {}
-    for service in view.services():
+    """Those of the services that the proxy sees."""
+    clusters: dict[str, Cluster] = {}
+    for service in view.services:
         if service.resolution is Resolution.DYNAMIC_DNS:
             continue  # TCP ports of such an entry have none
-        rules = view.destination_rules(service.host)
-        subsets = dict.fromkeys(name for rule in rules for name in rule.subsets)
-        policy: Mapping[str, Any] = next(
-            (rule.traffic_policy for rule in rules if rule.traffic_policy), {}
-        )
+        rule = view.destination_rule(service)
         for port in service.ports:
             if port.protocol == "UDP":
                 continue
-            for subset in ("", *subsets):
-                name = cluster_name(port.number, service.host, subset)
-                found.setdefault(name, _cluster(name, service, policy, port.number))
-    return tuple(found.values())
+            for subset in ("", *(rule.subsets if rule else ())):
+                cluster = _cluster(view, service, port, rule, subset)
+                clusters.setdefault(cluster.name, cluster)
+    return tuple(clusters.values())
 
 
-def _cluster(name: str, service: Service, policy: Mapping[str, Any], port: int) -> Cluster:
+def _cluster(
+    view: View, service: Service, port: Port, rule: ClientRule | None, subset: str
+) -> Cluster:
+    policy = port_policy(rule.policy, port.number) if rule else {}
+    if rule and subset:
+        own = part(rule.subsets[subset], "trafficPolicy")
+        policy = _laid_over(policy, own, port.number)
+    cluster = Cluster(name=cluster_name(port.number, service.host, subset))
     kind = "ORIGINAL_DST" if service.headless else _TYPES[service.resolution]
-    cluster = Cluster(
-        name=name,
-        type=Cluster.DiscoveryType.Value(kind),
-        lb_policy=Cluster.LbPolicy.Value("LEAST_REQUEST"),
-    )
-    cluster.connect_timeout.seconds = 10
     cluster.common_lb_config.SetInParent()
-    _apply_policy(cluster, policy)
-    ports = policy.get("portLevelSettings")
-    for item in ports if isinstance(ports, list) else ():
-        if part(item, "port").get("number") == port:
-            _apply_policy(cluster, item)
-    if kind == "EDS":
-        source = cluster.eds_cluster_config
-        source.service_name = name
-        source.eds_config.ads.SetInParent()
-        source.eds_config.initial_fetch_timeout.SetInParent()
-        source.eds_config.resource_api_version = 2  # V3
-    elif kind == "ORIGINAL_DST":
-        cluster.ClearField("lb_config")
+    add_connection_pool(cluster, policy)
+    _add_outlier_detection(cluster, part(policy, "outlierDetection"))
+    if part(policy, "loadBalancer").get("simple") == "PASSTHROUGH":
+        kind = "ORIGINAL_DST"
+    cluster.type = Cluster.DiscoveryType.Value(kind)
+    if kind == "ORIGINAL_DST":
         cluster.lb_policy = Cluster.LbPolicy.Value("CLUSTER_PROVIDED")
     else:
-        group = cluster.load_assignment
-        group.cluster_name = name
-        target = group.endpoints.add().lb_endpoints.add().endpoint.address.socket_address
-        target.address, target.port_value = service.host.removeprefix("*."), port
+        _add_load_balancer(cluster, part(policy, "loadBalancer"))
+        _add_endpoints(view, cluster, service, port, kind)
+    external = view.objects.spec(service.ref).get("location", "MESH_EXTERNAL") != "MESH_INTERNAL"
+    external = external and service.ref.kind == "ServiceEntry"
+    add_upstream_tls(
+        cluster,
+        part(policy, "tls"),
+        default_sni=f"outbound_.{port.number}_.{subset}_.{service.host}",
+        in_mesh=not external,
+        selects=bool(rule and rule.selector is not None),
+    )
+    metadata: dict[str, Any] = {"external": True} if external and not subset else {}
+    if rule:
+        metadata["config"] = (
+            f"/apis/networking.istio.io/v1/namespaces/{rule.ref.namespace}"
+            f"/destination-rule/{rule.ref.name}"
+        )
+    if subset:
+        metadata["subset"] = subset
+    add_istio_metadata(cluster, [service], metadata)
     return cluster
 
 
-def _apply_policy(cluster: Cluster, policy: Any) -> None:
-    """What does not fit is left out: istiod's admission would have refused it."""
-    timeout = part(policy, "connectionPool", "tcp").get("connectTimeout")
-    if isinstance(timeout, str):
-        with suppress(ValueError, OverflowError):
-            cluster.connect_timeout.FromTimedelta(timedelta(seconds=parse_duration(timeout)))
-    balancer = part(policy, "loadBalancer")
-    simple = _SIMPLE.get(str(balancer.get("simple")))
-    if simple is not None:
-        cluster.lb_policy = Cluster.LbPolicy.Value(simple)
-    hashing = part(balancer, "consistentHash")
+def port_policy(policy: Policy, port: int) -> Policy:
+    """The policy for one port: a port's own settings inherit nothing from the others."""
+    ports = policy.get("portLevelSettings")
+    for item in ports if isinstance(ports, list) else ():
+        if part(item, "port").get("number") == port:
+            return part(item)
+    return policy
+
+
+def _laid_over(policy: Policy, subset: Policy, port: int) -> Policy:
+    own = port_policy(subset, port)
+    if own is not subset:
+        return {**{name: policy[name] for name in ("proxyProtocol",) if name in policy}, **own}
+    return {**policy, **{name: value for name, value in own.items() if value is not None}}
+
+
+def add_istio_metadata(
+    cluster: Cluster, services: Iterable[Service], more: Mapping[str, Any]
+) -> None:
+    """What Istio's telemetry reads: the services behind a cluster, and the rule that shaped it."""
+    described = [
+        {"host": item.host, "name": item.ref.name, "namespace": item.namespace} for item in services
+    ]
+    cluster.metadata.filter_metadata["istio"].update({"services": described, **more})
+
+
+def add_connection_pool(cluster: Cluster, policy: Policy) -> None:
+    """Timeouts, keepalive, and the one entry of thresholds that every cluster has."""
+    tcp, http = part(policy, "connectionPool", "tcp"), part(policy, "connectionPool", "http")
+    cluster.connect_timeout.seconds = 10
+    _set_duration(cluster.connect_timeout, tcp.get("connectTimeout"))
+    thresholds = cluster.circuit_breakers.thresholds.add(track_remaining=True)
+    for field, value in (
+        ("max_retries", http.get("maxRetries")),
+        ("max_requests", http.get("http2MaxRequests")),
+        ("max_connections", tcp.get("maxConnections")),
+        ("max_pending_requests", http.get("http1MaxPendingRequests")),
+    ):
+        _set_number(thresholds, field, value, default=_NO_LIMIT)
+    keepalive = part(tcp, "tcpKeepalive")
+    if keepalive:
+        options = cluster.upstream_connection_options.tcp_keepalive
+        _set_number(options, "keepalive_probes", keepalive.get("probes"))
+        for field, name in (("keepalive_time", "time"), ("keepalive_interval", "interval")):
+            duration = Duration()
+            if _set_duration(duration, keepalive.get(name)):
+                _set_number(options, field, duration.seconds)
+
+
+def _add_outlier_detection(cluster: Cluster, policy: Policy) -> None:
+    if not policy:
+        return
+    outlier = cluster.outlier_detection
+    outlier.enforcing_success_rate.value = 0
+    for name, field in (
+        ("consecutive5xxErrors", "consecutive_5xx"),
+        ("consecutiveGatewayErrors", "consecutive_gateway_failure"),
+    ):
+        errors = policy.get(name)
+        if isinstance(errors, int):
+            _set_number(outlier, field, errors)
+            _set_number(outlier, f"enforcing_{field}", 100 if errors else 0)
+    _set_number(outlier, "max_ejection_percent", policy.get("maxEjectionPercent"))
+    for name, target in (
+        ("interval", outlier.interval),
+        ("baseEjectionTime", outlier.base_ejection_time),
+    ):
+        if name in policy:
+            _set_duration(target, policy[name])
+    health = policy.get("minHealthPercent")
+    cluster.common_lb_config.healthy_panic_threshold.value = (
+        float(health) if isinstance(health, int | float) else 0.0
+    )
+
+
+def _add_load_balancer(cluster: Cluster, policy: Policy) -> None:
+    simple = _SIMPLE.get(str(policy.get("simple")), "LEAST_REQUEST")
+    cluster.lb_policy = Cluster.LbPolicy.Value(simple)
+    hashing = part(policy, "consistentHash")
     if not hashing:
         return
     if "maglev" in hashing:
@@ -115,17 +207,64 @@ def _apply_policy(cluster: Cluster, policy: Any) -> None:
         size = part(hashing, "ringHash").get("minimumRingSize", hashing.get("minimumRingSize"))
         fits = isinstance(size, int) and 0 < size <= _MAX_RING
         cluster.lb_policy = Cluster.LbPolicy.Value("RING_HASH")
-        cluster.ring_hash_lb_config.minimum_ring_size.value = size if fits else _RING
+        cluster.ring_hash_lb_config.minimum_ring_size.value = size if fits else _DEFAULT_RING
+
+
+def _add_endpoints(view: View, cluster: Cluster, service: Service, port: Port, kind: str) -> None:
+    if kind == "EDS":
+        source = cluster.eds_cluster_config
+        source.service_name = cluster.name
+        source.eds_config.ads.SetInParent()
+        source.eds_config.initial_fetch_timeout.SetInParent()
+        source.eds_config.resource_api_version = 2  # V3
+        return
+    cluster.dns_lookup_family = Cluster.DnsLookupFamily.Value(_lookup_family(view.proxy))
+    cluster.load_assignment.cluster_name = cluster.name
+    group = cluster.load_assignment.endpoints.add()
+    target = port.target if isinstance(port.target, int) else port.number
+    endpoints = view.objects.spec(service.ref).get("endpoints")
+    for item in endpoints if isinstance(endpoints, list) and endpoints else ({},):
+        host = part(item).get("address", service.host.removeprefix("*."))
+        number = part(item, "ports").get(port.name, target)
+        group.lb_endpoints.add().endpoint.address.CopyFrom(address(str(host), int(number)))
+
+
+def _lookup_family(proxy: Proxy) -> str:
+    if proxy.dual_stack:
+        return "ALL"
+    return "V6_ONLY" if ":" in proxy.ip else "V4_ONLY"
+
+
+def _set_number(message: Message, field: str, value: Any, default: int | None = None) -> None:
+    """Set a wrapped number; istiod takes zero for absent."""
+    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _NO_LIMIT
+    number = value if fits and (value or default is None) else default
+    if number is not None:
+        getattr(message, field).value = number
+
+
+def _set_duration(message: Duration, value: Any) -> bool:
+    """Set a duration; what does not fit is left out, since Istio's admission refuses it."""
+    if isinstance(value, str):
+        with suppress(ValueError, OverflowError):
+            message.FromTimedelta(timedelta(seconds=parse_duration(value)))
+            return True
+    return False
+
+
+def original_dst(name: str) -> Cluster:
+    """A cluster that leads to wherever the client connected to."""
+    cluster = Cluster(
+        name=name,
+        type=Cluster.DiscoveryType.Value("ORIGINAL_DST"),
+        lb_policy=Cluster.LbPolicy.Value("CLUSTER_PROVIDED"),
+    )
+    add_connection_pool(cluster, {})
+    return cluster
 
 
 def common_clusters() -> tuple[Cluster, ...]:
     """BlackHoleCluster and PassthroughCluster, which every sidecar has."""
     nowhere = Cluster(name=BLACK_HOLE, type=Cluster.DiscoveryType.Value("STATIC"))
-    through = Cluster(
-        name=PASSTHROUGH,
-        type=Cluster.DiscoveryType.Value("ORIGINAL_DST"),
-        lb_policy=Cluster.LbPolicy.Value("CLUSTER_PROVIDED"),
-    )
-    for cluster in (nowhere, through):
-        cluster.connect_timeout.seconds = 10
-    return (nowhere, through)
+    nowhere.connect_timeout.seconds = 10
+    return (nowhere, original_dst(PASSTHROUGH))

@@ -1,138 +1,195 @@
-"""The inbound side of a proxy: the listener virtualInbound with its chains, and the clusters behind them.
+"""The inbound side of a proxy: the listener virtualInbound with its chains, and their clusters.
 
-In: the proxy's view of the mesh. Out: Envoy messages. One set of chains and one cluster for each target port, shared by
-all services behind it; the oldest service decides. A port's chains are one (STRICT, DISABLE) or three (PERMISSIVE). The
-chains have no TLS context, whose certificates only istiod has: real traffic through them is plaintext.
+One set of chains and one cluster for each target port, shared by all services behind it; the oldest
+service decides. A port's chains are one (STRICT, DISABLE) or three (PERMISSIVE). A Sidecar resource
+with ``ingress`` replaces the services' ports by its own. The chains have no TLS context, whose
+certificates only istiod has: real traffic through them is plaintext. Istio source:
+pilot/pkg/networking/core/listener_inbound.go and cluster_builder.go (buildInboundCluster).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.base_pb2 import TrafficDirection
 from envoy.config.listener.v3.listener_components_pb2 import FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
 
+from aeraki_core.model.service import Service
 from aeraki_core.testing.sidecar.chains import (
     BLACK_HOLE,
     INBOUND_PASSTHROUGH,
     ORIGINAL_DST,
     TLS_INSPECTOR,
+    Weighted,
     address,
     chain,
     tcp_proxy,
 )
+from aeraki_core.testing.sidecar.clusters import (
+    add_connection_pool,
+    add_istio_metadata,
+    original_dst,
+    port_policy,
+)
+from aeraki_core.testing.sidecar.protocols import PortProtocol, protocol_of
 from aeraki_core.testing.sidecar.proxy import MutualTls, Proxy
-from aeraki_core.testing.sidecar.view import View, is_sniffed, is_tcp
+from aeraki_core.testing.sidecar.view import View
 
 __all__ = ["INBOUND_PORT", "TargetPort", "inbound_clusters", "target_ports", "virtual_inbound"]
 
 INBOUND_PORT = 15006
 
 _MUTUAL_TLS = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2")
-
-# Where HTTP has chains of its own (which are not modelled): sniffed ports, and what belongs to no service.
+# Where HTTP has chains of its own, which are not modelled: sniffed ports and unknown ports.
 _TCP_MUTUAL_TLS = ("istio-peer-exchange", "istio")
 
-# What the chains of one TCP port match on: transport protocol and application protocols.
-_MATCHES: Mapping[MutualTls, tuple[tuple[str, tuple[str, ...]], ...]] = {
-    MutualTls.PERMISSIVE: (("tls", _MUTUAL_TLS), ("tls", ()), ("raw_buffer", ())),
-    MutualTls.STRICT: (("tls", ()),),
-    MutualTls.DISABLE: (("raw_buffer", ()),),
+
+class _Match(NamedTuple):
+    """What a chain of a TCP port matches on; ``by_mesh``: also on the protocols of mutual TLS."""
+
+    transport: str
+    by_mesh: bool = False
+
+
+_MATCHES: Mapping[MutualTls, tuple[_Match, ...]] = {
+    MutualTls.PERMISSIVE: (_Match("tls", by_mesh=True), _Match("tls"), _Match("raw_buffer")),
+    MutualTls.STRICT: (_Match("tls"),),
+    MutualTls.DISABLE: (_Match("raw_buffer"),),
 }
 
 
-@dataclass(frozen=True, slots=True)
+class _Served(NamedTuple):
+    """A service and which of its ports leads to a target port."""
+
+    service: Service
+    port: int
+
+
+@dataclass(slots=True)
 class TargetPort:
-    """A TCP port of the workload. ``hosts``: of the services that lead to it, the oldest first. ``sniffed``: it may speak HTTP."""
+    """A TCP port of the workload.
+
+    ``protocol``: of the oldest service, which decides.
+    ``services``: those that lead to it, the oldest first.
+    ``endpoint``: where its traffic goes instead of the workload's own port.
+    """
 
     number: int
-    hosts: tuple[str, ...]
-    sniffed: bool
+    protocol: PortProtocol
+    services: list[_Served] = field(default_factory=list)
+    endpoint: str = ""
+
+    @property
+    def cluster(self) -> str:
+        """The name of its cluster."""
+        return f"inbound|{self.number}||"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of its services."""
+        return tuple(dict.fromkeys(served.service.host for served in self.services))
 
 
 def target_ports(view: View) -> tuple[TargetPort, ...]:
-    """The workload's TCP ports that services lead to; the oldest service says whether a port is sniffed."""
-    hosts: dict[int, list[str]] = {}
-    sniffed: dict[int, bool] = {}
-    for service in view.selecting():
-        for port in service.ports:
-            if not is_tcp(service, port):
-                continue
-            numbers: tuple[int, ...]
-            if isinstance(port.target, int):
-                numbers = (port.target,)
-            else:
-                endpoints = view.store.endpoints(service.namespace, service.ref.name)
-                numbers = endpoints.target_ports(port.name)
-            for number in numbers:
-                named = hosts.setdefault(number, [])
-                sniffed.setdefault(number, is_sniffed(service, port))
-                if service.host not in named:
-                    named.append(service.host)
-    return tuple(
-        TargetPort(number, tuple(hosts[number]), sniffed[number]) for number in sorted(hosts)
-    )
+    """The workload's TCP ports, by number."""
+    ports: dict[int, TargetPort] = {}
+    if view.sidecar is not None and view.sidecar.ingress:
+        for item in view.sidecar.ingress:
+            own = TargetPort(item.port, item.protocol, endpoint=item.endpoint)
+            ports.setdefault(item.port, own)
+    else:
+        for service in view.selecting():
+            for port in service.ports:
+                numbers = (
+                    (port.target,)
+                    if isinstance(port.target, int)
+                    else view.objects.endpoints(service).target_ports(port.name)
+                )
+                protocol = protocol_of(service, port)
+                for number in numbers:
+                    known = ports.setdefault(number, TargetPort(number, protocol))
+                    known.services.append(_Served(service, port.number))
+    tcp = [item for item in ports.values() if _has_tcp_chains(item.protocol)]
+    return tuple(sorted(tcp, key=lambda item: item.number))
+
+
+def _has_tcp_chains(protocol: PortProtocol) -> bool:
+    return protocol.is_tcp or protocol is PortProtocol.SNIFFED
 
 
 def virtual_inbound(view: View) -> Listener:
     """The listener that takes all captured inbound traffic."""
     proxy = view.proxy
-    found = Listener(
+    listener = Listener(
         name="virtualInbound",
         address=address(proxy.wildcard, INBOUND_PORT),
         traffic_direction=TrafficDirection.Value("INBOUND"),
         continue_on_listener_filters_timeout=True,
     )
-    found.listener_filters.extend([ORIGINAL_DST, TLS_INSPECTOR])
-    found.filter_chains.append(
+    listener.listener_filters.extend([ORIGINAL_DST, TLS_INSPECTOR])
+    listener.filter_chains.append(
         chain(
-            [tcp_proxy(BLACK_HOLE, [(BLACK_HOLE, 0)])],
+            [tcp_proxy(BLACK_HOLE, [Weighted(BLACK_HOLE)])],
             name="virtualInbound-blackhole",
             port=INBOUND_PORT,
         )
     )
-    found.filter_chains.extend(
-        _chains(proxy, "virtualInbound", INBOUND_PASSTHROUGH, 0, _TCP_MUTUAL_TLS)
-    )
+    unknown = TargetPort(0, PortProtocol.SNIFFED)
+    listener.filter_chains.extend(_chains(proxy, "virtualInbound", INBOUND_PASSTHROUGH, unknown))
     for port in target_ports(view):
-        name, cluster = f"{proxy.wildcard}_{port.number}", f"inbound|{port.number}||"
-        protocols = _TCP_MUTUAL_TLS if port.sniffed else _MUTUAL_TLS
-        found.filter_chains.extend(_chains(proxy, name, cluster, port.number, protocols))
-    return found
+        name = f"{proxy.wildcard}_{port.number}"
+        listener.filter_chains.extend(_chains(proxy, name, port.cluster, port))
+    return listener
 
 
-def _chains(
-    proxy: Proxy, name: str, cluster: str, port: int, mutual_tls: tuple[str, ...]
-) -> list[FilterChain]:
+def _chains(proxy: Proxy, name: str, cluster: str, port: TargetPort) -> list[FilterChain]:
+    by_mesh = _MUTUAL_TLS if port.protocol.is_tcp else _TCP_MUTUAL_TLS
     return [
         chain(
-            [tcp_proxy(cluster, [(cluster, 0)])],
+            [tcp_proxy(cluster, [Weighted(cluster)])],
             name=name,
-            port=port,
-            transport=transport,
-            protocols=mutual_tls if protocols else (),
+            port=port.number,
+            transport=match.transport,
+            protocols=by_mesh if match.by_mesh else (),
         )
-        for transport, protocols in _MATCHES[proxy.mutual_tls]
+        for match in _MATCHES[proxy.mutual_tls]
     ]
 
 
 def inbound_clusters(view: View) -> tuple[Cluster, ...]:
     """One for each target port, and the one for everything else."""
-    names = [f"inbound|{port.number}||" for port in target_ports(view)]
-    found = []
-    for name in (*names, INBOUND_PASSTHROUGH):
-        cluster = Cluster(
-            name=name,
-            type=Cluster.DiscoveryType.Value("ORIGINAL_DST"),
-            lb_policy=Cluster.LbPolicy.Value("CLUSTER_PROVIDED"),
-        )
-        cluster.connect_timeout.seconds = 10
-        # The workload's own address: traffic that came through the sidecar must not be captured again.
-        source = "::6" if ":" in view.proxy.ip else "127.0.0.6"
-        cluster.upstream_bind_config.source_address.address = source
-        cluster.upstream_bind_config.source_address.port_value = 0
-        found.append(cluster)
-    return tuple(found)
+    clusters = [_cluster(view, port) for port in target_ports(view)]
+    return (*clusters, _from_here(view, original_dst(INBOUND_PASSTHROUGH)))
+
+
+def _cluster(view: View, port: TargetPort) -> Cluster:
+    host, _, number = port.endpoint.rpartition(":")
+    if host:
+        cluster = Cluster(name=port.cluster, type=Cluster.DiscoveryType.Value("STATIC"))
+        add_connection_pool(cluster, {})
+        cluster.load_assignment.cluster_name = port.cluster
+        target = cluster.load_assignment.endpoints.add().lb_endpoints.add().endpoint
+        target.address.CopyFrom(address(host, int(number) if number.isdecimal() else 0))
+        return cluster
+    cluster = original_dst(port.cluster)
+    if port.services:
+        oldest = port.services[0]
+        rule = view.destination_rule(oldest.service)
+        if rule is not None:
+            cluster.ClearField("circuit_breakers")
+            add_connection_pool(cluster, port_policy(rule.policy, oldest.port))
+        behind = [served.service for served in port.services if served.port == oldest.port]
+        add_istio_metadata(cluster, behind, {})
+    return _from_here(view, cluster)
+
+
+def _from_here(view: View, cluster: Cluster) -> Cluster:
+    """Connect from an address that is not captured again: the traffic has been through here."""
+    source = "::6" if ":" in view.proxy.ip else "127.0.0.6"
+    cluster.upstream_bind_config.source_address.address = source
+    cluster.upstream_bind_config.source_address.port_value = 0
+    return cluster

@@ -1,8 +1,7 @@
-"""A sidecar's configuration as istiod would make it from the mesh's objects.
+"""A sidecar's configuration as istiod makes it from the mesh's objects.
 
-In: the objects (Kubernetes dictionaries, or a store) and a :class:`~aeraki_core.testing.sidecar.proxy.Proxy`. Out: a
-:class:`SidecarConfig`, to be patched by EnvoyFilters (patches.py) and made loadable by a real Envoy (local.py). Only
-TCP is modelled, no HTTP, no gateways, no waypoints, no Sidecar resources.
+:func:`model_sidecar` gives the listeners and clusters of one proxy, for EnvoyFilters to be applied to
+(patches.py) and a real Envoy to load (envoy/local.py). Not modelled: HTTP routes, gateways, waypoints.
 """
 
 from __future__ import annotations
@@ -14,24 +13,25 @@ from typing import Any
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_pb2 import Listener
 
-from aeraki_core.mesh.store import Store
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.testing.sidecar.clusters import common_clusters, outbound_clusters
 from aeraki_core.testing.sidecar.inbound import inbound_clusters, target_ports, virtual_inbound
+from aeraki_core.testing.sidecar.objects import MeshObjects, read_objects
 from aeraki_core.testing.sidecar.outbound import outbound_listeners, virtual_outbound
 from aeraki_core.testing.sidecar.proxy import Proxy
-from aeraki_core.testing.sidecar.view import View, store_of
+from aeraki_core.testing.sidecar.view import View
 
 __all__ = ["SidecarConfig", "model_sidecar"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SidecarConfig:
-    """One proxy's listeners and clusters. Its messages are not to be changed: make another with :func:`dataclasses.replace`.
+    """One proxy's listeners and clusters. Leave its messages as they are: ``replace`` makes another.
 
-    ``outbound`` and ``inbound`` are the listeners of each side, ``outbound_clusters`` and ``inbound_clusters`` the clusters.
-    ``hosts``: for an inbound cluster the hosts of the services behind it. ``istio_clusters``: the names that the model made, unlike
-    those that an EnvoyFilter added.
+    ``outbound``, ``inbound``: the listeners of each side.
+    ``outbound_clusters``, ``inbound_clusters``: the clusters of each side.
+    ``hosts``: by inbound cluster the hosts of the services behind it.
+    ``istio_clusters``: names of the clusters that istiod makes; others come from an EnvoyFilter.
     """
 
     proxy: Proxy
@@ -78,28 +78,29 @@ def _named(what: str, items: Iterable[Any], name: str) -> Any:
 
 
 def model_sidecar(
-    mesh_objects: Store | Iterable[Mapping[str, Any]],
+    mesh_objects: MeshObjects | Iterable[Mapping[str, Any]],
     proxy: Proxy | None = None,
     *,
     mesh: Mesh | None = None,
 ) -> SidecarConfig:
     """The configuration of one proxy, without any EnvoyFilter.
 
-    ``mesh_objects``: Services, EndpointSlices, ServiceEntries, VirtualServices and DestinationRules as Kubernetes dictionaries;
-    other kinds are ignored. ``mesh``: domain and root namespace, when they are not the defaults.
+    ``mesh_objects``: Services, EndpointSlices, ServiceEntries, VirtualServices, DestinationRules and
+    Sidecars as Kubernetes dictionaries; other kinds are ignored.
+    ``mesh``: domain and root namespace, when they are not the defaults.
     """
-    store = mesh_objects if isinstance(mesh_objects, Store) else store_of(mesh_objects, mesh)
+    objects = read_objects(mesh_objects, mesh)
     proxy = proxy or Proxy()
-    view = View(store, proxy)
+    view = View(objects, proxy)
     outward = outbound_clusters(view) + common_clusters()
     inward = inbound_clusters(view)
     return SidecarConfig(
         proxy=proxy,
-        root_namespace=store.mesh.root_namespace,
+        root_namespace=objects.mesh.root_namespace,
         outbound=(*outbound_listeners(view), virtual_outbound(view)),
         inbound=(virtual_inbound(view),),
         outbound_clusters=outward,
         inbound_clusters=inward,
-        hosts={f"inbound|{port.number}||": port.hosts for port in target_ports(view)},
+        hosts={port.cluster: port.hosts for port in target_ports(view)},
         istio_clusters=frozenset(item.name for item in outward + inward),
     )

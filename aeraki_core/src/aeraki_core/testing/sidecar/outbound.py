@@ -1,14 +1,17 @@
-"""The outbound TCP listeners that istiod makes for a proxy (facts: docs/testing.md, "What the model knows").
+"""The outbound listeners that istiod makes for a proxy.
 
-In: the proxy's view of the mesh. Out: Listener messages. A listener is named ``<address>_<port>``; services that share
-one keep the chains that differ in what they match, the oldest first. Ports that are HTTP or TLS have listeners of other
-kinds and are left out.
+A TCP port has a listener ``<address>_<port>``. HTTP ports share ``0.0.0.0_<port>``, whatever their
+services' addresses, and TCP ports without an address join them there: so a listener can hold the
+chains of several services, and a PassthroughFilterChain for everything else. Istio source:
+pilot/pkg/networking/core/listener.go (buildSidecarOutboundListeners, buildSidecarOutboundListener,
+mergeTCPFilterChains, buildListenerFromEntry) and tls.go (chains of one service port).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from envoy.config.core.v3.base_pb2 import TrafficDirection
 from envoy.config.listener.v3.listener_components_pb2 import Filter
@@ -23,75 +26,145 @@ from aeraki_core.testing.sidecar.chains import (
     PASSTHROUGH,
     PASSTHROUGH_CHAIN,
     PLAINTEXT_HTTP,
+    TLS_INSPECTOR,
+    Weighted,
     address,
     chain,
     http_filter,
     tcp_proxy,
 )
+from aeraki_core.testing.sidecar.protocols import PortProtocol, protocol_of
 from aeraki_core.testing.sidecar.proxy import Proxy
-from aeraki_core.testing.sidecar.view import View, is_sniffed, is_tcp
+from aeraki_core.testing.sidecar.view import Egress, View
 
 __all__ = ["OUTBOUND_PORT", "outbound_listeners", "virtual_outbound"]
 
 OUTBOUND_PORT = 15001
 
 
-@dataclass(frozen=True, slots=True)
-class _Bind:
-    """Where a listener of a service is: its address, more of them, and the ranges that its chain matches."""
+class _Place(NamedTuple):
+    """What makes two listeners one: the first address and the port."""
 
     address: str
-    extra: tuple[str, ...] = ()
-    cidrs: frozenset[str] = frozenset()
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Bind:
+    """Where a listener of a service is, its other addresses, and the ranges that its chain matches."""
+
+    address: str
+    others: tuple[str, ...] = ()
+    ranges: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """A TCP chain. Two with the same ``ranges`` and ``hosts`` (server names) exclude each other."""
+
+    filter: Filter
+    ranges: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+
+    def conflicts(self, other: _Chain) -> bool:
+        return (self.ranges, self.hosts) == (other.ranges, other.hosts)
 
 
 @dataclass(slots=True)
 class _Entry:
-    """A listener in the making: for each set of ranges the filters of its TCP chain; HTTP beside them if sniffed."""
+    """A listener in the making. ``http_hosts``: of the services that its HTTP chain knows."""
 
-    extra: tuple[str, ...] = ()
-    chains: dict[frozenset[str], Filter] = field(default_factory=dict)
-    http: Filter | None = None
+    protocol: PortProtocol
+    others: tuple[str, ...]
+    captured: bool
+    chains: list[_Chain] = field(default_factory=list)
+    http_hosts: dict[str, None] = field(default_factory=dict)
+
+    def add(self, chains: Iterable[_Chain]) -> None:
+        """Take in the chains that match something of their own."""
+        for item in chains:
+            if not any(known.conflicts(item) for known in self.chains):
+                self.chains.append(item)
 
 
 def outbound_listeners(view: View) -> tuple[Listener, ...]:
     """All of them, by name."""
-    entries: dict[tuple[str, int], _Entry] = {}
-    for service in view.services():
-        for port in service.ports:
-            if not is_tcp(service, port):
-                continue
-            for bind in _binds(view, service, port):
-                entry = entries.setdefault((bind.address, port.number), _Entry(bind.extra))
-                entry.chains.setdefault(bind.cidrs, _filter(view, service, port))
-                if is_sniffed(service, port) and entry.http is None:
-                    entry.http = http_filter(cluster_name(port.number, service.host))
-    return tuple(_listener(view, *key, entries[key]) for key in sorted(entries))
+    entries: dict[_Place, _Entry] = {}
+    for egress in view.egress:
+        # A listener of its own port comes first, and what follows adds nothing to it.
+        locked = frozenset(() if egress.listener.port else entries)
+        for service in egress.services:
+            for port in service.ports:
+                _add_port(view, egress, service, port, entries, locked)
+    return tuple(_listener(view, place, entries[place]) for place in sorted(entries))
 
 
-def _binds(view: View, service: Service, port: Port) -> Iterator[_Bind]:
-    if service.headless:
-        endpoints = view.store.endpoints(service.namespace, service.ref.name)
-        for ip in endpoints.addresses:
-            if ip != view.proxy.ip:
+def _add_port(
+    view: View,
+    egress: Egress,
+    service: Service,
+    port: Port,
+    entries: dict[_Place, _Entry],
+    locked: frozenset[_Place],
+) -> None:
+    own_port = bool(egress.listener.port)
+    protocol = egress.listener.protocol if own_port else protocol_of(service, port)
+    if protocol is PortProtocol.UDP:
+        return
+    for bind in _binds(view, egress, service, protocol):
+        place = _Place(bind.address, port.number)
+        if place in locked:
+            continue
+        entry = entries.get(place)
+        if entry is None:
+            entry = entries[place] = _Entry(protocol, bind.others, egress.listener.captured)
+        elif entry.protocol is not protocol and not (
+            entry.protocol.shares_ports and protocol.shares_ports
+        ):
+            continue
+        if protocol is not PortProtocol.HTTP:
+            entry.add(_chains(view, egress, service, port, protocol, bind))
+        if not protocol.is_tcp:
+            entry.http_hosts.setdefault(service.host)
+
+
+def _binds(view: View, egress: Egress, service: Service, protocol: PortProtocol) -> Iterator[_Bind]:
+    listener, proxy = egress.listener, view.proxy
+    if listener.bind:
+        yield _Bind(listener.bind)
+    elif not listener.captured:
+        yield _Bind("::1" if ":" in proxy.ip else "127.0.0.1")
+    elif protocol is PortProtocol.HTTP:
+        yield _Bind(proxy.wildcard, proxy.other_wildcards)
+    elif service.headless and not listener.port:
+        for ip in view.objects.endpoints(service).addresses:
+            if ip != proxy.ip:
                 yield _Bind(ip)
+    elif service.headless:
+        yield _Bind(proxy.wildcard, proxy.other_wildcards)
     elif service.resolution is Resolution.CLUSTER_IP:
         if service.addresses:
-            found = _of_proxy(service.addresses, view.proxy) or list(service.addresses[:1])
-            yield _Bind(found[0], tuple(found[1:]) if view.proxy.dual_stack else ())
-    elif service.addresses:
+            own = _of_proxy(service.addresses, proxy) or list(service.addresses[:1])
+            yield _Bind(own[0], tuple(own[1:]) if proxy.dual_stack else ())
+    else:
+        yield from _entry_binds(proxy, service)
+
+
+def _entry_binds(proxy: Proxy, service: Service) -> Iterator[_Bind]:
+    """Those of a ServiceEntry: of each address, of the allocated ones, or of none."""
+    if service.addresses:
         for item in service.addresses:
             if "/" in item:
-                yield _Bind(view.proxy.wildcard, view.proxy.other_wildcards, frozenset({item}))
+                yield _Bind(proxy.wildcard, proxy.other_wildcards, frozenset({item}))
             else:
                 yield _Bind(item)
     elif service.resolution is Resolution.NONE and service.selector:
         return  # one for each workload that it selects; those are in no object that we read
-    elif view.proxy.dns_capture and (found := _of_proxy(service.auto_addresses, view.proxy)):
-        found.sort(key=lambda item: ":" in item)
-        yield _Bind(found[0], tuple(found[1:]))
+    elif proxy.dns_capture and (own := _of_proxy(service.auto_addresses, proxy)):
+        own.sort(key=lambda item: ":" in item)
+        yield _Bind(own[0], tuple(own[1:]))
     else:
-        yield _Bind(view.proxy.wildcard, view.proxy.other_wildcards)
+        yield _Bind(proxy.wildcard, proxy.other_wildcards)
 
 
 def _of_proxy(addresses: tuple[str, ...], proxy: Proxy) -> list[str]:
@@ -99,15 +172,37 @@ def _of_proxy(addresses: tuple[str, ...], proxy: Proxy) -> list[str]:
     return [item for item in addresses if proxy.dual_stack or (":" in item) == (":" in proxy.ip)]
 
 
-def _filter(view: View, service: Service, port: Port) -> Filter:
-    for virtual_service, route in view.tcp_routes(service.host):
+def _chains(
+    view: View,
+    egress: Egress,
+    service: Service,
+    port: Port,
+    protocol: PortProtocol,
+    bind: _Bind,
+) -> Iterator[_Chain]:
+    if protocol is not PortProtocol.TLS:
+        yield _Chain(_filter(view, egress, service, port), bind.ranges)
+        return
+    # Where the address does not tell the service, the server name must.
+    shared = bool(bind.ranges) or bind.address == view.proxy.wildcard
+    hosts = frozenset({service.host}) if shared else frozenset()
+    yield _Chain(_default_filter(service, port), bind.ranges, hosts)
+
+
+def _filter(view: View, egress: Egress, service: Service, port: Port) -> Filter:
+    """tcp_proxy as the first ``tcp`` route that matches asks, else to the service itself."""
+    for virtual_service, route in egress.tcp_routes(service.host):
         if route.route and _matches(view, route, port.number):
             targets = _targets(view, route.route, virtual_service.namespace, port.number)
             if targets:
                 prefix = f"{virtual_service.ref.name}.{virtual_service.namespace}"
-                return tcp_proxy(targets[0][0] if len(targets) == 1 else prefix, targets)
+                return tcp_proxy(targets[0].cluster if len(targets) == 1 else prefix, targets)
+    return _default_filter(service, port)
+
+
+def _default_filter(service: Service, port: Port) -> Filter:
     name = cluster_name(port.number, service.host)
-    return tcp_proxy(name, [(name, 0)])
+    return tcp_proxy(name, [Weighted(name)])
 
 
 def _matches(view: View, route: TCPRoute, port: int) -> bool:
@@ -122,12 +217,12 @@ def _matches(view: View, route: TCPRoute, port: int) -> bool:
 
 def _targets(
     view: View, destinations: tuple[HTTPRouteDestination, ...], namespace: str, port: int
-) -> list[tuple[str, int]]:
-    found = [
-        (_target(view, item.destination, namespace, port), item.weight or 0)
+) -> list[Weighted]:
+    targets = [
+        Weighted(_target(view, item.destination, namespace, port), item.weight or 0)
         for item in destinations
     ]
-    return found if len(found) == 1 else [item for item in found if item[1]]
+    return targets if len(targets) == 1 else [item for item in targets if item.weight]
 
 
 def _target(view: View, destination: Destination, namespace: str, port: int) -> str:
@@ -140,55 +235,65 @@ def _target(view: View, destination: Destination, namespace: str, port: int) -> 
     return cluster_name(port, host, destination.subset or "")
 
 
-def _listener(view: View, ip: str, port: int, entry: _Entry) -> Listener:
-    found = Listener(
-        name=f"{ip}_{port}",
-        address=address(ip, port),
+def _listener(view: View, place: _Place, entry: _Entry) -> Listener:
+    listener = Listener(
+        name=f"{place.address}_{place.port}",
+        address=address(place.address, place.port),
         traffic_direction=TrafficDirection.Value("OUTBOUND"),
         continue_on_listener_filters_timeout=True,
     )
-    for extra in entry.extra:
-        found.additional_addresses.add(address=address(extra, port))
-    found.bind_to_port.value = False
-    found.listener_filters_timeout.SetInParent()
-    if entry.http is not None:
-        found.listener_filters.append(HTTP_INSPECTOR)
-        found.filter_chains.append(
-            chain([entry.http], transport="raw_buffer", protocols=PLAINTEXT_HTTP)
-        )
-    for cidrs, item in sorted(entry.chains.items(), key=lambda pair: sorted(pair[0])):
-        if cidrs:
-            found.filter_chains.append(chain([item], cidrs=cidrs))
-    # A chain that matches all is the default one where others stand beside it; without one, the rest passes through.
-    match_all = entry.chains.get(frozenset())
-    if match_all is None:
-        found.default_filter_chain.CopyFrom(chain([_passthrough(view)], name=PASSTHROUGH_CHAIN))
-    elif found.filter_chains:
-        found.default_filter_chain.CopyFrom(chain([match_all]))
-    else:
-        found.filter_chains.append(chain([match_all]))
-    return found
+    for other in entry.others:
+        listener.additional_addresses.add(address=address(other, place.port))
+    if entry.captured:
+        listener.bind_to_port.value = False
+    chains = [
+        chain([item.filter], ranges=item.ranges, server_names=item.hosts) for item in entry.chains
+    ]
+    # HTTP alone on an address of its own needs no inspection: everything there is HTTP.
+    inspected = bool(entry.chains) or place.address == view.proxy.wildcard
+    if entry.http_hosts:
+        http = [http_filter(place.port, entry.http_hosts)]
+        transport, protocols = ("raw_buffer", PLAINTEXT_HTTP) if inspected else ("", ())
+        chains.insert(0, chain(http, transport=transport, protocols=protocols))
+    if any(item.hosts for item in entry.chains):
+        listener.listener_filters.append(TLS_INSPECTOR)
+    if entry.http_hosts and inspected:
+        listener.listener_filters.append(HTTP_INSPECTOR)
+    listener.listener_filters_timeout.SetInParent()
+    # A chain that matches everything becomes the default one where others stand beside it.
+    for item in chains:
+        if item.HasField("filter_chain_match"):
+            listener.filter_chains.append(item)
+        else:
+            listener.default_filter_chain.CopyFrom(item)
+    if not listener.filter_chains:
+        listener.filter_chains.append(listener.default_filter_chain)
+        listener.ClearField("default_filter_chain")
+    elif not listener.HasField("default_filter_chain"):
+        rest = chain([_passthrough(view)], name=PASSTHROUGH_CHAIN)
+        listener.default_filter_chain.CopyFrom(rest)
+    return listener
 
 
 def _passthrough(view: View) -> Filter:
-    name = BLACK_HOLE if view.mesh.registry_only else PASSTHROUGH
-    return tcp_proxy(name, [(name, 0)])
+    name = BLACK_HOLE if view.registry_only else PASSTHROUGH
+    return tcp_proxy(name, [Weighted(name)])
 
 
 def virtual_outbound(view: View) -> Listener:
     """The listener that takes all captured traffic and what no other listener is for."""
-    found = Listener(
+    listener = Listener(
         name="virtualOutbound",
         address=address(view.proxy.wildcard, OUTBOUND_PORT),
         traffic_direction=TrafficDirection.Value("OUTBOUND"),
     )
-    found.use_original_dst.value = True
-    found.filter_chains.append(
+    listener.use_original_dst.value = True
+    listener.filter_chains.append(
         chain(
-            [tcp_proxy(BLACK_HOLE, [(BLACK_HOLE, 0)])],
+            [tcp_proxy(BLACK_HOLE, [Weighted(BLACK_HOLE)])],
             name="virtualOutbound-blackhole",
             port=OUTBOUND_PORT,
         )
     )
-    found.filter_chains.append(chain([_passthrough(view)], name="virtualOutbound-catchall-tcp"))
-    return found
+    listener.filter_chains.append(chain([_passthrough(view)], name="virtualOutbound-catchall-tcp"))
+    return listener

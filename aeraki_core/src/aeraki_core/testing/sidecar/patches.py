@@ -1,9 +1,9 @@
 """Applies EnvoyFilters to a modelled sidecar, as istiod does.
 
-In: a :class:`~aeraki_core.testing.sidecar.model.SidecarConfig` and EnvoyFilters as Kubernetes dictionaries. Out:
-:class:`Patched`: the new configuration, how often each patch took effect, and why the others did not. Order and meaning
-are istiod's: for each listener first LISTENER, then LISTENER_FILTER, FILTER_CHAIN, NETWORK_FILTER patches; merges of a
-network filter after all that moves filters.
+For each listener come LISTENER patches, then LISTENER_FILTER, FILTER_CHAIN, NETWORK_FILTER patches.
+MERGE patches of a network filter come after all that insert, replace or remove filters, whatever
+their priority. Istio source: pilot/pkg/networking/core/envoyfilter/listener_patch.go and
+cluster_patch.go.
 """
 
 from __future__ import annotations
@@ -41,24 +41,31 @@ __all__ = ["Patched", "apply_filters", "patched_sidecar", "unmatched"]
 class Patched:
     """A configuration after its EnvoyFilters.
 
-    ``hits``: how many places each patch changed. ``misses``: why a patch changed nothing on this proxy.
+    ``hits``: how many places each patch matched.
+    ``misses``: why a patch matched nothing on this proxy.
+    ``ineffective``: why a patch matched and still changes nothing that Envoy obeys.
     """
 
     config: SidecarConfig
     hits: Mapping[PatchRef, int]
     misses: Mapping[PatchRef, str]
+    ineffective: Mapping[PatchRef, str]
 
 
 def unmatched(results: Iterable[Patched]) -> dict[PatchRef, str]:
-    """The patches that changed nothing on any of the proxies, and why not on one of them that it was meant for."""
+    """The patches without effect on any of the proxies, each with a reason.
+
+    The reason is that of a proxy that the patch was meant for, where there is one.
+    """
     results = list(results)
-    hit = {ref for result in results for ref in result.hits}
-    found: dict[PatchRef, str] = {}
+    effective = {ref for result in results for ref in result.hits if ref not in result.ineffective}
+    reasons: dict[PatchRef, str] = {}
     for result in results:
-        for ref, reason in result.misses.items():
-            if ref not in hit and (ref not in found or reason.startswith(_NO_PLACE)):
-                found[ref] = f"on {result.config.proxy}: {reason}"
-    return dict(sorted(found.items()))
+        for ref, reason in (*result.misses.items(), *result.ineffective.items()):
+            meant = reason.startswith(_NO_PLACE) or ref in result.ineffective
+            if ref not in effective and (ref not in reasons or meant):
+                reasons[ref] = f"on {result.config.proxy}: {reason}"
+    return dict(sorted(reasons.items()))
 
 
 _NO_PLACE = "it matches no"
@@ -103,7 +110,7 @@ def apply_filters(config: SidecarConfig, filters: Iterable[Mapping[str, Any]]) -
     for patch in mine:
         if patch.ref not in hits:
             misses[patch.ref] = f"{_NO_PLACE} {patch.apply_to} of this proxy"
-    return Patched(patched, dict(hits), misses)
+    return Patched(patched, dict(hits), misses, outward.ineffective | inward.ineffective)
 
 
 def patched_sidecar(
@@ -141,6 +148,7 @@ class _Side:
         self.hits = hits
         self.hosts = hosts
         self.removed: set[str] = set()
+        self.ineffective: dict[PatchRef, str] = {}
         self.by_target: dict[str, list[FilterPatch]] = defaultdict(list)
         for patch in patches:
             if patch.context in (context, ANY):
@@ -178,13 +186,51 @@ class _Side:
             self.hits[patch.ref] += 1
             if patch.operation == "REMOVE":
                 return False
-            if patch.value is not None and patch.value.HasField("transport_socket"):
-                # istiod then merges the transport socket and nothing else of the patch.
-                raise EnvoyFilterError(
-                    f"{patch.ref}: merging a transport_socket into a cluster is not modelled"
-                )
-            merge(cluster, patch.copy(), replace_lists=patch.operation != "MERGE")
+            self._merge_cluster(cluster, patch)
         return True
+
+    def _merge_cluster(self, cluster: Any, patch: FilterPatch) -> None:
+        """Merge a value; of one with a transport socket istiod merges that and nothing else."""
+        value = patch.copy()
+        if not value.HasField("transport_socket"):
+            merge(cluster, value, replace_lists=patch.operation != "MERGE")
+            self._note_double_thresholds(cluster, patch)
+            return
+        if len(value.ListFields()) > 1 + bool(value.name):
+            self.ineffective[patch.ref] = (
+                "istiod merges the transport_socket and drops the patch's other fields; "
+                "put them in a patch of their own"
+            )
+        name = value.transport_socket.name
+        sockets = [item.transport_socket for item in cluster.transport_socket_matches]
+        if not sockets and cluster.HasField("transport_socket"):
+            sockets = [cluster.transport_socket]
+        same = next((socket for socket in sockets if socket.name == name), None)
+        if same is not None:
+            self._merge_socket(same, value.transport_socket, patch)
+        elif cluster.transport_socket_matches:
+            self.ineffective[patch.ref] = (
+                f"istiod drops it: cluster {cluster.name} has transport_socket_matches, none of "
+                f"them named {name}"
+            )
+        else:
+            cluster.transport_socket.CopyFrom(value.transport_socket)
+
+    def _merge_socket(self, socket: Any, value: Any, patch: FilterPatch) -> None:
+        if socket.HasField("typed_config") and value.HasField("typed_config"):
+            try:
+                merge_any(socket.typed_config, value.typed_config)
+            except ValueError as error:
+                raise EnvoyFilterError(f"{patch.ref}: {error}") from None
+
+    def _note_double_thresholds(self, cluster: Any, patch: FilterPatch) -> None:
+        """Envoy obeys the first entry of a priority, and MERGE appends behind istiod's own."""
+        priorities = [item.priority for item in cluster.circuit_breakers.thresholds]
+        if len(priorities) > len(set(priorities)):
+            self.ineffective[patch.ref] = (
+                f"MERGE appends to lists, and cluster {cluster.name} has circuit_breakers."
+                "thresholds of that priority already, which Envoy obeys"
+            )
 
     # -- listeners ----------------------------------------------------------------------------------------------------
 
@@ -239,11 +285,12 @@ class _Side:
             self.hits[patch.ref] += 1
             if patch.operation == "REMOVE":
                 return False
-            if patch.value is not None and patch.value.HasField("transport_socket"):
-                raise EnvoyFilterError(
-                    f"{patch.ref}: merging a transport_socket into a chain is not modelled"
-                )
-            merge(chain, patch.copy(), replace_lists=patch.operation != "MERGE")
+            value = patch.copy()
+            socket, own = value.transport_socket, chain.transport_socket
+            if value.HasField("transport_socket") and socket.name == own.name:
+                self._merge_socket(own, socket, patch)
+            else:
+                merge(chain, value, replace_lists=patch.operation != "MERGE")
         self._patch_filters(listener, chain)
         return True
 

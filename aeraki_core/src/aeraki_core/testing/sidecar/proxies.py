@@ -1,8 +1,7 @@
 """The proxies that together see every EnvoyFilter of a mesh: what a filter is tried on.
 
-In: the mesh's objects and EnvoyFilters. Out: :class:`Proxy` values: in each namespace a client with and one without DNS
-capture (and one with IPv6 alone, or with both families, where the mesh has such), and for each workload selector a
-workload that it selects.
+In each namespace there is a client with and one without DNS capture (and one with IPv6 alone, or
+with both families, where the mesh has such), and for each workload selector a workload.
 """
 
 from __future__ import annotations
@@ -11,11 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from aeraki_core.mesh.store import Store
 from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.model.meta import is_dns_subdomain
+from aeraki_core.testing.sidecar.objects import MeshObjects, part, read_objects
 from aeraki_core.testing.sidecar.proxy import Proxy
-from aeraki_core.testing.sidecar.view import part, source_object, store_of
 
 __all__ = ["proxies_for"]
 
@@ -23,55 +21,64 @@ _IPV6 = "fd00::ffff"
 
 
 def proxies_for(
-    objects: Iterable[Mapping[str, Any]],
+    objects: Iterable[Mapping[str, Any]] | MeshObjects,
     filters: Iterable[Mapping[str, Any]],
     mesh: Mesh | None = None,
 ) -> tuple[Proxy, ...]:
     """The proxies, sorted by namespace."""
-    objects, filters = list(objects), list(filters)
-    store = store_of(objects, mesh)
-    known = [item for item in map(source_object, objects) if item is not None]
-    namespaces = (
-        {"default"}
-        | {item.ref.namespace for item in known}
-        | {_namespace(item) for item in filters}
-    )
-    for item in known:
-        exported = part(item.content, "spec").get("exportTo")
-        if isinstance(exported, list):
-            namespaces |= {
-                name for name in exported if isinstance(name, str) and is_dns_subdomain(name)
-            }
-    clients = _clients(store)
-    found = [
+    parsed, filters = read_objects(objects, mesh), list(filters)
+    namespaces = {"default"} | set(map(_namespace, filters))
+    for ref, content in parsed.contents.items():
+        exported = part(content, "spec").get("exportTo")
+        names = exported if isinstance(exported, list) else []
+        namespaces |= {name for name in names if isinstance(name, str) and is_dns_subdomain(name)}
+        namespaces.add(ref.namespace)
+    clients = _clients(parsed)
+    proxies = [
         replace(client, namespace=namespace)
-        for namespace in sorted(namespaces - {store.mesh.root_namespace})
+        for namespace in sorted(namespaces - {parsed.mesh.root_namespace})
         for client in clients
     ]
-    for content in filters:
-        selector = part(content, "spec", "workloadSelector", "labels")
-        if selector:
-            workload = Proxy(_namespace(content), labels=dict(selector))
-            if workload not in found:
-                found.append(workload)
-    return tuple(found)
+    selectors = [
+        (_namespace(content), part(content, "spec", "workloadSelector", "labels"))
+        for content in filters
+    ]
+    selectors += [(sidecar.ref.namespace, sidecar.labels) for sidecar in parsed.sidecars]
+    for namespace, labels in selectors:
+        workload = Proxy(namespace, labels=dict(labels))
+        if labels and workload not in proxies:
+            proxies.append(workload)
+    return tuple(proxies)
 
 
-def _clients(store: Store) -> list[Proxy]:
+def _clients(objects: MeshObjects) -> list[Proxy]:
     """One for each way in which the name of a listener depends on the proxy."""
-    families = store.proxy_families()
-    allocated = [address for service in store.services() for address in service.auto_addresses]
-    found = [Proxy()] if ProxyFamily.IPV4 in families else []
+    told = objects.mesh.proxy_families
+    families = set(told) or {ProxyFamily.IPV4, ProxyFamily.DUAL}
+    if not told and _has_ipv6(objects):
+        families.add(ProxyFamily.IPV6)
+    allocated = [address for service in objects.services for address in service.auto_addresses]
+    clients = [Proxy()] if ProxyFamily.IPV4 in families else []
     if ProxyFamily.IPV6 in families:
-        found.append(Proxy(ip=_IPV6))
-    # One with both has the listeners of the one or of the other.
-    by_itself = bool(store.mesh.proxy_families) or (
-        allocated and all(":" in address for address in allocated)
-    )
-    if ProxyFamily.DUAL in families and len(found) < 2 and by_itself:
-        found.append(Proxy(dual_stack=True))
+        clients.append(Proxy(ip=_IPV6))
+    # A proxy with both families has the listeners of the one or of the other.
+    by_itself = bool(told) or (allocated and all(":" in address for address in allocated))
+    if ProxyFamily.DUAL in families and len(clients) < 2 and by_itself:
+        clients.append(Proxy(dual_stack=True))
     capturing = (True, False) if allocated else (True,)
-    return [replace(client, dns_capture=captures) for client in found for captures in capturing]
+    return [replace(client, dns_capture=captures) for client in clients for captures in capturing]
+
+
+def _has_ipv6(objects: MeshObjects) -> bool:
+    """Whether Kubernetes itself has IPv6 addresses: then there may be proxies with IPv6 alone."""
+    of_services = (
+        address
+        for service in objects.services
+        if service.ref.kind == "Service"
+        for address in service.addresses
+    )
+    of_endpoints = (address for item in objects.slices for address in item.addresses)
+    return any(":" in address for address in (*of_services, *of_endpoints))
 
 
 def _namespace(item: Mapping[str, Any]) -> str:

@@ -1,145 +1,220 @@
-"""What one proxy sees of the mesh: services, routes and rules that exportTo shows to its namespace.
+"""What one proxy sees of the mesh: the services, routes and rules that istiod shows to its namespace.
 
-In: the store and a proxy. Out: the same models, narrowed and in istiod's order (oldest first). Sidecar resources are
-not modelled.
+Istio source: pilot/pkg/model/push_context.go (servicesExportedToNamespace, getSidecarScope),
+pilot/pkg/model/sidecar.go (selectServices, collectImportedServices, appendSidecarServices),
+pilot/pkg/model/virtualservice.go (SelectVirtualServices).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from aeraki_core.mesh.store import SourceObject, Store, host_suffixes
-from aeraki_core.model.istio import DestinationRule, TCPRoute, VirtualService
+from aeraki_core.model.istio import Destination, TCPRoute, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
-from aeraki_core.model.meta import ObjectRef
-from aeraki_core.model.service import Port, Resolution, Service
+from aeraki_core.model.service import Service
+from aeraki_core.testing.sidecar.objects import MeshObjects
 from aeraki_core.testing.sidecar.proxy import Proxy
+from aeraki_core.testing.sidecar.rules import ClientRule, client_rule
+from aeraki_core.testing.sidecar.scope import (
+    EVERYTHING,
+    EgressListener,
+    SidecarResource,
+    hosts_match,
+)
 
-__all__ = ["View", "is_sniffed", "is_tcp", "part", "source_object", "store_of"]
-
-# Port names and protocols that istiod knows; any other is sniffed: it may be HTTP or TCP. One name of a database that istiod
-# takes for TCP is missing, since the core names no protocol that a plugin brings (docs/testing.md, "What the model knows").
-_TCP = frozenset({"tcp", "mongo", "mysql"})
-_NOT_TCP = frozenset({"http", "http2", "http_proxy", "grpc", "grpc-web", "https", "tls", "udp"})
-_TCP_PORTS = frozenset(
-    {25, 53, 3306, 27017}
-)  # taken for TCP without a name: server-first protocols
-_APP_PROTOCOLS = {
-    "kubernetes.io/h2c": "http2",
-    "kubernetes.io/ws": "http",
-    "kubernetes.io/wss": "https",
-}
+__all__ = ["Egress", "View"]
 
 
-def store_of(objects: Iterable[Mapping[str, Any]], mesh: Mesh | None = None) -> Store:
-    """A store of Kubernetes objects; what a model rejects is left out, as istiod's admission would."""
-    store = Store(mesh or Mesh())
-    for item in filter(None, map(source_object, objects)):
-        if store.reads(item.api_version, item.ref.kind):
-            store.upsert(item)
-    return store
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """An egress listener with the services and VirtualServices that it imports."""
 
+    listener: EgressListener
+    services: tuple[Service, ...]
+    virtual_services: tuple[VirtualService, ...]
 
-def part(value: Any, *names: str) -> Mapping[str, Any]:
-    """A mapping inside mappings; empty where there is none, or where something else stands."""
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, Mapping) else {}
-
-
-def source_object(content: Mapping[str, Any]) -> SourceObject | None:
-    """The object as a source hands it on; None for what is none: without apiVersion, kind or name, as a source would see it."""
-    metadata = content.get("metadata")
-    if not isinstance(metadata, Mapping):
-        return None
-    api_version, kind, name = content.get("apiVersion"), content.get("kind"), metadata.get("name")
-    namespace = metadata.get("namespace") or "default"
-    if not all(isinstance(item, str) and item for item in (api_version, kind, name, namespace)):
-        return None
-    return SourceObject(ObjectRef(str(kind), str(namespace), str(name)), str(api_version), content)
-
-
-def _protocol(service: Service, port: Port) -> str:
-    """istiod's name of the port's protocol; empty when it does not know it."""
-    if port.protocol == "UDP":
-        return "udp"
-    if service.resolution is not Resolution.CLUSTER_IP:
-        found = port.protocol.lower()
-        return found if found in _TCP | _NOT_TCP else ""
-    name = (port.app_protocol or port.name).lower()
-    name = _APP_PROTOCOLS.get(name, name)
-    if name.startswith("grpc-web"):
-        return "grpc-web"
-    found = name.partition("-")[0]
-    if found in _TCP | _NOT_TCP:
-        return found
-    return "tcp" if port.number in _TCP_PORTS else ""
-
-
-def is_tcp(service: Service, port: Port) -> bool:
-    """Whether istiod makes a TCP listener for the port (also beside an HTTP chain, see :func:`is_sniffed`)."""
-    return _protocol(service, port) in _TCP or is_sniffed(service, port)
-
-
-def is_sniffed(service: Service, port: Port) -> bool:
-    """Whether the port's protocol is unknown to istiod, so that the listener looks for HTTP first."""
-    return _protocol(service, port) == ""
+    def tcp_routes(self, host: str) -> Iterator[tuple[VirtualService, TCPRoute]]:
+        """The ``tcp`` routes for a host, in istiod's order."""
+        for virtual_service in self.virtual_services:
+            if any(hosts_match(name, host) for name in virtual_service.hosts):
+                for route in virtual_service.tcp:
+                    yield virtual_service, route
 
 
 class View:
     """The mesh as one proxy sees it."""
 
-    def __init__(self, store: Store, proxy: Proxy) -> None:
-        self.store = store
+    def __init__(self, objects: MeshObjects, proxy: Proxy) -> None:
+        self.objects = objects
         self.proxy = proxy
+        self._rules: dict[tuple[str, str], ClientRule | None] = {}
 
     @property
     def mesh(self) -> Mesh:
         """The mesh's own settings."""
-        return self.store.mesh
+        return self.objects.mesh
 
+    @cached_property
+    def sidecar(self) -> SidecarResource | None:
+        """The Sidecar resource that counts for the proxy.
+
+        That is the first of its namespace that selects its labels; without one, the root
+        namespace's first one without a selector.
+        """
+        namespace, root = self.proxy.namespace, self.mesh.root_namespace
+        for sidecar in self.objects.sidecars:
+            if sidecar.ref.namespace == namespace and self.proxy.has_labels(sidecar.labels):
+                return sidecar
+        for sidecar in self.objects.sidecars:
+            if sidecar.ref.namespace == root and not sidecar.labels:
+                return sidecar
+        return None
+
+    @property
+    def registry_only(self) -> bool:
+        """Whether calls to unknown addresses are refused."""
+        own = None if self.sidecar is None else self.sidecar.registry_only
+        return self.mesh.registry_only if own is None else own
+
+    @cached_property
+    def egress(self) -> tuple[Egress, ...]:
+        """The proxy's egress listeners; one that imports everything without a Sidecar resource."""
+        listeners = (EVERYTHING,) if self.sidecar is None else self.sidecar.egress
+        return tuple(
+            Egress(listener, self._services_of(listener), self._virtual_services_of(listener))
+            for listener in listeners
+        )
+
+    @cached_property
     def services(self) -> tuple[Service, ...]:
-        """The visible services, the oldest first."""
-        found = (item for item in self.store.services() if self._sees(item.export_to))
-        return tuple(sorted(found, key=lambda item: (item.age, item.host)))
+        """The services that the proxy has clusters for: one for each host."""
+        by_host: dict[str, Service] = {}
+        for egress in self.egress:
+            for service in egress.services:
+                _add(by_host, service)
+            for service in self._destinations(egress):
+                by_host.setdefault(service.host, service)
+        return tuple(by_host.values())
 
     def service(self, host: str) -> Service | None:
-        """The visible service of a host; the oldest of several."""
-        return next((item for item in self.services() if item.host == host), None)
+        """The service of a host that the proxy has clusters for."""
+        return next((service for service in self.services if service.host == host), None)
 
-    def tcp_routes(self, host: str) -> Iterator[tuple[VirtualService, TCPRoute]]:
-        """The ``tcp`` routes of all visible VirtualServices of a host, in istiod's order."""
-        found = {
-            item.ref: item
-            for name in host_suffixes(host)
-            for item in self.store.virtual_services(name)
-            if item.for_mesh and self._sees(item.export_to)
-        }
-        for item in sorted(found.values(), key=lambda each: each.age):
-            for route in item.tcp:
-                yield item, route
-
-    def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
-        """The visible DestinationRules of the most specific host that matches, the oldest first."""
-        for name in host_suffixes(host):
-            found = tuple(
-                item for item in self.store.destination_rules(name) if self._sees(item.export_to)
-            )
-            if found:
-                return found
-        return ()
+    def destination_rule(self, service: Service) -> ClientRule | None:
+        """The DestinationRule for the proxy's calls to a service."""
+        key = (service.host, service.namespace)
+        if key not in self._rules:
+            self._rules[key] = client_rule(self.objects, self.proxy, service)
+        return self._rules[key]
 
     def selecting(self) -> tuple[Service, ...]:
         """The services whose selector selects the proxy's workload, the oldest first."""
-        found = (
-            item
-            for item in self.store.services()
-            if item.selector
-            and item.namespace == self.proxy.namespace
-            and self.proxy.has_labels(dict(item.selector))
+        return tuple(
+            service
+            for service in self.objects.services
+            if service.selector
+            and service.namespace == self.proxy.namespace
+            and self.proxy.has_labels(dict(service.selector))
         )
-        return tuple(sorted(found, key=lambda item: (item.age, item.host)))
 
-    def _sees(self, export_to: frozenset[str]) -> bool:
-        return "*" in export_to or self.proxy.namespace in export_to
+    @cached_property
+    def _visible_services(self) -> tuple[Service, ...]:
+        """Services exported to the namespace itself come before those exported to all."""
+        services = self.objects.services
+        mine = tuple(item for item in services if self.proxy.namespace in item.export_to)
+        return mine + tuple(item for item in services if "*" in item.export_to)
+
+    def _services_of(self, listener: EgressListener) -> tuple[Service, ...]:
+        imported = []
+        for service in self._visible_services:
+            if not listener.imports_service(service.host, service.namespace):
+                continue
+            if listener.port:
+                port = service.port(listener.port)
+                if port is None:
+                    continue
+                service = replace(service, ports=(port,))
+            imported.append(service)
+        # Of one host in several namespaces only one counts: the client's own, then Kubernetes'.
+        chosen: dict[str, Service] = {}
+        for service in imported:
+            best = chosen.get(service.host)
+            if (
+                best is None
+                or service.namespace == self.proxy.namespace
+                or (
+                    _is_kubernetes(service)
+                    and not _is_kubernetes(best)
+                    and best.namespace != self.proxy.namespace
+                )
+            ):
+                chosen[service.host] = service
+        return tuple(item for item in imported if chosen[item.host].namespace == item.namespace)
+
+    def _virtual_services_of(self, listener: EgressListener) -> tuple[VirtualService, ...]:
+        """Private ones first, then those exported to the namespace, then those for everybody."""
+
+        def rank(item: VirtualService) -> int:
+            if "*" in item.export_to:
+                return 2
+            return 0 if item.namespace == self.proxy.namespace else 1
+
+        imported = [
+            item
+            for item in self.objects.virtual_services
+            if item.for_mesh
+            and {"*", self.proxy.namespace} & item.export_to
+            and listener.imports_virtual_service(item.hosts, item.namespace)
+        ]
+        return tuple(sorted(imported, key=rank))
+
+    def _destinations(self, egress: Egress) -> Iterator[Service]:
+        """Services that imported VirtualServices lead to are imported too."""
+        by_host: dict[str, list[Service]] = {}
+        for service in self._visible_services:
+            by_host.setdefault(service.host, []).append(service)
+        for virtual_service in egress.virtual_services:
+            for destination in _destinations(virtual_service):
+                host = full_host(destination.host, virtual_service.namespace, self.mesh.domain)
+                services = by_host.get(host, [])
+                own = [item for item in services if item.namespace == self.proxy.namespace]
+                kubernetes = [item for item in services if _is_kubernetes(item)]
+                for service in (own or kubernetes or services)[:1]:
+                    port = destination.port.number if destination.port else 0
+                    known = service.port(port)
+                    if known is not None:
+                        service = replace(service, ports=(known,))
+                    yield service
+
+
+def _is_kubernetes(service: Service) -> bool:
+    return service.ref.kind == "Service"
+
+
+def _add(by_host: dict[str, Service], service: Service) -> None:
+    """Take a service in as istiod does: Kubernetes' own wins, entries of a namespace are merged."""
+    known = by_host.get(service.host)
+    if known is None or (_is_kubernetes(service) and not _is_kubernetes(known)):
+        by_host[service.host] = service
+    elif (known.namespace, known.resolution, known.selector, known.export_to) == (
+        service.namespace,
+        service.resolution,
+        service.selector,
+        service.export_to,
+    ):
+        more = tuple(port for port in service.ports if known.port(port.number) is None)
+        by_host[service.host] = replace(known, ports=known.ports + more)
+
+
+def _destinations(virtual_service: VirtualService) -> Iterator[Destination]:
+    for route in virtual_service.http:
+        for target in route.route or ():
+            yield target.destination
+        for mirror in (route.mirror, *(item.destination for item in route.mirrors)):
+            if mirror is not None:
+                yield mirror
+    for tcp in virtual_service.tcp:
+        for target in tcp.route or ():
+            yield target.destination

@@ -1,0 +1,135 @@
+"""The mesh's objects as istiod reads them: parsed once, then seen by many proxies.
+
+The whole objects stand beside the parsed ones, because istiod obeys fields that no plugin needs.
+The core's store takes no part: what the core derives from the same objects is compared with this.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from aeraki_core.errors import InputError
+from aeraki_core.mesh.store import SourceObject
+from aeraki_core.model.endpoints import Endpoints, EndpointSlice, parse_endpoint_slice, union
+from aeraki_core.model.istio import (
+    DestinationRule,
+    VirtualService,
+    parse_destination_rule,
+    parse_virtual_service,
+)
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.meta import ObjectRef, is_dns_subdomain
+from aeraki_core.model.service import Service, parse_service, parse_service_entry
+from aeraki_core.testing.sidecar.scope import SidecarResource, parse_sidecar
+
+__all__ = ["MeshObjects", "part", "read_objects", "source_object"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshObjects:
+    """Everything that istiod reads, each kind the oldest first.
+
+    ``contents``: each object as it is written.
+    ``slices``: EndpointSlices.
+    ``sidecars``: Sidecar resources; those with a selector come first.
+    """
+
+    mesh: Mesh
+    contents: Mapping[ObjectRef, Mapping[str, Any]]
+    services: tuple[Service, ...]
+    slices: tuple[EndpointSlice, ...]
+    virtual_services: tuple[VirtualService, ...]
+    destination_rules: tuple[DestinationRule, ...]
+    sidecars: tuple[SidecarResource, ...]
+
+    def spec(self, ref: ObjectRef) -> Mapping[str, Any]:
+        """The spec of an object; empty when it has none."""
+        return part(self.contents.get(ref), "spec")
+
+    def endpoints(self, service: Service) -> Endpoints:
+        """The endpoints of a Kubernetes Service."""
+        owner = (service.namespace, service.ref.name)
+        return union(item for item in self.slices if (item.ref.namespace, item.service) == owner)
+
+
+def read_objects(
+    objects: Iterable[Mapping[str, Any]] | MeshObjects, mesh: Mesh | None = None
+) -> MeshObjects:
+    """Parse Kubernetes objects; what a model rejects is left out, as istiod's admission would.
+
+    ``mesh``: domain and root namespace, when they are not the defaults.
+    """
+    if isinstance(objects, MeshObjects):
+        return objects
+    mesh = mesh or Mesh()
+    contents: dict[ObjectRef, Mapping[str, Any]] = {}
+    by_kind: defaultdict[tuple[str, str], list[ObjectRef]] = defaultdict(list)
+    for item in filter(None, map(source_object, objects)):
+        if not is_dns_subdomain(item.ref.name):
+            continue
+        if item.ref not in contents:
+            group = item.api_version.rpartition("/")[0]
+            by_kind[group, item.ref.kind].append(item.ref)
+        contents[item.ref] = item.content
+
+    def parsed(
+        group: str, kind: str, parse: Callable[[ObjectRef, Mapping[str, Any]], T]
+    ) -> list[T]:
+        values = []
+        for ref in by_kind[group, kind]:
+            with suppress(InputError):
+                values.append(parse(ref, contents[ref]))
+        return values
+
+    istio = "networking.istio.io"
+    kubernetes = parsed(
+        "", "Service", lambda ref, content: parse_service(ref, content, mesh.domain)
+    )
+    entries = parsed(istio, "ServiceEntry", parse_service_entry)
+    services = [item for item in kubernetes if item is not None]
+    services += [item for entry in entries for item in entry]
+    virtual_services = parsed(
+        istio,
+        "VirtualService",
+        lambda ref, content: parse_virtual_service(ref, content, mesh.domain),
+    )
+    rules = parsed(
+        istio,
+        "DestinationRule",
+        lambda ref, content: parse_destination_rule(ref, content, mesh.domain),
+    )
+    sidecars = parsed(istio, "Sidecar", parse_sidecar)
+    return MeshObjects(
+        mesh=mesh,
+        contents=contents,
+        services=tuple(sorted(services, key=lambda item: (item.age, item.host))),
+        slices=tuple(parsed("discovery.k8s.io", "EndpointSlice", parse_endpoint_slice)),
+        virtual_services=tuple(sorted(virtual_services, key=lambda item: item.age)),
+        destination_rules=tuple(sorted(rules, key=lambda item: item.age)),
+        sidecars=tuple(sorted(sidecars, key=lambda item: (not item.labels, item.age))),
+    )
+
+
+def part(value: Any, *names: str) -> Mapping[str, Any]:
+    """A mapping inside mappings; empty where there is none, or where something else stands."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def source_object(content: Mapping[str, Any]) -> SourceObject | None:
+    """The object as a source hands it on; None without apiVersion, kind or name."""
+    metadata = content.get("metadata")
+    if not isinstance(metadata, Mapping):
+        return None
+    api_version, kind, name = content.get("apiVersion"), content.get("kind"), metadata.get("name")
+    namespace = metadata.get("namespace") or "default"
+    if not all(isinstance(text, str) and text for text in (api_version, kind, name, namespace)):
+        return None
+    return SourceObject(ObjectRef(str(kind), str(namespace), str(name)), str(api_version), content)

@@ -1,0 +1,77 @@
+"""Which protocol istiod takes a port for.
+
+It decides what listener a port gets, so it decides what an EnvoyFilter finds there. The names are
+istiod's own (Istio source: pkg/config/protocol/instance.go, pkg/config/kube/conversion.go), also
+those of protocols that a plugin brings: istiod knows them whether or not a plugin is installed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from aeraki_core.model.service import Port, Resolution, Service
+
+__all__ = ["PortProtocol", "protocol_named", "protocol_of"]
+
+
+class PortProtocol(StrEnum):
+    """What istiod does with a port; ``SNIFFED``: HTTP or TCP, decided for each connection."""
+
+    TCP = "TCP"
+    TLS = "TLS"
+    MONGO = "Mongo"
+    MYSQL = "MySQL"
+    HTTP = "HTTP"
+    UDP = "UDP"
+    SNIFFED = "UnsupportedProtocol"
+
+    @property
+    def is_tcp(self) -> bool:
+        """Whether the port gets TCP chains and no HTTP chain."""
+        return self not in (self.HTTP, self.UDP, self.SNIFFED)
+
+    @property
+    def shares_ports(self) -> bool:
+        """Whether other protocols may share its listener: server-first databases share with none."""
+        return self not in (self.MONGO, self.MYSQL)
+
+
+_NAMED = {
+    "tcp": PortProtocol.TCP,
+    "redis": PortProtocol.TCP,
+    "mongo": PortProtocol.MONGO,
+    "mysql": PortProtocol.MYSQL,
+    "https": PortProtocol.TLS,
+    "tls": PortProtocol.TLS,
+    "udp": PortProtocol.UDP,
+    **dict.fromkeys(("http", "http2", "http_proxy", "grpc", "grpc-web"), PortProtocol.HTTP),
+}
+_APP_PROTOCOLS = {
+    "kubernetes.io/h2c": PortProtocol.HTTP,
+    "kubernetes.io/ws": PortProtocol.HTTP,
+    "kubernetes.io/wss": PortProtocol.TLS,
+}
+# SMTP, DNS, MySQL and MongoDB are TCP without a name: their servers may speak first.
+_WELL_KNOWN = frozenset({25, 53, 3306, 27017})
+
+
+def protocol_named(name: str) -> PortProtocol:
+    """The protocol of a name as ServiceEntries and Sidecars write it."""
+    return _NAMED.get(name.lower(), PortProtocol.SNIFFED)
+
+
+def protocol_of(service: Service, port: Port) -> PortProtocol:
+    """The protocol of a service port: by its name or appProtocol in a Service."""
+    if port.protocol == "UDP":
+        return PortProtocol.UDP
+    if service.resolution is not Resolution.CLUSTER_IP:
+        return protocol_named(port.protocol)
+    if port.app_protocol in _APP_PROTOCOLS:
+        return _APP_PROTOCOLS[port.app_protocol]
+    name = (port.app_protocol or port.name).lower()
+    if name.startswith("grpc-web"):
+        return PortProtocol.HTTP
+    protocol = protocol_named(name.partition("-")[0])
+    if protocol is PortProtocol.SNIFFED and port.number in _WELL_KNOWN:
+        return PortProtocol.TCP
+    return protocol
