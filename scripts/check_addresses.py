@@ -29,7 +29,7 @@ _HOSTS = (
     ("repo", "maven", "apache", "org"),
     ("repo1", "maven", "org"),
 )
-_ADDRESS = re.compile("|".join(rf"\b{re.escape('.'.join(host))}\b" for host in _HOSTS))
+ADDRESS = re.compile("|".join(rf"\b{re.escape('.'.join(host))}\b" for host in _HOSTS))
 
 
 def findings() -> Iterator[str]:
@@ -42,7 +42,7 @@ def findings() -> Iterator[str]:
         for number, line in enumerate(
             path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1
         ):
-            if _ADDRESS.search(line):
+            if ADDRESS.search(line):
                 yield f"{name}:{number}: {line.strip()[:120]}"
 
 

@@ -28,7 +28,7 @@ def versions() -> Iterator[tuple[str, str]]:
 
 def notes(changelog: str, version: str) -> str | None:
     """The section of that version, without its heading; None if there is none."""
-    heading = rf"^## {re.escape(version)}(?: .*)?\n(.*?)(?=^## |\Z)"
+    heading = rf"^## {re.escape(version)}(?: [^\n]*)?\n(.*?)(?=^## |\Z)"
     found = re.search(heading, changelog, re.MULTILINE | re.DOTALL)
     return found[1].strip() + "\n" if found and found[1].strip() else None
 
