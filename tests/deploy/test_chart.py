@@ -95,11 +95,11 @@ class TestPlugins:
         assert all_of(chart.render(), "CustomResourceDefinition")
 
     def test_the_controller_is_told_which(self, chart: Chart, tmp_path: Path) -> None:
-        assert _settings(chart, tmp_path, {"plugins": ["dubbo", "redis"]}).plugins() == (
+        assert _settings(chart, tmp_path, {"plugins": ["dubbo", "redis"]}).wanted_plugins() == (
             "dubbo",
             "redis",
         )
-        assert _settings(chart, tmp_path, {}).plugins() is None
+        assert _settings(chart, tmp_path, {}).wanted_plugins() is None
 
     def test_crds_outlive_the_release_unless_told(self, chart: Chart) -> None:
         def policies(keep: bool) -> set[str | None]:
@@ -122,12 +122,12 @@ class TestSettings:
         self, chart: Chart, tmp_path: Path, values: Values
     ) -> None:
         settings = _settings(chart, tmp_path, values)
-        assert settings["sink"] == "kubernetes"
-        assert settings["rootNamespace"] == "istio-system"
+        assert settings.sink == "kubernetes"
+        assert settings.root_namespace == "istio-system"
 
     def test_one_can_be_changed_and_the_others_stay(self, chart: Chart, tmp_path: Path) -> None:
         settings = _settings(chart, tmp_path, {"settings.rootNamespace": "mesh"})
-        assert (settings["rootNamespace"], settings["logFormat"]) == ("mesh", "json")
+        assert (settings.root_namespace, settings.log_format) == ("mesh", "json")
 
     def test_a_change_starts_new_pods_and_nothing_else_does(self, chart: Chart) -> None:
         def pods(values: Values) -> Any:
@@ -153,15 +153,15 @@ class TestSettings:
         assert token["audience"] == "istio-ca"
         assert (
             f"{mount['mountPath']}/{token['path']}"
-            == _settings(chart, tmp_path, values)["istiodToken"]
+            == _settings(chart, tmp_path, values).istiod_token
         )
         assert "istio-ca" not in json.dumps(one(chart.render(), "Deployment"))
 
     def test_istiods_address_is_its_own_unless_given(self, chart: Chart, tmp_path: Path) -> None:
         def address(values: Values) -> Any:
-            return _settings(chart, tmp_path, {"settings.source": ["istiod"], **values})[
-                "istiodAddress"
-            ]
+            return _settings(
+                chart, tmp_path, {"settings.source": ["istiod"], **values}
+            ).istiod_address
 
         assert address({}) == "istiod.istio-system.svc:15012"
         assert address({"settings.rootNamespace": "mesh"}) == "istiod.mesh.svc:15012"
@@ -198,7 +198,7 @@ class TestPods:
         found = container(chart.render({"http.port": 9090}))
         (port,) = found["ports"]
         assert port["containerPort"] == 9090
-        assert _settings(chart, tmp_path, {"http.port": 9090})["httpAddress"] == ":9090"
+        assert _settings(chart, tmp_path, {"http.port": 9090}).http_address == ":9090"
         asked = {
             name: found[f"{name}Probe"]["httpGet"] for name in ("liveness", "readiness", "startup")
         }

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aeraki_core.errors import SettingsError
 from aeraki_core.model.mesh import ProxyFamily, ProxyRule
-from aeraki_core.settings import SETTINGS, Form, LogLevels, resolve
-from aeraki_core.settings.types import parse_text, parse_yaml, show
+from aeraki_core.settings import SETTINGS, LogLevels, Settings, forms, resolve, setting_of
+from aeraki_core.settings.forms import Form
 
 
 @pytest.fixture
@@ -19,16 +19,14 @@ def file(tmp_path: Path) -> Path:
 
 def test_without_anything_every_setting_has_its_default() -> None:
     settings = resolve()
-    assert {key: value.value for key, value in settings.values.items()} == {
-        item.key: item.default for item in SETTINGS
-    }
-    assert {str(value.origin) for value in settings.values.values()} == {"default"}
+    assert settings == Settings()
+    assert {str(settings.origin(item.name)) for item in SETTINGS} == {"default"}
 
 
 def test_flag_goes_before_environment_before_file_before_default(file: Path) -> None:
     file.write_text("rootNamespace: from-file\n")
     environment = {"AERAKI_ROOT_NAMESPACE": "from-env"}
-    flags = {"rootNamespace": ("from-flag",)}
+    flags = {"root_namespace": ("from-flag",)}
     for given, wanted, origin in (
         ((flags, environment, file), "from-flag", "flag --root-namespace"),
         ((None, environment, file), "from-env", "environment AERAKI_ROOT_NAMESPACE"),
@@ -36,8 +34,8 @@ def test_flag_goes_before_environment_before_file_before_default(file: Path) -> 
         ((None, None, None), "istio-system", "default"),
     ):
         settings = resolve(*given)
-        assert settings["rootNamespace"] == wanted
-        assert str(settings.values["rootNamespace"].origin) == origin
+        assert settings.root_namespace == wanted
+        assert str(settings.origin("root_namespace")) == origin
 
 
 def test_the_environment_names_the_file_and_a_flag_goes_before_it(
@@ -46,32 +44,30 @@ def test_the_environment_names_the_file_and_a_flag_goes_before_it(
     file.write_text("domain: one.example\n")
     other = tmp_path / "other.yaml"
     other.write_text("domain: two.example\n")
-    assert resolve(environment={"AERAKI_CONFIG": str(file)})["domain"] == "one.example"
-    assert resolve(environment={"AERAKI_CONFIG": str(file)}, file=other)["domain"] == "two.example"
+    assert resolve(environment={"AERAKI_CONFIG": str(file)}).domain == "one.example"
+    assert resolve(environment={"AERAKI_CONFIG": str(file)}, file=other).domain == "two.example"
 
 
 def test_an_empty_variable_counts_as_none() -> None:
-    assert resolve(environment={"AERAKI_ROOT_NAMESPACE": ""})["rootNamespace"] == "istio-system"
+    assert resolve(environment={"AERAKI_ROOT_NAMESPACE": ""}).root_namespace == "istio-system"
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "key"),
+    ("variable", "value", "name"),
     [
-        ("AERAKI_NAMESPACE", "istio-config", "rootNamespace"),
-        ("AERAKI_ISTIOD_ADDR", "istiod.example:15010", "istiodAddress"),
+        ("AERAKI_NAMESPACE", "istio-config", "root_namespace"),
+        ("AERAKI_ISTIOD_ADDR", "istiod.example:15010", "istiod_address"),
     ],
 )
-def test_upstreams_variables_count(variable: str, value: str, key: str) -> None:
+def test_upstreams_variables_count(variable: str, value: str, name: str) -> None:
     settings = resolve(environment={variable: value})
-    assert settings[key] == value
-    assert str(settings.values[key].origin) == f"environment {variable}"
+    assert getattr(settings, name) == value
+    assert str(settings.origin(name)) == f"environment {variable}"
 
 
 def test_our_own_variable_goes_before_upstreams() -> None:
     assert (
-        resolve(environment={"AERAKI_NAMESPACE": "a", "AERAKI_ROOT_NAMESPACE": "b"})[
-            "rootNamespace"
-        ]
+        resolve(environment={"AERAKI_NAMESPACE": "a", "AERAKI_ROOT_NAMESPACE": "b"}).root_namespace
         == "b"
     )
 
@@ -117,16 +113,15 @@ def test_a_repeated_flag_adds_up_and_a_variable_holds_several_rules() -> None:
         ProxyRule(one),
         ProxyRule("envoy.filters.network.two", "shop", (("app", "a"), ("tier", "b"))),
     )
-    assert resolve({"proxyExtensions": (one, two)})["proxyExtensions"] == wanted
+    assert resolve({"proxy_extensions": (one, two)}).proxy_extensions == wanted
     assert (
-        resolve(environment={"AERAKI_PROXY_EXTENSIONS": f"{one} {two}"})["proxyExtensions"]
-        == wanted
+        resolve(environment={"AERAKI_PROXY_EXTENSIONS": f"{one} {two}"}).proxy_extensions == wanted
     )
-    assert resolve({"filterNamespaces": ("a,b", "c")})["filterNamespaces"] == ("a", "b", "c")
+    assert resolve({"filter_namespaces": ("a,b", "c")}).filter_namespaces == ("a", "b", "c")
 
 
 def test_several_paths_in_a_variable() -> None:
-    assert resolve(environment={"AERAKI_PATHS": "/one:/two"})["paths"] == ("/one", "/two")
+    assert resolve(environment={"AERAKI_PATHS": "/one:/two"}).paths == ("/one", "/two")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +130,7 @@ def test_several_paths_in_a_variable() -> None:
         ("debug", LogLevels("debug")),
         ("all:debug", LogLevels("debug")),
         ("default:warn", LogLevels("warning")),
-        ("pipeline:debug", LogLevels("info", (("pipeline", "debug"),))),
+        ("pipeline:debug", LogLevels(None, (("pipeline", "debug"),))),
         (
             "error,pipeline:debug,echo:none",
             LogLevels("error", (("pipeline", "debug"), ("echo", "none"))),
@@ -143,12 +138,12 @@ def test_several_paths_in_a_variable() -> None:
     ],
 )
 def test_log_levels_also_as_upstream_writes_them(text: str, levels: LogLevels) -> None:
-    assert resolve({"logLevel": (text,)})["logLevel"] == levels
+    assert resolve({"log_level": (text,)}).log_level == levels
 
 
 def test_log_levels_in_the_file_may_be_a_mapping(file: Path) -> None:
     file.write_text("logLevel: {all: error, pipeline: debug}\n")
-    assert resolve(file=file)["logLevel"] == LogLevels("error", (("pipeline", "debug"),))
+    assert resolve(file=file).log_level == LogLevels("error", (("pipeline", "debug"),))
 
 
 @pytest.mark.parametrize(
@@ -197,21 +192,21 @@ def test_a_file_that_is_not_there_is_named(file: Path) -> None:
 
 def test_an_empty_file_says_nothing(file: Path) -> None:
     file.write_text("# nothing\n")
-    assert resolve(file=file)["domain"] == "cluster.local"
+    assert resolve(file=file).domain == "cluster.local"
 
 
 @pytest.mark.parametrize(
     ("flags", "environment", "words"),
     [
-        ({"rootNamespace": ("A B",)}, {}, "--root-namespace: 'A B' is not"),
+        ({"root_namespace": ("A B",)}, {}, "--root-namespace: 'A B' is not"),
         ({}, {"AERAKI_REGISTRY_ONLY": "yes"}, "AERAKI_REGISTRY_ONLY: 'yes' is not true or false"),
         ({"source": ("disk",)}, {}, "--source: 'disk' is none of kubernetes, istiod, files"),
         (
-            {"noPlugins": ("true",), "plugins": ("echo",)},
+            {"no_plugins": ("true",), "plugins": ("echo",)},
             {},
             "flag --no-plugins.*flag --plugins.*exclude",
         ),
-        ({"debounceQuiet": ("20s",)}, {}, "debounceQuiet.*longer than debounceMax, 10s"),
+        ({"debounce_quiet": ("20s",)}, {}, "debounceQuiet.*longer than debounceMax, 10s"),
     ],
 )
 def test_a_mistake_names_the_flag_or_variable(
@@ -222,39 +217,39 @@ def test_a_mistake_names_the_flag_or_variable(
 
 
 def test_which_plugins_are_wanted() -> None:
-    assert resolve().plugins() is None
-    assert resolve({"plugins": ("a,b",)}).plugins() == ("a", "b")
-    assert resolve({"noPlugins": ("true",)}).plugins() == ()
+    assert resolve().wanted_plugins() is None
+    assert resolve({"plugins": ("a,b",)}).wanted_plugins() == ("a", "b")
+    assert resolve({"no_plugins": ("true",)}).wanted_plugins() == ()
 
 
 @pytest.mark.parametrize(
     ("form", "text", "value"),
     [
-        (Form.DURATION, "200ms", 0.2),
-        (Form.DURATION, "1m", 60.0),
-        (Form.SIZE, "10MiB", 10 * 2**20),
-        (Form.SIZE, "500kB", 500_000),
-        (Form.SIZE, "12", 12),
-        (Form.BOOL, "True", True),
-        (Form.NAMESPACES, "a, b,a", ("a", "b")),
+        (forms.DURATION, "200ms", 0.2),
+        (forms.DURATION, "1m", 60.0),
+        (forms.SIZE, "10MiB", 10 * 2**20),
+        (forms.SIZE, "500kB", 500_000),
+        (forms.SIZE, "12", 12),
+        (forms.SWITCH, "True", True),
+        (forms.NAMESPACES, "a, b,a", ("a", "b")),
     ],
 )
-def test_forms(form: Form, text: str, value: object) -> None:
-    assert parse_text(form, (text,)) == value
-    assert parse_text(form, (show(value),)) == value
+def test_forms(form: Form[object], text: str, value: object) -> None:
+    assert form.parse((text,)) == value
+    assert form.parse((form.show(value),)) == value
 
 
 def test_a_size_in_the_file_may_be_a_number() -> None:
-    assert parse_yaml(Form.SIZE, 4096) == 4096
+    assert forms.SIZE.load(4096) == 4096
     with pytest.raises(ValueError, match="write a text"):
-        parse_yaml(Form.SIZE, True)
+        forms.SIZE.load(True)
 
 
 def test_what_is_shown_can_be_given_again() -> None:
     rules = (ProxyRule("x.y"), ProxyRule("x.z", "ns", (("a", "b"),)), ProxyRule("x.w", "ns"))
-    assert parse_text(Form.PROXY_RULES, (show(rules),)) == rules
+    assert forms.PROXY_RULES.parse((forms.PROXY_RULES.show(rules),)) == rules
     levels = LogLevels("error", (("pipeline", "debug"),))
-    assert parse_text(Form.LOG_LEVELS, (show(levels),)) == levels
+    assert forms.LOG_LEVELS.parse((forms.LOG_LEVELS.show(levels),)) == levels
 
 
 def test_no_two_settings_share_a_flag_a_variable_or_a_key() -> None:
@@ -277,13 +272,13 @@ watchNamespaceSelector:
 """
         )
         for settings in (
-            resolve({"watchNamespaceSelector": tuple(wanted)}),
+            resolve({"watch_namespace_selector": tuple(wanted)}),
             resolve(environment={"AERAKI_WATCH_NAMESPACE_SELECTOR": "; ".join(wanted)}),
             resolve(file=file),
         ):
-            assert [str(item) for item in settings["watchNamespaceSelector"]] == wanted
-            text = settings.values["watchNamespaceSelector"].text
-            assert parse_text(Form.SELECTORS, (text,)) == settings["watchNamespaceSelector"]
+            assert [str(item) for item in settings.watch_namespace_selector] == wanted
+            text = setting_of("watch_namespace_selector").text(settings.watch_namespace_selector)
+            assert forms.SELECTORS.parse((text,)) == settings.watch_namespace_selector
 
     @pytest.mark.parametrize(
         ("content", "words"),
@@ -305,33 +300,36 @@ watchNamespaceSelector:
 
     def test_by_name_and_by_label_exclude_each_other(self) -> None:
         with pytest.raises(SettingsError, match="exclude each other"):
-            resolve({"watchNamespaces": ("a",), "watchNamespaceSelector": ("env=prod",)})
+            resolve({"watch_namespaces": ("a",), "watch_namespace_selector": ("env=prod",)})
 
 
 class TestTheLease:
     def test_controllers_that_do_different_things_do_not_stand_by_for_each_other(self) -> None:
         names = [
-            resolve(flags).election_id()
+            resolve(flags).lease_name()
             for flags in (
                 {},
                 {"instance": ("blue",)},
                 {"instance": ("green",)},
-                {"watchNamespaces": ("a",)},
-                {"watchNamespaces": ("b",)},
-                {"watchNamespaceSelector": ("env=prod",)},
+                {"watch_namespaces": ("a",)},
+                {"watch_namespaces": ("b",)},
+                {"watch_namespace_selector": ("env=prod",)},
             )
         ]
         assert len(set(names)) == len(names)
         assert names[:2] == ["aeraki-controller", "aeraki-controller-blue"]
 
     def test_replicas_of_one_do(self) -> None:
-        one, two = resolve({"watchNamespaces": ("a,b",)}), resolve({"watchNamespaces": ("b", "a")})
-        assert one.election_id() == two.election_id()
+        one, two = (
+            resolve({"watch_namespaces": ("a,b",)}),
+            resolve({"watch_namespaces": ("b", "a")}),
+        )
+        assert one.lease_name() == two.lease_name()
         blue = (
             resolve({"instance": ("blue",)}),
-            resolve({"instance": ("blue",), "watchNamespaces": ("a",)}),
+            resolve({"instance": ("blue",), "watch_namespaces": ("a",)}),
         )
-        assert blue[0].election_id() == blue[1].election_id()
+        assert blue[0].lease_name() == blue[1].lease_name()
 
     def test_what_is_given_counts(self) -> None:
-        assert resolve({"electionId": ("mine",), "instance": ("blue",)}).election_id() == "mine"
+        assert resolve({"election_id": ("mine",), "instance": ("blue",)}).lease_name() == "mine"

@@ -86,7 +86,7 @@ def _get(settings: Settings, url: str | None, path: str, example: str) -> dict[s
 
 def _of_the_pod(settings: Settings) -> str:
     """Where the controller with the same settings listens, as seen from its own pod."""
-    address: str = settings["httpAddress"]
+    address: str = settings.http_address
     if not address:
         return _DEFAULT
     host, _, port = address.rpartition(":")

@@ -14,10 +14,16 @@ from typing import Any
 import click
 
 from aeraki_core.cli import completing
-from aeraki_core.cli.environment import misspelt
 from aeraki_core.console import output
 from aeraki_core.errors import AerakiError, SettingsError
-from aeraki_core.settings import SETTINGS, Form, Setting, SettingGroup, Settings, resolve
+from aeraki_core.settings import (
+    SETTINGS,
+    Setting,
+    SettingGroup,
+    Settings,
+    misspelt_variables,
+    resolve,
+)
 from aeraki_core.wiring.signals import interrupted_by_user
 
 __all__ = ["FILES", "PIPELINE", "USAGE", "Command", "CommandOption", "define", "require_paths"]
@@ -35,7 +41,7 @@ _SECTIONS = {
     SettingGroup.PLUGINS: "Plugins",
     SettingGroup.ALL: "Messages",
 }
-FILES = ("paths", "defaultNamespace", "maxFileSize")
+FILES = ("paths", "default_namespace", "max_file_size")
 
 
 class CommandOption(click.Option):
@@ -100,13 +106,13 @@ def define(
         settings = [
             item
             for item in SETTINGS
-            if item.scope in (*scopes, SettingGroup.ALL) or item.key in more
+            if item.group in (*scopes, SettingGroup.ALL) or item.name in more
         ]
         parameters += [_option(item) for item in settings]
         parameters += _common()
 
         def callback(**given: Any) -> None:
-            flags = {item.key: _texts(item, given.pop(item.parameter)) for item in settings}
+            flags = {item.name: _texts(item, given.pop(item.name)) for item in settings}
             debug = given.pop("debug")
             output.configure(no_color=given.pop("no_color"), debug=debug)
             config = given.pop("config")
@@ -133,7 +139,7 @@ def _guarded(
 ) -> int:
     """Run the function; whatever goes wrong becomes one message and an exit code."""
     try:
-        for name, near in misspelt(os.environ):
+        for name, near in misspelt_variables(os.environ):
             output.warning(f"{name} is no setting and has no effect; did you mean {near}?")
         with output.reserved(), interrupted_by_user():
             code = function(resolve(flags, os.environ, config), **given)
@@ -174,48 +180,44 @@ def _forget_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _option(item: Setting) -> CommandOption:
-    default = item.default_text or _default(item)
-    facts = "; ".join(part for part in (f"default: {default}" if default else "", item.env) if part)
-    is_flag = item.form is Form.BOOL
-    names = [
-        item.long
-        if not is_flag or item.key.startswith("no")
-        else f"{item.long}/--no-{item.long[2:]}"
-    ]
+def _option(setting: Setting) -> CommandOption:
+    default = setting.default_text or ("" if setting.is_switch else setting.text(setting.default))
+    facts = "; ".join(
+        part for part in (f"default: {default}" if default else "", setting.env) if part
+    )
+    negatable = setting.is_switch and not setting.name.startswith("no_")
     return CommandOption(
-        [*([item.short] if item.short else []), *names, item.parameter],
-        section="Input" if item.key in FILES else _SECTIONS[item.scope],
-        setting=item,
-        help=f"{item.help}  [{facts}]",
-        metavar=None if is_flag else item.metavar or None,
-        is_flag=is_flag,
-        multiple=item.form.is_list,
+        [
+            *([setting.short] if setting.short else []),
+            f"{setting.long}/--no-{setting.long[2:]}" if negatable else setting.long,
+            setting.name,
+        ],
+        section="Input" if setting.name in FILES else _SECTIONS[setting.group],
+        setting=setting,
+        help=f"{setting.help}  [{facts}]",
+        metavar=setting.metavar or None,
+        is_flag=setting.is_switch,
+        multiple=setting.form.repeatable,
         default=None,
-        shell_complete=_completion(item),
+        shell_complete=_completion(setting),
     )
 
 
-def _default(item: Setting) -> str:
-    from aeraki_core.settings.types import show
-
-    return "" if item.form is Form.BOOL else show(item.default)
-
-
-def _completion(item: Setting) -> completing.Complete:
-    if item.metavar in ("PATH", "DIR", "FILE"):
+def _completion(setting: Setting) -> completing.Complete:
+    if setting.metavar in ("PATH", "DIR", "FILE"):
         return completing.files()
-    return completing.words(
-        completing.plugin_names if item.key == "plugins" else lambda: item.choices
-    )
+    if setting.name == "plugins":
+        return completing.words(completing.plugin_names)
+    return completing.words(lambda: setting.form.words)
 
 
-def _texts(item: Setting, value: Any) -> tuple[str, ...]:
+def _texts(setting: Setting, value: Any) -> tuple[str, ...]:
+    """The texts of a flag as click gives them; empty when it was not given."""
     if value is None or value == ():
         return ()
-    if item.form is Form.BOOL:
+    if setting.is_switch:
         return ("true" if value else "false",)
-    return tuple(value) if item.form.is_list else (value,)
+    return tuple(value) if setting.form.repeatable else (value,)
 
 
 def _common() -> list[click.Parameter]:
@@ -246,7 +248,7 @@ def require_paths(settings: Settings, example: str) -> tuple[str, ...]:
     Raises:
         click.UsageError: none was given; it shows the example.
     """
-    paths: tuple[str, ...] = settings["paths"]
+    paths: tuple[str, ...] = settings.paths
     if not paths:
         raise click.UsageError(
             f"nothing to read; name files or directories with -f:\n\n  {example}"

@@ -1,6 +1,7 @@
 """Findings as machines read them: JSON, SARIF 2.1.0, JUnit's XML, and the workflow commands of GitHub Actions.
 
-In: findings. Out: text. Sources: SARIF 2.1.0 (OASIS), "Workflow commands for GitHub Actions", GitLab's "Unit test reports".
+JSON holds texts as they are, in ASCII; the others are shown to people, so their texts are escaped first. Sources: SARIF 2.1.0
+(OASIS), "Workflow commands for GitHub Actions", GitLab's "Unit test reports".
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aeraki_core.findings.finding import Code, Finding, Severity
+from aeraki_core.findings.text import escape, finding_place, finding_subject
 from aeraki_core.model.meta import ObjectRef
 
 __all__ = ["as_dict", "from_dict", "github", "junit", "sarif", "to_json"]
@@ -62,7 +64,7 @@ def from_dict(content: Mapping[str, Any]) -> Finding:
 
 def to_json(findings: Sequence[Finding]) -> str:
     """A list of findings."""
-    return json.dumps([as_dict(item) for item in findings], indent=2, ensure_ascii=False) + "\n"
+    return json.dumps([as_dict(item) for item in findings], indent=2) + "\n"
 
 
 def sarif(findings: Sequence[Finding], version: str) -> str:
@@ -83,7 +85,7 @@ def sarif(findings: Sequence[Finding], version: str) -> str:
             "ruleId": item.code.id,
             "ruleIndex": order[item.code.id],
             "level": _SARIF_LEVELS[item.severity],
-            "message": {"text": f"{item.message}. {item.code.action}"},
+            "message": {"text": f"{escape(item.message)}. {item.code.action}"},
             "locations": _locations(item),
         }
         for item in findings
@@ -94,7 +96,7 @@ def sarif(findings: Sequence[Finding], version: str) -> str:
         "version": "2.1.0",
         "runs": [{"tool": {"driver": driver}, "results": results}],
     }
-    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(log, indent=2) + "\n"
 
 
 def _locations(finding: Finding) -> list[dict[str, Any]]:
@@ -105,8 +107,7 @@ def _locations(finding: Finding) -> list[dict[str, Any]]:
             physical["region"] = {"startLine": finding.line}
         location["physicalLocation"] = physical
     if finding.ref:
-        name = f"{finding.ref} {finding.field}" if finding.field else str(finding.ref)
-        location["logicalLocations"] = [{"fullyQualifiedName": name}]
+        location["logicalLocations"] = [{"fullyQualifiedName": finding_subject(finding)}]
     return [location] if location else []
 
 
@@ -119,19 +120,21 @@ def junit(findings: Sequence[Finding], least: Severity) -> str:
     suites = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(suites, "testsuite", {"name": "aeraki validate", **counts})
     for item in findings:
-        about = [str(part) for part in (item.ref, item.field) if part]
-        name = " ".join([item.code.id, *about]) if about else f"{item.code.id} {item.code.title}"
-        place = {"file": item.source, "line": str(item.line or "")}
-        given = {key: _printable(value) for key, value in place.items() if value}
-        case = ElementTree.SubElement(
-            suite, "testcase", {"name": _printable(name), "classname": "aeraki", **given}
-        )
-        where = f"{item.source}{f':{item.line}' if item.line else ''}: " if item.source else ""
-        text = _printable(
-            f"{where}{item.severity.label} {item.code.id}: {item.message}\n{item.code.action}"
+        subject = finding_subject(item)
+        place = {"file": escape(item.source or ""), "line": str(item.line or "")}
+        attributes = {
+            "name": f"{item.code.id} {subject or item.code.title}",
+            "classname": "aeraki",
+            **{key: value for key, value in place.items() if value},
+        }
+        case = ElementTree.SubElement(suite, "testcase", attributes)
+        message = escape(item.message)
+        text = (
+            f"{finding_place(item)}{item.severity.label} {item.code.id}: {message}"
+            f"\n{item.code.action}"
         )
         if item.severity >= least:
-            failure = {"message": _printable(item.message), "type": item.severity.label}
+            failure = {"message": message, "type": item.severity.label}
             ElementTree.SubElement(case, "failure", failure).text = text
         else:
             ElementTree.SubElement(case, "system-out").text = text
@@ -142,13 +145,6 @@ def junit(findings: Sequence[Finding], least: Severity) -> str:
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         + ElementTree.tostring(suites, encoding="unicode")
         + "\n"
-    )
-
-
-def _printable(text: str) -> str:
-    """Without the characters that XML cannot hold."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
     )
 
 
@@ -166,12 +162,15 @@ def _github_line(finding: Finding) -> str:
     )
     properties = {**place, "title": f"{finding.code.id} {finding.code.title}"}
     given = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items() if value)
-    about = f" ({finding.ref}{f' {finding.field}' if finding.field else ''})" if finding.ref else ""
-    return f"::{_GITHUB_LEVELS[finding.severity]} {given}::{_text(f'{finding.message}{about}. {finding.code.action}')}"
+    subject = finding_subject(finding)
+    about = f" ({subject})" if subject else ""
+    message = _text(f"{finding.message}{about}. {finding.code.action}")
+    return f"::{_GITHUB_LEVELS[finding.severity]} {given}::{message}"
 
 
 def _text(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    # Without line breaks nothing in a message can become a command of its own.
+    return escape(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:

@@ -1,6 +1,6 @@
 """Log lines on stderr: as text for people, as JSON for machines, with a level for each component.
 
-A component is a module of the core (``pipeline``, ``sources``) or a plugin by its name.
+The components are a fixed table and the plugins by name, so a module that moves changes nobody's settings.
 """
 
 from __future__ import annotations
@@ -10,17 +10,30 @@ import logging
 import sys
 import time
 from importlib import metadata
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from aeraki_core.console import output
+from aeraki_core.findings.text import escape
 
 if TYPE_CHECKING:
     from aeraki_core.settings import Settings
 
-__all__ = ["configure_logging", "set_levels"]
+__all__ = ["COMPONENTS", "component_of", "configure_logging", "set_levels"]
 
-_LEVELS = {"none": logging.CRITICAL + 1}
+COMPONENTS = {
+    "sources": "what is read, and from where",
+    "mesh": "each object that comes, changes or goes",
+    "pipeline": "which port speaks what, and what is generated",
+    "sinks": "each filter that is written or kept",
+    "kube": "requests to the API server, and watches",
+    "controller": "passes, leader election, HTTP server, Events and statuses",
+    "plugins": "hooks that fail or take long",
+    "settings": "a settings file that changes",
+}
+"""Component and what its loggers report. The loggers of component X are ``aeraki_core.X`` and those below it."""
+
+_CORE = "aeraki_core"
+_OFF = logging.CRITICAL + 1
 _COLORS = {"DEBUG": "bright_black", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
@@ -32,9 +45,9 @@ class _Text(logging.Formatter):
         level = output.style(
             f"{record.levelname:<7}", _COLORS.get(record.levelname), stream=sys.stderr
         )
-        text = f"{clock}.{int(record.msecs):03} {level} {_component(record.name)}: {record.getMessage()}"
-        traceback = _traceback(record)
-        return f"{text}\n{traceback}" if traceback else text
+        message = escape(record.getMessage())
+        text = f"{clock}.{int(record.msecs):03} {level} {component_of(record.name)}: {message}"
+        return "\n".join([text, *map(escape, _traceback(record).splitlines())])
 
 
 class _Json(logging.Formatter):
@@ -45,26 +58,31 @@ class _Json(logging.Formatter):
         content = {
             "time": f"{clock}.{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
-            "component": _component(record.name),
-            "message": record.getMessage(),
+            "component": component_of(record.name),
+            "message": escape(record.getMessage()),
             **getattr(record, "fields", {}),
         }
         traceback = _traceback(record)
         if traceback:
             content["traceback"] = traceback
-        return json.dumps(content, ensure_ascii=False, default=str)
+        # ASCII only: JSON's own escapes keep bidirectional marks away from a terminal.
+        return json.dumps(content, default=str)
 
 
-def _traceback(record: logging.LogRecord) -> str | None:
-    """The record's traceback, for whoever debugs: the command (``--debug``) or the component (its level)."""
+def _traceback(record: logging.LogRecord) -> str:
+    """The record's traceback for whoever debugs the command (``--debug``) or the component (its level); else empty."""
     wanted = output.debugs() or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
-    return (
-        logging.Formatter().formatException(record.exc_info) if wanted and record.exc_info else None
-    )
+    if not wanted or not record.exc_info:
+        return ""
+    return logging.Formatter().formatException(record.exc_info)
 
 
-def _component(name: str) -> str:
-    return name.removeprefix("aeraki_core.")
+def component_of(logger: str) -> str:
+    """The component that a logger belongs to: one of the table, or a plugin's package without its prefix."""
+    package, _, rest = logger.partition(".")
+    if package == _CORE and rest:
+        return rest.partition(".")[0]
+    return package.removeprefix("aeraki_plugins_")
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
@@ -81,45 +99,42 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
 def configure_logging(settings: Settings, *, default: str) -> None:
     """Send log lines to stderr. ``default`` is the level of everything where the settings give none."""
     handler = _Stderr()
-    handler.setFormatter(_Json() if settings["logFormat"] == "json" else _Text())
+    handler.setFormatter(_Json() if settings.log_format == "json" else _Text())
     logging.getLogger().handlers = [handler]
     set_levels(settings, default=default)
 
 
-def set_levels(settings: Settings, before: Settings | None = None, *, default: str) -> None:
-    """The level of everything and of each component; those that only ``before`` gave one have none of their own any more."""
-    levels = settings["logLevel"]
-    for component, _ in before["logLevel"].components if before is not None else ():
-        name = _logger_name(component)
-        if name is not None:
-            logging.getLogger(name).setLevel(logging.NOTSET)
-    everything = _level(default if settings.is_default("logLevel") else levels.all)
+def set_levels(settings: Settings, *, default: str) -> None:
+    """Set the level of everything and of each component that has its own; the others follow everything."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("aeraki_") and isinstance(logger, logging.Logger):
+            logger.setLevel(logging.NOTSET)
+    everything = _number(settings.log_level.all or default)
     logging.getLogger().setLevel(everything)
-    # It tells of every event at info; what came of them is said by us.
+    # It logs every event at info; we log what comes of them.
     logging.getLogger("watchfiles").setLevel(
         everything if everything <= logging.DEBUG else max(everything, logging.WARNING)
     )
-    for component, level in levels.components:
-        name = _logger_name(component)
-        if name is None:
-            output.warning(f"--log-level: there is no component or plugin {component!r}")
+    for component, level in settings.log_level.components:
+        own = _logger_name(component)
+        if own is None:
+            output.warning(
+                f"--log-level: no component or plugin is called {component!r}; components:"
+                f" {', '.join(COMPONENTS)}"
+            )
         else:
-            logging.getLogger(name).setLevel(_level(level))
+            logging.getLogger(own).setLevel(_number(level))
 
 
-def _level(name: str) -> int:
-    return _LEVELS.get(name) or int(getattr(logging, name.upper()))
+def _number(level: str) -> int:
+    return _OFF if level == "none" else int(getattr(logging, level.upper()))
 
 
 def _logger_name(component: str) -> str | None:
-    """The logger of a plugin or of a module of the core; None when there is neither."""
+    """The logger of a component or a plugin; None when there is neither."""
     from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
 
     for point in metadata.entry_points(group=ENTRY_POINT_GROUP):
         if point.name == component:
             return point.module.partition(".")[0]
-    name = f"aeraki_core.{component}"
-    try:
-        return name if find_spec(name) is not None else None
-    except (ImportError, ValueError):
-        return None
+    return f"{_CORE}.{component}" if component in COMPONENTS else None

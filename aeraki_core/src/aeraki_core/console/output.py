@@ -1,4 +1,4 @@
-"""The one module that prints. Data goes to stdout as it is; all else goes to stderr.
+"""The one module that prints. Data goes to stdout as it is; all else goes to stderr, each text escaped.
 
 Colours only where a person looks: on a terminal, unless ``--no-color`` or ``NO_COLOR`` says otherwise, or anywhere with
 ``FORCE_COLOR``. What a pipe gets is byte for byte what a file gets.
@@ -17,19 +17,21 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from aeraki_core.findings.text import count, escape, finding_place, finding_subject
+
 if TYPE_CHECKING:
     from aeraki_core.findings.finding import Finding
 
 __all__ = [
     "STDOUT",
     "configure",
-    "count",
     "data",
     "debugs",
     "diff",
     "error",
     "finding_text",
     "findings",
+    "lines",
     "note",
     "reserved",
     "structured",
@@ -130,6 +132,11 @@ def data(text: str) -> None:
         raise
 
 
+def lines(texts: Iterable[str]) -> None:
+    """What was asked for as lines, each escaped."""
+    data("".join(f"{escape(text)}\n" for text in texts))
+
+
 def structured(content: object, form: str) -> None:
     """What was asked for as ``json`` or ``yaml``."""
     if form == "yaml":
@@ -139,22 +146,28 @@ def structured(content: object, form: str) -> None:
     else:
         import json
 
-        data(json.dumps(content, indent=2, ensure_ascii=False))
+        # ASCII: JSON's own escapes keep bidirectional marks away from a terminal.
+        data(json.dumps(content, indent=2))
 
 
-def note(text: str) -> None:
-    """Something worth knowing that is not what was asked for."""
+def note(*lines: str) -> None:
+    """Lines worth knowing that are not what was asked for."""
+    for line in lines:
+        _stderr(escape(line))
+
+
+def _stderr(text: str) -> None:
     click.echo(text, err=True, color=True)
 
 
 def warning(text: str) -> None:
     """Something that may not be as it was meant."""
-    note(f"{style('warning:', 'yellow', bold=True, stream=sys.stderr)} {text}")
+    _stderr(f"{style('warning:', 'yellow', bold=True, stream=sys.stderr)} {escape(text)}")
 
 
 def error(text: str) -> None:
     """Why it did not work: what, where, and what to do."""
-    note(f"{style('error:', 'red', bold=True, stream=sys.stderr)} {text}")
+    _stderr(f"{style('error:', 'red', bold=True, stream=sys.stderr)} {escape(text)}")
 
 
 def traceback() -> None:
@@ -162,30 +175,22 @@ def traceback() -> None:
     if _state.debug:
         import traceback as module
 
-        note(module.format_exc().rstrip())
+        note(*module.format_exc().rstrip().splitlines())
 
 
 def finding_text(finding: Finding, stream: TextIO | None = None) -> str:
     """A finding on two lines: place, severity, code, message and object; then what to do."""
-    label = finding.severity.label
-    place = (
-        f"{finding.source}{f':{finding.line}' if finding.line else ''}: " if finding.source else ""
-    )
-    about = " ".join(part for part in (str(finding.ref or ""), finding.field or "") if part)
+    label, subject = finding.severity.label, finding_subject(finding)
     title = style(f"{label} {finding.code.id}", _SEVERITY_COLORS[label], bold=True, stream=stream)
-    first = f"{place}{title}: {finding.message}{f' ({about})' if about else ''}"
+    about = f" ({subject})" if subject else ""
+    first = f"{finding_place(finding)}{title}: {escape(finding.message)}{about}"
     return f"{first}\n    {finding.code.action}"
 
 
 def findings(items: Iterable[Finding]) -> None:
     """Findings on stderr."""
     for item in items:
-        note(finding_text(item, sys.stderr))
-
-
-def count(number: int, word: str) -> str:
-    """``1 port``, ``2 ports``."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+        _stderr(finding_text(item, sys.stderr))
 
 
 def summary(items: Sequence[Finding]) -> str:
@@ -214,7 +219,7 @@ def table(
     for heading in headings:
         found.add_column(heading, overflow="fold")
     for row in rows:
-        found.add_row(*(Text(cell, style=(colors or {}).get(cell, "")) for cell in row))
+        found.add_row(*(Text(escape(cell), style=(colors or {}).get(cell, "")) for cell in row))
     buffer = io.StringIO()
     color = wants_color(stream)
     console = Console(
@@ -236,4 +241,4 @@ def diff(lines: Iterable[str]) -> None:
     colors = {"+": "green", "-": "red", "@": "cyan"}
     for line in lines:
         bold = line.startswith(("diff ", "--- ", "+++ "))
-        data(style(line, None if bold else colors.get(line[:1]), bold=bold) + "\n")
+        data(style(escape(line), None if bold else colors.get(line[:1]), bold=bold) + "\n")

@@ -132,7 +132,11 @@ class Observers:
     """Several observers as one, called in order. The error of one is logged, and the others go on."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = tuple(observers)
+        self._observers = list(observers)
+
+    def add(self, observer: Observer) -> None:
+        """Tell this one too, after the others. Call before the controller runs."""
+        self._observers.append(observer)
 
     def __call__(self, event: ControllerEvent) -> None:
         """Hand the event to each."""

@@ -17,7 +17,7 @@ from aeraki_core.model.wire import check
 
 __all__ = ["Kind", "LoadedKind", "Resource"]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("aeraki_core.plugins")
 
 MAX_NAMES = 10_000
 """Of hosts or Secrets that one object may name. A plugin's iterator without an end stops here."""

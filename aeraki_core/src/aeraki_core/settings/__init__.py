@@ -1,25 +1,35 @@
-"""What a user can set, and where each value came from: flags > environment > file > default.
+"""What a user can set, and where each value comes from: flag, environment, file, default.
 
-In: the flags given, the environment, a settings file. Out: :class:`Settings`, a value and an :class:`Origin` for each entry of
-:data:`SETTINGS`. ``aeraki config`` shows them; docs/settings.md is made from the same table. Kept free of heavy imports: every
-command loads this to print its help.
+``aeraki config`` shows the settings, and docs/settings.md is made from the same table. Light: every command loads it for its help.
 """
 
 from __future__ import annotations
 
-from aeraki_core.settings.resolve import Origin, Settings, Value, resolve
-from aeraki_core.settings.table import SETTINGS, Setting, SettingGroup, setting
-from aeraki_core.settings.types import Form, LogLevels
+from aeraki_core.settings.forms import LogLevels
+from aeraki_core.settings.resolve import misspelt_variables, resolve
+from aeraki_core.settings.table import (
+    SETTINGS,
+    Origin,
+    OriginKind,
+    Setting,
+    SettingGroup,
+    Settings,
+    SinkKind,
+    SourceKind,
+    setting_of,
+)
 
 __all__ = [
     "SETTINGS",
-    "Form",
     "LogLevels",
     "Origin",
+    "OriginKind",
     "Setting",
     "SettingGroup",
     "Settings",
-    "Value",
+    "SinkKind",
+    "SourceKind",
+    "misspelt_variables",
     "resolve",
-    "setting",
+    "setting_of",
 ]

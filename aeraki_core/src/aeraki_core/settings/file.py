@@ -1,7 +1,4 @@
-"""A settings file: YAML, camelCase keys, every complaint with file and line.
-
-In: a path. Out: the value of each key and its line, or :class:`~aeraki_core.errors.SettingsError`.
-"""
+"""A settings file: YAML with camelCase keys. Every complaint names file and line."""
 
 from __future__ import annotations
 
@@ -11,25 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from aeraki_core.errors import SettingsError
-from aeraki_core.settings.table import SETTINGS, setting
-from aeraki_core.settings.types import parse_yaml
+from aeraki_core.settings.table import SETTINGS
 
 __all__ = ["FileEntry", "read_file"]
+
+_BY_KEY = {setting.key: setting for setting in SETTINGS}
 
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One key of a settings file; ``line`` counts from 1."""
+    """The value of one key; ``line`` counts from 1."""
 
     value: Any
     line: int
 
 
 def read_file(path: Path) -> dict[str, FileEntry]:
-    """Every setting that the file gives.
+    """The settings of a file, by name.
 
     Raises:
-        SettingsError: it cannot be read, is not YAML, holds an unknown key or a value that does not fit.
+        SettingsError: it cannot be read, is not YAML, or holds an unknown key or a value that does not fit.
     """
     import yaml
 
@@ -44,38 +42,38 @@ def read_file(path: Path) -> dict[str, FileEntry]:
         if root is None:
             return {}
         if not isinstance(root, yaml.MappingNode):
-            raise SettingsError(
-                f"{path}:{root.start_mark.line + 1}: write settings as `key: value`"
-            )
-        found: dict[str, FileEntry] = {}
+            line = root.start_mark.line + 1
+            raise SettingsError(f"{path}:{line}: write settings as `key: value`")
+        entries: dict[str, FileEntry] = {}
         for key_node, value_node in root.value:
             line = key_node.start_mark.line + 1
             key = str(loader.construct_object(key_node, deep=True))
-            if key in found:
+            name, value = _read_entry(
+                f"{path}:{line}", key, loader.construct_object(value_node, deep=True)
+            )
+            if name in entries:
                 raise SettingsError(
-                    f"{path}:{line}: {key} is given twice (first in line {found[key].line})"
+                    f"{path}:{line}: {key} is given twice (first in line {entries[name].line})"
                 )
-            found[key] = _entry(path, line, key, loader.construct_object(value_node, deep=True))
+            entries[name] = FileEntry(value, line)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise SettingsError(
-            f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}"
-        ) from None
+        problem = getattr(error, "problem", None) or error
+        raise SettingsError(f"{where}: not valid YAML: {problem}") from None
     finally:
         loader.dispose()
-    return found
+    return entries
 
 
-def _entry(path: Path, line: int, key: str, value: Any) -> FileEntry:
-    try:
-        known = setting(key)
-    except KeyError:
-        keys = [item.key for item in SETTINGS]
-        near = difflib.get_close_matches(key, keys, n=1)
+def _read_entry(where: str, key: str, value: Any) -> tuple[str, Any]:
+    """The name of the setting, and its value."""
+    setting = _BY_KEY.get(key)
+    if setting is None:
+        near = difflib.get_close_matches(key, _BY_KEY, n=1)
         hint = f"did you mean {near[0]}?" if near else "`aeraki config` lists all"
-        raise SettingsError(f"{path}:{line}: there is no setting {key!r}; {hint}") from None
+        raise SettingsError(f"{where}: there is no setting {key!r}; {hint}")
     try:
-        return FileEntry(parse_yaml(known.form, value, known.choices), line)
+        return setting.name, setting.form.load(value)
     except ValueError as error:
-        raise SettingsError(f"{path}:{line}: {key}: {error}") from None
+        raise SettingsError(f"{where}: {key}: {error}") from None

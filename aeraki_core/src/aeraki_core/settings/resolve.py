@@ -1,113 +1,27 @@
-"""Which value of a setting counts: that of a flag, else the environment's, else the file's, else the default.
-
-In: flags as texts, the environment, the settings file's path. Out: :class:`Settings`.
-"""
+"""Which value of a setting counts: the flag's, else the environment's, else the file's, else the default."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aeraki_core.errors import SettingsError
-from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.settings.file import FileEntry, read_file
-from aeraki_core.settings.table import SETTINGS, Setting
-from aeraki_core.settings.types import Form, parse_text, show
+from aeraki_core.settings.forms import DURATION
+from aeraki_core.settings.table import SETTINGS, Origin, OriginKind, Setting, Settings
 
-__all__ = ["CONFIG_ENV", "Origin", "Settings", "Value", "resolve"]
+__all__ = ["CONFIG_ENV", "misspelt_variables", "resolve"]
 
 CONFIG_ENV = "AERAKI_CONFIG"
-_ELECTION = "aeraki-controller"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a value came from: ``flag``, ``environment``, ``file`` or ``default``, and the flag's, variable's or place's name."""
-
-    kind: str
-    name: str = ""
-
-    @property
-    def rank(self) -> int:
-        """0 for what goes before all others."""
-        return ("flag", "environment", "file", "default").index(self.kind)
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}" if self.name else self.kind
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A setting, its value and where that came from."""
-
-    setting: Setting
-    value: Any
-    origin: Origin
-
-    @property
-    def text(self) -> str:
-        """The value as its flag would take it, or in brackets what its absence means."""
-        if self.value == self.setting.default and self.setting.default_text:
-            return f"({self.setting.default_text})"
-        return show(self.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Every setting with its value. ``settings["rootNamespace"]`` is the value alone.
-
-    ``file`` is the settings file, if there is one; ``reread`` resolves all anew, with what the file says then.
-    """
-
-    values: Mapping[str, Value]
-    file: Path | None = None
-    reread: Callable[[], Settings] | None = field(default=None, repr=False, compare=False)
-
-    def __getitem__(self, key: str) -> Any:
-        return self.values[key].value
-
-    def is_default(self, key: str) -> bool:
-        """Whether nobody set it."""
-        return self.values[key].origin.kind == "default"
-
-    def mesh(self) -> Mesh:
-        """What they say of the mesh."""
-        return Mesh(
-            root_namespace=self["rootNamespace"],
-            domain=self["domain"],
-            namespaces=self["filterNamespaces"],
-            proxy_rules=self["proxyExtensions"],
-            registry_only=self["registryOnly"],
-            proxy_families=tuple(ProxyFamily(name) for name in self["proxyFamilies"]),
-        )
-
-    def election_id(self) -> str:
-        """The name of the Lease: the one given, else one of its own for each instance, or each choice of namespaces.
-
-        Controllers that do not do the same thing must not stand by for each other.
-        """
-        given: str = self["electionId"]
-        if given or self["instance"]:
-            return given or f"{_ELECTION}-{self['instance']}"
-        scope = (
-            *sorted(self["watchNamespaces"]),
-            *sorted(str(item) for item in self["watchNamespaceSelector"]),
-        )
-        return (
-            f"{_ELECTION}-{hashlib.sha256(';'.join(scope).encode()).hexdigest()[:8]}"
-            if scope
-            else _ELECTION
-        )
-
-    def plugins(self) -> tuple[str, ...] | None:
-        """The plugins to use, by name; None for all that are installed. Where both settings are given, the nearer one counts."""
-        none, named = self.values["noPlugins"], self.values["plugins"]
-        wanted: tuple[str, ...] | None = named.value
-        return () if none.value and none.origin.rank <= named.origin.rank else wanted
+_PREFIX = "AERAKI_"
+_OTHER_VARIABLES = (CONFIG_ENV, "AERAKI_DEBUG", "AERAKI_ENVOY")
+# Kubernetes gives every pod such variables for each Service of its namespace, and one may be called aeraki.
+_OF_A_SERVICE = re.compile(
+    r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
+)
+_NEAR = 0.85  # of difflib: one or two letters; what is less alike may be somebody else's
 
 
 def resolve(
@@ -115,7 +29,12 @@ def resolve(
     environment: Mapping[str, str] | None = None,
     file: Path | None = None,
 ) -> Settings:
-    """The settings. ``flags`` are the texts that were given, by key; ``file`` goes before the one that ``AERAKI_CONFIG`` names.
+    """The settings.
+
+    Args:
+        flags: the texts of each flag that was given, by name of the setting.
+        environment: the environment's variables.
+        file: a settings file; it goes before the one that ``AERAKI_CONFIG`` names.
 
     Raises:
         SettingsError: a value does not fit, a key is unknown, or two settings exclude each other.
@@ -124,62 +43,87 @@ def resolve(
     if file is None and environment.get(CONFIG_ENV):
         file = Path(environment[CONFIG_ENV])
     entries = read_file(file) if file is not None else {}
-    values = {item.key: _value(item, flags, environment, entries, file) for item in SETTINGS}
-    settings = Settings(values, file, lambda: resolve(flags, environment, file))
-    _check(settings)
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for setting in SETTINGS:
+        found = (
+            _from_flag(setting, flags)
+            or _from_environment(setting, environment)
+            or _from_file(setting, entries, file)
+        )
+        if found is not None:
+            values[setting.name], origins[setting.name] = found
+    settings = Settings(
+        **values,
+        origins=origins,
+        file=file,
+        reread=lambda: resolve(flags, environment, file),
+    )
+    _refuse_contradictions(settings)
     return settings
 
 
-def _value(
-    item: Setting,
-    flags: Mapping[str, tuple[str, ...]],
-    environment: Mapping[str, str],
-    entries: Mapping[str, FileEntry],
-    file: Path | None,
-) -> Value:
-    if flags.get(item.key):
-        return Value(item, _parsed(item, flags[item.key], item.long), Origin("flag", item.long))
-    for name in (item.env, *item.old_env):
-        if environment.get(
-            name
-        ):  # an empty variable counts as none: a manifest can hardly unset one
-            texts = (
-                tuple(environment[name].split(os.pathsep))
-                if item.form is Form.PATHS
-                else (environment[name],)
-            )
-            return Value(item, _parsed(item, texts, name), Origin("environment", name))
-    if item.key in entries:
-        return Value(
-            item, entries[item.key].value, Origin("file", f"{file}:{entries[item.key].line}")
-        )
-    return Value(item, item.default, Origin("default"))
-
-
-def _parsed(item: Setting, texts: tuple[str, ...], name: str) -> Any:
+def _from_flag(setting: Setting, flags: Mapping[str, tuple[str, ...]]) -> tuple[Any, Origin] | None:
+    texts = flags.get(setting.name)
+    if not texts:
+        return None
     try:
-        return parse_text(item.form, texts, item.choices)
+        return setting.form.parse(texts), Origin(OriginKind.FLAG, setting.long)
     except ValueError as error:
-        raise SettingsError(f"{name}: {error}") from None
+        raise SettingsError(f"{setting.long}: {error}") from None
 
 
-def _check(settings: Settings) -> None:
-    one, other = settings.values["noPlugins"].origin, settings.values["plugins"].origin
-    if settings["noPlugins"] and settings["plugins"] and one.rank == other.rank:
+def _from_environment(
+    setting: Setting, environment: Mapping[str, str]
+) -> tuple[Any, Origin] | None:
+    for name in (setting.env, *setting.old_env):
+        # An empty variable counts as none: a manifest can hardly unset one.
+        if environment.get(name):
+            try:
+                value = setting.form.variable(environment[name])
+            except ValueError as error:
+                raise SettingsError(f"{name}: {error}") from None
+            return value, Origin(OriginKind.ENVIRONMENT, name)
+    return None
+
+
+def _from_file(
+    setting: Setting, entries: Mapping[str, FileEntry], file: Path | None
+) -> tuple[Any, Origin] | None:
+    entry = entries.get(setting.name)
+    if entry is None:
+        return None
+    return entry.value, Origin(OriginKind.FILE, f"{file}:{entry.line}")
+
+
+def _refuse_contradictions(settings: Settings) -> None:
+    none, named = settings.origin("no_plugins"), settings.origin("plugins")
+    if settings.no_plugins and settings.plugins and none.rank == named.rank:
         raise SettingsError(
-            f"no plugin at all ({one}) and plugins by name ({other}) exclude each other; give one"
+            f"no plugin at all ({none}) and plugins by name ({named}) exclude each other; give one"
         )
-    if settings["watchNamespaces"] and settings["watchNamespaceSelector"]:
-        named, selected = (
-            settings.values["watchNamespaces"].origin,
-            settings.values["watchNamespaceSelector"].origin,
-        )
+    if settings.watch_namespaces and settings.watch_namespace_selector:
+        by_name = settings.origin("watch_namespaces")
+        by_label = settings.origin("watch_namespace_selector")
         raise SettingsError(
-            f"namespaces by name ({named}) and by label ({selected}) exclude each other; give one"
+            f"namespaces by name ({by_name}) and by label ({by_label}) exclude each other; give one"
         )
-    if settings["debounceQuiet"] > settings["debounceMax"]:
-        origin = settings.values["debounceQuiet"].origin
+    if settings.debounce_quiet > settings.debounce_max:
         raise SettingsError(
-            f"debounceQuiet ({origin}) is longer than debounceMax, {show(settings['debounceMax'])}; "
-            f"make it shorter, or debounceMax longer"
+            f"debounceQuiet ({settings.origin('debounce_quiet')}) is longer than debounceMax,"
+            f" {DURATION.show(settings.debounce_max)}; make it shorter, or debounceMax longer"
         )
+
+
+def misspelt_variables(environment: Iterable[str]) -> list[tuple[str, str]]:
+    """Names of variables that are nearly a setting's, each with that one: they would have no effect, and nobody would know."""
+    import difflib
+
+    known = {name for setting in SETTINGS for name in (setting.env, *setting.old_env)}
+    known |= {*_OTHER_VARIABLES}
+    return [
+        (name, near)
+        for name in sorted(environment)
+        if name.startswith(_PREFIX) and name not in known and not _OF_A_SERVICE.search(name)
+        for near in difflib.get_close_matches(name, known, n=1, cutoff=_NEAR)
+    ]

@@ -1,51 +1,126 @@
-"""Every setting, once: flags, variables, keys of the file, ``aeraki config`` and docs/settings.md are all made from this table."""
+"""Every setting, declared once: its type and default, its flag, its variable, its key in a file, and its help.
 
+:class:`Settings` is what the program reads. Flags, ``aeraki config`` and docs/settings.md are made from :data:`SETTINGS`, which
+is read off its fields, so a new setting is one more field here. Kept light: every command imports it to print its help.
+"""
+
+# ruff: noqa: RUF009 -- each default below is a dataclasses.field
 from __future__ import annotations
 
-import re
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from aeraki_core.model.mesh import ProxyFamily
-from aeraki_core.settings.types import Form, LogLevels
+from aeraki_core.model.mesh import Mesh, ProxyFamily, ProxyRule
+from aeraki_core.model.selector import LabelSelector
+from aeraki_core.settings import forms
+from aeraki_core.settings.forms import Form, LogLevels
 
-__all__ = ["SETTINGS", "Setting", "SettingGroup", "setting"]
+__all__ = [
+    "SETTINGS",
+    "Origin",
+    "OriginKind",
+    "Setting",
+    "SettingGroup",
+    "Settings",
+    "SinkKind",
+    "SourceKind",
+    "setting_of",
+]
+
+T = TypeVar("T")
+_ELECTION = "aeraki-controller"
 
 
 class SettingGroup(StrEnum):
-    """Which commands have the flag: ALL; PLUGINS, those that load plugins; MESH, those that make filters; RUN; CLUSTER."""
+    """The commands that have the flag."""
 
     ALL = "all"
+    """Every command."""
     PLUGINS = "plugins"
+    """Those that load plugins."""
     MESH = "mesh"
+    """Those that make filters."""
     CLUSTER = "cluster"
+    """Those that use a cluster."""
     RUN = "run"
+    """``run``."""
+
+
+class SourceKind(StrEnum):
+    """Where objects come from."""
+
+    KUBERNETES = "kubernetes"
+    ISTIOD = "istiod"
+    FILES = "files"
+
+
+class SinkKind(StrEnum):
+    """Where filters are written."""
+
+    KUBERNETES = "kubernetes"
+    FILES = "files"
+
+
+class OriginKind(StrEnum):
+    """Where a value comes from, the strongest first."""
+
+    FLAG = "flag"
+    ENVIRONMENT = "environment"
+    FILE = "file"
+    DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from. ``name`` is the flag, the variable, or the place in a file."""
+
+    kind: OriginKind
+    name: str = ""
+
+    @property
+    def rank(self) -> int:
+        """0 for the kind that goes before all others."""
+        return list(OriginKind).index(self.kind)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}" if self.name else str(self.kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One thing that can be set. ``key`` is its name in the settings file; ``old_env`` are upstream's variables for it.
+    """What is known of one field of :class:`Settings`."""
 
-    ``default_text`` says what the default means where the value alone does not.
-    """
-
-    key: str
-    scope: SettingGroup
-    form: Form
+    name: str
+    """The field's name."""
+    group: SettingGroup
+    form: Form[Any]
     default: Any
     help: str
-    metavar: str = ""
-    short: str = ""
-    flag: str = ""
-    choices: tuple[str, ...] = ()
-    old_env: tuple[str, ...] = ()
-    default_text: str = ""
+    metavar: str
+    short: str
+    """Its one-letter flag, or empty."""
+    flag: str
+    """Its long flag where that is not made from the name."""
+    old_env: tuple[str, ...]
+    """Upstream's variables for it."""
+    default_text: str
+    """What the default means, where its value does not say so."""
+
+    @property
+    def key(self) -> str:
+        """Its key in a settings file, such as ``rootNamespace``."""
+        first, *others = self.name.split("_")
+        return first + "".join(word.capitalize() for word in others)
 
     @property
     def long(self) -> str:
         """Its flag, such as ``--root-namespace``."""
-        return self.flag or "--" + re.sub(r"([A-Z])", r"-\1", self.key).lower()
+        return self.flag or f"--{self.name.replace('_', '-')}"
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -55,316 +130,370 @@ class Setting:
     @property
     def env(self) -> str:
         """Its environment variable, such as ``AERAKI_ROOT_NAMESPACE``."""
-        return "AERAKI_" + re.sub(r"([A-Z])", r"_\1", self.key).upper()
+        return f"AERAKI_{self.name.upper()}"
 
     @property
-    def parameter(self) -> str:
-        """Its name as a Python parameter."""
-        return re.sub(r"([A-Z])", r"_\1", self.key).lower()
+    def is_switch(self) -> bool:
+        """Whether its flag takes no value."""
+        return self.form is forms.SWITCH
+
+    def text(self, value: Any) -> str:
+        """The value as its flag takes it, or in brackets what the default means."""
+        if value == self.default and self.default_text:
+            return f"({self.default_text})"
+        return self.form.show(value)
 
 
-SETTINGS: tuple[Setting, ...] = (
-    # What is said, and how.
-    Setting(
-        "logLevel",
-        SettingGroup.ALL,
-        Form.LOG_LEVELS,
+def _setting(
+    group: SettingGroup,
+    form: Form[Any],
+    default: T,
+    help: str,
+    *,
+    metavar: str = "",
+    short: str = "",
+    flag: str = "",
+    old_env: tuple[str, ...] = (),
+    default_text: str = "",
+) -> T:
+    """A field of :class:`Settings`; the keywords are those of :class:`Setting`."""
+    about = {
+        "group": group,
+        "form": form,
+        "default": default,
+        "help": help,
+        "metavar": metavar,
+        "short": short,
+        "flag": flag,
+        "old_env": old_env,
+        "default_text": default_text,
+    }
+    return dataclasses.field(default=default, metadata=about)
+
+
+_ALL, _PLUGINS, _MESH, _CLUSTER, _RUN = SettingGroup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the user wants of this process. The defaults are what counts where nothing is set."""
+
+    # -- messages
+    log_level: LogLevels = _setting(
+        _ALL,
+        forms.LOG_LEVELS,
         LogLevels(),
         "debug, info, warning, error or none; COMPONENT:LEVEL for one component or plugin.",
         metavar="LEVEL",
         default_text="info in `run`, warning elsewhere",
-    ),
-    Setting(
-        "logFormat",
-        SettingGroup.ALL,
-        Form.WORD,
+    )
+    log_format: str = _setting(
+        _ALL,
+        forms.choice("text", "json"),
         "text",
-        "How log lines are written.",
-        choices=("text", "json"),
-        metavar="FORM",
-    ),
-    # Which plugins.
-    Setting(
-        "plugins",
-        SettingGroup.PLUGINS,
-        Form.WORDS,
+        "The format of log lines.",
+        metavar="FORMAT",
+    )
+
+    # -- plugins
+    plugins: tuple[str, ...] | None = _setting(
+        _PLUGINS,
+        forms.WORDS,
         None,
         "Use only these plugins, by name, separated by commas.",
         metavar="NAMES",
         default_text="all that are installed",
-    ),
-    Setting("noPlugins", SettingGroup.PLUGINS, Form.BOOL, False, "Use no plugin at all."),
-    # The mesh.
-    Setting(
-        "rootNamespace",
-        SettingGroup.MESH,
-        Form.NAMESPACE,
+    )
+    no_plugins: bool = _setting(_PLUGINS, forms.SWITCH, False, "Use no plugin.")
+
+    # -- the mesh
+    root_namespace: str = _setting(
+        _MESH,
+        forms.NAMESPACE,
         "istio-system",
-        "The mesh's root namespace, where filters for all clients go.",
+        "The mesh's root namespace; filters for all clients are written there.",
         metavar="NS",
         old_env=("AERAKI_NAMESPACE",),
-    ),
-    Setting(
-        "domain",
-        SettingGroup.MESH,
-        Form.NAMESPACE,
-        "cluster.local",
-        "The cluster's DNS domain.",
-        metavar="DOMAIN",
-    ),
-    Setting(
-        "filterNamespaces",
-        SettingGroup.MESH,
-        Form.NAMESPACES,
+    )
+    domain: str = _setting(
+        _MESH, forms.NAMESPACE, "cluster.local", "The cluster's DNS domain.", metavar="DOMAIN"
+    )
+    filter_namespaces: tuple[str, ...] = _setting(
+        _MESH,
+        forms.NAMESPACES,
         (),
-        "Write outbound filters into these namespaces instead of the root namespace; `.` is the service's own.",
+        "Write outbound filters into these namespaces instead of the root namespace; `.` is the"
+        " service's own.",
         metavar="NS,...",
         default_text="the root namespace",
-    ),
-    Setting(
-        "proxyExtensions",
-        SettingGroup.MESH,
-        Form.PROXY_RULES,
+    )
+    proxy_extensions: tuple[ProxyRule, ...] = _setting(
+        _MESH,
+        forms.PROXY_RULES,
         (),
-        "An Envoy extension that the proxies have beyond the stock ones: [NAMESPACE[/KEY=VALUE,...]:]EXTENSION; repeatable.",
+        "An Envoy extension that the proxies have beyond the stock ones:"
+        " [NAMESPACE[/KEY=VALUE,...]:]EXTENSION; repeatable.",
         metavar="RULE",
         default_text="the stock istio-proxy",
-    ),
-    Setting(
-        "registryOnly",
-        SettingGroup.MESH,
-        Form.BOOL,
-        False,
-        "The mesh's outboundTrafficPolicy is REGISTRY_ONLY.",
-    ),
-    Setting(
-        "proxyFamilies",
-        SettingGroup.MESH,
-        Form.WORDS,
+    )
+    registry_only: bool = _setting(
+        _MESH, forms.SWITCH, False, "The mesh's outboundTrafficPolicy is REGISTRY_ONLY."
+    )
+    proxy_families: tuple[ProxyFamily, ...] = _setting(
+        _MESH,
+        forms.choices(*ProxyFamily),
         (),
-        "The IP families of the proxies' own addresses: ipv4 or ipv6 (that one alone), dual (both); separated by commas.",
+        "The IP families of the proxies' own addresses: ipv4 or ipv6 (that one alone), dual (both);"
+        " separated by commas.",
         metavar="WORDS",
-        choices=tuple(ProxyFamily),
         default_text="ipv4,dual; with ipv6 where a Service or an endpoint has an IPv6 address",
-    ),
-    Setting(
-        "arrangement",
-        SettingGroup.MESH,
-        Form.WORD,
+    )
+    arrangement: str = _setting(
+        _MESH,
+        forms.choice("service", "namespace"),
         "service",
         "One outbound filter for each service port, or one for each namespace and plugin.",
-        choices=("service", "namespace"),
         metavar="HOW",
-    ),
-    # Which part of it.
-    Setting(
-        "watchNamespaces",
-        SettingGroup.MESH,
-        Form.NAMESPACES,
+    )
+    watch_namespaces: tuple[str, ...] = _setting(
+        _MESH,
+        forms.NAMESPACES,
         (),
         "Read only these namespaces.",
         metavar="NS,...",
         default_text="all",
-    ),
-    Setting(
-        "watchNamespaceSelector",
-        SettingGroup.MESH,
-        Form.SELECTORS,
+    )
+    watch_namespace_selector: tuple[LabelSelector, ...] = _setting(
+        _MESH,
+        forms.SELECTORS,
         (),
-        "Read only the cluster's namespaces with labels that match, such as `env=prod,team!=x`; repeatable: one must match.",
+        "Read only the cluster's namespaces with labels that match, such as `env=prod,team!=x`;"
+        " repeatable: one must match.",
         metavar="SELECTOR",
         default_text="all",
-    ),
-    Setting(
-        "instance",
-        SettingGroup.MESH,
-        Form.NAME,
+    )
+    instance: str = _setting(
+        _MESH,
+        forms.NAME,
         "",
-        "The name of this one of several controllers in a cluster; filters of others are never touched.",
+        "The name of this one of several controllers in a cluster; filters of others are never"
+        " touched.",
         metavar="NAME",
         default_text="none: the only one",
-    ),
-    # Where objects come from.
-    Setting(
-        "paths",
-        SettingGroup.MESH,
-        Form.PATHS,
+    )
+    paths: tuple[str, ...] = _setting(
+        _MESH,
+        forms.PATHS,
         (),
         "A file, a directory (recursive: *.yaml, *.yml, *.json) or `-`; repeatable.",
         metavar="PATH",
         short="-f",
         flag="--filename",
-    ),
-    Setting(
-        "defaultNamespace",
-        SettingGroup.MESH,
-        Form.NAMESPACE,
+    )
+    default_namespace: str = _setting(
+        _MESH,
+        forms.NAMESPACE,
         "default",
         "The namespace of objects that name none.",
         metavar="NS",
         short="-n",
         flag="--namespace",
-    ),
-    Setting(
-        "maxFileSize",
-        SettingGroup.MESH,
-        Form.SIZE,
-        32 * 2**20,
-        "Larger files are refused.",
-        metavar="SIZE",
-    ),
-    # The controller.
-    Setting(
-        "source",
-        SettingGroup.RUN,
-        Form.WORDS,
+    )
+    max_file_size: int = _setting(
+        _MESH, forms.SIZE, 32 * 2**20, "Refuse larger files.", metavar="SIZE"
+    )
+
+    # -- the controller
+    source: tuple[SourceKind, ...] = _setting(
+        _RUN,
+        forms.choices(*SourceKind),
         (),
         "Where objects come from: kubernetes, istiod, files.",
         metavar="WORDS",
-        choices=("kubernetes", "istiod", "files"),
         default_text="files with -f, kubernetes without",
-    ),
-    Setting(
-        "sink",
-        SettingGroup.RUN,
-        Form.WORD,
-        "",
+    )
+    sink: SinkKind | None = _setting(
+        _RUN,
+        forms.choice(*SinkKind),
+        None,
         "Where filters go: kubernetes or files.",
         metavar="WORD",
-        choices=("kubernetes", "files"),
         default_text="files with --to, kubernetes without",
-    ),
-    Setting(
-        "to", SettingGroup.RUN, Form.TEXT, "", "The directory of the files sink.", metavar="DIR"
-    ),
-    Setting(
-        "debounceQuiet",
-        SettingGroup.RUN,
-        Form.DURATION,
+    )
+    to: str = _setting(_RUN, forms.TEXT, "", "The directory of the files sink.", metavar="DIR")
+    debounce_quiet: float = _setting(
+        _RUN,
+        forms.DURATION,
         0.5,
-        "Wait until nothing has changed for so long, then write all at once.",
+        "Write when nothing has changed for this long.",
         metavar="TIME",
-    ),
-    Setting(
-        "debounceMax",
-        SettingGroup.RUN,
-        Form.DURATION,
-        10.0,
-        "Never wait longer than this for quiet.",
-        metavar="TIME",
-    ),
-    Setting(
-        "istiodAddress",
-        SettingGroup.RUN,
-        Form.ADDRESS,
-        "istiod.istio-system:15010",
-        "Where the istiod source connects to; port 15010 is plaintext, every other TLS.",
+    )
+    debounce_max: float = _setting(
+        _RUN, forms.DURATION, 10.0, "Never wait longer than this for quiet.", metavar="TIME"
+    )
+    istiod_address: str = _setting(
+        _RUN,
+        forms.ADDRESS,
+        "",
+        "Where istiod is. Port 15010 is plaintext, every other port is TLS.",
         metavar="HOST:PORT",
         old_env=("AERAKI_ISTIOD_ADDR",),
-    ),
-    Setting(
-        "istiodCa",
-        SettingGroup.RUN,
-        Form.TEXT,
+        default_text="port 15012 of istiod.ROOT_NAMESPACE",
+    )
+    istiod_ca: str = _setting(
+        _RUN,
+        forms.TEXT,
         "",
         "The certificate of istiod's CA.",
         metavar="FILE",
         default_text="ConfigMap istio-ca-root-cert of the root namespace",
-    ),
-    Setting(
-        "istiodToken",
-        SettingGroup.RUN,
-        Form.TEXT,
+    )
+    istiod_token: str = _setting(
+        _RUN,
+        forms.TEXT,
         "/var/run/secrets/tokens/istio-token",
         "A ServiceAccount's token with the audience istio-ca; read again for each connection.",
         metavar="FILE",
-    ),
-    Setting(
-        "adoptUpstream",
-        SettingGroup.RUN,
-        Form.BOOL,
+    )
+    adopt_upstream: bool = _setting(
+        _RUN,
+        forms.SWITCH,
         False,
-        "Delete upstream Aeraki's filters (label manager: Aeraki) once ours are live for the same service port.",
-    ),
-    Setting(
-        "leaderElect",
-        SettingGroup.RUN,
-        Form.BOOL,
-        False,
+        "Delete upstream Aeraki's filters (label manager: Aeraki) once ours are live for the same"
+        " service port.",
+    )
+    leader_elect: bool | None = _setting(
+        _RUN,
+        forms.SWITCH,
+        None,
         "Write only while this replica holds the Lease.",
         default_text="in a pod that writes to the cluster",
-    ),
-    Setting(
-        "electionId",
-        SettingGroup.RUN,
-        Form.NAMESPACE,
+    )
+    election_id: str = _setting(
+        _RUN,
+        forms.NAMESPACE,
         "",
         "The name of the Lease by which replicas choose their leader.",
         metavar="NAME",
-        default_text="aeraki-controller, and a part of its own for an instance or a part of the namespaces",
-    ),
-    Setting(
-        "leaseDuration",
-        SettingGroup.RUN,
-        Form.DURATION,
+        default_text="aeraki-controller, and a part of its own for an instance or a part of the"
+        " namespaces",
+    )
+    lease_duration: float = _setting(
+        _RUN,
+        forms.DURATION,
         15.0,
-        "A Lease that was not renewed for so long is free for another replica.",
+        "Another replica may take a Lease that was not renewed for this long.",
         metavar="TIME",
-    ),
-    Setting(
-        "renewDeadline",
-        SettingGroup.RUN,
-        Form.DURATION,
+    )
+    renew_deadline: float = _setting(
+        _RUN,
+        forms.DURATION,
         10.0,
-        "A leader that could not renew its Lease for so long writes nothing more.",
+        "A leader that could not renew its Lease for this long stops writing.",
         metavar="TIME",
-    ),
-    Setting(
-        "retryPeriod",
-        SettingGroup.RUN,
-        Form.DURATION,
+    )
+    retry_period: float = _setting(
+        _RUN,
+        forms.DURATION,
         2.0,
-        "How often the Lease is renewed, or tried for.",
+        "How often to renew the Lease, or try to take it.",
         metavar="TIME",
-    ),
-    Setting(
-        "httpAddress",
-        SettingGroup.RUN,
-        Form.ADDRESS,
+    )
+    http_address: str = _setting(
+        _RUN,
+        forms.ADDRESS,
         "",
-        "Where /healthz, /readyz, /metrics and /status are served, such as :8080.",
+        "Where to serve /healthz, /readyz, /metrics, /status and /explain, such as :8080.",
         metavar="[HOST]:PORT",
         default_text="nowhere",
-    ),
-    # The cluster.
-    Setting(
-        "kubeconfig",
-        SettingGroup.CLUSTER,
-        Form.TEXT,
+    )
+
+    # -- the cluster
+    kubeconfig: str = _setting(
+        _CLUSTER,
+        forms.TEXT,
         "",
         "The kubeconfig file.",
         metavar="FILE",
         default_text="as kubectl: $KUBECONFIG, ~/.kube/config, or the pod's own",
-    ),
-    Setting(
-        "context",
-        SettingGroup.CLUSTER,
-        Form.TEXT,
+    )
+    context: str = _setting(
+        _CLUSTER,
+        forms.TEXT,
         "",
         "The context of the kubeconfig.",
         metavar="NAME",
         default_text="its current one",
-    ),
+    )
+
+    # -- not settings, but where they come from
+    origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
+    """By name of the field; those that are missing have their default."""
+    file: Path | None = None
+    """The settings file that was read."""
+    reread: Callable[[], Settings] | None = dataclasses.field(
+        default=None, repr=False, compare=False
+    )
+    """Resolves all anew, with what the file holds then."""
+
+    def origin(self, name: str) -> Origin:
+        """Where the value of the field comes from."""
+        return self.origins.get(name, _DEFAULT)
+
+    def mesh(self) -> Mesh:
+        """The mesh as the settings describe it."""
+        return Mesh(
+            root_namespace=self.root_namespace,
+            domain=self.domain,
+            namespaces=self.filter_namespaces,
+            proxy_rules=self.proxy_extensions,
+            registry_only=self.registry_only,
+            proxy_families=self.proxy_families,
+        )
+
+    def sources(self) -> tuple[SourceKind, ...]:
+        """The sources to use: those named, else files where there are paths, else the cluster."""
+        return self.source or ((SourceKind.FILES if self.paths else SourceKind.KUBERNETES),)
+
+    def sink_kind(self) -> SinkKind:
+        """The sink to use: the one named, else files where there is a directory, else the cluster."""
+        return self.sink or (SinkKind.FILES if self.to else SinkKind.KUBERNETES)
+
+    def lease_name(self) -> str:
+        """The name of the Lease: the one set, else one for each instance or each choice of namespaces.
+
+        Controllers with different tasks must not stand by for each other.
+        """
+        if self.election_id:
+            return self.election_id
+        if self.instance:
+            return f"{_ELECTION}-{self.instance}"
+        selectors = sorted(str(selector) for selector in self.watch_namespace_selector)
+        scope = ";".join((*sorted(self.watch_namespaces), *selectors))
+        return (
+            f"{_ELECTION}-{hashlib.sha256(scope.encode()).hexdigest()[:8]}" if scope else _ELECTION
+        )
+
+    def wanted_plugins(self) -> tuple[str, ...] | None:
+        """The plugins to use, by name; None for all. Where both settings are set, the stronger origin counts."""
+        none_is_stronger = self.origin("no_plugins").rank <= self.origin("plugins").rank
+        return () if self.no_plugins and none_is_stronger else self.plugins
+
+
+_DEFAULT = Origin(OriginKind.DEFAULT)
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    Setting(name=field.name, **field.metadata)
+    for field in dataclasses.fields(Settings)
+    if field.metadata
 )
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
-def setting(key: str) -> Setting:
-    """The setting of that key.
+def setting_of(name: str) -> Setting:
+    """The setting of that field.
 
     Raises:
         KeyError: there is none.
     """
-    for item in SETTINGS:
-        if item.key == key:
-            return item
-    raise KeyError(key)
+    return _BY_NAME[name]

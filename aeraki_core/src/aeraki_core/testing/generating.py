@@ -167,7 +167,7 @@ def generate(
 
         resolved = resolve(file=settings)
         mesh = resolved.mesh()
-        arrangement = Arrangement(resolved["arrangement"])
+        arrangement = Arrangement(resolved.arrangement)
     mesh = mesh or Mesh()
     pipeline = Pipeline(mesh, Dispatcher(registry_of(plugins)), arrangement)
     for item in filter(None, map(source_object, found)):

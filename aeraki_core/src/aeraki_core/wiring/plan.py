@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from aeraki_core.findings.text import and_more
+
 if TYPE_CHECKING:
     from aeraki_core.filters.envoyfilter import FilterKey
     from aeraki_core.filters.live import Live
@@ -42,5 +44,4 @@ def kept_lines(kept: Iterable[Step]) -> Iterator[str]:
         else:
             yield f"{step.action}  {step.key}: {step.message}"
     for reason, keys in sorted(outside.items()):
-        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-        yield f"{Action.OUTSIDE}  {min(keys)}{more}: {reason}"
+        yield f"{Action.OUTSIDE}  {and_more(sorted(keys), 1)}: {reason}"

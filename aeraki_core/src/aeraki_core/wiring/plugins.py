@@ -22,12 +22,12 @@ def open_registry(settings: Settings) -> Registry:
     """
     from aeraki_core.plugins.registry import build_registry
 
-    wanted = settings.plugins()
+    wanted = settings.wanted_plugins()
     registry = build_registry(only=wanted)
     installed = [plugin.name for plugin in registry.plugins]
     missing = sorted(set(wanted or ()) - set(installed))
     if missing:
-        origin = settings.values["plugins"].origin
+        origin = settings.origin("plugins")
         raise SettingsError(
             f"no plugin {missing[0]!r} is installed (asked for by {origin}); installed: {', '.join(installed) or 'none'}"
         )

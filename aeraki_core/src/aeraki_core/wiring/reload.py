@@ -1,7 +1,7 @@
 """A settings file that changes while the controller runs.
 
-In: the settings as they are in force. Out: log levels as the file says now, and a log line for every other setting that changed
-there: it counts from the next start.
+Log levels follow the file at once, so that a problem can be looked at without a restart. Every other setting that changes is
+logged, and counts from the next start.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aeraki_core.errors import SettingsError
+from aeraki_core.settings import SETTINGS, setting_of
 
 if TYPE_CHECKING:
     from aeraki_core.settings import Settings
@@ -24,7 +25,7 @@ _EVERY = 2.0  # seconds; a ConfigMap takes up to a minute to arrive, so nobody n
 
 
 class SettingsFile:
-    """Looks at the file in a thread of its own. A mounted ConfigMap is swapped as a whole, so its content is compared."""
+    """Looks at the file in a thread of its own. A mounted ConfigMap is swapped as a whole, so the content is compared."""
 
     def __init__(self, settings: Settings, every: float = _EVERY) -> None:
         self._settings = settings
@@ -34,12 +35,11 @@ class SettingsFile:
         self._thread = threading.Thread(target=self._run, name="settings-file", daemon=True)
 
     def start(self) -> None:
-        """Begin to look; without a file there is nothing to do."""
-        if self._settings.file is not None:
-            self._thread.start()
+        """Begin to look."""
+        self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(1.0)
@@ -50,9 +50,10 @@ class SettingsFile:
             # A file that is away for a moment is about to be replaced.
             if content is not None and content != self._content:
                 self._content = content
-                self._take()
+                self._reread()
 
-    def _take(self) -> None:
+    def _reread(self) -> None:
+        """Set the log levels anew, and name every other setting that changed."""
         from aeraki_core.console.logs import set_levels
 
         if self._settings.reread is None:
@@ -61,15 +62,20 @@ class SettingsFile:
             fresh = self._settings.reread()
         except SettingsError as error:
             log.error(
-                "the settings file changed and cannot be used; what it said before stays in force: %s",
+                "the settings file changed and cannot be used; its last valid content stays in"
+                " effect: %s",
                 error,
             )
             return
-        changed = [key for key, value in fresh.values.items() if value.value != self._settings[key]]
-        if "logLevel" in changed:
-            set_levels(fresh, self._settings, default="info")
-            log.warning("log levels are now %s", fresh.values["logLevel"].text)
-        later = [key for key in changed if key != "logLevel"]
+        changed = [
+            setting
+            for setting in SETTINGS
+            if getattr(fresh, setting.name) != getattr(self._settings, setting.name)
+        ]
+        if fresh.log_level != self._settings.log_level:
+            set_levels(fresh, default="info")
+            log.warning("log levels are now %s", setting_of("log_level").text(fresh.log_level))
+        later = [setting.key for setting in changed if setting.name != "log_level"]
         if later:
             log.warning(
                 "the settings file changed: %s will count after a restart", ", ".join(later)

@@ -52,10 +52,8 @@ def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:
     from aeraki_core.pipeline.pipeline import Pipeline
     from aeraki_core.plugins.dispatch import Dispatcher
 
-    arrangement = Arrangement(settings["arrangement"])
-    return Pipeline(
-        settings.mesh(), Dispatcher(registry), arrangement, instance=settings["instance"]
-    )
+    arrangement = Arrangement(settings.arrangement)
+    return Pipeline(settings.mesh(), Dispatcher(registry), arrangement, instance=settings.instance)
 
 
 def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None = None) -> Session:
@@ -77,11 +75,11 @@ def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None
         snapshot = read(
             paths,
             pipeline.store.reads,
-            settings["maxFileSize"],
-            default_namespace=settings["defaultNamespace"],
+            settings.max_file_size,
+            default_namespace=settings.default_namespace,
             plugin_groups={kind.group for kind in registry.kinds},
         )
-    pipeline.rescope(named(settings["watchNamespaces"]) if scope is None else scope)
+    pipeline.rescope(named(settings.watch_namespaces) if scope is None else scope)
     objects = [item for item in snapshot.objects if pipeline.scope.watches(item.ref.namespace)]
     with progress("generating"):
         for item in objects:

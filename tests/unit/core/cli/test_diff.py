@@ -78,7 +78,7 @@ def test_a_held_filter_is_no_difference_is_named_and_gives_2(
         in result.err
     )
     assert (
-        "not all can be told: no filter could be made for cart.shop.svc.cluster.local:7000"
+        "the difference is not complete: no filter could be made for cart.shop.svc.cluster.local:7000"
         in result.err
     )
 

@@ -72,10 +72,10 @@ def test_a_difference_is_told_for_these_alone(aeraki: Run, both: Path, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("run", "--once", "--to", "out"), "files say nothing of namespaces' labels"),
+        (("run", "--once", "--to", "out"), "files do not hold the labels of namespaces"),
         (
             ("run", "--once", "--source", "istiod", "--to", "out"),
-            "istiod says nothing of namespaces' labels",
+            "istiod does not send the labels of namespaces",
         ),
         (("diff", "--live", "."), "use --live cluster"),
     ],

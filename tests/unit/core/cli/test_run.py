@@ -68,7 +68,7 @@ class TestOnce:
         assert aeraki("run", "--once", *out, "--log-level", "error").err == ""
         assert "generated" not in aeraki("run", "--once", *out, "--log-level", "all:info").err
         assert (
-            "no component or plugin 'ech'"
+            "no component or plugin is called 'ech'"
             in aeraki("run", "--once", *out, "--log-level", "ech:debug").err
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import click
 
 from aeraki_core.cli.command import PIPELINE, define, require_paths
 from aeraki_core.console import output
+from aeraki_core.findings.text import and_more, count
 from aeraki_core.settings import SettingGroup, Settings
 
 if TYPE_CHECKING:
@@ -51,10 +52,9 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
         raise click.UsageError(
             "--prune asks before it deletes, and there is no terminal to ask on: give --yes"
         )
-    from aeraki_core.wiring.cluster import scope_of
+    from aeraki_core.wiring.cluster import live_in_cluster, scope_of
     from aeraki_core.wiring.plan import kept_lines, plan_for
     from aeraki_core.wiring.session import has_errors, open_session
-    from aeraki_core.wiring.sources_and_sinks import live_in_cluster
 
     session = open_session(settings, paths, scope_of(settings))
     plan = plan_for(session, live_in_cluster(settings))
@@ -64,15 +64,15 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
         output.note(line)
     if work.left:
         output.warning(
-            f"not deleted, though nothing in PATHs makes it (--prune does): {_names(work.left)}"
+            f"not deleted, though nothing in PATHs makes it (--prune does): {and_more([step.key for step in work.left], _NAMED)}"
         )
     if work.pruned and asks and not _agreed(work.pruned):
         output.note("nothing was written")
         return 1
     failed = _do(settings, work.steps, dry_run)
     touched = {step.key for step in work.steps} | {step.key for step in work.kept}
-    for key in sorted(session.pipeline.filters.keys() - touched):
-        output.data(f"envoyfilter {key} unchanged\n")
+    unchanged = sorted(session.pipeline.filters.keys() - touched)
+    output.lines(f"envoyfilter {key} unchanged" for key in unchanged)
     return int(failed or has_errors(session.findings))
 
 
@@ -114,23 +114,12 @@ def _deletion(step: Step) -> Step:
 
 
 def _agreed(pruned: Sequence[Step]) -> bool:
-    output.note(f"{_count(pruned)} to be deleted:")
-    for step in pruned[:_NAMED]:
-        output.note(f"  {step.key}: {step.message}")
+    output.note(f"{count(pruned, 'filter')} to be deleted:")
+    output.note(*(f"  {step.key}: {step.message}" for step in pruned[:_NAMED]))
     if len(pruned) > _NAMED:
-        output.note(
-            f"  and {len(pruned) - _NAMED} more; `aeraki diff --live cluster -o name` names all"
-        )
+        more = len(pruned) - _NAMED
+        output.note(f"  and {more} more; `aeraki diff --live cluster -o name` names all")
     return click.confirm("Delete them, and write the rest?", err=True)
-
-
-def _count(items: Sized) -> str:
-    return "1 filter" if len(items) == 1 else f"{len(items)} filters"
-
-
-def _names(steps: Sequence[Step]) -> str:
-    more = f" and {len(steps) - _NAMED} more" if len(steps) > _NAMED else ""
-    return ", ".join(str(step.key) for step in steps[:_NAMED]) + more
 
 
 # -- doing ------------------------------------------------------------------------------------------------------------
@@ -149,7 +138,7 @@ def _do(settings: Settings, steps: Sequence[Step], dry_run: str | None) -> bool:
         connector(settings),
         namespaces=filter_namespaces(settings),
         dry_run=dry_run == "server",
-        instance=settings["instance"],
+        instance=settings.instance,
     )
     sink.start(lambda key: None)
     try:
@@ -167,7 +156,7 @@ def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Wri
     from aeraki_core.sinks.base import carry_out
 
     if sys.stderr.isatty():
-        output.note(f"writing {_count(steps)}")
+        output.note(f"writing {count(steps, 'filter')}")
     wait = Backoff(first=1.0, limit=8.0)
     final: list[Written] = []
     left = list(steps)
@@ -184,14 +173,14 @@ def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Wri
         final += [item for item in done if item not in again]
         if not again:
             break
-        output.note(f"{_count(again)} to be tried again: {again[0].error}")
+        output.note(f"{count(again, 'filter')} to be tried again: {again[0].error}")
         time.sleep(wait.next())
         left = [item.step for item in again]
     return final
 
 
 def _say(step: Step, dry_run: str | None) -> None:
-    output.data(f"envoyfilter {step.key} {_word(step)}{_DRY[dry_run]}\n")
+    output.lines([f"envoyfilter {step.key} {_word(step)}{_DRY[dry_run]}"])
 
 
 def _word(step: Step) -> str:

@@ -6,7 +6,8 @@ import click
 
 from aeraki_core.cli.command import define
 from aeraki_core.console import output
-from aeraki_core.settings import SETTINGS, Form, Setting, SettingGroup, Settings
+from aeraki_core.console.logs import COMPONENTS
+from aeraki_core.settings import SETTINGS, Setting, SettingGroup, Settings
 
 __all__ = ["command"]
 
@@ -36,22 +37,24 @@ def command(settings: Settings, *, form: str) -> int:
 
     Flags go before the environment, the environment before the file that --config names, the file before the default.
     """
-    values = [settings.values[item.key] for item in SETTINGS]
+    texts = {item.name: item.text(getattr(settings, item.name)) for item in SETTINGS}
     match form:
         case "json" | "yaml":
             content = {
-                item.setting.key: {
-                    "value": item.text,
-                    "origin": item.origin.kind,
-                    "name": item.origin.name,
+                item.key: {
+                    "value": texts[item.name],
+                    "origin": str(settings.origin(item.name).kind),
+                    "name": settings.origin(item.name).name,
                 }
-                for item in values
+                for item in SETTINGS
             }
             output.structured(content, form)
         case "markdown":
             output.data(_markdown())
         case _:
-            rows = [(item.setting.key, item.text, str(item.origin)) for item in values]
+            rows = [
+                (item.key, texts[item.name], str(settings.origin(item.name))) for item in SETTINGS
+            ]
             output.data(
                 output.table(
                     ("SETTING", "VALUE", "ORIGIN"), rows, colors={"default": "bright_black"}
@@ -71,32 +74,32 @@ def _markdown() -> str:
         "",
         "This page is made by `aeraki config -o markdown > docs/settings.md`; a test holds it to the code.",
     ]
-    for scope, (title, where) in _TITLES.items():
+    for group, (title, where) in _TITLES.items():
         lines += [
             "",
             f"## {title}",
             "",
             where,
             "",
-            "| key | flag | variable | default | |",
+            "| key | flag | variable | default | meaning |",
             "|---|---|---|---|---|",
         ]
-        lines += [_row(item) for item in SETTINGS if item.scope is scope]
+        lines += [_row(item) for item in SETTINGS if item.group is group]
+    lines += ["", "## Components of the log", "", "| component | logs |", "|---|---|"]
+    lines += [f"| `{name}` | {what} |" for name, what in COMPONENTS.items()]
+    lines += ["| a plugin's name | what the plugin logs |"]
     return "\n".join([*lines, *_FORMS]) + "\n"
 
 
-def _row(item: Setting) -> str:
-    from aeraki_core.settings.types import show
-
-    flags = ", ".join(f"`{flag}`" for flag in item.flags)
-    variables = ", ".join(f"`{name}`" for name in (item.env, *item.old_env))
-    default = item.default_text or (f"`{show(item.default)}`" if show(item.default) else "")
-    choices = (
-        f" One of {', '.join(item.choices)}." if item.choices and item.form is Form.WORD else ""
-    )
-    return f"| `{item.key}` | {flags} | {variables} | {default} | {item.help}{choices} |".replace(
-        "|,", "\\|,"
-    )
+def _row(setting: Setting) -> str:
+    flags = ", ".join(f"`{flag}`" for flag in setting.flags)
+    variables = ", ".join(f"`{name}`" for name in (setting.env, *setting.old_env))
+    value = setting.form.show(setting.default)
+    default = setting.default_text or (f"`{value}`" if value else "")
+    words = setting.form.words
+    choices = f" One of {', '.join(words)}." if words and not setting.form.repeatable else ""
+    row = f"| `{setting.key}` | {flags} | {variables} | {default} | {setting.help}{choices} |"
+    return row.replace("|,", "\\|,")
 
 
 _FORMS = """

@@ -59,13 +59,13 @@ def command(settings: Settings, *, where: str, form: str) -> int:
     plan = plan_for(session, _live(settings, where))
     output.findings(session.findings)
     if form == "name":
-        output.data("".join(f"{step.action} {step.key}\n" for step in plan.steps))
+        output.lines(f"{step.action} {step.key}" for step in plan.steps)
     whole = form == "name" or _show(session, plan)
     for line in kept_lines(plan.kept):
         output.note(line)
     unsure = _unsure(session)
     if unsure:
-        output.error(f"not all can be told: {unsure}")
+        output.error(f"the difference is not complete: {unsure}")
         return 2
     return int(bool(plan.steps)) if whole else 2
 
@@ -73,11 +73,11 @@ def command(settings: Settings, *, where: str, form: str) -> int:
 def _live(settings: Settings, where: str) -> Mapping[FilterKey, Live]:
     from aeraki_core.wiring.live_filters import from_directory, from_text
 
-    instance = settings["instance"]
+    instance = settings.instance
     if where == "-":
         return from_text(sys.stdin.buffer.read(), "<stdin>", instance)
     if where == "cluster":
-        from aeraki_core.wiring.sources_and_sinks import live_in_cluster
+        from aeraki_core.wiring.cluster import live_in_cluster
 
         return live_in_cluster(settings)
     return from_directory(Path(where), instance)
@@ -86,7 +86,7 @@ def _live(settings: Settings, where: str) -> Mapping[FilterKey, Live]:
 def _scope(settings: Settings, where: str) -> Scope:
     from aeraki_core.wiring.cluster import scope_of
 
-    if where != "cluster" and settings["watchNamespaceSelector"]:
+    if where != "cluster" and settings.watch_namespace_selector:
         raise SettingsError(
             "--watch-namespace-selector: only a cluster tells the labels of namespaces; use --live cluster"
         )

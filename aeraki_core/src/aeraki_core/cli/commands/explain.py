@@ -12,6 +12,7 @@ from aeraki_core.cli.command import PIPELINE, define
 from aeraki_core.console import output
 from aeraki_core.console.describe import NotThereError, explanation
 from aeraki_core.console.finding_forms import from_dict
+from aeraki_core.findings.text import escape
 from aeraki_core.settings import Settings
 from aeraki_core.wiring.session import open_session
 
@@ -36,8 +37,8 @@ def command(settings: Settings, *, target: str, form: str, controller: str | Non
     PATHs it asks a running controller. Exits with 1 if there is no such service or port.
     """
     try:
-        if settings["paths"] and not controller:
-            content = explanation(open_session(settings, settings["paths"]).pipeline, target)
+        if settings.paths and not controller:
+            content = explanation(open_session(settings, settings.paths).pipeline, target)
         else:
             content = explanation_of(
                 settings, controller, target, f"aeraki explain {target} -f deploy/"
@@ -60,13 +61,13 @@ _STATES = {
 
 
 def _text(port: Mapping[str, Any]) -> str:
-    name = output.style(f"{port['host']}:{port['port']}", bold=True)
+    name = output.style(escape(f"{port['host']}:{port['port']}"), bold=True)
     place = f", {port['place']}" if port["place"] else ""
-    lines = [f"{name}  {port['service']}{place}"]
+    lines = [f"{name}  {escape(port['service'] + place)}"]
 
     def line(title: str, *texts: str) -> None:
         for index, text in enumerate(texts):
-            lines.append(f"  {title if index == 0 else '':<10} {text}")
+            lines.append(f"  {title if index == 0 else '':<10} {escape(text)}")
 
     if port["protocol"] is None:
         line("protocol", f"none: {port['why']}")

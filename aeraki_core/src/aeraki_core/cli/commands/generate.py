@@ -10,6 +10,7 @@ import click
 
 from aeraki_core.cli.command import PIPELINE, define, require_paths
 from aeraki_core.console import output
+from aeraki_core.findings.text import count
 from aeraki_core.settings import Settings
 from aeraki_core.wiring.session import Session, has_errors, open_session
 
@@ -48,7 +49,7 @@ def command(settings: Settings, *, form: str, directory: Path | None) -> int:
         return max(_write(session, directory), int(failed))
     filters = [item for _, item in sorted(session.pipeline.filters.items())]
     if form == "name":
-        output.data("".join(f"{item.key}\n" for item in filters))
+        output.lines(str(item.key) for item in filters)
     else:
         from aeraki_core.manifests.write import render_list, render_objects
 
@@ -77,7 +78,7 @@ def _write(session: Session, directory: Path) -> int:
     from aeraki_core.sinks.files import FilesSink
     from aeraki_core.wiring.plan import kept_lines, plan_for
 
-    sink = FilesSink(directory, watch=False, instance=session.settings["instance"])
+    sink = FilesSink(directory, watch=False, instance=session.settings.instance)
     sink.start(lambda _: None)
     try:
         plan = plan_for(session, sink.live())
@@ -96,7 +97,7 @@ def _write(session: Session, directory: Path) -> int:
         sink.stop()
     total = len(session.pipeline.filters)
     unchanged = total - sum(step.after is not None for step in plan.steps)
-    output.note(f"{output.count(total, 'filter')} in {directory}, {unchanged} of them unchanged")
+    output.note(f"{count(total, 'filter')} in {directory}, {unchanged} of them unchanged")
     return int(bool(failures) or has_errors(problems))
 
 

@@ -56,5 +56,5 @@ def command(settings: Settings, *, name: str, directory: Path | None) -> int:
         "aeraki generate -f sample.yaml",
         "pytest",
     )
-    output.note("\n  ".join(("Next:", *steps)))
+    output.note("Next:", *(f"  {step}" for step in steps))
     return 0

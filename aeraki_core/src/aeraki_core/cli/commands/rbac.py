@@ -14,12 +14,12 @@ __all__ = ["command"]
 
 
 _SETTINGS = (
-    "rootNamespace",
-    "filterNamespaces",
-    "watchNamespaces",
-    "watchNamespaceSelector",
+    "root_namespace",
+    "filter_namespaces",
+    "watch_namespaces",
+    "watch_namespace_selector",
     "instance",
-    "electionId",
+    "election_id",
 )
 
 
@@ -56,18 +56,18 @@ def command(
     from aeraki_core.manifests.rbac import Watched, bindings, roles
     from aeraki_core.wiring.cluster import filter_namespaces
 
-    names = settings["watchNamespaces"]
+    names = settings.watch_namespaces
     clients = tuple(
         item
         for item in filter_namespaces(settings)
-        if item not in names or item == settings["rootNamespace"]
+        if item not in names or item == settings.root_namespace
     )
-    watched = Watched(names, bool(settings["watchNamespaceSelector"]), clients)
+    watched = Watched(names, bool(settings.watch_namespace_selector), clients)
     manifests = roles(
         open_registry(settings).kinds,
         name=name,
         namespace=namespace,
-        election_id=settings.election_id(),
+        election_id=settings.lease_name(),
         watched=watched,
     )
     if service_account:

@@ -12,7 +12,8 @@ from aeraki_core.cli.command import PIPELINE, define
 from aeraki_core.console import output
 from aeraki_core.console.describe import overview
 from aeraki_core.console.finding_forms import from_dict
-from aeraki_core.settings import Settings
+from aeraki_core.findings.text import count
+from aeraki_core.settings import OriginKind, Settings
 from aeraki_core.wiring.session import has_errors, open_session
 
 if TYPE_CHECKING:
@@ -43,15 +44,15 @@ def command(
 
     With -n only that namespace's services. Exits with 1 if a finding is an error.
     """
-    if settings["paths"] and not controller:
-        session = open_session(settings, settings["paths"])
+    if settings.paths and not controller:
+        session = open_session(settings, settings.paths)
         content = overview(session.pipeline.reports(), session.findings)
     else:
         content = status_of(settings, controller, "aeraki status -f deploy/")
     namespace = (
         None
-        if all_namespaces or settings.is_default("defaultNamespace")
-        else settings["defaultNamespace"]
+        if all_namespaces or settings.origin("default_namespace").kind is OriginKind.DEFAULT
+        else settings.default_namespace
     )
     every = [port for port in content["ports"] if namespace in (None, _namespace(port))]
     ports = [port for port in every if all_ports or port["protocol"]]
@@ -89,9 +90,9 @@ def _footer(
     controller: Mapping[str, Any] | None,
 ) -> str:
     filters = {key for port in ports for key in port["filters"]}
-    parts = [f"{output.count(len(ports), 'port')} with {output.count(len(filters), 'filter')}"]
+    parts = [f"{count(len(ports), 'port')} with {count(len(filters), 'filter')}"]
     if hidden:
-        parts.append(f"{output.count(hidden, 'port')} without a protocol (--all-ports)")
+        parts.append(f"{count(hidden, 'port')} without a protocol (--all-ports)")
     parts.append(output.summary(findings) or "no findings")
     if controller is not None:
         parts.append(controller["role"])

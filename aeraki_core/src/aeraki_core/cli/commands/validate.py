@@ -9,6 +9,7 @@ import click
 from aeraki_core.cli.command import PIPELINE, define, require_paths
 from aeraki_core.console import output
 from aeraki_core.console.progress import progress
+from aeraki_core.findings.text import count
 from aeraki_core.settings import Settings
 from aeraki_core.wiring.session import Session, has_errors, open_session
 
@@ -49,8 +50,8 @@ def command(settings: Settings, *, strict: bool, envoy: bool, form: str) -> int:
     if envoy:
         failed = not _loads_in_envoy(session, strict=strict) or failed
     ports = sum(1 for item in session.pipeline.reports() if item.detection.protocol)
-    made = output.count(len(session.pipeline.filters), "filter")
-    judged = f"{made} for {output.count(ports, 'port')}{', loaded in Envoy' if envoy else ''}"
+    made = count(len(session.pipeline.filters), "filter")
+    judged = f"{made} for {count(ports, 'port')}{', loaded in Envoy' if envoy else ''}"
     output.note(f"{output.summary(session.findings) or 'no findings'}; {judged}")
     return int(failed)
 

@@ -17,6 +17,7 @@ from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.filters.live import Live
 from aeraki_core.findings.codes import UPSTREAM_FILTER
 from aeraki_core.findings.finding import Finding
+from aeraki_core.findings.text import and_more
 from aeraki_core.kube.client import Client, Object
 from aeraki_core.kube.decode import DecodedObject
 from aeraki_core.kube.informer import (
@@ -153,11 +154,11 @@ class KubernetesSink:
         if not upstream:
             return ()
         again = [key for key in upstream if key in self._adopted]
-        message = (
-            f"filters of upstream Aeraki (label manager: Aeraki) are in force: {_some(upstream)}"
-        )
+        message = f"filters of upstream Aeraki (label manager: Aeraki) are in force: {and_more(upstream, 3)}"
         if again:
-            message = f"upstream Aeraki still runs: it wrote again what was adopted: {_some(again)}"
+            message = (
+                f"upstream Aeraki still runs: it wrote again what was adopted: {and_more(again, 3)}"
+            )
         return (
             Finding(
                 UPSTREAM_FILTER,
@@ -335,8 +336,3 @@ def _doing(item: Object | None, *, deleted: bool) -> str:
     others = [(str(each.get("time") or ""), str(each.get("manager"))) for each in fields]
     others = [each for each in others if each[1] != FIELD_MANAGER]
     return f"changed by {max(others)[1] if others else 'somebody else'}"
-
-
-def _some(keys: Sequence[FilterKey]) -> str:
-    shown = ", ".join(str(key) for key in keys[:3])
-    return shown if len(keys) <= 3 else f"{shown} and {len(keys) - 3} more"
