@@ -286,7 +286,6 @@ class TestTheControllersParts:
                     desired,
                     live,
                     active_plugins={"redis"},
-                    why_held=lambda owner: None,
                 )
                 done = list(sink.apply(plan.steps))
                 assert [(each.step.action, each.error) for each in done] == [(action, None)] * 2

@@ -231,9 +231,7 @@ def test_the_gate_is_asked_before_each_single_write(
 
 def _apply(sink: KubernetesSink, desired: Any) -> list[Any]:
     live = dict(sink.live())
-    plan = reconcile(
-        {*desired, *live}, desired, live, active_plugins={"redis"}, why_held=lambda owner: None
-    )
+    plan = reconcile({*desired, *live}, desired, live, active_plugins={"redis"})
     return list(sink.apply(plan.steps))
 
 

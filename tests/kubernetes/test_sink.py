@@ -69,9 +69,7 @@ def start(control_plane: ControlPlane, make_namespace: object) -> Iterator[Start
 def plan(sink: KubernetesSink, wanted: list[EnvoyFilter]) -> Plan:
     desired = {item.key: item for item in wanted}
     live = sink.live()
-    return reconcile(
-        {*desired, *live}, desired, live, active_plugins={"redis"}, why_held=lambda owner: None
-    )
+    return reconcile({*desired, *live}, desired, live, active_plugins={"redis"})
 
 
 def write(sink: KubernetesSink, wanted: list[EnvoyFilter]) -> list[tuple[Action, str | None]]:

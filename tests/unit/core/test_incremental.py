@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aeraki_core.controller.holds import holds_for
 from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.filters.live import Live
 from aeraki_core.pipeline.reconcile import Action, Plan, reconcile
+from aeraki_core.sources.gaps import NO_GAPS, Gaps
 
 from tests.unit.core.echo import Mesher
 
@@ -171,15 +173,11 @@ def test_a_finding_about_an_option_is_at_the_annotation_that_gave_it(
     assert finding.field == f"metadata.annotations.{field}"
 
 
-def plan(mesh: Mesher, live: dict[FilterKey, Live], **extra: Any) -> Plan:
+def plan(mesh: Mesher, live: dict[FilterKey, Live], gaps: Gaps = NO_GAPS) -> Plan:
     mesh.run()
     desired = mesh.pipeline.filters
-    options: dict[str, Any] = {
-        "active_plugins": {"echo"},
-        "why_held": mesh.pipeline.why_held,
-        **extra,
-    }
-    return reconcile({*desired, *live}, desired, live, **options)
+    holds = holds_for(live.values(), mesh.pipeline, gaps)
+    return reconcile({*desired, *live}, desired, live, active_plugins={"echo"}, holds=holds)
 
 
 def live_of(mesh: Mesher) -> dict[FilterKey, Live]:
@@ -244,7 +242,7 @@ def test_filters_of_a_plugin_that_is_not_active_are_orphans(mesh: Mesher) -> Non
 def test_nothing_is_deleted_while_a_source_is_not_synced(mesh: Mesher) -> None:
     live = live_of(mesh)
     mesh.pipeline.remove(mesh.service())
-    held = plan(mesh, live, deletions_held="files: b.yaml cannot be read")
+    held = plan(mesh, live, Gaps("files: b.yaml cannot be read"))
     assert held.count(Action.DELETE) == 0
     assert held.count(Action.KEEP) == 2
     assert plan(mesh, live).count(Action.DELETE) == 2

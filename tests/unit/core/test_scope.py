@@ -16,7 +16,7 @@ from aeraki_core.filters.envoyfilter import (
 )
 from aeraki_core.filters.live import Live, namespaces_of
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
-from aeraki_core.pipeline.reconcile import Action, reconcile
+from aeraki_core.pipeline.reconcile import Action, Holds, reconcile
 
 HOST = "cart.shop.svc.cluster.local"
 KEY = FilterKey("istio-system", f"aeraki-outbound-{HOST}-7000")
@@ -39,13 +39,13 @@ def decide(
     *,
     active: tuple[str, ...] = ("echo",),
 ) -> tuple[Action, str] | None:
+    outside = scope.why_outside(namespaces_of(a_live(have), "cluster.local"))
     plan = reconcile(
         [KEY],
         {KEY: want} if want else {},
         {KEY: a_live(have)},
         active_plugins=active,
-        why_held=lambda owner: None,
-        why_outside=lambda live: scope.why_outside(namespaces_of(live, "cluster.local")),
+        holds=Holds(outside={KEY: outside} if outside else {}),
     )
     steps = [*plan.steps, *plan.kept]
     return (steps[0].action, steps[0].message) if steps else None

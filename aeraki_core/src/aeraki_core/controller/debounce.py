@@ -1,4 +1,9 @@
-"""When to act on a stream of events: after a quiet while, but not later than a longest wait. Pure: the caller brings the clock."""
+"""When to act on a stream of events. Pure: the caller brings the clock.
+
+A change after a quiet time is acted on at once: nothing else is going on, and nobody should wait for
+what does not come. The quiet time follows it. A burst is acted on when it is over, because writes in a
+row delay each other at istiod (docs/internals/live-routes.md), or when it has lasted too long.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +11,43 @@ __all__ = ["Debounce"]
 
 
 class Debounce:
-    """``quiet`` and ``longest`` in seconds; times are of one monotonic clock."""
+    """Times are seconds of one monotonic clock.
 
-    def __init__(self, quiet: float, longest: float) -> None:
+    ``quiet``: so long without an event ends a burst. ``longest``: what a burst may delay at most.
+    ``lead``: how long the first change waits for what belongs to it, such as the other objects of one
+    ``kubectl apply``.
+    """
+
+    def __init__(self, quiet: float, longest: float, lead: float = 0.0) -> None:
         self._quiet = quiet
         self._longest = longest
+        self._lead = min(lead, quiet)
         self._first: float | None = None
-        self._last = 0.0
+        self._last: float | None = None
+        self._leading = False
+        self._acted: float | None = None
 
     def touch(self, now: float) -> None:
         """Something happened."""
         if self._first is None:
             self._first = now
+            self._leading = self._is_quiet(now)
         self._last = now
+
+    def _is_quiet(self, now: float) -> bool:
+        """Whether neither an event nor an action was within the quiet time before."""
+        return all(at is None or now - at >= self._quiet for at in (self._last, self._acted))
 
     @property
     def due(self) -> float | None:
         """When to act; None when nothing happened since the last :meth:`reset`."""
-        if self._first is None:
+        if self._first is None or self._last is None:
             return None
+        if self._leading and self._last - self._first < self._quiet:
+            return self._last + self._lead
         return min(self._last + self._quiet, self._first + self._longest)
 
-    def reset(self) -> None:
+    def reset(self, now: float) -> None:
         """It was acted upon."""
         self._first = None
+        self._acted = now

@@ -27,6 +27,7 @@ from aeraki_core.sources.events import (
     Unsynced,
     Upserted,
 )
+from aeraki_core.sources.gaps import Gaps
 
 __all__ = ["Intake"]
 
@@ -105,17 +106,16 @@ class Intake:
         return tuple(sorted(self._waiting))
 
     @property
+    def gaps(self) -> Gaps:
+        """What the sources cannot vouch for now."""
+        unread = tuple(incomplete for _, incomplete in sorted(self._incomplete.items()))
+        return Gaps(self.held, unread)
+
+    @property
     def held(self) -> str | None:
         """Why nothing may be deleted now; None when it may."""
         for source, reason in sorted(self._unsynced.items()):
             return f"source {source} is not in sync: {reason}"
         for _, incomplete in sorted(self._incomplete.items()):
             return f"not everything could be read: {incomplete.reason}"
-        return None
-
-    def why_held(self, host: str) -> str | None:
-        """Why the live filters of a host must stay as they are; None when they need not."""
-        for _, incomplete in sorted(self._incomplete.items()):
-            if incomplete.concerns(host):
-                return f"not everything about it could be read: {incomplete.reason}"
         return None

@@ -27,14 +27,14 @@ from aeraki_core.controller.observer import (
 )
 from aeraki_core.controller.writer import FilterWriter, Outcome
 from aeraki_core.errors import AerakiError
-from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
+from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.findings.finding import Finding
 from aeraki_core.findings.ledger import Ledger
-from aeraki_core.kube.backoff import KeyedBackoff
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.sinks.base import Sink
 from aeraki_core.sources.events import Event, Refreshable, Removed, Source, Synced, Upserted
+from aeraki_core.sources.gaps import Gaps
 from aeraki_core.sources.merge import merged
 
 __all__ = ["Controller", "LoopTiming"]
@@ -42,13 +42,18 @@ __all__ = ["Controller", "LoopTiming"]
 
 @dataclass(frozen=True, slots=True)
 class LoopTiming:
-    """Seconds. A pass comes after ``quiet`` without an event, at most ``longest`` after the first; see facts/live.md on bursts.
+    """Seconds.
 
-    A failed write is tried again after ``retry_first``, then twice as long each time, at most ``retry_longest``.
+    ``quiet``: a burst of changes is over when so long nothing changed; a pass follows.
+    ``longest``: a pass comes at most so long after the first change.
+    ``lead``: the first change after a quiet time waits only so long for what belongs to it.
+    ``retry_first``: when a failed write is tried again; then after twice as long each time.
+    ``retry_longest``: the longest wait between two tries.
     """
 
     quiet: float = 0.5
     longest: float = 10.0
+    lead: float = 0.05
     retry_first: float = 1.0
     retry_longest: float = 60.0
 
@@ -111,9 +116,13 @@ class Controller:
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._intake = Intake(pipeline, [source.name for source in sources], self._observer)
         self._writer = FilterWriter(
-            pipeline, sink, KeyedBackoff(timing.retry_first, timing.retry_longest)
+            pipeline,
+            sink,
+            retry_first=timing.retry_first,
+            retry_longest=timing.retry_longest,
+            clock=clock,
         )
-        self._debounce = Debounce(timing.quiet, timing.longest)
+        self._debounce = Debounce(timing.quiet, timing.longest, timing.lead)
         self._troubles = FindingsByPlace()
         self._ledger = Ledger(
             pipeline.unlocated, self._intake.problems, self._troubles, locate=pipeline.locate
@@ -309,7 +318,7 @@ class Controller:
             return None
         if self._first or self._urgent:
             return self._clock()
-        times = [at for at in (self._debounce.due, self._writer.next_retry) if at is not None]
+        times = [at for at in (self._debounce.due, self._writer.next_try) if at is not None]
         return min(times, default=None)
 
     def _due(self) -> bool:
@@ -320,11 +329,11 @@ class Controller:
 
     def _pass(self) -> PassReport:
         start = time.perf_counter()
-        self._debounce.reset()
+        self._debounce.reset(self._clock())
         generated = self._pipeline.run()
-        held = self._intake.held
+        gaps = self._intake.gaps
         self._urgent, full = False, self._everything
-        outcome = self._write(generated.changed, held)
+        outcome = self._write(generated.changed, gaps)
         if outcome.doubtful:
             self._confirm()
         self._troubles.put("writer", self._writer.findings())
@@ -338,7 +347,7 @@ class Controller:
             released=outcome.released,
             came=came,
             went=went,
-            held=held,
+            held=gaps.deletions,
             seconds=time.perf_counter() - start,
             standby=not self._leads,
             full=full and not self._everything,
@@ -347,19 +356,20 @@ class Controller:
         self._observer(report)
         return report
 
-    def _write(self, changed: frozenset[FilterKey], held: str | None) -> Outcome:
+    def _write(self, changed: frozenset[FilterKey], gaps: Gaps) -> Outcome:
         """Write what differs, if this replica leads."""
         if not self._leads:
             self._live_changed = set()
-            return Outcome((), (), self._writer.stand_by())
+            return Outcome(released=self._writer.stand_by())
         if not self._may_write():
-            return self._put_off(Outcome((), (), ()))
-        keys = self._writer.everything() if self._everything else changed | self._live_changed
+            return self._put_off(Outcome())
+        full = self._everything
+        keys = self._writer.everything() if full else changed | self._live_changed
         self._live_changed = set()
         self._everything = False
         confirmed = self._intake.confirmed()
-        outcome = self._writer.write(keys, self._clock(), held, self._why_held, confirmed=confirmed)
-        self._urgent = bool(outcome.left)
+        outcome = self._writer.write(keys, self._clock(), gaps, confirmed=confirmed, full=full)
+        self._urgent = outcome.left
         return self._put_off(outcome) if outcome.skipped else outcome
 
     def _put_off(self, outcome: Outcome) -> Outcome:
@@ -376,9 +386,6 @@ class Controller:
             source.refresh()
         if not able:
             self._debounce.touch(self._clock())
-
-    def _why_held(self, service_port: ServicePort) -> str | None:
-        return self._intake.why_held(service_port.host) or self._pipeline.why_held(service_port)
 
 
 def _gives(item: _Item) -> bool:

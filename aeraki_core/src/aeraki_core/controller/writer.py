@@ -1,18 +1,23 @@
-"""From what should be to what is: which filters to look at, what is done about them, what is tried again.
+"""Which filters are looked at, what is done about them, and what is tried again.
 
-In: keys of filters that changed. Out: what was written, what is kept and why. The decisions are reconcile.py's.
+The decisions are those of reconcile.py. A round looks at the filters that changed, those whose retry
+is due and those that are kept for a reason that may be over. What is to be done then waits in a fair
+queue, and each round does some of it: what waits is not planned again, only held back if something
+came up meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
-from aeraki_core.filters.live import Live
-from aeraki_core.findings.codes import HELD, ORPHAN, OUTSIDE, REFUSED, WRITE_FAILED, WRITE_WARNING
+from aeraki_core.controller.holds import holds_for
+from aeraki_core.controller.troubles import Troubles
+from aeraki_core.controller.write_queue import WriteQueue
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.filters.live import is_as_we_write
 from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.backoff import KeyedBackoff
 from aeraki_core.model.meta import ObjectRef
@@ -22,268 +27,346 @@ from aeraki_core.pipeline.reconcile import (
     Plan,
     Step,
     deletes_too_much,
+    differences,
+    hold_back,
     keep_unreplaced,
-    reconcile,
 )
-from aeraki_core.sinks.base import Sink, Written, carry_out
+from aeraki_core.sinks.base import Obstacle, Sink, Written, carry_out
+from aeraki_core.sources.gaps import Gaps
 
 __all__ = ["FilterWriter", "Outcome"]
 
 log = logging.getLogger(__name__)
 
+_MOST = 500
+"""Steps of one round: what changes meanwhile is looked at after it."""
+_AT_ONCE = 64
+_SLICE = 0.5
+"""Seconds after which a round ends, for the loop to look at what else there is."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a round: every step tried, filters newly kept, filters no longer kept.
+    """The result of a round.
 
-    ``doubtful``: so much would have been deleted that the sources must confirm it first. ``skipped``: how many steps the sink did
-    not try because this replica may not write now. ``left``: how many steps wait for the next round.
+    ``written``: every step that was tried. ``kept``, ``released``: filters newly kept, and no longer kept.
+    ``doubtful``: so much would be deleted that the sources must confirm it first.
+    ``skipped``: how many steps the sink did not try because this replica may not write now.
+    ``left``: whether steps wait that could be done at once.
     """
 
-    written: tuple[Written, ...]
-    kept: tuple[Step, ...]
-    released: tuple[FilterKey, ...]
+    written: tuple[Written, ...] = ()
+    kept: tuple[Step, ...] = ()
+    released: tuple[FilterKey, ...] = ()
     doubtful: bool = False
     skipped: int = 0
-    left: int = 0
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Round:
+    """What one round starts from. ``probes``: filters that try whether their namespace exists by now."""
+
+    fresh: frozenset[FilterKey]
+    probes: frozenset[FilterKey]
+    now: float
+    gaps: Gaps
+    confirmed: bool
+    full: bool
 
 
 class FilterWriter:
-    """Keeps a sink as the pipeline wants it.
-
-    ``most``: steps of one round. More wait for the next one, which follows at once: what changed meanwhile overtakes them, so that
-    nobody waits for ten thousand filters to be written before theirs.
-    """
+    """Makes a sink hold what the pipeline wants. ``now`` and ``clock`` are of the same clock."""
 
     def __init__(
-        self, pipeline: Pipeline, sink: Sink, backoff: KeyedBackoff[FilterKey], *, most: int = 500
+        self,
+        pipeline: Pipeline,
+        sink: Sink,
+        *,
+        retry_first: float = 1.0,
+        retry_longest: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
-        self._most = most
         self._pipeline = pipeline
         self._sink = sink
-        self._backoff = backoff
+        self._clock = clock
+        self._progress = progress
         self._active = frozenset(plugin.name for plugin in pipeline.registry.active)
-        self._kept: dict[FilterKey, Step] = {}
-        self._orphans: dict[FilterKey, Step] = {}
         self._scope = pipeline.scope
-        self._failed: dict[FilterKey, Finding] = {}
-        self._warned: dict[FilterKey, tuple[Finding, ...]] = {}
-        self._findings: tuple[Finding, ...] | None = ()
-        self._left: set[FilterKey] = set()
+        self._queue = WriteQueue()
+        self._retries: KeyedBackoff[FilterKey] = KeyedBackoff(retry_first, retry_longest)
+        self._troubles = Troubles(self._service_of)
+        # Deletions that a fresh full answer of the sources confirmed, until they are done.
         self._confirmed: set[FilterKey] = set()
+        # Steps that wait for a namespace; one of them tries whether it is there, from time to time.
+        self._namespaces: KeyedBackoff[str] = KeyedBackoff(retry_first, retry_longest)
+        self._parked: dict[str, dict[FilterKey, Written]] = {}
 
     @property
-    def next_retry(self) -> float | None:
-        """When a failed write is to be tried again."""
-        return self._backoff.next
+    def next_try(self) -> float | None:
+        """When something that waits can be done or tried again; None when nothing waits."""
+        times = (self._retries.next, self._namespaces.next, self._queue.next(self._clock()))
+        return min((at for at in times if at is not None), default=None)
 
     def everything(self) -> set[FilterKey]:
-        """All filters, for the first round."""
+        """All filters, desired and live."""
         return {*self._pipeline.filters, *self._sink.live()}
 
     def stand_by(self) -> tuple[FilterKey, ...]:
-        """Another replica writes now: forget what is kept, failed or to be tried again. Returns what is no longer kept."""
-        released = tuple(sorted((*self._kept, *self._orphans)))
-        for table in (self._kept, self._orphans, self._failed, self._warned):
-            table.clear()
-        self._findings = None
-        self._left.clear()
+        """Another replica writes now: forget what waits, failed or is kept. Returns what was kept."""
+        self._queue.clear()
+        self._retries.clear_all()
+        self._namespaces.clear_all()
+        self._parked.clear()
         self._confirmed.clear()
-        self._backoff.clear_all()
-        return released
+        return self._troubles.clear()
 
     def problem(self, key: FilterKey) -> str | None:
-        """Why a live filter is not as it should be: it is kept, or could not be written; None when it is."""
-        kept = self._kept.get(key)
-        if kept is not None:
-            return kept.message
-        failed = self._failed.get(key)
-        return failed.message if failed is not None else None
+        """Why a live filter is not the desired one: it is kept or could not be written; None when it is."""
+        return self._troubles.problem(key)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is kept, and what could not be written."""
+        return self._troubles.findings()
 
     def write(
         self,
         changed: Iterable[FilterKey],
         now: float,
-        held: str | None,
-        why_held: Callable[[ServicePort], str | None],
+        gaps: Gaps,
         *,
         confirmed: bool = False,
+        full: bool = False,
     ) -> Outcome:
-        """Look at what changed, what is left, what is to be tried again, and what is kept for a reason that may be over; write it.
+        """One round: look at what may differ, and do some of what waits.
 
-        ``now`` is of the clock that the backoff goes by; ``held`` and ``why_held`` as for :func:`~aeraki_core.pipeline.reconcile.reconcile`.
-        ``confirmed``: the sources have just given fresh full answers, so that even many deletions are meant.
+        ``gaps``: what the sources cannot vouch for. ``confirmed``: they have just given fresh full
+        answers, so that even many deletions are meant. ``full``: ``changed`` are all filters.
         """
-        fresh = set(changed)
-        keys = {*fresh, *self._left, *self._backoff.due(now), *self._kept, *self._rescoped()}
-        if not keys:
-            return Outcome((), (), ())
-        for want in (self._pipeline.filters.get(key) for key in fresh):
+        round_ = _Round(
+            fresh=frozenset(changed),
+            probes=self._probes(now),
+            now=now,
+            gaps=gaps,
+            confirmed=confirmed,
+            full=full,
+        )
+        keys = {*round_.fresh, *self._due(now), *round_.probes}
+        if not keys and not self._queue:
+            return Outcome()
+        plan, doubtful = self._look_at(keys, round_)
+        kept, released = self._troubles.keep(keys, plan.kept)
+        self._enqueue(keys, plan.steps, round_)
+        steps, held = self._pick(round_)
+        tried = self._do(steps, now)
+        written = tuple(each for each in tried if not each.skipped)
+        at = self._queue.next(now)
+        return Outcome(
+            written=written,
+            kept=(*kept, *held),
+            released=released,
+            doubtful=doubtful,
+            skipped=len(tried) - len(written),
+            left=at is not None and at <= now,
+        )
+
+    # -- which filters are looked at -----------------------------------------------------------------
+
+    def _due(self, now: float) -> Iterator[FilterKey]:
+        """Filters that did not change and are looked at all the same."""
+        yield from self._retries.due(now)
+        yield from self._troubles.kept
+        before, self._scope = self._scope, self._pipeline.scope
+        if self._scope != before:
+            # Other namespaces are watched: what was not ours to judge may be now.
+            yield from self._troubles.left_alone(Action.OUTSIDE)
+
+    def _probes(self, now: float) -> frozenset[FilterKey]:
+        """One filter for each namespace that may be there by now: if it can be written, the others follow."""
+        return frozenset(
+            next(iter(self._parked[namespace]))
+            for namespace in self._namespaces.due(now)
+            if namespace in self._parked
+        )
+
+    # -- what is to be done about them -----------------------------------------------------------------
+
+    def _look_at(self, keys: set[FilterKey], round_: _Round) -> tuple[Plan, bool]:
+        """The plan for these filters, and whether it deletes so much that it must be confirmed first.
+
+        Deletions that wait are doubted with the others: their filters join ``keys``.
+        """
+        live = self._sink.live()
+        for key in round_.fresh:
+            want = self._pipeline.filters.get(key)
             if want is not None:
                 self._sink.share(want)
-        live = self._sink.live()
-        plan = self._plan(keys, live, held, why_held)
+        steps = differences(keys, self._pipeline.filters, live)
+        plan = self._held_back(steps, round_.gaps)
         deletions = {step.key for step in plan.steps if step.action is Action.DELETE}
+        if round_.confirmed:
+            self._confirmed |= deletions
         # One that is not wanted any more must be confirmed anew when it is wanted again.
-        self._confirmed = deletions if confirmed else self._confirmed - (keys - deletions)
-        ours = len(live) - len(self._outside(plan))
-        doubtful = deletes_too_much(plan, ours, self._confirmed)
-        if doubtful:
-            count = plan.count(Action.DELETE)
-            reason = f"{count} of {ours} filters would be deleted at once; a fresh full answer must confirm that"
-            log.warning("%s", reason)
-            plan = self._plan(keys, live, reason, why_held)
-        kept, released = self._keep(keys, plan)
-        for key in keys - {step.key for step in plan.steps}:
-            self._succeeded(key)
-        steps = sorted(
-            plan.steps, key=lambda step: (step.action is Action.DELETE, step.key not in fresh)
+        self._confirmed -= keys - deletions
+        if not deletions:
+            return plan, False
+        waiting = [step for step in self._queue if step.key not in keys]
+        doubted = [
+            step
+            for step in (*plan.steps, *waiting)
+            if step.action is Action.DELETE and self._counts(step)
+        ]
+        ours = len(live) - self._not_counted(keys, plan)
+        if not deletes_too_much(len(doubted), ours):
+            return plan, False
+        reason = (
+            f"{len(doubted)} of {ours} filters would be deleted at once;"
+            " a fresh full answer must confirm that"
         )
-        self._left = {step.key for step in steps[self._most :]}
-        tried = tuple(self._apply(steps[: self._most]))
-        written = tuple(item for item in tried if not item.skipped)
-        for item in written:
-            self._confirmed.discard(item.step.key)
-            if item.error is None:
-                self._succeeded(item.step.key)
-                self._warn(item)
+        log.warning("%s", reason)
+        keys.update(step.key for step in doubted)
+        gaps = replace(round_.gaps, deletions=reason)
+        return self._held_back((*steps, *(s for s in waiting if s.key in keys)), gaps), True
+
+    def _held_back(self, steps: Sequence[Step], gaps: Gaps) -> Plan:
+        """The plan without what must stay now."""
+        befores = (step.before for step in steps if step.before is not None)
+        holds = holds_for(befores, self._pipeline, gaps)
+        planned = {step.key for step in steps}
+        # What is tried again is not given up: `carry_out` sees what becomes of it.
+        unwritten = self._troubles.unwritten(lambda key: key in planned or key in self._queue)
+        return keep_unreplaced(hold_back(steps, self._active, holds), unwritten)
+
+    def _counts(self, deletion: Step) -> bool:
+        """Whether the guard counts a deletion: it is unconfirmed, and of a filter that is certainly ours."""
+        return (
+            deletion.key not in self._confirmed
+            and deletion.before is not None
+            and is_as_we_write(deletion.before, self._pipeline.mesh.root_namespace)
+        )
+
+    def _not_counted(self, keys: set[FilterKey], plan: Plan) -> int:
+        """How many live filters are nobody's measure: orphans, those of others, and forged ones."""
+        known = set(self._troubles.left_alone(Action.ORPHAN, Action.OUTSIDE)) - keys
+        known.update(
+            step.key for step in plan.kept if step.action in (Action.ORPHAN, Action.OUTSIDE)
+        )
+        root = self._pipeline.mesh.root_namespace
+        deletions = (
+            (step.key, step.before)
+            for step in (*plan.steps, *self._queue)
+            if step.action is Action.DELETE and step.before is not None
+        )
+        known.update(key for key, before in deletions if not is_as_we_write(before, root))
+        return len(known)
+
+    def _enqueue(self, keys: set[FilterKey], steps: Sequence[Step], round_: _Round) -> None:
+        """Let the steps wait for their turn; nothing is to be done about the other filters."""
+        for key in keys - {step.key for step in steps}:
+            self._queue.drop(key)
+            self._unpark(key)
+            self._retries.clear(key)
+            self._troubles.succeeded(key)
+        for step in steps:
+            parked = self._parked.get(step.key.namespace)
+            if parked and step.action is not Action.DELETE and step.key not in round_.probes:
+                self._park(replace(next(iter(parked.values())), step=step))
             else:
-                self._fail(item, now)
-        return Outcome(
-            written, kept, released, doubtful, len(tried) - len(written), len(self._left)
-        )
+                self._queue.put(step, fresh=step.key in round_.fresh, free=round_.full)
 
-    def _outside(self, plan: Plan) -> set[FilterKey]:
-        """The live filters that are not ours to judge, as far as a plan has deletions that they are to be weighed against."""
-        if not plan.count(Action.DELETE):
-            return set()
-        known = (*self._orphans.values(), *plan.kept)
-        judged = {step.key for step in plan.steps}
-        return {step.key for step in known if step.action is Action.OUTSIDE} - judged
+    # -- doing it ------------------------------------------------------------------------------------
 
-    def _rescoped(self) -> Iterable[FilterKey]:
-        """Filters that were not ours to judge, when other namespaces are watched than before."""
-        before, self._scope = self._scope, self._pipeline.scope
-        if self._scope == before:
-            return ()
-        return [key for key, step in self._orphans.items() if step.action is Action.OUTSIDE]
+    def _pick(self, round_: _Round) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+        """Steps to do now; and those whose turn it is and that must stay after all."""
+        picked = self._queue.pick(_MOST, round_.now)
+        kept = self._held_back(picked, round_.gaps).kept
+        stays = {step.key for step in kept}
+        held, _ = self._troubles.keep(stays, kept)
+        return tuple(step for step in picked if step.key not in stays), held
 
-    def _plan(
-        self,
-        keys: Iterable[FilterKey],
-        live: Mapping[FilterKey, Live],
-        held: str | None,
-        why_held: Callable[[ServicePort], str | None],
-    ) -> Plan:
-        wanted = self._pipeline.filters
-        plan = reconcile(
-            keys,
-            wanted,
-            live,
-            active_plugins=self._active,
-            why_held=why_held,
-            deletions_held=held,
-            why_outside=self._pipeline.why_outside,
-        )
-        # One that is tried again in this round is not given up: `carry_out` sees what becomes of it.
-        tried = {step.key for step in plan.steps}
-        failed = (wanted.get(key) for key in self._failed if key not in tried)
-        return keep_unreplaced(
-            plan,
-            {
-                service_port
-                for item in failed
-                if item is not None
-                for service_port in item.service_ports
-            },
-        )
-
-    def _keep(
-        self, keys: Iterable[FilterKey], plan: Plan
-    ) -> tuple[tuple[Step, ...], tuple[FilterKey, ...]]:
-        now = {step.key: step for step in plan.kept}
-        fresh: list[Step] = []
-        released: list[FilterKey] = []
-        for key in sorted(keys):
-            before = self._kept.pop(key, None) or self._orphans.pop(key, None)
-            step = now.get(key)
-            if step is None:
-                if before is not None:
-                    released.append(key)
-                continue
-            (self._kept if step.action is Action.KEEP else self._orphans)[key] = step
-            if before is None or before.message != step.message:
-                fresh.append(step)
-        if fresh or released:
-            self._findings = None
-        return tuple(fresh), tuple(released)
-
-    def _apply(self, steps: Sequence[Step]) -> Iterator[Written]:
-        left = {step.key: step for step in steps}
+    def _do(self, steps: Sequence[Step], now: float) -> list[Written]:
+        """The results of the steps that there was time for; the others wait for the next round."""
+        waiting = {step.key: step for step in steps}
+        tried: list[Written] = []
+        end = self._clock() + _SLICE
+        results = carry_out(self._sink, steps, at_once=_AT_ONCE, enough=lambda: self._clock() > end)
         try:
-            for written in carry_out(self._sink, steps):
-                left.pop(written.step.key, None)
-                yield written
+            for written in results:
+                waiting.pop(written.step.key, None)
+                tried.append(written)
+                self._progress()
         except Exception as error:  # a sink's own mistake must not end the controller
             log.warning("sink %s failed", self._sink.name, exc_info=True)
-            for step in left.values():
-                yield Written(step, f"{type(error).__name__}: {error}", retry=True)
+            reason = f"{type(error).__name__}: {error}"
+            tried += [Written(step, reason, retry=True) for step in waiting.values()]
+            waiting.clear()
+        for step in waiting.values():
+            self._queue.put(step, free=True)
+        for written in tried:
+            if not written.skipped:
+                self._note(written, now)
+        return tried
 
-    def _succeeded(self, key: FilterKey) -> None:
-        self._backoff.clear(key)
-        if self._failed.pop(key, None) is not None:
-            self._findings = None
-
-    def _fail(self, item: Written, now: float) -> None:
-        key = item.step.key
-        if item.retry:
-            self._backoff.fail(key, now)
+    def _note(self, written: Written, now: float) -> None:
+        key = written.step.key
+        self._confirmed.discard(key)
+        if written.error is None:
+            self._retries.clear(key)
+            self._troubles.wrote(written)
+            self._reopen(key.namespace)
+        elif written.obstacle in (Obstacle.NO_NAMESPACE, Obstacle.TERMINATING):
+            self._close(written, now)
         else:
-            self._backoff.clear(key)
-        self._findings = None
-        found = item.finding or Finding(
-            WRITE_FAILED if item.retry else REFUSED, f"{key}: {item.error}"
-        )
-        if found.ref is None and found.source is None:
-            found = replace(found, ref=self._service(item.step))
-        self._failed[key] = found
-
-    def _warn(self, item: Written) -> None:
-        key, where = item.step.key, self._service(item.step)
-        if item.warnings:
-            self._warned[key] = tuple(
-                Finding(WRITE_WARNING, f"{key}: {text}", where) for text in item.warnings
-            )
-            self._findings = None
-        elif self._warned.pop(key, None) is not None:
-            self._findings = None
-
-    def _service(self, step: Step) -> ObjectRef | None:
-        """The service that the filter is for: findings are for the people who own it."""
-        item = step.after or step.before
-        for service_port in item.service_ports if item is not None else ():
-            for service in self._pipeline.store.services_of_host(service_port.host):
-                return service.ref
-        return None
-
-    def findings(self) -> tuple[Finding, ...]:
-        """What is kept, and what could not be written: put together anew only after a round that changed something of it."""
-        if self._findings is None:
-            self._findings = tuple(self._found())
-        return self._findings
-
-    def _found(self) -> Iterator[Finding]:
-        for key, step in self._kept.items():
-            yield Finding(HELD, f"{key}: {step.message}")
-        outside: dict[str, list[FilterKey]] = defaultdict(list)
-        for key, step in self._orphans.items():
-            if step.action is Action.OUTSIDE:
-                outside[step.message].append(key)
+            if written.retry:
+                self._retries.fail(key, now)
             else:
-                yield Finding(ORPHAN, f"{key}: {step.message}")
-        # There may be thousands, all of them another controller's.
-        for reason, keys in sorted(outside.items()):
-            yield Finding(OUTSIDE, f"{reason}; its filters are left alone, such as {min(keys)}")
-        yield from self._failed.values()
-        for warnings in self._warned.values():
-            yield from warnings
+                self._retries.clear(key)
+            self._troubles.failed(written)
+
+    # -- namespaces that take no filters ---------------------------------------------------------------
+
+    def _close(self, written: Written, now: float) -> None:
+        """A namespace takes no filters: those for it wait until one of them, tried now and then, succeeds."""
+        namespace = written.step.key.namespace
+        if namespace not in self._parked:
+            waiting = [step for step in self._queue if step.key.namespace == namespace]
+            for step in waiting:
+                if step.action is not Action.DELETE:
+                    self._queue.drop(step.key)
+                    self._park(replace(written, step=step))
+        self._park(written)
+        if now >= (self._namespaces.at(namespace) or now):
+            self._namespaces.fail(namespace, now)
+
+    def _reopen(self, namespace: str) -> None:
+        """A filter could be written to the namespace, so the others can."""
+        self._namespaces.clear(namespace)
+        for written in self._parked.pop(namespace, {}).values():
+            self._troubles.succeeded(written.step.key)
+            self._queue.put(written.step, free=True)
+
+    def _park(self, written: Written) -> None:
+        key = written.step.key
+        self._parked.setdefault(key.namespace, {})[key] = written
+        self._retries.clear(key)
+        self._troubles.waits(written)
+
+    def _unpark(self, key: FilterKey) -> None:
+        parked = self._parked.get(key.namespace, {})
+        parked.pop(key, None)
+        if not parked and self._parked.pop(key.namespace, None) is not None:
+            self._namespaces.clear(key.namespace)
+
+    def _service_of(self, step: Step) -> ObjectRef | None:
+        """The service that a filter is for."""
+        item = step.after or step.before
+        if item is None:
+            return None
+        refs = (
+            service.ref
+            for service_port in item.service_ports
+            for service in self._pipeline.store.services_of_host(service_port.host)
+            if not item.namespaces or service.ref.namespace in item.namespaces
+        )
+        return next(refs, None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
-from aeraki_core.filters.names import INBOUND
+from aeraki_core.filters.names import INBOUND, OUTBOUND
 
-__all__ = ["Live", "namespaces_of"]
+__all__ = ["Live", "is_as_we_write", "namespaces_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,22 @@ class Live:
             filter=envoy_filter,
             namespaces=envoy_filter.namespaces,
         )
+
+
+def is_as_we_write(live: Live, root_namespace: str) -> bool:
+    """Whether a filter is certainly ours: its name, its labels and the namespace it is in fit together.
+
+    Anybody who may write EnvoyFilters in a namespace can put our label on one there. What does not fit
+    is treated as ours, for it would be restored and removed like any other, but it is no measure of how
+    many filters there are.
+    """
+    if live.filter is None or not live.service_ports:
+        return False
+    if live.key.name.startswith(INBOUND):
+        return live.namespaces in ((), (live.key.namespace,))
+    if not live.key.name.startswith(OUTBOUND):
+        return False
+    return live.key.namespace == root_namespace or live.key.namespace in live.namespaces
 
 
 def namespaces_of(live: Live, domain: str) -> tuple[str, ...]:

@@ -10,12 +10,14 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-__all__ = ["INBOUND", "inbound_name", "label_value", "outbound_name", "packed_name"]
+__all__ = ["INBOUND", "OUTBOUND", "inbound_name", "label_value", "outbound_name", "packed_name"]
 
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _HASH = 8
 INBOUND = "aeraki-inbound-"
 """How the name of every inbound filter begins."""
+OUTBOUND = "aeraki-outbound-"
+"""How the name of every outbound filter begins."""
 
 
 def _hash(text: str) -> str:

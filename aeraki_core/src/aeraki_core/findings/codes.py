@@ -322,6 +322,12 @@ FILTER_TOO_LARGE = Code(
     "filter is too large for the API server",
     "Give the service fewer or shorter routes; the filter is tried again when it changes.",
 )
+NAMESPACE_MISSING = Code(
+    "AER0513",
+    _W,
+    "namespace of a filter does not exist",
+    "Create the namespace, or correct exportTo; one filter tries from time to time.",
+)
 
 CORE_CODES: tuple[Code, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Code)

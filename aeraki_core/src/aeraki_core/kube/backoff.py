@@ -83,6 +83,11 @@ class KeyedBackoff(Generic[K]):
         """What is to be tried now."""
         return frozenset(key for key, (_, at) in self._failed.items() if at <= now)
 
+    def at(self, key: K) -> float | None:
+        """When to try this one; None when it did not fail."""
+        failed = self._failed.get(key)
+        return failed[1] if failed is not None else None
+
     @property
     def next(self) -> float | None:
         """When the next try is; None when nothing failed."""

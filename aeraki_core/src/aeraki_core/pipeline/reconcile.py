@@ -1,15 +1,17 @@
-"""What to write: the filters that should be against those that are live.
+"""What to write: the filters that should exist against those that are live.
 
-The promises "fail static" and "no write without a change" (docs/internals/architecture.md) are decided here and nowhere
-else. Each decision is a small function in a chain, the first that has an answer decides, and every step carries its reason.
-No I/O and no clock.
+The promises "fail static" and "no write without a change" (docs/internals/architecture.md) are decided
+here and nowhere else. First the differences are found; then each goes through a chain of small
+decisions, the first that has an answer holds it back, and every step carries its reason. No I/O and
+no clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort, is_up_to_date
 from aeraki_core.filters.live import Live
@@ -17,10 +19,15 @@ from aeraki_core.filters.live import Live
 __all__ = [
     "UNREPLACED",
     "Action",
+    "Claim",
+    "Holds",
     "Plan",
     "Reason",
     "Step",
+    "claims_of",
     "deletes_too_much",
+    "differences",
+    "hold_back",
     "keep_unreplaced",
     "reconcile",
     "unreplaced",
@@ -29,12 +36,15 @@ __all__ = [
 UNREPLACED = "the filter that takes its place could not be written yet"
 """The message of a filter that stays although it should be deleted."""
 
+_FEW = 10
+"""So many deletions are never doubted."""
+
 
 class Action(StrEnum):
-    """What to do with one filter.
+    """What is done with one filter.
 
-    KEEP: a live filter that is not as it should be, and must stay as it is. ORPHAN: its plugin is not active. OUTSIDE: its
-    service is in a namespace that is not watched here. The last two stay as well.
+    KEEP: a live filter that nothing makes now, and that must not go. ORPHAN: its plugin is not active.
+    OUTSIDE: its service is in a namespace that is not watched here. All three stay.
     """
 
     CREATE = "create"
@@ -86,7 +96,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All steps, sorted: creations, updates, deletions. ``kept`` needs no write."""
+    """``steps`` are sorted: first creations, then updates, then deletions; ``kept`` needs no write."""
 
     steps: tuple[Step, ...]
     kept: tuple[Step, ...]
@@ -96,27 +106,225 @@ class Plan:
         return sum(step.action is action for step in (*self.steps, *self.kept))
 
 
-def deletes_too_much(plan: Plan, live: int, confirmed: Collection[FilterKey] = ()) -> bool:
-    """Whether the plan deletes more than ten filters and more than a third of the ``live`` ones, without those ``confirmed``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holds:
+    """What must stay as it is, and why.
 
-    Hardly anybody means that: such a plan waits until every source has confirmed it with a fresh full answer.
+    ``deletions``: why nothing is deleted now (a source is not in sync); None when deletions are done.
+    ``service_ports``: service ports whose live filters stay, such as those of a failing generator.
+    ``outside``: live filters that are not ours to judge; their services are not watched here.
     """
-    count = sum(step.action is Action.DELETE and step.key not in confirmed for step in plan.steps)
-    return count > 10 and count * 3 > live
+
+    deletions: str | None = None
+    service_ports: Mapping[ServicePort, str] = field(default_factory=dict)
+    outside: Mapping[FilterKey, str] = field(default_factory=dict)
+
+    def why_held(self, live: Live) -> str | None:
+        """Why a live filter stays for the sake of one of its service ports."""
+        for service_port in live.service_ports:
+            if service_port in self.service_ports:
+                return self.service_ports[service_port]
+        return None
 
 
-def unreplaced(deletion: Step, unwritten: Collection[ServicePort]) -> bool:
-    """Whether a filter must stay because another one for the same service port could not be written.
+_NOTHING_HELD = Holds()
+_ORDER = {Action.CREATE: 0, Action.UPDATE: 1, Action.DELETE: 2}
 
-    ``unwritten``: the service ports of the filters that could not be written.
-    """
-    return deletion.before is not None and any(
-        service_port in unwritten for service_port in deletion.before.service_ports
+
+def reconcile(
+    keys: Iterable[FilterKey],
+    desired: Mapping[FilterKey, EnvoyFilter],
+    live: Mapping[FilterKey, Live],
+    *,
+    active_plugins: Collection[str],
+    holds: Holds = _NOTHING_HELD,
+) -> Plan:
+    """What to do about each of ``keys``: its difference, unless something holds it back."""
+    return hold_back(differences(keys, desired, live), active_plugins, holds)
+
+
+def differences(
+    keys: Iterable[FilterKey],
+    desired: Mapping[FilterKey, EnvoyFilter],
+    live: Mapping[FilterKey, Live],
+) -> tuple[Step, ...]:
+    """The steps that would make the live filters the desired ones, in the order of a plan."""
+    steps = (_difference(key, desired.get(key), live.get(key)) for key in sorted(set(keys)))
+    return _in_order(step for step in steps if step is not None)
+
+
+def _difference(key: FilterKey, want: EnvoyFilter | None, have: Live | None) -> Step | None:
+    if want is None:
+        return None if have is None else _delete(have)
+    if have is None:
+        return Step(
+            action=Action.CREATE,
+            key=key,
+            reason=Reason.MISSING,
+            message="it does not exist",
+            after=want,
+        )
+    return None if is_up_to_date(have.filter, want) else _update(have, want)
+
+
+def _delete(have: Live) -> Step:
+    return Step(
+        action=Action.DELETE,
+        key=have.key,
+        reason=Reason.UNWANTED,
+        message="no service asks for it any more",
+        before=have,
     )
 
 
-def keep_unreplaced(plan: Plan, unwritten: Collection[ServicePort]) -> Plan:
-    """The plan without deletions of filters whose replacement could not be written; those are kept."""
+def _update(have: Live, want: EnvoyFilter) -> Step:
+    readable = have.filter is not None
+    return Step(
+        action=Action.UPDATE,
+        key=have.key,
+        reason=Reason.DIFFERENT if readable else Reason.UNREADABLE,
+        message="it differs" if readable else "it is not as Aeraki writes it",
+        before=have,
+        after=want,
+    )
+
+
+# -- what holds a difference back ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    active_plugins: Collection[str]
+    holds: Holds
+
+
+_Decision = Callable[[Step, Live, _Rules], Step | None]
+"""The step that keeps a live filter, which differs from what is wanted; None when this is no reason to."""
+
+
+def hold_back(steps: Iterable[Step], active_plugins: Collection[str], holds: Holds) -> Plan:
+    """The plan for these differences: each is done, or kept for the first reason that applies."""
+    rules = _Rules(active_plugins, holds)
+    done: list[Step] = []
+    kept: list[Step] = []
+    for step in steps:
+        held = _held_back(step, rules)
+        if held is None:
+            done.append(step)
+        else:
+            kept.append(held)
+    return Plan(_in_order(done), tuple(kept))
+
+
+def _held_back(step: Step, rules: _Rules) -> Step | None:
+    if step.before is None:
+        return None
+    decisions = _WHEN_UNWANTED if step.after is None else _WHEN_DIFFERENT
+    decided = (decision(step, step.before, rules) for decision in decisions)
+    return next((held for held in decided if held is not None), None)
+
+
+def _leave_outside(step: Step, have: Live, rules: _Rules) -> Step | None:
+    message = rules.holds.outside.get(step.key)
+    if message is None:
+        return None
+    return replace(step, action=Action.OUTSIDE, reason=Reason.OUTSIDE, message=message)
+
+
+def _leave_orphan(step: Step, have: Live, rules: _Rules) -> Step | None:
+    if have.plugin in rules.active_plugins:
+        return None
+    message = f"plugin {have.plugin or '?'} is not active"
+    return replace(step, action=Action.ORPHAN, reason=Reason.PLUGIN_INACTIVE, message=message)
+
+
+def _keep_while_out_of_sync(step: Step, have: Live, rules: _Rules) -> Step | None:
+    return _keep(step, Reason.DELETIONS_HELD, rules.holds.deletions)
+
+
+def _keep_held(step: Step, have: Live, rules: _Rules) -> Step | None:
+    return _keep(step, Reason.HELD, rules.holds.why_held(have))
+
+
+def _keep_foreign(step: Step, have: Live, rules: _Rules) -> Step | None:
+    """Leave a filter of the wanted name alone if it is for the same host in a namespace that is not watched here."""
+    outside, want = rules.holds.outside.get(step.key), step.after
+    if outside is None or want is None:
+        return None
+    if have.filter is not None and have.filter.instance and have.filter.instance == want.instance:
+        return None
+    if not have.namespaces or not set(have.namespaces).isdisjoint(want.namespaces):
+        return None
+    return _keep(step, Reason.FOREIGN, f"it is for a service of the same host: {outside}")
+
+
+def _keep(step: Step, reason: Reason, message: str | None) -> Step | None:
+    if message is None:
+        return None
+    return replace(step, action=Action.KEEP, reason=reason, message=message)
+
+
+# Whose filter it is comes first: whatever else is true, filters of others stay.
+_WHEN_UNWANTED: tuple[_Decision, ...] = (
+    _leave_outside,
+    _leave_orphan,
+    _keep_while_out_of_sync,
+    _keep_held,
+)
+_WHEN_DIFFERENT: tuple[_Decision, ...] = (_keep_held, _keep_foreign)
+
+
+def _in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
+    return tuple(sorted(steps, key=lambda step: (_ORDER[step.action], step.key)))
+
+
+def deletes_too_much(deletions: int, live: int) -> bool:
+    """Whether so many deletions of ``live`` filters are hardly ever meant: more than a third, and more than ten.
+
+    They wait until every source has given a fresh full answer that confirms them.
+    """
+    return deletions > _FEW and deletions * 3 > live
+
+
+# -- what takes another's place ------------------------------------------------------------------------
+
+
+class Claim(NamedTuple):
+    """A service port, as the objects of one namespace see it.
+
+    Several namespaces can speak of the same host. What one of them asks for and cannot get holds
+    nothing that another has.
+    """
+
+    service_port: ServicePort
+    namespace: str
+
+
+def claims_of(item: EnvoyFilter | Live) -> frozenset[Claim]:
+    """What a filter is for; without a namespace if an older version wrote it."""
+    namespaces = item.namespaces or ("",)
+    return frozenset(
+        Claim(service_port, namespace)
+        for service_port in item.service_ports
+        for namespace in namespaces
+    )
+
+
+def unreplaced(deletion: Step, unwritten: Collection[Claim]) -> bool:
+    """Whether a filter stays for now, because one with the same claim could not be written."""
+    if deletion.before is None or not unwritten:
+        return False
+    if deletion.before.namespaces:
+        return not claims_of(deletion.before).isdisjoint(unwritten)
+    # Nobody knows whose it is, so whoever speaks of its service ports may replace it.
+    service_ports = {claim.service_port for claim in unwritten}
+    return not service_ports.isdisjoint(deletion.before.service_ports)
+
+
+def keep_unreplaced(plan: Plan, unwritten: Collection[Claim]) -> Plan:
+    """The plan with filters kept that would be deleted though what takes their place could not be written."""
+    if not unwritten:
+        return plan
     steps: list[Step] = []
     kept = list(plan.kept)
     for step in plan.steps:
@@ -127,171 +335,3 @@ def keep_unreplaced(plan: Plan, unwritten: Collection[ServicePort]) -> Plan:
         else:
             steps.append(step)
     return Plan(tuple(steps), tuple(kept))
-
-
-WhyHeld = Callable[[ServicePort], str | None]
-"""Why the live filters of a service port must stay; None when they need not."""
-
-WhyOutside = Callable[[Live], str | None]
-"""Why a live filter is not ours to judge: the namespace of its service is not watched. None when it is ours."""
-
-
-def _everything_is_watched(_: Live) -> None:
-    return None
-
-
-def reconcile(
-    keys: Iterable[FilterKey],
-    desired: Mapping[FilterKey, EnvoyFilter],
-    live: Mapping[FilterKey, Live],
-    *,
-    active_plugins: Collection[str],
-    why_held: WhyHeld,
-    deletions_held: str | None = None,
-    why_outside: WhyOutside = _everything_is_watched,
-) -> Plan:
-    """What to do about each of ``keys``.
-
-    ``deletions_held``: why nothing may be deleted now (a source is not in sync); None when deletions may go on.
-    """
-    rules = _Rules(active_plugins, why_held, deletions_held, why_outside)
-    decided = (_decide(key, desired.get(key), live.get(key), rules) for key in sorted(set(keys)))
-    steps = [step for step in decided if step is not None]
-    order = {Action.CREATE: 0, Action.UPDATE: 1, Action.DELETE: 2}
-    writes = [step for step in steps if step.action in order]
-    kept = tuple(step for step in steps if step.action not in order)
-    return Plan(tuple(sorted(writes, key=lambda step: (order[step.action], step.key))), kept)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    active_plugins: Collection[str]
-    why_held: WhyHeld
-    deletions_held: str | None
-    why_outside: WhyOutside
-
-    def held(self, live: Live) -> str | None:
-        """Why one of the filter's service ports must stay as it is."""
-        reasons = (self.why_held(service_port) for service_port in live.service_ports)
-        return next((reason for reason in reasons if reason is not None), None)
-
-
-def _decide(
-    key: FilterKey, want: EnvoyFilter | None, have: Live | None, rules: _Rules
-) -> Step | None:
-    if have is None:
-        return None if want is None else _create(key, want)
-    if want is None:
-        steps = (policy(key, have, rules) for policy in _WHEN_UNWANTED)
-    elif is_up_to_date(have.filter, want):
-        return None
-    else:
-        steps = (policy(key, want, have, rules) for policy in _WHEN_DIFFERENT)
-    return next(step for step in steps if step is not None)
-
-
-def _create(key: FilterKey, want: EnvoyFilter) -> Step:
-    return Step(
-        action=Action.CREATE,
-        key=key,
-        reason=Reason.MISSING,
-        message="it does not exist",
-        after=want,
-    )
-
-
-# -- a live filter differs from the wanted one ---------------------------------------------------------------------------
-
-
-def _keep_held(key: FilterKey, want: EnvoyFilter, have: Live, rules: _Rules) -> Step | None:
-    message = rules.held(have)
-    return None if message is None else _keep(key, Reason.HELD, message, have, want)
-
-
-def _keep_foreign(key: FilterKey, want: EnvoyFilter, have: Live, rules: _Rules) -> Step | None:
-    """Leave a filter of the wanted name alone if it is for the same host in a namespace that is not watched here."""
-    if have.filter is not None and have.filter.instance and have.filter.instance == want.instance:
-        return None
-    if not have.namespaces or not set(have.namespaces).isdisjoint(want.namespaces):
-        return None
-    outside = rules.why_outside(have)
-    if outside is None:
-        return None
-    message = f"it is for a service of the same host: {outside}"
-    return _keep(key, Reason.FOREIGN, message, have, want)
-
-
-def _update(key: FilterKey, want: EnvoyFilter, have: Live, rules: _Rules) -> Step:
-    readable = have.filter is not None
-    return Step(
-        action=Action.UPDATE,
-        key=key,
-        reason=Reason.DIFFERENT if readable else Reason.UNREADABLE,
-        message="it differs" if readable else "it is not as Aeraki writes it",
-        before=have,
-        after=want,
-    )
-
-
-_WHEN_DIFFERENT = (_keep_held, _keep_foreign, _update)
-
-
-# -- a live filter that nothing wants ------------------------------------------------------------------------------------
-
-
-def _leave_outside(key: FilterKey, have: Live, rules: _Rules) -> Step | None:
-    message = rules.why_outside(have)
-    if message is None:
-        return None
-    return Step(action=Action.OUTSIDE, key=key, reason=Reason.OUTSIDE, message=message, before=have)
-
-
-def _leave_orphan(key: FilterKey, have: Live, rules: _Rules) -> Step | None:
-    if have.plugin in rules.active_plugins:
-        return None
-    return Step(
-        action=Action.ORPHAN,
-        key=key,
-        reason=Reason.PLUGIN_INACTIVE,
-        message=f"plugin {have.plugin or '?'} is not active",
-        before=have,
-    )
-
-
-def _keep_while_out_of_sync(key: FilterKey, have: Live, rules: _Rules) -> Step | None:
-    if rules.deletions_held is None:
-        return None
-    return _keep(key, Reason.DELETIONS_HELD, rules.deletions_held, have)
-
-
-def _keep_held_unwanted(key: FilterKey, have: Live, rules: _Rules) -> Step | None:
-    message = rules.held(have)
-    return None if message is None else _keep(key, Reason.HELD, message, have)
-
-
-def _delete(key: FilterKey, have: Live, rules: _Rules) -> Step:
-    return Step(
-        action=Action.DELETE,
-        key=key,
-        reason=Reason.UNWANTED,
-        message="no service asks for it any more",
-        before=have,
-    )
-
-
-# Whose filter it is comes first: whatever else is true, filters of others stay.
-_WHEN_UNWANTED = (
-    _leave_outside,
-    _leave_orphan,
-    _keep_while_out_of_sync,
-    _keep_held_unwanted,
-    _delete,
-)
-
-
-def _keep(
-    key: FilterKey, reason: Reason, message: str, have: Live, want: EnvoyFilter | None = None
-) -> Step:
-    return Step(
-        action=Action.KEEP, key=key, reason=reason, message=message, before=have, after=want
-    )

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.filters.live import Live
 from aeraki_core.findings.finding import Finding
-from aeraki_core.pipeline.reconcile import UNREPLACED, Action, Step, unreplaced
+from aeraki_core.pipeline.reconcile import UNREPLACED, Action, Claim, Step, claims_of, unreplaced
 
-__all__ = ["Sink", "Written", "carry_out"]
+__all__ = ["Obstacle", "Sink", "Written", "carry_out"]
+
+
+class Obstacle(StrEnum):
+    """Why more than one filter cannot be written: the receiver is AWAY, or their namespace takes none."""
+
+    AWAY = "away"
+    NO_NAMESPACE = "no namespace"
+    TERMINATING = "terminating"
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one step.
+    """The result of one step.
 
-    ``error`` None: it is done. ``retry``: the same step may succeed later; ``passing``: most likely within seconds, as the receiver
-    was away or busy.
-
-    ``warnings`` are what the receiver had to say about a filter that it took. ``finding`` says more precisely than "could not be
-    written" what is wrong, if the sink can; without a place it is about the service that the filter is for. ``skipped``: it was
-    not tried, because this replica does not lead (any more).
+    ``error``: what went wrong; None when the step is done.
+    ``retry``: the same step may succeed later.
+    ``passing``: most likely within seconds, as the receiver was away or busy.
+    ``warnings``: what the receiver said about a filter that it took.
+    ``finding``: what is wrong, more precisely than "could not be written". Without a place it is about
+    the service that the filter is for.
+    ``skipped``: it was not tried, because this replica does not lead (any more).
+    ``obstacle``: what is in the way of other filters too.
     """
 
     step: Step
@@ -33,6 +44,7 @@ class Written:
     warnings: tuple[str, ...] = ()
     finding: Finding | None = None
     skipped: bool = False
+    obstacle: Obstacle | None = None
 
 
 class Sink(Protocol):
@@ -69,26 +81,56 @@ class Sink(Protocol):
         ...
 
 
-def carry_out(sink: Sink, steps: Collection[Step]) -> Iterator[Written]:
-    """Do the steps: first what is created and changed, then what is deleted, so that nobody is without a filter in between.
+def carry_out(
+    sink: Sink,
+    steps: Iterable[Step],
+    *,
+    at_once: int = 1_000_000,
+    enough: Callable[[], bool] = lambda: False,
+) -> Iterator[Written]:
+    """Do the steps: first creations and updates, then deletions, so that nobody is without a filter in between.
 
-    A filter stays when one that is for the same service port could not be written: it would have taken its place.
+    A filter stays when one with the same claim could not be written: it would have taken its place.
+    The sink gets ``at_once`` steps at a time, and ``enough`` is asked in between: once it is true, the
+    other steps are not tried and have no result. Once the receiver is away, they fail without a try.
     """
-    missing: set[ServicePort] = set()
-    skipped = passing = False
-    for written in sink.apply([step for step in steps if step.action is not Action.DELETE]):
-        skipped |= written.skipped
-        passing |= written.passing
-        if written.error is not None and written.step.after is not None:
-            missing.update(written.step.after.service_ports)
-        yield written
-    # Also without deletions: a sink may have something of its own to finish (filters that ours supersede).
+    todo = list(steps)
+    writes = [step for step in todo if step.action is not Action.DELETE]
+    deletions = [step for step in todo if step.action is Action.DELETE]
+    missing: set[Claim] = set()
+    skipped, away = False, None
+    for slice_ in _slices(writes, at_once):
+        if enough():
+            return
+        for written in _applied(sink, slice_, away):
+            skipped |= written.skipped
+            away = written.error if written.obstacle is Obstacle.AWAY else away
+            if written.error is not None and written.step.after is not None:
+                missing.update(claims_of(written.step.after))
+            yield written
     sure: list[Step] = []
-    for step in (step for step in steps if step.action is Action.DELETE):
+    for step in deletions:
         if skipped:
             yield Written(step, skipped=True)
         elif unreplaced(step, missing):
-            yield Written(step, UNREPLACED, retry=True, passing=passing)
+            yield Written(step, UNREPLACED, retry=True, passing=away is not None)
         else:
             sure.append(step)
-    yield from sink.apply(sure)
+    # Also without deletions: a sink may have something of its own to finish (filters that ours supersede).
+    for slice_ in _slices(sure, at_once) if sure else [()]:
+        if enough():
+            return
+        for written in _applied(sink, slice_, away):
+            away = written.error if written.obstacle is Obstacle.AWAY else away
+            yield written
+
+
+def _slices(steps: Sequence[Step], size: int) -> Iterator[Sequence[Step]]:
+    for start in range(0, len(steps), size):
+        yield steps[start : start + size]
+
+
+def _applied(sink: Sink, steps: Sequence[Step], away: str | None) -> Iterable[Written]:
+    if away is None:
+        return sink.apply(steps)
+    return (Written(step, away, retry=True, passing=True, obstacle=Obstacle.AWAY) for step in steps)

@@ -19,18 +19,14 @@ __all__ = ["kept_lines", "plan_for"]
 
 def plan_for(session: Session, live: Mapping[FilterKey, Live]) -> Plan:
     """The plan for all filters, live and desired. Nothing is deleted while objects may be missing."""
-    from aeraki_core.pipeline.reconcile import reconcile
+    from aeraki_core.controller.holds import holds_for
+    from aeraki_core.pipeline.reconcile import differences, hold_back
 
     desired = session.pipeline.filters
-    return reconcile(
-        live.keys() | desired.keys(),
-        desired,
-        live,
-        active_plugins={plugin.name for plugin in session.registry.active},
-        why_held=session.why_held,
-        deletions_held=session.incomplete,
-        why_outside=session.pipeline.why_outside,
-    )
+    steps = differences(live.keys() | desired.keys(), desired, live)
+    befores = (step.before for step in steps if step.before is not None)
+    holds = holds_for(befores, session.pipeline, session.gaps)
+    return hold_back(steps, {plugin.name for plugin in session.registry.active}, holds)
 
 
 def kept_lines(kept: Iterable[Step]) -> Iterator[str]:

@@ -12,7 +12,6 @@ from aeraki_core.console.progress import progress
 from aeraki_core.wiring.plugins import inactive_findings, open_registry
 
 if TYPE_CHECKING:
-    from aeraki_core.filters.envoyfilter import ServicePort
     from aeraki_core.findings.finding import Finding
     from aeraki_core.mesh.store import SourceObject
     from aeraki_core.model.scope import Scope
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from aeraki_core.plugins.registry import Registry
     from aeraki_core.settings import Settings
     from aeraki_core.sources.events import Incomplete
+    from aeraki_core.sources.gaps import Gaps
 
 __all__ = ["Session", "has_errors", "make_pipeline", "open_session"]
 
@@ -39,11 +39,12 @@ class Session:
     objects: tuple[SourceObject, ...] = field(repr=False)
     unread: Incomplete | None = None
 
-    def why_held(self, service_port: ServicePort) -> str | None:
-        """Why the live filters of a service port must stay as they are; None when they need not."""
-        if self.unread is not None and self.unread.concerns(service_port.host):
-            return f"not everything about it could be read: {self.unread.reason}"
-        return self.pipeline.why_held(service_port)
+    @property
+    def gaps(self) -> Gaps:
+        """What could not be read, so that nothing it may be about is judged."""
+        from aeraki_core.sources.gaps import Gaps
+
+        return Gaps(self.incomplete, () if self.unread is None else (self.unread,))
 
 
 def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:

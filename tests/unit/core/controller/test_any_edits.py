@@ -14,7 +14,6 @@ from aeraki_core.controller.writer import FilterWriter
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.findings.finding import Finding
 from aeraki_core.findings.ledger import Ledger
-from aeraki_core.kube.backoff import KeyedBackoff
 from aeraki_core.sinks.files import FilesSink
 from aeraki_core.sources.events import Problems, Removed, Synced, Upserted
 from aeraki_core.sources.files.fileset import FileSet
@@ -130,7 +129,7 @@ class Edits(RuleBasedStateMachine):
         self.intake = Intake(self.pipeline, ["files"], lambda event: None)
         self.sink = FilesSink(self.folder / "out", watch=False)
         self.sink.start(lambda key: None)
-        self.writer = FilterWriter(self.pipeline, self.sink, KeyedBackoff[FilterKey]())
+        self.writer = FilterWriter(self.pipeline, self.sink)
         self.ledger = Ledger(
             self.pipeline.unlocated, self.intake.problems, locate=self.pipeline.locate
         )
@@ -195,7 +194,7 @@ class Edits(RuleBasedStateMachine):
         keys = self.writer.everything() if self.first else changed
         self.first = False
         before = set(self.sink.live())
-        self.writer.write(keys, 0.0, self.intake.held, self.pipeline.why_held, confirmed=True)
+        self.writer.write(keys, 0.0, self.intake.gaps, confirmed=True, full=True)
         if self.intake.held:
             assert before <= self.sink.live().keys()
 

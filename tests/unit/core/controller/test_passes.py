@@ -91,6 +91,28 @@ def test_a_burst_is_one_pass() -> None:
         assert running.recorder.reports.empty()
 
 
+def test_a_change_after_a_quiet_time_is_written_at_once_and_what_follows_in_one_pass() -> None:
+    feed, now = Feed(service("cart"), service("order", 2)), [0.0]
+    timing = LoopTiming(quiet=10.0, longest=60.0, lead=0.05)
+    with Running(feed, timing=timing, clock=lambda: now[0]) as running:
+        running.next()
+        now[0] = 100.0
+        feed.put(routes("cart", "a"))
+        running.controller.call(lambda: None, WAIT)
+        now[0] = 100.05
+        assert written(running.next()) == ["update outbound cart", "update inbound cart"]
+        for number in range(30):
+            feed.put(routes("cart", f"m{number}"), routes("order", f"m{number}"))
+            running.controller.call(lambda: None, WAIT)
+            now[0] += 0.1
+        assert running.recorder.reports.empty()
+        now[0] += 10.0
+        report = running.next()
+        assert report.generated.calls == 2
+        assert len(report.written) == 4
+        assert running.recorder.reports.empty()
+
+
 # -- before and without sources -------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import pytest
 from aeraki_core.controller.debounce import Debounce
 from aeraki_core.kube.backoff import KeyedBackoff
 from hypothesis import given
@@ -14,22 +17,59 @@ def due(debounce: Debounce) -> float | None:
 
 def test_a_burst_is_acted_upon_when_it_is_over() -> None:
     debounce = Debounce(0.5, 10.0)
+    debounce.reset(100.0)
     assert due(debounce) is None
-    debounce.touch(100.0)
-    assert due(debounce) == 100.5
-    debounce.touch(100.4)
-    assert due(debounce) == 100.9
-    debounce.reset()
+    debounce.touch(100.1)
+    assert due(debounce) == 100.6
+    debounce.touch(100.5)
+    assert due(debounce) == 101.0
+    debounce.reset(101.0)
     assert due(debounce) is None
 
 
 def test_a_burst_without_end_is_acted_upon_all_the_same() -> None:
     debounce = Debounce(0.5, 10.0)
-    now = 0.0
+    debounce.reset(0.0)
+    now = 0.1
     while now < 9.9:
         debounce.touch(now)
         now += 0.1
-    assert debounce.due == 10.0
+    assert due(debounce) == 10.1
+
+
+def actions(debounce: Debounce, events: Iterable[float], end: float) -> list[float]:
+    """When it is acted on, if every event comes at its time and every action at once."""
+    acted = []
+    for at in (*events, end):
+        while (due := debounce.due) is not None and due <= at:
+            acted.append(round(due, 3))
+            debounce.reset(due)
+        if at != end:
+            debounce.touch(at)
+    return acted
+
+
+def test_a_change_after_a_quiet_time_is_acted_on_at_once() -> None:
+    assert actions(Debounce(0.5, 10.0, 0.05), [100.0, 200.0, 201.0], 300.0) == [
+        100.05,
+        200.05,
+        201.05,
+    ]
+
+
+@pytest.mark.parametrize(("apart", "passes"), [(0.0, 1), (0.01, 1), (0.04, 1), (0.1, 2), (0.4, 2)])
+def test_a_burst_is_one_action_or_its_first_change_and_one_for_the_rest(
+    apart: float, passes: int
+) -> None:
+    events = [100.0 + number * apart for number in range(20)]
+    acted = actions(Debounce(0.5, 100.0, 0.05), events, 300.0)
+    assert len(acted) == passes
+    assert acted[-1] >= events[-1]
+    assert acted[-1] <= events[-1] + 0.5
+
+
+def test_a_second_burst_within_the_quiet_time_is_not_a_first_change() -> None:
+    assert actions(Debounce(0.5, 10.0, 0.05), [100.0, 100.3, 100.31], 300.0) == [100.05, 100.81]
 
 
 def test_tries_come_later_each_time_and_end_with_success() -> None:

@@ -45,8 +45,6 @@ def plan(sink: FilesSink, wanted: dict[FilterKey, EnvoyFilter]) -> Plan:
         wanted,
         live,
         active_plugins={"echo"},
-        why_held=lambda owner: None,
-        deletions_held=None,
     )
 
 

@@ -21,7 +21,7 @@ from aeraki_core.kube.client import Answer, Client, Object
 from aeraki_core.kube.errors import ApiError, NotSentError, RequestError, UnreachableError
 from aeraki_core.kube.resources import ApiResource
 from aeraki_core.pipeline.reconcile import Action, Step
-from aeraki_core.sinks.base import Written
+from aeraki_core.sinks.base import Obstacle, Written
 from aeraki_core.sinks.kubernetes.live import LiveFilters, Whose
 from aeraki_core.sinks.writable import UnwritableError, check_key, object_of
 
@@ -56,17 +56,23 @@ class ApiWriter:
         self._lock = threading.Lock()
         self._broken: str | None = None
         self._not_before = 0.0
+        self._obstacles: dict[str, Obstacle] = {}
 
     def begin(self) -> None:
         """A new burst: what was unreachable may answer again, unless the server asked for more time."""
         with self._lock:
             if time.monotonic() >= self._not_before:
                 self._broken = None
+            self._obstacles = {}
 
     def write(self, step: Step) -> Written:
         """Do one step; after the first sign that the server cannot take more, the rest of a burst is not sent at all."""
         if self._broken is not None:
-            return Written(step, self._broken, retry=True, passing=True)
+            return _away(step, self._broken)
+        namespace = step.key.namespace
+        obstacle = self._obstacles.get(namespace)
+        if obstacle is not None and step.after is not None:
+            return _blocked(step, obstacle)
         try:
             check_key(step.key)
             if step.action is Action.DELETE:
@@ -81,10 +87,15 @@ class ApiWriter:
             return Written(step, str(error), retry=True, skipped=True)
         except UnreachableError as error:
             self._stop(str(error), 0.0)
-            return Written(step, str(error), retry=True, passing=True)
+            return _away(step, str(error))
         except ApiError as error:
             if error.status == 429 or error.retry_after:
                 self._stop(str(error), error.retry_after or 1.0)
+                return _away(step, _message(error))
+            obstacle = _obstacle(error, namespace)
+            if obstacle is not None:
+                self._obstacles[namespace] = obstacle
+                return _blocked(step, obstacle)
             return Written(step, _message(error), retry=not _is_final(error), passing=error.retry)
 
     def delete(self, key: FilterKey) -> str | None:
@@ -214,6 +225,27 @@ def _check_size(want: EnvoyFilter, body: Object) -> None:
             f" {MAX_BYTES / 2**20:.1f} MiB"
         )
         raise UnwritableError(Finding(FILTER_TOO_LARGE, message, plugin=want.plugin))
+
+
+def _away(step: Step, reason: str) -> Written:
+    return Written(step, reason, retry=True, passing=True, obstacle=Obstacle.AWAY)
+
+
+def _blocked(step: Step, obstacle: Obstacle) -> Written:
+    namespace = step.key.namespace
+    reason = f"namespace {namespace} does not exist"
+    if obstacle is Obstacle.TERMINATING:
+        reason = f"namespace {namespace} is being deleted"
+    return Written(step, reason, retry=True, obstacle=obstacle)
+
+
+def _obstacle(error: ApiError, namespace: str) -> Obstacle | None:
+    """Whether the error is about the namespace, so that no filter can be written there."""
+    if error.status == 404 and f'namespaces "{namespace}" not found' in error.message:
+        return Obstacle.NO_NAMESPACE
+    if error.status == 403 and "being terminated" in error.message:
+        return Obstacle.TERMINATING
+    return None
 
 
 def _taken(step: Step) -> Written:

@@ -1,0 +1,30 @@
+"""What holds live filters back now: the sources' gaps, the pipeline's failures, namespaces of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
+from aeraki_core.filters.live import Live
+from aeraki_core.pipeline.pipeline import Pipeline
+from aeraki_core.pipeline.reconcile import Holds
+from aeraki_core.sources.gaps import Gaps
+
+__all__ = ["holds_for"]
+
+
+def holds_for(filters: Iterable[Live], pipeline: Pipeline, gaps: Gaps) -> Holds:
+    """What must stay of these live filters, and why."""
+    service_ports: dict[ServicePort, str] = {}
+    outside: dict[FilterKey, str] = {}
+    for live in filters:
+        reason = pipeline.why_outside(live)
+        if reason is not None:
+            outside[live.key] = reason
+        for service_port in live.service_ports:
+            if service_port in service_ports:
+                continue
+            reason = gaps.why_held(service_port.host) or pipeline.why_held(service_port)
+            if reason is not None:
+                service_ports[service_port] = reason
+    return Holds(deletions=gaps.deletions, service_ports=service_ports, outside=outside)

@@ -1,0 +1,179 @@
+"""Steps that wait to be done, in a fair order. Pure: the caller brings the clock.
+
+A filter belongs to the namespace of its services, wherever it is written. Each namespace has a lane,
+and lanes take turns, so nobody waits for ten thousand filters of somebody else. A lane that writes
+again and again is slowed down by a token bucket; what a first look at all filters found is free, for
+a start must not take longer than the API server does.
+
+What changed last goes first. Deletions of a namespace wait for all its writes, which may replace what
+they delete.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from aeraki_core.controller.bucket import TokenBucket
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.pipeline.reconcile import Action, Step
+
+__all__ = ["WriteQueue", "owner_of"]
+
+_BURST = 500
+_PER_SECOND = 50.0
+_MANY_LANES = 1_000
+
+
+def owner_of(step: Step) -> str:
+    """The namespace that a step is charged to: that of the filter's first service."""
+    namespaces = _namespaces(step)
+    return namespaces[0] if namespaces else step.key.namespace
+
+
+def _namespaces(step: Step) -> tuple[str, ...]:
+    item = step.after or step.before
+    return item.namespaces if item is not None else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A step in its lane. ``free``: it needs no token."""
+
+    step: Step
+    free: bool
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The steps of one namespace, each kind in the order in which it came."""
+
+    bucket: TokenBucket
+    fresh: dict[FilterKey, _Waiting] = field(default_factory=dict)
+    writes: dict[FilterKey, _Waiting] = field(default_factory=dict)
+    deletions: dict[FilterKey, _Waiting] = field(default_factory=dict)
+
+    def tables(self) -> tuple[dict[FilterKey, _Waiting], ...]:
+        return (self.fresh, self.writes, self.deletions)
+
+    @property
+    def empty(self) -> bool:
+        return not any(self.tables())
+
+
+class WriteQueue:
+    """``burst`` and ``rate`` (a second) are the writes of one namespace that need a token."""
+
+    def __init__(self, *, burst: float = _BURST, rate: float = _PER_SECOND) -> None:
+        self._burst = burst
+        self._rate = rate
+        self._lanes: dict[str, _Lane] = {}
+        self._owners: dict[FilterKey, str] = {}
+        # By every namespace that a filter is for, how many writes wait.
+        self._writes: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._owners
+
+    def __iter__(self) -> Iterator[Step]:
+        for lane in self._lanes.values():
+            for table in lane.tables():
+                for waiting in table.values():
+                    yield waiting.step
+
+    def put(self, step: Step, *, fresh: bool = False, free: bool = False) -> None:
+        """Let a step wait, in place of the one that waits for the same filter."""
+        self.drop(step.key)
+        owner = owner_of(step)
+        lane = self._lanes.get(owner)
+        if lane is None:
+            lane = self._lanes[owner] = _Lane(TokenBucket(self._burst, self._rate))
+        if step.action is Action.DELETE:
+            table = lane.deletions
+        else:
+            table = lane.fresh if fresh else lane.writes
+            self._writes.update(_namespaces(step))
+        table[step.key] = _Waiting(step, free)
+        self._owners[step.key] = owner
+
+    def drop(self, key: FilterKey) -> None:
+        """Nothing is to be done about a filter."""
+        owner = self._owners.pop(key, None)
+        if owner is None:
+            return
+        for table in self._lanes[owner].tables():
+            waiting = table.pop(key, None)
+            if waiting is not None and waiting.step.action is not Action.DELETE:
+                self._writes.subtract(_namespaces(waiting.step))
+
+    def clear(self) -> None:
+        """Nothing is to be done any more."""
+        self._lanes.clear()
+        self._owners.clear()
+        self._writes.clear()
+
+    def pick(self, most: int, now: float) -> list[Step]:
+        """Up to ``most`` steps to do now, in turns; they wait no longer."""
+        picked: list[Step] = []
+        for kind in ("fresh", "writes", "deletions"):
+            self._take_turns(kind, most, now, picked)
+        for lane in self._lanes.values():
+            # What was not its turn now is overtaken by what changes meanwhile.
+            lane.writes = {**lane.fresh, **lane.writes}
+            lane.fresh = {}
+        self._forget_idle(now)
+        return picked
+
+    def next(self, now: float) -> float | None:
+        """When a step can be picked; None when none waits."""
+        times = (
+            now if any(waiting.free for waiting in _heads(lane)) else lane.bucket.next(now)
+            for lane in self._lanes.values()
+            if not lane.empty
+        )
+        return min(times, default=None)
+
+    def _take_turns(self, kind: str, most: int, now: float, picked: list[Step]) -> None:
+        turns = deque(
+            (lane, iter(list(getattr(lane, kind).values()))) for lane in self._lanes.values()
+        )
+        while turns and len(picked) < most:
+            lane, waiting = turns.popleft()
+            step = self._next_of(lane, waiting, now)
+            if step is not None:
+                picked.append(step)
+                turns.append((lane, waiting))
+
+    def _next_of(self, lane: _Lane, steps: Iterator[_Waiting], now: float) -> Step | None:
+        for waiting in steps:
+            if waiting.step.action is Action.DELETE and not self._may_delete(waiting.step):
+                continue
+            if not waiting.free and not lane.bucket.take(now):
+                return None
+            self.drop(waiting.step.key)
+            return waiting.step
+        return None
+
+    def _may_delete(self, step: Step) -> bool:
+        """Whether no write waits that may take the place of what is deleted."""
+        namespaces: Iterable[str] = _namespaces(step)
+        # Of a filter that does not say for which namespaces it is, any write may take the place.
+        return not any(self._writes[name] for name in namespaces or tuple(self._writes))
+
+    def _forget_idle(self, now: float) -> None:
+        if len(self._lanes) > _MANY_LANES:
+            self._lanes = {
+                owner: lane
+                for owner, lane in self._lanes.items()
+                if not lane.empty or not lane.bucket.full(now)
+            }
+
+
+def _heads(lane: _Lane) -> Iterator[_Waiting]:
+    """The first step of each kind."""
+    for table in lane.tables():
+        yield from list(table.values())[:1]

@@ -1,0 +1,31 @@
+"""What the sources cannot vouch for now, as a value: nothing may be deleted that it may be about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aeraki_core.sources.events import Incomplete
+
+__all__ = ["NO_GAPS", "Gaps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """``deletions``: why nothing is deleted now; None when deletions are done.
+
+    ``unread``: what was never read; live filters of the hosts that it mentions stay as they are.
+    """
+
+    deletions: str | None = None
+    unread: tuple[Incomplete, ...] = ()
+
+    def why_held(self, host: str) -> str | None:
+        """Why the live filters of a host stay as they are; None when nothing unread concerns it."""
+        for incomplete in self.unread:
+            if incomplete.concerns(host):
+                return f"not everything about it could be read: {incomplete.reason}"
+        return None
+
+
+NO_GAPS = Gaps()
+"""Everything was read."""
