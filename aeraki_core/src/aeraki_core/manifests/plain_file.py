@@ -20,6 +20,7 @@ __all__ = [
     "Signature",
     "TooLargeError",
     "identity_of",
+    "read_file_or_pipe",
     "read_plain_file",
     "read_standard_input",
     "read_stream",
@@ -89,6 +90,18 @@ def read_plain_file(path: str, limit: int) -> tuple[bytes, Signature]:
         raise NotAFileError(0, "it makes its reader wait, so it is not a plain file") from None
     finally:
         os.close(descriptor)
+
+
+def read_file_or_pipe(path: str, limit: int) -> bytes:
+    """A file that the user names, which may be the pipe of a shell's ``<(...)``.
+
+    Raises:
+        TooLargeError: it holds more than ``limit`` bytes.
+        OSError: it cannot be read, or is neither.
+    """
+    if stat.S_ISFIFO(os.stat(path).st_mode):  # noqa: PTH116
+        return read_stream(path, limit)
+    return read_plain_file(path, limit)[0]
 
 
 def read_stream(path: str, limit: int, patience: float = STREAM_PATIENCE) -> bytes:
