@@ -31,7 +31,7 @@ from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.findings.finding import Finding
 from aeraki_core.findings.ledger import Ledger
-from aeraki_core.pipeline.pipeline import Pipeline
+from aeraki_core.pipeline.pipeline import Pass, Pipeline
 from aeraki_core.sinks.base import Sink
 from aeraki_core.sources.events import Event, Refreshable, Removed, Source, Synced, Upserted
 from aeraki_core.sources.gaps import Gaps
@@ -85,6 +85,9 @@ class _Stop:
     """The end."""
 
 
+_SLICE = 0.5
+"""Seconds of generating after which the loop looks at what else there is."""
+
 _Item = tuple[Event, ...] | _LiveChanged | _Leads | _Call | _Stop
 T = TypeVar("T")
 
@@ -121,6 +124,7 @@ class Controller:
             retry_first=timing.retry_first,
             retry_longest=timing.retry_longest,
             clock=clock,
+            progress=self._progress,
         )
         self._debounce = Debounce(timing.quiet, timing.longest, timing.lead)
         self._troubles = FindingsByPlace()
@@ -134,6 +138,10 @@ class Controller:
         self._everything = True
         self._urgent = False
         self._busy_since: float | None = None
+        self._progress_at = clock()
+        self._slices = Pass()
+        self.passes = 0
+        """How many passes have ended."""
 
     # -- for other threads ---------------------------------------------------------------------------------------------
 
@@ -164,6 +172,15 @@ class Controller:
         """For how many seconds the loop has been at the same piece of work; 0 while it waits for something to do."""
         since = self._busy_since
         return 0.0 if since is None else max(0.0, self._clock() - since)
+
+    @property
+    def stalled(self) -> float:
+        """For how many seconds the loop has been at work without any progress; 0 while it waits.
+
+        Progress is an event taken, a generator run or a filter written: many of them may take long.
+        """
+        since = self._busy_since
+        return 0.0 if since is None else max(0.0, self._clock() - max(since, self._progress_at))
 
     @property
     def queued(self) -> int:
@@ -213,12 +230,14 @@ class Controller:
         self._start()
         try:
             self._take_until(lambda: self._intake.ready, patience)
-            report = self._pass()
-            while self._urgent or self._intake.doubting:
+            report: PassReport | None = None
+            while report is None or self._urgent or self._intake.doubting:
                 if self._intake.doubting:
                     self._take_until(lambda: self._intake.answered, patience)
                 later = self._pass()
-                report = replace(later, first=True, written=(*report.written, *later.written))
+                if report is not None and later is not None:
+                    later = replace(later, first=True, written=(*report.written, *later.written))
+                report = later or report
             return report
         finally:
             self._end()
@@ -289,7 +308,11 @@ class Controller:
             self._busy_since = self._clock()
             return True
 
+    def _progress(self) -> None:
+        self._progress_at = self._clock()
+
     def _take(self, item: _Item) -> None:
+        self._progress()
         match item:
             case _Call(function, answer):
                 _answer(function, answer)
@@ -303,6 +326,7 @@ class Controller:
                 pass
             case _:
                 for event in item:
+                    self._progress()
                     self._intake.take(event)
         self._debounce.touch(self._clock())
 
@@ -327,12 +351,20 @@ class Controller:
 
     # -- a pass -------------------------------------------------------------------------------------------------------
 
-    def _pass(self) -> PassReport:
+    def _pass(self) -> PassReport | None:
+        """Generate and write what changed, for a while: what is left is done in the next pass, which follows at once.
+
+        None: the first pass is not over. Before everything is generated nothing is written.
+        """
         start = time.perf_counter()
         self._debounce.reset(self._clock())
-        generated = self._pipeline.run()
+        self._slices = self._slices.and_then(self._pipeline.run(self._slice()))
+        if self._slices.left and self._first:
+            self._urgent = True
+            return None
+        generated, self._slices = self._slices, Pass()
         gaps = self._intake.gaps
-        self._urgent, full = False, self._everything
+        self._urgent, full = generated.left, self._everything
         outcome = self._write(generated.changed, gaps)
         if outcome.doubtful:
             self._confirm()
@@ -353,8 +385,19 @@ class Controller:
             full=full and not self._everything,
         )
         self._first = False
+        self.passes += 1
         self._observer(report)
         return report
+
+    def _slice(self) -> Callable[[], bool]:
+        """Asked after each generator: whether the loop has been generating for long enough."""
+        end = self._clock() + _SLICE
+
+        def enough() -> bool:
+            self._progress()
+            return self._progress_at > end
+
+        return enough
 
     def _write(self, changed: frozenset[FilterKey], gaps: Gaps) -> Outcome:
         """Write what differs, if this replica leads."""
@@ -369,7 +412,7 @@ class Controller:
         self._everything = False
         confirmed = self._intake.confirmed()
         outcome = self._writer.write(keys, self._clock(), gaps, confirmed=confirmed, full=full)
-        self._urgent = outcome.left
+        self._urgent |= outcome.left
         return self._put_off(outcome) if outcome.skipped else outcome
 
     def _put_off(self, outcome: Outcome) -> Outcome:

@@ -7,7 +7,8 @@ There is no I/O: ``run``, ``generate``, ``diff``, ``validate`` and tests walk th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -56,6 +57,7 @@ class Pass:
 
     ``generated``: service ports whose generator ran. ``changed``: filters that are new, other or gone. ``objects``: objects of
     plugins' kinds, and VirtualServices, whose findings or readers may be others now. ``seconds``: wall time of generators.
+    ``left``: more is to be generated; the next run goes on.
     """
 
     generated: tuple[PortId, ...] = ()
@@ -63,6 +65,18 @@ class Pass:
     changed: frozenset[FilterKey] = frozenset()
     seconds: float = 0.0
     objects: frozenset[ObjectRef] = frozenset()
+    left: bool = False
+
+    def and_then(self, later: Pass) -> Pass:
+        """This run and the one that went on with what it left."""
+        return Pass(
+            generated=(*self.generated, *later.generated),
+            calls=self.calls + later.calls,
+            changed=self.changed | later.changed,
+            seconds=self.seconds + later.seconds,
+            objects=self.objects | later.objects,
+            left=later.left,
+        )
 
 
 class Pipeline:
@@ -85,6 +99,11 @@ class Pipeline:
         """All findings of the pipeline without files and lines: to compare them costs no look into a file."""
         self._scope = EVERYWHERE
         self._dirty: set[Key] = set()
+        # What a run left for the next one, and whether all filters were ever made.
+        self._waiting: set[PortId] = set()
+        self._outdated: set[Group] = set()
+        self._last_turn = ""
+        self._loaded = False
         detector = Detector(self.registry.protocols, dispatcher.detect)
         self._ports = PortTable(detector, {kind.kind for kind in self.registry.kinds})
         self._groups = Groups()
@@ -129,15 +148,22 @@ class Pipeline:
 
     # -- a pass -------------------------------------------------------------------------------------------------------
 
-    def run(self) -> Pass:
-        """Bring everything up to date. Without a change that anyone read, nothing runs."""
-        dirty, self._dirty = self._dirty, set()
-        if not dirty:
-            return Pass()
-        with collector_paused() if len(dirty) > _MANY else nullcontext():
-            return self._run(dirty)
+    def run(self, enough: Callable[[], bool] = lambda: False) -> Pass:
+        """Bring everything up to date. Without a change that anyone read, nothing runs.
 
-    def _run(self, dirty: set[Key]) -> Pass:
+        ``enough`` is asked after each generator; once it is true the run ends, and the next one goes on
+        with what is ``left``. Namespaces take turns, so nobody waits for all ports of somebody else.
+        Until everything was generated for the first time no filter is made: one that a run before this
+        process wrote would lose what is not there yet.
+        """
+        dirty, self._dirty = self._dirty, set()
+        if not dirty and not self._waiting:
+            return Pass()
+        many = len(dirty) + len(self._waiting) > _MANY
+        with collector_paused() if many else nullcontext():
+            return self._run(dirty, enough)
+
+    def _run(self, dirty: set[Key], enough: Callable[[], bool]) -> Pass:
         ports, objects = self._ports.affected(dirty)
         groups: set[Group] = set()
         for key in dirty:
@@ -157,14 +183,26 @@ class Pipeline:
                     groups.update(self._groups_of(key))
         # A load of the mesh has hundreds of thousands of keys, and nothing below needs them.
         dirty.clear()
-        ran = sorted(ports)
-        calls, seconds = 0, 0.0
-        for port in ran:
+        self._waiting |= ports
+        self._outdated |= groups
+        ran, calls, seconds = [], 0, 0.0
+        for port in _in_turns(self._waiting, after=self._last_turn):
+            self._last_turn = port.service.ref.namespace
+            self._waiting.discard(port)
             output = self._generate(port)
+            if output is None:
+                continue
+            ran.append(port)
             calls += output.run.calls
             seconds += output.run.seconds
-            groups |= self._remember(port, output)
-        changed = self._assemble_all(groups)
+            self._outdated |= self._remember(port, output)
+            if enough():
+                break
+        changed: set[FilterKey] = set()
+        if not self._waiting or self._loaded:
+            self._loaded = True
+            changed = self._assemble_all(self._outdated)
+            self._outdated = set()
         for ref in sorted(objects):
             self._validate(ref)
         return Pass(
@@ -173,6 +211,7 @@ class Pipeline:
             changed=frozenset(changed),
             seconds=seconds,
             objects=frozenset(self._ports.take_touched() | objects),
+            left=bool(self._waiting),
         )
 
     def _groups_of(self, key: EndpointsKey) -> Iterator[Group]:
@@ -184,12 +223,13 @@ class Pipeline:
     def _detect(self, service_id: ServiceId) -> tuple[set[PortId], set[PortId]]:
         return self._ports.detect(service_id, self.store.service(service_id))
 
-    def _generate(self, port: PortId) -> PortOutput:
+    def _generate(self, port: PortId) -> PortOutput | None:
+        """The output of a port's generator; None when it speaks no protocol any more."""
         service = self.store.service(port.service)
         service_port = service.port(port.number) if service is not None else None
         detection = self._ports.detection(service, port.number) if service is not None else None
         if service is None or service_port is None or not (detection and detection.protocol):
-            raise LookupError(f"{port.service.host}:{port.number} speaks no protocol")
+            return None
         return generate_port(service, service_port, detection.protocol, self.store, self.dispatcher)
 
     def _remember(self, port: PortId, output: PortOutput) -> set[Group]:
@@ -293,6 +333,20 @@ class Pipeline:
     def port_counts(self) -> Mapping[tuple[str, PortState], int]:
         """How many service ports there are of each protocol and state."""
         return self._ports.counts
+
+
+def _in_turns(ports: Iterable[PortId], *, after: str) -> Iterator[PortId]:
+    """The ports sorted, one of each namespace after the other, beginning with the one after ``after``."""
+    by_namespace = defaultdict[str, list[PortId]](list)
+    for port in sorted(ports, reverse=True):
+        by_namespace[port.service.ref.namespace].append(port)
+    namespaces = sorted(by_namespace, key=lambda namespace: (namespace <= after, namespace))
+    turns = deque(by_namespace[namespace] for namespace in namespaces)
+    while turns:
+        waiting = turns.popleft()
+        yield waiting.pop()
+        if waiting:
+            turns.append(waiting)
 
 
 def _unknown_hosts(virtual_service: VirtualService, reads: Reads) -> tuple[Finding, ...]:

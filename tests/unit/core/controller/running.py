@@ -104,6 +104,10 @@ class Feed(Source):
         for item in objects:
             self.say(Upserted(self.name, item))
 
+    def say_together(self, *objects: SourceObject) -> None:
+        """All at one moment."""
+        self.say(*(Upserted(self.name, item) for item in objects))
+
     def drop(self, *objects: SourceObject) -> None:
         """All at one moment."""
         self.say(*(Removed(self.name, item.ref) for item in objects))
