@@ -402,6 +402,7 @@ class TestWrongValues:
             ({"settings.source": ["files"]}, "source"),
             ({"settings.electionId": "x"}, "leaderElection.id"),
             ({"settings.httpAddress": ":9"}, "http.port"),
+            ({"settings.probeAddress": ":9"}, "http.probePort"),
             ({"settings.plugins": ["dubbo"]}, "give the value plugins"),
             ({"serviceAccount.create": False}, "serviceAccount.name is needed"),
             (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aeraki_core.model.meta import ObjectRef
     from aeraki_core.pipeline.pipeline import Pipeline, PortReport
 
-__all__ = ["NotThereError", "explanation", "hosts_meant", "overview"]
+__all__ = ["NotThereError", "explanation", "hosts_meant", "overview", "port_row"]
 
 
 class NotThereError(AerakiError):
@@ -28,12 +28,13 @@ class NotThereError(AerakiError):
 def overview(reports: Iterable[PortReport], findings: Iterable[Finding]) -> dict[str, Any]:
     """All ports in short, and all findings."""
     return {
-        "ports": [_short(report) for report in reports],
+        "ports": [port_row(report) for report in reports],
         "findings": [as_dict(item) for item in findings],
     }
 
 
-def _short(report: PortReport) -> dict[str, Any]:
+def port_row(report: PortReport) -> dict[str, Any]:
+    """One port in short."""
     protocol = report.detection.protocol
     return {
         "host": report.service.host,

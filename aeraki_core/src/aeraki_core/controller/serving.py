@@ -1,30 +1,39 @@
-"""What a running controller answers over HTTP: /healthz, /readyz, /metrics, /status and /explain.
+"""What a running controller answers over HTTP: probes, /metrics, /status and /explain.
 
-In: an address, and functions that answer. Out: a server in threads of its own. It serves plain HTTP inside the pod's network;
-nothing that it says holds a secret.
+Everybody who reaches the port can ask, and nothing here may keep the controller from its work. So the
+number of connections is limited, a client that asks without pause is slowed down, and who sends half a
+request is not waited for. Probes can have a server of their own that nobody else's requests reach.
+It is plain HTTP inside the pod's network; no answer holds a secret.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 import threading
+import time
+from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from aeraki_core.controller.bucket import TokenBucket
 from aeraki_core.errors import AerakiError, SettingsError
 
-__all__ = ["Answers", "ProbeAnswer", "Server"]
+__all__ = ["Answers", "Limits", "ProbeAnswer", "Server"]
 
 log = logging.getLogger(__name__)
 
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_JSON = "application/json"
 _PATHS = b"there are /healthz, /readyz, /metrics, /status and /explain?target=HOST[:PORT]\n"
+_PROBES = b"there are /healthz and /readyz\n"
+_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_KNOWN_CLIENTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +44,53 @@ class ProbeAnswer:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
     """What each path says.
 
-    ``status`` and ``explain`` (of ``HOST[:PORT]``) give JSON. They may raise TimeoutError, when the controller is busy for too
-    long, and ``explain`` AerakiError, when there is no such service or port.
+    ``metrics``, ``status`` and ``explain`` (of ``HOST[:PORT]``) may raise TimeoutError, when the
+    controller is busy for too long, and ``explain`` AerakiError, when there is no such service or port.
+    The last two give JSON.
     """
 
     healthy: Callable[[], ProbeAnswer]
     ready: Callable[[], ProbeAnswer]
     metrics: Callable[[], bytes]
-    status: Callable[[], Any]
-    explain: Callable[[str], Any]
+    status: Callable[[], bytes]
+    explain: Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What clients may ask for.
+
+    ``connections``: at once; ``of_client``: those of one address. ``burst``: requests of one address at
+    once; ``rate``: requests of one address a second after that. ``total``: requests of all a second.
+    ``patience``: seconds that a request may take to arrive.
+    """
+
+    connections: int = 64
+    of_client: int = 16
+    burst: float = 50
+    rate: float = 20.0
+    total: float = 60.0
+    patience: float = 5.0
 
 
 class Server:
     """Serves until it is stopped. ``address`` is where it listens, with the port that was chosen if 0 was asked for."""
 
-    def __init__(self, host: str, port: int, answers: Answers) -> None:
-        """Listen. An empty host is all addresses, IPv4 and IPv6.
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        answers: Answers,
+        *,
+        probes_only: bool = False,
+        limits: Limits | None = None,
+        setting: str = "--http-address",
+    ) -> None:
+        """Listen. An empty host is all addresses, IPv4 and IPv6. ``setting`` is what errors name.
 
         Raises:
             SettingsError: the address cannot be used.
@@ -64,9 +100,9 @@ class Server:
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise SettingsError(
-                f"--http-address: cannot listen on {host or '*'}:{port}: {reason}"
+                f"{setting}: cannot listen on {host or '*'}:{port}: {reason}"
             ) from error
-        self._http = _Http(listening, answers)
+        self._http = _Http(listening, answers, limits or Limits(), probes_only=probes_only)
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, name="http", daemon=True
         )
@@ -97,15 +133,86 @@ def _listen(host: str, port: int) -> socket.socket:
     return socket.create_server((str(address[0]), port), family=family, backlog=128)
 
 
-class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+@dataclass(slots=True)
+class _Clients:
+    """Who is connected, and who has asked how often."""
 
-    def __init__(self, listening: socket.socket, answers: Answers) -> None:
+    limits: Limits
+    clock: Callable[[], float] = time.monotonic
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _connected: Counter[str] = field(default_factory=Counter)
+    _buckets: OrderedDict[str, TokenBucket] = field(default_factory=OrderedDict)
+    _all: TokenBucket | None = None
+
+    def connect(self, client: str) -> bool:
+        """Whether one more connection of the client is served."""
+        with self._lock:
+            if self._connected.total() >= self.limits.connections:
+                return False
+            if self._connected[client] >= self.limits.of_client:
+                return False
+            self._connected[client] += 1
+            return True
+
+    def disconnect(self, client: str) -> None:
+        """A connection that was served has ended."""
+        with self._lock:
+            self._connected[client] -= 1
+            if not self._connected[client]:
+                del self._connected[client]
+
+    def ask(self, client: str) -> float:
+        """Seconds that the client's next request has to wait for its turn."""
+        now = self.clock()
+        with self._lock:
+            if self._all is None:
+                self._all = TokenBucket(self.limits.total, self.limits.total)
+            bucket = self._buckets.setdefault(
+                client, TokenBucket(self.limits.burst, self.limits.rate)
+            )
+            self._buckets.move_to_end(client)
+            while len(self._buckets) > _KNOWN_CLIENTS:
+                self._buckets.popitem(last=False)
+            if bucket.take(now) and self._all.take(now):
+                return 0.0
+            return max(bucket.next(now), self._all.next(now)) - now
+
+
+class _Http(HTTPServer):
+    """A thread for each connection, within the limits."""
+
+    def __init__(
+        self, listening: socket.socket, answers: Answers, limits: Limits, *, probes_only: bool
+    ) -> None:
         super().__init__(("", 0), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listening
         self.answers = answers
+        self.limits = limits
+        self.clients = _Clients(limits)
+        self.probes_only = probes_only
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve the connection in a thread of its own, or say at once that there are too many."""
+        client = str(client_address[0])
+        if not self.clients.connect(client):
+            with suppress(OSError):
+                request.settimeout(0.0)
+                request.send(_BUSY)
+            self.shutdown_request(request)
+            return
+        threading.Thread(
+            target=self._serve, args=(request, client_address), name="http-answer", daemon=True
+        ).start()
+
+    def _serve(self, request: Any, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except Exception:  # noqa: BLE001 whatever it was, it ends this connection alone
+            self.handle_error(request, client_address)
+        finally:
+            self.shutdown_request(request)
+            self.clients.disconnect(str(client_address[0]))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news."""
@@ -117,43 +224,75 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "aeraki"
     sys_version = ""
     protocol_version = "HTTP/1.1"
-    timeout = 30
+
+    def setup(self) -> None:
+        """Do not wait for long for what is not sent."""
+        super().setup()
+        self.connection.settimeout(self.server.limits.patience)
 
     def do_GET(self) -> None:
         """Answer a path; a probe's query is ignored."""
-        answers, url = self.server.answers, urlsplit(self.path)
+        if not self._is_their_turn():
+            self.close_connection = True
+            self._send(503, _TEXT, b"too many requests; try again\n", retry_after=1)
+            return
+        try:
+            url = urlsplit(self.path)
+        except ValueError:
+            self._send(400, _TEXT, b"this is no path\n")
+            return
+        answers = self.server.answers
+        # Upstream Aeraki's probe asks for /ready.
         match url.path:
             case "/healthz" | "/livez":
-                self._verdict(answers.healthy())
-            case "/readyz":
-                self._verdict(answers.ready())
+                self._probe(answers.healthy())
+            case "/readyz" | "/ready":
+                self._probe(answers.ready())
+            case _ if self.server.probes_only:
+                self._send(404, _TEXT, _PROBES)
             case "/metrics":
-                self._send(200, _METRICS, answers.metrics())
+                self._answer(_METRICS, answers.metrics)
             case "/status":
-                self._json(answers.status)
+                self._answer(_JSON, answers.status)
             case "/explain":
                 target = (parse_qs(url.query).get("target") or [""])[0]
-                self._json(lambda: answers.explain(target))
+                self._answer(_JSON, lambda: answers.explain(target))
             case _:
                 self._send(404, _TEXT, _PATHS)
 
-    def _verdict(self, verdict: ProbeAnswer) -> None:
-        self._send(200 if verdict.good else 503, _TEXT, f"{verdict.text}\n".encode())
+    def _is_their_turn(self) -> bool:
+        """Whether the client may ask now; one that asked too often waits a little for its turn."""
+        client = str(self.client_address[0])
+        end = time.monotonic() + 1.0
+        while (wait := self.server.clients.ask(client)) > 0:
+            if time.monotonic() + wait > end:
+                # Also who is refused is not refused without pause.
+                time.sleep(max(0.0, min(wait, end - time.monotonic())))
+                return False
+            time.sleep(wait)
+        return True
 
-    def _json(self, function: Callable[[], Any]) -> None:
+    def _probe(self, answer: ProbeAnswer) -> None:
+        self._send(200 if answer.good else 503, _TEXT, f"{answer.text}\n".encode())
+
+    def _answer(self, content_type: str, make: Callable[[], bytes]) -> None:
         try:
-            body = json.dumps(function()).encode()
+            body = make()
         except TimeoutError:
-            self._send(503, _TEXT, b"the controller is busy; try again\n")
+            self._send(503, _TEXT, b"the controller is busy; try again\n", retry_after=1)
         except AerakiError as error:
             self._send(404, _TEXT, f"{error}\n".encode())
         else:
-            self._send(200, "application/json", body)
+            self._send(200, content_type, body)
 
-    def _send(self, status: int, content_type: str, body: bytes) -> None:
+    def _send(
+        self, status: int, content_type: str, body: bytes, *, retry_after: int | None = None
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
+        if retry_after is not None:
+            self.send_header("Retry-After", str(retry_after))
         self.end_headers()
         self.wfile.write(body)
 

@@ -407,6 +407,14 @@ class Settings:
         metavar="[HOST]:PORT",
         default_text="nowhere",
     )
+    probe_address: str = _setting(
+        _RUN,
+        forms.ADDRESS,
+        "",
+        "Where to serve /healthz and /readyz alone, such as :8081, so that nothing else delays probes.",
+        metavar="[HOST]:PORT",
+        default_text="nowhere",
+    )
 
     # -- the cluster
     kubeconfig: str = _setting(

@@ -2,62 +2,73 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aeraki_core.console.describe import explanation, overview
+from aeraki_core.console.describe import explanation, port_row
+from aeraki_core.console.finding_forms import as_dict
 from aeraki_core.controller.metrics import Metrics
 from aeraki_core.controller.serving import Answers, ProbeAnswer, Server
+from aeraki_core.controller.snapshot import Snapshots
 from aeraki_core.plugins.discovery import core_version
 
 if TYPE_CHECKING:
     from aeraki_core.controller.leader import Leader
     from aeraki_core.controller.loop import Controller
+    from aeraki_core.model.service import Port, Service
     from aeraki_core.pipeline.pipeline import Pipeline
     from aeraki_core.settings import Settings
 
-__all__ = ["HttpService", "http_service"]
+__all__ = ["HttpService", "http_services"]
 
 log = logging.getLogger("aeraki_core.controller")
 
-# A loop that is at the same work for so long is stuck. The first pass of ten thousand services takes a minute.
+# A loop that takes no event, runs no generator and writes no filter for so long is stuck.
 _STUCK = 300.0
 _PATIENCE = 15.0  # seconds that an answer waits for the loop
+_AT_ONCE = 200  # ports whose rows are made without a pause: some milliseconds
 
 
 class HttpService:
     """Serves from its start to its end; the address is bound at once, so that a taken port is an error of the start."""
 
-    def __init__(self, address: str, answers: Answers) -> None:
+    def __init__(
+        self, address: str, answers: Answers, setting: str, *, probes_only: bool = False
+    ) -> None:
         """Listen.
 
         Raises:
             SettingsError: the address cannot be used.
         """
         host, _, port = address.rpartition(":")
-        self._server = Server(host.strip("[]"), int(port), answers)
+        self._what = "answers probes" if probes_only else "answers"
+        self._server = Server(
+            host.strip("[]"), int(port), answers, probes_only=probes_only, setting=setting
+        )
 
     def start(self) -> None:
         """Log where it listens."""
-        log.info("answers on %s port %s", *self._server.address)
+        log.info("%s on %s port %s", self._what, *self._server.address)
 
     def stop(self) -> None:
         """Stop listening."""
         self._server.stop()
 
 
-def http_service(
+def http_services(
     settings: Settings,
     pipeline: Pipeline,
     controller: Controller,
     leader: Leader | None,
     identity: str,
-) -> tuple[HttpService, Metrics]:
-    """The server, and the metrics that it shows, which must observe the controller.
+) -> tuple[list[HttpService], Metrics]:
+    """The servers that the settings ask for, and the metrics, which must observe the controller.
 
     Raises:
-        SettingsError: the address cannot be used.
+        SettingsError: an address cannot be used.
     """
     metrics = Metrics(
         pipeline,
@@ -66,57 +77,108 @@ def http_service(
         queued=lambda: controller.queued,
         busy=lambda: controller.busy,
     )
-    answering = _Answering(settings, pipeline, controller, leader, identity)
+    answering = _Answering(settings, pipeline, controller, leader, identity, metrics)
     answers = Answers(
-        answering.healthy, answering.ready, metrics.text, answering.status, answering.explain
+        healthy=answering.healthy,
+        ready=answering.ready,
+        metrics=answering.metrics_text,
+        status=answering.status,
+        explain=answering.explain,
     )
-    return HttpService(settings.http_address, answers), metrics
+    services = []
+    if settings.http_address:
+        services.append(HttpService(settings.http_address, answers, "--http-address"))
+    if settings.probe_address:
+        probes = HttpService(settings.probe_address, answers, "--probe-address", probes_only=True)
+        services.append(probes)
+    return services, metrics
 
 
-@dataclass(frozen=True, slots=True)
 class _Answering:
-    """The answers about one controller."""
+    """The answers about one controller. Whatever looks at the pipeline runs in the controller's thread, in small parts."""
 
-    settings: Settings
-    pipeline: Pipeline
-    controller: Controller
-    leader: Leader | None
-    identity: str
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: Pipeline,
+        controller: Controller,
+        leader: Leader | None,
+        identity: str,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._controller = controller
+        self._leader = leader
+        self._identity = identity
+        self._metrics = metrics
+        self._snapshots = Snapshots(lambda: controller.passes)
 
     def healthy(self) -> ProbeAnswer:
-        busy = self.controller.busy
-        if busy > _STUCK:
-            return ProbeAnswer(False, f"the loop has been at the same work for {busy:.0f} s")
+        stalled = self._controller.stalled
+        if stalled > _STUCK:
+            return ProbeAnswer(False, f"the loop has made no progress for {stalled:.0f} s")
         return ProbeAnswer(True, "ok")
 
     def ready(self) -> ProbeAnswer:
-        waiting = self.controller.waiting
+        waiting = self._controller.waiting
         return ProbeAnswer(False, waiting) if waiting else ProbeAnswer(True, f"ok, {self._role()}")
 
-    def status(self) -> dict[str, Any]:
-        return self.controller.call(self._status, _PATIENCE)
+    def metrics_text(self) -> bytes:
+        return self._snapshots.get("metrics", self._metrics.text)
 
-    def explain(self, target: str) -> dict[str, Any]:
-        return self.controller.call(lambda: explanation(self.pipeline, target), _PATIENCE)
+    def status(self) -> bytes:
+        return self._snapshots.get("status", lambda: json.dumps(self._status()).encode())
+
+    def explain(self, target: str) -> bytes:
+        def explained() -> bytes:
+            answer = self._controller.call(lambda: explanation(self._pipeline, target), _PATIENCE)
+            return json.dumps(answer).encode()
+
+        return self._snapshots.get(f"explain {target}", explained)
 
     def _role(self) -> str:
-        if self.leader is None:
+        if self._leader is None:
             return "no leader election"
-        if self.controller.leading:
+        if self._controller.leading:
             return "leader"
-        return f"standby, {self.leader.holder or 'nobody'} leads"
+        return f"standby, {self._leader.holder or 'nobody'} leads"
 
     def _status(self) -> dict[str, Any]:
-        """Called in the controller's thread."""
-        controller = self.controller
-        about = {
+        call = self._controller.call
+        about = call(self._about, _PATIENCE)
+        ports = call(self._ports, _PATIENCE)
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(ports), _AT_ONCE):
+            part = ports[start : start + _AT_ONCE]
+            rows += call(partial(self._rows, part), _PATIENCE)
+        findings = call(lambda: self._controller.findings, _PATIENCE)
+        return {
+            "controller": about,
+            "ports": rows,
+            "findings": [as_dict(finding) for finding in findings],
+        }
+
+    # In the controller's thread:
+
+    def _about(self) -> dict[str, Any]:
+        controller = self._controller
+        return {
             "version": core_version(),
-            "identity": self.identity,
+            "identity": self._identity,
             "role": self._role(),
             "leads": controller.leading,
             "ready": controller.waiting is None,
             "held": controller.held,
-            "sources": list(self.settings.sources()),
-            "filters": len(self.pipeline.filters),
+            "sources": list(self._settings.sources()),
+            "filters": len(self._pipeline.filters),
         }
-        return {"controller": about, **overview(self.pipeline.reports(), controller.findings)}
+
+    def _ports(self) -> list[tuple[Service, Port]]:
+        services = sorted(
+            self._pipeline.store.services(), key=lambda service: (service.host, service.ref)
+        )
+        return [(service, port) for service in services for port in service.ports]
+
+    def _rows(self, ports: Sequence[tuple[Service, Port]]) -> list[dict[str, Any]]:
+        return [port_row(self._pipeline.report(service, port)) for service, port in ports]

@@ -125,12 +125,12 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
     )
 
     services: list[Service] = []
-    if settings.http_address:
-        from aeraki_core.wiring.http import http_service
+    if settings.http_address or settings.probe_address:
+        from aeraki_core.wiring.http import http_services
 
-        server, metrics = http_service(settings, pipeline, controller, leader, identity)
+        servers, metrics = http_services(settings, pipeline, controller, leader, identity)
         observers.add(metrics)
-        services.append(server)
+        services += servers
     if leader is not None:
         services.append(leader)
     if reports_to_cluster and client is not None:

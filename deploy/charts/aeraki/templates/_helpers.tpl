@@ -65,13 +65,14 @@ aeraki-controller
 {{/* The settings file. */}}
 {{- define "aeraki.settings" -}}
 {{- $settings := deepCopy .Values.settings -}}
-{{- range $key, $value := dict "plugins" "plugins" "electionId" "leaderElection.id" "httpAddress" "http.port" -}}
+{{- range $key, $value := dict "plugins" "plugins" "electionId" "leaderElection.id" "httpAddress" "http.port" "probeAddress" "http.probePort" -}}
 {{- if hasKey $settings $key -}}
 {{- fail (printf "settings.%s is not for the settings: give the value %s, on which other objects depend too" $key $value) -}}
 {{- end -}}
 {{- end -}}
 {{- $_ := set $settings "electionId" (include "aeraki.electionId" .) -}}
 {{- $_ := set $settings "httpAddress" (printf ":%v" .Values.http.port) -}}
+{{- $_ := set $settings "probeAddress" (printf ":%v" .Values.http.probePort) -}}
 {{- with .Values.plugins -}}
 {{- $_ := set $settings "plugins" . -}}
 {{- end -}}

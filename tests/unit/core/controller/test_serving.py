@@ -6,10 +6,11 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from aeraki_core.controller.serving import Answers, ProbeAnswer, Server
+from aeraki_core.controller.serving import Answers, Limits, ProbeAnswer, Server
 from aeraki_core.errors import AerakiError, SettingsError
 
 
@@ -20,22 +21,28 @@ class Told:
     ready = ProbeAnswer(False, "waiting for source feed")
     status: Any = None
 
-    def say_status(self) -> Any:
+    def say_status(self) -> bytes:
         if isinstance(self.status, Exception):
             raise self.status
-        return self.status or {"ports": []}
+        return json.dumps(self.status or {"ports": []}).encode()
 
-    def explain(self, target: str) -> Any:
+    def explain(self, target: str) -> bytes:
         if target != "cart:7000":
             raise AerakiError(f"no service {target!r}")
-        return {"ports": [target]}
+        return json.dumps({"ports": [target]}).encode()
+
+    def answers(self) -> Answers:
+        return Answers(
+            healthy=lambda: self.healthy,
+            ready=lambda: self.ready,
+            metrics=lambda: b"up 1\n",
+            status=self.say_status,
+            explain=self.explain,
+        )
 
 
-def serve(told: Told, host: str = "") -> Server:
-    answers = Answers(
-        lambda: told.healthy, lambda: told.ready, lambda: b"up 1\n", told.say_status, told.explain
-    )
-    return Server(host, 0, answers)
+def serve(told: Told, host: str = "", **settings: Any) -> Server:
+    return Server(host, 0, told.answers(), **settings)
 
 
 @pytest.fixture
@@ -66,6 +73,7 @@ def test_probes_and_metrics(server: Server, told: Told) -> None:
     assert get(server, "/readyz") == (503, "waiting for source feed\n")
     told.ready = ProbeAnswer(True, "ok, leads")
     assert get(server, "/readyz") == (200, "ok, leads\n")
+    assert get(server, "/ready") == (200, "ok, leads\n")  # as upstream's probe asks
     assert get(server, "/metrics") == (200, "up 1\n")
     code, text = get(server, "/")
     assert code == 404
@@ -99,8 +107,105 @@ def test_all_addresses_are_of_both_families(server: Server) -> None:
 
 def test_an_address_that_is_taken(told: Told, server: Server) -> None:
     port = server.address[1]
-    answers = Answers(
-        lambda: told.healthy, lambda: told.ready, bytes, told.say_status, told.explain
-    )
     with pytest.raises(SettingsError, match=rf"cannot listen on \*:{port}"):
-        Server("", port, answers)
+        Server("", port, told.answers())
+
+
+# -- clients that ask too much --------------------------------------------------------------------------
+
+
+def test_probes_have_a_server_of_their_own(told: Told) -> None:
+    server = serve(told, probes_only=True)
+    try:
+        assert get(server, "/healthz")[0] == 200
+        assert get(server, "/ready")[0] == 503
+        for path in ("/status", "/metrics", "/explain?target=cart:7000"):
+            assert get(server, path) == (404, "there are /healthz and /readyz\n")
+    finally:
+        server.stop()
+
+
+def test_a_port_that_a_setting_names_is_named_by_it(told: Told, server: Server) -> None:
+    with pytest.raises(SettingsError, match=r"--probe-address: cannot listen on \*:"):
+        Server("", server.address[1], told.answers(), setting="--probe-address")
+
+
+def half_a_request(server: Server) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.address[1]), 20)
+    connection.sendall(b"GET /status")
+    return connection
+
+
+def is_refused(server: Server) -> bool:
+    try:
+        return get(server, "/healthz")[0] == 503
+    except OSError:
+        return True  # the connection was closed before the request was read
+
+
+def test_more_connections_than_the_limit_are_refused_at_once(told: Told) -> None:
+    server = serve(told, limits=Limits(connections=3, of_client=3))
+    half = [half_a_request(server) for _ in range(3)]
+    try:
+        assert all(is_refused(server) for _ in range(100))
+        half.pop().close()
+        while is_refused(server):
+            pass  # its thread notices that it was closed
+        assert get(server, "/healthz")[0] == 200
+    finally:
+        for connection in half:
+            connection.close()
+        server.stop()
+
+
+def test_half_a_request_is_not_waited_for(told: Told) -> None:
+    server = serve(told, limits=Limits(patience=0.1))
+    try:
+        with half_a_request(server) as connection:
+            assert connection.recv(1) == b""
+    finally:
+        server.stop()
+
+
+def test_who_asks_without_pause_is_slowed_down(told: Told) -> None:
+    asked = 0
+
+    def count() -> bytes:
+        nonlocal asked
+        asked += 1
+        return b"{}"
+
+    limits = Limits(burst=5, rate=0.001, total=1000)
+    answers = replace(told.answers(), status=count)
+    server = Server("127.0.0.1", 0, answers, limits=limits)
+    try:
+        connection = http.client.HTTPConnection(*server.address, timeout=20)
+        told_again = []
+        for _ in range(6):
+            connection.request("GET", "/status")
+            answer = connection.getresponse()
+            answer.read()
+            told_again.append((answer.status, answer.getheader("Retry-After")))
+        assert told_again == [(200, None)] * 5 + [(503, "1")]
+        assert asked == 5
+        connection.close()
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET http://[::bad/status HTTP/1.0", b"400"),
+        (b"GET /../../etc/passwd HTTP/1.0", b"404"),
+        (b"GET /explain?target=%00%0d%0aX-Inject:1%1b[2J HTTP/1.0", b"404"),
+        (b"POST /status HTTP/1.0", b"501"),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.0", b"414"),
+    ],
+)
+def test_odd_requests_get_an_answer(server: Server, request_line: bytes, status: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.address[1]), 20) as connection:
+        connection.sendall(request_line + b"\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.split(b" ")[1] == status
+    assert b"\r\nX-Inject" not in answer
