@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, assert_type
 
 from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
+from google.protobuf.any_pb2 import Any as AnyMessage
 from pydantic import BaseModel
 
 from aeraki_core import (
     Code,
     DestinationRule,
     Extension,
-    Finding,
     GenerateContext,
     Inbound,
     KeepLastGood,
@@ -43,6 +43,7 @@ from aeraki_core import (
     cluster_name,
     hookimpl,
     matches_any,
+    pack,
     parse_duration,
 )
 
@@ -65,6 +66,13 @@ UNKNOWN_HOST = Code(
     action="Write a host that the mesh has.",
 )
 SIZE = Option(name="size", type=OptionType.INT, help="Bytes.", default=1024)
+LIMIT = Option(name="limit", type=OptionType.INT, help="At most.")
+NAMES = Option(name="names", type=OptionType.LIST, help="Names.", default=())
+PAIRS = Option(name="pairs", type=OptionType.MAP, help="Pairs.", default=())
+WAIT = Option(name="wait", type=OptionType.DURATION, help="How long.")
+assert_type(SIZE, Option[int])
+assert_type(LIMIT, Option[int | None])
+assert_type(pack(Echo()), AnyMessage)
 ECHO = Protocol(
     name="echo",
     tokens=("echo",),
@@ -133,7 +141,15 @@ def aeraki_generate(protocol: Protocol, context: GenerateContext) -> Iterator[Pa
             missing = context.missing_secret("no such Secret", resource.ref, "spec.secret")
             assert_type(missing, KeepLastGood)
             raise missing
-    context.report(UNKNOWN_HOST, "no such host", context.service.ref, "spec.host")
+    assert_type(context.option(SIZE), int)
+    assert_type(context.option(LIMIT), int | None)
+    assert_type(context.option(NAMES), tuple[str, ...])
+    assert_type(context.option(PAIRS), tuple[tuple[str, str], ...])
+    assert_type(context.option(WAIT), float | None)
+    assert_type(context.option_field(SIZE), str)
+    assert_type(context.speaks(ECHO, context.service, context.port), bool)
+    context.report(UNKNOWN_HOST, "no such host", ref=context.service.ref, field="spec.host")
+    context.report_mesh(UNKNOWN_HOST, "no such host")
     for side in (context.outbound, *context.inbound):
         yield patches(side)
 
@@ -146,13 +162,10 @@ def patches(side: Side) -> Patch:
 
 
 @hookimpl
-def aeraki_validate(resource: Resource[Any], context: ValidateContext) -> Iterable[Finding]:
+def aeraki_validate(resource: Resource[Any], context: ValidateContext) -> None:
     assert_type(context.has_host("a"), bool)
-    assert_type(context.secret("a"), Secret | None)
-    if not context.has_host("a"):
-        finding = context.finding(UNKNOWN_HOST, "no such host", field="spec.host")
-        assert_type(finding, Finding)
-        yield finding
+    assert_type(context.secret("shop", "a"), Secret | None)
+    context.report(UNKNOWN_HOST, "no such host", field="spec.host")
 
 
 # What pluggy calls is still the function that the author wrote.

@@ -157,7 +157,7 @@ def _annotations(draw: st.DrawFn, registry: Registry) -> dict[str, str]:
     return found
 
 
-def _option_text(option: Option) -> st.SearchStrategy[str]:
+def _option_text(option: Option[Any]) -> st.SearchStrategy[str]:
     """Mostly what fits, sometimes anything at all."""
     words = st.sampled_from(option.choices) if option.choices else WORDS
     fitting = {

@@ -41,7 +41,7 @@ _GOOD = """
 
     @hookimpl
     def aeraki_protocols():
-        return [Protocol("{token}", ("{token}",), Extension(ECHO, stock=True), "Sends back what it gets")]
+        return [Protocol(name="{token}", tokens=("{token}",), extension=Extension(ECHO, stock=True), summary="Echoes")]
 
     @hookimpl
     def aeraki_generate(protocol, context):
@@ -107,10 +107,10 @@ DISTRIBUTIONS = (
         "no-list",
         _plugin("x")
         .replace("return [Protocol(", "return (Protocol(")
-        .replace('gets")]', 'gets"))'),
+        .replace('Echoes")]', 'Echoes"))'),
     ),
     Distribution("tokens-text", _plugin("word").replace('("word",)', '"word"')),
-    Distribution("no-protocol", _plugin("x").replace("return [Protocol(", "return [(")),
+    Distribution("no-protocol", _plugin("x").replace("return [Protocol(", "return [dict(")),
     Distribution(
         "raises-in-hook",
         _plugin("x").replace("return [Protocol(", "raise ValueError('later')\n    [Protocol("),

@@ -16,7 +16,7 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 from aeraki_core import GenerateContext, Patch, Protocol, hookimpl
 from aeraki_plugins_dubbo.engine import CONFIGS
 from aeraki_plugins_dubbo.plan import plans
-from aeraki_plugins_dubbo.protocol import DUBBO
+from aeraki_plugins_dubbo.protocol import BUFFER_LIMIT_BYTES, DUBBO
 
 __all__ = ["DUBBO", "aeraki_generate", "aeraki_protocols"]
 
@@ -30,7 +30,7 @@ def aeraki_protocols() -> Iterable[Protocol]:
 @hookimpl
 def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
     """The clients' filter routes; the workloads' filter hands every call to the application."""
-    buffer_limit: int | None = context.option("buffer-limit-bytes")
+    buffer_limit = context.option(BUFFER_LIMIT_BYTES)
     for plan in plans(context):
         config = CONFIGS[plan.engine](plan.side.stat_prefix, plan.called, plan.routes)
         yield plan.side.replace_tcp_proxy(plan.engine, config)

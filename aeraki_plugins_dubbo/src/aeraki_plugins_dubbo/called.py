@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aeraki_core import GenerateContext
-from aeraki_plugins_dubbo.protocol import INTERFACE
+from aeraki_plugins_dubbo.codes import BAD_INTERFACE
+from aeraki_plugins_dubbo.protocol import GROUP, INTERFACE, VERSION
 
 __all__ = ["ANY", "Called", "called", "interface_problem"]
 
@@ -28,17 +29,15 @@ ANY = Called()
 def called(context: GenerateContext) -> Called:
     """What the service's options say. Names that no call can have are reported and left out."""
     interfaces = []
-    for name in context.option("interface"):
+    for name in context.option(INTERFACE):
         problem = interface_problem(name)
         if problem:
             message = f"{name!r} {problem}; it is left out"
-            context.report(INTERFACE, message, field=context.option_field("interface"))
+            context.report(BAD_INTERFACE, message, field=context.option_field(INTERFACE))
         else:
             interfaces.append(name)
     # Dubbo writes * for any group or version.
-    group, version = (
-        "" if text == "*" else text for text in map(context.option, ("group", "version"))
-    )
+    group, version = ("" if text == "*" else text for text in map(context.option, (GROUP, VERSION)))
     return Called(tuple(interfaces) or ANY.interfaces, group, version)
 
 

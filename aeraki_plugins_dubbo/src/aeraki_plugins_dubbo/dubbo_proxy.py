@@ -5,7 +5,6 @@ In: stat prefix, interfaces, routes. Out: a DubboProxy message. Facts: facts/env
 
 from __future__ import annotations
 
-from envoy.config.route.v3.route_components_pb2 import WeightedCluster
 from envoy.extensions.filters.network.dubbo_proxy.v3.dubbo_proxy_pb2 import DubboProxy
 from envoy.extensions.filters.network.dubbo_proxy.v3.route_pb2 import (
     MethodMatch,
@@ -15,9 +14,8 @@ from envoy.extensions.filters.network.dubbo_proxy.v3.route_pb2 import (
     RouteMatch,
 )
 from envoy.extensions.filters.network.dubbo_proxy.v3.route_pb2 import Route as DubboRoute
-from google.protobuf.wrappers_pb2 import UInt32Value
 
-from aeraki_core import Route, StringMatch, header_matchers, string_matcher
+from aeraki_core import Route, StringMatch, header_matchers, set_clusters, string_matcher
 from aeraki_plugins_dubbo.called import Called
 
 __all__ = ["config"]
@@ -55,10 +53,6 @@ def _route(route: Route) -> DubboRoute:
 
 
 def _action(route: Route) -> RouteAction:
-    if len(route.clusters) == 1:
-        return RouteAction(cluster=route.clusters[0].cluster)
-    clusters = [
-        WeightedCluster.ClusterWeight(name=item.cluster, weight=UInt32Value(value=item.weight))
-        for item in route.clusters
-    ]
-    return RouteAction(weighted_clusters=WeightedCluster(clusters=clusters))
+    action = RouteAction()
+    set_clusters(action, route.clusters)
+    return action

@@ -23,14 +23,13 @@ from envoy.extensions.filters.network.generic_proxy.v3.route_pb2 import (
     RouteConfiguration,
     VirtualHost,
 )
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import UInt32Value
 from xds.core.v3.extension_pb2 import TypedExtensionConfig as XdsExtension
 from xds.type.matcher.v3.matcher_pb2 import Matcher
 
-from aeraki_core import Route, RouteMatch, StringMatch, matches_any, string_matcher
+from aeraki_core import Route, RouteMatch, StringMatch, matches_any, pack, string_matcher
 from aeraki_plugins_dubbo.called import Called
 
 __all__ = ["config"]
@@ -47,11 +46,11 @@ def config(stat_prefix: str, called: Called, routes: tuple[Route, ...]) -> Gener
     return GenericProxy(
         stat_prefix=stat_prefix,
         codec_config=TypedExtensionConfig(
-            name="envoy.generic_proxy.codecs.dubbo", typed_config=_any(DubboCodecConfig())
+            name="envoy.generic_proxy.codecs.dubbo", typed_config=pack(DubboCodecConfig())
         ),
         route_config=RouteConfiguration(name=stat_prefix, virtual_hosts=hosts if routes else []),
         filters=[
-            TypedExtensionConfig(name="envoy.filters.generic.router", typed_config=_any(Router()))
+            TypedExtensionConfig(name="envoy.filters.generic.router", typed_config=pack(Router()))
         ],
     )
 
@@ -119,10 +118,4 @@ def _duration(seconds: float) -> Duration:
 
 
 def _extension(name: str, message: Message) -> XdsExtension:
-    return XdsExtension(name=name, typed_config=_any(message))
-
-
-def _any(message: Message) -> AnyMessage:
-    packed = AnyMessage()
-    packed.Pack(message, deterministic=True)
-    return packed
+    return XdsExtension(name=name, typed_config=pack(message))

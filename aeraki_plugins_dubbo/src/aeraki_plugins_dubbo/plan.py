@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from aeraki_core import (
-    Finding,
     GenerateContext,
     Inbound,
     Route,
@@ -20,14 +19,15 @@ from aeraki_core import (
     WeightedCluster,
 )
 from aeraki_plugins_dubbo.called import ANY, Called, called
-from aeraki_plugins_dubbo.engine import Engine
-from aeraki_plugins_dubbo.protocol import (
+from aeraki_plugins_dubbo.codes import (
     ARGUMENT,
     ENGINE_MISSING,
     MAY_ABORT,
     NEEDS_DUBBO_PROXY,
     NO_WEIGHTS,
 )
+from aeraki_plugins_dubbo.engine import Engine
+from aeraki_plugins_dubbo.protocol import ENGINE, INBOUND
 
 __all__ = ["Plan", "argument_problem", "plans"]
 
@@ -56,7 +56,7 @@ def plans(context: GenerateContext) -> Iterator[Plan]:
     if outbound is not None:
         engine, routes = outbound
         yield Plan(context.outbound, engine, called(context), routes)
-    if context.option("inbound"):
+    if context.option(INBOUND):
         for side in context.inbound:
             engine_here = _inbound_engine(context, side)
             if engine_here is not None:
@@ -65,7 +65,7 @@ def plans(context: GenerateContext) -> Iterator[Plan]:
 
 
 def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | None:
-    wish = context.option("engine")
+    wish = context.option(ENGINE)
     has_generic_proxy = context.has_extension(Engine.GENERIC_PROXY)
     if wish == "generic_proxy":
         if not has_generic_proxy:
@@ -81,7 +81,7 @@ def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | No
         if needy is None:
             return Engine.GENERIC_PROXY, routes
         message = "its weights or arguments are beyond generic_proxy, so dubbo_proxy is used"
-        context.report(NEEDS_DUBBO_PROXY, message, needy.ref, needy.field)
+        context.report(NEEDS_DUBBO_PROXY, message, ref=needy.ref, field=needy.field)
     if wish == "auto":
         _report_may_abort(context)
     return Engine.DUBBO_PROXY, _usable(context, context.routes(match=_DUBBO_PROXY_MATCH))
@@ -89,7 +89,7 @@ def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | No
 
 def _inbound_engine(context: GenerateContext, side: Inbound) -> Engine | None:
     """The engine of the service's own workloads: what they have is asked of them, not of the clients."""
-    wish = context.option("engine")
+    wish = context.option(ENGINE)
     if wish == "dubbo_proxy":
         return Engine.DUBBO_PROXY
     rules = context.mesh.rules_for(Engine.GENERIC_PROXY)
@@ -106,15 +106,14 @@ def _report_missing(context: GenerateContext) -> None:
     message = (
         f"{Engine.GENERIC_PROXY} is asked for; proxies that are not known to have it get no filter"
     )
-    context.report(ENGINE_MISSING, message, field=context.option_field("engine"))
+    context.report(ENGINE_MISSING, message, field=context.option_field(ENGINE))
 
 
 def _report_may_abort(context: GenerateContext) -> None:
-    # The same words without an object: one finding for the mesh, not one a service.
     message = (
         "when a server ends its connection during a call, dubbo_proxy can abort the sidecar's Envoy"
     )
-    context.findings.append(Finding(MAY_ABORT, message))
+    context.report_mesh(MAY_ABORT, message)
 
 
 def _needs_dubbo_proxy(route: Route) -> bool:
@@ -127,7 +126,7 @@ def _with_one_cluster(context: GenerateContext, route: Route) -> Route:
         return route
     heaviest = max(route.clusters, key=lambda item: item.weight)
     message = f"all calls go to {heaviest.cluster}"
-    context.report(NO_WEIGHTS, message, route.ref, f"{route.field}.route")
+    context.report(NO_WEIGHTS, message, ref=route.ref, field=f"{route.field}.route")
     return replace(route, clusters=(heaviest,))
 
 
@@ -141,9 +140,8 @@ def _usable(context: GenerateContext, routes: tuple[Route, ...]) -> tuple[Route,
         for name, problem in problems:
             if problem:
                 message = f"{name!r}: {problem}; the route is left out"
-                context.report(
-                    ARGUMENT, message, route.ref, f"{route.match_field}.queryParams.{name}"
-                )
+                field = f"{route.match_field}.queryParams.{name}"
+                context.report(ARGUMENT, message, ref=route.ref, field=field)
         if not any(problem for _, problem in problems):
             usable.append(route)
     return tuple(usable)

@@ -9,20 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aeraki_core import Extension, GenerateContext, Patch, Protocol, hookimpl
-from aeraki_plugins_kafka.broker import OPTIONS, kafka_broker
-from aeraki_plugins_kafka.codes import CODES, HTTP_ROUTES
+from aeraki_core import GenerateContext, Patch, Protocol, hookimpl
+from aeraki_plugins_kafka.codes import HTTP_ROUTES
+from aeraki_plugins_kafka.kafka_broker import kafka_broker
+from aeraki_plugins_kafka.protocol import FILTER, KAFKA
 
-FILTER = "envoy.filters.network.kafka_broker"
-
-KAFKA = Protocol(
-    name="kafka",
-    tokens=("kafka",),
-    extension=Extension(FILTER, stock=False),
-    summary="Metrics of each kind of request, limits on which may pass, brokers' addresses rewritten",
-    options=OPTIONS,
-    codes=CODES,
-)
+__all__ = ["KAFKA", "aeraki_generate", "aeraki_protocols"]
 
 
 @hookimpl

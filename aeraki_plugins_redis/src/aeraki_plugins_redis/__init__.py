@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from aeraki_core import (
-    Finding,
     GenerateContext,
     Kind,
     Patch,
@@ -49,6 +48,6 @@ def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
 
 
 @hookimpl
-def aeraki_validate(resource: Resource[Any], context: ValidateContext) -> Iterable[Finding]:
-    """What is wrong with a RedisService or a RedisDestination."""
-    return check(resource, context)
+def aeraki_validate(resource: Resource[Any], context: ValidateContext) -> None:
+    """Report what is wrong with a RedisService or a RedisDestination."""
+    check(resource, context)

@@ -12,8 +12,8 @@ from typing import Any
 from envoy.config.core.v3.base_pb2 import DataSource
 
 from aeraki_core import GenerateContext, KeepLastGood, Resource
-from aeraki_plugins_redis.protocol import NO_PASSWORD
-from aeraki_plugins_redis.wire import Auth, PlainAuth, SecretReference
+from aeraki_plugins_redis.auth_spec import Auth, PlainAuth, SecretReference
+from aeraki_plugins_redis.codes import NO_PASSWORD
 
 __all__ = ["Credentials", "credentials", "inline"]
 
@@ -57,7 +57,7 @@ def _plain(
     password = plain.password.get_secret_value()
     if not password:
         message = "no password is given"
-        context.report(NO_PASSWORD, message, resource.ref, f"{path}.password")
+        context.report(NO_PASSWORD, message, ref=resource.ref, field=f"{path}.password")
         raise KeepLastGood(message)
     return Credentials(password, plain.username)
 

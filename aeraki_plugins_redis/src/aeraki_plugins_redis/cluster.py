@@ -19,12 +19,11 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.extensions.clusters.redis.v3.redis_cluster_pb2 import RedisClusterConfig
 from envoy.extensions.filters.network.redis_proxy.v3.redis_proxy_pb2 import RedisProtocolOptions
 
-from aeraki_core import parse_duration
+from aeraki_core import duration_message, pack, parse_duration
 from aeraki_plugins_redis.auth import Credentials, inline
 from aeraki_plugins_redis.endpoints import HostPort
 from aeraki_plugins_redis.protocol import FILTER
 from aeraki_plugins_redis.resources import TCPKeepalive, TCPSettings
-from aeraki_plugins_redis.wire import duration_message
 
 __all__ = ["application", "merged", "redis_cluster"]
 
@@ -57,7 +56,7 @@ def redis_cluster(
         dns_lookup_family=Cluster.V4_PREFERRED,
         load_assignment=_assignment(name, endpoints),
     )
-    cluster.cluster_type.typed_config.Pack(RedisClusterConfig(), deterministic=True)
+    cluster.cluster_type.typed_config.CopyFrom(pack(RedisClusterConfig()))
     # Else a sidecar that starts while no node answers, or the password is wrong, waits for it with all its listeners.
     cluster.wait_for_warm_on_init.value = False
     _connect(cluster, tcp)
@@ -122,4 +121,4 @@ def _authenticate(cluster: Cluster, credentials: Credentials | None) -> None:
     options = RedisProtocolOptions(auth_password=inline(credentials.password))
     if credentials.username:
         options.auth_username.CopyFrom(inline(credentials.username))
-    cluster.typed_extension_protocol_options[FILTER].Pack(options, deterministic=True)
+    cluster.typed_extension_protocol_options[FILTER].CopyFrom(pack(options))

@@ -10,21 +10,22 @@ from collections.abc import Iterator
 
 from aeraki_core import GenerateContext, Patch
 from aeraki_plugins_redis.cluster import application
+from aeraki_plugins_redis.codes import INBOUND_CLUSTER
 from aeraki_plugins_redis.destinations import destination_of, is_cluster, password_of
-from aeraki_plugins_redis.protocol import FILTER, INBOUND_CLUSTER
-from aeraki_plugins_redis.proxy import inbound_proxy
+from aeraki_plugins_redis.protocol import FILTER, INBOUND
+from aeraki_plugins_redis.redis_proxy import inbound_proxy
 
 __all__ = ["inbound"]
 
 
 def inbound(context: GenerateContext) -> Iterator[Patch]:
     """A filter for each target port; none for the nodes of a Redis Cluster, which need commands that it does not pass."""
-    if not context.option("inbound"):
+    if not context.option(INBOUND):
         return
     destination = destination_of(context, context.service)
     if destination is not None and is_cluster(destination):
         message = f"{destination.ref} says CLUSTER; no inbound filter is written"
-        context.report(INBOUND_CLUSTER, message, field=context.option_field("inbound"))
+        context.report(INBOUND_CLUSTER, message, field=context.option_field(INBOUND))
         return
     password = password_of(context, destination)
     for side in context.inbound:

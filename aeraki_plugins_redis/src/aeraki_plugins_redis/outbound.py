@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from aeraki_core import GenerateContext, Outbound, Patch, Port, Resource, Service, VirtualService
 from aeraki_plugins_redis.auth import Credentials, credentials
 from aeraki_plugins_redis.cluster import merged, redis_cluster
+from aeraki_plugins_redis.codes import NO_CLUSTER, NO_EFFECT, NOT_REDIS, VIRTUAL_SERVICE
 from aeraki_plugins_redis.destinations import (
     destination_of,
     is_cluster,
@@ -19,15 +20,8 @@ from aeraki_plugins_redis.destinations import (
     why_unreachable,
 )
 from aeraki_plugins_redis.endpoints import HostPort, parse_endpoint
-from aeraki_plugins_redis.protocol import (
-    FILTER,
-    NO_CLUSTER,
-    NO_EFFECT,
-    NOT_REDIS,
-    VIRTUAL_SERVICE,
-    speaks_redis,
-)
-from aeraki_plugins_redis.proxy import outbound_proxy
+from aeraki_plugins_redis.protocol import FILTER, REDIS
+from aeraki_plugins_redis.redis_proxy import outbound_proxy
 from aeraki_plugins_redis.resources import (
     REDIS_SERVICE,
     ReadPolicy,
@@ -76,18 +70,18 @@ def _demanded(
 def _other_cluster(context: GenerateContext, target: Target) -> Iterator[Patch]:
     """What another service's cluster needs, unless filters of its own bring it: its port is not known to speak Redis."""
     service, port = target.service, target.port
-    if service is None or port is None or speaks_redis(service, port):
+    if service is None or port is None or context.speaks(REDIS, service, port):
         return
     destination = destination_of(context, service)
     if destination is not None and is_cluster(destination):
         # Several may route to it, and each would add a cluster of the same name, which Envoy refuses.
         if any(
-            speaks_redis(service, other) for other in service.ports
+            context.speaks(REDIS, service, other) for other in service.ports
         ):  # else checks.py reports it
             message = (
                 f"port {port.number} is not known to speak Redis, so mode CLUSTER does not reach it"
             )
-            context.report(NOT_REDIS, message, destination.ref, "spec.host")
+            context.report(NOT_REDIS, message, ref=destination.ref, field="spec.host")
         return
     yield from _cluster(context, Outbound(target.cluster, target.cluster), service, port)
 
@@ -131,13 +125,13 @@ def _report_vain(
         message = (
             f"the routes have no effect on port {context.port.number} of {context.service.host}"
         )
-        context.report(VIRTUAL_SERVICE, message, virtual_service.ref, "spec")
+        context.report(VIRTUAL_SERVICE, message, ref=virtual_service.ref, field="spec")
     if resource is None or resource.spec.settings.read_policy is ReadPolicy.MASTER:
         return
     destinations = (destination_of(context, item.service) for item in targets if item.service)
     if not any(item is not None and is_cluster(item) for item in destinations):
         message = "no route leads to a RedisDestination of mode CLUSTER, so there are no replicas to read from"
-        context.report(NO_EFFECT, message, resource.ref, "spec.settings.readPolicy")
+        context.report(NO_EFFECT, message, ref=resource.ref, field="spec.settings.readPolicy")
 
 
 def _routes_port(virtual_service: VirtualService, number: int) -> bool:

@@ -11,15 +11,15 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from aeraki_core import Kind, parse_duration
-from aeraki_plugins_redis.wire import (
-    MAX_UINT32,
-    Auth,
+from aeraki_core import (
     Duration,
-    Percent,
+    Kind,
+    Percentage,
     PositiveDuration,
-    Spec,
+    SpecModel,
+    parse_duration,
 )
+from aeraki_plugins_redis.auth_spec import Auth
 
 __all__ = [
     "MAX_UPSTREAM_UNKNOWN_CONNECTIONS",
@@ -42,6 +42,7 @@ __all__ = [
 
 GROUP, VERSION = "redis.aeraki.io", "v1alpha1"
 OP_TIMEOUT = "60s"
+MAX_UINT32 = 2**32 - 1
 MAX_UPSTREAM_UNKNOWN_CONNECTIONS = 100  # Envoy's own default
 
 
@@ -69,7 +70,7 @@ class Mode(StrEnum):
     CLUSTER = "CLUSTER"
 
 
-class Settings(Spec):
+class Settings(SpecModel):
     """How the clients' sidecars treat commands."""
 
     case_insensitive: bool = Field(False, description="Prefixes match keys in any case.")
@@ -110,7 +111,7 @@ class Settings(Spec):
     )
 
 
-class KeyMatch(Spec):
+class KeyMatch(SpecModel):
     """Which keys a route is for."""
 
     prefix: str = Field(
@@ -119,7 +120,7 @@ class KeyMatch(Spec):
     remove_prefix: bool = Field(False, description="Redis sees the key without the prefix.")
 
 
-class RouteMatch(Spec):
+class RouteMatch(SpecModel):
     """Which commands a route is for."""
 
     key: KeyMatch | None = Field(
@@ -127,7 +128,7 @@ class RouteMatch(Spec):
     )
 
 
-class Destination(Spec):
+class Destination(SpecModel):
     """A port of a service."""
 
     host: str = Field(
@@ -141,17 +142,17 @@ class Destination(Spec):
     )
 
 
-class Mirror(Spec):
+class Mirror(SpecModel):
     """Where copies of commands go; the answers are dropped."""
 
     route: Destination = Field(description="Where the copies go.")
-    percentage: Percent | None = Field(
+    percentage: Percentage | None = Field(
         None, description="The share of commands that is copied; without it, all."
     )
     exclude_read_commands: bool = Field(False, description="Copy only commands that write.")
 
 
-class RedisRoute(Spec):
+class RedisRoute(SpecModel):
     """One route."""
 
     match: RouteMatch = Field(
@@ -166,11 +167,11 @@ class RedisRoute(Spec):
         return self.match.key.prefix if self.match.key else ""
 
 
-class Fault(Spec):
+class Fault(SpecModel):
     """A fault for a share of commands, to test how clients bear it."""
 
     type: FaultType = Field(FaultType.DELAY, description="Delay commands, or answer with an error.")
-    percentage: Percent | None = Field(
+    percentage: Percentage | None = Field(
         None, description="The share of commands, in whole percent; without it, all."
     )
     delay: Duration = Field("0s", description="How long to hold the command back.")
@@ -189,7 +190,7 @@ class Fault(Spec):
         return parse_duration(self.delay) > 0
 
 
-class RedisServiceSpec(Spec):
+class RedisServiceSpec(SpecModel):
     """Routes, settings and faults for the clients of Redis services."""
 
     host: tuple[str, ...] = Field(
@@ -221,7 +222,7 @@ class RedisServiceSpec(Spec):
         return found
 
 
-class TCPKeepalive(Spec):
+class TCPKeepalive(SpecModel):
     """SO_KEEPALIVE of the connections to Redis; what is not given is the system's default."""
 
     probes: int = Field(
@@ -238,7 +239,7 @@ class TCPKeepalive(Spec):
     )
 
 
-class TCPSettings(Spec):
+class TCPSettings(SpecModel):
     """The connections to Redis."""
 
     max_connections: int = Field(
@@ -253,7 +254,7 @@ class TCPSettings(Spec):
     )
 
 
-class RedisSettings(Spec):
+class RedisSettings(SpecModel):
     """How Redis runs, and its password."""
 
     mode: Mode = Field(
@@ -269,7 +270,7 @@ class RedisSettings(Spec):
     )
 
 
-class ConnectionPoolSettings(Spec):
+class ConnectionPoolSettings(SpecModel):
     """Connections to Redis."""
 
     tcp: TCPSettings = Field(default_factory=TCPSettings, description="The connections to Redis.")
@@ -278,7 +279,7 @@ class ConnectionPoolSettings(Spec):
     )
 
 
-class TrafficPolicy(Spec):
+class TrafficPolicy(SpecModel):
     """What holds for all traffic to the host."""
 
     connection_pool: ConnectionPoolSettings = Field(
@@ -286,7 +287,7 @@ class TrafficPolicy(Spec):
     )
 
 
-class RedisDestinationSpec(Spec):
+class RedisDestinationSpec(SpecModel):
     """How a Redis service is reached: its mode, its password, its connections."""
 
     host: str = Field(

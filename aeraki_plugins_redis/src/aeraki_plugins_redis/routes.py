@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aeraki_core import GenerateContext, Port, Resource, Service, cluster_name
+from aeraki_plugins_redis.codes import DEAD_ROUTE, UNKNOWN_HOST, UNKNOWN_PORT
 from aeraki_plugins_redis.destinations import why_unreachable
-from aeraki_plugins_redis.protocol import DEAD_ROUTE, UNKNOWN_HOST, UNKNOWN_PORT
 from aeraki_plugins_redis.resources import Destination, RedisServiceSpec
 
 __all__ = ["Copy", "Route", "Target", "routes_of", "targets_of"]
@@ -72,7 +72,6 @@ def routes_of(
                         mirror.exclude_read_commands,
                     )
                     for number, mirror in enumerate(entry.mirror)
-                    if mirror.percentage is None or mirror.percentage.valid
                 ),
             )
         )
@@ -102,7 +101,10 @@ def _target(
     services = context.services_of_host(host)
     if not services:
         context.report(
-            UNKNOWN_HOST, f"no service {host} in the mesh; {_FAIL}", resource.ref, f"{path}.host"
+            UNKNOWN_HOST,
+            f"no service {host} in the mesh; {_FAIL}",
+            ref=resource.ref,
+            field=f"{path}.host",
         )
         return Target(cluster_name(destination.port or context.port.number, host))
     service = context.service if host == context.service.host else services[0]
@@ -111,11 +113,11 @@ def _target(
         message = f"{host} has no port {destination.port}"
         if not destination.port:
             message = f"{host} has several ports, none named {context.port.name} and none {context.port.number}"
-        context.report(UNKNOWN_PORT, f"{message}; {_FAIL}", resource.ref, f"{path}.port")
+        context.report(UNKNOWN_PORT, f"{message}; {_FAIL}", ref=resource.ref, field=f"{path}.port")
         return Target(cluster_name(destination.port or context.port.number, host), service)
     reason = why_unreachable(context, service, port)
     if reason:
-        context.report(DEAD_ROUTE, f"{reason}; {_FAIL}", resource.ref, f"{path}.host")
+        context.report(DEAD_ROUTE, f"{reason}; {_FAIL}", ref=resource.ref, field=f"{path}.host")
         return Target(cluster_name(port.number, host), service)
     return Target(cluster_name(port.number, host), service, port)
 

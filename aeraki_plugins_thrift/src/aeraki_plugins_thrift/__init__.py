@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from envoy.extensions.filters.network.thrift_proxy.v3.route_pb2 import Route
 
 from aeraki_core import GenerateContext, Patch, Protocol, Side, hookimpl
-from aeraki_plugins_thrift.protocol import THRIFT
-from aeraki_plugins_thrift.proxy import FILTER, cluster_options, config
+from aeraki_plugins_thrift.protocol import FILTER, INBOUND, THRIFT
 from aeraki_plugins_thrift.routes import inbound_routes, outbound_routes
+from aeraki_plugins_thrift.thrift_proxy import cluster_options, config
 
 __all__ = ["THRIFT", "aeraki_generate", "aeraki_protocols"]
 
@@ -28,7 +28,7 @@ def aeraki_protocols() -> Iterable[Protocol]:
 def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
     """The clients' filter routes; the workloads' filter hands every call to the application."""
     sides: list[tuple[Side, list[Route]]] = [(context.outbound, outbound_routes(context))]
-    if context.option("inbound"):
+    if context.option(INBOUND):
         sides += [(side, inbound_routes(context, side)) for side in context.inbound]
     for side, routes in sides:
         yield side.replace_tcp_proxy(FILTER, config(context, side.stat_prefix, routes))

@@ -13,10 +13,8 @@ from envoy.extensions.filters.network.thrift_proxy.v3.route_pb2 import Route as 
 from envoy.extensions.filters.network.thrift_proxy.v3.route_pb2 import (
     RouteAction,
     RouteMatch,
-    WeightedCluster,
 )
 from envoy.type.v3.percent_pb2 import FractionalPercent
-from google.protobuf.wrappers_pb2 import UInt32Value
 
 from aeraki_core import (
     GenerateContext,
@@ -24,11 +22,14 @@ from aeraki_core import (
     Mirror,
     Route,
     StringMatch,
+    WeightedCluster,
     header_matchers,
     matches_any,
+    set_clusters,
 )
-from aeraki_plugins_thrift.protocol import METHOD, MIRROR
-from aeraki_plugins_thrift.proxy import server_transport
+from aeraki_plugins_thrift.codes import METHOD, MIRROR
+from aeraki_plugins_thrift.protocol import STRIP_SERVICE_NAME
+from aeraki_plugins_thrift.thrift_proxy import server_transport
 
 __all__ = ["inbound_routes", "method_match", "outbound_routes"]
 
@@ -39,13 +40,13 @@ _RUNTIME_KEY = "aeraki.thrift.mirror"
 
 def outbound_routes(context: GenerateContext) -> list[ThriftRoute]:
     """The clients' routes, in order. One whose method cannot be matched is reported and left out, never widened."""
-    strip: bool = context.option("strip-service-name")
+    strip = context.option(STRIP_SERVICE_NAME)
     found = []
     for route in context.routes(match=("method", "headers", "without_headers"), action=("mirror",)):
         match = method_match(route.match.method)
         if isinstance(match, str):
             message = f"{match}; the route is left out"
-            context.report(METHOD, message, route.ref, f"{route.match_field}.method")
+            context.report(METHOD, message, ref=route.ref, field=f"{route.match_field}.method")
             continue
         match.headers.extend(header_matchers(route.match))
         mirrors = [mirror for mirror in route.mirrors if _may_mirror(context, route, mirror)]
@@ -59,7 +60,7 @@ def outbound_routes(context: GenerateContext) -> list[ThriftRoute]:
 
 def inbound_routes(context: GenerateContext, side: Inbound) -> list[ThriftRoute]:
     """Every call to the application."""
-    strip: bool = context.option("strip-service-name")
+    strip = context.option(STRIP_SERVICE_NAME)
     action = RouteAction(cluster=side.cluster, strip_service_name=strip)
     return [ThriftRoute(match=RouteMatch(method_name=""), route=action)]
 
@@ -91,34 +92,25 @@ def _may_mirror(context: GenerateContext, route: Route, mirror: Mirror) -> bool:
     if not _share(mirror):
         return True
 
-    def is_own(cluster: str) -> bool:
-        return cluster.startswith(f"outbound|{context.port.number}|") and cluster.endswith(
-            f"|{context.service.host}"
-        )
+    def is_own(destination: WeightedCluster | Mirror) -> bool:
+        own = (context.service.host, context.port.number)
+        return (destination.host, destination.port) == own
 
     framed = server_transport(context) in ("framed", "header")
-    if framed and (is_own(mirror.cluster) or all(is_own(item.cluster) for item in route.clusters)):
+    if framed and (is_own(mirror) or all(map(is_own, route.clusters))):
         return True
     if framed:
         why = "both are of other services, whose transport is not known here"
     else:
         why = "this service's servers are not declared as framed or header"
     message = f"calls are not mirrored to {mirror.cluster}: {why}, and between unframed servers Envoy aborts"
-    context.report(MIRROR, message, route.ref, route.field)
+    context.report(MIRROR, message, ref=route.ref, field=route.field)
     return False
 
 
 def _action(route: Route, *, strip: bool) -> RouteAction:
     action = RouteAction(strip_service_name=strip)
-    if len(route.clusters) == 1:
-        action.cluster = route.clusters[0].cluster
-    else:
-        for item in route.clusters:
-            action.weighted_clusters.clusters.append(
-                WeightedCluster.ClusterWeight(
-                    name=item.cluster, weight=UInt32Value(value=item.weight)
-                )
-            )
+    set_clusters(action, route.clusters)
     for mirror in route.mirrors:
         if policy := _mirror_policy(mirror):
             action.request_mirror_policies.append(policy)

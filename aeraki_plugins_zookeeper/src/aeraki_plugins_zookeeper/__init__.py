@@ -8,20 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aeraki_core import Extension, GenerateContext, Patch, Protocol, hookimpl
-from aeraki_plugins_zookeeper.codes import CODES, HTTP_ROUTES
-from aeraki_plugins_zookeeper.proxy import OPTIONS, zookeeper_proxy
+from aeraki_core import GenerateContext, Patch, Protocol, hookimpl
+from aeraki_plugins_zookeeper.codes import HTTP_ROUTES
+from aeraki_plugins_zookeeper.protocol import FILTER, ZOOKEEPER
+from aeraki_plugins_zookeeper.zookeeper_proxy import zookeeper_proxy
 
-FILTER = "envoy.filters.network.zookeeper_proxy"
-
-ZOOKEEPER = Protocol(
-    name="zookeeper",
-    tokens=("zookeeper",),
-    extension=Extension(FILTER, stock=True),
-    summary="Metrics and latencies for each kind of operation",
-    options=OPTIONS,
-    codes=CODES,
-)
+__all__ = ["ZOOKEEPER", "aeraki_generate", "aeraki_protocols"]
 
 
 @hookimpl

@@ -20,7 +20,6 @@ from pydantic import BaseModel
 from aeraki_core import (
     Code,
     Extension,
-    Finding,
     GenerateContext,
     Kind,
     Option,
@@ -44,30 +43,35 @@ class EchoSpec(BaseModel):
 
 
 POLICY = Kind(
-    "echo.example.com",
-    "v1",
-    "EchoPolicy",
-    "echopolicies",
-    EchoSpec,
-    "How to echo",
+    group="echo.example.com",
+    version="v1",
+    kind="EchoPolicy",
+    plural="echopolicies",
+    spec=EchoSpec,
+    summary="How to echo",
     hosts=lambda spec: (spec.host,),
     secrets=lambda spec: (spec.secret,) if spec.secret else (),
 )
+
+
+VOLUME = Option(
+    name="volume", type=OptionType.INT, help="How loud", default=1, maximum=11, aliases=("volume",)
+)
+FAIL = Option(name="fail", type=OptionType.BOOL, help="Raise", default=False)
+CLUSTER = Option(name="cluster", type=OptionType.BOOL, help="Merge into the cluster", default=False)
 
 
 class EchoPlugin:
     """Says in the stat prefix what it read, so that tests see it in the filter."""
 
     def __init__(self, *, name: str = "echo", stock: bool = True, insert: bool = False) -> None:
-        options = (
-            Option(
-                "volume", OptionType.INT, "How loud", default=1, maximum=11, aliases=("volume",)
-            ),
-            Option("fail", OptionType.BOOL, "Raise", default=False),
-            Option("cluster", OptionType.BOOL, "Merge into the cluster", default=False),
-        )
         self.protocol = Protocol(
-            name, (name,), Extension(ECHO, stock), "Echo", options, (BAD_VOLUME,)
+            name=name,
+            tokens=(name,),
+            extension=Extension(ECHO, stock),
+            summary="Echo",
+            options=(VOLUME, FAIL, CLUSTER),
+            codes=(BAD_VOLUME,),
         )
         self.insert = insert
 
@@ -81,11 +85,11 @@ class EchoPlugin:
 
     @hookimpl
     def aeraki_generate(self, protocol: Protocol, context: GenerateContext) -> Iterator[Patch]:
-        if context.option("fail"):
+        if context.option(FAIL):
             raise RuntimeError("asked to")
-        if context.option("volume") == 11:
-            context.report(BAD_VOLUME, "it cannot be louder", field=context.option_field("volume"))
-        said = [f"volume={context.option('volume')}"]
+        if context.option(VOLUME) == 11:
+            context.report(BAD_VOLUME, "it cannot be louder", field=context.option_field(VOLUME))
+        said = [f"volume={context.option(VOLUME)}"]
         for policy in context.resources(POLICY):
             said.append(f"policy={policy.spec.volume}")
             if policy.spec.secret:
@@ -107,15 +111,13 @@ class EchoPlugin:
                 yield side.insert_before_tcp_proxy(ECHO, Echo())
             else:
                 yield side.replace_tcp_proxy(ECHO, config)
-        if context.option("cluster"):
+        if context.option(CLUSTER):
             yield context.outbound.merge_cluster(Cluster(alt_stat_name="echo"))
 
     @hookimpl
-    def aeraki_validate(
-        self, resource: Resource[EchoSpec], context: ValidateContext
-    ) -> Iterator[Finding]:
+    def aeraki_validate(self, resource: Resource[EchoSpec], context: ValidateContext) -> None:
         if resource.spec.volume > 11:
-            yield context.finding(BAD_VOLUME, f"{resource.spec.volume} is above 11", "spec.volume")
+            context.report(BAD_VOLUME, f"{resource.spec.volume} is above 11", field="spec.volume")
 
 
 class Mesher:
@@ -138,7 +140,6 @@ class Mesher:
         api = {
             "Service": "v1",
             "Secret": "v1",
-            "Namespace": "v1",
             "EndpointSlice": "discovery.k8s.io/v1",
             "EchoPolicy": "echo.example.com/v1",
         }.get(kind, "networking.istio.io/v1")

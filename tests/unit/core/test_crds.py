@@ -63,12 +63,12 @@ class Everything(BaseModel):
 
 
 KIND: Kind[Everything] = Kind(
-    "test.example.com",
-    "v1beta1",
-    "Everything",
-    "everythings",
-    Everything,
-    "All there is",
+    group="test.example.com",
+    version="v1beta1",
+    kind="Everything",
+    plural="everythings",
+    spec=Everything,
+    summary="All there is",
     short_names=("ev",),
     printer_columns=(("Mode", ".spec.mode"),),
 )

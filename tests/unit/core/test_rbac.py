@@ -13,14 +13,21 @@ class Spec(BaseModel):
     secret: str = ""
 
 
-PLAIN: Kind[Spec] = Kind("test.example.com", "v1", "Plain", "plains", Spec, "Plain")
+PLAIN: Kind[Spec] = Kind(
+    group="test.example.com",
+    version="v1",
+    kind="Plain",
+    plural="plains",
+    spec=Spec,
+    summary="Plain",
+)
 SECRETIVE: Kind[Spec] = Kind(
-    "test.example.com",
-    "v1",
-    "Secretive",
-    "secretives",
-    Spec,
-    "Refers",
+    group="test.example.com",
+    version="v1",
+    kind="Secretive",
+    plural="secretives",
+    spec=Spec,
+    summary="Refers",
     secrets=lambda spec: (spec.secret,),
 )
 READ = {"get", "list", "watch"}

@@ -14,7 +14,6 @@ from aeraki_core.plugins.context import KeepLastGood
 from aeraki_core.plugins.redact import redact
 
 from aeraki_core import (
-    Finding,
     GenerateContext,
     Patch,
     Protocol,
@@ -22,7 +21,7 @@ from aeraki_core import (
     ValidateContext,
     hookimpl,
 )
-from tests.unit.core.echo import BAD_VOLUME, EchoPlugin, EchoSpec, Mesher
+from tests.unit.core.echo import BAD_VOLUME, POLICY, EchoPlugin, EchoSpec, Mesher
 
 PASSWORD = "open\nsesame-4711"
 SECRET = {"data": {"password": base64.b64encode(PASSWORD.encode()).decode()}}
@@ -65,18 +64,17 @@ class Careless(EchoPlugin):
 
     @hookimpl
     def aeraki_generate(self, protocol: Protocol, context: GenerateContext) -> Iterator[Patch]:
+        context.resources(POLICY)  # which refer to the Secret
         secret = context.secret("shop", "s")
         assert secret is not None
         context.report(BAD_VOLUME, f"told with {secret.data['password']}")
         yield self.spill(secret.data["password"])
 
     @hookimpl
-    def aeraki_validate(
-        self, resource: Resource[EchoSpec], context: ValidateContext
-    ) -> Iterator[Finding]:
-        secret = context.secret("s")
+    def aeraki_validate(self, resource: Resource[EchoSpec], context: ValidateContext) -> None:
+        secret = context.secret("shop", "s")
         assert secret is not None
-        yield context.finding(BAD_VOLUME, f"told with {secret.data['password']}")
+        context.report(BAD_VOLUME, f"told with {secret.data['password']}")
         if resource.spec.volume == 2:
             self.spill(secret.data["password"])
 
@@ -90,7 +88,7 @@ def test_a_plugin_that_gives_a_password_away(
     mesh.put("Secret", "s", SECRET)
     mesh.service()
     for volume in (1, 2) if spill is not kept else (1,):
-        mesh.put("EchoPolicy", f"p{volume}", {"host": "cart", "volume": volume})
+        mesh.put("EchoPolicy", f"p{volume}", {"host": "cart", "volume": volume, "secret": "s"})
     mesh.run()
     told = "\n".join(item.message for item in mesh.pipeline.findings())
     assert "told with ***" in told

@@ -140,9 +140,9 @@ def lines(texts: Iterable[str]) -> None:
 def structured(content: object, form: str) -> None:
     """What was asked for as ``json`` or ``yaml``."""
     if form == "yaml":
-        from aeraki_core.manifests.dump import to_yaml
+        from aeraki_core.manifests.write import render_objects
 
-        data(to_yaml([content]))
+        data(render_objects([content], sort_keys=False))
     else:
         import json
 

@@ -14,7 +14,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
-__all__ = ["ApplyTo", "FrozenMessage", "Inbound", "Operation", "Outbound", "Patch", "Side"]
+__all__ = ["ApplyTo", "FrozenMessage", "Inbound", "Operation", "Outbound", "Patch", "Side", "pack"]
 
 
 def _check_message(value: object) -> None:
@@ -75,11 +75,46 @@ class Operation(StrEnum):
     ADD = "ADD"
 
 
-def _any(message: Message) -> AnyMessage:
+def pack(message: Message) -> AnyMessage:
+    """The message as an ``Any``, in the same bytes each time; protobuf's own ``Pack`` orders maps by chance.
+
+    Raises:
+        TypeError: it is no message.
+    """
     packed = AnyMessage()
     _check_message(message)
     packed.Pack(message, deterministic=True)
     return packed
+
+
+_CLUSTER = "envoy.config.cluster.v3.Cluster"
+_LISTENER = "envoy.config.listener.v3.Listener"
+
+
+def _require(message: object, type_name: str, method: str) -> None:
+    """Refuse a message of another type; istiod would drop the patch without a word.
+
+    Raises:
+        TypeError: it is of another type.
+    """
+    _check_message(message)
+    actual = message.DESCRIPTOR.full_name  # type: ignore[attr-defined]
+    if actual != type_name:
+        raise TypeError(f"{method} takes a {type_name}, not a {actual}")
+
+
+def _name_of(cluster: Message, method: str) -> str:
+    """The name of a cluster.
+
+    Raises:
+        TypeError: it is no cluster.
+        ValueError: it has no name.
+    """
+    _require(cluster, _CLUSTER, method)
+    name: str = cluster.name  # type: ignore[attr-defined]
+    if not name:
+        raise ValueError(f"{method}: the cluster has no name")
+    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +140,31 @@ class Side:
 
         ``cluster`` is an ``envoy.config.cluster.v3.Cluster`` that holds only what is to be merged.
         """
+        _require(cluster, _CLUSTER, "merge_cluster")
         return Patch(self, ApplyTo.CLUSTER, Operation.MERGE, FrozenMessage.of(cluster), "", subset)
 
     def replace_cluster(self, cluster: Message) -> Patch:
         """Take Istio's cluster of the name in ``cluster.name`` away and put this one there."""
-        name = cluster.name  # type: ignore[attr-defined]
+        name = _name_of(cluster, "replace_cluster")
         return Patch(self, ApplyTo.CLUSTER, Operation.REPLACE, FrozenMessage.of(cluster), name)
 
     def add_cluster(self, cluster: Message) -> Patch:
         """One more cluster for the sidecars that get this service's filter."""
-        return Patch(self, ApplyTo.CLUSTER, Operation.ADD, FrozenMessage.of(cluster), cluster.name)  # type: ignore[attr-defined]
+        name = _name_of(cluster, "add_cluster")
+        return Patch(self, ApplyTo.CLUSTER, Operation.ADD, FrozenMessage.of(cluster), name)
 
     def merge_listener(self, listener: Message) -> Patch:
         """Merge into the listeners of this side (``envoy.config.listener.v3.Listener``).
 
         Inbound that is the one listener of the workload, so all its ports are changed.
         """
+        _require(listener, _LISTENER, "merge_listener")
         return Patch(self, ApplyTo.LISTENER, Operation.MERGE, FrozenMessage.of(listener))
 
     def _filter(self, operation: Operation, name: str, config: Message) -> Patch:
         from envoy.config.listener.v3.listener_components_pb2 import Filter
 
-        value = Filter(name=name, typed_config=_any(config))
+        value = Filter(name=name, typed_config=pack(config))
         # As plain text: a StrEnum would do until it is written as YAML.
         return Patch(self, ApplyTo.NETWORK_FILTER, operation, FrozenMessage.of(value), str(name))
 

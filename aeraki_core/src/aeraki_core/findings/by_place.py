@@ -17,16 +17,12 @@ __all__ = ["FindingsByPlace", "Place", "Subject"]
 
 
 class Subject(StrEnum):
-    """What a place of the pipeline is.
-
-    The newest form of an object, an object, a service port, a group of placements, or a word in the names of ports.
-    """
+    """What a place of the pipeline is: the newest form of an object, an object, a service port, a group of placements."""
 
     REJECTED = "rejected"
     OBJECT = "object"
     PORT = "port"
     GROUP = "group"
-    WORD = "word"
 
 
 class Place(NamedTuple):

@@ -141,36 +141,6 @@ INBOUND_OVERLAP = Code(
     "Use the same protocol and options for both ports, or add a label so that the selectors do not overlap.",
 )
 
-PORT_MISNAMED = Code(
-    "AER0211",
-    _W,
-    "port name or appProtocol is close to a known protocol",
-    "Correct the name; until then Istio treats the port as plain TCP.",
-)
-PORT_WITHOUT_PREFIX = Code(
-    "AER0212",
-    _I,
-    "port name lacks the prefix tcp-",
-    "Name the port tcp-<protocol>, or set its appProtocol, to have filters for it.",
-)
-PLUGIN_NOT_ACTIVE = Code(
-    "AER0213",
-    _W,
-    "plugin of the port's protocol is not active",
-    "See `aeraki plugins`; filters that the plugin made are kept.",
-)
-PORT_NOT_SPOKEN = Code(
-    "AER0215",
-    _I,
-    "ports of a protocol that no active plugin speaks",
-    "Install or enable the plugin of the protocol, if there is one; until then Istio treats the ports as plain TCP.",
-)
-OPTION_WITHOUT_PORT = Code(
-    "AER0214",
-    _W,
-    "option of a protocol that no port speaks",
-    "Name the port tcp-<protocol>, set its appProtocol, or remove the annotation.",
-)
 # 03xx: routes.
 UNKNOWN_HOST = Code(
     "AER0301",
@@ -235,18 +205,6 @@ NO_ROUTE_LEFT = Code(
     "no route can be used",
     "Write routes that the protocol can match on; until then calls go where Istio sends them.",
 )
-METHOD_ROUTES_UNUSED = Code(
-    "AER0314",
-    _W,
-    "routes by method for ports that nobody speaks",
-    "Name the port tcp-<protocol>, or set its appProtocol.",
-)
-GATEWAY_ROUTES = Code(
-    "AER0315",
-    _I,
-    "routes of a gateway do not apply to the protocol",
-    "Bind the VirtualService to mesh for routes in sidecars; at gateways use tcp routes.",
-)
 HTTP_ROUTE_ELSEWHERE = Code(
     "AER0313",
     _W,
@@ -290,6 +248,18 @@ UNHANDLED = Code(
     _E,
     "plugin cannot read the object",
     "Report this to the author of the plugin. The last valid version of the object stays in effect.",
+)
+KEPT_BY_PLUGIN = Code(
+    "AER0407",
+    _W,
+    "plugin keeps its last filter",
+    "See the message; the filter is made again when something that the plugin read changes.",
+)
+HOOK_SLOW = Code(
+    "AER0408",
+    _E,
+    "plugin's hook does not return",
+    "Report it to the plugin's author; the log shows where the hook is. Everything waits for it.",
 )
 
 # 05xx: writing.

@@ -138,7 +138,8 @@ def _convert(
             return {"type": "object", _PRESERVE: True}
         found = _convert(definitions[name], definitions, (*inside, name))
         return _annotate(found, schema)
-    if len(schema.get("allOf", ())) == 1:
+    parts = schema.get("allOf", ())
+    if len(parts) == 1 and "type" not in schema:  # how JSON Schema puts something beside a $ref
         return _annotate(_convert(schema["allOf"][0], definitions, inside), schema)
     if "const" in schema:
         schema = {"enum": [schema["const"]], "type": _type_of(schema["const"]), **schema}
@@ -152,6 +153,10 @@ def _convert(
         found = _union([_convert(item, definitions, inside) for item in branches])
         return _annotate(found, schema)
     found = {key: schema[key] for key in _SAME if key in schema}
+    # A second pattern, say: what stands beside a type can only be more of such keys.
+    narrower = [{key: part[key] for key in _SAME if key in part} for part in parts]
+    if narrower := [part for part in narrower if part and "type" not in part]:
+        found["allOf"] = narrower
     if schema.get("format") in _FORMATS:
         found["format"] = schema["format"]
     for bound in ("Minimum", "Maximum"):

@@ -1,14 +1,14 @@
 """Where in a file an object or one of its fields stands.
 
-In: a document's text and a field's path as findings name it (``spec.http[0].route``). Out: the line. The text is parsed only when
-somebody asks: most objects never have a finding.
+Most objects never have a finding, so lines are not kept: the text is read again when somebody asks.
+It is read once for all questions about a document, for a document can have a finding in every line.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -18,7 +18,10 @@ from aeraki_core.manifests.read import Slice, events
 __all__ = ["STDIN", "Document", "FileOrigin", "display", "line_of"]
 
 STDIN = "-"
-_INDEX = re.compile(r"\[(\d+)\]")
+
+_INDEX = re.compile(r"\[(\d+)\]\.?")
+# Where a key may end within a path. A key can hold dots (annotations do).
+_KEY_END = re.compile(r"[.\[]|$")
 
 
 def display(path: str) -> str:
@@ -27,151 +30,144 @@ def display(path: str) -> str:
 
 
 class Document:
-    """The text of one document of a file. ``line`` follows the document when lines come or go above it."""
+    """The text of one document of a file.
 
-    __slots__ = ("_items", "_lines", "line", "path", "text")
+    ``line`` follows the document when lines come or go above it.
+    """
+
+    __slots__ = ("line", "path", "text")
 
     def __init__(self, path: str, piece: Slice) -> None:
         self.path = path
         self.line = piece.line
         self.text = piece.text
-        self._items: dict[str, list[Slice]] = {}
-        self._lines: dict[tuple[str, str | None], int] = {}
 
     def __repr__(self) -> str:
         return f"Document({self.path!r}, line {self.line})"
 
-    def locate(self, prefix: str, field: str | None) -> int:
-        """The line of a field of the object at ``prefix`` (``items[3]``; empty: the document is the object)."""
-        found = self._lines.get((prefix, field))
-        if found is None:
-            piece = self._item(prefix) if prefix else Slice(0, self.text)
-            found = piece.line + line_of(piece.text, field or "")
-            self._lines[(prefix, field)] = found
-        return self.line + found
-
-    def _item(self, prefix: str) -> Slice:
-        """The text of one item of a list; all items are found at the first question, for a list can be long."""
-        parent, _, rest = prefix.rpartition("items[")
-        parent = parent.rstrip(".")
-        if parent not in self._items:
-            whole = self._item(parent) if parent else Slice(0, self.text)
-            self._items[parent] = [
-                Slice(whole.line + item.line, item.text) for item in _items(whole.text)
-            ]
-        items = self._items[parent]
-        index = int(rest.rstrip("]"))
-        return items[index] if index < len(items) else Slice(0, "")
+    def locate(self, field: str, items: tuple[int, ...] = ()) -> int:
+        """The line of a field of the document's object; ``items`` as for :class:`FileOrigin`."""
+        return self.line + line_of(self.text, field, items)
 
 
 class FileOrigin:
-    """Where an object was read: its document, and which item of it."""
+    """Where an object was read.
 
-    __slots__ = ("document", "prefix")
+    ``items`` leads to it through lists: ``(3, 0)`` is the first item of the list that is the fourth
+    item of the document. Empty: the document is the object.
+    """
 
-    def __init__(self, document: Document, prefix: str = "") -> None:
+    __slots__ = ("document", "items")
+
+    def __init__(self, document: Document, items: tuple[int, ...] = ()) -> None:
         self.document = document
-        self.prefix = prefix
+        self.items = items
 
     def __repr__(self) -> str:
-        return f"FileOrigin({self.document!r}, {self.prefix!r})"
+        return f"FileOrigin({self.document!r}, {self.items!r})"
 
     def locate(self, field: str | None) -> tuple[str, int]:
         """The file and the line (from 1) of a field, or of its nearest parent that is there."""
-        return display(self.document.path), self.document.locate(self.prefix, field)
+        return display(self.document.path), self.document.locate(field or "", self.items)
 
 
-def line_of(text: str, field: str) -> int:
-    """The line (from 0) of a field, or of its nearest parent; of the document's first content when the field is empty."""
-    best = 0
-    try:
-        stream = _Stream(text)
-        event = stream.root()
-        best = _line(event)
-        while field:
-            if isinstance(event, yaml.MappingStartEvent):
-                step = stream.key(field)
-            elif isinstance(event, yaml.SequenceStartEvent):
-                step = stream.item(field)
-            else:
-                break
-            if step is None:
-                break
-            best, event, field = step
-    except (yaml.YAMLError, StopIteration, UnicodeEncodeError):
-        return best  # it did parse once; the nearest place is better than none
-    return best
+def line_of(text: str, field: str, items: tuple[int, ...] = ()) -> int:
+    """The line (from 0) of a field, or of its nearest parent.
+
+    That of the object's first content when the field is empty.
+    """
+    node = _outline(text)
+    for index in items:
+        inner = node.child("items")
+        node = (inner and inner.item(index)) or node
+    while field:
+        if isinstance(node.inner, dict):
+            node, field = _enter_mapping(node, field)
+        elif isinstance(node.inner, list) and (found := _INDEX.match(field)) is not None:
+            inner = node.item(int(found[1]))
+            node, field = (inner, field[found.end() :]) if inner is not None else (node, "")
+        else:
+            break
+    return node.line
 
 
-def _items(text: str) -> list[Slice]:
-    """The items of a list object, each as a text of its own with its first line indented as it was."""
-    found: list[Slice] = []
-    try:
-        stream = _Stream(text)
-        stream.root()
-        step = stream.key("items")
-        if step is None or not isinstance(step[1], yaml.SequenceStartEvent):
-            return found
-        while not isinstance(event := stream.next(), yaml.SequenceEndEvent):
-            start, end = event.start_mark, stream.skip(event)
-            found.append(Slice(start.line, " " * start.column + text[start.index : end.index]))
-    except (yaml.YAMLError, StopIteration, UnicodeEncodeError):
-        return found
-    return found
+class _Node:
+    """A value: the line that it, or its key, starts at, and what it holds."""
 
+    __slots__ = ("inner", "key", "line")
 
-class _Stream:
-    """The parser's events, walked along a path."""
+    def __init__(self, line: int, inner: dict[str, _Node] | list[_Node] | None) -> None:
+        self.line = line
+        self.inner = inner
+        self.key: Any = None
+        """The event of the key whose value comes next, while a mapping is read."""
 
-    def __init__(self, text: str) -> None:
-        self._events: Iterator[Any] = events(text)
+    def child(self, key: str) -> _Node | None:
+        """The value of a key of a mapping."""
+        return self.inner.get(key) if isinstance(self.inner, dict) else None
 
-    def next(self) -> Any:
-        return next(self._events)
-
-    def root(self) -> Any:
-        while isinstance(event := self.next(), yaml.StreamStartEvent | yaml.DocumentStartEvent):
-            continue
-        return event
-
-    def skip(self, event: Any) -> Any:
-        """Pass over the node that begins with the event; the mark where it ends."""
-        depth = 0
-        while True:
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if depth <= 0:
-                return event.end_mark
-            event = self.next()
-
-    def key(self, path: str) -> tuple[int, Any, str] | None:
-        """The line of the key that the path begins with, its value's first event, and the rest of the path.
-
-        A key can hold dots (annotations do), so the path is held against each key.
-        """
-        while isinstance(event := self.next(), yaml.ScalarEvent):
-            value = self.next()
-            name = event.value
-            if path == name or path.startswith((f"{name}.", f"{name}[")):
-                return _line(event), value, path[len(name) :].removeprefix(".")
-            self.skip(value)
+    def item(self, index: int) -> _Node | None:
+        """One item of a list."""
+        if isinstance(self.inner, list) and index < len(self.inner):
+            return self.inner[index]
         return None
 
-    def item(self, path: str) -> tuple[int, Any, str] | None:
-        """The same for an item of a sequence."""
-        given = _INDEX.match(path)
-        if given is None:
-            return None
-        for _ in range(int(given[1])):
-            if isinstance(event := self.next(), yaml.SequenceEndEvent):
-                return None
-            self.skip(event)
-        event = self.next()
-        if isinstance(event, yaml.SequenceEndEvent):
-            return None
-        return _line(event), event, path[given.end() :].removeprefix(".")
+
+def _enter_mapping(node: _Node, field: str) -> tuple[_Node, str]:
+    """The value of the key that the path begins with, and the rest of the path.
+
+    The node itself, and no rest, when it has no such key.
+    """
+    for end in reversed([found.start() for found in _KEY_END.finditer(field)]):
+        inner = node.child(field[:end])
+        if inner is not None:
+            return inner, field[end:].removeprefix(".")
+    return node, ""
+
+
+# Findings about one document mostly come in a row; a few documents may take turns.
+@lru_cache(maxsize=8)
+def _outline(text: str) -> _Node:
+    """All lines of a document. Of one that cannot be read to its end, those before."""
+    holder = _Node(0, [])
+    stack = [holder]
+    try:
+        for event in events(text):
+            _note(stack, event)
+    except (yaml.YAMLError, UnicodeEncodeError):
+        pass  # it could be read once; the nearest place is better than none
+    return holder.item(0) or holder
+
+
+def _note(stack: list[_Node], event: Any) -> None:
+    """Take one event of the parser into the outline; ``stack`` holds what is open."""
+    match event:
+        case yaml.CollectionEndEvent():
+            stack.pop()
+            return
+        case yaml.MappingStartEvent():
+            node = _Node(_line(event), {})
+        case yaml.SequenceStartEvent():
+            node = _Node(_line(event), [])
+        case yaml.ScalarEvent() | yaml.AliasEvent():
+            node = _Node(_line(event), None)
+        case _:
+            return
+    parent = stack[-1]
+    if isinstance(parent.inner, list):
+        parent.inner.append(node)
+    elif isinstance(parent.inner, dict):
+        if parent.key is None:
+            parent.key = event
+            if node.inner is not None:
+                stack.append(node)
+            return
+        node.line = _line(parent.key)
+        if isinstance(parent.key, yaml.ScalarEvent):
+            parent.inner.setdefault(parent.key.value, node)
+        parent.key = None
+    if node.inner is not None:
+        stack.append(node)
 
 
 def _line(event: Any) -> int:

@@ -1,10 +1,11 @@
 """YAML and JSON text to plain values, one document at a time, with the line of every mistake.
 
-In: text that anybody may have written. Out: dictionaries, lists, text, numbers; or :class:`~aeraki_core.errors.UnreadableError`
-with a line. A document that is wrong does not hide the ones after it. Messages never repeat a value: it may be a secret.
+Anybody may have written the text, so a hostile document costs no more than its length, and a
+document that is wrong does not hide the ones after it. Messages never repeat a value: it may be a
+secret.
 
-Scalars are read as Kubernetes' own reader does (sigs.k8s.io/yaml): times stay text, ``1e3`` is a number, ``1:30`` is text, a key
-is always text. Unlike it, a tag that is not YAML's own is refused.
+Scalars are read as Kubernetes' own reader does (sigs.k8s.io/yaml): times stay text, ``1e3`` is a
+number, ``1:30`` is text, a key is always text. Unlike it, a tag that is not YAML's own is refused.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from aeraki_core.errors import UnreadableError
 __all__ = [
     "MAX_ALIASED",
     "MAX_DEPTH",
+    "AliasBudget",
     "Slice",
     "decode",
     "events",
@@ -36,7 +38,7 @@ MAX_DEPTH = 100
 _TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
 
 MAX_ALIASED = 100_000
-"""How many values the aliases of one document may stand for."""
+"""How many values the aliases of one file may stand for."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BORDER = re.compile(r"^(?:---|\.\.\.)(?=\s|\Z)", re.MULTILINE)
@@ -60,6 +62,21 @@ _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = {"!", f"{_TAG}str", f"{_TAG}timestamp", f"{_TAG}binary"}
 _PLAIN_TAGS = {f"{_TAG}{name}" for name in ("int", "float", "bool", "null")}
 _TREE_TAGS = {f"{_TAG}map", f"{_TAG}seq", "!"}
+
+
+@dataclass(slots=True)
+class AliasBudget:
+    """How many values the aliases of the documents of one file stand for so far.
+
+    A limit for each document would not do: a small file can hold thousands.
+    """
+
+    spent: int = 0
+
+    def spend(self, values: int) -> bool:
+        """Add to it; whether that is still within ``MAX_ALIASED``."""
+        self.spent += values
+        return self.spent <= MAX_ALIASED
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +104,8 @@ def decode(data: bytes) -> str:
 def split(text: str) -> Iterator[Slice]:
     """The documents of a file; those without any content are left out.
 
-    A line that starts with ``---`` or ``...`` ends a document wherever it stands (YAML 1.2, 9.1.2), so this needs no parser.
+    A line that starts with ``---`` or ``...`` ends a document wherever it stands (YAML 1.2, 9.1.2),
+    so this needs no parser.
     """
     borders = _BORDER.finditer(text)
     starts = [
@@ -110,15 +128,18 @@ def looks_like_json(text: str) -> bool:
     return _JSON_START.match(text) is not None
 
 
-def load_all(piece: Slice) -> list[tuple[Slice, Any]]:
+def load_all(piece: Slice, budget: AliasBudget | None = None) -> list[tuple[Slice, Any]]:
     """The values of a document: one; or several where JSON objects follow each other.
 
+    ``budget`` is the file's; None: the document is all there is.
+
     Raises:
-        UnreadableError: it is no YAML or JSON, or is more than a reader should be asked for (depth, aliases).
+        UnreadableError: it is not YAML or JSON, or too deep, or its aliases stand for too much.
     """
+    budget = budget or AliasBudget()
     if looks_like_json(piece.text):
-        return _load_json(piece)
-    return [(piece, _load_yaml(piece))]
+        return _load_json(piece, budget)
+    return [(piece, _load_yaml(piece, budget))]
 
 
 def events(text: str) -> Iterator[Any]:
@@ -136,9 +157,9 @@ def events(text: str) -> Iterator[Any]:
 # -- YAML -----------------------------------------------------------------------------------------------------------------
 
 
-def _load_yaml(piece: Slice) -> Any:
+def _load_yaml(piece: Slice, budget: AliasBudget) -> Any:
     try:
-        return _Builder(piece.line).build(events(piece.text))
+        return _Builder(piece.line, budget).build(events(piece.text))
     except yaml.reader.ReaderError as error:
         before = piece.text.encode()[: error.position]
         line = piece.line + before.count(b"\n")
@@ -146,7 +167,7 @@ def _load_yaml(piece: Slice) -> Any:
     except yaml.MarkedYAMLError as error:
         last = piece.text.rstrip().count("\n")
         lines = [mark.line for mark in (error.problem_mark, error.context_mark) if mark]
-        # What is open at the end is told by where it began.
+        # Of what is still open at the end, the line where it began.
         line = next((line for line in lines if line <= last), min([*lines, last]))
         words = ", ".join(part for part in (error.context, error.problem) if part)
         raise UnreadableError(_hint(words), piece.line + line) from None
@@ -176,15 +197,19 @@ class _Frame:
         self.merged: list[dict[str, Any]] = []
 
 
-_NO_KEY = "a key must be text, not a mapping or a list; quote {{ }}, or render the template first, as with `helm template`"
+_NO_KEY = (
+    "a key must be text, not a mapping or a list; "
+    "quote {{ }}, or render the template first, as with `helm template`"
+)
 _OF_EACH_OBJECT = ("apiVersion", "kind", "metadata")
 
 
 class _Builder:
-    """Values from the parser's events, without recursion: a hostile document costs no more than its length."""
+    """Values from the parser's events, without recursion."""
 
-    def __init__(self, first_line: int) -> None:
+    def __init__(self, first_line: int, budget: AliasBudget) -> None:
         self._first_line = first_line
+        self._budget = budget
         self._stack: list[_Frame] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._nodes = 0
@@ -251,7 +276,7 @@ class _Builder:
             )
             raise self._error(f"key {text[:80]!r} is given twice{hint}", event)
         frame.key = text
-        frame.value[text] = None  # keeps its place, and finds a second one
+        frame.value[text] = None  # keeps the key's place, and reveals a second one
 
     def _start(self, event: Any) -> None:
         if event.tag is not None and event.tag not in _TREE_TAGS:
@@ -285,12 +310,17 @@ class _Builder:
                 f"alias *{event.anchor} stands for nothing that was given before it", event
             )
         value, size = found
-        self._aliased += size
-        if self._aliased > MAX_ALIASED:
-            raise self._error(f"its aliases stand for more than {MAX_ALIASED} values", event)
+        self._spend(size, event)
         if self._stack and type(self._stack[-1].value) is dict and self._stack[-1].key is None:
             raise self._error("an alias cannot be a key", event)
         self._put(value, event)
+
+    def _spend(self, values: int, event: Any) -> None:
+        """Count what an alias stands for."""
+        self._aliased += values
+        if not self._budget.spend(values):
+            message = f"the aliases of the file stand for more than {MAX_ALIASED} values"
+            raise self._error(message, event)
 
     def _put(self, value: Any, event: Any) -> None:
         if not self._stack:
@@ -303,9 +333,7 @@ class _Builder:
             given = value if type(value) is list else [value]
             if any(type(item) is not dict for item in given):
                 raise self._error("<< takes a mapping or a list of mappings", event)
-            self._aliased += sum(len(item) for item in given)
-            if self._aliased > MAX_ALIASED:
-                raise self._error(f"its aliases stand for more than {MAX_ALIASED} values", event)
+            self._spend(sum(len(item) for item in given), event)
             frame.merged += given
             frame.key = None
         elif frame.key is not None:
@@ -355,7 +383,7 @@ def _constant(name: str) -> Any:
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
 
 
-def _load_json(piece: Slice) -> list[tuple[Slice, Any]]:
+def _load_json(piece: Slice, budget: AliasBudget) -> list[tuple[Slice, Any]]:
     text, found, position = piece.text, [], 0
     try:
         while rest := text[position:].lstrip():
@@ -367,9 +395,10 @@ def _load_json(piece: Slice) -> list[tuple[Slice, Any]]:
     except RecursionError:
         raise UnreadableError(_TOO_DEEP, piece.line) from None
     except ValueError as error:
-        # Perhaps it is YAML that starts with a brace; and YAML's parser knows the line of a key that is given twice.
+        # Perhaps it is YAML that starts with a brace; and YAML's parser knows the line of a key
+        # that is given twice.
         try:
-            return [(piece, _load_yaml(piece))]
+            return [(piece, _load_yaml(piece, budget))]
         except UnreadableError:
             if isinstance(error, json.JSONDecodeError):
                 raise UnreadableError(f"JSON: {error.msg}", piece.line + error.lineno - 1) from None

@@ -1,8 +1,8 @@
-"""Filters as text: the YAML that a file gets and that ``aeraki generate`` prints, byte for byte the same; and JSON.
+"""Kubernetes objects as text: YAML documents or a JSON List, for files and for what is printed.
 
-In: :class:`~aeraki_core.filters.envoyfilter.EnvoyFilter` values. Out: text in a stable order: filters by namespace and name, fields by
-name as ``kubectl`` prints them. No anchors, no folded lines. Text that any reader of YAML 1.1 or 1.2 could take for something else
-(``on``, ``n``, ``1e3``, ``012``, ``1:30``, ``0o7``, ``~``) is quoted.
+The text of an object is always the same, byte for byte: no anchors, no folded lines. Text that any
+reader of YAML 1.1 or 1.2 could take for something else (``on``, ``n``, ``1e3``, ``012``, ``1:30``,
+``0o7``, ``~``) is quoted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aeraki_core.filters.envoyfilter import EnvoyFilter, to_dict
 
 __all__ = ["render_list", "render_objects", "render_yaml"]
 
-# In any case; what YAML 1.1, YAML 1.2 and their readers know between them.
+# In any case: the words of YAML 1.1, YAML 1.2 and their readers.
 _WORDS = frozenset(
     [
         "y",
@@ -40,7 +40,7 @@ _WORDS = frozenset(
         "infinity",
     ]
 )
-# Numbers, times and sexagesimals of any reader. With two dots and no colon it is none: 10.0.0.1, 1.2.3.
+# Numbers, times and sexagesimals of any reader. With two dots and no colon it is none: 10.0.0.1.
 _NUMBER = re.compile(
     r"[-+]?[.0-9][0-9A-Fa-fXxOoBbEeTtZz_.,:+ -]*|[-+]?\.(?:inf|nan)", re.IGNORECASE
 )
@@ -48,7 +48,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Writes text so that every reader reads it as text, and every value in full where it stands."""
+    """Writes text so that every reader reads text, and every value in full where it stands."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -78,13 +78,16 @@ def render_yaml(filters: Iterable[EnvoyFilter]) -> str:
     return render_objects(to_dict(item) for item in _ordered(filters))
 
 
-def render_objects(objects: Iterable[Any]) -> str:
-    """Any Kubernetes objects in the same form, in the order given."""
+def render_objects(objects: Iterable[Any], *, sort_keys: bool = True) -> str:
+    """Kubernetes objects as YAML documents, in the order given; empty text for none.
+
+    ``sort_keys``: fields by name, as ``kubectl`` prints them; False: in the order of the object.
+    """
     documents = (
         yaml.dump(
             item,
             Dumper=_Dumper,
-            sort_keys=True,
+            sort_keys=sort_keys,
             allow_unicode=True,
             default_flow_style=False,
             width=1 << 30,
@@ -94,10 +97,10 @@ def render_objects(objects: Iterable[Any]) -> str:
     return "---\n".join(documents)
 
 
-def render_list(objects: Iterable[Any]) -> str:
+def render_list(objects: Iterable[Any], *, sort_keys: bool = True) -> str:
     """Kubernetes objects as one List in JSON, in the order given."""
     content = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-    return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return json.dumps(content, indent=2, sort_keys=sort_keys, ensure_ascii=False) + "\n"
 
 
 def _ordered(filters: Iterable[EnvoyFilter]) -> list[EnvoyFilter]:

@@ -22,7 +22,6 @@ __all__ = [
     "HostKey",
     "Key",
     "ListenerKey",
-    "NamespaceKey",
     "ProxyFamiliesKey",
     "RejectedKey",
     "ResourceKey",
@@ -63,13 +62,6 @@ class AnnotationsKey(NamedTuple):
     ref: ObjectRef
     prefix: str
     asks: str = "annotations"
-
-
-class NamespaceKey(NamedTuple):
-    """What a Namespace says to Aeraki by its annotations."""
-
-    name: str
-    asks: str = "namespace"
 
 
 class EndpointsKey(NamedTuple):
@@ -148,7 +140,6 @@ Key = (
     | HostKey
     | AnnotationKey
     | AnnotationsKey
-    | NamespaceKey
     | EndpointsKey
     | ProxyFamiliesKey
     | ListenerKey

@@ -53,6 +53,7 @@ class Reads:
         self.keys: set[Key] = set()
         self.objects: set[ObjectRef] = set()
         self.secrets: dict[ObjectRef, Secret] = {}
+        self._referred: set[tuple[str, str]] = set()
         self._virtual_services: dict[str, tuple[VirtualService, ...]] = {}
 
     @property
@@ -138,12 +139,24 @@ class Reads:
         self.keys.add(ResourcesKey(kind, host))
         found = self._store.resources(kind, host)
         self.objects.update(item.ref for item in found)
+        for resource in found:
+            self._refer(resource)
         return found
 
     def resource(self, ref: ObjectRef) -> Resource[Any] | None:
         """One object of a plugin's kind."""
         self.keys.add(ResourceKey(ref))
-        return self._store.resource(ref)
+        resource = self._store.resource(ref)
+        if resource is not None:
+            self._refer(resource)
+        return resource
+
+    def refers(self, namespace: str, name: str) -> bool:
+        """Whether a resource among the answers refers to that Secret."""
+        return (namespace, name) in self._referred
+
+    def _refer(self, resource: Resource[Any]) -> None:
+        self._referred.update((resource.namespace, name) for name in resource.secrets)
 
     def virtual_service(self, ref: ObjectRef) -> VirtualService | None:
         """One VirtualService."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from aeraki_core.errors import HandlingError, RejectedError, ends_the_program, line_of_plugin
 from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.plugin_calls import PLUGIN_CALLS
 from aeraki_core.model.wire import check
 
 __all__ = ["Kind", "LoadedKind", "Resource"]
@@ -33,26 +34,30 @@ def _no_secrets(_: Any) -> Iterable[str]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kind(Generic[T]):
-    """A custom resource of a plugin.
-
-    ``spec`` is the pydantic model of its ``spec``; the CRD's schema is made from it. ``hosts`` gives the hosts that an
-    object speaks
-    for, short or full: ``context.resources(kind)`` finds it by them. ``secrets`` gives the names of the Secrets (of the object's
-    namespace) that it refers to: only those are ever read. ``printer_columns`` are (title, JSONPath).
-    """
+    """A custom resource of a plugin."""
 
     group: str
+    """Its API group, a domain of the plugin's author, such as ``echo.example.com``."""
     version: str
+    """Its API version, such as ``v1``."""
     kind: str
+    """Its kind, such as ``EchoPolicy``."""
     plural: str
+    """The lower-case plural, as kubectl and the CRD's name have it."""
     spec: type[T]
+    """The pydantic model of an object's ``spec``; the CRD's schema is made from it."""
     summary: str
+    """What it is for, in a line; the CRD's description."""
     short_names: tuple[str, ...] = ()
+    """Short names for kubectl."""
     hosts: Callable[[T], Iterable[str]] = _no_hosts
+    """The hosts that an object speaks for, short or full; ``context.resources`` finds it by them."""
     secrets: Callable[[T], Iterable[str]] = _no_secrets
+    """The names of the Secrets, of the object's namespace, that it refers to. No other is read."""
     printer_columns: tuple[tuple[str, str], ...] = ()
+    """Columns of ``kubectl get``: title and JSONPath."""
 
     @property
     def api_version(self) -> str:
@@ -60,7 +65,7 @@ class Kind(Generic[T]):
         return f"{self.group}/{self.version}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedKind(Kind[T]):
     """A kind together with the name of the plugin that brings it.
 
@@ -68,7 +73,7 @@ class LoadedKind(Kind[T]):
     form. So the core runs that code only here, where any error becomes a :class:`HandlingError`.
     """
 
-    plugin: str = field(default="", kw_only=True)
+    plugin: str
 
     @classmethod
     def of(cls, kind: Kind[T], plugin: str) -> LoadedKind[T]:
@@ -118,7 +123,8 @@ class LoadedKind(Kind[T]):
     @contextmanager
     def _guarded(self, what: str, spec: Any) -> Iterator[None]:
         try:
-            yield
+            with PLUGIN_CALLS.entered(self.plugin, what, f"a {self.kind}"):
+                yield
         except RejectedError:
             raise
         except BaseException as error:

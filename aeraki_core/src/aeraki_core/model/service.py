@@ -130,8 +130,7 @@ def _ip(value: str) -> str:
     return value
 
 
-PortNumber = Annotated[int, Field(ge=1, le=65535, strict=True)]
-"""A port as the API server takes it: a number, never text."""
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
 _Text = Annotated[
     str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)
 ]

@@ -13,12 +13,10 @@ from dataclasses import replace
 from enum import StrEnum
 from sys import intern
 
-from google.protobuf.any_pb2 import Any as AnyMessage
-
 from aeraki_core.filters.cluster_name import ClusterName
 from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match, ServicePort
 from aeraki_core.filters.names import inbound_name, outbound_name, packed_name
-from aeraki_core.filters.patch import ApplyTo, FrozenMessage, Inbound, Operation, Patch
+from aeraki_core.filters.patch import ApplyTo, FrozenMessage, Inbound, Operation, Patch, pack
 from aeraki_core.findings.codes import INBOUND_TAKEN
 from aeraki_core.findings.finding import Finding
 from aeraki_core.model.listeners import Listener
@@ -143,9 +141,8 @@ def _tcp_proxy(cluster: str) -> FrozenMessage:
     from envoy.config.listener.v3.listener_components_pb2 import Filter
     from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
-    packed = AnyMessage()
-    packed.Pack(TcpProxy(stat_prefix=cluster, cluster=cluster), deterministic=True)
-    return FrozenMessage.of(Filter(name=TCP_PROXY, typed_config=packed))
+    config = pack(TcpProxy(stat_prefix=cluster, cluster=cluster))
+    return FrozenMessage.of(Filter(name=TCP_PROXY, typed_config=config))
 
 
 def _cluster_patches(patch: Patch, context: str) -> list[ConfigPatch]:

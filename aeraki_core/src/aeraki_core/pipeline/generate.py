@@ -26,8 +26,8 @@ from aeraki_core.model.listeners import Listener, needs_endpoints, outbound_list
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Resolution, Service, ServiceId
-from aeraki_core.plugins.context import Audience, GenerateContext
-from aeraki_core.plugins.dispatch import Dispatcher, Generated
+from aeraki_core.plugins.context import Audience, Detect
+from aeraki_core.plugins.dispatch import Dispatcher, Generated, PortCall
 from aeraki_core.plugins.types import Protocol
 
 __all__ = ["OutboundPatches", "PortId", "PortOutput", "PortRun", "generate_port"]
@@ -94,12 +94,17 @@ class _Answer:
 
 
 def generate_port(
-    service: Service, port: Port, protocol: Protocol, store: Store, dispatcher: Dispatcher
+    service: Service,
+    port: Port,
+    protocol: Protocol,
+    store: Store,
+    dispatcher: Dispatcher,
+    detect: Detect,
 ) -> PortOutput:
     """Run the generator of one service port, once for each audience of clients."""
     reads = Reads(store)
     reads.service(service.id)
-    runner = _Runner(service, port, protocol, reads, dispatcher)
+    runner = _Runner(service, port, protocol, reads, dispatcher, detect)
     audiences = client_audiences(service, protocol, reads)
     listeners, findings = _own_listeners(service, port, reads) if audiences else ((), ())
     answers = tuple(runner.for_clients(audiences) if audiences else runner.for_workloads())
@@ -134,25 +139,27 @@ class _Runner:
     protocol: Protocol
     reads: Reads
     dispatcher: Dispatcher
+    detect: Detect
 
     def for_clients(self, audiences: tuple[Audience, ...]) -> Iterator[_Answer]:
         """One run for each audience, until one fails: half of a port's filters would contradict the other half."""
         todo = [*audiences]
         for audience in todo:
-            context = self._context(audience)
-            answer = self._run(context)
+            call = self._call(audience)
+            answer = _Answer(audience, self.dispatcher.generate(call))
             yield answer
             if answer.generated.patches is None:
                 return
             if audience == EVERYBODY:
-                more = _with_more_extensions(context, self.reads.mesh)
+                more = _with_more_extensions(call, self.reads.mesh)
                 todo += [audience for audience in more if audience not in todo]
 
     def for_workloads(self) -> Iterator[_Answer]:
         """One run for the inbound side alone, when no client has the extension but the workload's proxies do."""
-        context = self._context(Audience(self.service.namespace, self.service.selector))
-        if any(self._is_covered(side) for side in context.inbound):
-            yield self._run(context)
+        audience = Audience(self.service.namespace, self.service.selector)
+        call = self._call(audience)
+        if any(self._is_covered(side) for side in call.context.inbound):
+            yield _Answer(audience, self.dispatcher.generate(call))
 
     def inbound(self, answer: _Answer) -> tuple[Patch, ...]:
         """The inbound patches for workloads whose proxies have the extension."""
@@ -162,11 +169,15 @@ class _Runner:
             if isinstance(patch.side, Inbound) and self._is_covered(patch.side)
         )
 
-    def _context(self, audience: Audience) -> GenerateContext:
-        return GenerateContext(self.protocol, self.service, self.port, audience, self.reads)
-
-    def _run(self, context: GenerateContext) -> _Answer:
-        return _Answer(context.audience, self.dispatcher.generate(self.protocol, context))
+    def _call(self, audience: Audience) -> PortCall:
+        return self.dispatcher.prepare(
+            self.protocol,
+            self.service,
+            self.port,
+            audience=audience,
+            reads=self.reads,
+            detect=self.detect,
+        )
 
     def _is_covered(self, side: Inbound) -> bool:
         """Whether the proxies of these workloads are known to have the protocol's extension."""
@@ -231,15 +242,15 @@ def client_audiences(service: Service, protocol: Protocol, reads: Reads) -> tupl
     )
 
 
-def _with_more_extensions(context: GenerateContext, mesh: Mesh) -> list[Audience]:
+def _with_more_extensions(call: PortCall, mesh: Mesh) -> list[Audience]:
     """Namespaces whose proxies have an extension that the generator asked for in vain: they may get another filter."""
     names = {
         rule.namespace
-        for extension in context.extensions_asked
+        for extension in tuple(call.recorder.extensions)
         for rule in mesh.rules_for(extension)
         if rule.namespace not in (None, mesh.root_namespace)
         and not rule.labels
-        and not context.has_extension(extension)
+        and not call.context.has_extension(extension)
     }
     return [Audience(name, overrides=True) for name in sorted(names)]
 

@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
 from aeraki_core.filters.live import Live, namespaces_of
 from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
-from aeraki_core.findings.codes import PORT_NOT_SPOKEN, UNKNOWN_HOST
+from aeraki_core.findings.codes import UNKNOWN_HOST
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.keys import (
-    AnnotationsKey,
     EndpointsKey,
     Key,
-    NamespaceKey,
     RejectedKey,
     ResourceKey,
     ServiceKey,
@@ -33,7 +31,6 @@ from aeraki_core.model.istio import VirtualService
 from aeraki_core.model.memory import collector_paused
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.model.namespace import ANNOTATION_PREFIX
 from aeraki_core.model.scope import EVERYWHERE, Scope
 from aeraki_core.model.service import Port, Service, ServiceId, is_wildcard
 from aeraki_core.pipeline.arrange import Arrangement, assemble, place
@@ -41,21 +38,16 @@ from aeraki_core.pipeline.detect import Detector
 from aeraki_core.pipeline.filters import FilterTable
 from aeraki_core.pipeline.generate import PortId, PortOutput, generate_port
 from aeraki_core.pipeline.groups import Groups
-from aeraki_core.pipeline.hints import Detections, service_hints, virtual_service_hints
 from aeraki_core.pipeline.overlaps import Overlaps, Rank
 from aeraki_core.pipeline.placement import Group, group_order
-from aeraki_core.pipeline.port_choice import PortChoice
 from aeraki_core.pipeline.ports import PortState, PortTable
 from aeraki_core.pipeline.reports import PortReport, Reports
-from aeraki_core.plugins.discovery import PluginState
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import Registry
-from aeraki_core.plugins.validate import ValidateContext
+from aeraki_core.plugins.types import Protocol
 
 __all__ = ["Pass", "Pipeline", "PortReport", "PortState"]
 
-_SERVICES = ("Service", "ServiceEntry")
-_SHOWN = 3  # names of ports in one finding
 _MANY = 1_000  # changes at once from which a pass counts as a load of the mesh
 
 
@@ -112,21 +104,8 @@ class Pipeline:
         self._outdated: set[Group] = set()
         self._last_turn = ""
         self._loaded = False
-        detector = Detector(
-            self.registry.protocols,
-            dispatcher.detect,
-            inactive={
-                plugin.name: f"is {plugin.state}: {plugin.reason}"
-                for plugin in self.registry.plugins
-                if not plugin.active and plugin.state is not PluginState.DISABLED
-            },
-            disabled=[
-                plugin.name
-                for plugin in self.registry.plugins
-                if plugin.state is PluginState.DISABLED
-            ],
-            opt_in=mesh.opt_in,
-        )
+        detector = Detector(self.registry.protocols, dispatcher.detect)
+        self._detector = detector
         self._ports = PortTable(detector, {kind.kind for kind in self.registry.kinds})
         self._groups = Groups()
         self._overlaps = Overlaps(self._groups, self.store)
@@ -188,19 +167,14 @@ class Pipeline:
     def _run(self, dirty: set[Key], enough: Callable[[], bool]) -> Pass:
         ports, objects = self._ports.affected(dirty)
         groups: set[Group] = set()
-        services: set[ServiceId] = set()
         for key in dirty:
             match key:
                 case ServiceKey():
-                    services.add(ServiceId(key.ref, key.host))
-                case AnnotationsKey(prefix=prefix) if prefix == ANNOTATION_PREFIX:
-                    services.update(service.id for service in self.store.services_of(key.ref))
-                case NamespaceKey():
-                    services.update(
-                        service.id
-                        for service in self.store.services()
-                        if service.namespace == key.name
-                    )
+                    speaking, silent = self._detect(ServiceId(key.ref, key.host))
+                    ports |= speaking
+                    ports -= silent
+                    for port in silent:
+                        groups |= self._forget(port)
                 case VirtualServiceKey() | ResourceKey():
                     objects.add(key.ref)
                 case RejectedKey():
@@ -210,13 +184,6 @@ class Pipeline:
                     groups.update(self._groups_of(key))
         # A load of the mesh has hundreds of thousands of keys, and nothing below needs them.
         dirty.clear()
-        for service_id in services:
-            speaking, silent = self._detect(service_id)
-            ports |= speaking
-            ports -= silent
-            for port in silent:
-                groups |= self._forget(port)
-        self._report_unspoken()
         self._waiting |= ports
         self._outdated |= groups
         ran, calls, seconds = [], 0, 0.0
@@ -237,16 +204,14 @@ class Pipeline:
             self._loaded = True
             changed = self._assemble_all(self._outdated)
             self._outdated = set()
-        for ref in sorted(objects | {service_id.ref for service_id in services}):
+        for ref in sorted(objects):
             self._validate(ref)
         return Pass(
             generated=tuple(ran),
             calls=calls,
             changed=frozenset(changed),
             seconds=seconds,
-            objects=frozenset(
-                self._ports.take_touched() | {ref for ref in objects if ref.kind not in _SERVICES}
-            ),
+            objects=frozenset(self._ports.take_touched() | objects),
             left=bool(self._waiting),
         )
 
@@ -257,25 +222,7 @@ class Pipeline:
                 yield placement.group
 
     def _detect(self, service_id: ServiceId) -> tuple[set[PortId], set[PortId]]:
-        service = self.store.service(service_id)
-        namespace = self.store.namespace(service_id.ref.namespace)
-        choice = PortChoice(
-            self.store.annotations(service_id.ref),
-            dict(namespace.annotations) if namespace is not None else {},
-        )
-        return self._ports.detect(service_id, service, choice)
-
-    def _report_unspoken(self) -> None:
-        """One finding for all ports that are named by a word that nobody speaks."""
-        for word, ports in self._ports.take_unspoken().items():
-            names = sorted(f"{port.service.host}:{port.number}" for port in ports)
-            findings: tuple[Finding, ...] = ()
-            if names:
-                verb = "port is" if len(names) == 1 else "ports are"
-                shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-                message = f"{len(names)} {verb} named tcp-{word}, and no active plugin speaks {word} ({shown})"
-                findings = (Finding(PORT_NOT_SPOKEN, message),)
-            self.unlocated.put(Place(Subject.WORD, word), findings)
+        return self._ports.detect(service_id, self.store.service(service_id))
 
     def _generate(self, port: PortId) -> PortOutput | None:
         """The output of a port's generator; None when it speaks no protocol any more."""
@@ -284,7 +231,18 @@ class Pipeline:
         detection = self._ports.detection(service, port.number) if service is not None else None
         if service is None or service_port is None or not (detection and detection.protocol):
             return None
-        return generate_port(service, service_port, detection.protocol, self.store, self.dispatcher)
+        return generate_port(
+            service,
+            service_port,
+            detection.protocol,
+            self.store,
+            self.dispatcher,
+            self._spoken,
+        )
+
+    def _spoken(self, service: Service, port: Port) -> Protocol | None:
+        detection = self._ports.detection(service, port.number)
+        return (detection or self._detector.detect(service, port)).protocol
 
     def _remember(self, port: PortId, output: PortOutput) -> set[Group]:
         """Remember an output. Returns the groups whose filters may differ now."""
@@ -336,44 +294,15 @@ class Pipeline:
         if ref.kind == "VirtualService":
             virtual_service = reads.virtual_service(ref)
             exists = virtual_service is not None
-            if virtual_service is not None:
-                findings = self._validate_virtual_service(virtual_service, reads)
-        elif ref.kind in _SERVICES:
-            services = self.store.services_of(ref)
-            exists = bool(services)
-            findings = tuple(
-                finding
-                for service in services
-                for finding in self._validate_service(service, reads)
-            )
+            if virtual_service is not None and virtual_service.for_mesh:
+                findings = _unknown_hosts(virtual_service, reads)
         else:
             resource = reads.resource(ref)
             exists = resource is not None
             if resource is not None:
-                findings = self.dispatcher.validate(resource, ValidateContext(resource, reads))
+                findings = self.dispatcher.validate(resource, reads, self._spoken)
         self._ports.record_validation(ref, reads.keys if exists else ())
         self.unlocated.put(Place(Subject.OBJECT, ref), findings)
-
-    def _validate_virtual_service(
-        self, virtual_service: VirtualService, reads: Reads
-    ) -> tuple[Finding, ...]:
-        def services_of(host: str) -> Iterator[tuple[Service, Detections]]:
-            for service in reads.services_of_host(host):
-                reads.annotations(service, ANNOTATION_PREFIX)  # they decide what is detected
-                yield service, self._ports.detections(service)
-
-        unknown = _unknown_hosts(virtual_service, reads) if virtual_service.for_mesh else ()
-        hints = virtual_service_hints(virtual_service, services_of, self.mesh.domain)
-        return (*unknown, *hints)
-
-    def _validate_service(self, service: Service, reads: Reads) -> tuple[Finding, ...]:
-        protocols = {protocol.name for protocol in self.registry.protocols}
-        options = {
-            name: annotations
-            for name in protocols
-            if (annotations := reads.annotations(service, f"{name}.{ANNOTATION_PREFIX}"))
-        }
-        return service_hints(service, self._ports.detections(service), options)
 
     # -- answers (reports.py) -------------------------------------------------------------------------------------------
 

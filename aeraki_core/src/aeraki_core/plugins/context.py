@@ -1,30 +1,29 @@
-"""All that a generator may use: the service port, what applies to it, the places for its patches, and where to report.
+"""What a hook may use: the service port, what applies to it, the places for patches, and findings.
 
-In: the store, through :class:`~aeraki_core.mesh.reads.Reads`. Out: answers, recorded; findings. A plugin gets a
-:class:`GenerateContext`; tests of a plugin get one from ``aeraki_core.testing``.
+Every question that a plugin asks goes through a context, because the core must know what an answer
+rested on: a change of it, and nothing else, runs the hook again. So a context offers no way around
+:class:`~aeraki_core.mesh.reads.Reads`, and what the core itself needs is in a
+:class:`~aeraki_core.plugins.recorder.Recorder` beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from aeraki_core.errors import AerakiError
+from aeraki_core.errors import AerakiError, PluginError
 from aeraki_core.filters.patch import Inbound, Outbound
 from aeraki_core.findings.codes import (
-    BAD_OPTION,
     HEADLESS_ROUTES,
     SECRET_MISSING,
     SHADOWED,
-    UNKNOWN_OPTION,
     UNRESOLVED_TARGET_PORT,
 )
-from aeraki_core.findings.finding import Code, Finding
-from aeraki_core.mesh.reads import Reads
+from aeraki_core.findings.finding import Code
 from aeraki_core.mesh.route_table import route_table
 from aeraki_core.mesh.routes import Route, cluster_name, default_routes
 from aeraki_core.model.istio import DestinationRule, VirtualService, full_host
@@ -34,20 +33,28 @@ from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.resource import Kind, Resource
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service
-from aeraki_core.plugins.options import parse_option
+from aeraki_core.plugins.options import OptionReader
+from aeraki_core.plugins.recorder import Recorder
 from aeraki_core.plugins.types import Option, Protocol
 
-__all__ = ["Audience", "GenerateContext", "KeepLastGood"]
+__all__ = ["Audience", "Context", "Detect", "GenerateContext", "KeepLastGood"]
 
 T = TypeVar("T", bound=BaseModel)
+V = TypeVar("V")
 
 WORKLOAD_SELECTOR_ANNOTATION = "workloadSelector"
 
+MATCHES = frozenset({"method", "headers", "without_headers", "query_params"})
+ACTIONS = frozenset({"mirror", "timeout", "retries"})
+
+Detect = Callable[[Service, Port], Protocol | None]
+"""Says which protocol a port speaks, by the rules of the whole mesh."""
+
 
 class KeepLastGood(AerakiError):
-    """Raised by a generator that cannot make a true filter now (a Secret is missing): what was written before stays.
+    """Raised by a generator that cannot make a true filter now: what was written before stays.
 
-    The finding that says why was reported before.
+    Report first what is missing. Without a finding, the error's own text becomes one.
     """
 
 
@@ -55,8 +62,9 @@ class KeepLastGood(AerakiError):
 class Audience:
     """The clients that one set of outbound filters is for.
 
-    ``namespace`` None: the whole mesh, through the root namespace. ``labels``: only the workloads with them. ``overrides``: these
-    clients also get the filter of the whole mesh, and this one takes its place.
+    ``namespace`` None: the whole mesh, through the root namespace. ``labels``: only the workloads
+    with them. ``overrides``: these clients also get the filter of the whole mesh, and this one takes
+    its place.
     """
 
     namespace: str | None = None
@@ -64,26 +72,110 @@ class Audience:
     overrides: bool = False
 
 
-class GenerateContext:
-    """What a generator may ask for one service port and one audience of clients."""
+class Context:
+    """What every hook with a context may ask. ``ref`` is the object that it is about."""
 
-    def __init__(
-        self, protocol: Protocol, service: Service, port: Port, audience: Audience, reads: Reads
-    ) -> None:
-        self.protocol = protocol
-        self.service = service
-        self.port = port
-        self.audience = audience
-        self.findings: list[Finding] = []
-        self.extensions_asked: set[str] = set()
-        self._reads = reads
+    def __init__(self, ref: ObjectRef, *, recorder: Recorder, detect: Detect) -> None:
+        self._ref = ref
+        self._recorder = recorder
+        self._reads = recorder.reads
+        self._detect = detect
 
     @property
     def mesh(self) -> Mesh:
         """The mesh's domain, root namespace and proxies."""
         return self._reads.mesh
 
-    # -- where patches go ---------------------------------------------------------------------------------------------
+    def full_host(self, host: str, namespace: str | None = None) -> str:
+        """A host as the mesh knows it.
+
+        A short name is a Service of ``namespace``, which is the object's own by default.
+        """
+        return full_host(host, namespace or self._ref.namespace, self.mesh.domain)
+
+    def services_of_host(self, host: str) -> tuple[Service, ...]:
+        """The services of a host, short or full, the oldest first; empty when there are none."""
+        return self._reads.services_of_host(self.full_host(host))
+
+    def has_host(self, host: str) -> bool:
+        """Whether the mesh has a service of that host, short or full."""
+        return bool(self.services_of_host(host))
+
+    def speaks(self, protocol: Protocol, service: Service, port: Port) -> bool:
+        """Whether a port speaks the protocol, so that it has filters of its own.
+
+        Ask about services that :meth:`services_of_host` gave.
+        """
+        spoken = self._detect(service, port)
+        return spoken is not None and spoken.name == protocol.name
+
+    def resources(self, kind: Kind[T], host: str) -> tuple[Resource[T], ...]:
+        """The plugin's resources that speak for a host, short or full, the oldest first.
+
+        Raises:
+            PluginError: the plugin does not declare the kind.
+        """
+        self._recorder.require_kind(kind)
+        return self._reads.resources(kind.kind, self.full_host(host))
+
+    def secret(self, namespace: str, name: str) -> Secret | None:
+        """A Secret, or None when there is none.
+
+        Only a Secret that ``Kind.secrets`` names for a resource that was asked for can be had: a
+        cluster watches no other.
+
+        Raises:
+            PluginError: no resource that was asked for refers to it.
+        """
+        if not self._reads.refers(namespace, name):
+            raise PluginError(
+                f"secret: no resource that was asked for refers to the Secret {namespace}/{name}: "
+                "name it in Kind.secrets"
+            )
+        return self._reads.secret(namespace, name)
+
+    def report(
+        self,
+        code: Code,
+        message: str,
+        *,
+        ref: ObjectRef | None = None,
+        field: str | None = None,
+    ) -> None:
+        """Report a finding, at the hook's own object unless ``ref`` names another.
+
+        ``field`` is a path such as ``spec.delay`` or ``metadata.annotations.<name>``.
+
+        Raises:
+            PluginError: an argument is of the wrong kind, or the plugin does not declare the code.
+        """
+        self._recorder.report(code, message, ref=self._ref if ref is None else ref, field=field)
+
+    def report_mesh(self, code: Code, message: str) -> None:
+        """Report a finding about the mesh as a whole: it is one, however many ports report it.
+
+        Raises:
+            PluginError: an argument is of the wrong kind, or the plugin does not declare the code.
+        """
+        self._recorder.report(code, message, ref=None, field=None)
+
+
+class PortContext(Context):
+    """What a hook about one service port may ask, for one audience of clients."""
+
+    def __init__(
+        self,
+        service: Service,
+        port: Port,
+        *,
+        audience: Audience,
+        recorder: Recorder,
+        detect: Detect,
+    ) -> None:
+        super().__init__(service.ref, recorder=recorder, detect=detect)
+        self.service = service
+        self.port = port
+        self._audience = audience
 
     @cached_property
     def outbound(self) -> Outbound:
@@ -106,12 +198,13 @@ class GenerateContext:
         else:
             numbers = self._reads.endpoints(self.service).target_ports(self.port.name)
             if not numbers:
-                self.report(
-                    UNRESOLVED_TARGET_PORT,
-                    f"port {self.port.number}: no EndpointSlice says which number {target!r} is; no inbound filter",
-                    field="spec.ports",
+                message = (
+                    f"port {self.port.number}: no EndpointSlice says which number {target!r} is; "
+                    "no inbound filter"
                 )
-        # The cluster and the chain are of the target port, not of the service's (facts/istio.md, "Inbound").
+                self._recorder.add(UNRESOLVED_TARGET_PORT, message, self.service.ref, "spec.ports")
+        # Cluster and chain have the target port's number, not the service port's
+        # (docs/internals/istio.md, "Inbound").
         return tuple(
             Inbound(f"inbound|{number}||", f"inbound|{number}||", number, selector)
             for number in numbers
@@ -124,7 +217,7 @@ class GenerateContext:
         if not text or not text.strip():
             return ()
         pairs = [part.partition(":") for part in text.split(",")]
-        # Upstream: a bare name means the label app (facts/upstream.md).
+        # A bare name means the label app (docs/internals/upstream.md).
         return tuple(
             sorted(
                 (key.strip(), value.strip()) if colon else ("app", key.strip())
@@ -132,9 +225,61 @@ class GenerateContext:
             )
         )
 
-    # -- what applies -------------------------------------------------------------------------------------------------
+    def resources(self, kind: Kind[T], host: str | None = None) -> tuple[Resource[T], ...]:
+        """The plugin's resources that speak for the service, the oldest first.
 
-    @cached_property
+        ``host``: for another host, short or full.
+
+        Raises:
+            PluginError: the plugin does not declare the kind.
+        """
+        return super().resources(kind, host or self.service.host)
+
+    def destination_rules(self, host: str | None = None) -> tuple[DestinationRule, ...]:
+        """The DestinationRules of the service, or of another full host, the oldest first."""
+        return self._reads.destination_rules(host or self.service.host)
+
+    def has_extension(self, name: str) -> bool:
+        """Whether every proxy of these clients has one more Envoy extension.
+
+        Declare it in ``more_extensions``. Users name what their proxies have with
+        ``--proxy-extensions``; namespaces that have it get a call, and filters, of their own.
+        """
+        self._recorder.extensions.add(name)
+        namespace = self._audience.namespace
+        if namespace == self.mesh.root_namespace and self.service.export_to != {namespace}:
+            namespace = None  # what is written there reaches the whole mesh
+        return any(
+            rule.covers(namespace, self._audience.labels) for rule in self.mesh.rules_for(name)
+        )
+
+    def missing_secret(self, message: str, ref: ObjectRef, field: str) -> KeepLastGood:
+        """Report a missing Secret, or field of one, and give the error to raise.
+
+        The last good filter stays.
+        """
+        self._recorder.add(SECRET_MISSING, message, ref, field)
+        return KeepLastGood(message)
+
+
+class GenerateContext(PortContext):
+    """What ``aeraki_generate`` may ask, for one service port and one audience of clients."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        service: Service,
+        port: Port,
+        *,
+        audience: Audience,
+        recorder: Recorder,
+        detect: Detect,
+    ) -> None:
+        super().__init__(service, port, audience=audience, recorder=recorder, detect=detect)
+        self.protocol = protocol
+        self._options = OptionReader(protocol, service, reads=recorder.reads, recorder=recorder)
+
+    @property
     def virtual_service(self) -> VirtualService | None:
         """The VirtualService whose ``http`` section sidecars obey for this host."""
         return next(iter(self._virtual_services), None)
@@ -149,7 +294,7 @@ class GenerateContext:
         virtual_services = tuple(
             virtual_service
             for virtual_service in self._reads.virtual_services(host)
-            if _visible(virtual_service.export_to, self.audience.namespace)
+            if _visible(virtual_service.export_to, self._audience.namespace)
         )
         for other in virtual_services[1:]:
             first = virtual_services[0]
@@ -157,54 +302,58 @@ class GenerateContext:
                 message = (
                     f"{first.ref} is older and speaks for {host}; this one has no effect on it"
                 )
-                self.report(SHADOWED, message, other.ref, "spec.hosts")
+                self._recorder.add(SHADOWED, message, other.ref, "spec.hosts")
         return virtual_services
-
-    def destination_rules(self, host: str | None = None) -> tuple[DestinationRule, ...]:
-        """The DestinationRules of a full host (default: the service's own), the oldest first."""
-        return self._reads.destination_rules(host or self.service.host)
 
     def routes(
         self, *, match: tuple[str, ...] = (), action: tuple[str, ...] = ()
     ) -> tuple[Route, ...]:
         """The routes of this port, in order; the first that matches a call takes it.
 
-        ``match`` names what the protocol can match on (``method``, ``headers``, ``without_headers``, ``query_params``), ``action``
-        what it can do besides (``mirror``, ``timeout``, ``retries``). Whatever else is written is reported at its field; a
-        route with a match that cannot be
-        expressed is left out. Without a VirtualService one route takes everything to the service itself.
+        ``match`` names what the protocol can match on (``method``, ``headers``, ``without_headers``,
+        ``query_params``), ``action`` what it can do besides (``mirror``, ``timeout``, ``retries``).
+        Whatever else is written is reported at its field; a route with a match that cannot be
+        expressed is left out. Without a VirtualService, one route takes everything to the service.
+
+        Raises:
+            PluginError: ``match`` or ``action`` holds another word.
         """
+        for name, words, known in (("match", match, MATCHES), ("action", action, ACTIONS)):
+            unknown = sorted({*words} - known)
+            if unknown:
+                raise PluginError(
+                    f"routes: {name} has no {unknown[0]!r}; it has {', '.join(sorted(known))}"
+                )
         virtual_services = self._virtual_services
         if not virtual_services:
             return default_routes(self.service, self.port)
-        virtual_service = virtual_services[0]
         if self.service.original_dst:
-            # All its clusters are ORIGINAL_DST: routes and weights have no effect (facts/istio.md, "Seen on a real istiod").
-            why = "is headless" if self.service.headless else "has resolution NONE"
-            message = f"{self.service.host} {why}: its calls go to the address that they name"
-            self.report(HEADLESS_ROUTES, message, virtual_service.ref, "spec")
+            self._report_original_dst(virtual_services[0])
             return default_routes(self.service, self.port)
         return route_table(
             virtual_services,
             self.service,
             self.port,
-            namespace=self.audience.namespace,
+            namespace=self._audience.namespace,
             reads=self._reads,
-            report_at=self.report,
+            report_at=self._recorder.add,
             matches=frozenset(match),
             actions=frozenset(action),
         )
 
     def check_tcp_routes(self, code: Code) -> None:
-        """For a filter before tcp_proxy, which stays: Istio's own tcp routes work there, http routes do not.
+        """Report, as ``code``, each http route that can only be meant for this port.
 
-        Reports, as ``code``, each http route that can only be meant for this port; and routes that Istio cannot follow.
+        For a filter before tcp_proxy: Istio's own tcp routes work there, http routes do not.
+
+        Raises:
+            PluginError: the plugin does not declare the code.
         """
         virtual_service = self.virtual_service
         if virtual_service is None:
             return
         if self.service.original_dst:
-            self.routes()  # for its finding
+            self._report_original_dst(virtual_service)
             return
         others_speak_http = any(
             port_protocol(port) in (PortProtocol.HTTP, PortProtocol.TLS)
@@ -213,101 +362,37 @@ class GenerateContext:
         for index, route in enumerate(virtual_service.http):
             ports = {match.port for match in route.match or ()} or {None}
             if self.port.number in ports or (None in ports and not others_speak_http):
-                message = f"port {self.port.number} speaks {self.protocol.name}: Istio gives it tcp routes, never http routes"
-                self.report(code, message, virtual_service.ref, f"spec.http[{index}]")
+                message = (
+                    f"port {self.port.number} speaks {self.protocol.name}: "
+                    "Istio gives it tcp routes, never http routes"
+                )
+                field = f"spec.http[{index}]"
+                self.report(code, message, ref=virtual_service.ref, field=field)
 
-    def option(self, name: str) -> Any:
-        """The value of one of the protocol's options, or its default; a value that does not fit is reported.
+    def _report_original_dst(self, virtual_service: VirtualService) -> None:
+        # All its clusters are ORIGINAL_DST, where routes and weights have no effect
+        # (docs/internals/istio.md, "Seen on a real istiod").
+        why = "is headless" if self.service.headless else "has resolution NONE"
+        message = f"{self.service.host} {why}: its calls go to the address that they name"
+        self._recorder.add(HEADLESS_ROUTES, message, virtual_service.ref, "spec")
+
+    def option(self, option: Option[V]) -> V:
+        """The value of one of the protocol's options, or its default.
+
+        An annotation that does not fit is reported and counts as absent.
 
         Raises:
-            KeyError: the protocol declares no such option.
+            PluginError: the protocol does not declare the option.
         """
-        option = self.protocol.option(name)
-        for annotation, text in self._given(option):
-            try:
-                return parse_option(option, text)
-            except ValueError as error:
-                self.report(
-                    BAD_OPTION, f"{annotation}: {error}", field=f"metadata.annotations.{annotation}"
-                )
-        return option.default
+        return self._options.value(option)
 
-    def option_field(self, name: str) -> str:
-        """The field of the annotation that gives an option its value, for a finding about it; without one, where it belongs.
+    def option_field(self, option: Option[Any]) -> str:
+        """The field of the annotation that gives an option its value, for a finding about it.
 
         Raises:
-            KeyError: the protocol declares no such option.
+            PluginError: the protocol does not declare the option.
         """
-        option = self.protocol.option(name)
-        for annotation, text in self._given(option):
-            try:
-                parse_option(option, text)
-            except ValueError:
-                continue
-            return f"metadata.annotations.{annotation}"
-        return f"metadata.annotations.{self.protocol.annotation(option)}"
-
-    def _given(self, option: Option) -> Iterator[tuple[str, str]]:
-        """The annotations that are there for an option, the nearest first, and their texts."""
-        for annotation in (self.protocol.annotation(option), *option.aliases):
-            text = self._reads.annotation(self.service, annotation)
-            if text is not None:
-                yield annotation, text
-
-    def check_options(self) -> None:
-        """Report annotations of the protocol's prefix that are no option of it (called by the core)."""
-        known = {self.protocol.annotation(option) for option in self.protocol.options}
-        for name in self._reads.annotations(self.service, f"{self.protocol.name}.aeraki.io"):
-            if name not in known:
-                self.report(
-                    UNKNOWN_OPTION,
-                    f"{self.protocol.name} has no option {name}",
-                    field=f"metadata.annotations.{name}",
-                )
-
-    def resources(self, kind: Kind[T], host: str | None = None) -> tuple[Resource[T], ...]:
-        """The plugin's resources of that kind that speak for a full host (default: the service's own), the oldest first."""
-        return self._reads.resources(kind.kind, host or self.service.host)
-
-    def full_host(self, host: str, namespace: str | None = None) -> str:
-        """A host as the mesh knows it; a short name is a Service of ``namespace`` (default: the service's own)."""
-        return full_host(host, namespace or self.service.namespace, self.mesh.domain)
-
-    def services_of_host(self, host: str) -> tuple[Service, ...]:
-        """The services of a full host, the oldest first; empty when the mesh has none."""
-        return self._reads.services_of_host(host)
-
-    def secret(self, namespace: str, name: str) -> Secret | None:
-        """A Secret, or None when there is none."""
-        return self._reads.secret(namespace, name)
-
-    @property
-    def secrets_read(self) -> tuple[Secret, ...]:
-        """The Secrets that were handed out: none of their values may get into a text (used by the core)."""
-        return tuple(self._reads.secrets.values())
-
-    def has_extension(self, name: str) -> bool:
-        """Whether every proxy of the audience is known to have that Envoy extension, by ``--proxy-extensions``."""
-        self.extensions_asked.add(name)
-        namespace = self.audience.namespace
-        if namespace == self.mesh.root_namespace and self.service.export_to != {namespace}:
-            namespace = None  # what is written there reaches the whole mesh
-        return any(
-            rule.covers(namespace, self.audience.labels) for rule in self.mesh.rules_for(name)
-        )
-
-    # -- what to say --------------------------------------------------------------------------------------------------
-
-    def report(
-        self, code: Code, message: str, ref: ObjectRef | None = None, field: str | None = None
-    ) -> None:
-        """Report a finding, at the service's object unless ``ref`` names another."""
-        self.findings.append(Finding(code, message, ref or self.service.ref, field))
-
-    def missing_secret(self, message: str, ref: ObjectRef, field: str) -> KeepLastGood:
-        """Report a missing Secret or field of one, and give the error to raise: the last good filter stays."""
-        self.report(SECRET_MISSING, message, ref, field)
-        return KeepLastGood(message)
+        return self._options.field(option)
 
 
 def _visible(export_to: frozenset[str], namespace: str | None) -> bool:

@@ -1,7 +1,9 @@
 """The only caller of hooks: guards, times and attributes every call.
 
-In: a registry. Out: answers, or what went wrong and whose fault it was. pluggy's own broadcast is not used: one implementation that
-raises would abort the call for all (design.md, "Hooks").
+pluggy's own broadcast is not used: one implementation that raises would end the call for all
+(docs/internals/decisions/0004-dispatch-without-broadcast.md). A plugin may raise anything, give
+anything, give it without an end, or not return at all; here it becomes a finding that names the
+plugin, and the others go on.
 """
 
 from __future__ import annotations
@@ -11,26 +13,41 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, TypeVar
 
 from aeraki_core.errors import ends_the_program, line_of_plugin
+from aeraki_core.filters.envoyfilter import ServicePort
 from aeraki_core.filters.patch import Patch
-from aeraki_core.findings.codes import GENERATOR_GARBAGE, GENERATOR_RAISED, HOOK_RAISED
+from aeraki_core.findings.codes import (
+    GENERATOR_GARBAGE,
+    GENERATOR_RAISED,
+    HOOK_RAISED,
+    HOOK_SLOW,
+    KEPT_BY_PLUGIN,
+)
 from aeraki_core.findings.finding import Code, Finding
+from aeraki_core.mesh.reads import Reads
+from aeraki_core.model.plugin_calls import PLUGIN_CALLS, STUCK_AFTER
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service
-from aeraki_core.plugins.context import GenerateContext, KeepLastGood
+from aeraki_core.plugins.context import Audience, Detect, GenerateContext, KeepLastGood
+from aeraki_core.plugins.options import OptionReader
+from aeraki_core.plugins.recorder import Recorder
 from aeraki_core.plugins.redact import redact, redact_error
-from aeraki_core.plugins.registry import Registry
+from aeraki_core.plugins.registry import PluginInfo, Registry
 from aeraki_core.plugins.types import Protocol
 from aeraki_core.plugins.validate import ValidateContext
 
-__all__ = ["CallStats", "Dispatcher", "Generated"]
+__all__ = ["CallStats", "Dispatcher", "Generated", "PortCall"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+MAX_PATCHES = 10_000
+"""That one call may give: some hundred fit into one EnvoyFilter."""
 
 
 @dataclass(slots=True)
@@ -51,6 +68,14 @@ class Generated:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class PortCall:
+    """A call of ``aeraki_generate`` that is about to happen: the plugin's side of it and the core's."""
+
+    context: GenerateContext
+    recorder: Recorder
+
+
 @dataclass(slots=True)
 class Dispatcher:
     """Calls the hooks of the active plugins. ``stats`` is by plugin and hook."""
@@ -69,6 +94,7 @@ class Dispatcher:
                     "aeraki_detect_protocol",
                     {"port": port, "service": service},
                     lambda value: value,
+                    subject=ServicePort(service.host, port.number),
                 )
             except BaseException as error:
                 if ends_the_program(error):
@@ -82,9 +108,9 @@ class Dispatcher:
                 continue
             if name is None:
                 continue
-            found = next((protocol for protocol in plugin.protocols if protocol.name == name), None)
-            if found is not None:
-                return found
+            protocol = next((item for item in plugin.protocols if item.name == name), None)
+            if protocol is not None:
+                return protocol
             log.warning(
                 "plugin %s: aeraki_detect_protocol named %r, which it does not bring",
                 plugin.name,
@@ -92,87 +118,115 @@ class Dispatcher:
             )
         return None
 
-    def generate(self, protocol: Protocol, context: GenerateContext) -> Generated:
+    def prepare(
+        self,
+        protocol: Protocol,
+        service: Service,
+        port: Port,
+        *,
+        audience: Audience,
+        reads: Reads,
+        detect: Detect,
+    ) -> PortCall:
+        """The call of the protocol's owner for one service port and one audience of clients."""
+        recorder = self._recorder(self.registry.owner(protocol), reads)
+        context = GenerateContext(
+            protocol, service, port, audience=audience, recorder=recorder, detect=detect
+        )
+        return PortCall(context, recorder)
+
+    def generate(self, call: PortCall) -> Generated:
         """The patches of the protocol's owner for one service port."""
-        plugin = self.registry.owner(protocol)
+        context, recorder = call.context, call.recorder
+        plugin = self.registry.owner(context.protocol)
         before = self._stats(plugin.name, "aeraki_generate").seconds
         patches: tuple[Patch, ...] | None = None
         problem: tuple[Code, str] | None = None
         try:
-            context.check_options()
-            arguments = {"protocol": protocol, "context": context}
-            values = self._call(plugin.name, "aeraki_generate", arguments, _all)
-            wrong = next((value for value in values or () if not isinstance(value, Patch)), None)
-            if values is None:
-                # Not the same as no patch, which takes the filters away: perhaps a yield was forgotten.
-                problem = (
-                    GENERATOR_GARBAGE,
-                    "aeraki_generate gave no Patch values: yield them, or return a list of them",
-                )
-            elif wrong is None:
-                patches = values
-            else:
-                problem = (
-                    GENERATOR_GARBAGE,
-                    f"aeraki_generate gave a {type(wrong).__name__} where a Patch belongs",
-                )
+            OptionReader(
+                context.protocol, context.service, reads=recorder.reads, recorder=recorder
+            ).report_unknown()
+            arguments = {"protocol": context.protocol, "context": context}
+            subject = ServicePort(context.service.host, context.port.number)
+            values = self._call(plugin.name, "aeraki_generate", arguments, _all, subject=subject)
+            patches, problem = _judge(values)
         except KeepLastGood as reason:
-            said = redact(str(reason), context.secrets_read)
+            text = redact(str(reason), recorder.secrets)
             log.info(
-                "plugin %s keeps what it made for %s: %s", plugin.name, context.service.host, said
+                "plugin %s keeps what it made for %s: %s", plugin.name, context.service.host, text
             )
+            if not recorder.findings:
+                problem = (KEPT_BY_PLUGIN, text or "the plugin gives no reason")
         except BaseException as error:
             if ends_the_program(error):
                 raise
-            secrets = context.secrets_read
-            shown = redact_error(error, secrets)
+            secrets = recorder.secrets
             log.warning(
                 "plugin %s: aeraki_generate raised for %s",
                 plugin.name,
                 context.service.host,
-                exc_info=shown,
+                exc_info=redact_error(error, secrets),
             )
-            raised = f"{plugin.title} raised {type(error).__name__}: {_first_line(error, secrets)}{_at(error)}"
+            raised = f"{plugin.title} raised {_shown(error, secrets)}{_at(error)}"
             problem = (GENERATOR_RAISED, raised)
-        findings = [
-            _by(item, item.plugin or plugin.name, context.secrets_read) for item in context.findings
-        ]
+        seconds = self._stats(plugin.name, "aeraki_generate").seconds - before
+        findings = [_of_plugin(item, plugin.name, recorder.secrets) for item in recorder.findings]
+        where = f"port {context.port.number}"
         if problem is not None:
-            code, message = problem
-            message = f"port {context.port.number}: {message}; what was written before stays"
-            findings.append(Finding(code, message, context.service.ref, plugin=plugin.name))
-        return Generated(
-            patches, tuple(findings), self._stats(plugin.name, "aeraki_generate").seconds - before
-        )
+            code, text = problem
+            text = f"{where}: {text}; what was written before stays"
+            findings.append(Finding(code, text, context.service.ref, plugin=plugin.name))
+        if seconds >= STUCK_AFTER:
+            text = f"{where}: {plugin.title}: aeraki_generate took {seconds:.0f} s"
+            findings.append(Finding(HOOK_SLOW, text, context.service.ref, plugin=plugin.name))
+        return Generated(patches, tuple(findings), seconds)
 
-    def validate(self, resource: Resource[Any], context: ValidateContext) -> tuple[Finding, ...]:
+    def validate(
+        self, resource: Resource[Any], reads: Reads, detect: Detect
+    ) -> tuple[Finding, ...]:
         """What the kind's own plugin finds wrong with a resource."""
         plugin = self.registry.owner_of_kind(resource.ref.kind)
         if plugin is None or "aeraki_validate" not in plugin.hooks:
             return ()
+        recorder = self._recorder(plugin, reads)
+        context = ValidateContext(resource, recorder=recorder, detect=detect)
         arguments = {"resource": resource, "context": context}
+        problem = ""
         try:
             values = self._call(
-                plugin.name, "aeraki_validate", arguments, lambda given: tuple(given or ())
+                plugin.name, "aeraki_validate", arguments, _all, subject=resource.ref
             )
+            if values:
+                problem = (
+                    f"gave a {type(values[0]).__name__}: it reports findings with context.report"
+                )
         except BaseException as error:
             if ends_the_program(error):
                 raise
-            secrets = context.secrets_read
-            shown = redact_error(error, secrets)
             log.warning(
                 "plugin %s: aeraki_validate raised for %s",
                 plugin.name,
                 resource.ref,
-                exc_info=shown,
+                exc_info=redact_error(error, recorder.secrets),
             )
-            message = f"{plugin.title}: aeraki_validate raised {type(error).__name__}: {_first_line(error, secrets)}"
-            return (Finding(HOOK_RAISED, message, resource.ref, plugin=plugin.name),)
-        said = [item for item in values if isinstance(item, Finding)]
-        return tuple(_by(item, item.plugin or plugin.name, context.secrets_read) for item in said)
+            problem = f"raised {_shown(error, recorder.secrets)}{_at(error)}"
+        findings = [_of_plugin(item, plugin.name, recorder.secrets) for item in recorder.findings]
+        if problem:
+            text = f"{plugin.title}: aeraki_validate {problem}"
+            findings.append(Finding(HOOK_RAISED, text, resource.ref, plugin=plugin.name))
+        return tuple(findings)
+
+    def _recorder(self, plugin: PluginInfo, reads: Reads) -> Recorder:
+        return Recorder(reads=reads, plugin=plugin.name, codes=plugin.codes, kinds=plugin.kinds)
 
     def _call(
-        self, plugin: str, hook: str, arguments: dict[str, Any], consume: Callable[[Any], T]
+        self,
+        plugin: str,
+        hook: str,
+        arguments: dict[str, Any],
+        consume: Callable[[Any], T],
+        *,
+        subject: object,
     ) -> T:
         """Call one implementation with the parameters that it asks for; a generator is consumed inside the guard."""
         implementation = self.registry.implementations[plugin][hook]
@@ -180,9 +234,10 @@ class Dispatcher:
         stats.calls += 1
         start = time.perf_counter()
         try:
-            return consume(
-                implementation.function(*(arguments[name] for name in implementation.argnames))
-            )
+            with PLUGIN_CALLS.entered(plugin, hook, subject):
+                return consume(
+                    implementation.function(*(arguments[name] for name in implementation.argnames))
+                )
         except KeepLastGood:
             raise
         except BaseException:
@@ -195,9 +250,29 @@ class Dispatcher:
         return self.stats.setdefault((plugin, hook), CallStats())
 
 
-def _all(given: Any) -> tuple[Any, ...] | None:
-    """What a generator yields, or the list that it returns; None where it is neither."""
-    return tuple(given) if isinstance(given, Iterable) else None
+def _all(values: Any) -> tuple[Any, ...] | None:
+    """What a hook yields, or the list that it returns; None where it is neither."""
+    if not isinstance(values, Iterable):
+        return None
+    return tuple(islice(values, MAX_PATCHES + 1))
+
+
+def _judge(
+    values: tuple[Any, ...] | None,
+) -> tuple[tuple[Patch, ...] | None, tuple[Code, str] | None]:
+    """The patches that a generator gave, or what is wrong with them."""
+    if values is None:
+        # Not the same as no patch, which takes the filters away: perhaps a yield was forgotten.
+        text = "aeraki_generate gave no Patch values: yield them, or return a list of them"
+        return None, (GENERATOR_GARBAGE, text)
+    if len(values) > MAX_PATCHES:
+        text = f"aeraki_generate gave more than {MAX_PATCHES} patches"
+        return None, (GENERATOR_GARBAGE, text)
+    wrong = next((value for value in values if not isinstance(value, Patch)), None)
+    if wrong is not None:
+        text = f"aeraki_generate gave a {type(wrong).__name__} where a Patch belongs"
+        return None, (GENERATOR_GARBAGE, text)
+    return values, None
 
 
 def _at(error: BaseException) -> str:
@@ -205,14 +280,18 @@ def _at(error: BaseException) -> str:
     return f" ({place})" if place else ""
 
 
-def _by(finding: Finding, plugin: str, secrets: tuple[Secret, ...]) -> Finding:
-    """A finding that says whose it is, and no secret."""
-    return replace(finding, plugin=plugin, message=redact(finding.message, secrets))
+def _of_plugin(finding: Finding, plugin: str, secrets: tuple[Secret, ...]) -> Finding:
+    """A finding that names its plugin, and holds no secret."""
+    return replace(
+        finding,
+        plugin=finding.plugin or plugin,
+        message=redact(finding.message, secrets),
+        field=finding.field and redact(finding.field, secrets),
+    )
 
 
-def _first_line(error: BaseException, secrets: tuple[Secret, ...]) -> str:
-    """The error's first line, shortened: a message must not carry a whole dump, nor values from deep inside."""
-    text = str(
-        traceback.TracebackException.from_exception(error)
-    )  # also of an error that cannot say what it is
-    return next(iter(redact(text, secrets).splitlines()), "")[:200]
+def _shown(error: BaseException, secrets: tuple[Secret, ...]) -> str:
+    """The error's type and first line, shortened and without secrets: no whole dump, no values from deep inside."""
+    # TracebackException also formats an error that cannot print itself.
+    text = redact(str(traceback.TracebackException.from_exception(error)), secrets)
+    return f"{type(error).__name__}: {next(iter(text.splitlines()), '')[:200]}"

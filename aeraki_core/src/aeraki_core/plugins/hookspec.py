@@ -14,7 +14,6 @@ import pluggy
 
 if TYPE_CHECKING:
     from aeraki_core.filters.patch import Patch
-    from aeraki_core.findings.finding import Finding
     from aeraki_core.model.resource import Kind, Resource
     from aeraki_core.model.service import Port, Service
     from aeraki_core.plugins.context import GenerateContext
@@ -41,7 +40,15 @@ class HookSpec(typing.Protocol):
 
         >>> @hookimpl
         ... def aeraki_protocols():
-        ...     return [Protocol("echo", ("echo",), Extension("envoy.filters.network.echo", stock=True), "Sends back")]
+        ...     return [
+        ...         Protocol(
+        ...             name="echo",
+        ...             tokens=("echo",),
+        ...             extension=Extension("envoy.filters.network.echo", stock=True),
+        ...             summary="Sends back what it gets",
+        ...             codes=(ECHO_UNKNOWN_HOST,),
+        ...         )
+        ...     ]
         """
 
     @_hookspec
@@ -52,7 +59,16 @@ class HookSpec(typing.Protocol):
 
         >>> @hookimpl
         ... def aeraki_resources():
-        ...     return [Kind("echo.example.com", "v1", "EchoPolicy", "echopolicies", EchoPolicySpec, "How to echo")]
+        ...     return [
+        ...         Kind(
+        ...             group="echo.example.com",
+        ...             version="v1",
+        ...             kind="EchoPolicy",
+        ...             plural="echopolicies",
+        ...             spec=EchoPolicySpec,
+        ...             summary="How to echo",
+        ...         )
+        ...     ]
         """
 
     @_hookspec
@@ -70,8 +86,9 @@ class HookSpec(typing.Protocol):
     def aeraki_generate(self, protocol: Protocol, context: GenerateContext) -> Iterable[Patch]:
         """The patches for one service port that speaks one of the plugin's protocols.
 
-        Pure and deterministic: all it may use is ``context``, which records what it reads; it is called again when, and only when,
-        something of that changed. If it raises, the last good filters of the port stay.
+        It is pure and deterministic: all it uses is ``context``, which records what it reads. It is
+        called again when, and only when, something of that changes. If it raises, the last good
+        filters of the port stay.
 
         >>> @hookimpl
         ... def aeraki_generate(protocol, context):
@@ -79,15 +96,13 @@ class HookSpec(typing.Protocol):
         """
 
     @_hookspec
-    def aeraki_validate(
-        self, resource: Resource[Any], context: ValidateContext
-    ) -> Iterable[Finding]:
-        """What is wrong with an object of one of the plugin's kinds, beyond what its model checks by itself.
+    def aeraki_validate(self, resource: Resource[Any], context: ValidateContext) -> None:
+        """Report what is wrong with an object of a kind of the plugin, beyond what its model checks.
 
         One implementation for ``aeraki validate``, the controller, and the object's status.
 
         >>> @hookimpl
         ... def aeraki_validate(resource, context):
         ...     if not context.has_host(resource.spec.host):
-        ...         yield context.finding(ECHO_UNKNOWN_HOST, "no such host", field="spec.host")
+        ...         context.report(ECHO_UNKNOWN_HOST, "no such host", field="spec.host")
         """

@@ -1,19 +1,22 @@
-"""Istio's string and header matches as Envoy's, for protocols whose filters take them.
+"""Istio's matches and destinations as Envoy's, for protocols whose filters take them.
 
-In: :class:`~aeraki_core.model.istio.StringMatch` and :class:`~aeraki_core.mesh.routes.RouteMatch`. Out: Envoy messages that always load:
-Envoy refuses an empty prefix and an empty expression, so these are said in another way.
+What comes out always loads: Envoy refuses an empty prefix and an empty expression, so these are
+expressed in another way.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
 from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
-from aeraki_core.mesh.routes import RouteMatch
+from aeraki_core.mesh.routes import RouteMatch, WeightedCluster
 from aeraki_core.model.istio import StringMatch
 
-__all__ = ["header_matchers", "matches_any", "string_matcher"]
+__all__ = ["header_matchers", "matches_any", "set_clusters", "string_matcher"]
 
 _ANY = ".*"
 
@@ -50,3 +53,23 @@ def _header(name: str, value: StringMatch) -> HeaderMatcher:
     if matches_any(value):
         return HeaderMatcher(name=name, present_match=True)
     return HeaderMatcher(name=name, string_match=string_matcher(value))
+
+
+def set_clusters(action: Any, clusters: Sequence[WeightedCluster]) -> None:
+    """Set a route's destinations in Envoy's message for its action.
+
+    Route actions of most filters have ``cluster`` for one destination and ``weighted_clusters`` for
+    several, and so has tcp_proxy; Envoy refuses both at once.
+
+    Raises:
+        AttributeError: the message has no such fields.
+    """
+    if len(clusters) == 1:
+        action.cluster = clusters[0].cluster
+        return
+    for destination in clusters:
+        entry = action.weighted_clusters.clusters.add(name=destination.cluster)
+        if entry.DESCRIPTOR.fields_by_name["weight"].message_type is None:
+            entry.weight = destination.weight
+        else:  # a UInt32Value
+            entry.weight.value = destination.weight

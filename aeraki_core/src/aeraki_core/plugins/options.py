@@ -1,72 +1,188 @@
-"""A service's options: annotations, read as their declared type.
+"""Options of a service: annotations, read as the type that the plugin declares.
 
-In: the annotation's text and the :class:`~aeraki_core.plugins.types.Option`. Out: a value, or ValueError with what is wrong.
+A value that does not fit never reaches the plugin: it is reported at its annotation and the default
+counts, so that one typing mistake of a user is no error of the plugin.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
+from aeraki_core.errors import PluginError
+from aeraki_core.findings.codes import BAD_OPTION, UNKNOWN_OPTION
+from aeraki_core.mesh.reads import Reads
 from aeraki_core.model.duration import parse_duration
+from aeraki_core.model.service import Service
+from aeraki_core.plugins.recorder import Recorder
 from aeraki_core.plugins.types import Option, OptionType
 
-__all__ = ["parse_option"]
+__all__ = ["OptionOwner", "OptionReader", "parse_option"]
+
+V = TypeVar("V")
 
 
-def parse_option(option: Option, text: str) -> Any:
+class OptionOwner(Protocol):
+    """What declares options: a protocol or an add-on."""
+
+    @property
+    def name(self) -> str:
+        """Its name, the prefix of the annotations."""
+        ...
+
+    @property
+    def options(self) -> tuple[Option[Any], ...]:
+        """The options that it declares."""
+        ...
+
+    def annotation(self, option: Option[Any]) -> str:
+        """The whole name of an option's annotation."""
+        ...
+
+
+class OptionReader:
+    """Reads the options of one service that a protocol or an add-on declares."""
+
+    def __init__(
+        self, owner: OptionOwner, service: Service, *, reads: Reads, recorder: Recorder
+    ) -> None:
+        self._owner = owner
+        self._service = service
+        self._reads = reads
+        self._recorder = recorder
+
+    def value(self, option: Option[V]) -> V:
+        """The option's value, or its default; a text that does not fit is reported.
+
+        Raises:
+            PluginError: the owner does not declare the option.
+        """
+        for annotation, text in self._texts(option):
+            try:
+                value: V = parse_option(option, text)
+            except ValueError as error:
+                field = f"metadata.annotations.{annotation}"
+                message = f"{annotation}: {error}"
+                self._recorder.add(BAD_OPTION, message, self._service.ref, field)
+            else:
+                return value
+        return option.default
+
+    def field(self, option: Option[Any]) -> str:
+        """The annotation that gives the option its value; without one, where it would stand.
+
+        Raises:
+            PluginError: the owner does not declare the option.
+        """
+        for annotation, text in self._texts(option):
+            try:
+                parse_option(option, text)
+            except ValueError:
+                continue
+            return f"metadata.annotations.{annotation}"
+        return f"metadata.annotations.{self._owner.annotation(option)}"
+
+    def report_unknown(self) -> None:
+        """Report annotations with the owner's prefix that are none of its options."""
+        known = {self._owner.annotation(option) for option in self._owner.options}
+        for name in self._reads.annotations(self._service, f"{self._owner.name}.aeraki.io"):
+            if name not in known:
+                field = f"metadata.annotations.{name}"
+                message = f"{self._owner.name} has no option {name}"
+                self._recorder.add(UNKNOWN_OPTION, message, self._service.ref, field)
+
+    def _texts(self, option: Option[Any]) -> Iterator[tuple[str, str]]:
+        """The annotations that are there for an option and their texts, its own name first."""
+        if not isinstance(option, Option):
+            raise PluginError(
+                f"an option is asked for by its Option value, not by a {type(option).__name__}"
+            )
+        if option not in self._owner.options:
+            raise PluginError(
+                f"{self._owner.name} does not declare the option {option.name!r}: list it in options"
+            )
+        for annotation in (self._owner.annotation(option), *option.aliases):
+            text = self._reads.annotation(self._service, annotation)
+            if text is not None:
+                yield annotation, text
+
+
+def parse_option(option: Option[Any], text: str) -> Any:
     """The value that the text stands for.
 
     Raises:
         ValueError: it does not fit the option; the message says what would.
     """
-    text = text.strip()
-    match option.type:
-        case OptionType.TEXT:
-            _check_choice(option, text)
-            return text
-        case OptionType.LIST:
-            items = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
-            for item in items:
-                _check_choice(option, item)
-            return items
-        case OptionType.BOOL:
-            if text.lower() not in ("true", "false"):
-                raise ValueError(f"{text!r} is not true or false")
-            return text.lower() == "true"
-        case OptionType.INT:
-            try:
-                number = int(text)
-            except ValueError:
-                raise ValueError(f"{text!r} is not a whole number") from None
-            _check_range(option, number)
-            return number
-        case OptionType.DURATION:
-            seconds = parse_duration(text)
-            _check_range(option, seconds)
-            return seconds
-        case OptionType.MAP:
-            return _parse_map(option, text)
+    return _PARSERS[option.type](option, text.strip())
 
 
-def _parse_map(option: Option, text: str) -> tuple[tuple[str, str], ...]:
-    found: dict[str, str] = {}
+def _parse_text(option: Option[Any], text: str) -> str:
+    _require_choice(option, text)
+    return text
+
+
+def _parse_list(option: Option[Any], text: str) -> tuple[str, ...]:
+    items = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
+    for item in items:
+        _require_choice(option, item)
+    return items
+
+
+def _parse_bool(_: Option[Any], text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{text!r} is not true or false")
+    return text.lower() == "true"
+
+
+_LONGEST = 40  # digits; the text of a larger number says nothing
+
+
+def _parse_int(option: Option[Any], text: str) -> int:
+    try:
+        number = int(text[: _LONGEST + 1])
+    except ValueError:
+        raise ValueError(f"{text[:_LONGEST]!r} is not a whole number") from None
+    if len(text) > _LONGEST or not -(2**63) <= number < 2**63:
+        raise ValueError(f"{text[:_LONGEST]!r} is not a number of at most 64 bits")
+    _require_range(option, number)
+    return number
+
+
+def _parse_duration(option: Option[Any], text: str) -> float:
+    seconds = parse_duration(text)
+    _require_range(option, seconds)
+    return seconds
+
+
+def _parse_map(option: Option[Any], text: str) -> tuple[tuple[str, str], ...]:
+    pairs: dict[str, str] = {}
     for item in (part.strip() for part in text.split(",") if part.strip()):
         key, colon, value = (piece.strip() for piece in item.partition(":"))
         if not (key and colon and value):
             raise ValueError(f"{item!r} is not of the form KEY: VALUE")
-        _check_choice(option, key)
-        if key in found:
+        _require_choice(option, key)
+        if key in pairs:
             raise ValueError(f"{key!r} is given twice")
-        found[key] = value
-    return tuple(found.items())
+        pairs[key] = value
+    return tuple(pairs.items())
 
 
-def _check_choice(option: Option, item: str) -> None:
+_PARSERS: Mapping[OptionType[Any], Callable[[Option[Any], str], Any]] = {
+    OptionType.TEXT: _parse_text,
+    OptionType.LIST: _parse_list,
+    OptionType.BOOL: _parse_bool,
+    OptionType.INT: _parse_int,
+    OptionType.DURATION: _parse_duration,
+    OptionType.MAP: _parse_map,
+}
+
+
+def _require_choice(option: Option[Any], item: str) -> None:
     if option.choices and item not in option.choices:
         raise ValueError(f"{item!r} is none of {', '.join(option.choices)}")
 
 
-def _check_range(option: Option, value: float) -> None:
+def _require_range(option: Option[Any], value: float) -> None:
     if option.minimum is not None and value < option.minimum:
         raise ValueError(f"{value:g} is below the least value {option.minimum:g}")
     if option.maximum is not None and value > option.maximum:

@@ -18,6 +18,7 @@ from typing import Any
 import pluggy
 
 from aeraki_core.errors import PluginError, ends_the_program
+from aeraki_core.findings.finding import Code
 from aeraki_core.model.resource import Kind, LoadedKind
 from aeraki_core.plugins.discovery import Candidate, PluginState, discover
 from aeraki_core.plugins.hookspec import PROJECT, HookSpec
@@ -46,6 +47,11 @@ class PluginInfo:
     def active(self) -> bool:
         """Whether it is used."""
         return self.state == PluginState.ACTIVE
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """The findings that it may report."""
+        return tuple(dict.fromkeys(code for owner in self.protocols for code in owner.codes))
 
     @property
     def title(self) -> str:

@@ -1,87 +1,184 @@
-"""What a plugin declares about a protocol: frozen values.
+"""What a plugin declares about a protocol, as frozen values.
 
-A plugin declares its protocols with these values: a :class:`Protocol` with its Envoy :class:`Extension` and its
-:class:`Option` annotations.
+A plugin hands its :class:`Protocol` to the core once, when it is loaded. Everything that a user sees
+of it (annotations, ``aeraki plugins``, the pages) comes from these values, so each field says what it
+means to a user.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from aeraki_core.findings.finding import Code
 
-__all__ = ["Extension", "Option", "OptionType", "Protocol"]
+__all__ = ["OPTION_TYPES", "Extension", "Option", "OptionType", "Protocol"]
 
-
-class OptionType(StrEnum):
-    """How an option's text is read.
-
-    TEXT as it is; LIST comma-separated; BOOL ``true`` or ``false``; INT; DURATION ``1.5s``, ``200ms``, ``1m`` (seconds as
-    float); MAP ``key: value`` pairs separated by commas.
-    """
-
-    TEXT = "text"
-    LIST = "list"
-    BOOL = "bool"
-    INT = "int"
-    DURATION = "duration"
-    MAP = "map"
+T_co = TypeVar("T_co", covariant=True)
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """An option of a service that no Istio resource can say: the annotation ``<protocol>.aeraki.io/<name>``.
+class OptionType(Generic[V]):
+    """How the text of an option is read, and so the Python type of its value.
 
-    ``choices`` limits the values (TEXT and each item of LIST); ``minimum`` and ``maximum`` limit INT and DURATION (seconds).
-    ``aliases`` are whole annotation names that mean the same.
+    The types are the constants of this class; a plugin makes none of its own.
     """
 
     name: str
-    type: OptionType
+    """The constant's name, such as ``INT``."""
+    accepts: Callable[[object], bool] = field(repr=False, compare=False)
+    """Whether a value is of the type, for a check of declared defaults."""
+
+    TEXT: ClassVar[OptionType[str]]
+    LIST: ClassVar[OptionType[tuple[str, ...]]]
+    BOOL: ClassVar[OptionType[bool]]
+    INT: ClassVar[OptionType[int]]
+    DURATION: ClassVar[OptionType[float]]
+    MAP: ClassVar[OptionType[tuple[tuple[str, str], ...]]]
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
+
+
+def _are_pairs(value: object) -> bool:
+    return isinstance(value, tuple) and all(_are_texts(part) and len(part) == 2 for part in value)
+
+
+OptionType.TEXT = OptionType("TEXT", lambda value: isinstance(value, str))
+OptionType.LIST = OptionType("LIST", _are_texts)
+OptionType.BOOL = OptionType("BOOL", lambda value: isinstance(value, bool))
+OptionType.INT = OptionType("INT", lambda value: _is_number(value) and isinstance(value, int))
+OptionType.DURATION = OptionType("DURATION", _is_number)
+OptionType.MAP = OptionType("MAP", _are_pairs)
+
+OPTION_TYPES: tuple[OptionType[Any], ...] = (
+    OptionType.TEXT,
+    OptionType.LIST,
+    OptionType.BOOL,
+    OptionType.INT,
+    OptionType.DURATION,
+    OptionType.MAP,
+)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Option(Generic[T_co]):
+    """A setting of one service that no Istio resource can hold: ``<protocol>.aeraki.io/<name>``.
+
+    The annotation stands at the Service or ServiceEntry. ``context.option(OPTION)`` gives its value,
+    of the type that ``type`` says: ``Option[int]`` with a default, ``Option[int | None]`` without.
+    """
+
+    name: str
+    """The annotation's last part: lower-case words joined by dashes."""
+    type: OptionType[Any]
+    """How the text is read."""
     help: str
-    default: Any = None
-    choices: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-    aliases: tuple[str, ...] = ()
+    """What it does, in a sentence for users."""
+    default: T_co
+    """The value where no annotation is, or one that does not fit."""
+    choices: tuple[str, ...]
+    """The only values of TEXT, items of LIST, or keys of MAP. Empty: any."""
+    minimum: float | None
+    """The least INT, or DURATION in seconds."""
+    maximum: float | None
+    """The greatest INT, or DURATION in seconds."""
+    aliases: tuple[str, ...]
+    """Whole annotation names that mean the same, such as those of another tool."""
+
+    @overload
+    def __init__(
+        self: Option[V],
+        *,
+        name: str,
+        type: OptionType[V],
+        help: str,
+        default: V,
+        choices: tuple[str, ...] = (),
+        minimum: float | None = None,
+        maximum: float | None = None,
+        aliases: tuple[str, ...] = (),
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Option[V | None],
+        *,
+        name: str,
+        type: OptionType[V],
+        help: str,
+        default: None = None,
+        choices: tuple[str, ...] = (),
+        minimum: float | None = None,
+        maximum: float | None = None,
+        aliases: tuple[str, ...] = (),
+    ) -> None: ...
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        type: OptionType[Any],
+        help: str,
+        default: Any = None,
+        choices: tuple[str, ...] = (),
+        minimum: float | None = None,
+        maximum: float | None = None,
+        aliases: tuple[str, ...] = (),
+    ) -> None:
+        # As dataclasses do for a frozen class; they know no overloads.
+        for key, value in (
+            ("name", name),
+            ("type", type),
+            ("help", help),
+            ("default", default),
+            ("choices", choices),
+            ("minimum", minimum),
+            ("maximum", maximum),
+            ("aliases", aliases),
+        ):
+            object.__setattr__(self, key, value)
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """An Envoy extension by its name. ``stock``: the stock istio-proxy image has it (facts/istio.md)."""
+    """An Envoy extension that a plugin's filters need."""
 
     name: str
+    """Envoy's name of it, such as ``envoy.filters.network.echo``."""
     stock: bool
+    """Whether every istio-proxy image that Aeraki supports has it. The core checks the claim."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """A layer-7 protocol that a plugin brings.
-
-    ``tokens`` are what a port's name or appProtocol says (``tcp-<token>``), lower case. ``extension`` is the Envoy extension that
-    every filter of it needs. ``codes`` are the findings that the plugin reports on its own.
-    """
+    """A layer-7 protocol that a plugin brings."""
 
     name: str
+    """Its name: the prefix of its annotations, and a label of its metrics."""
     tokens: tuple[str, ...]
+    """What ports are called, ``tcp-<token>`` or ``appProtocol: <token>``; lower case."""
     extension: Extension
+    """The Envoy extension that every filter of the protocol needs."""
     summary: str
-    options: tuple[Option, ...] = ()
+    """What it gives to a user, in a line."""
+    more_extensions: tuple[Extension, ...] = ()
+    """Further extensions that some of its filters use; see ``context.has_extension``."""
+    options: tuple[Option[Any], ...] = ()
+    """The annotations that it knows."""
     codes: tuple[Code, ...] = ()
+    """The findings that the plugin reports on its own."""
 
-    def option(self, name: str) -> Option:
-        """The option of that name.
-
-        Raises:
-            KeyError: the protocol declares no such option.
-        """
-        for option in self.options:
-            if option.name == name:
-                return option
-        raise KeyError(f"protocol {self.name} declares no option {name!r}")
-
-    def annotation(self, option: Option) -> str:
-        """The annotation's name of an option."""
+    def annotation(self, option: Option[Any]) -> str:
+        """The whole name of an option's annotation."""
         return f"{self.name}.aeraki.io/{option.name}"

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aeraki_core.errors import SettingsError
+from aeraki_core.errors import SettingsError, UnreadableError
+from aeraki_core.manifests.plain_file import TooLargeError, read_file_or_pipe
 from aeraki_core.settings.table import SETTINGS
 
 __all__ = ["FileEntry", "read_file"]
 
+_LARGEST = 1 << 20  # bytes
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
 
 
@@ -27,43 +29,41 @@ def read_file(path: Path) -> dict[str, FileEntry]:
     """The settings of a file, by name.
 
     Raises:
-        SettingsError: it cannot be read, is not YAML, or holds an unknown key or a value that does not fit.
+        SettingsError: the file cannot be read, is not YAML, or holds an unknown key or a value that
+            does not fit.
     """
-    import yaml
+    from aeraki_core.manifests.locate import line_of
+    from aeraki_core.manifests.read import decode, load_all, split
 
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SettingsError(f"{path}: the settings file cannot be read: {reason}") from None
-    loader = yaml.SafeLoader(text)
-    try:
-        root = loader.get_single_node()
-        if root is None:
+        documents = list(split(decode(_read_bytes(path))))
+        if not documents:
             return {}
-        if not isinstance(root, yaml.MappingNode):
-            line = root.start_mark.line + 1
-            raise SettingsError(f"{path}:{line}: write settings as `key: value`")
-        entries: dict[str, FileEntry] = {}
-        for key_node, value_node in root.value:
-            line = key_node.start_mark.line + 1
-            key = str(loader.construct_object(key_node, deep=True))
-            name, value = _read_entry(
-                f"{path}:{line}", key, loader.construct_object(value_node, deep=True)
-            )
-            if name in entries:
-                raise SettingsError(
-                    f"{path}:{line}: {key} is given twice (first in line {entries[name].line})"
-                )
-            entries[name] = FileEntry(value, line)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or error
-        raise SettingsError(f"{where}: not valid YAML: {problem}") from None
-    finally:
-        loader.dispose()
+        if len(documents) > 1:
+            raise SettingsError(f"{path}:{documents[1].line}: a settings file is one document")
+        [(document, values)] = load_all(documents[0])
+    except UnreadableError as error:
+        where = f"{path}:{error.line}" if error.line else str(path)
+        raise SettingsError(f"{where}: not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        line = document.line + line_of(document.text, "")
+        raise SettingsError(f"{path}:{line}: write settings as `key: value`")
+    entries: dict[str, FileEntry] = {}
+    for key, given in values.items():
+        line = document.line + line_of(document.text, key)
+        name, value = _read_entry(f"{path}:{line}", key, given)
+        entries[name] = FileEntry(value, line)
     return entries
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return read_file_or_pipe(str(path), _LARGEST)
+    except TooLargeError:
+        reason = f"it holds more than {_LARGEST >> 20} MiB"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    raise SettingsError(f"{path}: the settings file cannot be read: {reason}")
 
 
 def _read_entry(where: str, key: str, value: Any) -> tuple[str, Any]:

@@ -67,7 +67,7 @@ def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None
     from aeraki_core.findings.finding import in_order
     from aeraki_core.manifests.locate import STDIN
     from aeraki_core.model.scope import named
-    from aeraki_core.sources.files.source import read
+    from aeraki_core.sources.files.snapshot import read
 
     configure_logging(settings, default="warning")
     registry = open_registry(settings)
@@ -87,7 +87,7 @@ def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None
             pipeline.upsert(item)
         pipeline.run()
     findings = in_order((*snapshot.findings, *pipeline.findings(), *inactive_findings(registry)))
-    incomplete = None if snapshot.complete else snapshot.reason
+    incomplete = None if snapshot.incomplete is None else snapshot.incomplete.reason
     return Session(
         settings, registry, pipeline, findings, incomplete, tuple(objects), snapshot.incomplete
     )

@@ -18,7 +18,7 @@ from aeraki_core.sinks.files import FilesSink
 from aeraki_core.sources.events import Problems, Removed, Synced, Upserted
 from aeraki_core.sources.files.fileset import FileSet
 from aeraki_core.sources.files.manifests import Rules
-from aeraki_core.sources.files.source import read
+from aeraki_core.sources.files.snapshot import read
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule

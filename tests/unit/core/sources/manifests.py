@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aeraki_core.sources.files.source import Snapshot, read
+from aeraki_core.sources.files.snapshot import Snapshot, read
 
 KINDS = {
     ("", "Service"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from aeraki_core.manifests.write import render_objects
-from aeraki_core.sources.files.source import read
+from aeraki_core.sources.files.snapshot import read
 from hypothesis import given
 from hypothesis import strategies as st
 

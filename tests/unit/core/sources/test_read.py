@@ -8,11 +8,13 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from aeraki_core.manifests.plain_file import read_stream
 
 from tests.unit.core.sources.manifests import look, names, said, service
 
@@ -45,7 +47,7 @@ def test_folders_are_read_in_a_stable_order(tmp_path: Path) -> None:
         "Service default/c",
         "Service shop/d",
     ]
-    assert found.complete
+    assert found.incomplete is None
     assert found.findings == ()
     assert names(look(tmp_path / "sub", tmp_path)) == [
         "Service shop/d",
@@ -145,7 +147,7 @@ def test_other_kinds_are_left_alone_without_a_word(
 ) -> None:
     (tmp_path / "a.yaml").write_text(f"apiVersion: {api_version}\nkind: {kind}\n")
     found = look(tmp_path)
-    assert (found.objects, found.findings, found.complete) == ((), (), True)
+    assert (found.objects, found.findings, found.incomplete) == ((), (), None)
 
 
 # -- what is wrong --------------------------------------------------------------------------------------------------------
@@ -235,10 +237,10 @@ def test_one_bad_document_gives_one_finding_and_stops_no_other(tmp_path: Path, c
     assert names(found) == ["Service shop/before", "Service shop/after", "Service shop/other"]
     at = 12 + line
     assert said(found, tmp_path) == [(code, "a.yaml", at)]
-    assert found.complete is not missing
+    assert (found.incomplete is not None) is missing
     if missing:
-        assert found.reason is not None
-        assert found.reason.startswith(f"{tmp_path / 'a.yaml'}:{at}: ")
+        assert found.incomplete is not None
+        assert found.incomplete.reason.startswith(f"{tmp_path / 'a.yaml'}:{at}: ")
 
 
 def test_the_same_in_a_list_names_the_item(tmp_path: Path) -> None:
@@ -284,9 +286,8 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     assert said(found, tmp_path) == [("AER0104", "big.yaml", None)]
     assert "32 MiB" in found.findings[0].message
     assert names(found) == ["Service shop/a"]
-    assert not found.complete
+    assert found.incomplete is not None
     assert said(look(tmp_path, max_size=100), tmp_path)[1] == ("AER0104", "small.yaml", None)
-    assert [item.code.id for item in look("/dev/zero", max_size=1000).findings] == ["AER0104"]
 
 
 def test_a_path_that_does_not_exist_is_said_and_leaves_the_rest(tmp_path: Path) -> None:
@@ -294,7 +295,7 @@ def test_a_path_that_does_not_exist_is_said_and_leaves_the_rest(tmp_path: Path) 
     found = look(tmp_path / "nowhere", tmp_path)
     assert names(found) == ["Service shop/a"]
     assert said(found, tmp_path) == [("AER0103", "nowhere", None)]
-    assert not found.complete
+    assert found.incomplete is not None
 
 
 def test_what_is_no_file_is_said_and_never_waited_for(tmp_path: Path) -> None:
@@ -314,6 +315,60 @@ def test_what_is_no_file_is_said_and_never_waited_for(tmp_path: Path) -> None:
     assert [code for code, _, _ in said(named, tmp_path)] == ["AER0109", "AER0103"]
 
 
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/random", "/dev/tty"])
+def test_devices_are_never_opened(tmp_path: Path, path: str) -> None:
+    (tmp_path / "link.yaml").symlink_to(path)
+    for each in (path, tmp_path / "link.yaml", tmp_path):
+        [finding] = look(each).findings
+        assert finding.code.id == "AER0103"
+        assert "it is a device" in finding.message
+
+
+def test_a_file_of_the_kernel_that_makes_its_reader_wait_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "kmsg.yaml").symlink_to("/proc/kmsg")
+    (tmp_path / "a.yaml").write_text(service("a"))
+    found = look(tmp_path)
+    assert names(found) == ["Service shop/a"]
+    assert said(found, tmp_path) == [("AER0109", "kmsg.yaml", None)]
+
+
+def test_a_pipe_that_brings_nothing_is_given_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = os.open(tmp_path / "pipe", os.O_RDWR)
+    try:
+        os.write(writer, b"kind: Service")
+        with pytest.raises(TimeoutError, match=r"nothing came for 0\.05 seconds"):
+            read_stream(str(tmp_path / "pipe"), 1000, patience=0.05)
+    finally:
+        os.close(writer)
+
+
+def test_aliases_are_counted_for_the_whole_file(tmp_path: Path) -> None:
+    bomb = f"a: &a [{', '.join(['x'] * 200)}]\nb: [{', '.join(['*a'] * 100)}]\n"
+    text = service("first") + f"---\n{bomb}" * 100 + "---\n" + service("last")
+    (tmp_path / "bombs.yaml").write_text(text)
+    (tmp_path / "other.yaml").write_text(f"{service('other')}---\n{bomb}")
+    found = look(tmp_path)
+    assert names(found) == ["Service shop/first", "Service shop/last", "Service shop/other"]
+    refused = [item for item in found.findings if item.code.id == "AER0101"]
+    assert len(refused) == 96  # four documents of 20,100 values each are allowed
+    assert all("aliases of the file" in item.message for item in refused)
+
+
+def test_many_findings_in_one_document_cost_no_more_than_reading_it(tmp_path: Path) -> None:
+    def seconds(count: int) -> float:
+        bad = "- {apiVersion: v1, kind: Service, metadata: {name: 1}}\n" * count
+        (tmp_path / "a.yaml").write_text(f"apiVersion: v1\nkind: List\nitems:\n{bad}")
+        start = time.process_time()
+        found = look(tmp_path)
+        lines = [item.line for item in found.findings]
+        assert sorted(line for line in lines if line) == list(range(4, 4 + count))
+        return time.process_time() - start
+
+    seconds(100)
+    assert seconds(2000) < 40 * seconds(200)
+
+
 def test_links_that_lead_in_circles_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "up").symlink_to(tmp_path)
@@ -322,7 +377,7 @@ def test_links_that_lead_in_circles_are_not_followed(tmp_path: Path) -> None:
     found = look(tmp_path)
     assert names(found) == ["Service shop/a"]
     assert said(found, tmp_path) == [("AER0108", "self.yaml", None), ("AER0108", "sub/up", None)]
-    assert found.complete
+    assert found.incomplete is None
 
 
 @pytest.fixture
@@ -361,7 +416,7 @@ def test_files_and_folders_without_permission_are_said(unprivileged: Path) -> No
     assert names(found) == ["Service shop/b"]
     assert said(found, folder) == [("AER0103", "a.yaml", None), ("AER0103", "sub", None)]
     assert "permission denied" in found.findings[0].message
-    assert not found.complete
+    assert found.incomplete is not None
 
 
 def test_a_file_that_vanishes_while_it_is_read_is_not_taken_for_gone(
@@ -378,7 +433,7 @@ def test_a_file_that_vanishes_while_it_is_read_is_not_taken_for_gone(
     monkeypatch.setattr(os, "open", gone)
     found = look(tmp_path)
     assert said(found, tmp_path) == [("AER0103", "a.yaml", None)]
-    assert not found.complete
+    assert found.incomplete is not None
 
 
 def test_names_of_any_bytes_can_be_told(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_a_mistake_in_the_source_is_said_and_the_watch_goes_on(
         raise RuntimeError("a mistake of ours")
 
     with monkeypatch.context() as patch:
-        patch.setattr("aeraki_core.sources.files.fileset.split", fail)
+        patch.setattr("aeraki_core.sources.files.reading.split", fail)
         save(folder / "a.yaml", service("a", port=2))
         last = watched.until(Unsynced)[-1]
         assert isinstance(last, Unsynced)

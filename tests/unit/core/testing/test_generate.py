@@ -51,7 +51,11 @@ class Plain:
 
     @hookimpl
     def aeraki_protocols(self) -> Iterable[Protocol]:
-        return [Protocol("echo", ("echo",), Extension(ECHO, stock=True), "Echo")]
+        return [
+            Protocol(
+                name="echo", tokens=("echo",), extension=Extension(ECHO, stock=True), summary="Echo"
+            )
+        ]
 
     @hookimpl
     def aeraki_generate(self, context: GenerateContext) -> Iterator[Patch]:

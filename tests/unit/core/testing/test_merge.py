@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from aeraki_core.filters.patch import pack
 from aeraki_core.testing.sidecar.merge import merge, merge_any
-from aeraki_core.testing.sidecar.messages import pack
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy

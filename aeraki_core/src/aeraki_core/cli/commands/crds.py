@@ -6,7 +6,6 @@ import click
 
 from aeraki_core.cli.command import define
 from aeraki_core.console import output
-from aeraki_core.manifests.dump import to_json, to_yaml
 from aeraki_core.settings import SettingGroup, Settings
 from aeraki_core.wiring.plugins import open_registry
 
@@ -25,6 +24,7 @@ __all__ = ["command"]
 def command(settings: Settings, *, form: str) -> int:
     """Print the CustomResourceDefinitions of the active plugins' kinds."""
     from aeraki_core.manifests.crds import crd
+    from aeraki_core.manifests.write import render_list, render_objects
 
     registry = open_registry(settings)
     manifests = [
@@ -35,5 +35,6 @@ def command(settings: Settings, *, form: str) -> int:
     elif form == "name":
         output.data("".join(f"{item['metadata']['name']}\n" for item in manifests))
     else:
-        output.data(to_json(manifests) if form == "json" else to_yaml(manifests))
+        render = render_list if form == "json" else render_objects
+        output.data(render(manifests, sort_keys=False))
     return 0

@@ -130,7 +130,7 @@ def describe(plugin: PluginInfo) -> dict[str, Any]:
     }
 
 
-def _option(protocol: Protocol, option: Option) -> dict[str, Any]:
+def _option(protocol: Protocol, option: Option[Any]) -> dict[str, Any]:
     limits = {"choices": list(option.choices), "minimum": option.minimum, "maximum": option.maximum}
     return {
         "annotation": protocol.annotation(option),

@@ -6,7 +6,6 @@ import click
 
 from aeraki_core.cli.command import define
 from aeraki_core.console import output
-from aeraki_core.manifests.dump import to_json, to_yaml
 from aeraki_core.settings import SettingGroup, Settings
 from aeraki_core.wiring.plugins import open_registry
 
@@ -54,6 +53,7 @@ def command(
     in each. Beside it one for the Lease.
     """
     from aeraki_core.manifests.rbac import Watched, bindings, roles
+    from aeraki_core.manifests.write import render_list, render_objects
     from aeraki_core.wiring.cluster import filter_namespaces
 
     names = settings.watch_namespaces
@@ -72,5 +72,6 @@ def command(
     )
     if service_account:
         manifests += bindings(manifests, namespace=namespace, service_account=service_account)
-    output.data(to_json(manifests) if form == "json" else to_yaml(manifests))
+    render = render_list if form == "json" else render_objects
+    output.data(render(manifests, sort_keys=False))
     return 0

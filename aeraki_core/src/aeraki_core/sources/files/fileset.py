@@ -1,10 +1,10 @@
 """What a set of files says now, against what it said before.
 
-In: looks at the files. Out of :meth:`FileSet.take`: the objects that are new, changed or gone, what is wrong with each file, and
-why something may exist that could not be read.
+Files are looked at first (:meth:`FileSet.look`) and take effect later (:meth:`FileSet.take`), so
+that a look at a file that an editor is just saving can be thrown away.
 
-One rule keeps the mesh as it was when something goes wrong: as long as anything cannot be read, nothing is taken for gone. What is
-read takes effect all the same.
+One rule keeps the mesh as it was when something goes wrong: as long as anything cannot be read,
+nothing counts as gone. What can be read takes effect all the same.
 """
 
 from __future__ import annotations
@@ -13,78 +13,52 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from aeraki_core.findings.codes import DUPLICATE, EMPTY, UNREADABLE
+from aeraki_core.findings.codes import DUPLICATE, UNREADABLE
 from aeraki_core.findings.finding import Finding
-from aeraki_core.manifests.locate import Document, display
-from aeraki_core.manifests.read import split
-from aeraki_core.mesh.store import SourceObject
+from aeraki_core.manifests.locate import display
+from aeraki_core.manifests.plain_file import Signature, signature_of
+from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.events import Incomplete
-from aeraki_core.sources.files.manifests import (
-    Declared,
-    Manifest,
-    Rules,
-    Trouble,
-    load_object,
-    parse,
-)
-from aeraki_core.sources.files.tree import Signature, Tree, read_text, scan, signature
+from aeraki_core.sources.files.manifests import Declared, Rules, Trouble, load_object
+from aeraki_core.sources.files.reading import DocumentMove, FileState, TroubleAt, read_file
+from aeraki_core.sources.files.tree import Identity, Tree, scan
 
-__all__ = ["Changes", "FileSet", "Look"]
+__all__ = ["Changes", "FileSet", "Look", "PlaceFindings"]
+
+
+class PlaceFindings(NamedTuple):
+    """All that is wrong with one place; it replaces what was wrong there before."""
+
+    place: str
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a look brought. ``problems``: all that is wrong with each place whose findings changed.
-
-    ``incomplete``: what cannot be read, the first of it as ``file:line: what``; None when all was read.
-    """
+    """What a look brought."""
 
     upserts: tuple[SourceObject, ...]
     removals: tuple[ObjectRef, ...]
-    problems: tuple[tuple[str, tuple[Finding, ...]], ...]
+    problems: tuple[PlaceFindings, ...]
+    """Those of the places whose findings changed."""
     incomplete: Incomplete | None
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """One file as it was read. ``trouble``: it cannot be read now; ``manifests`` are what it held before."""
-
-    signature: Signature
-    manifests: tuple[Manifest, ...] = ()
-    trouble: Trouble | None = None
-
-    @property
-    def troubles(self) -> Iterable[tuple[int, Trouble]]:
-        """What is wrong, each with the line that its document starts at."""
-        if self.trouble is not None:
-            yield 1, self.trouble
-        for manifest in self.manifests:
-            for trouble in manifest.troubles:
-                yield manifest.document.line, trouble
-
-    @property
-    def broken(self) -> tuple[int, Trouble] | None:
-        """The first trouble that may hide an object."""
-        return next(((line, trouble) for line, trouble in self.troubles if trouble.broken), None)
+    """What cannot be read, the first of it as ``file:line: what``; None when all was read."""
 
 
 @dataclass(slots=True)
 class Look:
-    """The files as they are, before anything is made of it.
-
-    ``doubtful``: something that was there is missing, empty or broken, as for a moment while an editor saves; a second look tells.
-    """
+    """The files as they are, before anything follows from it."""
 
     tree: Tree
-    files: dict[str, _File]
-    contents: dict[Declared, SourceObject]
-    doubtful: bool
-    lines: list[tuple[Document, int]] = field(default_factory=list)
-
-
-_AGAIN: Signature = (-1,)  # unlike any file's: read it again at the next look
+    files: dict[str, FileState] = field(default_factory=dict)
+    """Those that were read."""
+    contents: dict[Declared, SourceObject] = field(default_factory=dict)
+    moves: list[DocumentMove] = field(default_factory=list)
+    doubtful: bool = False
+    """Whether something that was there is missing, empty or broken, as while an editor saves."""
 
 
 class FileSet:
@@ -98,81 +72,55 @@ class FileSet:
         self._max_size = max_size
         self._ignore = tuple(ignore)
         self._tree = Tree()
-        self._files: dict[str, _File] = {}
+        self._files: dict[str, FileState] = {}
         self._declared: dict[ObjectRef, list[Declared]] = defaultdict(list)
         self._in_force: dict[ObjectRef, Declared] = {}
         self._held: set[ObjectRef] = set()
         self._blind = True
-        self._lost: dict[str, tuple[int, int]] = {}
+        self._lost: dict[str, Identity] = {}
         self._broken: dict[str, str] = {}
-        self._said: dict[str, tuple[Finding, ...]] = {}
+        self._findings_of: dict[str, tuple[Finding, ...]] = {}
 
-    # -- looking ------------------------------------------------------------------------------------------------------
+    # -- looking ---------------------------------------------------------------------------------
 
     def look(self, paths: Collection[str] = ()) -> Look:
-        """Look at the files, and read those that changed. ``paths``: all that changed, if that is known."""
-        tree = self._glance(paths) if paths else None
-        if tree is None:
-            tree = scan(self._roots, self._ignore)
-        look = Look(tree, {}, {}, doubtful=False)
-        for path, found in tree.files.items():
+        """Look at the files, and read those that changed.
+
+        ``paths``: all that changed, if that is known.
+        """
+        tree = self._tree_with(paths) if paths else None
+        look = Look(tree if tree is not None else scan(self._roots, self._ignore))
+        for path, signature in look.tree.files.items():
             before = self._files.get(path)
-            if (
-                before is not None and before.signature == found
-            ):  # a stream's is empty: it is read once
-                continue
-            file = self._read(path, before, look)
-            look.files[path] = file
-            had = before is not None and any(manifest.objects for manifest in before.manifests)
-            look.doubtful |= bool(file.broken) or (had and not file.manifests)
-        look.doubtful |= not self._files.keys() <= tree.files.keys()
+            if before is not None and before.signature == signature:
+                continue  # a stream's is always empty, so it is read once
+            reading = read_file(path, signature, before, rules=self._rules, limit=self._max_size)
+            look.files[path] = reading.state
+            look.contents.update(reading.contents)
+            look.moves += reading.moves
+            emptied = before is not None and before.holds_objects and not reading.state.manifests
+            look.doubtful |= reading.state.broken is not None or emptied
+        look.doubtful |= not self._files.keys() <= look.tree.files.keys()
         return look
 
-    def _glance(self, paths: Collection[str]) -> Tree | None:
+    def _tree_with(self, paths: Collection[str]) -> Tree | None:
         """The tree with these files looked at again; None when more than their content changed."""
-        found: dict[str, Signature] = {}
+        signatures: dict[str, Signature] = {}
         for path in paths:
             if path not in self._tree.files or Path(path).is_symlink() or not Path(path).is_file():
                 return None
             try:
-                found[path] = signature(Path(path).stat())
+                signatures[path] = signature_of(Path(path).stat())
             except OSError:
                 return None
         tree = self._tree
-        return Tree({**tree.files, **found}, tree.order, tree.anchors, tree.troubles)
+        return Tree({**tree.files, **signatures}, tree.order, tree.anchors, tree.troubles)
 
-    def _read(self, path: str, before: _File | None, look: Look) -> _File:
-        old = before.manifests if before else ()
-        text = read_text(path, self._max_size)
-        if isinstance(text, Trouble):
-            seen = look.tree.files[path]
-            # Nothing tells when it can be read again; but a stream is asked only once.
-            return _File(_AGAIN if text.code is UNREADABLE and seen else seen, old, text)
-        content, found = text
-        known: dict[str, list[Manifest]] = defaultdict(list)
-        for manifest in old:
-            if manifest.objects:
-                known[manifest.document.text].append(manifest)
-        manifests: list[Manifest] = []
-        for piece in split(content):
-            if same := known.get(piece.text):
-                manifests.append(same.pop(0))
-                look.lines.append((manifests[-1].document, piece.line))
-                continue
-            for manifest, objects in parse(piece, path, self._rules):
-                manifests.append(manifest)
-                look.contents.update(zip(manifest.objects, objects, strict=True))
-        return _File(
-            found,
-            tuple(manifests),
-            None if manifests else Trouble(EMPTY, "it holds no document", None),
-        )
-
-    # -- taking -------------------------------------------------------------------------------------------------------
+    # -- taking ----------------------------------------------------------------------------------
 
     def take(self, look: Look) -> Changes:
         """Make what was seen the state of the set."""
-        for document, line in look.lines:
+        for document, line in look.moves:
             document.line = line
         touched: set[ObjectRef] = set()
         places = {path for path in self._files if path not in look.tree.files}
@@ -191,7 +139,7 @@ class FileSet:
         upserts, removals = self._settle(touched, look.contents, incomplete is not None)
         for ref in touched:
             places.update(item.origin.document.path for item in self._declared.get(ref, ()))
-        return Changes(upserts, removals, self._say(places), incomplete)
+        return Changes(upserts, removals, self._changed_findings(places), incomplete)
 
     def _incomplete(self) -> Incomplete | None:
         """What cannot be read; until everything was read once, with the words that it mentions."""
@@ -209,8 +157,8 @@ class FileSet:
             words.update(word for manifest in file.manifests for word in manifest.words)
         return Incomplete(reason, frozenset(words))
 
-    def _replace(self, path: str, file: _File | None) -> set[ObjectRef]:
-        """Put a file in the place of what it was; the objects that may now be others."""
+    def _replace(self, path: str, file: FileState | None) -> set[ObjectRef]:
+        """Put a file in the place of what it was; returns the objects that may be others now."""
         before = self._files.pop(path, None)
         if file is not None:
             self._files[path] = file
@@ -236,7 +184,7 @@ class FileSet:
     def _take_tree(self, tree: Tree) -> set[str]:
         """The places whose troubles are the tree's own."""
         places = self._tree.troubles.keys() | tree.troubles.keys() | self._lost.keys()
-        lost: dict[str, tuple[int, int]] = {}
+        lost: dict[str, Identity] = {}
         for anchor, identity in {**self._tree.anchors, **self._lost}.items():
             if tree.anchors.get(anchor) == identity and anchor not in self._lost:
                 continue
@@ -244,7 +192,8 @@ class FileSet:
             held = anchor in self._lost or any(path.startswith(inside) for path in self._tree.files)
             if held and not any(path.startswith(inside) for path in tree.files):
                 lost[anchor] = identity
-                message = "the folder is gone, or another, empty one stands in its place; restart if that is meant"
+                message = "the folder is gone, or another, empty one stands in its place; "
+                message += "restart if that is meant"
                 tree.troubles.setdefault(anchor, Trouble(UNREADABLE, message, None, broken=True))
         self._lost, self._tree = lost, tree
         return places | tree.troubles.keys()
@@ -254,7 +203,7 @@ class FileSet:
         found = file.broken if file else None
         trouble = self._tree.troubles.get(place)
         if found is None and trouble is not None and trouble.broken:
-            found = (1, trouble)
+            found = TroubleAt(1, trouble)
         if found is None:
             self._broken.pop(place, None)
             return
@@ -293,18 +242,19 @@ class FileSet:
         document = item.origin.document
         return (self._tree.order[document.path], document.line, item.index)
 
-    # -- saying what is wrong -------------------------------------------------------------------------------------------
+    # -- findings --------------------------------------------------------------------------------
 
-    def _say(self, places: Iterable[str]) -> tuple[tuple[str, tuple[Finding, ...]], ...]:
-        changed: list[tuple[str, tuple[Finding, ...]]] = []
+    def _changed_findings(self, places: Iterable[str]) -> tuple[PlaceFindings, ...]:
+        """The findings of those of the places where they are others than before."""
+        changed: list[PlaceFindings] = []
         for place in sorted(places):
-            found = tuple(self._findings(place))
-            if found != self._said.get(place, ()):
-                changed.append((display(place), found))
-            if found:
-                self._said[place] = found
+            findings = tuple(self._findings(place))
+            if findings != self._findings_of.get(place, ()):
+                changed.append(PlaceFindings(display(place), findings))
+            if findings:
+                self._findings_of[place] = findings
             else:
-                self._said.pop(place, None)
+                self._findings_of.pop(place, None)
         return tuple(changed)
 
     def _findings(self, place: str) -> Iterator[Finding]:

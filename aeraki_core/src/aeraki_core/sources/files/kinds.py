@@ -1,7 +1,7 @@
-"""What to do with an object of some kind that a file holds: read it, leave it alone, or say that nothing knows it.
+"""Whether a kind that a file holds is read, ignored, or reported as unknown.
 
-In: apiVersion and kind. Out: a :class:`KindVerdict`. A folder of a user's holds much that is no matter of ours; only what looks like a
-mistake about a kind that matters is worth a word.
+A user's folder holds much that does not matter here. Only what looks like a mistake about a kind
+that matters is reported.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ _ISTIO = "networking.istio.io"
 _KNOWN: dict[str, frozenset[str]] = {
     "": frozenset(
         [
-            *(
-                "Binding",
-                "ComponentStatus",
-                "ConfigMap",
-                "Endpoints",
-                "Event",
-                "LimitRange",
-                "List",
-                "Namespace",
-                "Node",
-            ),
-            *(
-                "PersistentVolume",
-                "PersistentVolumeClaim",
-                "Pod",
-                "PodTemplate",
-                "ReplicationController",
-            ),
-            *("ResourceQuota", "Secret", "Service", "ServiceAccount", "Status"),
+            "Binding",
+            "ComponentStatus",
+            "ConfigMap",
+            "Endpoints",
+            "Event",
+            "LimitRange",
+            "List",
+            "Namespace",
+            "Node",
+            "PersistentVolume",
+            "PersistentVolumeClaim",
+            "Pod",
+            "PodTemplate",
+            "ReplicationController",
+            "ResourceQuota",
+            "Secret",
+            "Service",
+            "ServiceAccount",
+            "Status",
         ]
     ),
     _ISTIO: frozenset(
         [
-            *(
-                "DestinationRule",
-                "EnvoyFilter",
-                "Gateway",
-                "ProxyConfig",
-                "ServiceEntry",
-                "Sidecar",
-            ),
-            *("VirtualService", "WorkloadEntry", "WorkloadGroup"),
+            "DestinationRule",
+            "EnvoyFilter",
+            "Gateway",
+            "ProxyConfig",
+            "ServiceEntry",
+            "Sidecar",
+            "VirtualService",
+            "WorkloadEntry",
+            "WorkloadGroup",
         ]
     ),
     "discovery.k8s.io": frozenset({"EndpointSlice"}),
@@ -61,7 +61,7 @@ _KNOWN: dict[str, frozenset[str]] = {
     "extensions.istio.io": frozenset({"WasmPlugin", "TrafficExtension"}),
     "install.istio.io": frozenset({"IstioOperator"}),
 }
-# Where each kind that the core reads is at home: for a word about a kind under the wrong group.
+# The apiVersion of each kind that the core reads, for kinds under the wrong group.
 _HOME = {
     "Service": "v1",
     "Secret": "v1",
@@ -76,14 +76,14 @@ _BUILT_IN = frozenset({"apps", "autoscaling", "batch", "extensions", "policy"})
 
 @dataclass(frozen=True, slots=True)
 class KindVerdict:
-    """``read``: take it. ``unknown``: why it looks like a mistake; None when it is simply no matter of ours.
-
-    ``misspelt``: it was most likely meant to be something that is read, so its absence says nothing.
-    """
+    """What to do with an object."""
 
     read: bool
+    """Whether its kind is read."""
     unknown: str | None = None
+    """Why the kind looks like a mistake; None when it is simply another one."""
     misspelt: bool = False
+    """Whether a kind that is read was most likely meant, so that its absence says nothing."""
 
 
 _READ, _LEAVE = KindVerdict(read=True), KindVerdict(read=False)
@@ -92,7 +92,7 @@ _READ, _LEAVE = KindVerdict(read=True), KindVerdict(read=False)
 def judge(
     api_version: str, kind: str, reads: Reads, plugin_groups: Collection[str] = ()
 ) -> KindVerdict:
-    """What to do with an object; ``plugin_groups`` are the groups of the kinds that the active plugins bring."""
+    """What to do with an object; ``plugin_groups`` are the groups of the active plugins' kinds."""
     if reads(api_version, kind):
         return _READ
     group, slash, _ = api_version.partition("/")
@@ -106,7 +106,8 @@ def judge(
         )
     meant = get_close_matches(kind, _HOME, 1, 0.85)
     if meant and (known_group or group in _BUILT_IN or group == "" or _looks_own(group)):
-        message = f"nothing knows kind {kind} of {api_version}; did you mean {meant[0]} ({_HOME[meant[0]]})?"
+        message = f"nothing knows kind {kind} of {api_version}; "
+        message += f"did you mean {meant[0]} ({_HOME[meant[0]]})?"
         return KindVerdict(False, message, misspelt=True)
     if known_group:
         return KindVerdict(False, f"nothing knows kind {kind} of {api_version}")

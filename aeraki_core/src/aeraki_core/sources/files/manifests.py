@@ -1,7 +1,7 @@
-"""One document of a file to Kubernetes objects, and to a word about what is wrong with it.
+"""One document of a file as Kubernetes objects, and what is wrong with it.
 
-In: a document's text. Out: a :class:`Manifest`, and the objects' contents, which nobody here keeps: they can be had again from
-the text. Pure: no I/O.
+The content of the objects is not kept: it can be read again from the document's text, which is
+smaller. Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -9,26 +9,36 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aeraki_core.errors import UnreadableError
 from aeraki_core.findings.codes import BAD_NAME, NOT_AN_OBJECT, NOT_YAML, REJECTED, UNKNOWN_KIND
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.manifests.locate import Document, FileOrigin
-from aeraki_core.manifests.read import Slice, load_all
-from aeraki_core.mesh.store import SourceObject
+from aeraki_core.manifests.read import AliasBudget, Slice, load_all
+from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.model.meta import ObjectRef, is_dns_subdomain
 from aeraki_core.sources.files.kinds import Reads, judge
 
-__all__ = ["Declared", "Manifest", "Rules", "Trouble", "load_object", "parse"]
+__all__ = [
+    "DEFAULT_NAMESPACE",
+    "Declared",
+    "Manifest",
+    "ParsedManifest",
+    "Rules",
+    "Trouble",
+    "load_object",
+    "parse",
+]
 
 DEFAULT_NAMESPACE = "default"
+
 _WORD = re.compile(r"[a-z0-9*][a-z0-9.*-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What decides how a document is taken: which kinds are read, where objects without a namespace live."""
+    """How a document is read: which kinds count, where objects without a namespace live."""
 
     reads: Reads
     namespace: str = DEFAULT_NAMESPACE
@@ -37,15 +47,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something wrong with a document or a file. ``line`` counts from 0 within it; None: no line is to blame.
-
-    ``broken``: the document may have been meant to be an object that matters, so nothing may be taken for gone because of it.
-    """
+    """Something wrong with a document or a file."""
 
     code: Code
     message: str
     line: int | None = 0
+    """Counts from 0 within the document or file; None: no line is to blame."""
     broken: bool = False
+    """Whether it may hide an object that matters, so that nothing counts as gone because of it."""
     ref: ObjectRef | None = None
     field: str | None = None
 
@@ -57,7 +66,10 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Declared:
-    """An object that a document declares, the ``index``-th of it; compared by identity, for equal text may stand twice."""
+    """An object that a document declares, the ``index``-th of it.
+
+    Compared by identity: equal text may stand twice.
+    """
 
     ref: ObjectRef
     api_version: str
@@ -67,59 +79,68 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Manifest:
-    """What one document holds. ``words``: what it mentions, if it is broken."""
+    """What one document holds."""
 
     document: Document
     objects: tuple[Declared, ...]
     troubles: tuple[Trouble, ...]
     words: frozenset[str] = frozenset()
+    """Everything that a broken document mentions and that may name a host."""
+    aliased: int = 0
+    """How many values its aliases stand for."""
 
 
-def parse(piece: Slice, path: str, rules: Rules) -> list[tuple[Manifest, tuple[SourceObject, ...]]]:
-    """The document's manifest and its objects; several only where JSON objects follow each other in one text."""
+class ParsedManifest(NamedTuple):
+    """A manifest with the content of its objects."""
+
+    manifest: Manifest
+    objects: tuple[SourceObject, ...] = ()
+
+
+def parse(piece: Slice, path: str, rules: Rules, budget: AliasBudget) -> list[ParsedManifest]:
+    """The document's manifest; several only where JSON objects follow each other in one text."""
+    before = budget.spent
     try:
-        values = load_all(piece)
+        values = load_all(piece, budget)
     except UnreadableError as error:
         line = 0 if error.line is None else error.line - piece.line
         broken = Trouble(NOT_YAML, str(error), line, broken=True)
-        return [
-            (Manifest(Document(path, Slice(piece.line, "")), (), (broken,), _words(piece.text)), ())
-        ]
-    return [_manifest(part, path, value, rules) for part, value in values]
+        document = Document(path, Slice(piece.line, ""))
+        return [ParsedManifest(Manifest(document, (), (broken,), _words(piece.text)))]
+    aliased = budget.spent - before
+    return [_manifest(part, path, value, rules, aliased) for part, value in values]
 
 
 def load_object(declared: Declared) -> SourceObject:
-    """The object's content, read from its document once more."""
+    """The object with its content, read from its document again."""
     origin = declared.origin
     [(_, value)] = load_all(Slice(origin.document.line, origin.document.text))
-    for part in origin.prefix.split(".") if origin.prefix else ():
-        value = value["items"][int(part.removeprefix("items[").rstrip("]"))]
+    for index in origin.items:
+        value = value["items"][index]
     return SourceObject(declared.ref, declared.api_version, value, origin)
 
 
-def _manifest(
-    piece: Slice, path: str, value: Any, rules: Rules
-) -> tuple[Manifest, tuple[SourceObject, ...]]:
+def _manifest(piece: Slice, path: str, value: Any, rules: Rules, aliased: int) -> ParsedManifest:
     document = Document(path, piece)
     objects: list[SourceObject] = []
     declared: list[Declared] = []
     troubles: list[Trouble] = []
-    for prefix, content, given in _flatten(value, ""):
-        found = _object(content, given, rules)
-        if isinstance(found, tuple):
-            ref, api_version = found
-            origin = FileOrigin(document, prefix)
-            objects.append(SourceObject(ref, api_version, content, origin))
-            declared.append(Declared(ref, api_version, origin, len(declared)))
-        elif found is not None:
-            line = document.locate(prefix, found.field) - document.line
+    for part in _parts(value, (), _NO_TYPE):
+        found = _identify(part, rules)
+        if isinstance(found, Trouble):
+            line = document.locate(found.field or "", part.items) - document.line
             troubles.append(
                 Trouble(found.code, found.message, line, found.broken, found.ref, found.field)
             )
+        elif found is not None:
+            origin = FileOrigin(document, part.items)
+            objects.append(SourceObject(found.ref, found.api_version, part.content, origin))
+            declared.append(Declared(found.ref, found.api_version, origin, len(declared)))
     if not declared:
         document = Document(path, Slice(piece.line, ""))  # nobody asks for its fields again
     words = _words(piece.text) if any(trouble.broken for trouble in troubles) else frozenset()
-    return Manifest(document, tuple(declared), tuple(troubles), words), tuple(objects)
+    manifest = Manifest(document, tuple(declared), tuple(troubles), words, aliased)
+    return ParsedManifest(manifest, tuple(objects))
 
 
 def _words(text: str) -> frozenset[str]:
@@ -127,43 +148,62 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(word.strip(".-") for word in _WORD.findall(text.lower()))
 
 
-def _flatten(
-    value: Any, prefix: str, given: tuple[str, str] = ("", "")
-) -> Iterator[tuple[str, Any, tuple[str, str]]]:
-    """Every object of a document, out of its lists; ``given`` is what a typed list says of its items."""
+class _Type(NamedTuple):
+    """apiVersion and kind."""
+
+    api_version: str
+    kind: str
+
+
+_NO_TYPE = _Type("", "")
+
+
+class _Part(NamedTuple):
+    """A value where an object belongs, with its place in lists and the type that its list gives."""
+
+    content: Any
+    items: tuple[int, ...]
+    type: _Type
+
+
+class _Identity(NamedTuple):
+    """What names an object."""
+
+    ref: ObjectRef
+    api_version: str
+
+
+def _parts(value: Any, items: tuple[int, ...], inherited: _Type) -> Iterator[_Part]:
+    """Every object of a document, taken out of lists."""
     if isinstance(value, dict):
-        api_version, kind, items = value.get("apiVersion"), value.get("kind"), value.get("items")
-        if (
-            isinstance(kind, str)
-            and isinstance(api_version, str)
-            and kind.endswith("List")
-            and "items" in value
-        ):
-            inherited = ("", "") if kind == "List" else (api_version, kind.removesuffix("List"))
-            if items is None or isinstance(items, list):
-                for index, item in enumerate(items or ()):
-                    yield from _flatten(item, f"{prefix}.items[{index}]".lstrip("."), inherited)
-                return
+        api_version, kind, inner = value.get("apiVersion"), value.get("kind"), value.get("items")
+        typed = isinstance(api_version, str) and isinstance(kind, str) and kind.endswith("List")
+        if typed and "items" in value and (inner is None or isinstance(inner, list)):
+            # The items of a typed list need not repeat its type.
+            of_items = _NO_TYPE
+            if kind != "List":
+                of_items = _Type(str(api_version), str(kind).removesuffix("List"))
+            for index, each in enumerate(inner or ()):
+                yield from _parts(each, (*items, index), of_items)
+            return
     if value is not None:
-        yield prefix, value, given
+        yield _Part(value, items, inherited)
 
 
-def _object(
-    content: Any, given: tuple[str, str], rules: Rules
-) -> tuple[ObjectRef, str] | Trouble | None:
-    """The object's reference and apiVersion; what is wrong with it; or None when it is no matter of ours."""
+def _identify(part: _Part, rules: Rules) -> _Identity | Trouble | None:
+    """What names the object, or what is wrong with it; None when its kind is not read."""
+    content = part.content
     if not isinstance(content, dict):
-        return Trouble(
-            NOT_AN_OBJECT, f"a {_shape(content)} stands where a Kubernetes object belongs"
-        )
-    api_version, kind = content.get("apiVersion") or given[0], content.get("kind") or given[1]
+        return Trouble(NOT_AN_OBJECT, f"{_shape(content)} stands where a Kubernetes object belongs")
+    api_version = content.get("apiVersion") or part.type.api_version
+    kind = content.get("kind") or part.type.kind
     metadata = content.get("metadata")
     for name, value in (("apiVersion", api_version), ("kind", kind)):
         if not isinstance(value, str) or not value:
-            # Helm's values, a kustomization: no manifests, so nothing is missing. With metadata it was meant to be one.
-            return Trouble(
-                NOT_AN_OBJECT, f"no {name}", broken=isinstance(metadata, dict), field=name
-            )
+            # Helm's values or a kustomization: not a manifest, so nothing is missing. With metadata
+            # it was meant to be one.
+            is_meant = isinstance(metadata, dict)
+            return Trouble(NOT_AN_OBJECT, f"no {name}", broken=is_meant, field=name)
     verdict = judge(api_version, kind, rules.reads, rules.plugin_groups)
     if verdict.unknown:
         return Trouble(UNKNOWN_KIND, verdict.unknown, broken=verdict.misspelt, field="kind")
@@ -171,43 +211,43 @@ def _object(
         return None
     if not isinstance(metadata, dict):
         return Trouble(NOT_AN_OBJECT, f"{kind} without metadata", broken=True, field="metadata")
-    return _named(api_version, kind, metadata, rules)
+    return _named(_Type(api_version, kind), metadata, rules)
 
 
-def _named(
-    api_version: str, kind: str, metadata: Mapping[str, Any], rules: Rules
-) -> tuple[ObjectRef, str] | Trouble | None:
+def _named(type_: _Type, metadata: Mapping[str, Any], rules: Rules) -> _Identity | Trouble:
+    kind = type_.kind
     name, namespace = metadata.get("name"), metadata.get("namespace") or rules.namespace
     if name is None or name == "":
-        return Trouble(
-            NOT_AN_OBJECT, f"{kind} without metadata.name", broken=True, field="metadata.name"
-        )
+        message = f"{kind} without metadata.name"
+        return Trouble(NOT_AN_OBJECT, message, broken=True, field="metadata.name")
     if not isinstance(name, str):
-        message = f"{kind}: metadata.name is a {_shape(name)}, not text; put it in quotes"
+        message = f"{kind}: metadata.name is {_shape(name)}, not text; put it in quotes"
         return Trouble(BAD_NAME, message, broken=True, field="metadata.name")
     if not isinstance(namespace, str):
-        message = f"{kind} {name[:80]}: metadata.namespace is a {_shape(namespace)}, not text; put it in quotes"
+        message = f"{kind} {name[:80]}: metadata.namespace is {_shape(namespace)}, not text; "
+        message += "put it in quotes"
         return Trouble(BAD_NAME, message, broken=True, field="metadata.namespace")
     ref = ObjectRef(kind, namespace, name)
     if len(namespace) > 63 or "." in namespace or not is_dns_subdomain(namespace):
-        return Trouble(
-            BAD_NAME, "not a valid namespace", broken=True, ref=ref, field="metadata.namespace"
-        )
+        message = "not a valid namespace"
+        return Trouble(BAD_NAME, message, broken=True, ref=ref, field="metadata.namespace")
     for part in ("labels", "annotations"):
         if not isinstance(metadata.get(part) or {}, dict):
-            message = f"a {_shape(metadata[part])} stands where names with values belong"
+            message = f"{_shape(metadata[part])} stands where names with values belong"
             return Trouble(REJECTED, message, broken=True, ref=ref, field=f"metadata.{part}")
-    return ref, api_version
+    return _Identity(ref, type_.api_version)
+
+
+_SHAPES = {
+    list: "a list",
+    dict: "a mapping",
+    str: "a text",
+    bool: "a true/false value",
+    int: "a number",
+    float: "a number",
+}
 
 
 def _shape(value: Any) -> str:
     """What a value is, in a user's words; never the value itself."""
-    names = {
-        list: "list",
-        dict: "mapping",
-        str: "text",
-        bool: "true/false value",
-        int: "number",
-        float: "number",
-    }
-    return names.get(type(value), "value")
+    return _SHAPES.get(type(value), "a value")

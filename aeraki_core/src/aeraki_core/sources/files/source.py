@@ -1,10 +1,7 @@
-"""Kubernetes manifests in files and folders, read once or watched.
+"""Kubernetes manifests in files and folders, watched.
 
-In: paths. Out: a :class:`Snapshot` (:func:`read`), or events as files change (:class:`FilesSource`). A path is a file, a folder
-(all ``*.yaml``, ``*.yml`` and ``*.json`` in it and below, by name; hidden ones are passed over), or ``-`` for standard input.
-
-What a path that is named outright, or a mount, held stays in force when it vanishes: that is not how somebody deletes a
-service. A file deleted from a folder takes its objects with it.
+What a path that is named outright, or a mount, held stays in effect when it vanishes: that is not
+how somebody deletes a service. A file deleted from a folder takes its objects with it.
 """
 
 from __future__ import annotations
@@ -14,13 +11,11 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from aeraki_core.errors import UnreadableError
-from aeraki_core.findings.finding import Finding, in_order
 from aeraki_core.manifests.locate import STDIN
-from aeraki_core.mesh.store import SourceObject
+from aeraki_core.manifests.plain_file import identity_of, signature_of
 from aeraki_core.model.scope import EVERYWHERE, Scope
 from aeraki_core.sources.chain import only_in
 from aeraki_core.sources.events import (
@@ -37,76 +32,23 @@ from aeraki_core.sources.events import (
 from aeraki_core.sources.files.fileset import Changes, FileSet, Look
 from aeraki_core.sources.files.kinds import Reads
 from aeraki_core.sources.files.manifests import DEFAULT_NAMESPACE, Rules
-from aeraki_core.sources.files.tree import signature
+from aeraki_core.sources.files.snapshot import DEFAULT_MAX_SIZE
 
-__all__ = ["DEFAULT_MAX_SIZE", "FilesSource", "Snapshot", "read"]
+__all__ = ["FilesSource"]
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MAX_SIZE = 32 << 20
-"""Bytes of one file that are read at most."""
-
 SETTLE = 0.3
-"""Seconds until a second look when something that was there is missing, empty or broken."""
+"""Seconds until a second look when something is missing, empty or broken that was not."""
 
 RESCAN = 10.0
-"""Seconds between two looks at everything: some file systems tell of no change."""
+"""Seconds between two looks at everything: some file systems report no changes."""
 
 POLL = 0.5
-"""Seconds between two looks at the paths themselves: whether they still lead to the same, and at files that are named outright."""
+"""Seconds between two looks at the paths themselves: where they lead, and files named outright."""
 
 MOST_LOOKS = 20
-"""Looks after which it is believed that something is missing, though the files still change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What paths hold, in the order of the files.
-
-    ``complete``: everything could be read, so what is not among ``objects`` does not exist; else ``reason`` says why not, and
-    ``incomplete`` which hosts that may be about.
-    """
-
-    objects: tuple[SourceObject, ...]
-    findings: tuple[Finding, ...]
-    complete: bool
-    reason: str | None = None
-    incomplete: Incomplete | None = None
-
-
-def read(
-    paths: Sequence[str | Path],
-    reads: Reads,
-    max_size: int = DEFAULT_MAX_SIZE,
-    *,
-    default_namespace: str = DEFAULT_NAMESPACE,
-    ignore: Collection[str | Path] = (),
-    plugin_groups: Collection[str] = (),
-) -> Snapshot:
-    """Read everything once. It never raises for what files hold: that is in the findings.
-
-    ``reads`` tells which kinds are of use (``Store.reads``); ``default_namespace`` is that of objects without one; ``ignore``
-    names folders to pass over; ``plugin_groups`` are the API groups of plugins' kinds: an unknown kind there is worth a word.
-    """
-    files = _files(paths, reads, max_size, default_namespace, ignore, plugin_groups)
-    changes = files.take(files.look())
-    findings = in_order(finding for _, found in changes.problems for finding in found)
-    missing = changes.incomplete
-    return Snapshot(
-        changes.upserts, findings, missing is None, missing.reason if missing else None, missing
-    )
-
-
-def _files(
-    paths: Sequence[str | Path],
-    reads: Reads,
-    max_size: int,
-    default_namespace: str,
-    ignore: Collection[str | Path],
-    plugin_groups: Collection[str],
-) -> FileSet:
-    rules = Rules(reads, default_namespace, frozenset(plugin_groups))
-    return FileSet([str(path) for path in paths], rules, max_size, [str(path) for path in ignore])
+"""Looks after which something counts as missing although the files still change."""
 
 
 class FilesSource(Source):
@@ -132,7 +74,12 @@ class FilesSource(Source):
         self.name = name
         self._scope = scope
         self._paths = tuple(str(path) for path in paths)
-        self._files = _files(paths, reads, max_size, default_namespace, ignore, plugin_groups)
+        self._files = FileSet(
+            self._paths,
+            Rules(reads, default_namespace, frozenset(plugin_groups)),
+            max_size,
+            [str(path) for path in ignore],
+        )
         self._watch = watch
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -142,7 +89,7 @@ class FilesSource(Source):
         """Begin to read and to watch.
 
         Raises:
-            UnreadableError: a path does not exist, or is standard input or a pipe, which cannot be watched.
+            UnreadableError: a path does not exist, or cannot be watched (a pipe, standard input).
         """
         for path in self._paths:
             if path == STDIN and not self._watch:
@@ -176,7 +123,7 @@ class FilesSource(Source):
             self._guarded(emit, lambda: self._follow(emit))
 
     def _guarded(self, emit: Emit, step: Callable[[], None]) -> None:
-        """A mistake of ours must not end the watch in silence: it is said, and tried again."""
+        """Report a mistake of ours and try again: it must not end the watch in silence."""
         while not self._stop.is_set():
             try:
                 step()
@@ -200,7 +147,10 @@ class FilesSource(Source):
             self._give(emit, self._files.take(look))
 
     def _settled(self, paths: Collection[str]) -> Look:
-        """A look at the files; and another, until two are the same, while an editor may be about to bring back what is missing."""
+        """A look at the files. While it is doubtful, more, until two are the same.
+
+        An editor may be about to bring back what is missing.
+        """
         look = self._files.look(paths)
         for _ in range(MOST_LOOKS):
             if not look.doubtful or self._stop.wait(SETTLE):
@@ -213,7 +163,7 @@ class FilesSource(Source):
         return look
 
     def _changes(self) -> Iterator[Collection[str]]:
-        """The paths that changed, each time that some did; none when everything should be looked at."""
+        """The paths that changed, each time that some did; none: look at everything."""
         from watchfiles import watch
 
         places = self._places()
@@ -243,19 +193,10 @@ class FilesSource(Source):
 
     def _places(self) -> list[tuple[int, ...] | None]:
         """What the paths lead to: folders by their identity, files by their state too."""
-        found: list[tuple[int, ...] | None] = []
-        for path in self._paths:
-            try:
-                status = Path(path).stat()
-            except OSError:
-                found.append(None)
-            else:
-                whole = signature(status)
-                found.append(whole[:2] if stat.S_ISDIR(status.st_mode) else whole)
-        return found
+        return [_place(path) for path in self._paths]
 
     def _give(self, emit: Emit, changes: Changes, *, first: bool = False) -> None:
-        """Tell of the changes; what is new before what is gone."""
+        """Hand the changes on, what is new before what is gone."""
         events: list[Event] = [Upserted(self.name, item) for item in changes.upserts]
         events += [Removed(self.name, ref) for ref in changes.removals]
         events += [Problems(self.name, place, findings) for place, findings in changes.problems]
@@ -264,3 +205,12 @@ class FilesSource(Source):
             events.append(Synced(self.name, changes.incomplete))
         if events:
             emit(*events)
+
+
+def _place(path: str) -> tuple[int, ...] | None:
+    """What a path leads to: a folder by its identity, a file by its state too."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return identity_of(status) if stat.S_ISDIR(status.st_mode) else signature_of(status)

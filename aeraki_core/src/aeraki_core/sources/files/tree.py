@@ -1,69 +1,64 @@
-"""What files there are under the paths given, in a stable order; and reading one of them, whatever it turns out to be.
+"""Which files there are under some paths, in a stable order. Nothing is opened.
 
-In: paths. Out: a :class:`Tree`: files with a signature that tells a changed one, and what is wrong with the tree itself. Hidden
-files and folders are passed over (version control, editors, the ``..data`` of a ConfigMap), and so are :data:`NO_MANIFESTS`; a
-file reached twice is read once.
+Hidden files and folders are passed over (version control, editors, the ``..data`` of a ConfigMap),
+and so are :data:`NO_MANIFESTS`. A file that is reached twice is listed once.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import select
 import stat
-import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aeraki_core.errors import UnreadableError
-from aeraki_core.findings.codes import NOT_YAML, SYMLINK_LOOP, TOO_LARGE, UNREADABLE
+from aeraki_core.findings.codes import SYMLINK_LOOP, UNREADABLE
 from aeraki_core.manifests.locate import STDIN
-from aeraki_core.manifests.read import decode
+from aeraki_core.manifests.plain_file import Signature, identity_of, signature_of, type_of
 from aeraki_core.sources.files.manifests import Trouble
 
-__all__ = ["Signature", "Tree", "read_text", "scan", "signature"]
+__all__ = ["Identity", "Tree", "scan", "unreadable"]
 
 SUFFIXES = (".yaml", ".yml", ".json")
 NO_MANIFESTS = frozenset({"kustomization.yaml", "kustomization.yml", "Chart.yaml"})
-"""What lies beside manifests for kustomize and Helm, and is nothing that a cluster takes."""
+"""What lies beside manifests for kustomize and Helm; no cluster takes it."""
 
-Signature = tuple[int, ...]
-"""Device, inode, size, modification and change time: differs when the content may differ."""
+Identity = tuple[int, int]
+"""Device and inode."""
 
 
 @dataclass(slots=True)
 class Tree:
-    """The files found.
-
-    ``files`` is in order; a stream (a pipe, standard input) has an empty signature, for it is read once. ``order`` sorts files as
-    ``files`` does. ``anchors`` are the folders that can vanish without anybody having deleted what they held: the paths given,
-    and mount points.
-    """
+    """The files found."""
 
     files: dict[str, Signature] = field(default_factory=dict)
+    """In order. A stream (a pipe, standard input) has an empty signature: it is read once."""
     order: dict[str, int] = field(default_factory=dict)
-    anchors: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Sorts files as ``files`` does."""
+    anchors: dict[str, Identity] = field(default_factory=dict)
+    """Folders that can vanish without anybody deleting what they held: the paths and mounts."""
     troubles: dict[str, Trouble] = field(default_factory=dict)
 
 
-def signature(status: os.stat_result) -> Signature:
-    """What tells that a file has changed."""
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
 def scan(roots: Iterable[str], ignore: Collection[str] = ()) -> Tree:
-    """Look at every path; nothing is opened. ``ignore`` names folders to pass over."""
+    """Look at every path. ``ignore`` names folders to pass over."""
     return _Scan(ignore).run(roots)
+
+
+def unreadable(error: OSError) -> Trouble:
+    """What the system says about a file or folder that cannot be read."""
+    return Trouble(UNREADABLE, (error.strerror or str(error)).lower(), None, broken=True)
 
 
 class _Scan:
     def __init__(self, ignore: Collection[str]) -> None:
         self.tree = Tree()
-        self._seen: set[tuple[int, int]] = set()
+        self._seen: set[Identity] = set()
         self._ignored = {
-            _identity(status) for path in ignore if (status := _try_stat(path)) is not None
+            identity_of(status) for path in ignore if (status := _try_stat(path)) is not None
         }
+        self._null = _try_stat(os.devnull)
 
     def run(self, roots: Iterable[str]) -> Tree:
         for root in roots:
@@ -73,35 +68,34 @@ class _Scan:
             try:
                 status = Path(root).stat()
             except OSError as error:
-                self.tree.troubles[root] = _unreadable(error)
+                self.tree.troubles[root] = unreadable(error)
                 continue
             if stat.S_ISDIR(status.st_mode):
-                self.tree.anchors[root] = _identity(status)
+                self.tree.anchors[root] = identity_of(status)
                 self._walk(root, status)
-            elif stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode):
+            elif stat.S_ISFIFO(status.st_mode):
                 self._add(root, ())  # `-f <(...)` of a shell
-            else:
+            elif self._null is None or identity_of(status) != identity_of(self._null):
                 self._file(root, status)
         return self.tree
 
-    def _add(self, path: str, found: Signature) -> None:
+    def _add(self, path: str, signature: Signature) -> None:
         if path not in self.tree.files:
-            self.tree.files[path] = found
+            self.tree.files[path] = signature
             self.tree.order[path] = len(self.tree.order)
 
     def _file(self, path: str, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
-            self.tree.troubles[path] = Trouble(
-                UNREADABLE, f"it is a {_type(status.st_mode)}, not a file", None
-            )
-        elif _identity(status) not in self._seen:
-            self._seen.add(_identity(status))
-            self._add(path, signature(status))
+            message = f"it is a {type_of(status.st_mode)}, not a file"
+            self.tree.troubles[path] = Trouble(UNREADABLE, message, None)
+        elif identity_of(status) not in self._seen:
+            self._seen.add(identity_of(status))
+            self._add(path, signature_of(status))
 
     def _walk(self, root: str, status: os.stat_result) -> None:
         """Folders and files in the order of their names, without recursion."""
-        self._seen.add(_identity(status))
-        above: tuple[tuple[int, int], ...] = (_identity(status),)
+        self._seen.add(identity_of(status))
+        above: tuple[Identity, ...] = (identity_of(status),)
         stack = [(status.st_dev, above, self._entries(root))]
         while stack:
             device, above, entries = stack[-1]
@@ -110,10 +104,9 @@ class _Scan:
                 stack.pop()
                 continue
             try:
-                if (
-                    not (entry.is_dir() or entry.name.endswith(SUFFIXES))
-                    or entry.name in NO_MANIFESTS
-                ):
+                if entry.name in NO_MANIFESTS:
+                    continue
+                if not entry.name.endswith(SUFFIXES) and not entry.is_dir():
                     continue
                 found = entry.stat()
             except OSError as error:
@@ -121,31 +114,26 @@ class _Scan:
                 continue
             if not stat.S_ISDIR(found.st_mode):
                 self._file(entry.path, found)
-            elif self._enters(entry.path, _identity(found), above):
+            elif self._enters(entry.path, identity_of(found), above):
                 if found.st_dev != device:
-                    self.tree.anchors[entry.path] = _identity(found)
-                stack.append((found.st_dev, (*above, _identity(found)), self._entries(entry.path)))
+                    self.tree.anchors[entry.path] = identity_of(found)
+                inside = (*above, identity_of(found))
+                stack.append((found.st_dev, inside, self._entries(entry.path)))
 
     def _entries(self, path: str) -> Iterator[os.DirEntry[str]]:
         try:
             with os.scandir(path) as entries:
-                found = sorted(
-                    (entry for entry in entries if not entry.name.startswith(".")),
-                    key=lambda item: item.name,
-                )
+                visible = (entry for entry in entries if not entry.name.startswith("."))
+                return iter(sorted(visible, key=lambda entry: entry.name))
         except OSError as error:
             self.tree.anchors.pop(path, None)
-            self.tree.troubles[path] = _unreadable(error)
+            self.tree.troubles[path] = unreadable(error)
             return iter(())
-        return iter(found)
 
-    def _enters(
-        self, path: str, identity: tuple[int, int], above: tuple[tuple[int, int], ...]
-    ) -> bool:
+    def _enters(self, path: str, identity: Identity, above: tuple[Identity, ...]) -> bool:
         if identity in above:
-            self.tree.troubles[path] = Trouble(
-                SYMLINK_LOOP, "the link leads back to a folder above it; it is not followed", None
-            )
+            message = "the link leads back to a folder above it; it is not followed"
+            self.tree.troubles[path] = Trouble(SYMLINK_LOOP, message, None)
             return False
         if identity in self._seen or identity in self._ignored:
             return False
@@ -158,68 +146,7 @@ class _Scan:
         elif error.errno == errno.ENOENT and not entry.is_symlink():
             return  # deleted since its folder was listed
         elif entry.name.endswith(SUFFIXES):
-            self.tree.troubles[entry.path] = _unreadable(error)
-
-
-def read_text(path: str, max_size: int) -> tuple[str, Signature] | Trouble:
-    """A file's text and its signature as it was read. A pipe that nobody writes to does not block."""
-    try:
-        data, found = _read_stdin(max_size) if path == STDIN else _read(path, max_size)
-    except OSError as error:
-        return _unreadable(error)
-    except _NotAFile as error:
-        return Trouble(UNREADABLE, str(error), None)
-    if data is None or len(data) > max_size:
-        return Trouble(TOO_LARGE, f"it is larger than {_size(max_size)}", None, broken=True)
-    try:
-        return decode(data), found
-    except UnreadableError as error:
-        return Trouble(NOT_YAML, str(error), (error.line or 1) - 1, broken=True)
-
-
-class _NotAFile(Exception):
-    """What was a file when it was looked at is none now."""
-
-
-def _read_stdin(limit: int) -> tuple[bytes, Signature]:
-    return sys.stdin.buffer.read(limit + 1), ()
-
-
-def _read(path: str, limit: int) -> tuple[bytes | None, Signature]:
-    """What the file holds, or a byte more than the limit; None when it is known to be larger."""
-    # Without O_NONBLOCK, to open a pipe that nobody writes to would wait for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        if stat.S_ISREG(status.st_mode):
-            if status.st_size > limit:
-                return None, signature(status)
-            return _drain(descriptor, limit), signature(status)
-        if stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode):
-            return _drain(descriptor, limit), ()
-        raise _NotAFile(f"it is a {_type(status.st_mode)}, not a file")
-    finally:
-        os.close(descriptor)
-
-
-def _drain(descriptor: int, limit: int) -> bytes:
-    parts: list[bytes] = []
-    left = limit + 1
-    while left > 0:
-        try:
-            part = os.read(descriptor, min(left, 1 << 20))
-        except BlockingIOError:  # somebody writes to the pipe, and takes his time
-            select.select([descriptor], [], [])
-            continue
-        if not part:
-            break
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
-
-
-def _unreadable(error: OSError) -> Trouble:
-    return Trouble(UNREADABLE, (error.strerror or str(error)).lower(), None, broken=True)
+            self.tree.troubles[entry.path] = unreadable(error)
 
 
 def _try_stat(path: str) -> os.stat_result | None:
@@ -227,21 +154,3 @@ def _try_stat(path: str) -> os.stat_result | None:
         return Path(path).stat()
     except OSError:
         return None
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return (status.st_dev, status.st_ino)
-
-
-def _type(mode: int) -> str:
-    names = {
-        stat.S_IFDIR: "folder",
-        stat.S_IFIFO: "pipe",
-        stat.S_IFSOCK: "socket",
-        stat.S_IFBLK: "device",
-    }
-    return names.get(stat.S_IFMT(mode), "device")
-
-
-def _size(count: int) -> str:
-    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count} bytes"

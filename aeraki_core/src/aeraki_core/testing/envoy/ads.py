@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from aeraki_core.filters.patch import pack
 from aeraki_core.testing.envoy.binary import EnvoyError
 from aeraki_core.testing.envoy.local import EnvoyConfig
 from aeraki_core.testing.envoy.log import reason_of
-from aeraki_core.testing.sidecar.messages import pack
 
 __all__ = ["AdsServer", "NackError"]
 

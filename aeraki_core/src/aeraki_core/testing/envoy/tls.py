@@ -11,7 +11,7 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, UpstreamTlsContext
 
-from aeraki_core.testing.sidecar.messages import pack
+from aeraki_core.filters.patch import pack
 from aeraki_core.testing.sidecar.tls import FILE_CERTIFICATE, FILE_ROOT, TLS
 
 __all__ = ["with_local_tls"]

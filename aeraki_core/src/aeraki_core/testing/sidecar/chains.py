@@ -34,7 +34,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
-from aeraki_core.testing.sidecar.messages import pack
+from aeraki_core.filters.patch import pack
 
 __all__ = [
     "BLACK_HOLE",

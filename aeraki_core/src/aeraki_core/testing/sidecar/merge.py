@@ -12,7 +12,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
 from aeraki_core.filters.message_types import import_type
-from aeraki_core.testing.sidecar.messages import pack
+from aeraki_core.filters.patch import pack
 
 __all__ = ["merge", "merge_any"]
 

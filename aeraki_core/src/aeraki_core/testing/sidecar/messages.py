@@ -10,26 +10,18 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import Message
 
 from aeraki_core.filters.message_types import import_type, type_names
 
-__all__ = ["pack", "to_dict", "to_message"]
+__all__ = ["to_dict", "to_message"]
 
 M = TypeVar("M", bound=Message)
 
 _MISSING_TYPE = re.compile(
     r"(?:Can not find message descriptor by type_url: |type_url:? ?)([\w./]+)"
 )
-
-
-def pack(message: Message) -> AnyMessage:
-    """The message in an ``Any``, its bytes deterministic."""
-    packed = AnyMessage()
-    packed.Pack(message, deterministic=True)
-    return packed
 
 
 def to_message(kind: type[M], value: Mapping[str, Any]) -> M:

@@ -18,7 +18,7 @@ from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsParameters
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, UpstreamTlsContext
 
-from aeraki_core.testing.sidecar.messages import pack
+from aeraki_core.filters.patch import pack
 
 __all__ = ["FILE_CERTIFICATE", "FILE_ROOT", "TLS", "add_upstream_tls"]
 

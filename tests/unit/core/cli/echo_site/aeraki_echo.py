@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field
 from aeraki_core import (
     Code,
     Extension,
-    Finding,
     GenerateContext,
     Kind,
     Option,
@@ -27,24 +26,23 @@ from aeraki_core import (
 
 FILTER = "envoy.filters.network.direct_response"
 TOO_LOUD = Code("ECH0101", Severity.WARNING, "volume is too high", "Lower it to 11 or less.")
+VOLUME = Option(
+    name="volume",
+    type=OptionType.INT,
+    help="How loud",
+    default=1,
+    minimum=0,
+    maximum=11,
+    aliases=("volume",),
+)
+FILE = Option(name="file", type=OptionType.TEXT, help="A file of the proxy to send back")
+FAIL = Option(name="fail", type=OptionType.BOOL, help="Raise an error", default=False)
 ECHO = Protocol(
     name="echo",
     tokens=("echo",),
     extension=Extension(FILTER, stock=True),
     summary="Sends back",
-    options=(
-        Option(
-            "volume",
-            OptionType.INT,
-            "How loud",
-            default=1,
-            minimum=0,
-            maximum=11,
-            aliases=("volume",),
-        ),
-        Option("file", OptionType.TEXT, "A file of the proxy to send back"),
-        Option("fail", OptionType.BOOL, "Raise an error", default=False),
-    ),
+    options=(VOLUME, FILE, FAIL),
     codes=(TOO_LOUD,),
 )
 
@@ -59,12 +57,12 @@ class EchoSpec(BaseModel):
 
 
 POLICY = Kind(
-    "echo.example.com",
-    "v1",
-    "EchoPolicy",
-    "echopolicies",
-    EchoSpec,
-    "What to send back",
+    group="echo.example.com",
+    version="v1",
+    kind="EchoPolicy",
+    plural="echopolicies",
+    spec=EchoSpec,
+    summary="What to send back",
     short_names=("ep",),
     hosts=lambda spec: (spec.host,),
     secrets=lambda spec: (spec.secret,) if spec.secret else (),
@@ -84,9 +82,9 @@ def aeraki_resources() -> Iterable[Kind[Any]]:
 
 @hookimpl
 def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
-    if context.option("fail"):
+    if context.option(FAIL):
         raise RuntimeError("asked to")
-    text = f"volume {context.option('volume')}"
+    text = f"volume {context.option(VOLUME)}"
     for policy in context.resources(POLICY):
         if policy.spec.secret:
             secret = context.secret(policy.namespace, policy.spec.secret)
@@ -98,13 +96,13 @@ def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
     for side in (context.outbound, *context.inbound):
         source = (
             DataSource(filename=file)
-            if (file := context.option("file"))
+            if (file := context.option(FILE))
             else DataSource(inline_string=text)
         )
         yield side.replace_tcp_proxy(FILTER, Config(response=source))
 
 
 @hookimpl
-def aeraki_validate(resource: Resource[EchoSpec], context: ValidateContext) -> Iterator[Finding]:
+def aeraki_validate(resource: Resource[EchoSpec], context: ValidateContext) -> None:
     if resource.spec.volume > 11:
-        yield context.finding(TOO_LOUD, f"volume {resource.spec.volume} is above 11", "spec.volume")
+        context.report(TOO_LOUD, f"volume {resource.spec.volume} is above 11", field="spec.volume")

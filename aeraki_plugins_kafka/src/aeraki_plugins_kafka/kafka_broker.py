@@ -11,38 +11,19 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from aeraki_core import GenerateContext, KeepLastGood, Option, OptionType
+from aeraki_core import GenerateContext, KeepLastGood, Option
 from aeraki_plugins_kafka.api_keys import API_VERSIONS, api_key
 from aeraki_plugins_kafka.codes import BAD_REWRITE, NO_API_VERSIONS, UNKNOWN_API_KEY
 from aeraki_plugins_kafka.message import KafkaBroker
+from aeraki_plugins_kafka.protocol import (
+    ALLOWED,
+    BROKER_REWRITE,
+    DENIED,
+    FORCE_RESPONSE_REWRITE,
+)
 
-__all__ = ["OPTIONS", "kafka_broker"]
+__all__ = ["kafka_broker"]
 
-ALLOWED = Option(
-    "api-keys-allowed",
-    OptionType.LIST,
-    "Only these requests pass, by name (Produce) or number (0); another one closes its connection",
-    default=(),
-)
-DENIED = Option(
-    "api-keys-denied",
-    OptionType.LIST,
-    "These requests close their connection, by name (CreateTopics) or number (19), allowed or not",
-    default=(),
-)
-FORCE_RESPONSE_REWRITE = Option(
-    "force-response-rewrite",
-    OptionType.BOOL,
-    "Write every response anew instead of passing its bytes on",
-    default=False,
-)
-BROKER_REWRITE = Option(
-    "broker-rewrite",
-    OptionType.MAP,
-    "The addresses that clients are told, `id: host:port` for each broker",
-    default=(),
-)
-OPTIONS = (ALLOWED, DENIED, FORCE_RESPONSE_REWRITE, BROKER_REWRITE)
 
 # A broker's id is a signed 32-bit number on the wire, from 0.
 _LARGEST_ID = 2**31 - 1
@@ -58,20 +39,20 @@ def kafka_broker(context: GenerateContext) -> Any:
     config = KafkaBroker()
     config.api_keys_allowed.extend(_allowed(context))
     config.api_keys_denied.extend(_keys(context, DENIED))
-    config.force_response_rewrite = context.option(FORCE_RESPONSE_REWRITE.name)
+    config.force_response_rewrite = context.option(FORCE_RESPONSE_REWRITE)
     for broker, host, port in _rewrites(context):
         config.id_based_broker_address_rewrite_spec.rules.add(id=broker, host=host, port=port)
     return config
 
 
-def _keys(context: GenerateContext, option: Option) -> list[int]:
+def _keys(context: GenerateContext, option: Option[tuple[str, ...]]) -> list[int]:
     """The API keys of an option, sorted; each that cannot be read is reported and left out."""
     found: set[int] = set()
-    for item in context.option(option.name):
+    for item in context.option(option):
         number = api_key(item)
         if number is None:
             message = f"{option.name}: {item!r} is no API key of Kafka; it is left out"
-            context.report(UNKNOWN_API_KEY, message, field=context.option_field(option.name))
+            context.report(UNKNOWN_API_KEY, message, field=context.option_field(option))
         else:
             found.add(number)
     return sorted(found)
@@ -79,30 +60,30 @@ def _keys(context: GenerateContext, option: Option) -> list[int]:
 
 def _allowed(context: GenerateContext) -> list[int]:
     keys = _keys(context, ALLOWED)
-    if not keys and context.option(ALLOWED.name):
+    if not keys and context.option(ALLOWED):
         # Envoy reads an empty list as "all": never what was meant.
         message = f"{ALLOWED.name}: none of the keys can be read; what was written before stays"
-        context.report(UNKNOWN_API_KEY, message, field=context.option_field(ALLOWED.name))
+        context.report(UNKNOWN_API_KEY, message, field=context.option_field(ALLOWED))
         raise KeepLastGood(message)
     if keys and API_VERSIONS not in keys:
         message = f"{ALLOWED.name} lacks ApiVersions: current clients cannot connect"
-        context.report(NO_API_VERSIONS, message, field=context.option_field(ALLOWED.name))
+        context.report(NO_API_VERSIONS, message, field=context.option_field(ALLOWED))
     return keys
 
 
 def _rewrites(context: GenerateContext) -> Iterator[tuple[int, str, int]]:
     """Broker id, host and port of each rule, in order of the ids."""
     found: dict[int, tuple[str, int]] = {}
-    for broker, address in context.option(BROKER_REWRITE.name):
+    for broker, address in context.option(BROKER_REWRITE):
         rule = _rule(broker, address)
         if rule is None or rule[0] in found:
             problem = "is not `id: host:port`" if rule is None else "names a broker a second time"
             message = f"{BROKER_REWRITE.name}: `{broker}: {address}` {problem}; it is left out"
-            context.report(BAD_REWRITE, message, field=context.option_field(BROKER_REWRITE.name))
+            context.report(BAD_REWRITE, message, field=context.option_field(BROKER_REWRITE))
         else:
             found[rule[0]] = rule[1:]
-    for broker, (host, port) in sorted(found.items()):
-        yield broker, host, port
+    for number, (host, port) in sorted(found.items()):
+        yield number, host, port
 
 
 def _rule(broker: str, address: str) -> tuple[int, str, int] | None:

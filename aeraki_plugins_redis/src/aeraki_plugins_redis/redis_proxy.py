@@ -11,6 +11,7 @@ from envoy.extensions.common.dynamic_forward_proxy.v3.dns_cache_pb2 import DnsCa
 from envoy.extensions.filters.network.redis_proxy.v3.redis_proxy_pb2 import RedisProxy
 from envoy.type.v3.percent_pb2 import FractionalPercent
 
+from aeraki_core import duration_message
 from aeraki_plugins_redis.auth import Credentials, inline
 from aeraki_plugins_redis.resources import (
     MAX_UPSTREAM_UNKNOWN_CONNECTIONS,
@@ -20,7 +21,6 @@ from aeraki_plugins_redis.resources import (
     Settings,
 )
 from aeraki_plugins_redis.routes import Copy, Route
-from aeraki_plugins_redis.wire import duration_message
 
 __all__ = ["inbound_proxy", "outbound_proxy"]
 
@@ -113,7 +113,7 @@ def _mirror(copy: Copy) -> RedisProxy.PrefixRoutes.Route.RequestMirrorPolicy:
 
 
 def _happens(fault: Fault) -> bool:
-    return (fault.percentage is None or fault.percentage.valid) and fault.whole_percent > 0
+    return fault.whole_percent > 0
 
 
 def _fault(fault: Fault) -> RedisProxy.RedisFault:

@@ -15,15 +15,20 @@ from envoy.extensions.filters.network.thrift_proxy.v3.thrift_proxy_pb2 import (
     ThriftProxy,
     TransportType,
 )
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
-from aeraki_core import GenerateContext
+from aeraki_core import GenerateContext, pack
+from aeraki_plugins_thrift.protocol import (
+    FILTER,
+    MAX_REQUESTS_PER_CONNECTION,
+    PAYLOAD_PASSTHROUGH,
+    PRESERVE_HEADER_CASE,
+    PROTOCOL,
+    SERVER_TRANSPORT,
+    TRANSPORT,
+)
 
-__all__ = ["FILTER", "cluster_options", "config", "server_transport"]
-
-FILTER = "envoy.filters.network.thrift_proxy"
+__all__ = ["cluster_options", "config", "server_transport"]
 
 _TRANSPORTS = {
     "auto": TransportType.AUTO_TRANSPORT,
@@ -41,31 +46,31 @@ _PROTOCOLS = {
 
 def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> ThriftProxy:
     """The filter's config."""
-    limit: int | None = context.option("max-requests-per-connection")
+    limit = context.option(MAX_REQUESTS_PER_CONNECTION)
     # A call that finds no server is answered; by default Envoy would also close its caller's connection.
     router = Router(close_downstream_on_upstream_error=BoolValue(value=False))
     return ThriftProxy(
         stat_prefix=stat_prefix,
-        transport=_TRANSPORTS[context.option("transport")],
-        protocol=_PROTOCOLS[context.option("protocol")],
+        transport=_TRANSPORTS[context.option(TRANSPORT)],
+        protocol=_PROTOCOLS[context.option(PROTOCOL)],
         # Envoy would refuse the listener while a cluster of a route is not there yet.
         route_config=RouteConfiguration(
             name=stat_prefix, routes=routes, validate_clusters=BoolValue(value=False)
         ),
         # By its name alone Envoy does not find the router (facts/envoy.md, "Loading a config").
         thrift_filters=[
-            ThriftFilter(name="envoy.filters.thrift.router", typed_config=_any(router))
+            ThriftFilter(name="envoy.filters.thrift.router", typed_config=pack(router))
         ],
-        payload_passthrough=context.option("payload-passthrough"),
+        payload_passthrough=context.option(PAYLOAD_PASSTHROUGH),
         max_requests_per_connection=None if limit is None else UInt32Value(value=limit),
-        header_keys_preserve_case=context.option("preserve-header-case"),
+        header_keys_preserve_case=context.option(PRESERVE_HEADER_CASE),
     )
 
 
 def server_transport(context: GenerateContext) -> str:
     """What the service's servers are declared to speak: ``auto`` where nothing is."""
-    declared: str = context.option("server-transport")
-    return context.option("transport") if declared == "auto" else declared
+    declared = context.option(SERVER_TRANSPORT)
+    return context.option(TRANSPORT) if declared == "auto" else declared
 
 
 def cluster_options(context: GenerateContext) -> Cluster | None:
@@ -74,14 +79,8 @@ def cluster_options(context: GenerateContext) -> Cluster | None:
     Without it, an upstream connection keeps the flavour of its first call, and clients of another
     one fail on it.
     """
-    transport, protocol = server_transport(context), context.option("protocol")
+    transport, protocol = server_transport(context), context.option(PROTOCOL)
     if transport == protocol == "auto":
         return None
     options = ThriftProtocolOptions(transport=_TRANSPORTS[transport], protocol=_PROTOCOLS[protocol])
-    return Cluster(typed_extension_protocol_options={FILTER: _any(options)})
-
-
-def _any(message: Message) -> AnyMessage:
-    packed = AnyMessage()
-    packed.Pack(message, deterministic=True)
-    return packed
+    return Cluster(typed_extension_protocol_options={FILTER: pack(options)})

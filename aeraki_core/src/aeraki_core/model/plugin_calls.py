@@ -1,0 +1,91 @@
+"""Which code of which plugin runs at this moment, and for how long.
+
+A plugin's code runs inside the controller's own threads, so one call that does not return stops
+everything behind it. Nobody can end such a call safely from outside, but everybody can see it: each
+call of a plugin's code is entered here, and a watchdog, the metrics and the probes look at the list.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+__all__ = ["PLUGIN_CALLS", "STUCK_AFTER", "PluginCall", "PluginCalls"]
+
+STUCK_AFTER = 10.0
+"""Seconds after which a call counts as stuck; a generator takes a few milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PluginCall:
+    """A call of a plugin's code that has not returned."""
+
+    plugin: str
+    """The plugin's name."""
+    hook: str
+    """The hook, or what of a kind runs, such as ``Kind.hosts``."""
+    subject: object
+    """What it is about: a service port or an object."""
+    thread: int
+    """The thread that runs it."""
+    since: float
+    """When it began, on the monotonic clock."""
+
+    @property
+    def seconds(self) -> float:
+        """For how long it runs."""
+        return time.monotonic() - self.since
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it runs for longer than any sound plugin needs."""
+        return self.seconds >= STUCK_AFTER
+
+    def stack(self) -> str:
+        """Where it is now, as a traceback; empty when its thread has ended."""
+        frame = sys._current_frames().get(self.thread)  # noqa: SLF001 - the documented name
+        return "" if frame is None else "".join(traceback.format_stack(frame))
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin}: {self.hook} for {self.subject} runs for {self.seconds:.0f} s"
+
+
+class PluginCalls:
+    """The calls that run now, of all threads."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, PluginCall] = {}
+
+    @contextmanager
+    def entered(self, plugin: str, hook: str, subject: object) -> Iterator[PluginCall]:
+        """Note that a call runs, until the block is left."""
+        thread = threading.get_ident()
+        call = PluginCall(
+            plugin=plugin, hook=hook, subject=subject, thread=thread, since=time.monotonic()
+        )
+        outer = self._running.get(thread)
+        self._running[thread] = call
+        try:
+            yield call
+        finally:
+            if outer is None:
+                self._running.pop(thread, None)
+            else:
+                self._running[thread] = outer
+
+    def running(self) -> tuple[PluginCall, ...]:
+        """The calls that have not returned, the longest first. Any thread may ask."""
+        return tuple(sorted(self._running.values(), key=lambda call: call.since))
+
+    def stuck(self) -> tuple[PluginCall, ...]:
+        """The calls that run for longer than :data:`STUCK_AFTER`, the longest first."""
+        return tuple(call for call in self.running() if call.stuck)
+
+
+PLUGIN_CALLS = PluginCalls()
+"""The calls of this process."""

@@ -1,0 +1,90 @@
+"""What one call of a hook asked and reported: the core's side of a context.
+
+A context shows its author only what an author uses. The rest is here: the core keeps the recorder of
+each call, and reads from it what a change must run again, which findings the call gave, and which
+Secrets it saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from aeraki_core.errors import PluginError
+from aeraki_core.findings.finding import Code, Finding
+from aeraki_core.mesh.reads import Reads
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.resource import Kind
+from aeraki_core.model.secret import Secret
+
+__all__ = ["Recorder"]
+
+MAX_FINDINGS = 1_000
+"""That one call may report; a plugin that reports without an end must not fill the memory."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Recorder:
+    """The record of one call of a plugin's hook."""
+
+    reads: Reads
+    """What it asked of the mesh."""
+    plugin: str
+    """The plugin's name."""
+    codes: Collection[Code] = ()
+    """The codes that the plugin declares."""
+    kinds: Collection[Kind[Any]] = ()
+    """The kinds that the plugin declares."""
+    findings: list[Finding] = field(default_factory=list)
+    """What was reported, by the plugin or for it."""
+    extensions: set[str] = field(default_factory=set)
+    """The Envoy extensions that it asked for."""
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The Secrets that were handed out: no text may hold one of their values."""
+        return tuple(self.reads.secrets.values())
+
+    def add(
+        self, code: Code, message: str, ref: ObjectRef | None = None, field: str | None = None
+    ) -> None:
+        """A finding of the core about this call."""
+        self.findings.append(Finding(code, message, ref, field))
+
+    def report(self, code: Code, message: str, *, ref: ObjectRef | None, field: str | None) -> None:
+        """A finding of the plugin.
+
+        Raises:
+            PluginError: an argument is of the wrong kind, or the plugin does not declare the code.
+        """
+        arguments: tuple[tuple[str, object, Any], ...] = (
+            ("code", code, Code),
+            ("message", message, str),
+            ("ref", ref, ObjectRef | None),
+            ("field", field, str | None),
+        )
+        for name, value, kind in arguments:
+            if not isinstance(value, kind):
+                expected = getattr(kind, "__name__", str(kind))
+                raise PluginError(
+                    f"report: {name} is a {type(value).__name__}, where a value of {expected} belongs"
+                )
+        if code not in self.codes:
+            raise PluginError(f"report: the plugin declares no code {code.id}: list it in codes")
+        if len(self.findings) >= MAX_FINDINGS:
+            raise PluginError(f"report: more than {MAX_FINDINGS} findings in one call")
+        self.findings.append(Finding(code, message, ref, field))
+
+    def require_kind(self, kind: Kind[Any]) -> None:
+        """Refuse a kind that is not the plugin's own: nobody watches it.
+
+        Raises:
+            PluginError: the plugin does not declare it.
+        """
+        value: object = kind
+        if not isinstance(value, Kind) or value not in self.kinds:
+            name = value.kind if isinstance(value, Kind) else repr(value)
+            raise PluginError(
+                f"resources: the plugin does not declare {name}: return it from aeraki_resources"
+            )

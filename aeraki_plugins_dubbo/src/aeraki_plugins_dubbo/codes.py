@@ -1,0 +1,62 @@
+"""The findings that this plugin reports on its own, each with what to do about it."""
+
+from __future__ import annotations
+
+from aeraki_core import Code, Severity
+
+__all__ = [
+    "ARGUMENT",
+    "BAD_INTERFACE",
+    "CODES",
+    "ENGINE_MISSING",
+    "MAY_ABORT",
+    "NEEDS_DUBBO_PROXY",
+    "NO_WEIGHTS",
+]
+
+BAD_INTERFACE = Code(
+    "DUB0101",
+    Severity.WARNING,
+    "not the name of a Dubbo interface",
+    "Write the interface's full name, alone or with one * at its start or end; group and version are options.",
+)
+MAY_ABORT = Code(
+    "DUB0102",
+    Severity.WARNING,
+    "dubbo_proxy can abort the sidecar",
+    "Use proxies that have envoy.filters.network.generic_proxy and name it in --proxy-extensions; or accept it: "
+    "the option engine, dubbo_proxy.",
+)
+ENGINE_MISSING = Code(
+    "DUB0103",
+    Severity.ERROR,
+    "proxies are not known to have generic_proxy",
+    "Name envoy.filters.network.generic_proxy in --proxy-extensions, or choose another engine; they get no filter until then.",
+)
+NEEDS_DUBBO_PROXY = Code(
+    "DUB0104",
+    Severity.INFO,
+    "routes need dubbo_proxy",
+    "Remove the weights or arguments from the routes, and generic_proxy is used.",
+)
+NO_WEIGHTS = Code(
+    "DUB0105",
+    Severity.ERROR,
+    "generic_proxy knows no weights",
+    "Give the route one destination, or let the option engine be auto or dubbo_proxy.",
+)
+ARGUMENT = Code(
+    "DUB0106",
+    Severity.WARNING,
+    "argument cannot be matched so",
+    "Name the argument by its index (the first is 0) and give an exact text that is not empty; the route is left out.",
+)
+
+CODES = (
+    BAD_INTERFACE,
+    MAY_ABORT,
+    ENGINE_MISSING,
+    NEEDS_DUBBO_PROXY,
+    NO_WEIGHTS,
+    ARGUMENT,
+)
