@@ -17,10 +17,14 @@ __all__ = ["FindingsByPlace", "Place", "Subject"]
 
 
 class Subject(StrEnum):
-    """What a place of the pipeline is: the newest form of an object, an object, a service port, a group of placements."""
+    """What a place of the pipeline is.
+
+    The newest form of an object, an object, a service, a service port, or a group of placements.
+    """
 
     REJECTED = "rejected"
     OBJECT = "object"
+    SERVICE = "service"
     PORT = "port"
     GROUP = "group"
 

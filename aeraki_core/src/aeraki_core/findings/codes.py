@@ -141,6 +141,14 @@ INBOUND_OVERLAP = Code(
     "Use the same protocol and options for both ports, or add a label so that the selectors do not overlap.",
 )
 
+LOST_PROTOCOL = Code(
+    "AER0215",
+    _W,
+    "port lost its protocol, and its filters are removed",
+    "Correct the port's name or appProtocol, unless the change was meant. This is reported until the service"
+    " changes again.",
+)
+
 # 03xx: routes.
 UNKNOWN_HOST = Code(
     "AER0301",

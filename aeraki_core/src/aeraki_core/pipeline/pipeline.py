@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
 from aeraki_core.filters.live import Live, namespaces_of
 from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
-from aeraki_core.findings.codes import UNKNOWN_HOST
+from aeraki_core.findings.codes import LOST_PROTOCOL, UNKNOWN_HOST
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.keys import (
     EndpointsKey,
@@ -170,7 +170,10 @@ class Pipeline:
         for key in dirty:
             match key:
                 case ServiceKey():
-                    speaking, silent = self._detect(ServiceId(key.ref, key.host))
+                    service_id = ServiceId(key.ref, key.host)
+                    speaking, silent = self._detect(service_id)
+                    lost = Place(Subject.SERVICE, service_id)
+                    self.unlocated.put(lost, tuple(self._lost_protocols(service_id, silent)))
                     ports |= speaking
                     ports -= silent
                     for port in silent:
@@ -223,6 +226,21 @@ class Pipeline:
 
     def _detect(self, service_id: ServiceId) -> tuple[set[PortId], set[PortId]]:
         return self._ports.detect(service_id, self.store.service(service_id))
+
+    def _lost_protocols(self, service_id: ServiceId, silent: Iterable[PortId]) -> Iterator[Finding]:
+        """A finding for each port that is still there and had filters until now."""
+        service = self.store.service(service_id)
+        for port_id in sorted(silent):
+            run = self._ports.run_of(port_id)
+            port = service.port(port_id.number) if service is not None else None
+            if service is None or port is None or run is None:
+                continue
+            detection = self._ports.detection(service, port.number)
+            why = f": {detection.reason}" if detection is not None else ""
+            message = (
+                f"port {port.number} spoke {run.protocol.name} and speaks no protocol now{why}"
+            )
+            yield Finding(LOST_PROTOCOL, message, service.ref, "spec.ports")
 
     def _generate(self, port: PortId) -> PortOutput | None:
         """The output of a port's generator; None when it speaks no protocol any more."""

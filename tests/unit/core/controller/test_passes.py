@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -442,3 +443,22 @@ def test_live_filters_are_asked_for_after_the_generators_ran() -> None:
 
     Controller(pipeline(Told()), [Feed(service("cart"))], Asked(), timing=FAST).run_once()
     assert order[0] == "generate"
+
+
+def test_a_port_that_loses_its_protocol_is_reported_at_the_service_with_the_deletion() -> None:
+    feed = Feed(service("cart"), service("order", 2))
+    with Running(feed) as running:
+        running.next()
+        item = service("cart")
+        spec = {**item.content["spec"], "ports": [{"name": "tcp-ecko", "port": 7000}]}
+        feed.put(replace(item, content={**item.content, "spec": spec}))
+        report = running.next()
+        assert written(report) == ["delete outbound cart", "delete inbound cart"]
+        (lost,) = (finding for finding in report.came if finding.code.id == "AER0215")
+        assert lost.ref == item.ref
+        assert lost.message.startswith("port 7000 spoke echo and speaks no protocol now: ")
+        assert "tcp-ecko" in lost.message
+        feed.put(service("cart"))
+        assert "AER0215" in codes(running.next().went)
+        feed.drop(service("cart"))
+        assert "AER0215" not in codes(running.next().came)
