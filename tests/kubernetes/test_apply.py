@@ -280,7 +280,7 @@ def test_a_name_that_is_taken_and_a_refusal_fail_alone(
         "apply", "-f", mesh(3), "--filter-namespaces", "no-such-namespace", "--dry-run", "server"
     )
     assert result.code == 1
-    assert "not found" in result.err
+    assert "namespace no-such-namespace does not exist" in result.err
 
 
 def test_what_the_server_cannot_take_now_is_tried_again(

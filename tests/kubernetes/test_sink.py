@@ -356,3 +356,24 @@ def test_a_hostile_filter_with_our_label_is_one_more_filter(
     wanted = redis_filter(14)
     assert write(sink, [wanted]) == [(Action.CREATE, None), (Action.DELETE, None)]
     assert get(control_plane, wanted) is not None
+
+
+def test_a_filter_whose_label_was_taken_away_is_named_as_long_as_it_is_there(
+    start: Start, control_plane: ControlPlane
+) -> None:
+    sink, changes = start()
+    item = redis_filter(15)
+    write(sink, [item])
+    found = get(control_plane, item)
+    assert found is not None
+    del found["metadata"]["labels"]["app.kubernetes.io/managed-by"]
+    control_plane.api.replace(found)
+    changes.wait_for(item.key)
+    assert item.key not in sink.live()
+    (finding,) = sink.findings()
+    assert finding.code.id == "AER0514"
+    assert str(item.key) in finding.message
+    assert write(sink, []) == []
+    assert get(control_plane, item) is not None
+    control_plane.api.delete(*API, item.key.name, namespace=item.key.namespace)
+    wait_until(lambda: not sink.findings(), 15, "the finding to go")

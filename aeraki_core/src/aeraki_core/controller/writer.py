@@ -201,7 +201,7 @@ class FilterWriter:
         for key in round_.fresh:
             want = self._pipeline.filters.get(key)
             if want is not None:
-                self._sink.share(want)
+                self._sink.unify(want)
         steps = differences(keys, self._pipeline.filters, live)
         plan = self._held_back(steps, round_.gaps)
         deletions = {step.key for step in plan.steps if step.action is Action.DELETE}

@@ -348,6 +348,12 @@ NAMESPACE_MISSING = Code(
     "namespace of a filter does not exist",
     "Create the namespace, or correct exportTo; one filter tries from time to time.",
 )
+UNLABELLED_FILTER = Code(
+    "AER0514",
+    _W,
+    "filter lost the label that says whose it is",
+    "Restore the label app.kubernetes.io/managed-by: aeraki, and Aeraki manages the filter again; or delete it.",
+)
 
 CORE_CODES: tuple[Code, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Code)

@@ -68,8 +68,8 @@ class Sink(Protocol):
         """Do the steps, in one burst and in any order; a failed one does not stop the others. See :func:`carry_out`."""
         ...
 
-    def share(self, item: EnvoyFilter) -> None:
-        """This is wanted now: a sink that holds an equal one may hold this one instead, so that there are not two of each."""
+    def unify(self, want: EnvoyFilter) -> None:
+        """This filter is desired now. A sink that holds an equal one may hold this one instead, to save memory."""
         return
 
     def findings(self) -> tuple[Finding, ...]:

@@ -30,7 +30,7 @@ def on_server(item: EnvoyFilter, version: int, **labels: str) -> dict[str, Any]:
 def test_a_live_filter_that_equals_the_wanted_one_is_held_once() -> None:
     filters, item = LiveFilters(), wanted()
     filters.put(on_server(wanted(), 5))
-    filters.share(item)
+    filters.unify(item)
     live = filters.live(item.key)
     assert live is not None
     assert live.filter is item
@@ -42,7 +42,7 @@ def test_of_one_that_an_older_version_wrote_the_wanted_one_tells_the_namespaces(
     before = filters.live(item.key)
     assert before is not None
     assert before.namespaces == ()
-    filters.share(item)
+    filters.unify(item)
     live = filters.live(item.key)
     assert live is not None
     assert live.filter is item
@@ -52,7 +52,7 @@ def test_of_one_that_an_older_version_wrote_the_wanted_one_tells_the_namespaces(
 def test_a_live_filter_that_differs_from_the_wanted_one_stays_what_it_is() -> None:
     filters = LiveFilters()
     filters.put(on_server(wanted(volume="2"), 5))
-    filters.share(wanted(volume="3"))
+    filters.unify(wanted(volume="3"))
     live = filters.live(key("cart"))
     assert live is not None
     assert live.filter == wanted(volume="2")
@@ -78,3 +78,23 @@ def test_filters_of_upstream_are_known_until_they_go_or_become_ours() -> None:
     filters.put(on_server(item, 7, manager="Aeraki"))
     filters.drop(item.key)
     assert filters.keys(Whose.UPSTREAM) == []
+
+
+def test_one_that_lost_our_label_is_not_ours_and_is_not_forgotten() -> None:
+    filters, item = LiveFilters(), wanted()
+    content = on_server(item, 5)
+    del content["metadata"]["labels"]["app.kubernetes.io/managed-by"]
+    filters.put(content)
+    assert item.key not in filters.ours()
+    assert filters.keys(Whose.UNLABELLED) == [item.key]
+    filters.put(on_server(item, 6))
+    assert filters.keys(Whose.UNLABELLED) == []
+    assert item.key in filters.ours()
+
+
+def test_somebody_elses_filter_of_a_name_like_ours_is_foreign() -> None:
+    filters, item = LiveFilters(), wanted()
+    filters.put(on_server(item, 5, team="a"))
+    filters.put(on_server(replace(item, key=key("x")), 6, manager="Aeraki"))
+    assert filters.keys(Whose.UNLABELLED) == []
+    assert filters.keys(Whose.UPSTREAM) == [key("x")]

@@ -1,7 +1,8 @@
-"""The EnvoyFilters of a cluster as they are now: ours, upstream Aeraki's, and other people's, of which only the names are kept.
+"""The EnvoyFilters of a cluster as they are now: ours, upstream Aeraki's, and the names of all others.
 
-In: objects from a watch and from the answers to our own writes, by any thread. Out: :class:`~aeraki_core.pipeline.reconcile.Live` values. A
-filter is parsed when somebody asks for it: at the start the types that it holds may not be imported yet.
+Objects come from a watch and from the answers to our own writes, in any order and from any thread; an
+older state never takes the place of a newer one. A filter of ours is parsed when somebody asks for it:
+at the start the types that it holds may not be imported yet, and a standby never asks.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from sys import intern
-from zlib import compress, decompress
 
 from aeraki_core.filters.envoyfilter import (
     API_VERSION,
+    MANAGED_BY,
+    PLUGIN_LABEL,
     EnvoyFilter,
     FilterKey,
     ServicePort,
@@ -23,26 +25,29 @@ from aeraki_core.filters.envoyfilter import (
     is_up_to_date,
 )
 from aeraki_core.filters.live import Live
+from aeraki_core.filters.names import INBOUND, OUTBOUND
 from aeraki_core.kube.client import Object
 from aeraki_core.sinks.kubernetes.upstream import UPSTREAM_LABEL, UPSTREAM_MANAGER
 from aeraki_core.sinks.live import live_of
 
 __all__ = ["LiveEntry", "LiveFilters", "Whose", "key_of"]
 
-_FAST = 1  # of zlib's levels
-
 
 class Whose(StrEnum):
-    """Who manages an EnvoyFilter, by its labels."""
+    """Who manages an EnvoyFilter, by its labels.
+
+    UNLABELLED: ours by its name and its other labels, but somebody took the label away that says so.
+    """
 
     OURS = "ours"
+    UNLABELLED = "unlabelled"
     UPSTREAM = "upstream"
     FOREIGN = "foreign"
 
 
 @dataclass(slots=True)
 class LiveEntry:
-    """One EnvoyFilter. ``raw`` is its JSON, packed, until it has been parsed: a twentieth of the size of dictionaries."""
+    """One EnvoyFilter. ``raw`` is its JSON until it has been parsed: a fraction of the size of dictionaries."""
 
     whose: Whose
     uid: str
@@ -53,7 +58,7 @@ class LiveEntry:
 
 def key_of(content: Object) -> FilterKey:
     """The namespace and name of an object."""
-    # One text with the filter that is wanted under that name.
+    # The same text as in the key of the desired filter of that name, so that it is held once.
     return FilterKey(intern(content["metadata"]["namespace"]), intern(content["metadata"]["name"]))
 
 
@@ -64,55 +69,59 @@ class LiveFilters:
         self.instance = instance
         self._lock = threading.Lock()
         self._entries: dict[FilterKey, LiveEntry] = {}
-        self._ours = 0
-        self._upstream: set[FilterKey] = set()
+        # Asked in every pass, so they cost no walk over all.
+        self._by_owner: dict[Whose, set[FilterKey]] = {
+            whose: set() for whose in Whose if whose is not Whose.FOREIGN
+        }
 
     def put(self, content: Object, known: EnvoyFilter | None = None) -> LiveEntry | None:
-        """Take an object in; returns what was there before if this is news, else None.
+        """Take an object in. Returns what was there before if this is news, else None.
 
-        ``known``: the filter that it holds, if the caller knows. An older state never takes the place of a newer one.
+        ``known``: the filter that it holds, if the caller knows.
         """
         key, version = key_of(content), str(content["metadata"]["resourceVersion"])
         with self._lock:
             before = self._entries.get(key)
-            news = before is None or _newer(version, before.version)
+            news = before is None or _is_newer(version, before.version)
             if news or (known is not None and before is not None and before.version == version):
                 self._set(key, _entry(key, content, known, self.instance))
         return (before or LiveEntry(Whose.FOREIGN, "", "")) if news else None
 
-    def share(self, item: EnvoyFilter) -> None:
-        """If the live filter of that name is this one, keep this one instead of a second; it also tells the namespaces."""
-        live = self.live(item.key)
-        if live is None or live.filter is item or not is_up_to_date(live.filter, item):
+    def unify(self, want: EnvoyFilter) -> None:
+        """If the live filter of that name equals the desired one, hold the desired one instead of a second.
+
+        Of 20,000 filters that saves 24 of 94 MB.
+        """
+        live = self.live(want.key)
+        if live is None or live.filter is want or not is_up_to_date(live.filter, want):
             return
         with self._lock:
-            entry = self._entries.get(item.key)
+            entry = self._entries.get(want.key)
             if entry is not None and entry.live is live:
+                # One that an older version wrote does not say for which namespaces it is.
                 entry.live = replace(
-                    live, service_ports=item.service_ports, filter=item, namespaces=item.namespaces
+                    live, service_ports=want.service_ports, filter=want, namespaces=want.namespaces
                 )
 
     def drop(self, key: FilterKey) -> LiveEntry | None:
-        """Forget a filter that is gone; returns what was known of it."""
+        """Forget a filter that is gone. Returns what was known of it."""
         with self._lock:
             return self._set(key, None)
 
     def _set(self, key: FilterKey, entry: LiveEntry | None) -> LiveEntry | None:
-        """Under the lock: put or remove an entry and keep the count; returns the one before."""
+        """Under the lock: put or remove an entry. Returns the one before."""
         before = self._entries.pop(key, None)
-        self._upstream.discard(key)
+        for keys in self._by_owner.values():
+            keys.discard(key)
         if entry is not None:
             self._entries[key] = entry
-            if entry.whose is Whose.UPSTREAM:
-                self._upstream.add(key)
-        self._ours += (entry is not None and entry.whose is Whose.OURS) - (
-            before is not None and before.whose is Whose.OURS
-        )
+            if entry.whose is not Whose.FOREIGN:
+                self._by_owner[entry.whose].add(key)
         return before
 
     def count(self) -> int:
-        """How many filters of ours there are: asked in every pass, so it costs no walk over all."""
-        return self._ours
+        """How many filters of ours there are."""
+        return len(self._by_owner[Whose.OURS])
 
     def entry(self, key: FilterKey) -> LiveEntry | None:
         """What is known of one filter."""
@@ -120,11 +129,9 @@ class LiveFilters:
             return self._entries.get(key)
 
     def keys(self, whose: Whose) -> list[FilterKey]:
-        """The names of all filters of one manager."""
+        """The names of all filters of one manager; of FOREIGN ones none are kept apart."""
         with self._lock:
-            if whose is Whose.UPSTREAM:  # asked in every pass
-                return list(self._upstream)
-            return [key for key, entry in self._entries.items() if entry.whose is whose]
+            return list(self._by_owner.get(whose, ()))
 
     def missing(self, namespace: str | None, present: Set[FilterKey]) -> list[FilterKey]:
         """Filters of the namespace (None: of all) that are known here and not among ``present``."""
@@ -143,7 +150,7 @@ class LiveFilters:
 
     def ours(self) -> Mapping[FilterKey, Live]:
         """All filters of ours, as a view that follows what happens; each is parsed when it is looked at."""
-        return _View(self)
+        return _OurFilters(self)
 
     def live(self, key: FilterKey) -> Live | None:
         """One filter of ours, parsed."""
@@ -153,23 +160,21 @@ class LiveFilters:
                 return None
             if entry.live is None or (entry.live.filter is None and entry.raw is not None):
                 # Tried again next time, if it cannot be read: the plugin that knows its types may be imported then.
-                entry.live = live_of(
-                    json.loads(decompress(entry.raw) if entry.raw else b"{}"), self.instance
-                )
+                entry.live = live_of(json.loads(entry.raw or b"{}"), self.instance)
                 if entry.live is not None and entry.live.filter is not None:
                     entry.raw = None
             return entry.live
 
 
-class _View(Mapping[FilterKey, Live]):
+class _OurFilters(Mapping[FilterKey, Live]):
     def __init__(self, filters: LiveFilters) -> None:
         self._filters = filters
 
     def __getitem__(self, key: FilterKey) -> Live:
-        found = self._filters.live(key)
-        if found is None:
+        live = self._filters.live(key)
+        if live is None:
             raise KeyError(key)
-        return found
+        return live
 
     def __iter__(self) -> Iterator[FilterKey]:
         return iter(self._filters.keys(Whose.OURS))
@@ -186,42 +191,40 @@ def _entry(key: FilterKey, content: Object, known: EnvoyFilter | None, instance:
     metadata = content["metadata"]
     uid, version = str(metadata.get("uid") or ""), str(metadata["resourceVersion"])
     if not is_ours(content, instance):
-        labels = metadata.get("labels") or {}
-        upstream = labels.get(UPSTREAM_LABEL) == UPSTREAM_MANAGER
-        return LiveEntry(Whose.UPSTREAM if upstream else Whose.FOREIGN, uid, version)
+        return LiveEntry(_not_ours(key, metadata.get("labels") or {}), uid, version)
     if known is not None:
-        return LiveEntry(
-            Whose.OURS,
-            uid,
-            version,
-            live=Live.of(known),
-        )
-    try:
-        raw = json.dumps(_essence(content), separators=(",", ":")).encode()
-    except (RecursionError, ValueError):
-        # Nested deeper than Python's stack: its labels are all that counts.
-        raw = json.dumps(_essence({"metadata": metadata})).encode()
-    return LiveEntry(Whose.OURS, uid, version, compress(raw, _FAST))
+        live = Live(key, known.plugin, known.service_ports, known, known.namespaces)
+        return LiveEntry(Whose.OURS, uid, version, live=live)
+    return LiveEntry(Whose.OURS, uid, version, _json_of(metadata, content.get("spec") or {}))
 
 
-def _essence(content: Object) -> Object:
-    """What a filter is read from."""
-    metadata = content["metadata"]
+def _not_ours(key: FilterKey, labels: Mapping[str, str]) -> Whose:
+    if labels.get(UPSTREAM_LABEL) == UPSTREAM_MANAGER:
+        return Whose.UPSTREAM
+    named_as_ours = key.name.startswith((INBOUND, OUTBOUND)) and PLUGIN_LABEL in labels
+    return Whose.UNLABELLED if named_as_ours and MANAGED_BY not in labels else Whose.FOREIGN
+
+
+def _json_of(metadata: Object, spec: Object) -> bytes:
+    """What a filter is read from, as JSON."""
     kept = {
         field: metadata[field]
         for field in ("namespace", "name", "labels", "annotations")
         if field in metadata
     }
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "EnvoyFilter",
-        "metadata": kept,
-        "spec": content.get("spec") or {},
-    }
+    content = {"apiVersion": API_VERSION, "kind": "EnvoyFilter", "metadata": kept, "spec": spec}
+    try:
+        return json.dumps(content, separators=(",", ":")).encode()
+    except (RecursionError, ValueError):
+        # Nested deeper than Python's stack: its labels are all that counts.
+        return json.dumps({**content, "spec": {}}).encode()
 
 
-def _newer(version: str, before: str) -> bool:
-    """Whether it is of a later state. Versions of one kind are numbers that grow (Kubernetes 1.35 says so; etcd always did)."""
+def _is_newer(version: str, before: str) -> bool:
+    """Whether it is of a later state.
+
+    Versions of one kind are numbers that grow (Kubernetes 1.35 says so; etcd always did).
+    """
     if version.isdecimal() and before.isdecimal():
         return int(version) > int(before)
     return version != before

@@ -1,11 +1,9 @@
-"""Which filters of upstream Aeraki are superseded by ours.
+"""Which filters of upstream Aeraki are superseded by ours. Pure.
 
-In: names of upstream's filters, and the service ports that live filters of ours are for. Out: what may be deleted. Pure.
-Upstream names them ``aeraki-outbound-<host>-<vip>-<port>`` and ``aeraki-inbound-<host>-<port>``, in older releases without
-the port.
-
-Both replace tcp_proxy, and ours do it first (their priority): while both are live, upstream's match nothing, so ours come before
-upstream's go, and no connection sees a listener without either.
+Upstream names its filters ``aeraki-outbound-<host>-<vip>-<port>`` and ``aeraki-inbound-<host>-<port>``, in
+older releases without the port. Both replace tcp_proxy, and ours do it first (their priority): while both
+are live, upstream's match nothing. So ours come before upstream's go, and no connection sees a listener
+without either.
 """
 
 from __future__ import annotations

@@ -1,0 +1,71 @@
+"""Which filters are being written, and which names somebody else has taken.
+
+The watch brings our own writes back. While a filter is being written, what the watch says of it is most
+likely our own doing, and is looked at when the write is over.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.pipeline.reconcile import Step
+from aeraki_core.sinks.kubernetes.live import LiveFilters, Whose
+from aeraki_core.sinks.kubernetes.watch import FilterNews
+
+__all__ = ["Flight"]
+
+
+class Flight:
+    """Usable by many threads at once."""
+
+    def __init__(self, filters: LiveFilters) -> None:
+        self._filters = filters
+        self._lock = threading.Lock()
+        self._writing: set[FilterKey] = set()
+        self._seen: set[FilterKey] = set()
+        self._taken: set[FilterKey] = set()
+
+    def begin(self, steps: Iterable[Step]) -> None:
+        """These are being written."""
+        with self._lock:
+            self._writing.update(step.key for step in steps)
+
+    def set_taken(self, key: FilterKey, *, taken: bool) -> None:
+        """Whether a write found that the name is somebody else's."""
+        with self._lock:
+            if taken:
+                self._taken.add(key)
+            else:
+                self._taken.discard(key)
+
+    def is_for_the_controller(self, news: FilterNews) -> bool:
+        """Whether the news is about a filter of ours, or frees a name that we want, and not our own doing."""
+        after = self._filters.entry(news.key)
+        with self._lock:
+            if news.key in self._writing:
+                self._seen.add(news.key)
+                return False
+            freed = news.key in self._taken and after is None
+            if freed:
+                self._taken.remove(news.key)
+        now_ours = after is not None and after.whose is Whose.OURS
+        return freed or now_ours or news.before.whose is Whose.OURS
+
+    def end(self, steps: Iterable[Step]) -> Iterator[FilterKey]:
+        """The writes are over. Gives those of the filters that somebody else changed meanwhile."""
+        with self._lock:
+            self._writing.clear()
+            seen, self._seen = self._seen, set()
+        for step in steps:
+            if step.key in seen and not self._is_known_as_taken(step.key):
+                live = self._filters.live(step.key)
+                if (live.filter if live is not None else None) != step.after:
+                    yield step.key
+
+    def _is_known_as_taken(self, key: FilterKey) -> bool:
+        """Whether the name is still somebody else's, as our last write found it: that has been reported."""
+        entry = self._filters.entry(key)
+        with self._lock:
+            return key in self._taken and entry is not None and entry.whose is not Whose.OURS

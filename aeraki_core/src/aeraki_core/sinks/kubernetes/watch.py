@@ -1,0 +1,177 @@
+"""Watching the EnvoyFilters of a cluster, from the start of the sink to its end.
+
+One list and watch for the whole cluster or for each watched namespace. Everything that they bring goes
+into :class:`~aeraki_core.sinks.kubernetes.live.LiveFilters`, and what is news goes to ``heard``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aeraki_core.errors import AerakiError
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.kube.client import Client, Object
+from aeraki_core.kube.decode import DecodedObject
+from aeraki_core.kube.informer import (
+    Changed,
+    Deleted,
+    Failed,
+    Informer,
+    ListBegan,
+    ListEnded,
+    ListNews,
+    NotServed,
+    Page,
+    Recovered,
+    Tuning,
+)
+from aeraki_core.kube.resources import Discovery
+from aeraki_core.sinks.kubernetes.live import LiveEntry, LiveFilters, key_of
+from aeraki_core.sinks.kubernetes.writer import RESOURCE
+
+__all__ = ["FilterNews", "FilterWatch"]
+
+_log = logging.getLogger(__name__)
+_STOP = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterNews:
+    """A filter is new, other or gone. ``before`` is what was known of it; ``content`` the object, if there is one."""
+
+    key: FilterKey
+    before: LiveEntry
+    content: Object | None
+    deleted: bool
+
+
+class FilterWatch:
+    """``namespaces``: None alone for the whole cluster. ``heard`` is called from the informers' threads."""
+
+    def __init__(
+        self,
+        client: Client,
+        filters: LiveFilters,
+        namespaces: Sequence[str | None],
+        heard: Callable[[FilterNews], None],
+        *,
+        tuning: Tuning | None = None,
+    ) -> None:
+        discovery = Discovery(client)
+        self._lists = [
+            _FilterList(client, discovery, filters, namespace, heard, tuning)
+            for namespace in namespaces
+        ]
+
+    def start(self, patience: float) -> None:
+        """Read everything, and watch it from then on; wait at most ``patience`` seconds for each page.
+
+        Raises:
+            AerakiError: the server does not answer in time, refuses, or knows no EnvoyFilters.
+        """
+        for each in self._lists:
+            each.informer.start()
+        for each in self._lists:
+            each.wait(patience)
+        for each in self._lists:
+            if each.problem is not None:
+                raise AerakiError(f"the live EnvoyFilters cannot be read: {each.problem}")
+
+    def refresh(self) -> None:
+        """Read everything anew."""
+        for each in self._lists:
+            each.informer.refresh()
+
+    def stop(self) -> None:
+        """End, within about two seconds."""
+        for each in self._lists:
+            each.informer.stop()
+        deadline = time.monotonic() + _STOP
+        for each in self._lists:
+            each.informer.join(max(0.0, deadline - time.monotonic()))
+
+
+class _FilterList:
+    """The list of one namespace, or of the cluster. ``problem``: why it could not be read so far."""
+
+    def __init__(
+        self,
+        client: Client,
+        discovery: Discovery,
+        filters: LiveFilters,
+        namespace: str | None,
+        heard: Callable[[FilterNews], None],
+        tuning: Tuning | None,
+    ) -> None:
+        self._filters = filters
+        self._namespace = namespace
+        self._heard = heard
+        self._answered = threading.Event()
+        self._last_page = time.monotonic()
+        self._present: set[FilterKey] = set()
+        self.problem: str | None = "the API server did not answer in time"
+        self.informer = Informer(
+            f"EnvoyFilter{f' {namespace}' if namespace else ''}",
+            client,
+            lambda: discovery.find(("networking.istio.io", "EnvoyFilter"), RESOURCE.version),
+            self._take,
+            namespace=namespace,
+            tuning=tuning,
+        )
+
+    def wait(self, patience: float) -> None:
+        """Wait until the list was read, or cannot be; at most so many seconds without another page of it."""
+        while (
+            not self._answered.is_set()
+            and (left := self._last_page + patience - time.monotonic()) > 0
+        ):
+            self._answered.wait(left)
+
+    def _take(self, news: ListNews) -> None:
+        """News of the list, in the informer's thread."""
+        match news:
+            case ListBegan():
+                self._present = set()
+            case Page(_, objects):
+                self._last_page = time.monotonic()
+                for decoded in objects:
+                    self._present.add(key_of(decoded.content))
+                    self._put(decoded)
+            case ListEnded():
+                for key in self._filters.missing(self._namespace, self._present):
+                    self._drop(key, None)
+                self._present = set()
+                self.problem = None
+                self._answered.set()
+            case Changed(_, objects):
+                for decoded in objects:
+                    self._put(decoded)
+            case Deleted(_, objects):
+                for content in objects:
+                    self._drop(key_of(content), content)
+            case NotServed():
+                self.problem = "the cluster knows no EnvoyFilters; install Istio first"
+                self._answered.set()
+            case Failed(reason):
+                self.problem = reason
+            case Recovered():
+                self.problem = None
+
+    def _put(self, decoded: DecodedObject) -> None:
+        content, key = decoded.content, key_of(decoded.content)
+        if decoded.problem is not None:
+            # What is known stays: nobody who writes such an object decides what happens to a filter.
+            _log.warning("EnvoyFilter %s is ignored: %s", key, decoded.problem)
+            return
+        before = self._filters.put(content)
+        if before is not None:
+            self._heard(FilterNews(key=key, before=before, content=content, deleted=False))
+
+    def _drop(self, key: FilterKey, content: Object | None) -> None:
+        before = self._filters.drop(key)
+        if before is not None:
+            self._heard(FilterNews(key=key, before=before, content=content, deleted=True))
