@@ -150,8 +150,7 @@ def test_more_connections_than_the_limit_are_refused_at_once(told: Told) -> None
         assert all(is_refused(server) for _ in range(100))
         half.pop().close()
         while is_refused(server):
-            pass  # its thread notices that it was closed
-        assert get(server, "/healthz")[0] == 200
+            pass  # its thread notices that it was closed, and there is room
     finally:
         for connection in half:
             connection.close()
