@@ -1,8 +1,8 @@
 """The source ``istiod``: services and routes as istiod has them, from all its registries.
 
-In: where istiod is. Out: events. Every response is the full state of its type, so the difference to what was known is told; after a
-broken stream nothing is told before every type has been answered again. A type that suddenly has nothing must say so again,
-and not at once.
+Every response is the full state of its type, so what differs from before is handed on (mirror.py).
+After a broken stream nothing is handed on before every type has been answered again. A type that
+suddenly has nothing is asked again after a while: an istiod that starts has nothing either.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from aeraki_core.errors import AerakiError
 from aeraki_core.findings.codes import ISTIOD_NOT_READ
 from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.backoff import Backoff
-from aeraki_core.mesh.store import SourceObject
-from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.scope import EVERYWHERE, Scope
 from aeraki_core.sources.chain import only_in
 from aeraki_core.sources.events import (
@@ -26,13 +24,12 @@ from aeraki_core.sources.events import (
     Event,
     Incomplete,
     Problems,
-    Removed,
     Synced,
     Unsynced,
-    Upserted,
 )
 from aeraki_core.sources.istiod.connection import Istiod
-from aeraki_core.sources.istiod.decode import TYPES, decode
+from aeraki_core.sources.istiod.decode import TYPES
+from aeraki_core.sources.istiod.mirror import Mirror
 from aeraki_core.sources.istiod.stream import XdsStream
 
 if TYPE_CHECKING:
@@ -43,13 +40,15 @@ __all__ = ["IstiodSource"]
 _NAME = "istiod"
 _log = logging.getLogger(__name__)
 _STOP = 2.0
+_PIECE = 500  # objects that are handed on together at the start
 
 
 class IstiodSource:
     """The source ``istiod``.
 
-    ``refresh_every``: seconds after which everything is asked for anew (a changed annotation makes istiod send nothing);
-    ``believe_empty``: seconds before a type that has become empty is asked again. ``scope``: the
+    ``refresh_every``: seconds after which everything is asked for again (a changed annotation makes
+    istiod send nothing); ``believe_empty``: seconds before a type that has become empty is asked
+    again. ``scope``: the
     namespaces whose objects count.
     """
 
@@ -67,7 +66,6 @@ class IstiodSource:
     ) -> None:
         self._istiod = istiod
         self._root_namespace = root_namespace
-        self._domain = domain
         self._refresh_every = refresh_every
         self._believe_empty = believe_empty
         self._scope = scope
@@ -78,9 +76,8 @@ class IstiodSource:
         self._stale = False
         self._thread = threading.Thread(target=self._run, name="istiod", daemon=True)
         # All below belongs to the thread.
-        self._known: dict[str, dict[ObjectRef, SourceObject]] = {url: {} for url in TYPES}
-        self._given: dict[ObjectRef, SourceObject] = {}
-        self._unread: dict[str, str] = {}
+        self._mirror = Mirror(_NAME, domain)
+        self._synced_once = False
         self._said: Event | None = None
 
     def start(self, emit: Emit) -> None:
@@ -98,12 +95,12 @@ class IstiodSource:
             self._thread.join(_STOP)
 
     def refresh(self) -> None:
-        """Ask for everything anew: Unsynced at once, Synced again when all has been answered."""
+        """Ask for everything again: Unsynced at once, Synced when all has been answered."""
         with self._lock:
             if self._stream is not None:
                 self._stale = True
                 self._stream.close()  # a new stream begins with everything
-            self._say(Unsynced(_NAME, "everything is asked for anew"))
+            self._say(Unsynced(_NAME, "everything is asked for again"))
 
     # Inside: all of it in the thread.
 
@@ -116,21 +113,24 @@ class IstiodSource:
                 istiod = self._istiod() if callable(self._istiod) else self._istiod
                 stream = XdsStream(istiod, self._root_namespace)
                 with self._lock:
-                    self._stream, self._stale = stream, False
+                    self._stream = stream
                 self._follow(stream, session)
             except AerakiError as error:
                 reason = str(error)
-            except Exception as error:  # noqa: BLE001 -- a thread that dies in silence would leave the source stale for ever
+            except Exception as error:  # noqa: BLE001 -- a dead thread would leave it all stale
                 _log.exception("reading from istiod")
                 reason = f"{type(error).__name__}: {error}"
             finally:
                 session.end()
                 with self._lock:
                     broken, self._stream = self._stream, None
+                    ended_by_us, self._stale = self._stale, False
                 if broken is not None:
                     broken.close()
             if self._stopped.is_set():
                 return
+            if ended_by_us:
+                continue  # refresh() has said why, and this is no outage
             if session.answered >= set(TYPES):
                 backoff.reset()  # it worked; streams end now and then
             self._say(Unsynced(_NAME, reason))
@@ -147,12 +147,12 @@ class IstiodSource:
                 return
             stream.acknowledge(response)
             url = response.type_url
-            if url not in self._known:
+            if url not in TYPES:
                 continue
-            if self._take(url, response, session):
+            if self._must_ask_again(url, response, session):
                 session.later(self._believe_empty, lambda url=url: stream.ask(url))  # type: ignore[misc]
-            # Under the lock: a stream that refresh() has ended must not say Synced after refresh() said Unsynced, for that would
-            # pass for the fresh answer that was asked for.
+            # Under the lock: a stream that refresh() has ended must not say Synced after refresh()
+            # said Unsynced, for that would pass for the fresh answer that was asked for.
             with self._lock:
                 if session.answered >= set(TYPES) and not self._stale:
                     self._tell()
@@ -161,53 +161,36 @@ class IstiodSource:
                 for each in TYPES:
                     stream.ask(each)
 
-    def _take(self, url: str, response: DiscoveryResponse, session: _Session) -> bool:
-        """Take one type's full state in; True when it must be asked again before it is believed."""
-        kind = url.rpartition("/")[2]
-        fresh: dict[ObjectRef, SourceObject] = {}
-        unread: list[str] = []
-        for resource in response.resources:
-            try:
-                item = decode(kind, resource, self._domain)
-            except ValueError as error:
-                unread.append(str(error))
-                continue
-            fresh[item.ref] = item
-        if unread:
-            # It may be any of those that are missing: they stay.
-            fresh = {**self._known[url], **fresh}
-            self._unread[url] = (
-                f"istiod sent {len(unread)} of kind {kind} that cannot be read: {unread[0]}"
-            )
-        else:
-            self._unread.pop(url, None)
-        if not fresh and self._known[url]:
+    def _must_ask_again(self, url: str, response: DiscoveryResponse, session: _Session) -> bool:
+        """Take one type's full state in, unless it is suddenly empty and that must be confirmed."""
+        if not response.resources and self._mirror.holds(url):
             now = time.monotonic()
             first = url not in session.empty
             if now - session.empty.setdefault(url, now) < self._believe_empty:
                 return first
         session.empty.pop(url, None)
         session.answered.add(url)
-        self._known[url] = fresh
+        if not self._synced_once:
+            # Nobody acts before the first Synced, so the objects need not wait here for each other.
+            for start in range(0, len(response.resources), _PIECE):
+                part = response.resources[start : start + _PIECE]
+                self._mirror.take(url, part, partial=True)
+                self._hand_on(self._mirror.changes())
+        self._mirror.take(url, response.resources)
         return False
 
     def _tell(self) -> None:
-        """All types have been answered: tell the difference."""
-        now: dict[ObjectRef, SourceObject] = {}
-        for url in TYPES:
-            now.update(self._known[url])
-        events: list[Event] = [Removed(_NAME, ref) for ref in self._given if ref not in now]
-        events += [
-            Upserted(_NAME, item)
-            for ref, item in now.items()
-            if ref not in self._given or self._given[ref].content != item.content
-        ]
-        self._given = now
-        reason = next(iter(self._unread.values()), None)
+        """All types have been answered: hand on what differs."""
+        events = self._mirror.changes()
+        reason = self._mirror.unread
         synced = Synced(_NAME, None if reason is None else Incomplete(reason, words=None))
         if self._said != synced:
             self._said = synced
             events += [_problems(reason), synced]
+        self._hand_on(events)
+        self._synced_once = True
+
+    def _hand_on(self, events: Sequence[Event]) -> None:
         if events:
             self._emit(*events)
 

@@ -1,0 +1,117 @@
+"""What istiod has sent, and what of it is new.
+
+istiod sends every type in full at every push, and almost all of it is what it sent before. A
+resource whose bytes are known is not parsed: comparing a digest costs a hundredth of that. Of each
+object only two digests are kept; the object itself goes to whoever is told of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+from aeraki_core.mesh.source_object import SourceObject
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.sources.events import Event, Removed, Upserted
+from aeraki_core.sources.istiod.decode import TYPES, decode
+
+if TYPE_CHECKING:
+    from google.protobuf.any_pb2 import Any as AnyMessage
+
+__all__ = ["Mirror"]
+
+_DIGEST = 16  # bytes
+
+
+class _Form(NamedTuple):
+    """One object as istiod sent it last."""
+
+    ref: ObjectRef
+    content_digest: bytes
+
+
+class _Decoded(NamedTuple):
+    """An object that was parsed and not told yet."""
+
+    url: str
+    bytes_digest: bytes
+    source_object: SourceObject
+
+
+class Mirror:
+    """All objects that istiod has. For one thread. ``source`` is the name that events carry."""
+
+    def __init__(self, source: str, domain: str) -> None:
+        self._source = source
+        self._domain = domain
+        self._forms: dict[str, dict[bytes, _Form]] = {url: {} for url in TYPES}
+        self._told: dict[ObjectRef, bytes] = {}
+        self._decoded: list[_Decoded] = []
+        self._lost: set[ObjectRef] = set()
+        self._unread: dict[str, str] = {}
+
+    @property
+    def unread(self) -> str | None:
+        """What cannot be read at all, so that nobody knows which object it is; None: nothing."""
+        return next(iter(self._unread.values()), None)
+
+    def holds(self, url: str) -> bool:
+        """Whether there is any object of the type."""
+        return bool(self._forms[url])
+
+    def take(self, url: str, resources: Iterable[AnyMessage], *, partial: bool = False) -> None:
+        """Take one type's full state in. ``partial``: there may be more."""
+        kind = url.rpartition("/")[2]
+        known = self._forms[url]
+        forms: dict[bytes, _Form] = {}
+        unread: list[str] = []
+        for resource in resources:
+            data = resource.value
+            digest = blake2b(data, digest_size=_DIGEST).digest()
+            form = known.get(digest)
+            if form is None:
+                try:
+                    found = decode(kind, data, self._domain)
+                except ValueError as error:
+                    unread.append(str(error))
+                    continue
+                form = _Form(found.ref, _content_digest(found))
+                self._decoded.append(_Decoded(url, digest, found))
+            forms[digest] = form
+        if unread or partial:
+            # An object that cannot be read may be any of those that are missing: they stay.
+            present = {form.ref for form in forms.values()}
+            forms |= {digest: form for digest, form in known.items() if form.ref not in present}
+        self._unread.pop(url, None)
+        if unread:
+            self._unread[url] = f"istiod sent {len(unread)} of kind {kind} that cannot be read: "
+            self._unread[url] += unread[0]
+        self._lost.update(form.ref for digest, form in known.items() if digest not in forms)
+        self._forms[url] = forms
+
+    def changes(self) -> list[Event]:
+        """What differs from what was told before: what is gone, then what is new or changed."""
+        decoded, self._decoded = self._decoded, []
+        events: list[Event] = [Removed(self._source, ref) for ref in self._gone()]
+        for url, digest, source_object in decoded:
+            form = self._forms[url].get(digest)
+            if form is not None and self._told.get(form.ref) != form.content_digest:
+                self._told[form.ref] = form.content_digest
+                events.append(Upserted(self._source, source_object))
+        return events
+
+    def _gone(self) -> list[ObjectRef]:
+        """The objects that were told, and of which no type holds any form now."""
+        lost, self._lost = self._lost, set()
+        if not lost:
+            return []
+        lost -= {form.ref for forms in self._forms.values() for form in forms.values()}
+        return [ref for ref in sorted(lost) if self._told.pop(ref, None) is not None]
+
+
+def _content_digest(source_object: SourceObject) -> bytes:
+    """Equal for equal objects, also where istiod writes the same in another order."""
+    text = json.dumps([source_object.content, source_object.problem], sort_keys=True)
+    return blake2b(text.encode(), digest_size=_DIGEST).digest()
