@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from aeraki_core.testing import PluginConformance
+from aeraki_core.testing import Mesh, PluginConformance, ProxyRule, service, service_entry
 
 import aeraki_plugins_dubbo
 
+OTHERS = [
+    service("web", {"http-web": 80, "tcp": 7000, "tcp-db": 7001, "": 7002}),
+    service_entry("far", ["far.example.com"], {"tls": 443, "mongo": 27017}),
+]
 GOLDEN = Path(__file__).parents[2] / "golden" / "dubbo"
 
 
@@ -22,4 +26,13 @@ class TestDubbo(PluginConformance):
     examples: ClassVar[dict[str, str]] = {
         name: (GOLDEN / f"{name}.in.yaml").read_text() for name in ("default", "methods")
     }
+    reporting: ClassVar[dict[str, str]] = {
+        path.name.removesuffix(".in.yaml"): path.read_text() for path in GOLDEN.glob("*.in.yaml")
+    }
+    # Their findings are for proxies that have another extension.
+    meshes: ClassVar[dict[str, Mesh]] = dict.fromkeys(
+        ("weights-need-dubbo-proxy", "engine-generic-proxy"),
+        Mesh(proxy_rules=(ProxyRule("envoy.filters.network.generic_proxy"),)),
+    )
+    not_for: ClassVar[dict[str, Any]] = {"ports of others": OTHERS}
     odd_inputs = 20  # of these two; tests/golden/test_odd.py tries 50 of each case

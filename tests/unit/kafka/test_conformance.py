@@ -11,19 +11,26 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from aeraki_core.model.mesh import Mesh, parse_proxy_rule
-from aeraki_core.testing import PluginConformance
+from aeraki_core.testing import PluginConformance, service, service_entry
 
 import aeraki_plugins_kafka
 
+OTHERS = [
+    service("web", {"http-web": 80, "tcp": 7000, "tcp-db": 7001, "": 7002}),
+    service_entry("far", ["far.example.com"], {"tls": 443, "mongo": 27017}),
+]
 GOLDEN = Path(__file__).parents[2] / "golden" / "kafka"
 
 
 @pytest.mark.envoy
 class TestKafka(PluginConformance):
     plugin: ClassVar[Any] = aeraki_plugins_kafka
-    mesh = Mesh(proxy_rules=(parse_proxy_rule("envoy.filters.network.kafka_broker"),))
+    proxy_extensions = ("envoy.filters.network.kafka_broker",)
     examples: ClassVar[dict[str, str]] = {
         name: (GOLDEN / f"{name}.in.yaml").read_text() for name in ("service", "options")
     }
+    reporting: ClassVar[dict[str, str]] = {
+        path.name.removesuffix(".in.yaml"): path.read_text() for path in GOLDEN.glob("*.in.yaml")
+    }
+    not_for: ClassVar[dict[str, Any]] = {"ports of others": OTHERS}
     odd_inputs = 20  # of these two; tests/golden/test_odd.py tries 50 of each case

@@ -1,10 +1,7 @@
 """From objects to EnvoyFilters on the path that ``aeraki generate`` takes, without a command line.
 
-    made = generate(service("demo", {"tcp-echo": 7000}), plugins=[my_plugin])
-    made.filters, made.findings
-
-In: objects (dictionaries or YAML text), plugins, settings. Out: :class:`Made`: filters as dictionaries, findings, and
-the proxies that together see every filter.
+made = generate(service("demo", {"tcp-echo": 7000}), plugins=[my_plugin])
+made.filters, made.findings
 """
 
 from __future__ import annotations
@@ -17,7 +14,9 @@ from typing import Any
 
 from aeraki_core.filters.envoyfilter import to_dict
 from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline.arrange import Arrangement
 from aeraki_core.pipeline.pipeline import Pipeline, PortReport
 from aeraki_core.plugins.discovery import Candidate
@@ -25,20 +24,25 @@ from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import Registry, build_registry
 from aeraki_core.testing.builders import objects_in, to_yaml
 from aeraki_core.testing.envoy.local import EnvoyConfig, to_envoy
-from aeraki_core.testing.sidecar.objects import source_object
+from aeraki_core.testing.sidecar.objects import read_objects, source_object
 from aeraki_core.testing.sidecar.patches import Patched, patched_sidecar
 from aeraki_core.testing.sidecar.proxies import proxies_for
 from aeraki_core.testing.sidecar.proxy import Proxy
 
-__all__ = ["Made", "Nested", "flatten", "generate", "registry_of"]
+__all__ = ["LivePipeline", "Made", "Nested", "flatten", "generate", "registry_of"]
 
 Given = Mapping[str, Any] | str
 Nested = Given | Iterable["Nested"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Made:
-    """What came out. ``objects`` is what went in; ``reports`` says for each service port why it is as it is."""
+    """What came out.
+
+    ``objects``, ``mesh``: what went in.
+    ``filters``: EnvoyFilters as dictionaries.
+    ``reports``: for each service port why it is as it is.
+    """
 
     objects: tuple[Mapping[str, Any], ...]
     mesh: Mesh
@@ -62,20 +66,21 @@ class Made:
         return "".join(f"{_line(item)}\n" for item in self.findings)
 
     def filter(self, name: str) -> dict[str, Any]:
-        """The one filter whose name contains ``name``.
+        """The one filter whose ``namespace/name`` contains ``name``.
 
         Raises:
             LookupError: there is none, or there are several; the message names all filters.
         """
-        names = [
-            f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in self.filters
-        ]
-        found = [item for item, full in zip(self.filters, names, strict=True) if name in full]
-        if len(found) != 1:
+        by_name = {
+            f"{item['metadata']['namespace']}/{item['metadata']['name']}": item
+            for item in self.filters
+        }
+        matching = [item for full, item in by_name.items() if name in full]
+        if len(matching) != 1:
             raise LookupError(
-                f"{len(found)} filters contain {name!r}; there are {', '.join(names)}"
+                f"{len(matching)} filters contain {name!r}; there are {', '.join(by_name)}"
             )
-        return found[0]
+        return matching[0]
 
     def patches(self, apply_to: str | None = None) -> list[dict[str, Any]]:
         """All ``configPatches`` of all filters, in order; only those of one ``applyTo`` if given."""
@@ -88,13 +93,16 @@ class Made:
 
     @cached_property
     def sidecars(self) -> tuple[Patched, ...]:
-        """The modelled sidecars of :func:`~aeraki_core.testing.sidecar.proxies.proxies_for`, with the filters applied.
+        """The sidecars that together see every filter, with the filters applied.
 
         Raises:
             EnvoyFilterError: a filter is not of a form that istiod would apply.
         """
-        proxies = proxies_for(self.objects, self.filters, self.mesh)
-        return tuple(self.sidecar(proxy) for proxy in proxies)
+        objects = read_objects(self.objects, self.mesh)
+        return tuple(
+            patched_sidecar(objects, self.filters, proxy)
+            for proxy in proxies_for(objects, self.filters)
+        )
 
     def sidecar(self, proxy: Proxy | None = None) -> Patched:
         """One proxy's configuration with the filters applied."""
@@ -105,13 +113,15 @@ class Made:
         return {str(item.config.proxy): to_envoy(item.config) for item in self.sidecars}
 
 
-def _line(item: Finding) -> str:
-    where = " ".join(part for part in (str(item.ref or ""), item.field or "") if part)
-    return f"{item.severity.label} {item.code.id} {where}: {item.message}"
+def _line(finding: Finding) -> str:
+    where = " ".join(part for part in (str(finding.ref or ""), finding.field or "") if part)
+    return f"{finding.severity.label} {finding.code.id} {where}: {finding.message}"
 
 
 def registry_of(plugins: Iterable[Any] | Registry | None = None) -> Registry:
-    """The registry of those plugins: modules or objects with hooks, or names of installed ones. None: all that are installed.
+    """The registry of those plugins: modules, objects with hooks, or names of installed ones.
+
+    None: all that are installed.
 
     Raises:
         ValueError: one of them is not active; with the reason.
@@ -120,17 +130,17 @@ def registry_of(plugins: Iterable[Any] | Registry | None = None) -> Registry:
         return plugins
     if plugins is None:
         return build_registry()
-    given = list(plugins)
-    names = [item for item in given if isinstance(item, str)]
-    candidates = [_candidate(item) for item in given if not isinstance(item, str)]
+    wanted = list(plugins)
+    names = [plugin for plugin in wanted if isinstance(plugin, str)]
+    candidates = [_candidate(plugin) for plugin in wanted if not isinstance(plugin, str)]
     if names:
         from aeraki_core.plugins.discovery import PluginState, discover
 
-        found = [item for item in discover(names) if item.state != PluginState.DISABLED]
-        missing = set(names) - {item.name for item in found}
+        installed = [item for item in discover(names) if item.state != PluginState.DISABLED]
+        missing = set(names) - {item.name for item in installed}
         if missing:
             raise ValueError(f"no plugin is installed as {', '.join(sorted(missing))}")
-        candidates += found
+        candidates += installed
     registry = build_registry(candidates)
     for info in registry.plugins:
         if not info.active:
@@ -144,6 +154,58 @@ def _candidate(plugin: Any) -> Candidate:
     return Candidate(name, name, "0", module=plugin)
 
 
+class LivePipeline:
+    """A pipeline that keeps running while its objects change, as in the controller."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        mesh: Mesh,
+        arrangement: Arrangement = Arrangement.SERVICE,
+    ) -> None:
+        self._pipeline = Pipeline(mesh, Dispatcher(registry), arrangement)
+        self._mesh = mesh
+        self._objects: tuple[Mapping[str, Any], ...] = ()
+
+    def load(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """Make these the objects: what differs is written or deleted."""
+        before = {item.ref: item.content for item in self._read(self._objects)}
+        self._objects = tuple(objects)
+        after = {item.ref: item for item in self._read(self._objects)}
+        for ref in before.keys() - after.keys():
+            self._pipeline.remove(ref)
+        for ref, item in after.items():
+            if before.get(ref) is not item.content:
+                self._pipeline.upsert(item)
+
+    def _read(self, objects: Iterable[Mapping[str, Any]]) -> Iterator[SourceObject]:
+        for item in filter(None, map(source_object, objects)):
+            if self._pipeline.store.reads(item.api_version, item.ref.kind):
+                yield item
+
+    def run(self) -> Made:
+        """Generate what the changes ask for; what is there now."""
+        pipeline = self._pipeline
+        pipeline.run()
+        return Made(
+            objects=self._objects,
+            mesh=self._mesh,
+            filters=tuple(to_dict(pipeline.filters[key]) for key in sorted(pipeline.filters)),
+            findings=pipeline.findings(),
+            reports=pipeline.reports(),
+        )
+
+    def become(self, objects: Iterable[Mapping[str, Any]]) -> Made:
+        """Make these the objects and generate."""
+        self.load(objects)
+        return self.run()
+
+    def specs(self) -> dict[ObjectRef, Any]:
+        """The specs of the plugins' resources, as generators read them."""
+        resources = (self._pipeline.store.resource(item.ref) for item in self._read(self._objects))
+        return {item.ref: item.spec for item in resources if item is not None}
+
+
 def generate(
     *objects: Nested,
     plugins: Iterable[Any] | Registry | None = None,
@@ -153,34 +215,23 @@ def generate(
 ) -> Made:
     """What the plugins make of the objects.
 
-    ``objects``: dictionaries, YAML texts, or iterables of them. ``plugins``: modules or objects with hooks, or names; None for
-    all that are installed; a registry that was built before saves looking for them again. ``mesh``: domain, root namespace,
-    proxies' extensions; or ``settings``, a settings file.
+    ``objects``: dictionaries, YAML texts, or iterables of them.
+    ``plugins``: modules or objects with hooks, or names; None for all that are installed.
+    ``mesh``: domain, root namespace, proxies' extensions.
+    ``settings``: a settings file, instead of ``mesh`` and ``arrangement``.
 
     Raises:
         ValueError: a text is not YAML, or a plugin is not active.
         SettingsError: the settings file does not fit.
     """
-    found = tuple(flatten(objects))
     if settings is not None:
         from aeraki_core.settings import resolve
 
         resolved = resolve(file=settings)
         mesh = resolved.mesh()
         arrangement = Arrangement(resolved.arrangement)
-    mesh = mesh or Mesh()
-    pipeline = Pipeline(mesh, Dispatcher(registry_of(plugins)), arrangement)
-    for item in filter(None, map(source_object, found)):
-        if pipeline.store.reads(item.api_version, item.ref.kind):
-            pipeline.upsert(item)
-    pipeline.run()
-    return Made(
-        objects=found,
-        mesh=mesh,
-        filters=tuple(to_dict(pipeline.filters[key]) for key in sorted(pipeline.filters)),
-        findings=pipeline.findings(),
-        reports=pipeline.reports(),
-    )
+    pipeline = LivePipeline(registry_of(plugins), mesh or Mesh(), arrangement)
+    return pipeline.become(flatten(objects))
 
 
 def flatten(objects: Iterable[Nested]) -> Iterator[Mapping[str, Any]]:

@@ -1,7 +1,7 @@
 """Golden files: what a test's output is compared with, and written to when asked.
 
-In: a file and a text. Out: nothing, or an AssertionError with a unified diff. With ``regenerate`` the file is written
-instead; the difference is then for the author to read before it is committed.
+A difference fails the test with a unified diff. With ``regenerate`` the file is written instead;
+the author reads the difference before committing it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ __all__ = ["Golden"]
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """Compares with golden files. pytest's fixture ``golden`` is one that heeds ``--regenerate``."""
+    """Compares with golden files. pytest's fixture ``golden`` obeys ``--regenerate``."""
 
     regenerate: bool = False
 
     def check(self, path: Path, text: str) -> None:
-        """The file must hold exactly that text. A file that does not exist holds none: empty text needs no file.
+        """The file must hold exactly that text; empty text needs no file.
 
         Raises:
             AssertionError: it does not; with the difference.
@@ -37,9 +37,7 @@ class Golden:
         difference = difflib.unified_diff(
             expected.splitlines(keepends=True),
             text.splitlines(keepends=True),
-            f"{path.name} (as it should be)",
-            f"{path.name} (as it is)",
+            f"{path.name} (expected)",
+            f"{path.name} (generated)",
         )
-        raise AssertionError(
-            f"{path} differs; run with --regenerate to write it anew:\n{''.join(difference)}"
-        )
+        raise AssertionError(f"{path} differs; --regenerate writes it:\n{''.join(difference)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shlex
@@ -11,7 +10,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import aeraki_core.testing as testing
 import pytest
 
 from tests.docs.page import RunCommand, Stray, WriteFile, steps
@@ -71,14 +69,3 @@ def test_every_block_does_what_the_page_says(tmp_path: Path) -> None:
                 f"{PAGE.name}:{step.line}: a block that nothing runs"
             )
     assert ran == 3
-
-
-def test_type_checkers_read_the_same_names_from_the_same_modules() -> None:
-    stub = Path(testing.__file__ or "").with_suffix(".pyi").read_text(encoding="utf-8")
-    in_stub = {
-        name.name: node.module
-        for node in ast.parse(stub).body
-        if isinstance(node, ast.ImportFrom)
-        for name in node.names
-    }
-    assert in_stub == vars(testing)["_MODULE_OF"]

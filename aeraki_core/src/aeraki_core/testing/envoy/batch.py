@@ -1,8 +1,7 @@
 """Many configurations in few starts of Envoy: which of them does it refuse or warn about?
 
-In: configurations by name. Out: a verdict for each that is not clean. All are put into one bootstrap, with names and
-addresses made unique and nothing bound; where Envoy complains, halves are tried again until the culprits are alone. One
-start holds some hundreds.
+All are put into one bootstrap, with names and addresses made unique and nothing bound; equal ones
+only once. Where Envoy complains, halves are tried again until the culprits are alone.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ __all__ = ["validate_many"]
 
 _AT_ONCE = 300
 
-_Resources = tuple[str, dict[str, Any]]  # the name that the caller gave, and static_resources
+_Resources = tuple[str, dict[str, Any]]
+# A configuration's name and its static_resources.
 
 
 def validate_many(
@@ -28,29 +28,44 @@ def validate_many(
     *,
     at_once: int = _AT_ONCE,
     tolerate: Collection[str] = (),
+    at_most: int | None = None,
 ) -> dict[str, Verdict]:
     """The verdicts of those configurations that are not clean, in the order given. Empty: all are.
 
-    ``at_once``: how many go into one start of Envoy. ``tolerate``: warnings that contain one of these texts do not count.
+    ``at_once``: how many go into one start of Envoy.
+    ``tolerate``: warnings that contain one of these texts do not count.
+    ``at_most``: look for no more culprits than that; None for all.
+
     A configuration that cannot be written as JSON is an error of its own.
     """
-    found: dict[str, Verdict] = {}
+    verdicts: dict[str, Verdict] = {}
     ready: list[_Resources] = []
     addresses = _addresses()
+    same: dict[tuple[bytes, ...], list[str]] = {}
     for number, (name, config) in enumerate(configs.items()):
+        messages = (*config.listeners, *config.clusters)
+        content = tuple(item.SerializeToString(deterministic=True) for item in messages)
+        names = same.setdefault(content, [])
+        names.append(name)
+        if len(names) > 1:
+            continue
         try:
             resources = static_bootstrap(config)["static_resources"]
         except ValueError as error:
-            found[name] = Verdict(errors=(str(error),))
+            verdicts[name] = Verdict(errors=(str(error),))
             continue
         ready.append((name, _unique(resources, f"{number}/", addresses)))
     for start in range(0, len(ready), at_once):
-        found.update(_search(envoy, ready[start : start + at_once], tolerate))
-    return {name: found[name] for name in configs if name in found}
+        if at_most is None or len(verdicts) < at_most:
+            verdicts |= _search(envoy, ready[start : start + at_once], tolerate, at_most)
+    for names in same.values():
+        if names[0] in verdicts:
+            verdicts |= dict.fromkeys(names, verdicts[names[0]])
+    return {name: verdicts[name] for name in configs if name in verdicts}
 
 
 def _search(
-    envoy: Envoy, items: Sequence[_Resources], tolerate: Collection[str]
+    envoy: Envoy, items: Sequence[_Resources], tolerate: Collection[str], at_most: int | None
 ) -> dict[str, Verdict]:
     bootstrap = static_bootstrap(EnvoyConfig((), ()))
     for part in ("listeners", "clusters"):
@@ -61,9 +76,11 @@ def _search(
     if len(items) == 1:
         return {items[0][0]: verdict}
     middle = len(items) // 2
-    found = _search(envoy, items[:middle], tolerate) | _search(envoy, items[middle:], tolerate)
-    # Each half alone may be clean where two of them clash; then all of them share what was said.
-    return found or {name: verdict for name, _ in items}
+    culprits = _search(envoy, items[:middle], tolerate, at_most)
+    if at_most is None or len(culprits) < at_most:
+        culprits |= _search(envoy, items[middle:], tolerate, at_most)
+    # Each half alone may be clean where two of them clash; then all of them share the verdict.
+    return culprits or {name: verdict for name, _ in items}
 
 
 def _addresses() -> Iterator[str]:

@@ -32,6 +32,7 @@ from aeraki_core.testing.sidecar.matching import (
 )
 from aeraki_core.testing.sidecar.merge import merge, merge_any
 from aeraki_core.testing.sidecar.model import SidecarConfig, model_sidecar
+from aeraki_core.testing.sidecar.objects import MeshObjects
 from aeraki_core.testing.sidecar.proxy import Proxy
 
 __all__ = ["Patched", "apply_filters", "patched_sidecar", "unmatched"]
@@ -114,7 +115,7 @@ def apply_filters(config: SidecarConfig, filters: Iterable[Mapping[str, Any]]) -
 
 
 def patched_sidecar(
-    objects: Iterable[Mapping[str, Any]],
+    objects: MeshObjects | Iterable[Mapping[str, Any]],
     filters: Iterable[Mapping[str, Any]] = (),
     proxy: Proxy | None = None,
     *,

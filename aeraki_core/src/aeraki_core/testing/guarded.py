@@ -1,0 +1,77 @@
+"""Plugins whose hooks run under a guard: for deadlines, and for what a hook must not touch.
+
+A guard is a context manager that is entered for each call of a hook. What a hook yields is taken
+inside, so that lazy code is guarded too.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+
+from aeraki_core.plugins.registry import Registry
+
+__all__ = ["DeadlineError", "Guard", "deadline", "guarded"]
+
+Guard = Callable[[str], AbstractContextManager[None]]
+"""Gets the hook's name."""
+
+
+class DeadlineError(BaseException):
+    """A hook takes too long. No Exception, so that a plugin does not catch it by accident."""
+
+
+def guarded(registry: Registry, guard: Guard) -> Registry:
+    """The same plugins with every hook behind the guard."""
+    implementations = {}
+    for plugin, hooks in registry.implementations.items():
+        implementations[plugin] = dict(hooks)
+        for name, implementation in hooks.items():
+            wrapped = copy.copy(implementation)
+            # The only way to pluggy's value with the same parameters and another function.
+            object.__setattr__(wrapped, "function", _behind(guard, name, implementation.function))
+            implementations[plugin][name] = wrapped
+    return replace(registry, implementations=implementations)
+
+
+def _behind(guard: Guard, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        with guard(name):
+            answer = function(*arguments)
+            return list(answer) if isinstance(answer, Iterator) else answer
+
+    return call
+
+
+def deadline(seconds: float) -> Guard:
+    """A guard that ends a hook after some seconds of wall time.
+
+    It needs the main thread, which is the only one that gets signals; elsewhere nothing ends.
+    """
+
+    @contextmanager
+    def guard(hook: str) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def end(_signal: int, _frame: FrameType | None) -> None:
+            raise DeadlineError(f"{hook} takes longer than {seconds:g} s")
+
+        before = signal.signal(signal.SIGALRM, end)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    return guard
