@@ -120,7 +120,7 @@ def kafka_filter(key: FilterKey, listener: str) -> dict[str, object]:
         "apiVersion": "networking.istio.io/v1alpha3",
         "kind": "EnvoyFilter",
         "metadata": {"name": key.name, "namespace": key.namespace},
-        "spec": {"priority": -10, "configPatches": [patch]},
+        "spec": {"priority": 10, "configPatches": [patch]},
     }
 
 

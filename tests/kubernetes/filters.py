@@ -38,7 +38,7 @@ def redis_filter(
         plugin="redis",
         service_ports=(ServicePort(host, 6379),),
         selector=(),
-        priority=-10,
+        priority=10,
         patches=(
             ConfigPatch(
                 ApplyTo.NETWORK_FILTER,

@@ -56,7 +56,7 @@ def test_the_older_service_has_the_shared_workloads_and_both_are_told() -> None:
     add(mesh, "old", TIER, 1)
     pods(mesh, "young", "10.1.0.1", "10.1.0.2")
     pods(mesh, "old", "10.1.0.2", "10.1.0.3")
-    assert priorities(mesh) == {"app": -9, "tier": -10}
+    assert priorities(mesh) == {"app": 11, "tier": 10}
     assert told(mesh) == {
         "young": "its selector and the one of Service shop/old select the same workloads, and both configure port 9000: "
         "the filter of Service shop/old takes effect there",
@@ -71,12 +71,12 @@ def test_it_follows_the_pods() -> None:
     add(mesh, "old", TIER, 1)
     pods(mesh, "young", "10.1.0.1")
     old = pods(mesh, "old", "10.1.0.3")
-    assert (priorities(mesh), told(mesh)) == ({"app": -10, "tier": -10}, {})
+    assert (priorities(mesh), told(mesh)) == ({"app": 10, "tier": 10}, {})
     pods(mesh, "old", "10.1.0.3", "10.1.0.1")
-    assert priorities(mesh) == {"app": -9, "tier": -10}
+    assert priorities(mesh) == {"app": 11, "tier": 10}
     assert told(mesh).keys() == {"young", "old"}
     mesh.pipeline.remove(old)
-    assert (priorities(mesh), told(mesh)) == ({"app": -10, "tier": -10}, {})
+    assert (priorities(mesh), told(mesh)) == ({"app": 10, "tier": 10}, {})
 
 
 def test_it_is_over_when_a_label_keeps_them_apart_or_one_of_them_goes() -> None:
@@ -86,11 +86,11 @@ def test_it_is_over_when_a_label_keeps_them_apart_or_one_of_them_goes() -> None:
     pods(mesh, "young", "10.1.0.1")
     pods(mesh, "old", "10.1.0.1")
     add(mesh, "young", {**APP, "tier": "front"}, 2, volume=5)
-    assert (priorities(mesh), told(mesh)) == ({"app,tier": -10, "tier": -10}, {})
+    assert (priorities(mesh), told(mesh)) == ({"app,tier": 10, "tier": 10}, {})
     add(mesh, "young", APP, 2, volume=5)
     assert told(mesh).keys() == {"young", "old"}
     mesh.pipeline.remove(ObjectRef("Service", "shop", "old"))
-    assert (priorities(mesh), told(mesh)) == ({"app": -10}, {})
+    assert (priorities(mesh), told(mesh)) == ({"app": 10}, {})
 
 
 def test_nothing_is_said_of_workloads_that_are_not_known() -> None:
@@ -98,7 +98,7 @@ def test_nothing_is_said_of_workloads_that_are_not_known() -> None:
     add(mesh, "young", APP, 2, volume=5)
     add(mesh, "old", TIER, 1)
     pods(mesh, "young", "10.1.0.1")
-    assert (priorities(mesh), told(mesh)) == ({"app": -10, "tier": -10}, {})
+    assert (priorities(mesh), told(mesh)) == ({"app": 10, "tier": 10}, {})
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_three_in_a_row_are_in_the_order_of_their_age_however_they_came() -> Non
             add(mesh, name, selector, month, volume=month)
             pods(mesh, name, address, *(["10.1.0.2"] if name == "middle" else []))
             mesh.run()
-        assert priorities(mesh) == {"tier": -10, "app": -9, "zone": -8}
+        assert priorities(mesh) == {"tier": 10, "app": 11, "zone": 12}
         mesh.pipeline.remove(ObjectRef("Service", "shop", "old"))
-        assert priorities(mesh) == {"app": -10, "zone": -9}
+        assert priorities(mesh) == {"app": 10, "zone": 11}
 
 
 def test_a_broader_selector_takes_the_place_of_the_one_that_it_holds() -> None:
@@ -156,10 +156,10 @@ def test_a_broader_selector_takes_the_place_of_the_one_that_it_holds() -> None:
     assert told(mesh).keys() == {"narrow", "other"}
     add(mesh, "broad", APP, 3)
     pods(mesh, "broad", "10.1.0.1", "10.1.0.2")
-    assert priorities(mesh) == {"app": -9, "tier": -10}
+    assert priorities(mesh) == {"app": 11, "tier": 10}
     assert told(mesh).keys() == {"broad", "other"}
     mesh.pipeline.remove(ObjectRef("Service", "shop", "broad"))
-    assert priorities(mesh) == {"app,version": -10, "tier": -9}
+    assert priorities(mesh) == {"app,version": 10, "tier": 11}
     assert told(mesh).keys() == {"narrow", "other"}
 
 
@@ -172,7 +172,7 @@ def test_a_service_that_goes_in_the_same_moment_as_the_pods_of_another_change() 
     assert told(mesh).keys() == {"young", "old"}
     mesh.pipeline.remove(ObjectRef("Service", "shop", "old"))
     pods(mesh, "young", "10.1.0.1", "10.1.0.2")
-    assert (priorities(mesh), told(mesh)) == ({"app": -10}, {})
+    assert (priorities(mesh), told(mesh)) == ({"app": 10}, {})
 
 
 def test_workloads_on_one_address_are_not_shared_when_no_workload_can_have_both_labels() -> None:
@@ -184,4 +184,4 @@ def test_workloads_on_one_address_are_not_shared_when_no_workload_can_have_both_
     for name in ("young", "old", "part"):
         pods(mesh, name, "192.168.0.1")
     assert told(mesh) == {}
-    assert priorities(mesh) == {"app": -10}
+    assert priorities(mesh) == {"app": 10}

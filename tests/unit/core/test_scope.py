@@ -22,7 +22,7 @@ HOST = "cart.shop.svc.cluster.local"
 KEY = FilterKey("istio-system", f"aeraki-outbound-{HOST}-7000")
 
 
-def a_filter(*namespaces: str, instance: str = "", priority: int = -10) -> EnvoyFilter:
+def a_filter(*namespaces: str, instance: str = "", priority: int = 10) -> EnvoyFilter:
     return EnvoyFilter(
         KEY, "echo", (ServicePort(HOST, 7000),), (), priority, (), namespaces, instance
     )

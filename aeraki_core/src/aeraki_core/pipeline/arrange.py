@@ -31,9 +31,10 @@ PASSTHROUGH_CHAIN = "PassthroughFilterChain"
 VIRTUAL_INBOUND = "virtualInbound"
 OUTBOUND, INBOUND = "SIDECAR_OUTBOUND", "SIDECAR_INBOUND"
 
-# Not 0: relative operations want a set order (Istio's analyzers IST0151, IST0155). Below 0: a user's own filters come after ours
-# and can change them. An override comes after the mesh-wide filter, whose patches it replaces.
-PRIORITY, OVERRIDE_PRIORITY, LAST_PRIORITY = -10, -9, -1
+# Above 0: a user's own filters, of priority 0, come first, so one that anchors at tcp_proxy still finds it. MERGE patches come
+# last in any case (docs/internals/istio.md, "EnvoyFilter"). An override comes after the mesh-wide filter, whose patches it
+# replaces.
+PRIORITY, OVERRIDE_PRIORITY, LAST_PRIORITY = 10, 11, 19
 
 
 class Arrangement(StrEnum):

@@ -184,7 +184,7 @@ def test_a_filter_that_somebody_edits_or_deletes_is_restored(place: Place) -> No
         running.next()
         good = place.filter("cart")
         path = place.out / file_name(key("cart"))
-        path.write_text(good.replace("priority: -10", "priority: 10"))
+        path.write_text(good.replace("priority: 10", "priority: 5"))
         report = running.until(lambda report: report.written)
         assert [(item.step.action, item.step.message) for item in report.written] == [
             ("update", "it differs")

@@ -144,8 +144,8 @@ def test_a_comment_or_another_form_of_the_same_is_no_difference(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda text: text.replace("priority: -10", "priority: 5"),
-        lambda text: text.replace("priority: -10", "priority: -10\n  targetRefs: []"),
+        lambda text: text.replace("priority: 10", "priority: 5"),
+        lambda text: text.replace("priority: 10", "priority: 10\n  targetRefs: []"),
         lambda text: text.replace("stat_prefix: ", "stat_prefix: other"),
         lambda text: text.replace("stat_prefix", "no_such_field"),
         lambda text: text[: len(text) // 2] + "\n  x: [",
@@ -307,7 +307,7 @@ def test_what_somebody_else_does_is_told_and_what_we_do_is_not(
     wanted = filters("cart", volume="2")
     write(sink, wanted)
     path = folder / file_name(OUT)
-    path.write_text(path.read_text().replace("-10", "-11"))
+    path.write_text(path.read_text().replace("priority: 10", "priority: 12"))
     assert changed.get(timeout=WAIT) == OUT
     assert [item.step.key for item in write(sink, wanted)] == [OUT]
     path.unlink()

@@ -1,9 +1,9 @@
 """Which filters of upstream Aeraki are superseded by ours. Pure.
 
 Upstream names its filters ``aeraki-outbound-<host>-<vip>-<port>`` and ``aeraki-inbound-<host>-<port>``, in
-older releases without the port. Both replace tcp_proxy, and ours do it first (their priority): while both
-are live, upstream's match nothing. So ours come before upstream's go, and no connection sees a listener
-without either.
+older releases without the port. Both replace tcp_proxy, and upstream's do it first, because its priority is
+0: while both are live, ours match nothing. So ours are written before upstream's are deleted, and no
+connection sees a listener without either.
 """
 
 from __future__ import annotations
