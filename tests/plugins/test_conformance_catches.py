@@ -265,11 +265,6 @@ def names(context: GenerateContext) -> Iterator[Patch]:
     yield from prefixed(f"x-{password(context)}", context)
 
 
-def reports_it_in_a_field(context: GenerateContext) -> Iterator[Patch]:
-    context.report(EMPTY, "no names", field=f"spec.{password(context)}")
-    yield from good(context)
-
-
 def merges(context: GenerateContext, **fields: Any) -> Iterator[Patch]:
     yield from good(context)
     yield context.outbound.merge_cluster(Cluster(**fields))
@@ -320,7 +315,6 @@ BODIES: list[tuple[str, Body, str]] = [
     ("test_keeps_secrets_secret", logs, "a Secret's value is in the log"),
     ("test_keeps_secrets_secret", prints, "a Secret's value is in the output"),
     ("test_keeps_secrets_secret", names, "a Secret's value is in stat_prefix in a filter"),
-    ("test_keeps_secrets_secret", reports_it_in_a_field, "the field of finding GUD0101"),
     ("test_every_patch_takes_effect", thresholds, "MERGE appends to lists"),
     ("test_loads_without_a_warning", invalid, "StatPrefix"),
     ("test_bears_odd_input", trusts_its_input, "IndexError: no address"),
