@@ -1,0 +1,110 @@
+"""What a client's sidecar does with a call: which filters it passes, which clusters it can reach.
+
+The sidecar is the modelled one with the filters that all installed plugins make.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from aeraki_core.plugins.registry import Registry, build_registry
+from aeraki_core.testing import Made, Proxy, SidecarConfig, apply_filters, generate, model_sidecar
+from aeraki_core.testing.sidecar.messages import to_dict
+
+__all__ = ["Client", "client_of", "made_of", "tcp_filters"]
+
+_CLUSTER = re.compile(r"outbound\|\d+\|[^|]*\|\S+")
+
+
+@cache
+def _registry() -> Registry:
+    return build_registry()
+
+
+def made_of(*objects: Any) -> Made:
+    """What all installed plugins make of objects or YAML texts."""
+    return generate(*objects, plugins=_registry())
+
+
+@dataclass(frozen=True)
+class Client:
+    """The sidecar of a client. ``plain``: without our filters."""
+
+    config: SidecarConfig
+    plain: SidecarConfig
+
+    def filters(self, listener: str, chain: str | None = None) -> list[str]:
+        """The last filters' short names of the TCP chains of a listener; of the chain of that name alone."""
+        return [item.name.rpartition(".")[2] for item in tcp_filters(self.config, listener, chain)]
+
+    def reaches(self, listener: str, chain: str | None = None) -> set[str]:
+        """The clusters that calls to a listener's TCP chains can reach."""
+        return {
+            text
+            for item in tcp_filters(self.config, listener, chain)
+            for text in _routed(to_dict(item)["typed_config"])
+        }
+
+    def shares(self, listener: str) -> dict[str, int]:
+        """The weights of the clusters behind a listener, where calls are split."""
+        shares: dict[str, int] = {}
+        for item in tcp_filters(self.config, listener):
+            for part in _mappings(to_dict(item)):
+                if "weight" in part and _CLUSTER.fullmatch(str(part.get("name"))):
+                    weight = part["weight"]
+                    shares[part["name"]] = (
+                        weight["value"] if isinstance(weight, Mapping) else weight
+                    )
+        return shares
+
+    def missing(self, listener: str) -> set[str]:
+        """Clusters that calls are sent to although this client has none of that name."""
+        return self.reaches(listener) - {item.name for item in self.config.clusters}
+
+
+def client_of(
+    made: Made, namespace: str, more: Iterable[Mapping[str, Any]] = (), **proxy: Any
+) -> Client:
+    """The client in a namespace; ``more``: EnvoyFilters of other people."""
+    plain = model_sidecar(made.objects, Proxy(namespace, **proxy), mesh=made.mesh)
+    return Client(apply_filters(plain, [*made.filters, *more]).config, plain)
+
+
+def tcp_filters(config: SidecarConfig, listener: str, chain: str | None = None) -> list[Any]:
+    """The last filter of each chain of a listener that is not HTTP's."""
+    item = config.listener(listener)
+    chains = [*item.filter_chains, item.default_filter_chain]
+    return [
+        each.filters[-1]
+        for each in chains
+        if each.filters
+        and chain in (None, each.name)
+        and not each.filters[-1].name.endswith("http_connection_manager")
+    ]
+
+
+def _routed(value: Any) -> Iterable[str]:
+    """Names of clusters anywhere but in what is only a label."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in ("stat_prefix", "route_config_name"):
+                yield from _routed(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _routed(inner)
+    elif isinstance(value, str) and _CLUSTER.fullmatch(value):
+        yield value
+
+
+def _mappings(value: Any) -> Iterable[Mapping[str, Any]]:
+    if isinstance(value, Mapping):
+        yield value
+        for inner in value.values():
+            yield from _mappings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _mappings(inner)

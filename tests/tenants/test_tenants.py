@@ -1,0 +1,138 @@
+"""What one tenant's objects change for the others: nothing.
+
+Namespace ``shop`` is the victim (base.yaml), ``evil`` the tenant. Every other file is an attack. Not
+"nothing crashes", but: whoever calls the victim has the same listeners and clusters as before.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aeraki_core.model.meta import is_dns_subdomain
+from aeraki_core.testing import objects_in
+from aeraki_core.testing.generating import LivePipeline, registry_of
+
+from aeraki_core import Severity
+from tests.cases.test_cases import waits_for
+from tests.reach import client_of, made_of
+
+TENANTS = Path(__file__).parent
+API_SERVER = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: kubernetes, namespace: default, creationTimestamp: "2023-01-01T00:00:00Z"}
+spec: {clusterIP: 10.96.0.1, ports: [{name: https, port: 443}]}
+"""
+BASE = (TENANTS / "base.yaml").read_text(encoding="utf-8") + API_SERVER
+ATTACKS = sorted(path.stem for path in TENANTS.glob("*.yaml") if path.stem != "base")
+# The victim's own object: it does change the victim's cluster.
+OWN = frozenset({"s01-password-to-every-sidecar"})
+WAITING = {
+    "t01-hijack-redis": "who owns a host",
+    "t02-remove-any-cluster": "who owns a host",
+    "t03-private-none-entry": "who owns a host",
+    "t04-private-range": "claims between services that one client sees",
+    "t05-maglev-into-foreign": "clusters of others",
+    "t11-public-rule-passthrough": "DestinationRules by client",
+}
+
+
+def attack(name: str) -> str:
+    return (TENANTS / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def seen_by(namespace: str, *texts: str) -> dict[str, bytes]:
+    """What a client has: each listener and cluster with its content."""
+    config = client_of(made_of(*texts), namespace).config
+    return {
+        item.name: item.SerializeToString(deterministic=True)
+        for item in (*config.outbound, *config.outbound_clusters)
+    }
+
+
+def marked(names: list[str]) -> list[Any]:
+    return [
+        pytest.param(name, marks=waits_for("core", WAITING[name]) if name in WAITING else ())
+        for name in names
+        if name not in OWN
+    ]
+
+
+@pytest.mark.parametrize("name", marked(ATTACKS))
+def test_the_victims_callers_have_what_they_had(name: str) -> None:
+    for namespace in ("client", "shop"):
+        before, after = seen_by(namespace, BASE), seen_by(namespace, BASE, attack(name))
+        changed = [place for place in before if after.get(place) != before[place]]
+        assert changed == [], f"for a client in {namespace}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "t12-freeze",
+        "t13-freeze-the-mesh",
+        "d01-one-duration-stops-all-writes",
+    ],
+)
+def test_the_victims_next_change_takes_effect(name: str) -> None:
+    """An object of the tenant that is refused, or waits for a Secret, holds nothing of the victim."""
+    change = """
+apiVersion: redis.aeraki.io/v1alpha1
+kind: RedisService
+metadata: {name: redis, namespace: shop}
+spec: {host: [redis], settings: {opTimeout: 3s}}
+"""
+    live = LivePipeline(registry_of(), made_of(BASE).mesh)
+    live.become(objects_in(BASE))
+    live.become(objects_in(f"{BASE}\n---\n{attack(name)}"))
+    after = live.become(objects_in(f"{BASE}\n---\n{attack(name)}\n---\n{change}"))
+    (patch, *_) = after.filter("aeraki-outbound-redis.shop")["spec"]["configPatches"]
+    assert patch["patch"]["value"]["typed_config"]["settings"]["op_timeout"] == "3s"
+
+
+@waits_for("core", "exportTo of names that are no namespace")
+def test_every_filter_belongs_to_a_namespace_that_can_exist() -> None:
+    made = made_of(BASE, attack("p01-path-traversal"))
+    namespaces = {item["metadata"]["namespace"] for item in made.filters}
+    assert all(map(is_dns_subdomain, namespaces)), namespaces
+
+
+@waits_for("core", "two hosts share the name of a filter")
+def test_a_name_that_looks_like_anothers_makes_a_filter_of_its_own() -> None:
+    before, after = made_of(BASE), made_of(BASE, attack("t07-name-collision"))
+    names = [{item["metadata"]["name"] for item in made.filters} for made in (before, after)]
+    assert len(names[1] - names[0]) == 1
+
+
+def test_the_victims_password_is_where_it_must_be_and_nowhere_else() -> None:
+    made = made_of(BASE, attack("s01-password-to-every-sidecar"))
+    cluster = client_of(made, "shop").config.cluster("outbound|6379||redis.shop.svc.cluster.local")
+    assert b"Pa55-of-shop" in cluster.SerializeToString()
+    assert "Pa55" not in made.findings_text
+    others = [item for item in made.filters if "redis.shop" not in item["metadata"]["name"]]
+    assert "Pa55" not in str(others)
+
+
+@pytest.mark.parametrize("name", ["i01-control-characters"])
+def test_no_text_moves_a_terminals_cursor(
+    name: str, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from aeraki_core.cli import main
+
+    path = tmp_path / "in.yaml"
+    path.write_text(f"{BASE}\n---\n{attack(name)}", encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["validate", "-f", str(path)])
+    printed = "".join(capfd.readouterr())
+    controls = [char for char in printed if ord(char) < 32 and char != "\n"]
+    assert controls == []
+    assert not any(line.startswith(("::", "07:00")) for line in printed.splitlines())
+
+
+def test_a_rejected_object_is_named_at_its_tenant() -> None:
+    made = made_of(BASE, attack("t13-freeze-the-mesh"))
+    refs = [str(item.ref) for item in made.findings if item.severity is Severity.ERROR]
+    assert refs == ["RedisService evil/e"]
