@@ -29,7 +29,7 @@ _WRITE = ["create", "update", "patch", "delete"]
 _API = "rbac.authorization.k8s.io/v1"
 _LABELS = {"app.kubernetes.io/name": "aeraki"}
 _ISTIO = "networking.istio.io"
-_ISTIO_READ = ("destinationrules", "serviceentries", "virtualservices")
+_ISTIO_READ = ("destinationrules", "serviceentries", "sidecars", "virtualservices")
 # Published by istiod in every namespace, and no secret: it vouches for istiod where that is a source.
 _ROOT_CERTIFICATE = "istio-ca-root-cert"
 _NO_SECRETS = next(field.default for field in fields(Kind) if field.name == "secrets")

@@ -28,6 +28,7 @@ __all__ = [
     "ResourcesKey",
     "SecretKey",
     "ServiceKey",
+    "SidecarsKey",
     "VirtualServiceKey",
     "VirtualServicesKey",
 ]
@@ -106,6 +107,13 @@ class DestinationRulesKey(NamedTuple):
     asks: str = "destination rules"
 
 
+class SidecarsKey(NamedTuple):
+    """The Sidecars of a namespace."""
+
+    namespace: str
+    asks: str = "sidecars"
+
+
 class ResourceKey(NamedTuple):
     """One object of a plugin's kind."""
 
@@ -149,5 +157,6 @@ Key = (
     | ResourceKey
     | ResourcesKey
     | SecretKey
+    | SidecarsKey
     | RejectedKey
 )

@@ -22,6 +22,7 @@ from aeraki_core.mesh.keys import (
     ResourcesKey,
     SecretKey,
     ServiceKey,
+    SidecarsKey,
     VirtualServiceKey,
     VirtualServicesKey,
 )
@@ -35,6 +36,7 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Service, ServiceId
+from aeraki_core.model.sidecar import SidecarScope
 
 __all__ = ["Reads"]
 
@@ -133,6 +135,13 @@ class Reads:
                 self.objects.update(item.ref for item in found)
                 return found
         return ()
+
+    def sidecars(self, namespace: str) -> tuple[SidecarScope, ...]:
+        """The Sidecars of a namespace, the oldest first."""
+        self.keys.add(SidecarsKey(namespace))
+        sidecars = self._store.sidecars(namespace)
+        self.objects.update(sidecar.ref for sidecar in sidecars)
+        return sidecars
 
     def resources(self, kind: str, host: str) -> tuple[Resource[Any], ...]:
         """Objects of a plugin's kind that speak for the host, the oldest first."""

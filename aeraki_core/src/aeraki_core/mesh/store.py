@@ -20,6 +20,7 @@ from aeraki_core.mesh.keys import (
     ResourceKey,
     ResourcesKey,
     SecretKey,
+    SidecarsKey,
     VirtualServiceKey,
     VirtualServicesKey,
 )
@@ -45,6 +46,7 @@ from aeraki_core.model.service import (
     parse_service,
     parse_service_entry,
 )
+from aeraki_core.model.sidecar import SidecarScope, parse_sidecar
 
 __all__ = ["Location", "SourceObject", "Store", "host_suffixes"]
 
@@ -82,6 +84,10 @@ class Store:
             lambda item: parse_destination_rule(item.ref, item.content, mesh.domain),
             keys=lambda each: [DestinationRulesKey(each.host)],
         )
+        self._sidecars = Table(
+            lambda item: parse_sidecar(item.ref, item.content),
+            keys=lambda each: [SidecarsKey(each.ref.namespace)],
+        )
         self._resources = Table(
             self._parse_resource,
             own_key=ResourceKey,
@@ -93,6 +99,7 @@ class Store:
             self._slices,
             self._virtual_services,
             self._destination_rules,
+            self._sidecars,
             self._resources,
             self._secrets,
         )
@@ -102,6 +109,7 @@ class Store:
             ("discovery.k8s.io", "EndpointSlice"): self._upsert_slice,
             ("networking.istio.io", "VirtualService"): self._virtual_services.upsert,
             ("networking.istio.io", "DestinationRule"): self._destination_rules.upsert,
+            ("networking.istio.io", "Sidecar"): self._sidecars.upsert,
             ("", "Secret"): self._secrets.upsert,
             **dict.fromkeys(self._kinds, self._resources.upsert),
         }
@@ -258,6 +266,10 @@ class Store:
     def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         """Those whose host is exactly this one, the oldest first (DestinationRulesKey)."""
         return oldest_first(self._destination_rules.at(DestinationRulesKey(host)))
+
+    def sidecars(self, namespace: str) -> tuple[SidecarScope, ...]:
+        """The Sidecars of a namespace, the oldest first (SidecarsKey)."""
+        return oldest_first(self._sidecars.at(SidecarsKey(namespace)))
 
     def resources(self, kind: str, host: str) -> tuple[Resource[Any], ...]:
         """Objects of a plugin's kind that speak for the host, the oldest first (ResourcesKey)."""

@@ -69,6 +69,7 @@ _HOME = {
     "ServiceEntry": f"{_ISTIO}/v1",
     "VirtualService": f"{_ISTIO}/v1",
     "DestinationRule": f"{_ISTIO}/v1",
+    "Sidecar": f"{_ISTIO}/v1",
 }
 _OWN_GROUPS = (".istio.io", ".aeraki.io")
 _BUILT_IN = frozenset({"apps", "autoscaling", "batch", "extensions", "policy"})

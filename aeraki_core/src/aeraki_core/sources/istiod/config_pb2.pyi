@@ -502,6 +502,44 @@ class DestinationRule(_message.Message):
     workload_selector: Selector
     def __init__(self, host: _Optional[str] = ..., traffic_policy: _Optional[_Union[TrafficPolicy, _Mapping]] = ..., subsets: _Optional[_Iterable[_Union[Subset, _Mapping]]] = ..., export_to: _Optional[_Iterable[str]] = ..., workload_selector: _Optional[_Union[Selector, _Mapping]] = ...) -> None: ...
 
+class Sidecar(_message.Message):
+    __slots__ = ("workload_selector", "egress")
+    WORKLOAD_SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_FIELD_NUMBER: _ClassVar[int]
+    workload_selector: WorkloadSelector
+    egress: _containers.RepeatedCompositeFieldContainer[IstioEgressListener]
+    def __init__(self, workload_selector: _Optional[_Union[WorkloadSelector, _Mapping]] = ..., egress: _Optional[_Iterable[_Union[IstioEgressListener, _Mapping]]] = ...) -> None: ...
+
+class IstioEgressListener(_message.Message):
+    __slots__ = ("port", "bind", "capture_mode", "hosts")
+    class CaptureMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        DEFAULT: _ClassVar[IstioEgressListener.CaptureMode]
+        IPTABLES: _ClassVar[IstioEgressListener.CaptureMode]
+        NONE: _ClassVar[IstioEgressListener.CaptureMode]
+    DEFAULT: IstioEgressListener.CaptureMode
+    IPTABLES: IstioEgressListener.CaptureMode
+    NONE: IstioEgressListener.CaptureMode
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    BIND_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_MODE_FIELD_NUMBER: _ClassVar[int]
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    port: SidecarPort
+    bind: str
+    capture_mode: IstioEgressListener.CaptureMode
+    hosts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, port: _Optional[_Union[SidecarPort, _Mapping]] = ..., bind: _Optional[str] = ..., capture_mode: _Optional[_Union[IstioEgressListener.CaptureMode, str]] = ..., hosts: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SidecarPort(_message.Message):
+    __slots__ = ("number", "protocol", "name")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    protocol: str
+    name: str
+    def __init__(self, number: _Optional[int] = ..., protocol: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
 class Selector(_message.Message):
     __slots__ = ("match_labels",)
     class MatchLabelsEntry(_message.Message):

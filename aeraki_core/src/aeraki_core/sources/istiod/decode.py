@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "TYPES", "decode"]
 
 _GROUP = "networking.istio.io"
-KINDS = ("ServiceEntry", "VirtualService", "DestinationRule")
+KINDS = ("ServiceEntry", "VirtualService", "DestinationRule", "Sidecar")
 TYPES: tuple[str, ...] = tuple(
     f"{_GROUP}/{version}/{kind}" for kind in KINDS for version in ("v1", "v1alpha3")
 )

@@ -44,6 +44,7 @@ _ISTIO: tuple[GroupKind, ...] = (
     ("networking.istio.io", "ServiceEntry"),
     ("networking.istio.io", "VirtualService"),
     ("networking.istio.io", "DestinationRule"),
+    ("networking.istio.io", "Sidecar"),
 )
 _NOT_YET = "not all lists have arrived"
 

@@ -200,3 +200,12 @@ def test_what_is_known_is_not_parsed_again(istiod: FakeIstiod, start: Start) -> 
             lambda item, number=number: item.content["spec"]["ports"][0]["port"] == number + 1,  # type: ignore[misc]
         )
     assert (time.process_time() - begin) / 5 < first / 2
+
+
+def test_sidecars_are_read(istiod: FakeIstiod, start: Start) -> None:
+    spec = {"egress": [{"hosts": ["./*"], "captureMode": "NONE", "port": {"number": 7}}]}
+    istiod.set("Sidecar", resource("Sidecar", "shop/default", spec))
+    _, seen = start()
+    seen.wait_synced()
+    sidecar = seen.objects["Sidecar shop/default"]
+    assert sidecar.content["spec"] == spec

@@ -1,0 +1,159 @@
+"""Istio's Sidecar resource: which services a workload's proxy knows, and where it listens for them.
+
+A Sidecar without a selector is its namespace's default, one of the root namespace is that of all
+namespaces. A proxy follows the oldest that selects its workload, else its namespace's default, else
+the root's; without any it knows every service. Source: Istio's Sidecar reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.service import PortNumber
+from aeraki_core.model.wire import Spec, check
+
+__all__ = ["CaptureMode", "EgressImports", "ImportedHosts", "SidecarScope", "parse_sidecar"]
+
+
+class CaptureMode(StrEnum):
+    """How traffic reaches a listener."""
+
+    DEFAULT = "DEFAULT"
+    IPTABLES = "IPTABLES"
+    NONE = "NONE"
+
+
+class ImportedHosts(NamedTuple):
+    """One entry of ``egress.hosts``: the hosts of services of some namespace."""
+
+    namespace: str
+    """``*`` for every namespace."""
+    host: str
+    """``*`` for every host; ``*.example.com`` for all below that."""
+    excluded: bool = False
+    """Whether the entry takes hosts away that other entries import (written ``~namespace``)."""
+
+    def covers(self, namespace: str, host: str) -> bool:
+        """Whether the entry is about every name of that host, in that namespace."""
+        return self.namespace in ("*", namespace) and _is_covered(host, self.host)
+
+    def meets(self, namespace: str, host: str) -> bool:
+        """Whether the entry is about some name of that host, in that namespace."""
+        if self.namespace not in ("*", namespace):
+            return False
+        return _is_covered(host, self.host) or _is_covered(self.host, host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EgressImports:
+    """One entry of ``egress``: the services that it imports, and where their listeners are."""
+
+    hosts: tuple[ImportedHosts, ...]
+    port: int = 0
+    """Only services with this port, on one listener; 0: every port of every service."""
+    protocol: str = ""
+    """The protocol of ``port``, as it is written."""
+    bind: str = ""
+    """The listeners' address; empty: that of each service."""
+    capture_mode: CaptureMode = CaptureMode.DEFAULT
+
+    def imports(self, namespace: str, host: str) -> bool:
+        """Whether a service of that namespace and host is imported."""
+        about = [entry for entry in self.hosts if entry.covers(namespace, host)]
+        return bool(about) and not any(entry.excluded for entry in about)
+
+    def imports_routes(self, namespace: str, host: str) -> bool:
+        """Whether a VirtualService of that namespace for the host is imported."""
+        excluded = any(entry.excluded and entry.covers(namespace, host) for entry in self.hosts)
+        return not excluded and any(
+            not entry.excluded and entry.meets(namespace, host) for entry in self.hosts
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SidecarScope:
+    """A Sidecar resource."""
+
+    ref: ObjectRef
+    labels: tuple[tuple[str, str], ...] = ()
+    """Of the workloads that it is for; empty: its namespace's default."""
+    egress: tuple[EgressImports, ...] = ()
+    """Empty: what the default of the namespace or of the mesh says."""
+    age: Age
+
+    def imports(self, namespace: str, host: str) -> bool:
+        """Whether any entry imports a service of that namespace and host."""
+        return any(imports.imports(namespace, host) for imports in self.egress)
+
+
+class _Port(Spec):
+    number: PortNumber
+    protocol: str = ""
+
+
+class _Egress(Spec):
+    hosts: tuple[str, ...] = ()
+    port: _Port | None = None
+    bind: str = ""
+    capture_mode: CaptureMode = CaptureMode.DEFAULT
+
+
+class _Selector(Spec):
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class _SidecarSpec(Spec):
+    workload_selector: _Selector | None = None
+    egress: tuple[_Egress, ...] = ()
+
+
+def parse_sidecar(ref: ObjectRef, content: Mapping[str, Any]) -> SidecarScope:
+    """A Sidecar resource.
+
+    Raises:
+        RejectedError: it does not fit the kind.
+    """
+    spec = check(_SidecarSpec, content.get("spec") or {})
+    labels = spec.workload_selector.labels if spec.workload_selector is not None else {}
+    created = str((content.get("metadata") or {}).get("creationTimestamp") or "")
+    return SidecarScope(
+        ref=ref,
+        labels=tuple(sorted(labels.items())),
+        egress=tuple(_imports(egress, ref.namespace) for egress in spec.egress),
+        age=Age(created, ref.name, ref.namespace),
+    )
+
+
+def _imports(egress: _Egress, namespace: str) -> EgressImports:
+    return EgressImports(
+        hosts=tuple(_entry(text, namespace) for text in egress.hosts if text.count("/") == 1),
+        port=egress.port.number if egress.port is not None else 0,
+        protocol=egress.port.protocol if egress.port is not None else "",
+        bind=egress.bind,
+        capture_mode=egress.capture_mode,
+    )
+
+
+def _entry(text: str, own: str) -> ImportedHosts:
+    """An entry ``namespace/host``.
+
+    ``.`` is the Sidecar's own namespace; ``~namespace`` excludes, ``~`` alone in every namespace.
+    """
+    where, _, host = text.partition("/")
+    excluded = where.startswith("~")
+    if excluded:
+        where = where.removeprefix("~") or "*"
+    return ImportedHosts(own if where == "." else where, host.lower(), excluded)
+
+
+def _is_covered(host: str, by: str) -> bool:
+    """Whether ``by`` stands for every name that ``host`` stands for."""
+    if not by.startswith("*"):
+        return host == by
+    return host[host.startswith("*") :].endswith(by[1:])
