@@ -175,7 +175,6 @@ def test_case_15_clients_with_a_listener_of_their_own_are_named() -> None:
     assert own or about(made, "ledger", "front")
 
 
-@waits_for("core", "other people's EnvoyFilters")
 def test_case_10_a_filter_of_somebody_else_stays_or_is_named() -> None:
     """See zhaohuabing/istio-redis-culster#7, istio/istio#41536, istio/istio.io#10935."""
     made = made_of(case("10"))
