@@ -84,6 +84,13 @@ ISTIOD_NOT_READ = Code(
     "Check that istiod runs, its address and certificate, and the ServiceAccount's token. "
     "Report an answer in an unknown form as an issue. Configuration that was read before stays in effect.",
 )
+SECRET_NOT_RELEASED = Code(
+    "AER0117",
+    _W,
+    "Secret is not for Aeraki to read",
+    'Set the label `aeraki.io/secret: "true"` on the Secret, or use one of type Opaque or '
+    "kubernetes.io/basic-auth. What was read before is forgotten.",
+)
 
 # 02xx: ports, addresses and workloads.
 LISTENER_TAKEN = Code(

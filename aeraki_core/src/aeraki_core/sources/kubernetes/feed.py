@@ -31,7 +31,6 @@ from aeraki_core.kube.resources import ApiResource, GroupKind
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Upserted
-from aeraki_core.sources.kubernetes.secrets import SECRET
 
 __all__ = ["NAME", "Feed"]
 
@@ -45,7 +44,7 @@ class Feed:
     """One list of one kind.
 
     ``optional``: no object of the kind need exist, so the kind need not be served. ``name``: the
-    only object of interest (a Secret). ``reads``: whether objects of a namespace may be of use.
+    only object of interest. ``reads``: whether objects of a namespace may be of use.
     """
 
     def __init__(
@@ -158,11 +157,7 @@ class Feed:
         return self._say(reason, KIND_NOT_SERVED)
 
     def _failed(self, reason: str) -> list[Event]:
-        if self.kind == SECRET:
-            # It holds nobody up: who needs the Secret keeps the last good filter.
-            self.stale = False
-        else:
-            self.reason = reason
+        self.reason = reason
         return self._say(reason, NOT_READ)
 
     def _settle(self) -> None:

@@ -1,4 +1,9 @@
-"""Which Secrets are wanted: those that an object names, and no other."""
+"""Which Secrets are read: those that an object names and that their owner released.
+
+Whoever may write an object of ours can name any Secret of its namespace, and what it holds ends in
+a filter that others can read. So a Secret opts in: by its type, which Kubernetes itself gives no
+power, or by a label. The token of a ServiceAccount never does.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from aeraki_core.errors import InputError
+from aeraki_core.findings.codes import SECRET_NOT_RELEASED
+from aeraki_core.findings.finding import Finding
+from aeraki_core.kube.decode import Object
+from aeraki_core.kube.informer import Changed, Deleted, Failed, ListNews, Page
 from aeraki_core.kube.resources import GroupKind
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import LoadedKind
-from aeraki_core.sources.events import Event, Removed, Upserted
+from aeraki_core.sources.events import Event, Problems, Removed, Upserted
+from aeraki_core.sources.kubernetes.feed import NAME, Feed
 
-__all__ = ["SECRET", "SecretName", "SecretReferences"]
+__all__ = ["RELEASE_LABEL", "SECRET", "SecretFeed", "SecretName", "SecretReferences"]
 
 SECRET: GroupKind = ("", "Secret")
+RELEASE_LABEL = "aeraki.io/secret"
+"""With the value ``true`` it releases a Secret of any type but a ServiceAccount's token."""
+
+_TOKEN = "kubernetes.io/service-account-token"  # noqa: S105 -- a type
+_RELEASED = ("", "Opaque", "kubernetes.io/basic-auth")
 
 
 class SecretName(NamedTuple):
@@ -23,6 +38,58 @@ class SecretName(NamedTuple):
 
     namespace: str
     name: str
+
+
+def refusal_of(secret: Object) -> str | None:
+    """Why a Secret is not read; None when it is."""
+    secret_type, metadata = secret.get("type") or "", secret["metadata"]
+    released = (metadata.get("labels") or {}).get(RELEASE_LABEL) == "true"
+    if secret_type in _RELEASED or (released and secret_type != _TOKEN):
+        return None
+    name = f"{metadata.get('namespace')}/{metadata['name']}"
+    if secret_type == _TOKEN:
+        return f"Secret {name} holds the token of a ServiceAccount and is never read"
+    return f"Secret {name} of type {secret_type} has no label {RELEASE_LABEL}: true"
+
+
+class SecretFeed(Feed):
+    """The list of one Secret, which is empty unless the Secret is released."""
+
+    def __init__(self, secret: SecretName) -> None:
+        super().__init__(SECRET, secret.namespace, name=secret.name)
+        self._refusal: str | None = None
+
+    def take(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:
+        """As for any list; a Secret that is not released counts as one that is not there."""
+        refusal = self._refusal
+        match news:
+            case Page(resource, objects):
+                refusal = next(filter(None, (refusal_of(each.content) for each in objects)), None)
+                released = (each for each in objects if refusal_of(each.content) is None)
+                news = Page(resource, tuple(released))
+            case Changed(resource, (*_, last)):
+                refusal = refusal_of(last.content)
+                news = Changed(resource, (last,))
+                if refusal is not None:
+                    news = Deleted(resource, (last.content,))
+            case Deleted():
+                refusal = None
+            case Failed():
+                self.stale = False  # who needs the Secret keeps the last good filter
+        return [*super().take(news, definition_deleted=definition_deleted), *self._refuse(refusal)]
+
+    def drop_all(self) -> list[Event]:
+        """Forget everything: nobody wants the list any more."""
+        return [*super().drop_all(), *self._refuse(None)]
+
+    def _refuse(self, refusal: str | None) -> list[Event]:
+        """Report that the Secret is not read, if that is news."""
+        if refusal == self._refusal:
+            return []
+        self._refusal = refusal
+        ref = ObjectRef("Secret", self.namespace or "", self.name)
+        findings = () if refusal is None else (Finding(SECRET_NOT_RELEASED, refusal, ref),)
+        return [Problems(NAME, f"{self.place}: release", findings)]
 
 
 class SecretReferences:

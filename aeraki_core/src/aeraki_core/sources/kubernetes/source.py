@@ -31,7 +31,12 @@ from aeraki_core.sources.chain import passing
 from aeraki_core.sources.events import Emit, Event, Scoped, Synced, Unsynced
 from aeraki_core.sources.kubernetes.feed import NAME, Feed
 from aeraki_core.sources.kubernetes.namespaces import NAMESPACE, NamespaceFeed, Selection
-from aeraki_core.sources.kubernetes.secrets import SECRET, SecretName, SecretReferences
+from aeraki_core.sources.kubernetes.secrets import (
+    SECRET,
+    SecretFeed,
+    SecretName,
+    SecretReferences,
+)
 
 __all__ = ["KubernetesSource"]
 
@@ -232,7 +237,7 @@ class _Coordinator:
         self._scope = scope
         self._said_scope = EVERYWHERE
         self._feeds: list[Feed] = []
-        self._secrets: dict[SecretName, Feed] = {}
+        self._secrets: dict[SecretName, SecretFeed] = {}
         self._references = SecretReferences(kinds)
         self._said: Event = Unsynced(NAME, _NOT_YET)
         self._emit = emit
@@ -340,7 +345,7 @@ class _Coordinator:
         wanted = self._references.wanted
         dropped = [self._secrets.pop(name) for name in self._secrets.keys() - wanted]
         for secret in sorted(wanted - self._secrets.keys()):
-            feed = Feed(SECRET, secret.namespace, name=secret.name)
+            feed = SecretFeed(secret)
             self._secrets[secret] = feed
             self._informers.start(feed)
         for feed in dropped:
