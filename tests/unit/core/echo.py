@@ -140,6 +140,7 @@ class Mesher:
         api = {
             "Service": "v1",
             "Secret": "v1",
+            "Namespace": "v1",
             "EndpointSlice": "discovery.k8s.io/v1",
             "EchoPolicy": "echo.example.com/v1",
         }.get(kind, "networking.istio.io/v1")

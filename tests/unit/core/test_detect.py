@@ -111,6 +111,12 @@ def detect(
             "port name 'tcp-loud': plugin loud is failed: no module named loud.",
         ),
         (
+            Port(1, "tcp-metaprotocol-echo"),
+            ProblemKind.MISSPELT,
+            "port name 'tcp-metaprotocol-echo': MetaProtocol is not supported; "
+            "name the port tcp-echo if a plugin speaks echo.",
+        ),
+        (
             Port(1, "tcp-mongo"),
             ProblemKind.NOBODY,
             "Install the plugin that speaks mongo, if there is one.",

@@ -220,9 +220,9 @@ def test_one_without_weight_beside_others_gets_nothing(mesh: Mesher) -> None:
 
 
 def test_destination_hosts_and_ports(mesh: Mesher) -> None:
-    mesh.service("one", "10.0.0.2", ports=[{"name": "tcp-x", "port": 81}])
+    mesh.service("one", "10.0.0.2", ports=[{"name": "tcp", "port": 81}])
     mesh.service(
-        "two", "10.0.0.3", ports=[{"name": "tcp-x", "port": 81}, {"name": "tcp-y", "port": 82}]
+        "two", "10.0.0.3", ports=[{"name": "tcp", "port": 81}, {"name": "tcp2", "port": 82}]
     )
     mesh.service("far", "10.0.0.4", namespace="other")
     http = [

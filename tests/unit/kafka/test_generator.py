@@ -144,9 +144,7 @@ def test_http_routes_for_this_port_are_said_to_have_no_effect(
     spec: dict[str, Any], fields: list[str]
 ) -> None:
     result = made(virtual_service("kafka", ["kafka"], **spec))
-    assert [(item.code.id, item.field) for item in result.findings] == [
-        ("KAF0101", field) for field in fields
-    ]
+    assert [item.field for item in result.findings if item.code.id == "KAF0101"] == fields
     assert result.filters == made().filters
 
 

@@ -112,7 +112,7 @@ def test_clients_with_routes_of_their_own_have_a_redis_cluster_once() -> None:
 
 def test_several_routes_to_one_plain_port_are_one_merge_each() -> None:
     """Each RedisService brings what the cluster needs: whichever goes, the other still works."""
-    plain = service("plain", {"tcp-db": 7000}, cluster_ip="10.96.0.12")
+    plain = service("plain", {"tcp": 7000}, cluster_ip="10.96.0.12")
     queue = service("queue", {"tcp-redis": 6379}, cluster_ip="10.96.0.11")
     routes = [{"route": {"host": "plain"}}]
     services = [

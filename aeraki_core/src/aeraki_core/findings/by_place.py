@@ -19,7 +19,8 @@ __all__ = ["FindingsByPlace", "Place", "Subject"]
 class Subject(StrEnum):
     """What a place of the pipeline is.
 
-    The newest form of an object, an object, a service, a service port, or a group of placements.
+    The newest form of an object, an object, a service, a service port, a group of placements, or a word in
+    the names of ports.
     """
 
     REJECTED = "rejected"
@@ -27,6 +28,7 @@ class Subject(StrEnum):
     SERVICE = "service"
     PORT = "port"
     GROUP = "group"
+    WORD = "word"
 
 
 class Place(NamedTuple):

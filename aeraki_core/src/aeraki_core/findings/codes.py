@@ -148,12 +148,42 @@ INBOUND_OVERLAP = Code(
     "Use the same protocol and options for both ports, or add a label so that the selectors do not overlap.",
 )
 
+PORT_MISNAMED = Code(
+    "AER0211",
+    _W,
+    "port name or appProtocol is close to a known protocol",
+    "Correct the name; until then Istio treats the port as plain TCP.",
+)
+PORT_WITHOUT_PREFIX = Code(
+    "AER0212",
+    _I,
+    "port name lacks the prefix tcp-",
+    "Name the port tcp-<protocol>, or set its appProtocol, to have filters for it.",
+)
+PLUGIN_NOT_ACTIVE = Code(
+    "AER0213",
+    _W,
+    "plugin of the port's protocol is not active",
+    "See `aeraki plugins`; filters that the plugin made are kept.",
+)
+OPTION_WITHOUT_PORT = Code(
+    "AER0214",
+    _W,
+    "option of a protocol that no port speaks",
+    "Name the port tcp-<protocol>, set its appProtocol, or remove the annotation.",
+)
 LOST_PROTOCOL = Code(
     "AER0215",
     _W,
     "port lost its protocol, and its filters are removed",
     "Correct the port's name or appProtocol, unless the change was meant. This is reported until the service"
     " changes again.",
+)
+PORT_NOT_SPOKEN = Code(
+    "AER0216",
+    _I,
+    "ports of a protocol that no active plugin speaks",
+    "Install or enable the plugin of the protocol, if there is one; until then Istio treats the ports as plain TCP.",
 )
 
 # 03xx: routes.
@@ -219,6 +249,18 @@ NO_ROUTE_LEFT = Code(
     _E,
     "no route can be used",
     "Write routes that the protocol can match on; until then calls go where Istio sends them.",
+)
+METHOD_ROUTES_UNUSED = Code(
+    "AER0314",
+    _W,
+    "routes by method for ports that nobody speaks",
+    "Name the port tcp-<protocol>, or set its appProtocol.",
+)
+GATEWAY_ROUTES = Code(
+    "AER0315",
+    _I,
+    "routes of a gateway do not apply to the protocol",
+    "Bind the VirtualService to mesh for routes in sidecars; at gateways use tcp routes.",
 )
 HTTP_ROUTE_ELSEWHERE = Code(
     "AER0313",

@@ -22,6 +22,7 @@ __all__ = [
     "HostKey",
     "Key",
     "ListenerKey",
+    "NamespaceKey",
     "ProxyFamiliesKey",
     "RejectedKey",
     "ResourceKey",
@@ -63,6 +64,13 @@ class AnnotationsKey(NamedTuple):
     ref: ObjectRef
     prefix: str
     asks: str = "annotations"
+
+
+class NamespaceKey(NamedTuple):
+    """What a Namespace says to Aeraki by its annotations."""
+
+    name: str
+    asks: str = "namespace"
 
 
 class EndpointsKey(NamedTuple):
@@ -148,6 +156,7 @@ Key = (
     | HostKey
     | AnnotationKey
     | AnnotationsKey
+    | NamespaceKey
     | EndpointsKey
     | ProxyFamiliesKey
     | ListenerKey

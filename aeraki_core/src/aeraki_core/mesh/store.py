@@ -16,6 +16,7 @@ from aeraki_core.mesh.keys import (
     DestinationRulesKey,
     EndpointsKey,
     Key,
+    NamespaceKey,
     ProxyFamiliesKey,
     ResourceKey,
     ResourcesKey,
@@ -38,6 +39,7 @@ from aeraki_core.model.istio import (
 )
 from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.model.meta import Age, ObjectRef, is_dns_subdomain
+from aeraki_core.model.namespace import Namespace, parse_namespace
 from aeraki_core.model.resource import LoadedKind, Resource
 from aeraki_core.model.secret import Secret, parse_secret
 from aeraki_core.model.service import (
@@ -94,7 +96,12 @@ class Store:
             keys=lambda each: [ResourcesKey(each.ref.kind, host) for host in each.hosts],
         )
         self._secrets = Table(lambda item: parse_secret(item.ref, item.content), own_key=SecretKey)
+        self._namespaces = Table(
+            lambda item: parse_namespace(item.ref, item.content),
+            own_key=lambda ref: NamespaceKey(ref.name),
+        )
         self._tables: tuple[_Objects, ...] = (
+            self._namespaces,
             self._services,
             self._slices,
             self._virtual_services,
@@ -104,6 +111,7 @@ class Store:
             self._secrets,
         )
         self._upserts: dict[tuple[str, str], Callable[[SourceObject], set[Key]]] = {
+            ("", "Namespace"): self._namespaces.upsert,
             ("", "Service"): self._upsert_service,
             ("networking.istio.io", "ServiceEntry"): self._upsert_service_entry,
             ("discovery.k8s.io", "EndpointSlice"): self._upsert_slice,
@@ -236,6 +244,10 @@ class Store:
     def annotations(self, ref: ObjectRef) -> Mapping[str, str]:
         """The annotations of a service's object (AnnotationKey, AnnotationsKey)."""
         return self._services.annotations(ref)
+
+    def namespace(self, name: str) -> Namespace | None:
+        """A Namespace (NamespaceKey)."""
+        return self._namespaces.get(ObjectRef("Namespace", "", name))
 
     def services_of_host(self, host: str) -> tuple[Service, ...]:
         """The services of that host, the oldest first (HostKey)."""

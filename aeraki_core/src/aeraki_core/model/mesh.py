@@ -41,6 +41,7 @@ class Mesh:
     ``namespaces``: where outbound filters go instead of the root namespace; ``.`` is the service's own. ``proxy_rules`` add to the
     stock extensions. ``registry_only``: meshConfig.outboundTrafficPolicy is REGISTRY_ONLY. ``proxy_families``: the
     proxies that there are; empty when nobody said, and the addresses of the mesh tell (``Store.proxy_families``).
+    ``opt_in``: protocols, by name, whose ports must be included by the annotation ``aeraki.io/include``.
     """
 
     root_namespace: str = "istio-system"
@@ -49,6 +50,7 @@ class Mesh:
     proxy_rules: tuple[ProxyRule, ...] = ()
     registry_only: bool = False
     proxy_families: tuple[ProxyFamily, ...] = ()
+    opt_in: tuple[str, ...] = ()
 
     def rules_for(self, extension: str) -> tuple[ProxyRule, ...]:
         """The rules that bring the extension."""

@@ -130,7 +130,8 @@ def _ip(value: str) -> str:
     return value
 
 
-PortNumber = Annotated[int, Field(ge=1, le=65535)]
+PortNumber = Annotated[int, Field(ge=1, le=65535, strict=True)]
+"""A port as the API server takes it: a number, never text."""
 _Text = Annotated[
     str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)
 ]

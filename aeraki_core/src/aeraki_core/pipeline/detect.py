@@ -9,7 +9,7 @@ Facts: docs/internals/protocols.md, "Which ports".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -23,6 +23,8 @@ __all__ = ["Detection", "Detector", "PortProblem", "ProblemKind"]
 
 _APP_PROTOCOL_PREFIX = "aeraki.io/"
 _PREFIX = "tcp-"
+_METAPROTOCOL = "metaprotocol"
+"""The framework of upstream Aeraki, which needs a proxy of its own (docs/internals/upstream.md)."""
 
 AskHooks = Callable[[Port, Service], Protocol | None]
 
@@ -32,15 +34,19 @@ class ProblemKind(StrEnum):
 
     - MISSPELT: its name or appProtocol is close to one that a plugin speaks
     - NO_PREFIX: its name lacks ``tcp-``
-    - INACTIVE: a plugin of that name is installed and not active
+    - INACTIVE: a plugin of that name is installed and cannot be used
+    - DISABLED: a plugin of that name is installed and the settings leave it out
     - NOBODY: it is named ``tcp-<word>``, and no installed plugin speaks that word
+    - EXCLUDED: an annotation excludes it
     - NOT_INCLUDED: its protocol is opt-in, and nothing includes the port
     """
 
     MISSPELT = "misspelt"
     NO_PREFIX = "no prefix"
     INACTIVE = "inactive"
+    DISABLED = "disabled"
     NOBODY = "nobody"
+    EXCLUDED = "excluded"
     NOT_INCLUDED = "not included"
 
 
@@ -65,8 +71,8 @@ class Detection:
 class Detector:
     """Detects by the words of the active protocols; asks the plugins' own detection last.
 
-    ``inactive``: installed plugins that are not active, and why, by name. ``opt_in``: protocols, by name, whose
-    ports must be included by an annotation.
+    ``inactive``: installed plugins that cannot be used, and why, by name. ``disabled``: those that the settings
+    leave out. ``opt_in``: protocols, by name, whose ports must be included by an annotation.
     """
 
     def __init__(
@@ -75,11 +81,13 @@ class Detector:
         ask_hooks: AskHooks,
         *,
         inactive: Mapping[str, str] | None = None,
+        disabled: Collection[str] = (),
         opt_in: Iterable[str] = (),
     ) -> None:
         self._protocols = {token: protocol for protocol in protocols for token in protocol.tokens}
         self._ask_hooks = ask_hooks
         self._inactive = dict(inactive or {})
+        self._disabled = frozenset(disabled)
         self._opt_in = frozenset(opt_in)
 
     def detect(self, service: Service, port: Port, choice: PortChoice | None = None) -> Detection:
@@ -87,7 +95,8 @@ class Detector:
         choice = choice or PortChoice()
         excluded = choice.why_excluded(port)
         if excluded:
-            return Detection(None, excluded)
+            remedy = f"Remove it from {choice.EXCLUDE} to have filters for it."
+            return Detection(None, excluded, PortProblem(ProblemKind.EXCLUDED, "", remedy))
         detection = self._declared(port) or self._asked(port, service)
         if detection is None:
             return self._nothing(port)
@@ -146,19 +155,28 @@ class Detector:
         word = name.removeprefix(_PREFIX)
         problem = self._problem(word, written, right=lambda token: f"{_PREFIX}{token}")
         if problem is None and word:
-            remedy = f"Install the plugin that speaks {word}, if there is one."
-            problem = PortProblem(ProblemKind.NOBODY, word, remedy)
+            head = word.partition("-")[0]
+            remedy = f"Install the plugin that speaks {head}, if there is one."
+            problem = PortProblem(ProblemKind.NOBODY, head, remedy)
         return Detection(None, f"no plugin speaks {written}", problem)
 
     def _problem(
         self, word: str, written: str, *, right: Callable[[str], str]
     ) -> PortProblem | None:
         """What a word that nobody speaks probably means; ``right``: how a token is written there."""
-        head = word.partition("-")[0]
+        head, _, rest = word.partition("-")
+        if head == _METAPROTOCOL:
+            token = rest.partition("-")[0] or "<protocol>"
+            remedy = f"{written}: MetaProtocol is not supported; name the port {right(token)}"
+            return PortProblem(ProblemKind.MISSPELT, word, f"{remedy} if a plugin speaks {token}.")
         for name, why in self._inactive.items():
             if name in (word, head):
                 remedy = f"{written}: plugin {name} {why}."
                 return PortProblem(ProblemKind.INACTIVE, name, remedy)
+        off = next((name for name in (word, head) if name in self._disabled), None)
+        if off is not None:
+            remedy = f"Plugin {off} is installed; name it with --plugins to use it."
+            return PortProblem(ProblemKind.DISABLED, off, remedy)
         near = get_close_matches(word, self._protocols, 1, 0.75) or get_close_matches(
             head, self._protocols, 1, 0.75
         )

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
 from aeraki_core.filters.live import Live, namespaces_of
 from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
-from aeraki_core.findings.codes import LOST_PROTOCOL, UNKNOWN_HOST
+from aeraki_core.findings.codes import LOST_PROTOCOL, PORT_NOT_SPOKEN, UNKNOWN_HOST
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.keys import (
+    AnnotationsKey,
     EndpointsKey,
     Key,
+    NamespaceKey,
     RejectedKey,
     ResourceKey,
     ServiceKey,
@@ -31,23 +33,29 @@ from aeraki_core.model.istio import VirtualService
 from aeraki_core.model.memory import collector_paused
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.namespace import ANNOTATION_PREFIX
 from aeraki_core.model.scope import EVERYWHERE, Scope
 from aeraki_core.model.service import Port, Service, ServiceId, is_wildcard
 from aeraki_core.pipeline.arrange import Arrangement, assemble, place
-from aeraki_core.pipeline.detect import Detector
+from aeraki_core.pipeline.detect import Detector, ProblemKind
 from aeraki_core.pipeline.filters import FilterTable
 from aeraki_core.pipeline.generate import PortId, PortOutput, generate_port
 from aeraki_core.pipeline.groups import Groups
+from aeraki_core.pipeline.hints import Detections, service_hints, virtual_service_hints
 from aeraki_core.pipeline.overlaps import Overlaps, Rank
 from aeraki_core.pipeline.placement import Group, group_order
+from aeraki_core.pipeline.port_choice import PortChoice
 from aeraki_core.pipeline.ports import PortState, PortTable
 from aeraki_core.pipeline.reports import PortReport, Reports
+from aeraki_core.plugins.discovery import PluginState
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import Registry
 from aeraki_core.plugins.types import Protocol
 
 __all__ = ["Pass", "Pipeline", "PortReport", "PortState"]
 
+_SERVICES = ("Service", "ServiceEntry")
+_SHOWN = 3  # names of ports in one finding
 _MANY = 1_000  # changes at once from which a pass counts as a load of the mesh
 
 
@@ -104,7 +112,21 @@ class Pipeline:
         self._outdated: set[Group] = set()
         self._last_turn = ""
         self._loaded = False
-        detector = Detector(self.registry.protocols, dispatcher.detect)
+        detector = Detector(
+            self.registry.protocols,
+            dispatcher.detect,
+            inactive={
+                plugin.name: f"is {plugin.state}: {plugin.reason}"
+                for plugin in self.registry.plugins
+                if not plugin.active and plugin.state is not PluginState.DISABLED
+            },
+            disabled=[
+                plugin.name
+                for plugin in self.registry.plugins
+                if plugin.state is PluginState.DISABLED
+            ],
+            opt_in=mesh.opt_in,
+        )
         self._detector = detector
         self._ports = PortTable(detector, {kind.kind for kind in self.registry.kinds})
         self._groups = Groups()
@@ -167,17 +189,19 @@ class Pipeline:
     def _run(self, dirty: set[Key], enough: Callable[[], bool]) -> Pass:
         ports, objects = self._ports.affected(dirty)
         groups: set[Group] = set()
+        services: set[ServiceId] = set()
         for key in dirty:
             match key:
                 case ServiceKey():
-                    service_id = ServiceId(key.ref, key.host)
-                    speaking, silent = self._detect(service_id)
-                    lost = Place(Subject.SERVICE, service_id)
-                    self.unlocated.put(lost, tuple(self._lost_protocols(service_id, silent)))
-                    ports |= speaking
-                    ports -= silent
-                    for port in silent:
-                        groups |= self._forget(port)
+                    services.add(ServiceId(key.ref, key.host))
+                case AnnotationsKey(prefix=prefix) if prefix == ANNOTATION_PREFIX:
+                    services.update(service.id for service in self.store.services_of(key.ref))
+                case NamespaceKey():
+                    services.update(
+                        service.id
+                        for service in self.store.services()
+                        if service.namespace == key.name
+                    )
                 case VirtualServiceKey() | ResourceKey():
                     objects.add(key.ref)
                 case RejectedKey():
@@ -187,6 +211,15 @@ class Pipeline:
                     groups.update(self._groups_of(key))
         # A load of the mesh has hundreds of thousands of keys, and nothing below needs them.
         dirty.clear()
+        for service_id in services:
+            speaking, silent = self._detect(service_id)
+            lost = Place(Subject.SERVICE, service_id)
+            self.unlocated.put(lost, tuple(self._lost_protocols(service_id, silent)))
+            ports |= speaking
+            ports -= silent
+            for port in silent:
+                groups |= self._forget(port)
+        self._report_unspoken()
         self._waiting |= ports
         self._outdated |= groups
         ran, calls, seconds = [], 0, 0.0
@@ -207,14 +240,16 @@ class Pipeline:
             self._loaded = True
             changed = self._assemble_all(self._outdated)
             self._outdated = set()
-        for ref in sorted(objects):
+        for ref in sorted(objects | {service_id.ref for service_id in services}):
             self._validate(ref)
         return Pass(
             generated=tuple(ran),
             calls=calls,
             changed=frozenset(changed),
             seconds=seconds,
-            objects=frozenset(self._ports.take_touched() | objects),
+            objects=frozenset(
+                self._ports.take_touched() | {ref for ref in objects if ref.kind not in _SERVICES}
+            ),
             left=bool(self._waiting),
         )
 
@@ -225,7 +260,25 @@ class Pipeline:
                 yield placement.group
 
     def _detect(self, service_id: ServiceId) -> tuple[set[PortId], set[PortId]]:
-        return self._ports.detect(service_id, self.store.service(service_id))
+        service = self.store.service(service_id)
+        namespace = self.store.namespace(service_id.ref.namespace)
+        choice = PortChoice(
+            self.store.annotations(service_id.ref),
+            dict(namespace.annotations) if namespace is not None else {},
+        )
+        return self._ports.detect(service_id, service, choice)
+
+    def _report_unspoken(self) -> None:
+        """One finding for all ports that are named by a word that nobody speaks."""
+        for word, ports in self._ports.take_unspoken().items():
+            names = sorted(f"{port.service.host}:{port.number}" for port in ports)
+            findings: tuple[Finding, ...] = ()
+            if names:
+                verb = "port is" if len(names) == 1 else "ports are"
+                shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+                message = f"{len(names)} {verb} named tcp-{word}, and no active plugin speaks {word} ({shown})"
+                findings = (Finding(PORT_NOT_SPOKEN, message),)
+            self.unlocated.put(Place(Subject.WORD, word), findings)
 
     def _lost_protocols(self, service_id: ServiceId, silent: Iterable[PortId]) -> Iterator[Finding]:
         """A finding for each port that is still there and had filters until now."""
@@ -236,6 +289,9 @@ class Pipeline:
             if service is None or port is None or run is None:
                 continue
             detection = self._ports.detection(service, port.number)
+            problem = detection.problem if detection is not None else None
+            if problem is not None and problem.kind is ProblemKind.EXCLUDED:
+                continue  # somebody asked for it
             why = f": {detection.reason}" if detection is not None else ""
             message = (
                 f"port {port.number} spoke {run.protocol.name} and speaks no protocol now{why}"
@@ -312,8 +368,16 @@ class Pipeline:
         if ref.kind == "VirtualService":
             virtual_service = reads.virtual_service(ref)
             exists = virtual_service is not None
-            if virtual_service is not None and virtual_service.for_mesh:
-                findings = _unknown_hosts(virtual_service, reads)
+            if virtual_service is not None:
+                findings = self._validate_virtual_service(virtual_service, reads)
+        elif ref.kind in _SERVICES:
+            services = self.store.services_of(ref)
+            exists = bool(services)
+            findings = tuple(
+                finding
+                for service in services
+                for finding in self._validate_service(service, reads)
+            )
         else:
             resource = reads.resource(ref)
             exists = resource is not None
@@ -321,6 +385,27 @@ class Pipeline:
                 findings = self.dispatcher.validate(resource, reads, self._spoken)
         self._ports.record_validation(ref, reads.keys if exists else ())
         self.unlocated.put(Place(Subject.OBJECT, ref), findings)
+
+    def _validate_virtual_service(
+        self, virtual_service: VirtualService, reads: Reads
+    ) -> tuple[Finding, ...]:
+        def services_of(host: str) -> Iterator[tuple[Service, Detections]]:
+            for service in reads.services_of_host(host):
+                reads.annotations(service, ANNOTATION_PREFIX)  # they decide what is detected
+                yield service, self._ports.detections(service)
+
+        unknown = _unknown_hosts(virtual_service, reads) if virtual_service.for_mesh else ()
+        hints = virtual_service_hints(virtual_service, services_of, self.mesh.domain)
+        return (*unknown, *hints)
+
+    def _validate_service(self, service: Service, reads: Reads) -> tuple[Finding, ...]:
+        protocols = {protocol.name for protocol in self.registry.protocols}
+        options = {
+            name: annotations
+            for name in protocols
+            if (annotations := reads.annotations(service, f"{name}.{ANNOTATION_PREFIX}"))
+        }
+        return service_hints(service, self._ports.detections(service), options)
 
     # -- answers (reports.py) -------------------------------------------------------------------------------------------
 

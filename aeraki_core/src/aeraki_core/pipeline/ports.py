@@ -11,9 +11,10 @@ from aeraki_core.mesh.dependents import Dependents
 from aeraki_core.mesh.keys import Key
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Service, ServiceId
-from aeraki_core.pipeline.detect import Detection, Detector
+from aeraki_core.pipeline.detect import Detection, Detector, ProblemKind
 from aeraki_core.pipeline.generate import PortId, PortOutput, PortRun
 from aeraki_core.pipeline.placement import Placement
+from aeraki_core.pipeline.port_choice import PortChoice
 
 __all__ = ["Affected", "PortState", "PortTable"]
 
@@ -51,6 +52,8 @@ class PortTable:
         self._dependents: Dependents[PortId | ObjectRef] = Dependents()
         self._reading: dict[ObjectRef, set[PortId]] = defaultdict(set)
         self._touched: set[ObjectRef] = set()
+        self._unspoken: dict[str, set[PortId]] = defaultdict(set)
+        self._unspoken_touched: set[str] = set()
         self.counts: Counter[tuple[str, PortState]] = Counter()
         """How many service ports there are of each protocol and state."""
 
@@ -101,23 +104,36 @@ class PortTable:
         touched, self._touched = self._touched, set()
         return touched
 
+    def detections(self, service: Service) -> Mapping[int, Detection]:
+        """The detection of each port of a service."""
+        return self._detections.get(service.id, {})
+
+    def take_unspoken(self) -> Mapping[str, Collection[PortId]]:
+        """The ports named ``tcp-<word>`` by each word that nobody speaks, where they changed since this was last asked."""
+        words, self._unspoken_touched = self._unspoken_touched, set()
+        return {word: self._unspoken.get(word, ()) for word in words}
+
     # -- changes ------------------------------------------------------------------------------------------------------
 
     def detect(
-        self, service_id: ServiceId, service: Service | None
+        self, service_id: ServiceId, service: Service | None, choice: PortChoice
     ) -> tuple[set[PortId], set[PortId]]:
         """Detect the protocols of a changed service's ports; None: the service is gone.
 
-        Returns the ports to generate, and the ports that had filters and speak no protocol any more.
+        ``choice``: the ports that annotations include and exclude. Returns the ports to generate, and the ports
+        that had filters and speak no protocol any more.
         """
         before = self._detections.pop(service_id, {})
         after: Mapping[int, Detection] = {}
         if service is not None:
             # The service's own values, so that no second copy of the reference is kept.
             service_id = service.id
-            after = {port.number: self._detector.detect(service, port) for port in service.ports}
+            after = {
+                port.number: self._detector.detect(service, port, choice) for port in service.ports
+            }
         if after:
             self._detections[service_id] = dict(after)
+        self._count_unspoken(service_id, before, after)
         speaking = {PortId(service_id, number) for number in after if after[number].protocol}
         silent = {PortId(service_id, number) for number in before} - speaking
         return speaking, {port for port in silent if port in self._runs}
@@ -141,6 +157,20 @@ class PortTable:
         """An object was validated, and its validator asked these questions."""
         self._dependents.record(ref, keys)
 
+    def _count_unspoken(
+        self, service_id: ServiceId, before: Mapping[int, Detection], after: Mapping[int, Detection]
+    ) -> None:
+        for detections, is_after in ((before, False), (after, True)):
+            for number, detection in detections.items():
+                problem = detection.problem
+                if problem is None or problem.kind not in _UNSPOKEN:
+                    continue
+                ports = self._unspoken[problem.word]
+                (ports.add if is_after else ports.discard)(PortId(service_id, number))
+                if not ports:
+                    del self._unspoken[problem.word]
+                self._unspoken_touched.add(problem.word)
+
     def _set_run(self, port: PortId, after: PortRun | None) -> None:
         before = self._runs.pop(port, None)
         if after is not None:
@@ -157,6 +187,9 @@ class PortTable:
                 del self._reading[ref]
         for ref in new - old:
             self._reading[ref].add(port)
+
+
+_UNSPOKEN = (ProblemKind.NOBODY, ProblemKind.DISABLED)
 
 
 def _resources(run: PortRun | None, kinds: Collection[str]) -> tuple[ObjectRef, ...]:

@@ -294,7 +294,7 @@ def test_filters_of_a_plugin_that_is_gone_are_kept_and_said() -> None:
         report = running.next()
         assert report.written == ()
         assert {step.action for step in report.kept} == {"orphan"}
-        assert codes(report.came) == ["AER0503", "AER0503"]
+        assert codes(report.came) == ["AER0216", "AER0503", "AER0503"]
         feed.drop(service("cart"))
         assert running.next().written == ()
         assert len(sink.filters) == 2

@@ -1,0 +1,37 @@
+"""A Namespace: only what its annotations say to Aeraki."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aeraki_core.model.meta import ObjectRef
+
+__all__ = ["ANNOTATION_PREFIX", "Namespace", "parse_namespace"]
+
+ANNOTATION_PREFIX = "aeraki.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A Namespace and its annotations ``aeraki.io/...``, sorted."""
+
+    ref: ObjectRef
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+def parse_namespace(ref: ObjectRef, content: Mapping[str, Any]) -> Namespace:
+    """A Namespace; annotations of others are left out, so that their changes cost nothing."""
+    annotations = (content.get("metadata") or {}).get("annotations") or {}
+    prefix = f"{ANNOTATION_PREFIX}/"
+    return Namespace(
+        ref,
+        tuple(
+            sorted(
+                (str(name), str(text))
+                for name, text in annotations.items()
+                if str(name).startswith(prefix)
+            )
+        ),
+    )

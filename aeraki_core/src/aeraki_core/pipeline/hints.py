@@ -1,0 +1,171 @@
+"""What somebody probably meant and did not get: findings at objects that no generator ever looks at.
+
+A generator reports what it reads. Nobody reads a port with a misspelt name, an option of a protocol that no port of the
+service speaks, or a route by method for a host whose ports are plain TCP. Each is a mistake that Istio accepts in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from aeraki_core.findings.codes import (
+    GATEWAY_ROUTES,
+    METHOD_ROUTES_UNUSED,
+    OPTION_WITHOUT_PORT,
+    PLUGIN_NOT_ACTIVE,
+    PORT_MISNAMED,
+    PORT_WITHOUT_PREFIX,
+)
+from aeraki_core.findings.finding import Code, Finding
+from aeraki_core.model.istio import HTTPRoute, TCPRoute, VirtualService, full_host
+from aeraki_core.model.protocol import PortProtocol, port_protocol
+from aeraki_core.model.service import Port, Service
+from aeraki_core.pipeline.detect import Detection, ProblemKind
+
+__all__ = ["Detections", "service_hints", "virtual_service_hints"]
+
+Detections = Mapping[int, Detection]
+"""The detection of each port of a service, by its number."""
+
+_CODES: dict[ProblemKind, Code] = {
+    ProblemKind.MISSPELT: PORT_MISNAMED,
+    ProblemKind.NO_PREFIX: PORT_WITHOUT_PREFIX,
+    ProblemKind.INACTIVE: PLUGIN_NOT_ACTIVE,
+}
+_HTTP_METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
+)
+
+
+def service_hints(
+    service: Service, detections: Detections, options: Mapping[str, Sequence[str]]
+) -> tuple[Finding, ...]:
+    """Ports that look like one of ours and are not, and options of protocols that no port speaks.
+
+    ``options``: the option annotations of the service, by protocol.
+    """
+    findings: list[Finding] = []
+    for port in service.ports:
+        detection = detections.get(port.number)
+        problem = detection.problem if detection is not None else None
+        code = _CODES.get(problem.kind) if problem is not None else None
+        if problem is not None and code is not None:
+            message = f"port {port.number}: {problem.remedy}"
+            findings.append(Finding(code, message, service.ref, _port_field(service, port)))
+    spoken = {
+        detection.protocol.name
+        for detection in detections.values()
+        if detection.protocol is not None
+    }
+    for protocol in sorted(options.keys() - spoken):
+        annotation = min(options[protocol], default="")
+        if any(_is_left_alone(detection) for detection in detections.values()):
+            continue  # excluded or opt-in: the options wait for the port
+        message = (
+            f"no port of the service speaks {protocol}; {_advice(service, detections, protocol)}"
+        )
+        field = f"metadata.annotations.{annotation}"
+        findings.append(Finding(OPTION_WITHOUT_PORT, message, service.ref, field))
+    return tuple(findings)
+
+
+def virtual_service_hints(
+    virtual_service: VirtualService,
+    services_of: Callable[[str], Iterable[tuple[Service, Detections]]],
+    domain: str,
+) -> tuple[Finding, ...]:
+    """Routes that nobody reads: by method for ports that nobody speaks, and at gateways for a protocol of ours.
+
+    ``services_of`` gives the services of a full host with the detections of their ports.
+    """
+    ref = virtual_service.ref
+    if not virtual_service.for_mesh:
+        return tuple(_gateway_hints(virtual_service, services_of, domain))
+    fields = [
+        (index, method)
+        for index, entry in enumerate(virtual_service.http)
+        for method in _methods(entry)
+    ]
+    if not fields:
+        return ()
+    findings: list[Finding] = []
+    for host in virtual_service.hosts:
+        services = list(services_of(host))
+        ports = [port for service, _ in services for port in service.ports]
+        if not ports or any(_speaks(detections) for _, detections in services):
+            continue
+        index = next((index for index, method in fields if _is_unread(method, ports)), None)
+        if index is not None:
+            names = ", ".join(f"{port.name or port.number}" for port in ports)
+            message = f"no port of {host} ({names}) speaks a protocol with methods; Istio ignores the route"
+            findings.append(
+                Finding(METHOD_ROUTES_UNUSED, message, ref, f"spec.http[{index}].match")
+            )
+    return tuple(findings)
+
+
+def _gateway_hints(
+    virtual_service: VirtualService,
+    services_of: Callable[[str], Iterable[tuple[Service, Detections]]],
+    domain: str,
+) -> Iterable[Finding]:
+    sections: tuple[tuple[str, tuple[HTTPRoute | TCPRoute, ...]], ...] = (
+        ("http", virtual_service.http),
+        ("tcp", virtual_service.tcp),
+    )
+    for section, entries in sections:
+        for index, entry in enumerate(entries):
+            for destination in (route.destination for route in entry.route or ()):
+                host = full_host(destination.host, virtual_service.namespace, domain)
+                number = destination.port.number if destination.port is not None else None
+                for _, detections in services_of(host):
+                    protocols = sorted(
+                        detection.protocol.name
+                        for port, detection in detections.items()
+                        if detection.protocol is not None and number in (None, port)
+                    )
+                    if protocols and (section == "http" or number is not None):
+                        message = (
+                            f"{host} speaks {protocols[0]}, and gateways get no filter for it: "
+                            "its tcp routes apply there, by connection"
+                        )
+                        yield Finding(
+                            GATEWAY_ROUTES, message, virtual_service.ref, f"spec.{section}[{index}]"
+                        )
+
+
+def _methods(entry: HTTPRoute) -> list[str]:
+    """What the matches of an entry ask of the method."""
+    methods = [match.method for match in entry.match or () if match.method is not None]
+    return [method.exact or method.prefix or method.regex or "" for method in methods]
+
+
+def _is_unread(method: str, ports: Sequence[Port]) -> bool:
+    """Whether no HTTP port can have a call of that method: no port speaks HTTP, or it may, and HTTP has no such method."""
+    protocols = {port_protocol(port) for port in ports}
+    if PortProtocol.HTTP in protocols:
+        return False
+    return PortProtocol.SNIFFED not in protocols or method.upper() not in _HTTP_METHODS
+
+
+def _speaks(detections: Detections) -> bool:
+    return any(detection.protocol is not None for detection in detections.values())
+
+
+def _is_left_alone(detection: Detection) -> bool:
+    """Whether an annotation, or its absence, keeps a port that may speak the protocol."""
+    problem = detection.problem
+    return problem is not None and problem.kind in (ProblemKind.EXCLUDED, ProblemKind.NOT_INCLUDED)
+
+
+def _advice(service: Service, detections: Detections, protocol: str) -> str:
+    for port in service.ports:
+        detection = detections.get(port.number)
+        problem = detection.problem if detection is not None else None
+        if problem is not None and problem.kind is not ProblemKind.NOBODY:
+            return f"{problem.remedy[0].lower()}{problem.remedy[1:].rstrip('.')}"
+    return f"name the port tcp-{protocol} or set its appProtocol"
+
+
+def _port_field(service: Service, port: Port) -> str:
+    return f"spec.ports[{service.ports.index(port)}].name"

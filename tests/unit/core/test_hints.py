@@ -1,0 +1,141 @@
+"""What somebody meant and did not get: ports with odd names, options and routes that nobody reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aeraki_core.findings.codes import HEADLESS_ROUTES
+
+from tests.unit.core.echo import Mesher
+
+HOST = "cart.shop.svc.cluster.local"
+METHOD = [{"match": [{"method": {"exact": "a"}}], "route": [{"destination": {"host": "cart"}}]}]
+
+
+def said(mesh: Mesher) -> list[tuple[str, str | None, str]]:
+    mesh.run()
+    return [
+        (finding.code.id, finding.field, finding.message) for finding in mesh.pipeline.findings()
+    ]
+
+
+def codes(mesh: Mesher) -> list[str]:
+    return [code for code, _, _ in said(mesh)]
+
+
+def ports(*names: str, **extra: Any) -> list[dict[str, Any]]:
+    return [{"name": name, "port": 7000 + index, **extra} for index, name in enumerate(names)]
+
+
+@pytest.mark.parametrize(
+    ("name", "extra", "code", "remedy"),
+    [
+        ("tcp-ecoh", {}, "AER0211", "port 7000: port name 'tcp-ecoh': did you mean tcp-echo?"),
+        (
+            "rpc",
+            {"appProtocol": "ehco"},
+            "AER0211",
+            "port 7000: appProtocol 'ehco': did you mean echo?",
+        ),
+        (
+            "echo",
+            {},
+            "AER0212",
+            "port 7000: port name 'echo' lacks the prefix tcp-: name it tcp-echo, or set appProtocol echo.",
+        ),
+    ],
+)
+def test_a_port_that_was_meant_to_speak_the_protocol(
+    name: str, extra: dict[str, str], code: str, remedy: str
+) -> None:
+    mesh = Mesher()
+    mesh.service(ports=ports("http", name, **extra)[1:])
+    (finding,) = said(mesh)
+    assert finding == (code, "spec.ports[0].name", remedy.replace("7000", "7001"))
+    mesh.service()
+    assert said(mesh) == []
+
+
+def test_words_that_nobody_speaks_are_counted_once_for_the_mesh() -> None:
+    mesh = Mesher()
+    mesh.service(ports=ports("tcp-mongo", "tcp-mongo-2"))
+    other = mesh.service("other", "10.0.0.2", ports=ports("tcp-mongo"))
+    ((code, field, message),) = said(mesh)
+    assert (code, field) == ("AER0216", None)
+    assert message.startswith("3 ports are named tcp-mongo, and no active plugin speaks mongo (")
+    mesh.pipeline.remove(other)
+    ((_, _, message),) = said(mesh)
+    assert message.startswith("2 ports are named tcp-mongo")
+    mesh.service(ports=ports("http"))
+    assert said(mesh) == []
+
+
+def test_an_option_of_a_service_without_a_port_of_the_protocol() -> None:
+    mesh = Mesher()
+    option = {"echo.aeraki.io/text": "hello"}
+    mesh.service(annotations=option, ports=ports("tcp"))
+    ((code, field, message),) = said(mesh)
+    assert (code, field) == ("AER0214", "metadata.annotations.echo.aeraki.io/text")
+    assert (
+        message
+        == "no port of the service speaks echo; name the port tcp-echo or set its appProtocol"
+    )
+    mesh.service(annotations={**option, "aeraki.io/exclude": "true"})
+    assert said(mesh) == []
+    mesh.service(annotations=option)
+    assert "AER0214" not in codes(mesh)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [(("tcp",), ["AER0314"]), (("http",), []), (("tcp-echo",), []), (("tcp", "tcp-echo"), [])],
+)
+def test_routes_by_method_for_ports_that_nobody_speaks(
+    names: tuple[str, ...], expected: list[str]
+) -> None:
+    mesh = Mesher()
+    mesh.service(ports=ports(*names))
+    mesh.routes("r", ["cart"], METHOD)
+    assert codes(mesh) == expected
+
+
+def test_the_report_follows_the_port() -> None:
+    mesh = Mesher()
+    mesh.routes("r", ["cart"], METHOD)
+    mesh.service(ports=ports("tcp"))
+    assert codes(mesh) == ["AER0314"]
+    mesh.service(ports=ports("tcp-echo"))
+    assert codes(mesh) == []
+    mesh.service(ports=ports("tcp-echo"), annotations={"aeraki.io/exclude": "true"})
+    assert codes(mesh) == ["AER0314"]
+
+
+def test_a_route_of_a_gateway_for_a_protocol_of_ours() -> None:
+    mesh = Mesher()
+    mesh.service()
+    mesh.routes("r", ["cart.example.com"], METHOD, gateways=["istio-system/ingress"])
+    ((code, field, message),) = said(mesh)
+    assert (code, field) == ("AER0315", "spec.http[0]")
+    assert message.startswith(f"{HOST} speaks echo, and gateways get no filter for it")
+    assert HEADLESS_ROUTES.id not in codes(mesh)
+
+
+@pytest.mark.parametrize("where", ["service", "namespace"])
+def test_an_excluded_port_loses_its_filter_and_has_it_again(where: str) -> None:
+    mesh = Mesher()
+    mesh.service()
+    assert mesh.names()
+    exclude = {"aeraki.io/exclude": "tcp-echo"}
+    if where == "service":
+        mesh.service(annotations=exclude)
+    else:
+        mesh.put("Namespace", "shop", {}, annotations=exclude, namespace="")
+    mesh.run()
+    assert mesh.names() == set()
+    if where == "service":
+        mesh.service()
+    else:
+        mesh.put("Namespace", "shop", {}, namespace="")
+    mesh.run()
+    assert mesh.names()
