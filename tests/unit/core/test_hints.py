@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aeraki_core.findings.codes import HEADLESS_ROUTES
+from aeraki_core.model.mesh import Mesh
 
 from tests.unit.core.echo import Mesher
 
@@ -138,4 +139,12 @@ def test_an_excluded_port_loses_its_filter_and_has_it_again(where: str) -> None:
     else:
         mesh.put("Namespace", "shop", {}, namespace="")
     mesh.run()
+    assert mesh.names()
+
+
+def test_a_protocol_that_is_opt_in_waits_for_an_annotation() -> None:
+    mesh = Mesher(mesh=Mesh(opt_in=("echo",)))
+    mesh.service()
+    assert (said(mesh), mesh.names()) == ([], set())
+    mesh.service(annotations={"aeraki.io/include": "7000"})
     assert mesh.names()

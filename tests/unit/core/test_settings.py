@@ -167,8 +167,8 @@ def test_log_levels_in_the_file_may_be_a_mapping(file: Path) -> None:
             "`labels` need a `namespace`",
         ),
         ("filterNamespaces: [1]\n", 1, "write a list of texts"),
-        ("domain: a.b\ndomain: c.d\n", 2, "given twice (first in line 1)"),
-        ("domain: [\n", 2, "not valid YAML"),
+        ("domain: a.b\ndomain: c.d\n", 2, "key 'domain' is given twice"),
+        ("domain: [\n", 1, "not valid YAML"),
         ("- a\n", 1, "write settings as `key: value`"),
     ],
 )

@@ -248,6 +248,15 @@ class Settings:
         metavar="WORDS",
         default_text="ipv4,dual; with ipv6 where a Service or an endpoint has an IPv6 address",
     )
+    opt_in: tuple[str, ...] = _setting(
+        _MESH,
+        forms.WORDS,
+        (),
+        "Protocols whose ports get filters only where the annotation aeraki.io/include names them;"
+        " separated by commas.",
+        metavar="PROTOCOLS",
+        default_text="none",
+    )
     arrangement: str = _setting(
         _MESH,
         forms.choice("service", "namespace"),
@@ -457,6 +466,7 @@ class Settings:
             proxy_rules=self.proxy_extensions,
             registry_only=self.registry_only,
             proxy_families=self.proxy_families,
+            opt_in=self.opt_in,
         )
 
     def sources(self) -> tuple[SourceKind, ...]:
