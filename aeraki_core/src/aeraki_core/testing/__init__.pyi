@@ -16,6 +16,9 @@ from aeraki_core.testing.envoy.batch import validate_many as validate_many
 from aeraki_core.testing.envoy.binary import EnvoyError as EnvoyError
 from aeraki_core.testing.envoy.binary import EnvoyMissingError as EnvoyMissingError
 from aeraki_core.testing.envoy.binary import find_envoy as find_envoy
+from aeraki_core.testing.envoy.local import Address as Address
+from aeraki_core.testing.envoy.local import ClusterKey as ClusterKey
+from aeraki_core.testing.envoy.local import Endpoint as Endpoint
 from aeraki_core.testing.envoy.local import EnvoyConfig as EnvoyConfig
 from aeraki_core.testing.envoy.local import inbound_listener as inbound_listener
 from aeraki_core.testing.envoy.local import to_envoy as to_envoy
