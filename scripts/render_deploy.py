@@ -1,6 +1,8 @@
-"""Writes what of deploy/ and docs/install.md is made of something else: the chart's CRDs and rules, the manifests, the table.
+"""Write the generated parts of deploy/ and docs/install.md.
 
-In: the plugins of this checkout, which must be installed; the chart; Helm. Out: files. Usage, from the root of the repository:
+The plugins of this checkout, which must be installed, give the chart's CRDs, rules and names of plugins; the table of settings
+gives the schema of ``settings``; the chart gives the plain manifests and the table of values. Usage, from the root of the
+repository:
 
     python -m scripts.render_deploy [--check] [--helm PATH]
 
@@ -10,6 +12,7 @@ In: the plugins of this checkout, which must be installed; the chart; Helm. Out:
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +24,7 @@ from aeraki_core.manifests.crds import crd
 from aeraki_core.manifests.rbac import rules
 from aeraki_core.model.resource import Kind
 from aeraki_core.plugins.registry import build_registry
+from aeraki_core.settings import SETTINGS, Setting, forms
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy" / "charts" / "aeraki"
@@ -31,6 +35,13 @@ RELEASE, NAMESPACE = "aeraki", "istio-system"
 
 OLDEST = "1.25.0"
 """The oldest Kubernetes that the chart takes: a Helm without a cluster would assume one of its own choice."""
+
+POLICIES = "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy"
+"""What a cluster must serve for the chart's admission policy: Kubernetes 1.30 does."""
+
+# Settings that a pod of the chart has no use for, and those that values of the chart decide: for these a template says which.
+_NO_VALUES = ("paths", "to", "defaultNamespace", "maxFileSize", "noPlugins")
+_VALUES_OF_THE_CHART = ("plugins", "electionId", "httpAddress", "probeAddress")
 
 _MADE_BY = "# Made by scripts/render_deploy.py"
 _BEGIN, _END = "<!-- values: made by scripts/render_deploy.py -->", "<!-- end of values -->"
@@ -63,16 +74,60 @@ def chart_files() -> dict[Path, str]:
     return files
 
 
-def manifests(helm: Path) -> dict[Path, str]:
-    """The plain manifests: the chart with its defaults, without what only Helm needs; the CRDs in a file of their own."""
-    objects = [_plain(item) for item in template(helm)]
-    crds = [item for item in objects if item["kind"] == "CustomResourceDefinition"]
-    others = [item for item in objects if item["kind"] != "CustomResourceDefinition"]
-    head = f"{_MADE_BY} from deploy/charts/aeraki.\n"
-    return {
-        MANIFESTS / "crds.yaml": head + _yaml(crds),
-        MANIFESTS / "aeraki.yaml": head + _yaml(others),
+def schema() -> dict[Path, str]:
+    """The chart's schema of values: with the names of this checkout's plugins and the controller's settings."""
+    path = CHART / "values.schema.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    properties = content["properties"]
+    properties["plugins"]["items"] = {"enum": bundled_plugins()}
+    properties["settings"] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            setting.key: {} if setting.key in _VALUES_OF_THE_CHART else _setting_schema(setting)
+            for setting in SETTINGS
+            if setting.key not in _NO_VALUES
+        },
     }
+    return {path: json.dumps(content, indent=2) + "\n"}
+
+
+def _setting_schema(setting: Setting) -> dict[str, Any]:
+    """What the settings file accepts; texts with a grammar of their own are left to the controller."""
+    # A pod has no files to read or write filters.
+    words = [str(word) for word in setting.form.words if word != "files"]
+    text: dict[str, Any] = {"enum": words} if words else {"type": "string"}
+    if setting.is_switch:
+        return {"type": "boolean"}
+    if setting.form is forms.LOG_LEVELS:
+        levels = {"enum": list(forms.LOG_LEVEL_NAMES)}
+        return {"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": levels}]}
+    if setting.form is forms.SIZE:
+        return {"type": ["string", "integer"]}
+    if setting.form.repeatable:
+        # No text with commas, which a settings file may hold as well: templates loop over the lists.
+        entry = {} if setting.form in (forms.PROXY_RULES, forms.SELECTORS) else text
+        return {"type": "array", "uniqueItems": True, "items": entry}
+    return text
+
+
+def manifests(helm: Path) -> dict[Path, str]:
+    """The plain manifests: the chart with its defaults, without what only Helm needs.
+
+    The CRDs are in a file of their own, because their objects go with them; so is the admission policy, because not every
+    cluster serves its kind.
+    """
+    files: dict[str, list[Any]] = {"crds.yaml": [], "aeraki.yaml": [], "admission-policy.yaml": []}
+    for content in template(helm, "--api-versions", POLICIES):
+        if content["kind"] == "CustomResourceDefinition":
+            name = "crds.yaml"
+        elif content["apiVersion"].startswith("admissionregistration.k8s.io/"):
+            name = "admission-policy.yaml"
+        else:
+            name = "aeraki.yaml"
+        files[name].append(_plain(content))
+    head = f"{_MADE_BY} from deploy/charts/aeraki.\n"
+    return {MANIFESTS / name: head + _yaml(objects) for name, objects in files.items()}
 
 
 def template(
@@ -186,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--helm", type=Path, metavar="PATH", help="Helm; by default the one of the tests"
     )
     given = parser.parse_args(arguments)
-    stale = _bring(chart_files(), check=given.check)
+    stale = _bring(chart_files() | schema(), check=given.check)
     for path in strays(chart_files()):
         stale.append(path)
         if not given.check:

@@ -19,13 +19,19 @@ from typing import Any
 import yaml
 from aeraki_core.plugins.registry import build_registry
 
-from scripts.render_deploy import CHART, bundled_plugins, template
+from scripts.render_deploy import CHART, POLICIES, bundled_plugins, template
 from tests.rig.api import Api, Object
 from tests.waiting import wait_until
 
 Values = Mapping[str, Any]
 
-_NAMESPACED_NOWHERE = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+_NAMESPACED_NOWHERE = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
 
 
 class Refused(Exception):
@@ -44,8 +50,9 @@ class Chart:
         *,
         release: str = "aeraki",
         namespace: str = "istio-system",
+        policies: bool = True,
     ) -> list[Object]:
-        """The objects that these values give.
+        """The objects that these values give; ``policies``: in a cluster that serves admission policies.
 
         Raises:
             Refused: Helm did not take the values.
@@ -55,6 +62,8 @@ class Chart:
             for key, value in (values or {}).items()
             for argument in ("--set-json", _pair(key, value))
         ]
+        if policies:
+            arguments += ["--api-versions", POLICIES]
         try:
             return template(self.helm, *arguments, release=release, namespace=namespace)
         except subprocess.CalledProcessError as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from aeraki_core.filters.patch import ApplyTo
 from aeraki_core.manifests.crds import crd
 from aeraki_core.settings import Settings, resolve
 
@@ -100,6 +101,15 @@ class TestPlugins:
             "redis",
         )
         assert _settings(chart, tmp_path, {}).wanted_plugins() is None
+
+    def test_a_plugin_that_the_chart_does_not_know_comes_beside_those_that_it_knows(
+        self, chart: Chart, tmp_path: Path
+    ) -> None:
+        values = {"plugins": ["dubbo"], "extraPlugins": ["mongo"]}
+        assert _settings(chart, tmp_path, values).wanted_plugins() == ("dubbo", "mongo")
+        alone = {"extraPlugins": ["mongo"]}
+        assert _settings(chart, tmp_path, alone).wanted_plugins() == ("mongo",)
+        assert not all_of(chart.render(alone), "CustomResourceDefinition")
 
     def test_crds_outlive_the_release_unless_told(self, chart: Chart) -> None:
         def policies(keep: bool) -> set[str | None]:
@@ -194,18 +204,21 @@ class TestPods:
             "readOnlyRootFilesystem": True,
         }
 
-    def test_probes_ask_the_port_that_is_set(self, chart: Chart, tmp_path: Path) -> None:
-        found = container(chart.render({"http.port": 9090}))
-        (port,) = found["ports"]
-        assert port["containerPort"] == 9090
-        assert _settings(chart, tmp_path, {"http.port": 9090}).http_address == ":9090"
+    def test_probes_ask_a_port_of_their_own(self, chart: Chart, tmp_path: Path) -> None:
+        values = {"http.port": 9090, "http.probePort": 9091}
+        controller = container(chart.render(values))
+        ports = {port["name"]: port["containerPort"] for port in controller["ports"]}
+        assert ports == {"http": 9090, "probes": 9091}
+        settings = _settings(chart, tmp_path, values)
+        assert (settings.http_address, settings.probe_address) == (":9090", ":9091")
         asked = {
-            name: found[f"{name}Probe"]["httpGet"] for name in ("liveness", "readiness", "startup")
+            name: controller[f"{name}Probe"]["httpGet"]
+            for name in ("liveness", "readiness", "startup")
         }
         assert asked == {
-            "liveness": {"path": "/healthz", "port": port["name"]},
-            "readiness": {"path": "/readyz", "port": port["name"]},
-            "startup": {"path": "/healthz", "port": port["name"]},
+            "liveness": {"path": "/healthz", "port": "probes"},
+            "readiness": {"path": "/readyz", "port": "probes"},
+            "startup": {"path": "/healthz", "port": "probes"},
         }
 
     def test_no_service_leaks_variables_that_look_like_settings(self, chart: Chart) -> None:
@@ -314,77 +327,56 @@ class TestMetrics:
 
 
 class TestNetworkPolicy:
-    def test_there_is_none_unless_wanted(self, chart: Chart) -> None:
-        assert not all_of(chart.render(), "NetworkPolicy")
-
-    def test_it_leaves_the_port_of_the_probes_open(self, chart: Chart) -> None:
-        objects = chart.render({"networkPolicy.enabled": True})
+    def test_probes_come_from_everywhere_and_questions_from_the_own_namespace(
+        self, chart: Chart
+    ) -> None:
+        objects = chart.render()
         policy = one(objects, "NetworkPolicy")["spec"]
         assert policy["podSelector"] == one(objects, "Deployment")["spec"]["selector"]
         assert policy["policyTypes"] == ["Ingress"]
-        ports = [{"port": container(objects)["ports"][0]["name"], "protocol": "TCP"}]
-        assert policy["ingress"] == [{"ports": ports}]
-        scrapers = [{"namespaceSelector": {"matchLabels": {"team": "observability"}}}]
-        objects = chart.render({"networkPolicy.enabled": True, "networkPolicy.from": scrapers})
-        assert one(objects, "NetworkPolicy")["spec"]["ingress"] == [
-            {"ports": ports, "from": scrapers}
-        ]
+        names = {port["name"]: port["containerPort"] for port in container(objects)["ports"]}
+        probes, questions = policy["ingress"]
+        assert probes == {"ports": [{"port": "probes", "protocol": "TCP"}]}
+        assert questions == {
+            "ports": [{"port": "http", "protocol": "TCP"}],
+            "from": [{"podSelector": {}}],
+        }
+        assert set(names) == {"probes", "http"}
+
+    def test_others_are_let_in_by_name(self, chart: Chart) -> None:
+        scraper = {"namespaceSelector": {"matchLabels": {"team": "observability"}}}
+        policy = one(chart.render({"networkPolicy.from": [scraper]}), "NetworkPolicy")
+        assert policy["spec"]["ingress"][1]["from"] == [{"podSelector": {}}, scraper]
+
+    def test_it_can_be_left_out(self, chart: Chart) -> None:
+        assert not all_of(chart.render({"networkPolicy.enabled": False}), "NetworkPolicy")
 
 
-class TestNotes:
-    """What Helm says at the end of an installation."""
+class TestAdmissionPolicy:
+    def test_it_is_there_where_the_cluster_serves_it(self, chart: Chart) -> None:
+        objects = chart.render()
+        policy = one(objects, "ValidatingAdmissionPolicy")["metadata"]["name"]
+        binding = one(objects, "ValidatingAdmissionPolicyBinding")["spec"]
+        assert binding == {"policyName": policy, "validationActions": ["Deny"]}
+        for without in (
+            chart.render(policies=False),
+            chart.render({"admissionPolicy.enabled": False}),
+        ):
+            assert not [item for item in without if item["kind"].startswith("Validating")]
 
-    def _notes(self, chart: Chart, namespace: str, *values: str) -> str:
-        arguments = [
-            "--dry-run=client",
-            "--namespace",
-            namespace,
-            *(word for each in values for word in ("--set", each)),
-        ]
-        return chart.run("install", "aeraki", str(CHART), *arguments).partition("NOTES:")[2]
+    def test_it_speaks_of_the_pods_account_alone(self, chart: Chart) -> None:
+        for values, account in (
+            ({}, "aeraki"),
+            ({"serviceAccount": {"create": False, "name": "other"}}, "other"),
+        ):
+            policy = one(chart.render(values, namespace="mesh"), "ValidatingAdmissionPolicy")
+            (condition,) = policy["spec"]["matchConditions"]
+            assert condition["expression"].endswith(f'== "system:serviceaccount:mesh:{account}"')
 
-    def test_they_name_what_can_be_asked(self, chart: Chart) -> None:
-        notes = self._notes(chart, "mesh", "http.port=9090")
-        assert "kubectl -n mesh exec deployment/aeraki -- aeraki status" in notes
-        assert "http://127.0.0.1:9090/status" in notes
-        assert "WARNING" not in notes
-
-    def test_they_warn_of_a_namespace_that_istiod_does_not_answer(self, chart: Chart) -> None:
-        assert "WARNING" in self._notes(chart, "mesh", "settings.source={istiod}")
-        assert "WARNING" not in self._notes(chart, "istio-system", "settings.source={istiod}")
-
-
-class TestNames:
-    @pytest.mark.parametrize(
-        ("release", "values", "name"),
-        [
-            ("aeraki", {}, "aeraki"),
-            ("my-aeraki", {}, "my-aeraki"),
-            ("mesh", {}, "mesh-aeraki"),
-            ("mesh", {"fullnameOverride": "x"}, "x"),
-        ],
-    )
-    def test_they_say_whose_they_are(
-        self, chart: Chart, release: str, values: Values, name: str
-    ) -> None:
-        assert one(chart.render(values, release=release), "Deployment")["metadata"]["name"] == name
-
-    def test_two_releases_share_nothing_but_the_crds(self, chart: Chart) -> None:
-        def names(release: str, namespace: str) -> set[tuple[str, str, str]]:
-            return {
-                (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
-                for item in chart.render(
-                    {"crds.install": False}, release=release, namespace=namespace
-                )
-            }
-
-        assert not names("aeraki", "one") & names("aeraki", "two")
-        assert not names("aeraki", "one") & names("aeraki-canary", "one")
-
-    def test_each_object_says_who_made_it(self, chart: Chart) -> None:
-        for item in chart.render(EVERYTHING):
-            assert item["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
-            assert item["metadata"]["labels"]["team"] == "mesh"
+    def test_it_allows_every_kind_of_patch_that_the_core_makes(self, chart: Chart) -> None:
+        variables = one(chart.render(), "ValidatingAdmissionPolicy")["spec"]["variables"]
+        (kinds,) = [item["expression"] for item in variables if item["name"] == "kinds"]
+        assert set(json.loads(kinds)) == {str(kind) for kind in ApplyTo}
 
 
 class TestWrongValues:
@@ -396,6 +388,12 @@ class TestWrongValues:
             ({"replicas": "three"}, "replicas"),
             ({"plugins": "dubbo"}, "plugins"),
             ({"plugins": ["Dubbo Proxy"]}, "plugins"),
+            ({"plugins": ["duboo"]}, "plugins"),
+            ({"extraPlugins": ["Mongo DB"]}, "extraPlugins"),
+            ({"settings.logLvl": "debug"}, "logLvl"),
+            ({"settings.logFormat": "xml"}, "logFormat"),
+            ({"settings.registryOnly": "yes"}, "registryOnly"),
+            ({"settings.paths": ["/tmp"]}, "paths"),
             ({"image.digest": "latest"}, "digest"),
             ({"http.port": 80}, "port"),
             ({"settings.sink": "files"}, "sink"),

@@ -37,9 +37,9 @@ READ = [
     ("networking.istio.io/v1alpha3", "EnvoyFilter"),
     ("redis.aeraki.io/v1alpha1", "RedisService"),
     ("redis.aeraki.io/v1alpha1", "RedisDestination"),
-    ("v1", "Secret"),
 ]
 REDIS = ("redis.aeraki.io/v1alpha1", "RedisService")
+NAME = "aeraki-outbound-rights-6379"
 LEASE = "coordination.k8s.io/v1"
 
 Install = Callable[[Values], tuple[str, Api]]
@@ -112,7 +112,11 @@ def _filter(namespace: str, cidr: str = "10.0.0.0") -> Object:
     return {
         "apiVersion": "networking.istio.io/v1alpha3",
         "kind": "EnvoyFilter",
-        "metadata": {"name": "rights", "namespace": namespace},
+        "metadata": {
+            "name": NAME,
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/managed-by": "aeraki"},
+        },
         "spec": {"configPatches": [patch]},
     }
 
@@ -141,7 +145,7 @@ def test_it_writes_filters_in_every_namespace(
         account.apply(_filter(namespace), manager="aeraki")
         changed = account.apply(_filter(namespace, "10.0.0.1"), manager="aeraki")
         account.replace(changed)
-        account.delete("networking.istio.io/v1alpha3", "EnvoyFilter", "rights", namespace=namespace)
+        account.delete("networking.istio.io/v1alpha3", "EnvoyFilter", NAME, namespace=namespace)
 
 
 def test_it_writes_the_status_of_the_plugins_kinds_and_not_the_objects(
@@ -335,6 +339,12 @@ def test_it_reads_secrets_only_where_it_is_told(
     account.objects("v1", "Secret", namespace=shop)
     for elsewhere in (other, namespace, ROOT_NAMESPACE):
         assert _refuses(lambda: account.objects("v1", "Secret", namespace=elsewhere))  # noqa: B023
+
+
+def test_by_default_it_reads_no_secret_of_any_namespace(install: Install, namespace: str) -> None:
+    _, account = install({})
+    for where in (namespace, ROOT_NAMESPACE, None):
+        assert _refuses(lambda: account.objects("v1", "Secret", namespace=where))  # noqa: B023
 
 
 def test_without_a_plugin_that_needs_them_it_reads_no_secrets(install: Install) -> None:

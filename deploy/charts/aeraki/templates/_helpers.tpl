@@ -73,7 +73,7 @@ aeraki-controller
 {{- $_ := set $settings "electionId" (include "aeraki.electionId" .) -}}
 {{- $_ := set $settings "httpAddress" (printf ":%v" .Values.http.port) -}}
 {{- $_ := set $settings "probeAddress" (printf ":%v" .Values.http.probePort) -}}
-{{- with .Values.plugins -}}
+{{- with concat .Values.plugins .Values.extraPlugins | uniq -}}
 {{- $_ := set $settings "plugins" . -}}
 {{- end -}}
 {{- if and (has "istiod" ($settings.source | default list)) (not $settings.istiodAddress) -}}
@@ -87,7 +87,7 @@ aeraki-controller
 {{- $rules := list -}}
 {{- range $path, $_ := .Files.Glob "files/rules/*.yaml" -}}
 {{- $owner := base $path | trimSuffix ".yaml" -}}
-{{- if or (eq $owner "core") (not $.Values.plugins) (has $owner $.Values.plugins) -}}
+{{- if or (eq $owner "core") (not (concat $.Values.plugins $.Values.extraPlugins)) (has $owner $.Values.plugins) -}}
 {{- $rules = concat $rules ($.Files.Get $path | fromYamlArray) -}}
 {{- end -}}
 {{- end -}}
