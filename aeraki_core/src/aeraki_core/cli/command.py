@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -26,7 +26,18 @@ from aeraki_core.settings import (
 )
 from aeraki_core.wiring.signals import interrupted_by_user
 
-__all__ = ["FILES", "PIPELINE", "USAGE", "Command", "CommandOption", "define", "require_paths"]
+__all__ = [
+    "FILES",
+    "PIPELINE",
+    "USAGE",
+    "Command",
+    "CommandOption",
+    "define",
+    "require_paths",
+    "use_cluster_option",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 PIPELINE = (SettingGroup.MESH, SettingGroup.PLUGINS)
 
@@ -41,7 +52,7 @@ _SECTIONS = {
     SettingGroup.PLUGINS: "Plugins",
     SettingGroup.ALL: "Messages",
 }
-FILES = ("paths", "default_namespace", "max_file_size")
+FILES = ("paths", "default_namespace", "max_file_size", "exclude")
 
 
 class CommandOption(click.Option):
@@ -59,16 +70,14 @@ class Command(click.Command):
     """A command whose help lists its flags under headings."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click's; one argument too many is answered with how paths are given."""
+        """As click's; arguments that are left are paths, for a command that reads them."""
         ctx.allow_extra_args = True
         rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
-            takes_paths = any(parameter.name == "paths" for parameter in self.params)
-            hint = (
-                f"; name files and folders with -f: -f {' -f '.join(rest)}" if takes_paths else ""
-            )
-            raise click.UsageError(f"unexpected {' '.join(rest)}{hint}", ctx)
-        return rest
+            if "paths" not in ctx.params:
+                raise click.UsageError(f"unexpected {' '.join(rest)}", ctx)
+            ctx.params["paths"] = (*ctx.params["paths"], *rest)
+        return []
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The flags by heading; the command's own come first."""
@@ -142,7 +151,7 @@ def _guarded(
         for name, near in misspelt_variables(os.environ):
             output.warning(f"{name} is no setting and has no effect; did you mean {near}?")
         with output.reserved(), interrupted_by_user():
-            code = function(resolve(flags, os.environ, config), **given)
+            code = function(resolve(flags, os.environ, config, Path.cwd()), **given)
     except (click.ClickException, click.exceptions.Exit):
         raise
     except BrokenPipeError:
@@ -246,11 +255,21 @@ def require_paths(settings: Settings, example: str) -> tuple[str, ...]:
     """The paths to read.
 
     Raises:
-        click.UsageError: none was given; it shows the example.
+        click.UsageError: none was given, or one does not exist; it shows the example.
     """
-    paths: tuple[str, ...] = settings.paths
-    if not paths:
-        raise click.UsageError(
-            f"nothing to read; name files or directories with -f:\n\n  {example}"
-        )
-    return paths
+    if not settings.paths:
+        raise click.UsageError(f"nothing to read; name files or directories:\n\n  {example}")
+    for path in settings.paths:
+        if path != "-" and not Path(path).exists():
+            raise click.UsageError(f"{path}: no such file or directory")
+    return settings.paths
+
+
+def use_cluster_option(function: F) -> F:
+    """The flag ``--use-cluster``."""
+    option = click.option(
+        "--use-cluster",
+        is_flag=True,
+        help="Take cluster IPs that the manifests do not have from the cluster.",
+    )
+    return option(function)

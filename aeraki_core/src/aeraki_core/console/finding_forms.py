@@ -15,15 +15,20 @@ from aeraki_core.findings.finding import Code, Finding, Severity
 from aeraki_core.findings.text import escape, finding_place, finding_subject
 from aeraki_core.model.meta import ObjectRef
 
-__all__ = ["as_dict", "from_dict", "github", "junit", "sarif", "to_json"]
+__all__ = ["as_dict", "from_dict", "github", "help_url", "junit", "sarif", "to_json"]
 
 _SARIF_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _GITHUB_LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def as_dict(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON has it; what is not known is left out."""
+def help_url(code: str, docs_url: str) -> str | None:
+    """Where the code is explained; None without the address of the pages."""
+    return f"{docs_url.rstrip('/')}/findings.html#{code.lower()}" if docs_url else None
+
+
+def as_dict(finding: Finding, docs_url: str = "") -> dict[str, Any]:
+    """A finding as JSON has it; what is not known is left out. ``docs_url``: where the pages are served."""
     ref = finding.ref
     content: dict[str, Any] = {
         "code": finding.code.id,
@@ -36,6 +41,7 @@ def as_dict(finding: Finding) -> dict[str, Any]:
         "file": finding.source,
         "line": finding.line,
         "plugin": finding.plugin,
+        "help": help_url(finding.code.id, docs_url),
     }
     return {key: value for key, value in content.items() if value is not None}
 
@@ -62,13 +68,13 @@ def from_dict(content: Mapping[str, Any]) -> Finding:
     )
 
 
-def to_json(findings: Sequence[Finding]) -> str:
-    """A list of findings."""
-    return json.dumps([as_dict(item) for item in findings], indent=2) + "\n"
+def to_json(findings: Sequence[Finding], docs_url: str = "") -> str:
+    """A list of findings. ``docs_url``: where the pages are served."""
+    return json.dumps([as_dict(item, docs_url) for item in findings], indent=2) + "\n"
 
 
-def sarif(findings: Sequence[Finding], version: str) -> str:
-    """A SARIF log of one run; ``version`` is that of Aeraki."""
+def sarif(findings: Sequence[Finding], version: str, docs_url: str = "") -> str:
+    """A SARIF log of one run; ``version`` is that of Aeraki, ``docs_url`` where its pages are served."""
     codes = {item.code.id: item.code for item in findings}
     rules = [
         {
@@ -76,6 +82,7 @@ def sarif(findings: Sequence[Finding], version: str) -> str:
             "shortDescription": {"text": code.title},
             "help": {"text": code.action},
             "defaultConfiguration": {"level": _SARIF_LEVELS[code.severity]},
+            **({"helpUri": url} if (url := help_url(code.id, docs_url)) else {}),
         }
         for _, code in sorted(codes.items())
     ]
@@ -101,8 +108,9 @@ def sarif(findings: Sequence[Finding], version: str) -> str:
 
 def _locations(finding: Finding) -> list[dict[str, Any]]:
     location: dict[str, Any] = {}
-    if finding.source:
-        physical: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.source)}}
+    path = _file_of(finding)
+    if path:
+        physical: dict[str, Any] = {"artifactLocation": {"uri": quote(path)}}
         if finding.line:
             physical["region"] = {"startLine": finding.line}
         location["physicalLocation"] = physical
@@ -154,18 +162,25 @@ def github(findings: Sequence[Finding]) -> str:
 
 
 def _github_line(finding: Finding) -> str:
-    from aeraki_core.manifests.locate import STDIN, display
-
-    # What came in by a pipe is in no file that a review shows.
-    place = (
-        {} if finding.source == display(STDIN) else {"file": finding.source, "line": finding.line}
-    )
-    properties = {**place, "title": f"{finding.code.id} {finding.code.title}"}
+    properties = {
+        "file": _file_of(finding),
+        "line": finding.line if _file_of(finding) else None,
+        "title": f"{finding.code.id} {finding.code.title}",
+    }
     given = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items() if value)
     subject = finding_subject(finding)
     about = f" ({subject})" if subject else ""
     message = _text(f"{finding.message}{about}. {finding.code.action}")
     return f"::{_GITHUB_LEVELS[finding.severity]} {given}::{message}"
+
+
+def _file_of(finding: Finding) -> str | None:
+    """The file as reviews name it; None for standard input, which no review shows."""
+    from aeraki_core.manifests.locate import STDIN, display
+
+    if not finding.source or finding.source == display(STDIN):
+        return None
+    return finding.source.removeprefix("./")
 
 
 def _text(text: str) -> str:

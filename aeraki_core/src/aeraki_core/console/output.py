@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ class _State:
 _state = _State()
 _SEVERITY_COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _PIPE_WIDTH = 10_000  # no line is ever broken in a pipe
+_EXCERPT_WIDTH = 200  # a longer line would hide the caret
 STDOUT = "standard output"
 """How an error calls it when nothing can be written there."""
 
@@ -184,7 +186,31 @@ def finding_text(finding: Finding, stream: TextIO | None = None) -> str:
     title = style(f"{label} {finding.code.id}", _SEVERITY_COLORS[label], bold=True, stream=stream)
     about = f" ({subject})" if subject else ""
     first = f"{finding_place(finding)}{title}: {escape(finding.message)}{about}"
-    return f"{first}\n    {finding.code.action}"
+    excerpt = _excerpt(finding) if _is_seen(stream or _stdout()) else ""
+    return f"{first}\n{excerpt}    {finding.code.action}"
+
+
+def _is_seen(stream: TextIO) -> bool:
+    """Whether a person reads the stream: a terminal, or whatever ``FORCE_COLOR`` says is one."""
+    return stream.isatty() or os.environ.get("FORCE_COLOR", "0") != "0"
+
+
+def _excerpt(finding: Finding) -> str:
+    """The line of the file with a caret under the field; empty when it cannot be shown."""
+    import linecache
+
+    if not finding.source or not finding.line:
+        return ""
+    line = escape(linecache.getline(finding.source, finding.line).rstrip())
+    if not line or len(line) > _EXCERPT_WIDTH:
+        return ""
+    field = re.sub(r"\[\d+\]$", "", finding.field or "").rpartition(".")[2]
+    start = line.find(f"{field}:") if field else -1
+    if start < 0:
+        start, field = len(line) - len(line.lstrip(" -")), line.strip(" -")
+    number, gutter = str(finding.line), " " * len(str(finding.line))
+    caret = f"{' ' * start}{'^' * max(1, len(field))}"
+    return f"  {number} | {line}\n  {gutter} | {caret}\n"
 
 
 def findings(items: Iterable[Finding]) -> None:

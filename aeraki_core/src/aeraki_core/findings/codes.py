@@ -91,6 +91,12 @@ SECRET_NOT_RELEASED = Code(
     'Set the label `aeraki.io/secret: "true"` on the Secret, or use one of type Opaque or '
     "kubernetes.io/basic-auth. What was read before is forgotten.",
 )
+NOT_KUBERNETES = Code(
+    "AER0116",
+    _I,
+    "file is not a Kubernetes manifest",
+    "Exclude the file with --exclude or .gitignore, or ignore this code. Nothing of it is used.",
+)
 
 # 02xx: ports, addresses and workloads.
 LISTENER_TAKEN = Code(
@@ -146,6 +152,13 @@ INBOUND_OVERLAP = Code(
     _W,
     "overlapping selectors configure one port differently",
     "Use the same protocol and options for both ports, or add a label so that the selectors do not overlap.",
+)
+STAND_IN_ADDRESS = Code(
+    "AER0230",
+    _I,
+    "stand-in address for a service without cluster IP",
+    "Nothing to do for a check. For filters that work, take the address from the cluster with"
+    " --use-cluster.",
 )
 
 PORT_MISNAMED = Code(
@@ -218,7 +231,7 @@ UNSUPPORTED_MATCH = Code(
     "AER0306",
     _W,
     "unsupported match",
-    "Remove the field. The route is ignored, because without the field it would match more calls.",
+    "Correct or remove the field. The route is ignored, because without the field it would match more calls.",
 )
 UNSUPPORTED_FIELD = Code(
     "AER0307",

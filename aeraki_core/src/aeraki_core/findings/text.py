@@ -8,14 +8,23 @@ do not.
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
-from collections.abc import Collection, Sequence, Sized
+from collections.abc import Collection, Iterable, Sequence, Sized
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aeraki_core.findings.finding import Finding
 
-__all__ = ["and_more", "count", "escape", "finding_line", "finding_place", "finding_subject"]
+__all__ = [
+    "and_more",
+    "count",
+    "did_you_mean",
+    "escape",
+    "finding_line",
+    "finding_place",
+    "finding_subject",
+]
 
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -54,6 +63,12 @@ def and_more(
     """The first ``most`` of the things, and how many more there are: ``a, b and 3 more``."""
     shown = separator.join(str(thing) for thing in list(things)[:most])
     return f"{shown} and {len(things) - most} more" if len(things) > most else shown
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` for the known word that is most like it; empty for none."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def finding_place(finding: Finding) -> str:

@@ -17,6 +17,7 @@ from aeraki_core.findings.codes import (
     UNSUPPORTED_FIELD,
     UNSUPPORTED_MATCH,
 )
+from aeraki_core.findings.text import did_you_mean
 from aeraki_core.mesh.destinations import Destinations
 from aeraki_core.mesh.regex import regex_problem
 from aeraki_core.mesh.route_scope import RouteScope
@@ -34,6 +35,7 @@ _MATCH_FIELDS = {
     "query_params": "queryParams",
 }
 """Fields of a match that some protocol can express, and how a VirtualService writes them."""
+_ENTRY_FIELDS = ("match", "route", "mirror", "mirrors", "mirrorPercentage", "timeout", "retries")
 _HTTP_ONLY = frozenset({"uri", "scheme", "authority"})
 _NO_CONDITION = frozenset({"ignoreUriCase", "statPrefix"})
 
@@ -107,7 +109,8 @@ class _HttpReader:
         if not clusters:
             return HttpEntry(EntryUse.UNUSABLE)
         for name in entry.others():
-            message = f"{name} has no effect on this protocol"
+            hint = did_you_mean(name, _ENTRY_FIELDS)
+            message = f"{name} has no effect on this protocol{hint}"
             scope.report(UNSUPPORTED_FIELD, message, f"{path}.{name}")
         route = Route(
             match=RouteMatch(),
@@ -172,7 +175,10 @@ class _HttpReader:
             if getattr(match, name) and name not in self.scope.matches
         ]
         for name in fields:
-            message = f"this protocol cannot match on {name}; the route is left out"
+            hint = did_you_mean(
+                name, (_MATCH_FIELDS.get(field, field) for field in self.scope.matches)
+            )
+            message = f"this protocol cannot match on {name}; the route is left out{hint}"
             self.scope.report(UNSUPPORTED_MATCH, message, f"{path}.{name}")
         for name in (*match.headers, *match.without_headers):
             if not name or set(name) & set("\0\r\n"):

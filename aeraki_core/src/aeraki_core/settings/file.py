@@ -9,9 +9,14 @@ from typing import Any
 
 from aeraki_core.errors import SettingsError, UnreadableError
 from aeraki_core.manifests.plain_file import TooLargeError, read_file_or_pipe
-from aeraki_core.settings.table import SETTINGS
+from aeraki_core.settings.table import SETTINGS, SettingGroup
 
-__all__ = ["FileEntry", "read_file"]
+__all__ = ["PROJECT_FILE", "FileEntry", "find_project_file", "read_file"]
+
+PROJECT_FILE = ".aeraki.yaml"
+"""Read where no other file is named. It may come with a change under review, so it cannot choose a cluster."""
+
+_PROJECT_GROUPS = (SettingGroup.ALL, SettingGroup.PLUGINS, SettingGroup.MESH)
 
 _LARGEST = 1 << 20  # bytes
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
@@ -23,6 +28,16 @@ class FileEntry:
 
     value: Any
     line: int
+
+
+def find_project_file(directory: Path) -> Path | None:
+    """The project's settings file: in the directory, or above it up to the root of the git repository."""
+    folders = [directory, *directory.parents]
+    root = next((folder for folder in folders if (folder / ".git").exists()), directory)
+    for folder in folders[: folders.index(root) + 1]:
+        if (folder / PROJECT_FILE).is_file():
+            return folder / PROJECT_FILE
+    return None
 
 
 def read_file(path: Path) -> dict[str, FileEntry]:
@@ -51,7 +66,9 @@ def read_file(path: Path) -> dict[str, FileEntry]:
     entries: dict[str, FileEntry] = {}
     for key, given in values.items():
         line = document.line + line_of(document.text, key)
-        name, value = _read_entry(f"{path}:{line}", key, given)
+        name, value = _read_entry(
+            f"{path}:{line}", key, given, is_project=path.name == PROJECT_FILE
+        )
         entries[name] = FileEntry(value, line)
     return entries
 
@@ -66,13 +83,18 @@ def _read_bytes(path: Path) -> bytes:
     raise SettingsError(f"{path}: the settings file cannot be read: {reason}")
 
 
-def _read_entry(where: str, key: str, value: Any) -> tuple[str, Any]:
+def _read_entry(where: str, key: str, value: Any, *, is_project: bool) -> tuple[str, Any]:
     """The name of the setting, and its value."""
     setting = _BY_KEY.get(key)
     if setting is None:
         near = difflib.get_close_matches(key, _BY_KEY, n=1)
         hint = f"did you mean {near[0]}?" if near else "`aeraki config` lists all"
         raise SettingsError(f"{where}: there is no setting {key!r}; {hint}")
+    if is_project and setting.group not in _PROJECT_GROUPS:
+        raise SettingsError(
+            f"{where}: {key} cannot be set in {PROJECT_FILE}, which may come with a change under"
+            " review; use its flag, its variable, or a file named with --config"
+        )
     try:
         return setting.name, setting.form.load(value)
     except ValueError as error:

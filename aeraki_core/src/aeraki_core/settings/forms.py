@@ -19,6 +19,7 @@ from aeraki_core.model.selector import LabelSelector, from_mapping, parse_select
 
 __all__ = [
     "ADDRESS",
+    "CODES",
     "DURATION",
     "LOG_LEVELS",
     "LOG_LEVEL_NAMES",
@@ -45,6 +46,7 @@ W = TypeVar("W", bound=str)
 LOG_LEVEL_NAMES = ("debug", "info", "warning", "error", "none")
 _LEVEL_ALIASES = {"warn": "warning", "fatal": "error"}  # upstream's words
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
+_CODE = re.compile(r"[A-Z]{3}[0-9]{4}")
 _SIZE = re.compile(r"(\d+)\s*(|k|K|Ki|M|Mi|G|Gi)B?")
 _UNITS = {
     "": 1,
@@ -243,6 +245,12 @@ def _address(text: str) -> str:
     return text
 
 
+def _code(text: str) -> str:
+    if not _CODE.fullmatch(text.upper()):
+        raise ValueError(f"{text!r} is not a code such as AER0205; `aeraki findings` lists them")
+    return text.upper()
+
+
 def _show_duration(value: float) -> str:
     return f"{value * 1000:g}ms" if value < 1 else f"{value:g}s"
 
@@ -310,6 +318,8 @@ def _selector(entry: Any) -> tuple[LabelSelector, ...]:
 # -- the forms --------------------------------------------------------------------------------------------------------
 
 TEXT = Form(str)
+CODES = ListForm(_code)
+"""Codes of findings."""
 SWITCH = _Switch(_boolean, lambda value: "true" if value else "false")
 ADDRESS = Form(_address)
 """``[HOST]:PORT``."""

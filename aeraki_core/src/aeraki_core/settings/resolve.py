@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aeraki_core.errors import SettingsError
-from aeraki_core.settings.file import FileEntry, read_file
+from aeraki_core.settings.file import FileEntry, find_project_file, read_file
 from aeraki_core.settings.forms import DURATION
 from aeraki_core.settings.table import SETTINGS, Origin, OriginKind, Setting, Settings
 
@@ -28,6 +28,7 @@ def resolve(
     flags: Mapping[str, tuple[str, ...]] | None = None,
     environment: Mapping[str, str] | None = None,
     file: Path | None = None,
+    directory: Path | None = None,
 ) -> Settings:
     """The settings.
 
@@ -35,6 +36,7 @@ def resolve(
         flags: the texts of each flag that was given, by name of the setting.
         environment: the environment's variables.
         file: a settings file; it goes before the one that ``AERAKI_CONFIG`` names.
+        directory: where to look for ``.aeraki.yaml`` when no file is named; None: nowhere.
 
     Raises:
         SettingsError: a value does not fit, a key is unknown, or two settings exclude each other.
@@ -42,6 +44,8 @@ def resolve(
     flags, environment = flags or {}, environment or {}
     if file is None and environment.get(CONFIG_ENV):
         file = Path(environment[CONFIG_ENV])
+    if file is None and directory is not None:
+        file = find_project_file(directory)
     entries = read_file(file) if file is not None else {}
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}

@@ -195,6 +195,15 @@ class Settings:
         metavar="FORMAT",
     )
 
+    docs_url: str = _setting(
+        _ALL,
+        forms.TEXT,
+        "",
+        "Where the pages of docs/ are served; reports then link each code to its entry.",
+        metavar="URL",
+        default_text="no links",
+    )
+
     # -- plugins
     plugins: tuple[str, ...] | None = _setting(
         _PLUGINS,
@@ -310,6 +319,23 @@ class Settings:
     )
     max_file_size: int = _setting(
         _MESH, forms.SIZE, 32 * 2**20, "Refuse larger files.", metavar="SIZE"
+    )
+
+    exclude: tuple[str, ...] = _setting(
+        _MESH,
+        forms.WORDS,
+        (),
+        "Pass over files and folders that match, in the form of .gitignore; repeatable. Files that"
+        " .gitignore names are passed over by every command but `run`.",
+        metavar="GLOB",
+    )
+    ignore: tuple[str, ...] = _setting(
+        _MESH,
+        forms.CODES,
+        (),
+        "Do not report findings with these codes; the annotation `aeraki.io/ignore` does it for one"
+        " object.",
+        metavar="CODE,...",
     )
 
     # -- the controller

@@ -1,11 +1,16 @@
 """One look at PATHs through the whole pipeline: what generate, diff, validate, explain and status have in common.
 
-In: settings. Out: a :class:`Session`: the pipeline after its pass, and every finding of source, pipeline and plugins.
+A :class:`Session` is the pipeline after its pass, and the findings of source, pipeline and plugins, without those that the user
+ignores. Services without a cluster IP get one here, see :mod:`aeraki_core.wiring.addresses`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aeraki_core.console.progress import progress
@@ -14,6 +19,7 @@ from aeraki_core.wiring.plugins import inactive_findings, open_registry
 if TYPE_CHECKING:
     from aeraki_core.findings.finding import Finding
     from aeraki_core.mesh.store import SourceObject
+    from aeraki_core.model.meta import ObjectRef
     from aeraki_core.model.scope import Scope
     from aeraki_core.pipeline.pipeline import Pipeline
     from aeraki_core.plugins.registry import Registry
@@ -21,23 +27,40 @@ if TYPE_CHECKING:
     from aeraki_core.sources.events import Incomplete
     from aeraki_core.sources.gaps import Gaps
 
-__all__ = ["Session", "has_errors", "make_pipeline", "open_session"]
+__all__ = [
+    "IGNORE_ANNOTATION",
+    "AddressMode",
+    "Ignored",
+    "Session",
+    "address_mode",
+    "has_errors",
+    "make_pipeline",
+    "open_session",
+]
+
+_MANIFEST = re.compile(r"\b(apiVersion|kind)\b")
+IGNORE_ANNOTATION = "aeraki.io/ignore"
+"""On any object: codes of findings about it that are not reported, separated by commas."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """The pipeline over all objects of the paths. ``incomplete``: why objects may be missing; None when all were read.
-
-    ``unread`` tells which hosts what is missing may be about.
-    """
+    """The pipeline over all objects of the paths."""
 
     settings: Settings
     registry: Registry
     pipeline: Pipeline
     findings: tuple[Finding, ...]
+    """Those that the user does not ignore."""
+    ignored: int
+    """How many are ignored."""
     incomplete: str | None
+    """Why objects may be missing; None when all were read."""
     objects: tuple[SourceObject, ...] = field(repr=False)
-    unread: Incomplete | None = None
+    unread: Incomplete | None
+    """Which hosts the missing objects may be about."""
+    stand_ins: frozenset[ObjectRef]
+    """Services that have filters with a stand-in address."""
 
     @property
     def gaps(self) -> Gaps:
@@ -57,17 +80,54 @@ def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:
     return Pipeline(settings.mesh(), Dispatcher(registry), arrangement, instance=settings.instance)
 
 
-def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None = None) -> Session:
+class AddressMode(StrEnum):
+    """What becomes of a Service whose manifest has no cluster IP."""
+
+    AS_WRITTEN = "as written"
+    """It gets no outbound filter, and a finding."""
+    STAND_IN = "stand-in"
+    """An address that nothing has stands in: the configuration can be judged, its filters cannot be used."""
+    CLUSTER = "cluster"
+    """The cluster's address; as written where the cluster does not have the Service."""
+    CLUSTER_OR_STAND_IN = "cluster or stand-in"
+    """The cluster's address, else a stand-in."""
+
+    @property
+    def asks_cluster(self) -> bool:
+        """Whether addresses come from the cluster."""
+        return self in (AddressMode.CLUSTER, AddressMode.CLUSTER_OR_STAND_IN)
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether an address may be made up."""
+        return self in (AddressMode.STAND_IN, AddressMode.CLUSTER_OR_STAND_IN)
+
+
+def address_mode(*, use_cluster: bool) -> AddressMode:
+    """The mode of a command that judges a configuration."""
+    return AddressMode.CLUSTER_OR_STAND_IN if use_cluster else AddressMode.STAND_IN
+
+
+def open_session(
+    settings: Settings,
+    paths: tuple[str, ...],
+    scope: Scope | None = None,
+    *,
+    addresses: AddressMode = AddressMode.AS_WRITTEN,
+) -> Session:
     """Read the paths and run the pipeline once. ``scope``: only these namespaces; None: those that the settings name.
 
     Raises:
-        AerakiError: a path does not exist.
+        AerakiError: a path does not exist, or the cluster is asked and does not answer.
     """
     from aeraki_core.console.logs import configure_logging
     from aeraki_core.findings.finding import in_order
     from aeraki_core.manifests.locate import STDIN
     from aeraki_core.model.scope import named
+    from aeraki_core.sources.files.exclude import Excluded
     from aeraki_core.sources.files.snapshot import read
+    from aeraki_core.wiring.addresses import cluster_addresses, lacks_address, with_addresses
+    from aeraki_core.wiring.cluster import connector
 
     configure_logging(settings, default="warning")
     registry = open_registry(settings)
@@ -79,18 +139,96 @@ def open_session(settings: Settings, paths: tuple[str, ...], scope: Scope | None
             settings.max_file_size,
             default_namespace=settings.default_namespace,
             plugin_groups={kind.group for kind in registry.kinds},
+            exclude=Excluded(settings.exclude),
         )
     pipeline.rescope(named(settings.watch_namespaces) if scope is None else scope)
     objects = [item for item in snapshot.objects if pipeline.scope.watches(item.ref.namespace)]
+    asks = addresses.asks_cluster and any(lacks_address(item) for item in objects)
+    live = cluster_addresses(connector(settings)()) if asks else {}
+    addressed = with_addresses(objects, live, stand_in=addresses.stands_in)
     with progress("generating"):
-        for item in objects:
-            pipeline.upsert(item)
+        for source_object in addressed.objects:
+            pipeline.upsert(source_object)
         pipeline.run()
-    findings = in_order((*snapshot.findings, *pipeline.findings(), *inactive_findings(registry)))
-    incomplete = None if snapshot.incomplete is None else snapshot.incomplete.reason
-    return Session(
-        settings, registry, pipeline, findings, incomplete, tuple(objects), snapshot.incomplete
+    stand_ins = tuple(_stand_in_findings(pipeline, addressed.stand_ins))
+    findings = in_order(
+        (
+            *map(_of_no_manifest, snapshot.findings),
+            *pipeline.findings(),
+            *stand_ins,
+            *inactive_findings(registry),
+        )
     )
+    unwanted = Ignored(settings.ignore, addressed.objects)
+    return Session(
+        settings=settings,
+        registry=registry,
+        pipeline=pipeline,
+        findings=tuple(finding for finding in findings if not unwanted(finding)),
+        ignored=sum(unwanted(finding) for finding in findings),
+        incomplete=None if snapshot.incomplete is None else snapshot.incomplete.reason,
+        objects=addressed.objects,
+        unread=snapshot.incomplete,
+        stand_ins=frozenset(finding.ref for finding in stand_ins if finding.ref),
+    )
+
+
+def _of_no_manifest(finding: Finding) -> Finding:
+    """The finding; a softer one for broken YAML in a file that names neither apiVersion nor kind.
+
+    Tags of other tools are no syntax of a manifest. A controller does not make this difference: it
+    must not take what a damaged file held for gone.
+    """
+    from aeraki_core.findings.codes import NOT_KUBERNETES, NOT_YAML
+
+    if finding.code is not NOT_YAML or finding.source is None:
+        return finding
+    try:
+        text = Path(finding.source).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return finding
+    if _MANIFEST.search(text) or "\0" in text:
+        return finding
+    return replace(finding, code=NOT_KUBERNETES)
+
+
+def _stand_in_findings(pipeline: Pipeline, stand_ins: Mapping[ObjectRef, str]) -> Iterator[Finding]:
+    """A finding for each stand-in address that is in a filter."""
+    from aeraki_core.findings.codes import STAND_IN_ADDRESS
+    from aeraki_core.findings.finding import Finding
+
+    if not stand_ins:
+        return
+    used = {report.service.ref for report in pipeline.reports() if report.filters}
+    for ref in sorted(used & stand_ins.keys()):
+        message = f"no spec.clusterIP; {stand_ins[ref]} stands in for it"
+        yield pipeline.locate(Finding(STAND_IN_ADDRESS, message, ref, "spec.clusterIP"))
+
+
+class Ignored:
+    """Whether the user does not want to see a finding: by its code, or by an annotation of its object."""
+
+    def __init__(self, codes: Iterable[str], objects: Iterable[SourceObject]) -> None:
+        self._codes = frozenset(codes)
+        self._by_object = {
+            source_object.ref: codes
+            for source_object in objects
+            if (codes := _ignored_codes(source_object))
+        }
+
+    def __call__(self, finding: Finding) -> bool:
+        """Whether it is ignored."""
+        code = finding.code.id
+        if code in self._codes:
+            return True
+        return finding.ref is not None and code in self._by_object.get(finding.ref, ())
+
+
+def _ignored_codes(source_object: SourceObject) -> frozenset[str]:
+    metadata = source_object.content.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    text = annotations.get(IGNORE_ANNOTATION) if isinstance(annotations, dict) else None
+    return frozenset(re.split(r"[\s,]+", text.upper())) if isinstance(text, str) else frozenset()
 
 
 def has_errors(findings: tuple[Finding, ...], *, strict: bool = False) -> bool:

@@ -141,7 +141,7 @@ def test_files_of_kustomize_and_helm_are_no_manifests(aeraki: Run, shop: Path) -
     result = aeraki("validate", "--strict", "-f", shop)
     assert (result.code, result.out) == (0, "")
     # One that is named is read: somebody means it.
-    assert "AER0102" in aeraki("validate", "-f", shop / "kustomization.yaml").out
+    assert "AER0116" in aeraki("validate", "-f", shop / "kustomization.yaml").out
 
 
 @pytest.mark.parametrize(

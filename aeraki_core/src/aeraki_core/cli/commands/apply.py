@@ -54,9 +54,9 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
         )
     from aeraki_core.wiring.cluster import live_in_cluster, scope_of
     from aeraki_core.wiring.plan import kept_lines, plan_for
-    from aeraki_core.wiring.session import has_errors, open_session
+    from aeraki_core.wiring.session import AddressMode, has_errors, open_session
 
-    session = open_session(settings, paths, scope_of(settings))
+    session = open_session(settings, paths, scope_of(settings), addresses=AddressMode.CLUSTER)
     plan = plan_for(session, live_in_cluster(settings))
     output.findings(session.findings)
     work = _sorted_out(plan, prune=prune, complete=session.incomplete is None)

@@ -15,7 +15,7 @@ from aeraki_core.cli.completing import files
 from aeraki_core.console import output
 from aeraki_core.errors import SettingsError
 from aeraki_core.settings import SettingGroup, Settings
-from aeraki_core.wiring.session import Session, open_session
+from aeraki_core.wiring.session import AddressMode, Session, open_session
 
 if TYPE_CHECKING:
     from aeraki_core.filters.envoyfilter import FilterKey
@@ -55,7 +55,9 @@ def command(settings: Settings, *, where: str, form: str) -> int:
         )
     from aeraki_core.wiring.plan import kept_lines, plan_for
 
-    session = open_session(settings, paths, _scope(settings, where))
+    # The cluster knows the cluster IPs that the manifests in Git do not have.
+    addresses = AddressMode.CLUSTER if where == "cluster" else AddressMode.AS_WRITTEN
+    session = open_session(settings, paths, _scope(settings, where), addresses=addresses)
     plan = plan_for(session, _live(settings, where))
     output.findings(session.findings)
     if form == "name":

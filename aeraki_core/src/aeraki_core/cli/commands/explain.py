@@ -8,18 +8,25 @@ from typing import Any
 import click
 
 from aeraki_core.cli.asking import controller_option, explanation_of
-from aeraki_core.cli.command import PIPELINE, define
+from aeraki_core.cli.command import PIPELINE, define, require_paths, use_cluster_option
 from aeraki_core.console import output
 from aeraki_core.console.describe import NotThereError, explanation
 from aeraki_core.console.finding_forms import from_dict
 from aeraki_core.findings.text import escape
-from aeraki_core.settings import Settings
-from aeraki_core.wiring.session import open_session
+from aeraki_core.settings import SettingGroup, Settings
+from aeraki_core.wiring.session import address_mode, open_session
 
 __all__ = ["command"]
 
+_EXAMPLE = "aeraki explain orders:9090 deploy/"
 
-@define("explain", *PIPELINE, epilog="Example: aeraki explain orders.shop:9090 -f deploy/")
+
+@define(
+    "explain",
+    *PIPELINE,
+    SettingGroup.CLUSTER,
+    epilog="Example: aeraki explain orders.shop:9090 -f deploy/",
+)
 @click.argument("target", metavar="HOST[:PORT]")
 @click.option(
     "-o",
@@ -29,8 +36,11 @@ __all__ = ["command"]
     default="text",
     help="The form.",
 )
+@use_cluster_option
 @controller_option
-def command(settings: Settings, *, target: str, form: str, controller: str | None) -> int:
+def command(
+    settings: Settings, *, target: str, form: str, controller: str | None, use_cluster: bool
+) -> int:
     """Say why: the port, what matched, the plugin, the objects read, the filters made, the findings.
 
     HOST is a host of the mesh, or as much of its beginning as is unique: `orders` for orders.shop.svc.cluster.local. Without
@@ -38,7 +48,10 @@ def command(settings: Settings, *, target: str, form: str, controller: str | Non
     """
     try:
         if settings.paths and not controller:
-            content = explanation(open_session(settings, settings.paths).pipeline, target)
+            paths = require_paths(settings, _EXAMPLE)
+            addresses = address_mode(use_cluster=use_cluster)
+            session = open_session(settings, paths, addresses=addresses)
+            content = explanation(session.pipeline, target)
         else:
             content = explanation_of(
                 settings, controller, target, f"aeraki explain {target} -f deploy/"

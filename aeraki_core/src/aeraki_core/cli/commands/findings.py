@@ -109,7 +109,7 @@ def _markdown(chapters: list[tuple[str, list[Code]]]) -> str:
             "|---|---|---|---|",
         ]
         lines += [
-            f"| {code.id} | {code.severity.label} | {_cell(code.title)} | {_cell(code.action)} |"
+            f'| <a id="{code.id.lower()}"></a>{code.id} | {code.severity.label} | {_cell(code.title)} | {_cell(code.action)} |'
             for code in codes
         ]
     return "\n".join(lines) + "\n"

@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aeraki_core.cli.command import PIPELINE, define, require_paths
+from aeraki_core.cli.command import PIPELINE, define, require_paths, use_cluster_option
 from aeraki_core.console import output
 from aeraki_core.findings.text import count
-from aeraki_core.settings import Settings
-from aeraki_core.wiring.session import Session, has_errors, open_session
+from aeraki_core.settings import SettingGroup, Settings
+from aeraki_core.wiring.session import AddressMode, Session, address_mode, has_errors, open_session
 
 if TYPE_CHECKING:
     from aeraki_core.filters.envoyfilter import EnvoyFilter
 
 __all__ = ["command"]
 
+STAND_IN_ANNOTATION = "aeraki.io/stand-in-address"
 
-@define("generate", *PIPELINE, epilog="Example: aeraki generate -f deploy/ > filters.yaml")
+
+@define(
+    "generate",
+    *PIPELINE,
+    SettingGroup.CLUSTER,
+    epilog="Example: aeraki generate deploy/ > filters.yaml",
+)
+@use_cluster_option
 @click.option(
     "-o",
     "--output",
@@ -36,13 +44,20 @@ __all__ = ["command"]
     metavar="DIR",
     help="Write one file for each filter there instead, and remove those of ours that nothing makes any more.",
 )
-def command(settings: Settings, *, form: str, directory: Path | None) -> int:
+def command(settings: Settings, *, form: str, directory: Path | None, use_cluster: bool) -> int:
     """Print the EnvoyFilters for the configuration in PATHs, always in the same order.
 
     Findings go to stderr. Exits with 1 if one is an error; what could be made is printed all the same. Passwords that come
     from Secrets are part of the filters that need them.
+
+    A filter holds the cluster IP of its service. Where a manifest has none, --use-cluster takes it from the cluster. Without,
+    a stand-in address is printed, the filter has an annotation that says so, and the exit code is 1; --to writes no such filter.
     """
-    session = open_session(settings, require_paths(settings, "aeraki generate -f deploy/"))
+    paths = require_paths(settings, "aeraki generate deploy/")
+    addresses = address_mode(use_cluster=use_cluster)
+    if directory is not None:
+        addresses = AddressMode.CLUSTER if use_cluster else AddressMode.AS_WRITTEN
+    session = open_session(settings, paths, addresses=addresses)
     output.findings(session.findings)
     failed = has_errors(session.findings)
     if directory is not None:
@@ -53,23 +68,42 @@ def command(settings: Settings, *, form: str, directory: Path | None) -> int:
     else:
         from aeraki_core.manifests.write import render_list, render_objects
 
-        objects = list(_objects(filters))
+        objects = list(_objects(filters, _stand_in_hosts(session)))
         failed |= len(objects) < len(filters)
         output.data(render_list(objects) if form == "json" else render_objects(objects))
+    if session.stand_ins:
+        output.error(
+            f"{count(session.stand_ins, 'service')} without a cluster IP: filters with the annotation"
+            f" {STAND_IN_ANNOTATION} have no effect in a cluster; give --use-cluster"
+        )
     if not filters:
         output.note(_why_none(session))
-    return int(failed)
+    return int(failed or bool(session.stand_ins))
 
 
-def _objects(filters: Iterable[EnvoyFilter]) -> Iterator[dict[str, Any]]:
+def _stand_in_hosts(session: Session) -> frozenset[str]:
+    services = session.pipeline.store.services() if session.stand_ins else ()
+    return frozenset(service.host for service in services if service.ref in session.stand_ins)
+
+
+def _objects(
+    filters: Iterable[EnvoyFilter], stand_in_hosts: frozenset[str]
+) -> Iterator[dict[str, Any]]:
     """The filters as Kubernetes objects; one that has no such form is reported and left out."""
     from aeraki_core.sinks.writable import UnwritableError, object_of
 
     for envoy_filter in filters:
         try:
-            yield object_of(envoy_filter)
+            content = object_of(envoy_filter)
         except UnwritableError as error:
             output.findings([error.finding])
+            continue
+        # Only an outbound filter holds the address.
+        is_outbound = any(patch.context == "SIDECAR_OUTBOUND" for patch in envoy_filter.patches)
+        if is_outbound and any(port.host in stand_in_hosts for port in envoy_filter.service_ports):
+            annotations = content["metadata"].setdefault("annotations", {})
+            annotations[STAND_IN_ANNOTATION] = "true"
+        yield content
 
 
 def _write(session: Session, directory: Path) -> int:

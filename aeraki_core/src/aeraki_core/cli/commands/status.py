@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aeraki_core.cli.asking import controller_option, status_of
-from aeraki_core.cli.command import PIPELINE, define
+from aeraki_core.cli.command import PIPELINE, define, require_paths, use_cluster_option
 from aeraki_core.console import output
 from aeraki_core.console.describe import overview
 from aeraki_core.console.finding_forms import from_dict
 from aeraki_core.findings.text import count
-from aeraki_core.settings import OriginKind, Settings
-from aeraki_core.wiring.session import has_errors, open_session
+from aeraki_core.settings import OriginKind, SettingGroup, Settings
+from aeraki_core.wiring.session import address_mode, has_errors, open_session
 
 if TYPE_CHECKING:
     from aeraki_core.findings.finding import Finding
 
 __all__ = ["command"]
 
+_EXAMPLE = "aeraki status deploy/"
+
 HEADINGS = ("HOST", "PORT", "PROTOCOL", "STATE", "FILTERS", "FINDINGS")
 COLORS = {"current": "green", "held": "yellow", "none": "red"}
 
 
-@define("status", *PIPELINE, epilog="Example: aeraki status -f deploy/")
+@define("status", *PIPELINE, SettingGroup.CLUSTER, epilog="Example: aeraki status -f deploy/")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, also with -n.")
 @click.option("--all-ports", is_flag=True, help="Ports without a protocol, too.")
 @click.option(
@@ -36,16 +38,24 @@ COLORS = {"current": "green", "held": "yellow", "none": "red"}
     default="text",
     help="The form.",
 )
+@use_cluster_option
 @controller_option
 def command(
-    settings: Settings, *, all_namespaces: bool, all_ports: bool, form: str, controller: str | None
+    settings: Settings,
+    *,
+    all_namespaces: bool,
+    all_ports: bool,
+    form: str,
+    controller: str | None,
+    use_cluster: bool,
 ) -> int:
     """Show the services of PATHs, or of a running controller: protocol, state, filters and findings of each port.
 
     With -n only that namespace's services. Exits with 1 if a finding is an error.
     """
     if settings.paths and not controller:
-        session = open_session(settings, settings.paths)
+        paths = require_paths(settings, _EXAMPLE)
+        session = open_session(settings, paths, addresses=address_mode(use_cluster=use_cluster))
         content = overview(session.pipeline.reports(), session.findings)
     else:
         content = status_of(settings, controller, "aeraki status -f deploy/")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aeraki_core.cli.command import PIPELINE, define, require_paths
+from aeraki_core.cli.command import PIPELINE, define, require_paths, use_cluster_option
 from aeraki_core.console import output
 from aeraki_core.console.progress import progress
 from aeraki_core.findings.text import count
-from aeraki_core.settings import Settings
-from aeraki_core.wiring.session import Session, has_errors, open_session
+from aeraki_core.settings import SettingGroup, Settings
+from aeraki_core.wiring.session import Session, address_mode, has_errors, open_session
 
 if TYPE_CHECKING:
     from aeraki_core.findings.finding import Finding
@@ -22,8 +22,9 @@ __all__ = ["command"]
 @define(
     "validate",
     *PIPELINE,
+    SettingGroup.CLUSTER,
     error_exit=2,
-    epilog="Example: aeraki validate --strict -o github -f deploy/",
+    epilog="Example: aeraki validate --strict -o github deploy/",
 )
 @click.option("--strict", is_flag=True, help="Warnings count, too.")
 @click.option(
@@ -31,6 +32,7 @@ __all__ = ["command"]
     is_flag=True,
     help="Load all filters in a real Envoy as well (needs aeraki-core[testing]).",
 )
+@use_cluster_option
 @click.option(
     "-o",
     "--output",
@@ -39,20 +41,24 @@ __all__ = ["command"]
     default="text",
     help="The form on stdout.",
 )
-def command(settings: Settings, *, strict: bool, envoy: bool, form: str) -> int:
-    """Say what is wrong with the configuration in PATHs: code, object, field and line of each finding.
+def command(settings: Settings, *, strict: bool, envoy: bool, use_cluster: bool, form: str) -> int:
+    """Report what is wrong with the configuration in PATHs: code, object, field and line of each finding.
+
+    A Service without a cluster IP, as it lies in Git, gets a stand-in address, so that its filters can be checked.
 
     Exits with 1 if a finding is an error (with --strict: or a warning), or if Envoy refuses a filter.
     """
-    session = open_session(settings, require_paths(settings, "aeraki validate -f deploy/"))
-    output.data(_render(session.findings, form, strict=strict))
+    paths = require_paths(settings, "aeraki validate deploy/")
+    session = open_session(settings, paths, addresses=address_mode(use_cluster=use_cluster))
+    output.data(_render(session.findings, form, strict=strict, docs_url=settings.docs_url))
     failed = has_errors(session.findings, strict=strict)
     if envoy:
         failed = not _loads_in_envoy(session, strict=strict) or failed
     ports = sum(1 for item in session.pipeline.reports() if item.detection.protocol)
     made = count(len(session.pipeline.filters), "filter")
     judged = f"{made} for {count(ports, 'port')}{', loaded in Envoy' if envoy else ''}"
-    output.note(f"{output.summary(session.findings) or 'no findings'}; {judged}")
+    ignored = f"; {session.ignored} ignored" if session.ignored else ""
+    output.note(f"{output.summary(session.findings) or 'no findings'}{ignored}; {judged}")
     return int(failed)
 
 
@@ -71,16 +77,16 @@ def _loads_in_envoy(session: Session, *, strict: bool) -> bool:
     return not verdict.errors and not (strict and verdict.warnings)
 
 
-def _render(findings: tuple[Finding, ...], form: str, *, strict: bool) -> str:
+def _render(findings: tuple[Finding, ...], form: str, *, strict: bool, docs_url: str) -> str:
     from aeraki_core.console import finding_forms
     from aeraki_core.findings.finding import Severity
     from aeraki_core.plugins.discovery import core_version
 
     match form:
         case "json":
-            return finding_forms.to_json(findings)
+            return finding_forms.to_json(findings, docs_url)
         case "sarif":
-            return finding_forms.sarif(findings, core_version())
+            return finding_forms.sarif(findings, core_version(), docs_url)
         case "github":
             return finding_forms.github(findings)
         case "junit":

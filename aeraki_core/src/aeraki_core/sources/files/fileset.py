@@ -24,7 +24,7 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.events import Incomplete
 from aeraki_core.sources.files.manifests import Declared, Rules, Trouble, load_object
 from aeraki_core.sources.files.reading import DocumentMove, FileState, TroubleAt, read_file
-from aeraki_core.sources.files.tree import Identity, Tree, scan
+from aeraki_core.sources.files.tree import Exclude, Identity, Tree, scan
 
 __all__ = ["Changes", "FileSet", "Look", "PlaceFindings"]
 
@@ -65,12 +65,18 @@ class FileSet:
     """Files and the objects in force from them."""
 
     def __init__(
-        self, roots: Sequence[str], rules: Rules, max_size: int, ignore: Collection[str] = ()
+        self,
+        roots: Sequence[str],
+        rules: Rules,
+        max_size: int,
+        ignore: Collection[str] = (),
+        exclude: Exclude | None = None,
     ) -> None:
         self._roots = tuple(roots)
         self._rules = rules
         self._max_size = max_size
         self._ignore = tuple(ignore)
+        self._exclude = exclude
         self._tree = Tree()
         self._files: dict[str, FileState] = {}
         self._declared: dict[ObjectRef, list[Declared]] = defaultdict(list)
@@ -89,7 +95,9 @@ class FileSet:
         ``paths``: all that changed, if that is known.
         """
         tree = self._tree_with(paths) if paths else None
-        look = Look(tree if tree is not None else scan(self._roots, self._ignore))
+        if tree is None:
+            tree = scan(self._roots, self._ignore, self._exclude)
+        look = Look(tree)
         for path, signature in look.tree.files.items():
             before = self._files.get(path)
             if before is not None and before.signature == signature:

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aeraki_core.errors import UnreadableError
-from aeraki_core.findings.codes import BAD_NAME, NOT_AN_OBJECT, NOT_YAML, REJECTED, UNKNOWN_KIND
+from aeraki_core.findings.codes import (
+    BAD_NAME,
+    NOT_AN_OBJECT,
+    NOT_KUBERNETES,
+    NOT_YAML,
+    REJECTED,
+    UNKNOWN_KIND,
+)
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.manifests.locate import Document, FileOrigin
 from aeraki_core.manifests.read import AliasBudget, Slice, load_all
@@ -194,14 +201,17 @@ def _identify(part: _Part, rules: Rules) -> _Identity | Trouble | None:
     """What names the object, or what is wrong with it; None when its kind is not read."""
     content = part.content
     if not isinstance(content, dict):
-        return Trouble(NOT_AN_OBJECT, f"{_shape(content)} stands where a Kubernetes object belongs")
+        code = NOT_AN_OBJECT if part.items else NOT_KUBERNETES
+        return Trouble(code, f"{_shape(content)} stands where a Kubernetes object belongs")
     api_version = content.get("apiVersion") or part.type.api_version
     kind = content.get("kind") or part.type.kind
     metadata = content.get("metadata")
+    if not api_version and not kind and not isinstance(metadata, dict):
+        # Helm's values, a compose file: nothing is missing.
+        return Trouble(NOT_KUBERNETES, "it has no apiVersion and no kind")
     for name, value in (("apiVersion", api_version), ("kind", kind)):
         if not isinstance(value, str) or not value:
-            # Helm's values or a kustomization: not a manifest, so nothing is missing. With metadata
-            # it was meant to be one.
+            # With metadata it was meant to be a manifest.
             is_meant = isinstance(metadata, dict)
             return Trouble(NOT_AN_OBJECT, f"no {name}", broken=is_meant, field=name)
     verdict = judge(api_version, kind, rules.reads, rules.plugin_groups)

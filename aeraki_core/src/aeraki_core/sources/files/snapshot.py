@@ -12,6 +12,7 @@ from aeraki_core.sources.events import Incomplete
 from aeraki_core.sources.files.fileset import FileSet
 from aeraki_core.sources.files.kinds import Reads
 from aeraki_core.sources.files.manifests import DEFAULT_NAMESPACE, Rules
+from aeraki_core.sources.files.tree import Exclude
 
 __all__ = ["DEFAULT_MAX_SIZE", "Snapshot", "read"]
 
@@ -37,6 +38,7 @@ def read(
     default_namespace: str = DEFAULT_NAMESPACE,
     ignore: Collection[str | Path] = (),
     plugin_groups: Collection[str] = (),
+    exclude: Exclude | None = None,
 ) -> Snapshot:
     """Read everything once. It never raises for what files hold: that is in the findings.
 
@@ -50,9 +52,11 @@ def read(
         default_namespace: that of objects without one.
         ignore: folders to pass over.
         plugin_groups: the API groups of plugins' kinds; an unknown kind there is reported.
+        exclude: judges each entry of a folder.
     """
     rules = Rules(reads, default_namespace, frozenset(plugin_groups))
-    files = FileSet([str(path) for path in paths], rules, max_size, [str(path) for path in ignore])
+    ignored = [str(path) for path in ignore]
+    files = FileSet([str(path) for path in paths], rules, max_size, ignored, exclude)
     changes = files.take(files.look())
     findings = in_order(finding for problems in changes.problems for finding in problems.findings)
     return Snapshot(changes.upserts, findings, changes.incomplete)

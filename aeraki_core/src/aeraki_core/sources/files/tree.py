@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from aeraki_core.manifests.locate import STDIN
 from aeraki_core.manifests.plain_file import Signature, identity_of, signature_of, type_of
 from aeraki_core.sources.files.manifests import Trouble
 
-__all__ = ["Identity", "Tree", "scan", "unreadable"]
+__all__ = ["Exclude", "Identity", "Tree", "scan", "unreadable"]
 
 SUFFIXES = (".yaml", ".yml", ".json")
 NO_MANIFESTS = frozenset({"kustomization.yaml", "kustomization.yml", "Chart.yaml"})
@@ -26,6 +26,10 @@ NO_MANIFESTS = frozenset({"kustomization.yaml", "kustomization.yml", "Chart.yaml
 
 Identity = tuple[int, int]
 """Device and inode."""
+
+
+Exclude = Callable[[str, bool], bool]
+"""Whether an entry of a folder is passed over: its path, and whether it is a folder."""
 
 
 @dataclass(slots=True)
@@ -41,9 +45,11 @@ class Tree:
     troubles: dict[str, Trouble] = field(default_factory=dict)
 
 
-def scan(roots: Iterable[str], ignore: Collection[str] = ()) -> Tree:
-    """Look at every path. ``ignore`` names folders to pass over."""
-    return _Scan(ignore).run(roots)
+def scan(
+    roots: Iterable[str], ignore: Collection[str] = (), exclude: Exclude | None = None
+) -> Tree:
+    """Look at every path. ``ignore`` names folders to pass over; ``exclude`` judges each entry."""
+    return _Scan(ignore, exclude).run(roots)
 
 
 def unreadable(error: OSError) -> Trouble:
@@ -52,8 +58,9 @@ def unreadable(error: OSError) -> Trouble:
 
 
 class _Scan:
-    def __init__(self, ignore: Collection[str]) -> None:
+    def __init__(self, ignore: Collection[str], exclude: Exclude | None) -> None:
         self.tree = Tree()
+        self._exclude = exclude
         self._seen: set[Identity] = set()
         self._ignored = {
             identity_of(status) for path in ignore if (status := _try_stat(path)) is not None
@@ -107,6 +114,8 @@ class _Scan:
                 if entry.name in NO_MANIFESTS:
                     continue
                 if not entry.name.endswith(SUFFIXES) and not entry.is_dir():
+                    continue
+                if self._exclude is not None and self._exclude(entry.path, entry.is_dir()):
                     continue
                 found = entry.stat()
             except OSError as error:
