@@ -80,6 +80,10 @@ def _programmed(
     empty = [report for report in reports if not report.filters]
     if empty:
         return no("NoFilter", *(f"{_port(item)} has no filter: {_causes(item)}" for item in empty))
+    partial = [report for report in reports if report.state is PortState.PARTIAL]
+    if partial:
+        texts = (f"{_port(report)} lacks a filter: {_causes(report)}" for report in partial)
+        return no("Partial", *texts)
     ports = ", ".join(_port(report) for report in reports[:_MOST])
     more = f" and {len(reports) - _MOST} more" if len(reports) > _MOST else ""
     return Condition("Programmed", True, "Programmed", f"in the filters of {ports}{more}")

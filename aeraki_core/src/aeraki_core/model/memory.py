@@ -70,6 +70,13 @@ class Index(Generic[K, I, V]):
             return ()
         return tuple(values.values()) if isinstance(values, dict) else (values[1],)
 
+    def identities(self, key: K) -> tuple[I, ...]:
+        """The identities of all values of a key, in the same order."""
+        values = self._at.get(key)
+        if values is None:
+            return ()
+        return tuple(values) if isinstance(values, dict) else (values[0],)
+
 
 class MultiMap(Generic[K, H]):
     """A set of values by key, where most keys have one value. A value is anything hashable but a set.

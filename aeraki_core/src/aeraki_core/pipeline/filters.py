@@ -25,6 +25,11 @@ class FilterTable:
         """The filters that are for a service port, sorted."""
         return tuple(sorted(self._of_port.get(service_port, ())))
 
+    def covers(self, group: Group, service_port: ServicePort) -> bool:
+        """Whether one of the group's filters is for a service port."""
+        keys = self._of_group.get(group, ())
+        return any(key in keys for key in self._of_port.get(service_port, ()))
+
     def replace(self, group: Group, filters: Mapping[FilterKey, EnvoyFilter]) -> set[FilterKey]:
         """Put the new filters of a group in the place of its old ones. Returns those that are new, other or gone."""
         changed = {key for key in self._of_group.pop(group, ()) if key not in filters}

@@ -63,6 +63,10 @@ class Groups:
             placement for placements in self._members.values(group) for placement in placements
         )
 
+    def ports(self, group: Group) -> tuple[PortId, ...]:
+        """The service ports that have placements in a group."""
+        return self._members.identities(group)
+
     def broader(self, group: Group) -> tuple[Placement, ...]:
         """Placements for the same target port whose selector selects all that this group's does, and more."""
         return self._members_of(self._broader(group))

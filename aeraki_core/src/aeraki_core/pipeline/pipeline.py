@@ -219,6 +219,7 @@ class Pipeline:
             ports -= silent
             for port in silent:
                 groups |= self._forget(port)
+                self._ports.set_state(port, None)
         self._report_unspoken()
         self._waiting |= ports
         self._outdated |= groups
@@ -240,6 +241,8 @@ class Pipeline:
             self._loaded = True
             changed = self._assemble_all(self._outdated)
             self._outdated = set()
+        for port in ran:
+            self._ports.set_state(port, self._reports.state(port))
         for ref in sorted(objects | {service_id.ref for service_id in services}):
             self._validate(ref)
         return Pass(
@@ -337,6 +340,7 @@ class Pipeline:
     def _assemble_all(self, groups: Iterable[Group]) -> set[FilterKey]:
         """Make the filters of these groups anew. Returns those that are new, other or gone."""
         changed: set[FilterKey] = set()
+        assembled: set[Group] = set()
         todo = self._overlaps.update(groups)
         while todo:
             # A group's rank rests on the ranks of older groups, which may be found out after it: then it is ranked again.
@@ -345,7 +349,11 @@ class Pipeline:
                 rank = self._overlaps.rank(group)
                 changed |= self._assemble(group, rank)
                 recheck |= rank.recheck
+                assembled.add(group)
             todo = recheck
+        for group in assembled:
+            for port in self._groups.ports(group):
+                self._ports.set_state(port, self._reports.state(port))
         return changed
 
     def _assemble(self, group: Group, rank: Rank) -> set[FilterKey]:

@@ -22,10 +22,12 @@ __all__ = ["Affected", "PortState", "PortTable"]
 class PortState(StrEnum):
     """How a service port stands.
 
-    CURRENT: its filters are up to date. HELD: the last good ones are kept. NONE: it has no filter.
+    CURRENT: its filters are up to date. PARTIAL: so are those that it has, and some are missing, such as that of an
+    address that an older service claims. HELD: the last good ones are kept. NONE: it has no filter.
     """
 
     CURRENT = "current"
+    PARTIAL = "partial"
     HELD = "held"
     NONE = "none"
 
@@ -54,6 +56,7 @@ class PortTable:
         self._touched: set[ObjectRef] = set()
         self._unspoken: dict[str, set[PortId]] = defaultdict(set)
         self._unspoken_touched: set[str] = set()
+        self._states: dict[PortId, tuple[str, PortState]] = {}
         self.counts: Counter[tuple[str, PortState]] = Counter()
         """How many service ports there are of each protocol and state."""
 
@@ -153,6 +156,17 @@ class PortTable:
         """These are the port's good placements from here on."""
         self._placements[port] = placements
 
+    def set_state(self, port: PortId, state: PortState | None) -> None:
+        """How a port stands from here on; None: it speaks no protocol."""
+        before = self._states.pop(port, None)
+        if before is not None:
+            self.counts[before] -= 1
+        run = self._runs.get(port)
+        if state is not None and run is not None:
+            after = (run.protocol.name, state)
+            self._states[port] = after
+            self.counts[after] += 1
+
     def record_validation(self, ref: ObjectRef, keys: Iterable[Key]) -> None:
         """An object was validated, and its validator asked these questions."""
         self._dependents.record(ref, keys)
@@ -175,10 +189,6 @@ class PortTable:
         before = self._runs.pop(port, None)
         if after is not None:
             self._runs[port] = after
-        for run, difference in ((before, -1), (after, 1)):
-            if run is not None:
-                state = PortState.HELD if run.failed else PortState.CURRENT
-                self.counts[run.protocol.name, state] += difference
         old, new = (set(_resources(run, self._kinds)) for run in (before, after))
         self._touched |= old | new
         for ref in old - new:

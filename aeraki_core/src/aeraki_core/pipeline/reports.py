@@ -7,6 +7,13 @@ from dataclasses import dataclass, replace
 
 from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
+from aeraki_core.findings.codes import (
+    LISTENER_TAKEN,
+    MISSING_EXTENSION,
+    NO_ADDRESS,
+    NO_LISTENER,
+    SHARED_CIDR,
+)
 from aeraki_core.findings.finding import Finding, in_order
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.meta import ObjectRef
@@ -17,6 +24,12 @@ from aeraki_core.pipeline.generate import PortId, PortRun
 from aeraki_core.pipeline.ports import PortState, PortTable
 
 __all__ = ["PortReport", "Reports"]
+
+
+_LACKS_A_FILTER = frozenset(
+    {LISTENER_TAKEN, MISSING_EXTENSION, NO_ADDRESS, NO_LISTENER, SHARED_CIDR}
+)
+"""Findings of a port that cannot have one of its filters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +70,8 @@ class Reports:
 
     def port(self, service: Service, port: Port) -> PortReport:
         """One port of a service."""
-        run = self._ports.run_of(PortId(service.id, port.number))
+        port_id = PortId(service.id, port.number)
+        run = self._ports.run_of(port_id)
         filters = self._filters.of_port(ServicePort(service.host, port.number))
         # A service that no pass has seen yet is detected for this answer alone.
         detection = self._ports.detection(service, port.number) or self._detector.detect(
@@ -67,11 +81,37 @@ class Reports:
             service=service,
             port=port,
             detection=detection,
-            state=_state(run, filters),
+            state=self.state(port_id) or PortState.NONE,
             run=run,
             filters=filters,
-            findings=in_order(self.locate(finding) for finding in (run.findings if run else ())),
+            findings=in_order(self.locate(finding) for finding in self._findings_of(port_id, run)),
         )
+
+    def _findings_of(self, port_id: PortId, run: PortRun | None) -> Iterator[Finding]:
+        """What its generator reported, and what keeps its patches out of a filter."""
+        if run is None:
+            return
+        yield from run.findings
+        for placement in self._ports.placements(port_id):
+            at_group = self._findings.at(Place(Subject.GROUP, placement.group))
+            yield from (finding for finding in at_group if finding.ref == run.service.ref)
+
+    def state(self, port_id: PortId) -> PortState | None:
+        """How a port stands; None when it speaks no protocol."""
+        run = self._ports.run_of(port_id)
+        if run is None:
+            return None
+        service_port = ServicePort(run.service.host, port_id.number)
+        if not self._filters.of_port(service_port):
+            return PortState.NONE
+        if run.failed:
+            return PortState.HELD
+        if any(finding.code in _LACKS_A_FILTER for finding in run.findings):
+            return PortState.PARTIAL
+        groups = (placement.group for placement in self._ports.placements(port_id))
+        if all(self._filters.covers(group, service_port) for group in groups):
+            return PortState.CURRENT
+        return PortState.PARTIAL
 
     def reading(self, ref: ObjectRef) -> tuple[PortReport, ...]:
         """The service ports whose filters rest on an object of a plugin's kind, sorted by host and port."""
@@ -124,9 +164,3 @@ class Reports:
             return finding
         source, line = origin.locate(finding.field)
         return replace(finding, source=source, line=line)
-
-
-def _state(run: PortRun | None, filters: tuple[FilterKey, ...]) -> PortState:
-    if run is not None and run.failed:
-        return PortState.HELD
-    return PortState.CURRENT if run is not None and filters else PortState.NONE

@@ -86,7 +86,7 @@ def test_what_is_not_there_gives_1_and_a_suggestion(
 def test_a_finding_is_shown_with_its_line(aeraki: Run, shop: Path) -> None:
     (shop / "policy.yaml").write_text(POLICY)  # its Secret is missing
     out = aeraki("explain", "cart:7000", "-f", shop).out
-    assert "state      held" in out
+    assert "state      no filter" in out
     assert f"{shop}/policy.yaml:6: error AER0405: no Secret words" in out
 
 

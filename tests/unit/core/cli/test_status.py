@@ -49,7 +49,7 @@ def test_an_error_gives_1_and_is_shown(aeraki: Run, shop: Path) -> None:
         "cart.shop.svc.cluster.local",
         "7000",
         "echo",
-        "held",
+        "none",
         "0",
         "AER0401",
     ]

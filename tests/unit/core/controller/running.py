@@ -12,6 +12,8 @@ from aeraki_core.controller.loop import Controller, LoopTiming
 from aeraki_core.controller.observer import (
     ControllerEvent,
     FilterChanged,
+    Observer,
+    Observers,
     PassReport,
     SourceSynced,
     SourceUnsynced,
@@ -151,12 +153,18 @@ class Running:
         of: Pipeline | None = None,
         timing: LoopTiming = FAST,
         clock: Callable[[], float] = time.monotonic,
+        observer: Observer | None = None,
     ) -> None:
         self.sink = sink or MemorySink()
         self.pipeline = of or pipeline()
         self.recorder = Recorder()
         self.controller = Controller(
-            self.pipeline, sources, self.sink, timing=timing, observer=self.recorder, clock=clock
+            self.pipeline,
+            sources,
+            self.sink,
+            timing=timing,
+            observer=Observers([*([observer] if observer else []), self.recorder]),
+            clock=clock,
         )
         self.stop = threading.Event()
         self.error: BaseException | None = None

@@ -76,8 +76,23 @@ def test_its_model_refuses_it_and_the_last_good_form_stays(mesh: Mesher) -> None
 def test_a_secret_is_missing(mesh: Mesher) -> None:
     mesh.put("EchoPolicy", "cart", {"host": "cart", "secret": "words"})
     accepted, programmed = of(mesh)
-    assert words((accepted, programmed)) == [(False, "Invalid"), (False, "Held")]
+    assert words((accepted, programmed)) == [(False, "Invalid"), (False, "NoFilter")]
     assert "no Secret words" in programmed.message
+
+
+def test_a_secret_goes_missing_after_a_filter_was_made(mesh: Mesher) -> None:
+    mesh.run()
+    mesh.put("EchoPolicy", "cart", {"host": "cart", "secret": "words"})
+    accepted, programmed = of(mesh)
+    assert words((accepted, programmed)) == [(False, "Invalid"), (False, "Held")]
+    assert "keeps its last good filters" in programmed.message
+
+
+def test_an_older_service_claims_the_address(mesh: Mesher) -> None:
+    mesh.service("a-first-one")
+    accepted, programmed = of(mesh)
+    assert words((accepted, programmed)) == [(True, "Accepted"), (False, "Partial")]
+    assert "cart.shop.svc.cluster.local:7000 lacks a filter: AER0201" in programmed.message
 
 
 def test_its_filter_could_not_be_written(mesh: Mesher) -> None:

@@ -12,7 +12,7 @@ from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.testing.memory_sink import MemorySink
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.unit.core.controller.running import FAST, Feed, key, pipeline, routes, service
+from tests.unit.core.controller.running import FAST, Feed, Running, key, pipeline, routes, service
 from tests.unit.core.echo import EchoPlugin, Mesher
 
 PAGE = (Path(__file__).parents[4] / "docs" / "cluster.md").read_text(encoding="utf-8")
@@ -50,9 +50,39 @@ def test_a_pass_is_counted() -> None:
 
 def test_what_goes_wrong_is_counted() -> None:
     found = ran(pipeline(), Feed(service("cart", fail="true"), service("order", 2, nonsense="1")))
-    assert found["aeraki_service_ports", "protocol=echo", "state=held"] == 1
+    assert found["aeraki_service_ports", "protocol=echo", "state=none"] == 1
+    assert found["aeraki_service_ports", "protocol=echo", "state=current"] == 1
     assert found["aeraki_plugin_errors_total", "hook=aeraki_generate", "plugin=echo"] == 1
     assert found["aeraki_findings", "code=AER0401", "severity=error"] == 1
+
+
+def test_states_of_ports_follow_what_happens() -> None:
+    of = pipeline()
+    metrics, feed = Metrics(of, ["feed"]), Feed(service("cart"), service("order", 2))
+
+    def states() -> dict[str, float]:
+        return {
+            name[2].partition("=")[2]: count
+            for name, count in values(metrics).items()
+            if name[0] == "aeraki_service_ports" and count
+        }
+
+    with Running(feed, of=of, observer=metrics) as running:
+        running.next()
+        assert states() == {"current": 2}
+        feed.put(service("order", 2, fail="true"))
+        running.next()
+        assert states() == {"current": 1, "held": 1}
+        # The address of an older service: this one's clients get no filter.
+        feed.put(service("late", 1))
+        running.next()
+        assert states() == {"current": 1, "held": 1, "partial": 1}
+        feed.drop(service("late", 1), service("order", 2))
+        running.next()
+        assert states() == {"current": 1}
+        feed.drop(service("cart"))
+        running.next()
+        assert states() == {}
 
 
 def test_orphans_are_counted() -> None:

@@ -102,7 +102,7 @@ def _unsure(session: Session) -> str | None:
     rejected = sorted(session.pipeline.store.rejected())
     if rejected:
         return f"{rejected[0]} cannot be used"
-    held = [item for item in session.pipeline.reports() if item.state == "held"]
+    held = [item for item in session.pipeline.reports() if item.run is not None and item.run.failed]
     return (
         f"no filter could be made for {held[0].service.host}:{held[0].port.number}"
         if held

@@ -68,6 +68,7 @@ def command(
 
 _STATES = {
     "current": "current: the filters are those of the configuration",
+    "partial": "partial: some filters are missing; the findings say which and why",
     "held": "held: no new filter could be made, so the last good one stays",
     "none": "no filter",
 }

@@ -24,7 +24,7 @@ __all__ = ["command"]
 _EXAMPLE = "aeraki status deploy/"
 
 HEADINGS = ("HOST", "PORT", "PROTOCOL", "STATE", "FILTERS", "FINDINGS")
-COLORS = {"current": "green", "held": "yellow", "none": "red"}
+COLORS = {"current": "green", "partial": "yellow", "held": "yellow", "none": "red"}
 
 
 @define("status", *PIPELINE, SettingGroup.CLUSTER, epilog="Example: aeraki status -f deploy/")
