@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from aeraki_core.controller.bucket import TokenBucket
 from aeraki_core.controller.observer import ControllerEvent, LeadershipChanged, PassReport
 from aeraki_core.controller.sender import Sender
 from aeraki_core.findings.finding import Finding, Severity
@@ -24,9 +26,11 @@ from aeraki_core.kube.resources import ApiResource, Discovery, GroupKind
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Kind
 
-__all__ = ["Bucket", "Events"]
+__all__ = ["Events"]
 
 log = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
 
 _ISTIO = "networking.istio.io"
 _REGARDED: tuple[GroupKind, ...] = (
@@ -39,35 +43,9 @@ _REGARDED: tuple[GroupKind, ...] = (
 _CONTROLLER = "aeraki.io/controller"
 _LONGEST_NOTE, _LONGEST_INSTANCE = 1024, 128  # bytes, characters: the API's limits
 _BURST, _PER_SECOND = 100, 5.0
+_NAMESPACE_BURST, _NAMESPACE_PER_SECOND = 40, 1.0
 _OBJECT_BURST, _OBJECT_PER_SECOND = 10, 1 / 60
-
-
-class Bucket:
-    """Lets ``burst`` through at once, and then ``rate`` a second."""
-
-    def __init__(
-        self, burst: float, rate: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._burst = burst
-        self._rate = rate
-        self._clock = clock
-        self._left = burst
-        self._at = clock()
-
-    def take(self) -> bool:
-        """Whether one more may pass."""
-        now = self._clock()
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing was taken for so long that it is as new."""
-        return self._left + (self._clock() - self._at) * self._rate >= self._burst
+_KNOWN = 1_000  # buckets that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +70,7 @@ class Events:
         findings: Callable[[], Iterable[Finding]],
         identity: str,
         *,
-        bucket: Bucket | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._discovery = Discovery(client)
@@ -103,8 +81,10 @@ class Events:
         }
         self._findings = findings
         self._identity = identity[:_LONGEST_INSTANCE]
-        self._bucket = bucket or Bucket(_BURST, _PER_SECOND)
-        self._buckets: dict[ObjectRef, Bucket] = {}
+        self._clock = clock
+        self._all = TokenBucket(_BURST, _PER_SECOND)
+        self._namespaces: dict[str, TokenBucket] = {}
+        self._objects: dict[ObjectRef, TokenBucket] = {}
         self._left_out = 0
         self._sender: Sender[tuple[ObjectRef, str, str], _Occurrence] = Sender(
             "events", self._send, most=1000
@@ -131,12 +111,17 @@ class Events:
     def _publish(self, report: PassReport) -> None:
         """Send what is new; a replica that starts leading sends everything, for nobody may have sent it."""
         now = datetime.now(UTC)
-        found = report.came if not report.full else tuple(self._findings())
-        for finding in sorted(found, key=lambda item: -item.severity):
+        findings = report.came if not report.full else tuple(self._findings())
+        # What one namespace may have waiting leaves room for the others.
+        waiting: Counter[str] = Counter()
+        for finding in sorted(findings, key=lambda finding: -finding.severity):
             ref = finding.ref
             if finding.severity < Severity.WARNING or ref is None or not ref.namespace:
                 continue
             if ref.kind in self._groups or ref.kind in self._resources:
+                waiting[ref.namespace] += 1
+                if waiting[ref.namespace] > _NAMESPACE_BURST:
+                    continue
                 occurrence = _Occurrence(finding, now, again=not report.full)
                 self._sender.put((ref, finding.code.id, finding.message), occurrence)
 
@@ -161,12 +146,15 @@ class Events:
                 raise
 
     def _may_pass(self, ref: ObjectRef) -> bool:
-        if len(self._buckets) > 1000:
-            self._buckets = {
-                known: bucket for known, bucket in self._buckets.items() if not bucket.full
-            }
-        own = self._buckets.setdefault(ref, Bucket(_OBJECT_BURST, _OBJECT_PER_SECOND))
-        if own.take() and self._bucket.take():
+        """Whether one more Event may be written: for the object, for its namespace, and at all."""
+        now = self._clock()
+        self._objects = _without_idle(self._objects, now)
+        self._namespaces = _without_idle(self._namespaces, now)
+        of_object = self._objects.setdefault(ref, TokenBucket(_OBJECT_BURST, _OBJECT_PER_SECOND))
+        of_namespace = self._namespaces.setdefault(
+            ref.namespace, TokenBucket(_NAMESPACE_BURST, _NAMESPACE_PER_SECOND)
+        )
+        if of_object.take(now) and of_namespace.take(now) and self._all.take(now):
             return True
         self._left_out += 1
         if self._left_out in (1, 10, 100) or self._left_out % 1000 == 0:
@@ -201,6 +189,13 @@ class Events:
         count = int((found.get("series") or {}).get("count") or 1) + 1
         series = {"count": count, "lastObservedTime": _time(at)}
         self._client.request("PATCH", path, body={"series": series}, content_type=merge)
+
+
+def _without_idle(buckets: dict[K, TokenBucket], now: float) -> dict[K, TokenBucket]:
+    """The buckets without those that are as good as new, once there are many."""
+    if len(buckets) <= _KNOWN:
+        return buckets
+    return {key: bucket for key, bucket in buckets.items() if not bucket.full(now)}
 
 
 def _event(regarding: Object, occurrence: _Occurrence, identity: str) -> Object:

@@ -83,7 +83,7 @@ def build_single_pass(settings: Settings) -> Controller:
         open_sources(settings, pipeline, watch=False),
         open_sink(settings, watch=False),
         timing=_loop_timing(settings),
-        observer=_run_log(settings, pipeline),
+        observer=_run_log(settings, pipeline, watch=False),
     )
 
 
@@ -114,7 +114,7 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
         return not stop.is_set() and (leader is None or leader.may_write())
 
     pipeline = _open_pipeline(settings)
-    observers = Observers([_run_log(settings, pipeline)])
+    observers = Observers([_run_log(settings, pipeline, watch=True)])
     controller = Controller(
         pipeline,
         open_sources(settings, pipeline, watch=True),
@@ -170,11 +170,17 @@ def _open_pipeline(settings: Settings) -> Pipeline:
     return make_pipeline(settings, registry)
 
 
-def _run_log(settings: Settings, pipeline: Pipeline) -> RunLog:
+def _run_log(settings: Settings, pipeline: Pipeline, *, watch: bool) -> RunLog:
     from aeraki_core.wiring.run_log import RunLog
 
     where = settings.to if settings.sink_kind() is SinkKind.FILES else "the cluster"
-    return RunLog(pipeline, where)
+    sources = {
+        SourceKind.FILES: ", ".join(str(path) for path in settings.paths),
+        SourceKind.KUBERNETES: "the cluster",
+        SourceKind.ISTIOD: f"istiod at {settings.istiod_address}",
+    }
+    watched = ", ".join(sources[kind] for kind in settings.sources())
+    return RunLog(pipeline, where, watched if watch else "")
 
 
 def _loop_timing(settings: Settings) -> LoopTiming:

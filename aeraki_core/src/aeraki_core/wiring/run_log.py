@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aeraki_core.console.finding_forms import as_dict
@@ -42,6 +43,7 @@ _CONTROLLER = logging.getLogger("aeraki_core.controller")
 _MANY = (
     100  # more lines than this nobody reads: they are counted, and each is logged at level debug
 )
+_OF_NAMESPACE = 50  # findings of one namespace in one pass that have a line each
 _CAUSES = 3  # objects that are named as the cause of one write
 _LEVELS = {
     Severity.ERROR: logging.ERROR,
@@ -52,11 +54,15 @@ _DONE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "del
 
 
 class RunLog:
-    """An observer of the controller. ``where`` is where filters are written, such as a directory."""
+    """An observer of the controller.
 
-    def __init__(self, pipeline: Pipeline, where: str) -> None:
+    ``where``: where filters are written, such as a directory. ``watched``: what is watched; empty for one pass alone.
+    """
+
+    def __init__(self, pipeline: Pipeline, where: str, watched: str = "") -> None:
         self._pipeline = pipeline
         self._where = where
+        self._watched = watched
         self._causes = _Causes(pipeline)
         self._first = True
 
@@ -108,9 +114,9 @@ class RunLog:
             _log(_SINKS, logging.DEBUG, text, **fields)
         for key in report.released:
             _log(_SINKS, logging.DEBUG, f"no longer kept: {key}", filter=str(key))
-        for finding in report.came:
+        for finding in _bounded(report.came, "more findings"):
             log_finding(finding)
-        for finding in report.went:
+        for finding in _bounded(report.went, "more are resolved"):
             text = f"resolved: {finding_line(finding, action=False)}"
             _log(_CONTROLLER, logging.INFO, text, finding=as_dict(finding))
         if report.standby:
@@ -119,6 +125,9 @@ class RunLog:
                 _log(_CONTROLLER, logging.INFO, text)
         elif report.first or report.full or report.written or report.came or report.went:
             self._log_summary(report)
+            if report.first and self._watched:
+                text = f"watching {self._watched}; filters are in {self._where}"
+                _log(_CONTROLLER, logging.INFO, text)
         self._first = False
         self._causes.clear()
 
@@ -152,9 +161,10 @@ class RunLog:
         step = written.step
         fields = {"filter": str(step.key), "action": str(step.action)}
         if written.error is not None:
+            # A finding says so once; each try says it again.
             again = "; it is tried again" if written.retry else ""
             text = f"{step.key} could not be written: {written.error}{again}"
-            _log(_SINKS, logging.ERROR, text, **fields)
+            _log(_SINKS, logging.DEBUG, text, **fields)
             return
         cause = self._causes.of(step)
         _log(_SINKS, level, f"{_DONE[step.action]} {step.key}{cause and f': {cause}'}", **fields)
@@ -239,6 +249,21 @@ class _Causes:
                 run = pipeline.report(service, port).run if port is not None else None
                 inputs.update(run.objects if run else ())
         return inputs
+
+
+def _bounded(findings: Iterable[Finding], more: str) -> Iterator[Finding]:
+    """The findings; of a namespace that has very many the first ones, and how many more there are."""
+    counts: Counter[str] = Counter()
+    for finding in findings:
+        namespace = finding.ref.namespace if finding.ref is not None else ""
+        counts[namespace] += 1
+        if counts[namespace] <= _OF_NAMESPACE:
+            yield finding
+    for namespace, number in sorted(counts.items()):
+        if number > _OF_NAMESPACE:
+            where = f"namespace {namespace}" if namespace else "no namespace"
+            text = f"{number - _OF_NAMESPACE} {more} in {where}; `aeraki status` lists all"
+            _log(_CONTROLLER, logging.WARNING, text)
 
 
 def log_finding(finding: Finding) -> None:

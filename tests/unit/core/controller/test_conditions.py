@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from aeraki_core.controller.conditions import Condition, conditions
-from aeraki_core.controller.events import Bucket
 from aeraki_core.controller.sender import Sender
 from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.kube.errors import ApiError, NotSentError, UnreachableError
@@ -164,14 +163,3 @@ def test_what_may_succeed_later_is_tried_again_and_the_rest_is_not(
     assert sorted(sent) == [("a", 1), ("a", 1), ("b", 1), ("c", 1), ("d", 1)]
     assert "away" in caplog.text
     assert "a defect" in caplog.text
-
-
-def test_a_bucket_lets_a_burst_through_and_then_some_a_second() -> None:
-    now = [0.0]
-    bucket = Bucket(3, 0.5, lambda: now[0])
-    assert [bucket.take() for _ in range(5)] == [True, True, True, False, False]
-    now[0] = 2.0
-    assert [bucket.take(), bucket.take()] == [True, False]
-    assert not bucket.full
-    now[0] = 100.0
-    assert bucket.full

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
+from aeraki_core.controller.bucket import TokenBucket
 from aeraki_core.controller.debounce import Debounce
 from aeraki_core.kube.backoff import KeyedBackoff
 from hypothesis import given
@@ -102,3 +103,12 @@ def test_what_fails_for_long_is_tried_in_a_few_goes() -> None:
     for _ in range(10):
         goes = {backoff.fail(number, 100.3) for number in range(1000)}
     assert 10 < len(goes) <= 31  # seconds from 130.3 to 160.3
+
+
+def test_a_bucket_lets_a_burst_through_and_then_some_a_second() -> None:
+    bucket = TokenBucket(3, 0.5)
+    assert [bucket.take(10.0) for _ in range(5)] == [True, True, True, False, False]
+    assert bucket.next(10.0) == 12.0
+    assert [bucket.take(12.0), bucket.take(12.0)] == [True, False]
+    assert not bucket.full(12.0)
+    assert bucket.full(100.0)

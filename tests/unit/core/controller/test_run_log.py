@@ -1,0 +1,60 @@
+"""What a run logs: each fault once, however often it is tried, and not more of one namespace than people read."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from aeraki_core.testing.memory_sink import MemorySink
+from aeraki_core.wiring.run_log import RunLog
+
+from tests.unit.core.controller.running import Feed, Running, key, pipeline, service
+
+
+def lines(caplog: pytest.LogCaptureFixture, text: str) -> list[str]:
+    return [record.getMessage() for record in caplog.records if text in record.getMessage()]
+
+
+@pytest.fixture(autouse=True)
+def level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
+def test_a_namespace_with_very_many_findings_fills_no_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    of = pipeline()
+    bad = [service(f"s{number:03}", number, volume="loud") for number in range(200)]
+    feed = Feed(*bad)
+    with Running(feed, of=of, observer=RunLog(of, "memory")) as running:
+        running.next()
+        assert len(lines(caplog, "AER0111")) == 50
+        assert lines(caplog, "more findings") == [
+            "150 more findings in namespace shop; `aeraki status` lists all"
+        ]
+        feed.drop(*bad)
+        running.until(lambda report: report.went)
+        assert len(lines(caplog, "resolved: ")) == 50
+        assert len(lines(caplog, "150 more are resolved in namespace shop")) == 1
+
+
+def test_a_write_that_fails_again_and_again_has_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    sink = MemorySink()
+    sink.refuse = {key("cart"): True}
+    of = pipeline()
+    with Running(Feed(service("cart")), of=of, sink=sink, observer=RunLog(of, "memory")) as running:
+        for _ in range(4):
+            running.until(lambda report: report.failures)
+        assert len(lines(caplog, "refused")) == 1
+        sink.refuse = {}
+        running.until(lambda report: not report.failures)
+        assert len(lines(caplog, "resolved: AER0501")) == 1
+
+
+def test_the_first_pass_ends_with_what_is_watched(caplog: pytest.LogCaptureFixture) -> None:
+    of, feed = pipeline(), Feed(service("cart"))
+    with Running(feed, of=of, observer=RunLog(of, "out", "deploy/samples")) as running:
+        running.next()
+        feed.put(service("cart", volume="2"))
+        running.next()
+    assert lines(caplog, "watching") == ["watching deploy/samples; filters are in out"]
