@@ -148,7 +148,7 @@ def test_a_pod_of_the_chart_runs_in_it(
         assert f"cache.{shop}.svc.cluster.local" in pod.execute("aeraki", "status")
         assert nothing_was_forbidden(pod)
         assert pod.delete() == 0
-        assert pod.said("the Lease is given back")
+        assert pod.said("gave the Lease back")
 
 
 def test_a_plugin_that_is_not_there_fails_the_build(images: Builder) -> None:

@@ -201,7 +201,7 @@ def test_two_pods_do_all_the_work_and_one_goes_on_after_the_other(
     # A rollout: the leader is told to end, and what is there stays as it is.
     before = filters(control_plane)
     assert leader.delete() == 0  # in its grace period, else it would have been killed
-    assert leader.said("the Lease is given back")
+    assert leader.said("gave the Lease back")
     wait_until(
         lambda: holder(control_plane, home).startswith(f"{standby.name}_"),
         WAIT,

@@ -169,7 +169,7 @@ def test_a_leader_that_ends_hands_over_at_once(control_plane: ControlPlane, name
             before = state(control_plane)
             one.send(signal.SIGTERM)
             assert one.process.wait(30) == 0
-            assert one.said("the Lease is given back")
+            assert one.said("gave the Lease back")
             two.wait_for(", leads", timeout=30)
             two.wait_for("nothing to write")
             assert state(control_plane) == before

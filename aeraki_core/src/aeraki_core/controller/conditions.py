@@ -1,8 +1,8 @@
-"""What the status of an object of a plugin's kind says: two conditions.
+"""The two conditions in the status of an object of a plugin's kind.
 
-In: what is wrong with the object, the service ports whose filters rest on it, and what became of these filters. Out:
-:class:`Condition` values. Pure. The words are those that Gateway API made usual: Accepted says whether the object can be used,
-Programmed whether what it asks for is in force.
+The words are those that Gateway API made usual: Accepted says whether the object can be used, Programmed
+whether what it asks for is in the filters. Pure: findings and reports go in, :class:`Condition` values come
+out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition; ``reason`` is a word for machines, ``message`` for people."""
+    """One condition. ``good``: its status is True. ``reason`` is for machines, ``message`` for people."""
 
     type: str
     good: bool
@@ -34,28 +34,31 @@ def conditions(
     findings: Sequence[Finding],
     *,
     rejected: bool,
-    in_force: bool,
+    last_good: bool,
     reports: Sequence[PortReport],
     problem: Callable[[FilterKey], str | None],
 ) -> tuple[Condition, Condition]:
     """Accepted and Programmed.
 
-    ``findings``: about the object. ``rejected``: its model or its name was refused; ``in_force``: an older form of it still counts.
-    ``reports``: the service ports that read it; ``problem``: why a live filter is not as it should be.
+    ``findings``: those about the object.
+    ``rejected``: its model or its name was refused.
+    ``last_good``: an older form of it is still used.
+    ``reports``: the service ports that read it.
+    ``problem``: gives why a live filter is not the desired one, or None.
     """
-    return _accepted(findings, rejected), _programmed(rejected, in_force, reports, problem)
+    return _accepted(findings, rejected), _programmed(rejected, last_good, reports, problem)
 
 
 def _accepted(findings: Sequence[Finding], rejected: bool) -> Condition:
-    message = _message(_text(item) for item in findings)
-    if rejected or any(item.severity is Severity.ERROR for item in findings):
+    message = _message(_text(finding) for finding in findings)
+    if rejected or any(finding.severity is Severity.ERROR for finding in findings):
         return Condition("Accepted", False, "Invalid", message)
     return Condition("Accepted", True, "Accepted", message)
 
 
 def _programmed(
     rejected: bool,
-    in_force: bool,
+    last_good: bool,
     reports: Sequence[PortReport],
     problem: Callable[[FilterKey], str | None],
 ) -> Condition:
@@ -63,7 +66,7 @@ def _programmed(
         return Condition("Programmed", False, reason, _message(messages))
 
     if rejected:
-        kept = "its last good form stays in force" if in_force else "nothing of it is in force"
+        kept = "its last good form is used" if last_good else "nothing of it is used"
         return no("NotAccepted", f"the object is not accepted; {kept}")
     if not reports:
         return no("NoService", "no port of a service that it names speaks its protocol")
@@ -71,15 +74,16 @@ def _programmed(
     if held:
         return no(
             "Held",
-            *(f"{_port(item)} keeps its last good filters: {_causes(item)}" for item in held),
+            *(f"{_port(report)} keeps its last good filters: {_causes(report)}" for report in held),
         )
     keys = sorted({key for report in reports for key in report.filters})
-    wrong = [text for key in keys if (text := problem(key)) is not None]
-    if wrong:
-        return no("NotWritten", *wrong)
+    problems = [text for key in keys if (text := problem(key)) is not None]
+    if problems:
+        return no("NotWritten", *problems)
     empty = [report for report in reports if not report.filters]
     if empty:
-        return no("NoFilter", *(f"{_port(item)} has no filter: {_causes(item)}" for item in empty))
+        texts = (f"{_port(report)} has no filter: {_causes(report)}" for report in empty)
+        return no("NoFilter", *texts)
     partial = [report for report in reports if report.state is PortState.PARTIAL]
     if partial:
         texts = (f"{_port(report)} lacks a filter: {_causes(report)}" for report in partial)
@@ -94,7 +98,7 @@ def _port(report: PortReport) -> str:
 
 
 def _causes(report: PortReport) -> str:
-    return "; ".join(_text(item) for item in report.findings) or "see `aeraki explain`"
+    return "; ".join(_text(finding) for finding in report.findings) or "see `aeraki explain`"
 
 
 def _text(finding: Finding) -> str:
@@ -102,8 +106,7 @@ def _text(finding: Finding) -> str:
 
 
 def _message(parts: Iterable[str]) -> str:
-    found = list(dict.fromkeys(parts))
-    text = "; ".join(found[:_MOST]) + (
-        f"; and {len(found) - _MOST} more" if len(found) > _MOST else ""
-    )
+    different = list(dict.fromkeys(parts))
+    more = f"; and {len(different) - _MOST} more" if len(different) > _MOST else ""
+    text = "; ".join(different[:_MOST]) + more
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -1,8 +1,9 @@
 """Kubernetes Events for findings, so that ``kubectl describe`` of a Service says what is wrong with it.
 
-In: findings that came. Out: Events (events.k8s.io/v1) at the objects that they are about: one for each object, code and message.
-When the same comes again while the Event is still there (an hour, as API servers are set up), its series counts it. The leader
-alone says them.
+Each finding becomes an Event (events.k8s.io/v1) at the object that it is about: one for each object, code
+and message. When the same finding comes again while the Event is still there (an hour, as API servers are
+set up), its series counts it. Only the leader writes Events, and an object, a namespace and all of them
+together have a budget.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _KNOWN = 1_000  # buckets that are kept
 
 @dataclass(frozen=True, slots=True)
 class _Occurrence:
-    """``again``: it came just now; not only to somebody who has begun to look."""
+    """A finding and when it came. ``again``: it is new, not only new to a replica that starts leading."""
 
     finding: Finding
     at: datetime
@@ -58,9 +59,12 @@ class _Occurrence:
 
 
 class Events:
-    """An observer. ``client`` must refuse to write while this replica does not lead.
+    """An observer.
 
-    ``findings`` gives all findings of now; ``identity`` names this replica.
+    ``client``: must refuse to write while this replica does not lead.
+    ``kinds``: the plugins' kinds, whose objects get Events too.
+    ``findings``: gives all present findings.
+    ``identity``: names this replica.
     """
 
     def __init__(
@@ -109,7 +113,7 @@ class Events:
                 self._publish(report)
 
     def _publish(self, report: PassReport) -> None:
-        """Send what is new; a replica that starts leading sends everything, for nobody may have sent it."""
+        """Send what is new. A replica that starts leading sends everything, for nobody may have sent it."""
         now = datetime.now(UTC)
         findings = report.came if not report.full else tuple(self._findings())
         # What one namespace may have waiting leaves room for the others.
@@ -158,18 +162,18 @@ class Events:
             return True
         self._left_out += 1
         if self._left_out in (1, 10, 100) or self._left_out % 1000 == 0:
-            log.info("%d Events were left out, for there were too many at once", self._left_out)
+            log.info("%d Events were left out: too many at once", self._left_out)
         return False
 
     def _regarding(self, ref: ObjectRef) -> Object | None:
-        """The object as the Event names it, with its uid: without that ``kubectl describe`` does not find the Event."""
+        """The object as the Event names it. Without its uid ``kubectl describe`` does not find the Event."""
         resource = self._resources.get(ref.kind) or self._discovery.find(
             (self._groups[ref.kind], ref.kind)
         )
         if resource is None:
             return None
         try:
-            found = self._client.request("GET", resource.path(ref.namespace, ref.name)).body
+            content = self._client.request("GET", resource.path(ref.namespace, ref.name)).body
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -179,14 +183,14 @@ class Events:
             "kind": ref.kind,
             "namespace": ref.namespace,
             "name": ref.name,
-            "uid": found["metadata"]["uid"],
-            "resourceVersion": found["metadata"]["resourceVersion"],
+            "uid": content["metadata"]["uid"],
+            "resourceVersion": content["metadata"]["resourceVersion"],
         }
 
     def _count(self, path: str, at: datetime) -> None:
         merge = "application/merge-patch+json"
-        found = self._client.request("PATCH", path, body={}, content_type=merge).body
-        count = int((found.get("series") or {}).get("count") or 1) + 1
+        event = self._client.request("PATCH", path, body={}, content_type=merge).body
+        count = int((event.get("series") or {}).get("count") or 1) + 1
         series = {"count": count, "lastObservedTime": _time(at)}
         self._client.request("PATCH", path, body={"series": series}, content_type=merge)
 
@@ -200,12 +204,12 @@ def _without_idle(buckets: dict[K, TokenBucket], now: float) -> dict[K, TokenBuc
 
 def _event(regarding: Object, occurrence: _Occurrence, identity: str) -> Object:
     finding = occurrence.finding
-    told = "\n".join((regarding["uid"], finding.code.id, finding.field or "", finding.message))
-    digest = hashlib.sha256(told.encode()).hexdigest()[:16]
+    identity_of_finding = (regarding["uid"], finding.code.id, finding.field or "", finding.message)
+    digest = hashlib.sha256("\n".join(identity_of_finding).encode()).hexdigest()[:16]
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        # The same finding has the same name: whoever says it again finds it there.
+        # The same finding has the same name, so a second one finds the first.
         "metadata": {
             "name": f"{regarding['name'][:200].rstrip('.-')}.{digest}",
             "namespace": regarding["namespace"],

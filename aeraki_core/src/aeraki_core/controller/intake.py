@@ -1,6 +1,7 @@
-"""What sources say, taken into the pipeline; and whether what is not there may be taken for gone.
+"""What sources say, taken into the pipeline.
 
-In: events. Out: a pipeline that is up to date with them, each place's problems, and reasons to hold back.
+The pipeline knows only objects. Whether something that is missing may be taken for gone is decided here:
+not while a source is out of sync, and not while something could not be read.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class Intake:
-    """Takes the events of all sources; which of them has the say about an object was settled before (sources/merge.py)."""
+    """Takes the events of all sources. Where two give one object, sources/merge.py has chosen before."""
 
     def __init__(self, pipeline: Pipeline, sources: Sequence[str], observer: Observer) -> None:
         self._pipeline = pipeline
@@ -44,15 +45,15 @@ class Intake:
         self._incomplete: dict[str, Incomplete] = {}
         self._unsynced: dict[str, str] = {}
         self.problems = FindingsByPlace()
-        """All that is wrong with what the sources read."""
+        """What is wrong with what the sources read, by source and place."""
         self._expected: set[str] | None = None
 
     def take(self, event: Event) -> None:
         """Take one event in."""
         match event:
-            case Upserted(_, item):
-                self._pipeline.upsert(item)
-                self._observer(ObjectTaken(item))
+            case Upserted(_, source_object):
+                self._pipeline.upsert(source_object)
+                self._observer(ObjectTaken(source_object))
             case Removed(_, ref):
                 self._pipeline.remove(ref)
                 self._observer(ObjectDropped(ref))
@@ -75,7 +76,7 @@ class Intake:
                 self._observer(SourceUnsynced(source, reason))
 
     def expect(self, sources: Iterable[str]) -> None:
-        """These were asked for a fresh full answer; until all have given it, :attr:`confirmed` is false."""
+        """These sources were asked for a fresh full answer. Until all have given it, nothing is confirmed."""
         self._expected = set(sources)
 
     @property
@@ -85,11 +86,11 @@ class Intake:
 
     @property
     def answered(self) -> bool:
-        """Whether all that were asked have given it."""
+        """Whether all sources that were asked have given their fresh full answer."""
         return self._expected is not None and not self._expected
 
     def confirmed(self) -> bool:
-        """Whether what is known rests on a fresh full answer that was asked for; true for one look."""
+        """Whether what is known rests on a fresh full answer that was asked for. True once for each time."""
         if not self.answered:
             return False
         self._expected = None
@@ -113,7 +114,7 @@ class Intake:
 
     @property
     def held(self) -> str | None:
-        """Why nothing may be deleted now; None when it may."""
+        """Why nothing is deleted now; None when deletions are done."""
         for source, reason in sorted(self._unsynced.items()):
             return f"source {source} is not in sync: {reason}"
         for _, incomplete in sorted(self._incomplete.items()):

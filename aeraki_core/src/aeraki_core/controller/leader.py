@@ -1,14 +1,14 @@
 """One of several replicas writes: the one that holds a Lease.
 
-In: a client of the API server, the Lease's name, this replica's identity. Out: :meth:`Leader.may_write`, true only while the Lease
-is certainly ours by this machine's own clock: a process that was paused past its lease wakes up and finds that it may not.
+The protocol is client-go's: a replica that sees an unchanged record for a whole lease duration takes it, by
+an update that the API server refuses if another was quicker. :meth:`Leader.may_write` is true only while the
+Lease is certainly ours by this machine's own clock: a process that was paused past its lease finds, when it
+wakes up, that it may not write.
 
-The protocol is client-go's: whoever sees an unchanged record for a whole lease duration takes it, by an update that the API server
-refuses if somebody else was quicker. The kubernetes package's own ``leaderelection`` is not used: it can neither be stopped nor
-give its Lease back, and a broken connection ends its thread.
-
-Who loses the Lease does not end, as controller-runtime's processes do, but stands by: nothing is written without the Lease, and an
-API server that was away for a moment would otherwise restart all replicas, each with cold caches.
+The kubernetes package's own ``leaderelection`` is not used: it can neither be stopped nor give its Lease
+back, and a broken connection ends its thread. A replica that loses the Lease does not exit, as
+controller-runtime's processes do, but stands by: nothing is written without the Lease, and a short outage of
+the API server would otherwise restart all replicas with cold caches.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ __all__ = ["Leader", "LeaseTiming", "elapsed"]
 
 log = logging.getLogger(__name__)
 
-_JITTER = 1.2  # client-go's: replicas do not ask all at once
-_RELEASE = 1.0  # seconds: who ends has no time for more
+_JITTER = 1.2  # client-go's, so that replicas do not ask all at once
+_RELEASE = 1.0  # seconds; a process that ends has no time for more
 
 
 def elapsed() -> float:
@@ -44,7 +44,9 @@ def elapsed() -> float:
 class LeaseTiming:
     """Seconds; the defaults are client-go's.
 
-    A Lease that was not renewed for ``lease`` is free; its holder gives up writing after ``renew``; tries are ``retry`` apart.
+    ``lease``: a Lease that was not renewed for so long is free.
+    ``renew``: a holder that could not renew it for so long stops writing.
+    ``retry``: the time between two tries.
 
     Raises:
         SettingsError: each must be longer than the next, and the lease at least a second.
@@ -57,8 +59,9 @@ class LeaseTiming:
     def __post_init__(self) -> None:
         if not (self.lease > self.renew > _JITTER * self.retry > 0 and self.lease >= 1):
             raise SettingsError(
-                f"leader election: leaseDuration ({self.lease:g}s) must be at least a second and longer than renewDeadline "
-                f"({self.renew:g}s), and that longer than {_JITTER:g} times retryPeriod ({self.retry:g}s)"
+                f"leader election: leaseDuration ({self.lease:g}s) must be at least a second and longer"
+                f" than renewDeadline ({self.renew:g}s), and that longer than {_JITTER:g} times"
+                f" retryPeriod ({self.retry:g}s)"
             )
 
 
@@ -113,9 +116,9 @@ class Leader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, and give the Lease back so that another replica need not wait for its end. Call after the last write.
+        """Stop, and give the Lease back so that no replica waits for its end. Call after the last write.
 
-        Takes two seconds at most; a server that does not answer by then is left alone.
+        It takes two seconds at most, also if the server does not answer.
         """
         self._stop.set()
         held = self._held if self.may_write() else None
@@ -133,17 +136,17 @@ class Leader:
     def _once(self) -> None:
         asked = self._clock()
         if asked >= self._until:
-            self._set(False)  # for whoever asks: it has ended already
+            self._set(False)  # may_write() says so already
         try:
             holds = self._try()
         except RequestError as error:
-            # Not known: what is held is held until its end.
+            # Nobody knows who holds it now; what we hold, we hold until its end.
             log.warning("leader election: %s", error)
             return
         if self._stop.is_set():
             return
         if not holds or self._clock() >= self._until:
-            # Also if it is ours again: somebody may have found it ended, and what happened meanwhile is to be looked at.
+            # Also if it is ours again: another replica may have led meanwhile, so all is looked at.
             self._set(False)
         if holds:
             self._until = asked + self._timing.renew
@@ -181,7 +184,7 @@ class Leader:
             "metadata": lease["metadata"],
             "spec": {
                 "holderIdentity": self._identity,
-                # Whole seconds, and never less than what we ourselves go by.
+                # Whole seconds, and never less than our own duration.
                 "leaseDurationSeconds": -int(-self._timing.lease // 1),
                 "acquireTime": spec.get("acquireTime") if mine else now,
                 "renewTime": now,
@@ -210,11 +213,9 @@ class Leader:
                 "PUT", f"{self._path}/{self._name}", body={**lease, "spec": spec}, timeout=_RELEASE
             )
         except RequestError as error:
-            log.warning(
-                "the Lease could not be given back, another replica waits for its end: %s", error
-            )
+            log.warning("the Lease cannot be given back, so its end is waited for: %s", error)
         else:
-            log.info("the Lease is given back")
+            log.info("gave the Lease back")
 
     def _request(
         self, method: str, path: str, body: dict[str, Any] | None = None
@@ -226,7 +227,7 @@ class Leader:
     def _set(self, leads: bool) -> None:
         if leads != self._leads:
             self._leads = leads
-            log.info("this replica, %s, %s", self._identity, "leads" if leads else "stands by")
+            log.info("this replica (%s) %s", self._identity, "leads" if leads else "stands by")
             self._changed(leads)
 
 

@@ -1,10 +1,11 @@
-"""The controller's loop: events in, one pass after each burst of them, until it is told to stop.
+"""The controller's loop: events in, one pass after each burst of them.
 
-In: a pipeline, sources, a sink. Out: the sink as the sources want it; an :class:`~aeraki_core.controller.observer.Observer` hears
-of every pass. One thread, that of :meth:`Controller.run`, owns the pipeline; everybody else puts events on its queue.
+One thread, that of :meth:`Controller.run`, owns the pipeline; everybody else puts events on its queue. A
+pass generates what changed and writes what differs. Neither takes the loop for long: what is not done
+after half a second waits while the loop looks at its queue.
 
-Of several replicas one leads. The others do the same but for writing, so that each could lead at once; who becomes the leader looks
-at every filter.
+One of several replicas leads. The others do the same without writing, so each could lead at once; a
+replica that becomes the leader looks at every filter.
 """
 
 from __future__ import annotations
@@ -67,14 +68,14 @@ class _LiveChanged:
 
 @dataclass(frozen=True, slots=True)
 class _Leads:
-    """This replica became the leader, or is it no longer."""
+    """This replica starts or stops leading."""
 
     leads: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """Somebody wants to know something that only the loop's thread may look at."""
+    """A question about something that only the loop's thread may look at."""
 
     function: Callable[[], Any]
     answer: Future[Any]
@@ -95,8 +96,8 @@ T = TypeVar("T")
 class Controller:
     """Runs once: :meth:`run_once` or :meth:`run`.
 
-    ``may_write`` is asked before each pass writes: a replica that does not lead reads and generates, and writes nothing. None:
-    there is no election, and it always may. With it the controller stands by until :meth:`lead` says otherwise.
+    ``may_write``: asked before each pass writes. None: there is no election, and it always may. With it the
+    controller stands by until :meth:`lead` says otherwise.
     """
 
     def __init__(
@@ -146,14 +147,15 @@ class Controller:
     # -- for other threads ---------------------------------------------------------------------------------------------
 
     def lead(self, leads: bool) -> None:
-        """This replica became the leader, or is it no longer."""
+        """This replica starts or stops leading."""
         self._queue.put(_Leads(leads))
 
     def call(self, function: Callable[[], T], timeout: float) -> T:
         """What the function returns when the loop's thread calls it between two passes.
 
         Raises:
-            TimeoutError: the loop did not come to it within ``timeout`` seconds. What the function raises is raised too.
+            TimeoutError: the loop did not call it within ``timeout`` seconds. What the function raises is
+                raised too.
         """
         answer: Future[T] = Future()
         self._queue.put(_Call(function, answer))
@@ -164,12 +166,12 @@ class Controller:
             raise
 
     def tell(self, *events: Event) -> None:
-        """Events, of the sources or of something that watches beside them, such as which proxies refuse what they are sent."""
+        """Take events in, of the sources or of something beside them, such as proxies that refuse a filter."""
         self._queue.put(events)
 
     @property
     def busy(self) -> float:
-        """For how many seconds the loop has been at the same piece of work; 0 while it waits for something to do."""
+        """For how many seconds the loop has been at work; 0 while it waits for something to do."""
         since = self._busy_since
         return 0.0 if since is None else max(0.0, self._clock() - since)
 
@@ -184,7 +186,7 @@ class Controller:
 
     @property
     def queued(self) -> int:
-        """How many things wait to be taken; events that were given together are one."""
+        """How many things wait to be taken in; events that came together count as one."""
         return self._queue.qsize()
 
     @property
@@ -194,7 +196,9 @@ class Controller:
             return None
         sources = self._intake.waiting
         return (
-            f"waiting for source {', '.join(sources)}" if sources else "the first pass is not over"
+            f"waiting for source {', '.join(sources)}"
+            if sources
+            else "the first pass has not ended"
         )
 
     @property
@@ -205,12 +209,12 @@ class Controller:
     # -- for others to ask, from an observer or a call ----------------------------------------------------------------
 
     def problem(self, key: FilterKey) -> str | None:
-        """Why a live filter is not as it should be; None when it is."""
+        """Why a live filter is not the desired one; None when it is."""
         return self._writer.problem(key)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All that is wrong as of the last pass, in order."""
+        """What is wrong as of the last pass, in order."""
         return self._ledger.findings
 
     @property
@@ -224,8 +228,8 @@ class Controller:
         """One pass over what the sources have, and the end.
 
         Raises:
-            AerakiError: a source or the sink cannot be used; or for ``patience`` seconds no source has given anything more, and
-                one has not given everything.
+            AerakiError: a source or the sink cannot be used; or one source has not given everything, and
+                none has given anything for ``patience`` seconds.
         """
         self._start()
         try:
@@ -293,7 +297,7 @@ class Controller:
         self._queue.put(_Stop())
 
     def _wait(self) -> bool:
-        """Wait for an event or until a pass is due, and take all events that are there; False at the end."""
+        """Wait for an event or until a pass is due, and take in all events that are there. False at the end."""
         due = self._next()
         self._busy_since = None
         try:
@@ -331,13 +335,16 @@ class Controller:
         self._debounce.touch(self._clock())
 
     def _set_leads(self, leads: bool) -> None:
-        # Even if it led before: what happened meanwhile is not known.
+        # Also if it led before: nobody knows what happened meanwhile.
         self._everything = self._urgent = True
         self._leads = leads
         self._observer(LeadershipChanged(leads))
 
     def _next(self) -> float | None:
-        """When the next pass is due; None when nothing is to be done. The first comes as soon as all sources are there."""
+        """When the next pass is due; None when there is nothing to do.
+
+        The first comes as soon as every source has given everything.
+        """
         if not self._intake.ready:
             return None
         if self._first or self._urgent:
@@ -352,9 +359,9 @@ class Controller:
     # -- a pass -------------------------------------------------------------------------------------------------------
 
     def _pass(self) -> PassReport | None:
-        """Generate and write what changed, for a while: what is left is done in the next pass, which follows at once.
+        """Generate and write what changed, for a while. The next pass, which follows at once, does the rest.
 
-        None: the first pass is not over. Before everything is generated nothing is written.
+        None: the first pass has not ended. Nothing is written before everything is generated.
         """
         start = time.perf_counter()
         self._debounce.reset(self._clock())
@@ -416,13 +423,13 @@ class Controller:
         return self._put_off(outcome) if outcome.skipped else outcome
 
     def _put_off(self, outcome: Outcome) -> Outcome:
-        """The Lease ended before the election said so: what was not written is looked at again, by whoever leads then."""
+        """The Lease ended before the election said so. Whoever leads then looks at what was not written."""
         self._everything = True
         self._debounce.touch(self._clock())
         return outcome
 
     def _confirm(self) -> None:
-        """Ask every source that can for a fresh full answer; the pass after it does what was put off, if it is still wanted."""
+        """Ask every source that can for a fresh full answer. The pass after it does what is still wanted."""
         able = [source for source in self._sources if isinstance(source, Refreshable)]
         self._intake.expect(source.name for source in able)
         for source in able:
@@ -432,7 +439,7 @@ class Controller:
 
 
 def _gives(item: _Item) -> bool:
-    """Whether a source gave something of what it has; that it tried again in vain is not that."""
+    """Whether a source gave something. That it tried again in vain does not count."""
     return isinstance(item, tuple) and any(
         isinstance(event, Upserted | Removed | Synced) for event in item
     )
@@ -440,7 +447,7 @@ def _gives(item: _Item) -> bool:
 
 def _answer(function: Callable[[], Any], answer: Future[Any]) -> None:
     if not answer.set_running_or_notify_cancel():
-        return  # whoever asked has gone
+        return  # nobody waits for the answer any more
     try:
         answer.set_result(function())
     except Exception as error:  # noqa: BLE001 it is raised where it was asked for

@@ -1,7 +1,7 @@
-"""What Prometheus scrapes: counted after each pass, in names that controller-runtime uses where it has one.
+"""What Prometheus scrapes, in the names that controller-runtime uses where it has one.
 
-In: reports of passes (an :class:`~aeraki_core.controller.observer.Observer`). Out: the exposition text. All numbers are set by the
-controller's thread, so a scrape never looks at the pipeline. docs/cluster.md lists them; a test holds it to this file.
+The controller's thread sets all numbers after each pass, so a scrape never looks at the pipeline.
+docs/cluster.md lists the metrics; a test compares that list with this file.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client import Counter as Count
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from aeraki_core.controller.observer import (
@@ -39,8 +39,10 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 class Metrics:
     """All metrics of one controller, in a registry of their own.
 
-    ``sources`` are the names of its sources, ``election`` that of the Lease (empty: there is no election). ``queued`` gives the
-    number of things that wait, ``busy`` for how many seconds the loop has been at its present work.
+    ``sources``: the names of its sources.
+    ``election``: the name of the Lease; empty without an election.
+    ``queued``: gives how many things wait for the loop.
+    ``busy``: gives for how many seconds the loop has been at work.
     """
 
     def __init__(
@@ -62,13 +64,13 @@ class Metrics:
             registry.register(collector)
         ProcessCollector(registry=registry)
         controller = ("controller",)
-        self._reconciles = Count(
+        self._reconciles = prometheus_client.Counter(
             "controller_runtime_reconcile",
             "Passes, by result.",
             (*controller, "result"),
             registry=registry,
         )
-        self._errors = Count(
+        self._errors = prometheus_client.Counter(
             "controller_runtime_reconcile_errors",
             "Passes with a failed write.",
             controller,
@@ -83,7 +85,7 @@ class Metrics:
         )
         depth = Gauge(
             "workqueue_depth",
-            "What waits to be taken; events that came together are one.",
+            "What waits for the loop; events that came together count as one.",
             ("name",),
             registry=registry,
         )
@@ -95,13 +97,13 @@ class Metrics:
             registry=registry,
         )
         active.labels(_NAME).set_function(lambda: float(busy() > 0))
-        self._generators = Count(
+        self._generators = prometheus_client.Counter(
             "aeraki_generator_runs", "Service ports whose generator ran.", registry=registry
         )
-        self._writes = Count(
+        self._writes = prometheus_client.Counter(
             "aeraki_writes", "Writes of filters.", ("action", "result"), registry=registry
         )
-        self._restored = Count(
+        self._restored = prometheus_client.Counter(
             "aeraki_filters_changed_by_others",
             "Our filters that somebody else changed or deleted.",
             registry=registry,
@@ -118,7 +120,7 @@ class Metrics:
             ("protocol", "state"),
             registry=registry,
         )
-        self._said = Gauge(
+        self._finding_counts = Gauge(
             "aeraki_findings",
             "Findings by severity and code.",
             ("severity", "code"),
@@ -179,8 +181,8 @@ class Metrics:
         for finding in report.went:
             self._findings[(finding.severity.label, finding.code.id)] -= 1
         for labels, number in self._findings.items():
-            self._said.labels(*labels).set(number)
-        self._plugins.take(self._pipeline.dispatcher.stats)
+            self._finding_counts.labels(*labels).set(number)
+        self._plugins.set(self._pipeline.dispatcher.stats)
 
     def _count_filters(self, report: PassReport) -> None:
         for key in report.released:
@@ -198,7 +200,7 @@ class Metrics:
 
 
 class _Sources:
-    """Whether each source is in sync, and for how long it has not been."""
+    """Whether each source is in sync, and for how long it has been out of sync."""
 
     def __init__(self, sources: Iterable[str]) -> None:
         now = time.monotonic()
@@ -216,7 +218,7 @@ class _Sources:
         )
         age = GaugeMetricFamily(
             "aeraki_source_unsynced_seconds",
-            "For how long the source has not been in sync.",
+            "For how long the source has been out of sync.",
             labels=("source",),
         )
         now = time.monotonic()
@@ -227,13 +229,15 @@ class _Sources:
 
 
 class _Plugins:
-    """Calls of each plugin's hooks, as the dispatcher counted them."""
+    """Calls of each plugin's hooks, as the dispatcher counts them."""
 
     def __init__(self) -> None:
         self._stats: dict[tuple[str, str], tuple[int, int, float]] = {}
 
-    def take(self, stats: dict[tuple[str, str], CallStats]) -> None:
-        self._stats = {key: (item.calls, item.errors, item.seconds) for key, item in stats.items()}
+    def set(self, stats: dict[tuple[str, str], CallStats]) -> None:
+        self._stats = {
+            labels: (calls.calls, calls.errors, calls.seconds) for labels, calls in stats.items()
+        }
 
     def collect(self) -> Iterable[Metric]:
         names = ("plugin", "hook")

@@ -1,8 +1,8 @@
-"""Proxies that refuse what we wrote, as findings of the controller.
+"""Proxies that refuse what we wrote, as findings.
 
-In: what istiod's ``syncz`` says (sources/istiod/proxies.py), and when each filter was written. Out: a finding for each proxy that
-refuses, at the filter that is most likely the cause; it is logged, counted, told as an Event and shown by ``aeraki status`` like
-any other.
+istiod's ``syncz`` says which proxies refuse their configuration (sources/istiod/proxies.py), and the
+controller knows when it wrote each filter. Together they give a finding for each such proxy at the filter
+that is most likely the cause, which is logged, counted and published like any other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Refusals"]
 
 
 class Refusals:
-    """Watches the proxies of one istiod. ``tell`` takes the findings, from a thread of its own."""
+    """Watches the proxies of one istiod. ``tell`` is called with the findings, from a thread of its own."""
 
     def __init__(
         self,
@@ -69,7 +69,8 @@ class Refusals:
         with self._lock:
             written = dict(self._written)
         now = time.monotonic()
-        found = (
-            explain(item, suspects(item, written, now, self._root_namespace)) for item in refused
+        findings = (
+            explain(refusal, suspects(refusal, written, now, self._root_namespace))
+            for refusal in refused
         )
-        self._tell(Problems("istiod", "proxies", tuple(found)))
+        self._tell(Problems("istiod", "proxies", tuple(findings)))

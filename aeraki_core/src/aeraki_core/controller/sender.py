@@ -1,7 +1,7 @@
-"""Small writes beside the filters (statuses, Events), in a thread of their own, so that the controller never waits for them.
+"""Small writes beside the filters (statuses, Events), in a thread of their own.
 
-In: a value for a key; a newer value takes the place of one that was not sent yet. Out: calls of a function that sends one. What may
-succeed later is tried again, what may not is logged.
+The controller never waits for them. Each value has a key, and a newer value takes the place of one that
+was not sent yet. What may succeed later is tried again; what may not is logged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LOG_EVERY = 60.0  # seconds
 
 
 class Sender(Generic[K, V]):
-    """``send`` gets a key and its value, and may raise RequestError. More than ``most`` waiting values are not kept."""
+    """``send`` gets a key and its value, and may raise RequestError. At most ``most`` values wait."""
 
     def __init__(self, name: str, send: Callable[[K, V], None], *, most: int = 10_000) -> None:
         self._name = name
@@ -44,7 +44,7 @@ class Sender(Generic[K, V]):
         self._thread.start()
 
     def stop(self, timeout: float = 1.0) -> None:
-        """Send nothing more; what is being sent has ``timeout`` seconds."""
+        """Send nothing more. What is being sent has ``timeout`` seconds to end."""
         with self._changed:
             self._stopped.set()
             self._waiting.clear()
@@ -53,7 +53,7 @@ class Sender(Generic[K, V]):
             self._thread.join(timeout)
 
     def put(self, key: K, value: V) -> None:
-        """Send this, and not what was to be sent for the key before."""
+        """Send this, in place of what waits for the key."""
         with self._changed:
             if key in self._waiting or len(self._waiting) < self._most:
                 self._waiting[key] = value
@@ -62,12 +62,12 @@ class Sender(Generic[K, V]):
         self._complain("%s: too many at once; some are left out", self._name)
 
     def drop(self, key: K) -> None:
-        """Nothing is to be sent for the key any more."""
+        """Send nothing for the key."""
         with self._changed:
             self._waiting.pop(key, None)
 
     def clear(self) -> None:
-        """Nothing is to be sent any more."""
+        """Send nothing of what waits."""
         with self._changed:
             self._waiting.clear()
 
@@ -88,7 +88,7 @@ class Sender(Generic[K, V]):
         try:
             self._send(key, value)
         except NotSentError:
-            return True  # another replica leads, and says it
+            return True  # another replica leads and sends it
         except RequestError as error:
             self._complain("%s: %s: %s", self._name, key, error)
             if not error.retry:

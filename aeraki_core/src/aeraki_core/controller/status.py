@@ -1,8 +1,8 @@
-"""The status of objects of plugins' kinds: written by the leader, when it changes, and only then.
+"""The status of objects of plugins' kinds, written by the leader when it changes.
 
-In: what the controller tells its observer, and what the objects' status is now (from the same watch that brings the objects).
-Out: server-side applies on the status subresource with the field manager ``aeraki``. An apply that changes nothing changes no
-version, and none is sent when the status already says what it should.
+What a status is now comes from the same watch that brings the objects. Writes are server-side applies on
+the status subresource with the field manager ``aeraki``; none is sent when the status already says what it
+should.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _OURS = ("Accepted", "Programmed")
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What an object's status is, as far as it is ours, and of which generation the object is."""
+    """Our part of an object's status, and the object's generation."""
 
     resource: ApiResource
     generation: int
@@ -46,7 +46,12 @@ class _Seen:
 
 
 class Statuses:
-    """An observer. ``client`` must refuse to write while this replica does not lead; ``problem`` is the controller's."""
+    """An observer.
+
+    ``client``: must refuse to write while this replica does not lead.
+    ``problem``: gives why a live filter is not the desired one, or None.
+    ``now``: the time that conditions carry.
+    """
 
     def __init__(
         self,
@@ -92,19 +97,20 @@ class Statuses:
             case PassReport() as report:
                 self._look_after(report)
 
-    def _remember(self, item: SourceObject) -> None:
-        """Remember what the status of an object of ours is now."""
-        group, _, version = item.api_version.rpartition("/")
-        kind = self._kinds.get((group, item.ref.kind))
+    def _remember(self, source_object: SourceObject) -> None:
+        """Remember what the status of an object of a plugin's kind is now."""
+        group, _, version = source_object.api_version.rpartition("/")
+        kind = self._kinds.get((group, source_object.ref.kind))
         if kind is None:
             return
         resource = ApiResource(group, version, kind.kind, kind.plural)
-        metadata = item.content.get("metadata") or {}
+        metadata = source_object.content.get("metadata") or {}
         generation = metadata.get("generation")
         if not isinstance(generation, int):
-            return  # not from an API server: there is no status to write
-        self._seen[item.ref] = _Seen(resource, generation, _own(item.content.get("status")))
-        self._touched.add(item.ref)
+            return  # it is not from an API server, so there is no status to write
+        status = _own(source_object.content.get("status"))
+        self._seen[source_object.ref] = _Seen(resource, generation, status)
+        self._touched.add(source_object.ref)
 
     def _forget(self, ref: ObjectRef) -> None:
         """Forget an object that is gone."""
@@ -113,36 +119,36 @@ class Statuses:
         self._sender.drop(ref)
 
     def _look_after(self, report: PassReport) -> None:
-        """Look at every object about which something else may be true now."""
+        """Look at every object whose conditions may be others now."""
         if not self._seen or report.standby:
             return
         touched = {*self._touched, *report.generated.objects, *self._written_for(report)}
         self._touched = set()
         for ref in touched & self._seen.keys():
-            self._look(ref, self._seen[ref])
+            self._update(ref, self._seen[ref])
 
     def _written_for(self, report: PassReport) -> Iterator[ObjectRef]:
-        """The objects that filters rest on of which something became in this pass."""
+        """The objects behind the filters that this pass wrote, keeps or released."""
         service_ports: set[ServicePort] = set()
-        for step in (*(item.step for item in report.written), *report.kept):
-            for item in (step.before, step.after):
-                service_ports.update(item.service_ports if item is not None else ())
+        for step in (*(written.step for written in report.written), *report.kept):
+            for side in (step.before, step.after):
+                service_ports.update(side.service_ports if side is not None else ())
         for key in report.released:
-            found = self._pipeline.filters.get(key)
-            service_ports.update(found.service_ports if found is not None else ())
+            want = self._pipeline.filters.get(key)
+            service_ports.update(want.service_ports if want is not None else ())
         for service_port in service_ports:
             yield from self._pipeline.objects_read_for(service_port)
 
-    def _look(self, ref: ObjectRef, seen: _Seen) -> None:
+    def _update(self, ref: ObjectRef, seen: _Seen) -> None:
         store = self._pipeline.store
         found = conditions(
             self._pipeline.findings_about(ref),
             rejected=ref in store.rejected(),
-            in_force=store.is_known(ref),
+            last_good=store.is_known(ref),
             reports=self._pipeline.reports_reading(ref),
             problem=self._problem,
         )
-        # Against what is under way, if something is: the watch has not brought it back yet.
+        # What is being written counts: the watch has not brought it back yet.
         before = self._wanted.get(ref, seen.status)
         status = _status(found, seen.generation, before, self._now())
         if status == seen.status:
@@ -179,17 +185,16 @@ def _own(status: Any) -> Object:
     """The part of a status that is ours; empty when there is none."""
     if not isinstance(status, Mapping) or not status:
         return {}
-    given = status.get("conditions")
     own = [
-        dict(item)
-        for item in given or ()
-        if isinstance(item, Mapping) and item.get("type") in _OURS
+        dict(condition)
+        for condition in status.get("conditions") or ()
+        if isinstance(condition, Mapping) and condition.get("type") in _OURS
     ]
     return {"observedGeneration": status.get("observedGeneration"), "conditions": _sorted(own)}
 
 
 def _status(found: Iterable[Condition], generation: int, before: Object, now: datetime) -> Object:
-    """The status to write. A condition's time is when it last changed between true and false."""
+    """The status to write. A condition's time is when its status last changed."""
     known = {item.get("type"): item for item in before.get("conditions") or ()}
     fresh = []
     for item in found:

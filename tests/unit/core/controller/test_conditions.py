@@ -24,7 +24,7 @@ def of(mesh: Mesher, problems: dict[FilterKey, str] | None = None) -> tuple[Cond
     return conditions(
         mesh.pipeline.findings_about(POLICY),
         rejected=POLICY in store.rejected(),
-        in_force=store.is_known(POLICY),
+        last_good=store.is_known(POLICY),
         reports=mesh.pipeline.reports_reading(POLICY),
         problem=(problems or {}).get,
     )

@@ -60,8 +60,7 @@ def test_questions_are_answered_while_the_first_pass_goes_on_and_nothing_is_writ
     plugin, sink = Slow(), MemorySink()
     feed = Feed(*(evil(number) for number in range(MANY)))
     with Running(feed, sink=sink, of=pipeline(plugin), clock=lambda: plugin.now) as running:
-        generated = running.controller.call(lambda: len(plugin.runs), WAIT)
-        writes = running.controller.call(lambda: sink.writes, WAIT)
+        generated, writes = running.controller.call(lambda: (len(plugin.runs), sink.writes), WAIT)
         assert writes == 0 or generated == MANY
         report = running.next()
         assert report.first
