@@ -1,1 +1,1 @@
-"""The controller: what takes events from sources, runs the pipeline and has a sink write what differs."""
+"""The controller takes events from sources, runs the pipeline and lets a sink write."""

@@ -6,7 +6,10 @@ __all__ = ["TokenBucket"]
 
 
 class TokenBucket:
-    """Lets ``burst`` through at once, then ``rate`` a second. A full bucket is as good as a new one."""
+    """Lets ``burst`` through at once, then ``rate`` a second.
+
+    A full bucket is as good as a new one.
+    """
 
     def __init__(self, burst: float, rate: float) -> None:
         self._burst = burst

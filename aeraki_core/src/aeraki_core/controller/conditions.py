@@ -1,8 +1,8 @@
 """The two conditions in the status of an object of a plugin's kind.
 
-The words are those that Gateway API made usual: Accepted says whether the object can be used, Programmed
-whether what it asks for is in the filters. Pure: findings and reports go in, :class:`Condition` values come
-out.
+The words are those that Gateway API made usual: Accepted says whether the object can be used,
+Programmed whether what it asks for is in the filters. Pure: findings and reports go in,
+:class:`Condition` values come out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition. ``good``: its status is True. ``reason`` is for machines, ``message`` for people."""
+    """One condition.
+
+    ``good``: its status is True. ``reason`` is for machines, ``message`` for people.
+    """
 
     type: str
     good: bool

@@ -1,8 +1,9 @@
 """When to act on a stream of events. Pure: the caller brings the clock.
 
-A change after a quiet time is acted on at once: nothing else is going on, and nobody should wait for
-what does not come. The quiet time follows it. A burst is acted on when it is over, because writes in a
-row delay each other at istiod (docs/internals/live-routes.md), or when it has lasted too long.
+A change after a quiet time is acted on at once: nothing else is going on, and nobody should wait
+for what does not come. The quiet time follows it. A burst is acted on when it is over, because
+writes in a row delay each other at istiod (docs/internals/live-routes.md), or when it has lasted
+too long.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ class Debounce:
     """Times are seconds of one monotonic clock.
 
     ``quiet``: so long without an event ends a burst. ``longest``: what a burst may delay at most.
-    ``lead``: how long the first change waits for what belongs to it, such as the other objects of one
+    ``lead``: how long the first change waits for what belongs to it, such as the other objects of
+    one
     ``kubectl apply``.
     """
 

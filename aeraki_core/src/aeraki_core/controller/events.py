@@ -1,9 +1,9 @@
-"""Kubernetes Events for findings, so that ``kubectl describe`` of a Service says what is wrong with it.
+"""Kubernetes Events for findings, so that ``kubectl describe`` says what is wrong with a Service.
 
-Each finding becomes an Event (events.k8s.io/v1) at the object that it is about: one for each object, code
-and message. When the same finding comes again while the Event is still there (an hour, as API servers are
-set up), its series counts it. Only the leader writes Events, and an object, a namespace and all of them
-together have a budget.
+Each finding becomes an Event (events.k8s.io/v1) at the object that it is about: one for each
+object, code and message. When the same finding comes again while the Event is still there (an hour,
+as API servers are set up), its series counts it. Only the leader writes Events, and an object, a
+namespace and all of them together have a budget.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ _KNOWN = 1_000  # buckets that are kept
 
 @dataclass(frozen=True, slots=True)
 class _Occurrence:
-    """A finding and when it came. ``again``: it is new, not only new to a replica that starts leading."""
+    """A finding and when it came.
+
+    ``again``: it is new, not only new to a replica that starts leading.
+    """
 
     finding: Finding
     at: datetime
@@ -102,8 +105,7 @@ class Events:
         """Write nothing more."""
         self._sender.stop()
 
-    # -- in the controller's thread -----------------------------------------------------------------------------------
-
+    # -- in the controller's thread ---------------------------------------------------------------
     def __call__(self, event: ControllerEvent) -> None:
         """Publish the findings of a pass, while this replica leads."""
         match event:
@@ -113,7 +115,10 @@ class Events:
                 self._publish(report)
 
     def _publish(self, report: PassReport) -> None:
-        """Send what is new. A replica that starts leading sends everything, for nobody may have sent it."""
+        """Send what is new.
+
+        A replica that starts leading sends everything, for nobody may have sent it.
+        """
         now = datetime.now(UTC)
         findings = report.came if not report.full else tuple(self._findings())
         # What one namespace may have waiting leaves room for the others.
@@ -129,8 +134,7 @@ class Events:
                 occurrence = _Occurrence(finding, now, again=not report.full)
                 self._sender.put((ref, finding.code.id, finding.message), occurrence)
 
-    # -- in the sender's thread ---------------------------------------------------------------------------------------
-
+    # -- in the sender's thread -------------------------------------------------------------------
     def _send(self, key: tuple[ObjectRef, str, str], occurrence: _Occurrence) -> None:
         ref = key[0]
         if not self._may_pass(ref):
@@ -166,7 +170,10 @@ class Events:
         return False
 
     def _regarding(self, ref: ObjectRef) -> Object | None:
-        """The object as the Event names it. Without its uid ``kubectl describe`` does not find the Event."""
+        """The object as the Event names it.
+
+        Without its uid ``kubectl describe`` does not find the Event.
+        """
         resource = self._resources.get(ref.kind) or self._discovery.find(
             (self._groups[ref.kind], ref.kind)
         )

@@ -1,4 +1,4 @@
-"""What holds live filters back now: the sources' gaps, the pipeline's failures, namespaces of others."""
+"""What holds live filters back: gaps of sources, failures of the pipeline, namespaces of others."""
 
 from __future__ import annotations
 

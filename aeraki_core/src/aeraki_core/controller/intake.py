@@ -1,7 +1,7 @@
 """What sources say, taken into the pipeline.
 
-The pipeline knows only objects. Whether something that is missing may be taken for gone is decided here:
-not while a source is out of sync, and not while something could not be read.
+The pipeline knows only objects. Whether something that is missing may be taken for gone is decided
+here: not while a source is out of sync, and not while something could not be read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ log = logging.getLogger(__name__)
 
 
 class Intake:
-    """Takes the events of all sources. Where two give one object, sources/merge.py has chosen before."""
+    """Takes the events of all sources.
+
+    Where two give one object, sources/merge.py has chosen before.
+    """
 
     def __init__(self, pipeline: Pipeline, sources: Sequence[str], observer: Observer) -> None:
         self._pipeline = pipeline
@@ -76,7 +79,10 @@ class Intake:
                 self._observer(SourceUnsynced(source, reason))
 
     def expect(self, sources: Iterable[str]) -> None:
-        """These sources were asked for a fresh full answer. Until all have given it, nothing is confirmed."""
+        """These sources were asked for a fresh full answer.
+
+        Until all have given it, nothing is confirmed.
+        """
         self._expected = set(sources)
 
     @property
@@ -90,7 +96,10 @@ class Intake:
         return self._expected is not None and not self._expected
 
     def confirmed(self) -> bool:
-        """Whether what is known rests on a fresh full answer that was asked for. True once for each time."""
+        """Whether what is known rests on a fresh full answer that was asked for.
+
+        True once for each time.
+        """
         if not self.answered:
             return False
         self._expected = None

@@ -1,14 +1,14 @@
 """One of several replicas writes: the one that holds a Lease.
 
-The protocol is client-go's: a replica that sees an unchanged record for a whole lease duration takes it, by
-an update that the API server refuses if another was quicker. :meth:`Leader.may_write` is true only while the
-Lease is certainly ours by this machine's own clock: a process that was paused past its lease finds, when it
-wakes up, that it may not write.
+The protocol is client-go's: a replica that sees an unchanged record for a whole lease duration
+takes it, by an update that the API server refuses if another was quicker. :meth:`Leader.may_write`
+is true only while the Lease is certainly ours by this machine's own clock: a process that was
+paused past its lease finds, when it wakes up, that it may not write.
 
-The kubernetes package's own ``leaderelection`` is not used: it can neither be stopped nor give its Lease
-back, and a broken connection ends its thread. A replica that loses the Lease does not exit, as
-controller-runtime's processes do, but stands by: nothing is written without the Lease, and a short outage of
-the API server would otherwise restart all replicas with cold caches.
+The kubernetes package's own ``leaderelection`` is not used: it can neither be stopped nor give its
+Lease back, and a broken connection ends its thread. A replica that loses the Lease does not exit,
+as controller-runtime's processes do, but stands by: nothing is written without the Lease, and a
+short outage of the API server would otherwise restart all replicas with cold caches.
 """
 
 from __future__ import annotations
@@ -59,14 +59,17 @@ class LeaseTiming:
     def __post_init__(self) -> None:
         if not (self.lease > self.renew > _JITTER * self.retry > 0 and self.lease >= 1):
             raise SettingsError(
-                f"leader election: leaseDuration ({self.lease:g}s) must be at least a second and longer"
-                f" than renewDeadline ({self.renew:g}s), and that longer than {_JITTER:g} times"
-                f" retryPeriod ({self.retry:g}s)"
+                f"leader election: leaseDuration ({self.lease:g}s) must be at least a second and"
+                f" longer than renewDeadline ({self.renew:g}s), and that longer than"
+                f" {_JITTER:g} times retryPeriod ({self.retry:g}s)"
             )
 
 
 class Leader:
-    """Holds or awaits the Lease in a thread of its own. ``changed`` is called from it with whether this replica leads."""
+    """Holds or awaits the Lease in a thread of its own.
+
+    ``changed`` is called from it with whether this replica leads.
+    """
 
     def __init__(
         self,
@@ -116,9 +119,9 @@ class Leader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, and give the Lease back so that no replica waits for its end. Call after the last write.
+        """Stop, and give the Lease back so that no replica waits for its end.
 
-        It takes two seconds at most, also if the server does not answer.
+        Call it after the last write. It takes two seconds at most, whatever the server does.
         """
         self._stop.set()
         held = self._held if self.may_write() else None
@@ -131,7 +134,8 @@ class Leader:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._once()
-            self._stop.wait(self._timing.retry * random.uniform(1.0, _JITTER))  # noqa: S311 not for secrets
+            spread = random.uniform(1.0, _JITTER)  # noqa: S311 not for secrets
+            self._stop.wait(self._timing.retry * spread)
 
     def _once(self) -> None:
         asked = self._clock()

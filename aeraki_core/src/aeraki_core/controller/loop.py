@@ -1,8 +1,8 @@
 """The controller's loop: events in, one pass after each burst of them.
 
-One thread, that of :meth:`Controller.run`, owns the pipeline; everybody else puts events on its queue. A
-pass generates what changed and writes what differs. Neither takes the loop for long: what is not done
-after half a second waits while the loop looks at its queue.
+One thread, that of :meth:`Controller.run`, owns the pipeline; everybody else puts events on its
+queue. A pass generates what changed and writes what differs. Neither takes the loop for long: what
+is not done after half a second waits while the loop looks at its queue.
 
 One of several replicas leads. The others do the same without writing, so each could lead at once; a
 replica that becomes the leader looks at every filter.
@@ -96,8 +96,8 @@ T = TypeVar("T")
 class Controller:
     """Runs once: :meth:`run_once` or :meth:`run`.
 
-    ``may_write``: asked before each pass writes. None: there is no election, and it always may. With it the
-    controller stands by until :meth:`lead` says otherwise.
+    ``may_write``: asked before each pass writes. None: there is no election, and it always may.
+    With it the controller stands by until :meth:`lead` says otherwise.
     """
 
     def __init__(
@@ -144,8 +144,7 @@ class Controller:
         self.passes = 0
         """How many passes have ended."""
 
-    # -- for other threads ---------------------------------------------------------------------------------------------
-
+    # -- for other threads ------------------------------------------------------------------------
     def lead(self, leads: bool) -> None:
         """This replica starts or stops leading."""
         self._queue.put(_Leads(leads))
@@ -154,7 +153,8 @@ class Controller:
         """What the function returns when the loop's thread calls it between two passes.
 
         Raises:
-            TimeoutError: the loop did not call it within ``timeout`` seconds. What the function raises is
+            TimeoutError: the loop did not call it within ``timeout`` seconds. What the function
+            raises is
                 raised too.
         """
         answer: Future[T] = Future()
@@ -166,7 +166,7 @@ class Controller:
             raise
 
     def tell(self, *events: Event) -> None:
-        """Take events in, of the sources or of something beside them, such as proxies that refuse a filter."""
+        """Take events in, of sources or of others, such as of proxies that refuse a filter."""
         self._queue.put(events)
 
     @property
@@ -206,8 +206,7 @@ class Controller:
         """Whether this replica writes."""
         return self._leads
 
-    # -- for others to ask, from an observer or a call ----------------------------------------------------------------
-
+    # -- for others to ask, from an observer or a call --------------------------------------------
     def problem(self, key: FilterKey) -> str | None:
         """Why a live filter is not the desired one; None when it is."""
         return self._writer.problem(key)
@@ -222,13 +221,13 @@ class Controller:
         """Why nothing is deleted now; None when deletions are done."""
         return self._intake.held
 
-    # -- running ------------------------------------------------------------------------------------------------------
-
+    # -- running ----------------------------------------------------------------------------------
     def run_once(self, patience: float = 30.0) -> PassReport:
         """One pass over what the sources have, and the end.
 
         Raises:
-            AerakiError: a source or the sink cannot be used; or one source has not given everything, and
+            AerakiError: a source or the sink cannot be used; or one source has not given
+            everything, and
                 none has given anything for ``patience`` seconds.
         """
         self._start()
@@ -297,7 +296,10 @@ class Controller:
         self._queue.put(_Stop())
 
     def _wait(self) -> bool:
-        """Wait for an event or until a pass is due, and take in all events that are there. False at the end."""
+        """Wait for an event or until a pass is due, and take in all events that are there.
+
+        False at the end.
+        """
         due = self._next()
         self._busy_since = None
         try:
@@ -356,10 +358,9 @@ class Controller:
         due = self._next()
         return due is not None and due <= self._clock()
 
-    # -- a pass -------------------------------------------------------------------------------------------------------
-
+    # -- a pass -----------------------------------------------------------------------------------
     def _pass(self) -> PassReport | None:
-        """Generate and write what changed, for a while. The next pass, which follows at once, does the rest.
+        """Generate and write what changed, for a while. The next pass follows at once with the rest.
 
         None: the first pass has not ended. Nothing is written before everything is generated.
         """
@@ -423,13 +424,19 @@ class Controller:
         return self._put_off(outcome) if outcome.skipped else outcome
 
     def _put_off(self, outcome: Outcome) -> Outcome:
-        """The Lease ended before the election said so. Whoever leads then looks at what was not written."""
+        """The Lease ended before the election said so.
+
+        Whoever leads then looks at what was not written.
+        """
         self._everything = True
         self._debounce.touch(self._clock())
         return outcome
 
     def _confirm(self) -> None:
-        """Ask every source that can for a fresh full answer. The pass after it does what is still wanted."""
+        """Ask every source that can for a fresh full answer.
+
+        The pass after it does what is still wanted.
+        """
         able = [source for source in self._sources if isinstance(source, Refreshable)]
         self._intake.expect(source.name for source in able)
         for source in able:

@@ -1,7 +1,8 @@
 """What the controller reports about its work, to whoever logs, counts or publishes it.
 
-An observer is called with one event at a time, in the controller's own thread and between passes, so
-it must be quick. Every event is a frozen value: an observer may keep it or hand it to another thread.
+An observer is called with one event at a time, in the controller's own thread and between passes,
+so it must be quick. Every event is a frozen value: an observer may keep it or hand it to another
+thread.
 """
 
 from __future__ import annotations
@@ -129,7 +130,10 @@ Observer = Callable[[ControllerEvent], None]
 
 
 class Observers:
-    """Several observers as one, called in order. The error of one is logged, and the others go on."""
+    """Several observers as one, called in order.
+
+    The error of one is logged, and the others go on.
+    """
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = list(observers)

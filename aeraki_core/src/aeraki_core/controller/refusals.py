@@ -1,8 +1,8 @@
 """Proxies that refuse what we wrote, as findings.
 
-istiod's ``syncz`` says which proxies refuse their configuration (sources/istiod/proxies.py), and the
-controller knows when it wrote each filter. Together they give a finding for each such proxy at the filter
-that is most likely the cause, which is logged, counted and published like any other.
+istiod's ``syncz`` says which proxies refuse their configuration (sources/istiod/proxies.py), and
+the controller knows when it wrote each filter. Together they give a finding for each such proxy at
+the filter that is most likely the cause, which is logged, counted and published like any other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ __all__ = ["Refusals"]
 
 
 class Refusals:
-    """Watches the proxies of one istiod. ``tell`` is called with the findings, from a thread of its own."""
+    """Watches the proxies of one istiod.
+
+    ``tell`` is called with the findings, from a thread of its own.
+    """
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Small writes beside the filters (statuses, Events), in a thread of their own.
 
-The controller never waits for them. Each value has a key, and a newer value takes the place of one that
-was not sent yet. What may succeed later is tried again; what may not is logged.
+The controller never waits for them. Each value has a key, and a newer value takes the place of one
+that was not sent yet. What may succeed later is tried again; what may not is logged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _LOG_EVERY = 60.0  # seconds
 
 
 class Sender(Generic[K, V]):
-    """``send`` gets a key and its value, and may raise RequestError. At most ``most`` values wait."""
+    """``send`` gets a key and its value, and may raise RequestError.
+
+    At most ``most`` values wait.
+    """
 
     def __init__(self, name: str, send: Callable[[K, V], None], *, most: int = 10_000) -> None:
         self._name = name

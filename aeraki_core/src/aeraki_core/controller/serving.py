@@ -1,9 +1,9 @@
 """What a running controller answers over HTTP: probes, /metrics, /status and /explain.
 
-Everybody who reaches the port can ask, and nothing here may keep the controller from its work. So the
-number of connections is limited, a client that asks without pause is slowed down, and who sends half a
-request is not waited for. Probes can have a server of their own that nobody else's requests reach.
-It is plain HTTP inside the pod's network; no answer holds a secret.
+Everybody who reaches the port can ask, and nothing here may keep the controller from its work. So
+the number of connections is limited, a client that asks without pause is slowed down, and who sends
+half a request is not waited for. Probes can have a server of their own that nobody else's requests
+reach. It is plain HTTP inside the pod's network; no answer holds a secret.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Answers:
     """What each path says.
 
     ``metrics``, ``status`` and ``explain`` (of ``HOST[:PORT]``) may raise TimeoutError, when the
-    controller is busy for too long, and ``explain`` AerakiError, when there is no such service or port.
-    The last two give JSON.
+    controller is busy for too long, and ``explain`` AerakiError, when there is no such service or
+    port. The last two give JSON.
     """
 
     healthy: Callable[[], ProbeAnswer]
@@ -64,8 +64,9 @@ class Answers:
 class Limits:
     """What clients may ask for.
 
-    ``connections``: at once; ``of_client``: those of one address. ``burst``: requests of one address at
-    once; ``rate``: requests of one address a second after that. ``total``: requests of all a second.
+    ``connections``: at once; ``of_client``: those of one address. ``burst``: requests of one
+    address at once; ``rate``: requests of one address a second after that. ``total``: requests of
+    all a second.
     ``patience``: seconds that a request may take to arrive.
     """
 
@@ -78,7 +79,10 @@ class Limits:
 
 
 class Server:
-    """Serves until it is stopped. ``address`` is where it listens, with the port that was chosen if 0 was asked for."""
+    """Serves until it is stopped.
+
+    ``address`` is where it listens, with the port that was chosen if 0 was asked for.
+    """
 
     def __init__(
         self,
@@ -216,7 +220,8 @@ class _Http(HTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no news."""
-        log.debug("request of %s", client_address, exc_info=True)  # noqa: LOG014 it is called from one
+        # Called from an exception handler.
+        log.debug("request of %s", client_address, exc_info=True)  # noqa: LOG014
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,8 +1,8 @@
 """Answers that are kept for a while, so that asking without pause costs the controller nothing.
 
-The first who asks has an answer made; everybody else gets the same bytes until it may be made again.
-Making answers takes at most a tenth of the time, whoever asks how often for what. While one is being
-made, the others get the last one.
+The first who asks has an answer made; everybody else gets the same bytes until it may be made
+again. Making answers takes at most a tenth of the time, whoever asks how often for what. While one
+is being made, the others get the last one.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ class _Answer:
 
 
 class Snapshots:
-    """Answers by what was asked for. ``version`` says which state they are about: it rises with each pass.
+    """Answers by question. ``version`` says which state they are about: it rises with each pass.
 
-    ``fresh``: seconds in which a change of state is not looked at; ``stale``: seconds after which an
-    answer is made again though the state is the same; ``patience``: seconds to wait for one's turn.
+    ``fresh``: seconds in which a change of state is not looked at; ``stale``: seconds after which
+    an answer is made again though the state is the same; ``patience``: seconds to wait for one's
+    turn.
     """
 
     def __init__(

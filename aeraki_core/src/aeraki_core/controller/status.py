@@ -1,8 +1,8 @@
 """The status of objects of plugins' kinds, written by the leader when it changes.
 
-What a status is now comes from the same watch that brings the objects. Writes are server-side applies on
-the status subresource with the field manager ``aeraki``; none is sent when the status already says what it
-should.
+What a status is now comes from the same watch that brings the objects. Writes are server-side
+applies on the status subresource with the field manager ``aeraki``; none is sent when the status
+already says what it should.
 """
 
 from __future__ import annotations
@@ -80,8 +80,7 @@ class Statuses:
         """Write nothing more."""
         self._sender.stop()
 
-    # -- in the controller's thread -----------------------------------------------------------------------------------
-
+    # -- in the controller's thread ---------------------------------------------------------------
     def __call__(self, event: ControllerEvent) -> None:
         """Remember what objects say, and look at them again after a pass."""
         match event:
@@ -158,8 +157,7 @@ class Statuses:
             self._wanted[ref] = status
             self._sender.put(ref, (seen.resource, status))
 
-    # -- in the sender's thread ---------------------------------------------------------------------------------------
-
+    # -- in the sender's thread -------------------------------------------------------------------
     def _send(self, ref: ObjectRef, wanted: tuple[ApiResource, Object]) -> None:
         resource, status = wanted
         body = {

@@ -1,8 +1,8 @@
 """What keeps live filters from being the desired ones, and the findings that say so.
 
-A filter is kept although nothing makes it, could not be written, waits for a namespace, or was taken
-with a warning. One namespace may have thousands of these, so each kind names a few filters of a
-namespace and counts the others.
+A filter is kept although nothing makes it, could not be written, waits for a namespace, or was
+taken with a warning. One namespace may have thousands of these, so each kind names a few filters of
+a namespace and counts the others.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ _NAMED = 20
 
 
 class Troubles:
-    """Tables by filter. ``service_of`` gives the service that a filter is for: findings are for its owner."""
+    """Tables by filter.
+
+    ``service_of`` gives the service that a filter is for: findings are for its owner.
+    """
 
     def __init__(self, service_of: Callable[[Step], ObjectRef | None]) -> None:
         self._service_of = service_of
         self.kept: dict[FilterKey, Step] = {}
-        """Filters that stay for a reason that may be over soon: they are looked at in every round."""
+        """Filters that stay for a reason that may be over soon. Every round looks at them."""
         self._left_alone: dict[FilterKey, Step] = {}
         self._failed: dict[FilterKey, Written] = {}
         self._waiting: dict[FilterKey, Written] = {}
@@ -53,12 +56,15 @@ class Troubles:
         self._findings = None
         return released
 
-    # -- what stays --------------------------------------------------------------------------------
+    # -- what stays -------------------------------------------------------------------------------
 
     def keep(
         self, keys: Iterable[FilterKey], kept: Iterable[Step]
     ) -> tuple[tuple[Step, ...], tuple[FilterKey, ...]]:
-        """Of ``keys``, these and no others are kept. Returns what is new of it, and what is over."""
+        """Of ``keys``, these and no others are kept.
+
+        Returns what is new of it, and what is over.
+        """
         now = {step.key: step for step in kept}
         fresh: list[Step] = []
         released: list[FilterKey] = []
@@ -77,10 +83,10 @@ class Troubles:
         return tuple(fresh), tuple(released)
 
     def left_alone(self, *actions: Action) -> list[FilterKey]:
-        """The filters that are not ours to judge (OUTSIDE) or whose plugin is not active (ORPHAN)."""
+        """Filters that are not ours to judge (OUTSIDE), or whose plugin is not active (ORPHAN)."""
         return [key for key, step in self._left_alone.items() if step.action in actions]
 
-    # -- what was written --------------------------------------------------------------------------
+    # -- what was written -------------------------------------------------------------------------
 
     def succeeded(self, key: FilterKey) -> None:
         """Nothing is wrong with a filter; a warning of the last write stays until the next."""
@@ -122,7 +128,7 @@ class Troubles:
             for claim in claims_of(written.step.after)
         )
 
-    # -- for others --------------------------------------------------------------------------------
+    # -- for others -------------------------------------------------------------------------------
 
     def problem(self, key: FilterKey) -> str | None:
         """Why a live filter is not the desired one; None when it is."""

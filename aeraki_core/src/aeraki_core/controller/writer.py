@@ -1,9 +1,9 @@
 """Which filters are looked at, what is done about them, and what is tried again.
 
-The decisions are those of reconcile.py. A round looks at the filters that changed, those whose retry
-is due and those that are kept for a reason that may be over. What is to be done then waits in a fair
-queue, and each round does some of it: what waits is not planned again, only held back if something
-came up meanwhile.
+The decisions are those of reconcile.py. A round looks at the filters that changed, those whose
+retry is due and those that are kept for a reason that may be over. What is to be done then waits in
+a fair queue, and each round does some of it: what waits is not planned again, only held back if
+something came up meanwhile.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ _SLICE = 0.5
 class Outcome:
     """The result of a round.
 
-    ``written``: every step that was tried. ``kept``, ``released``: filters newly kept, and no longer kept.
+    ``written``: every step that was tried. ``kept``, ``released``: filters newly kept, and no
+    longer kept.
     ``doubtful``: so much would be deleted that the sources must confirm it first.
     ``skipped``: how many steps the sink did not try because this replica may not write now.
     ``left``: whether steps wait that could be done at once.
@@ -65,7 +66,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Round:
-    """What one round starts from. ``probes``: filters that try whether their namespace exists by now."""
+    """What one round starts from.
+
+    ``probes``: filters that try whether their namespace exists by now.
+    """
 
     fresh: frozenset[FilterKey]
     probes: frozenset[FilterKey]
@@ -114,7 +118,10 @@ class FilterWriter:
         return {*self._pipeline.filters, *self._sink.live()}
 
     def stand_by(self) -> tuple[FilterKey, ...]:
-        """Another replica writes now: forget what waits, failed or is kept. Returns what was kept."""
+        """Another replica writes now: forget what waits, failed or is kept.
+
+        Returns what was kept.
+        """
         self._queue.clear()
         self._retries.clear_all()
         self._namespaces.clear_all()
@@ -123,7 +130,10 @@ class FilterWriter:
         return self._troubles.clear()
 
     def problem(self, key: FilterKey) -> str | None:
-        """Why a live filter is not the desired one: it is kept or could not be written; None when it is."""
+        """Why a live filter is not the desired one: it is kept or could not be written.
+
+        None when it is.
+        """
         return self._troubles.problem(key)
 
     def findings(self) -> tuple[Finding, ...]:
@@ -171,8 +181,7 @@ class FilterWriter:
             left=at is not None and at <= now,
         )
 
-    # -- which filters are looked at -----------------------------------------------------------------
-
+    # -- which filters are looked at --------------------------------------------------------------
     def _due(self, now: float) -> Iterator[FilterKey]:
         """Filters that did not change and are looked at all the same."""
         yield from self._retries.due(now)
@@ -183,17 +192,16 @@ class FilterWriter:
             yield from self._troubles.left_alone(Action.OUTSIDE)
 
     def _probes(self, now: float) -> frozenset[FilterKey]:
-        """One filter for each namespace that may be there by now: if it can be written, the others follow."""
+        """One filter for each namespace that may exist by now. If it succeeds, the others follow."""
         return frozenset(
             next(iter(self._parked[namespace]))
             for namespace in self._namespaces.due(now)
             if namespace in self._parked
         )
 
-    # -- what is to be done about them -----------------------------------------------------------------
-
+    # -- what is to be done about them ------------------------------------------------------------
     def _look_at(self, keys: set[FilterKey], round_: _Round) -> tuple[Plan, bool]:
-        """The plan for these filters, and whether it deletes so much that it must be confirmed first.
+        """The plan for these filters, and whether its deletions must be confirmed first.
 
         Deletions that wait are doubted with the others: their filters join ``keys``.
         """
@@ -239,7 +247,7 @@ class FilterWriter:
         return keep_unreplaced(hold_back(steps, self._active, holds), unwritten)
 
     def _counts(self, deletion: Step) -> bool:
-        """Whether the guard counts a deletion: it is unconfirmed, and of a filter that is certainly ours."""
+        """Whether the guard counts a deletion: not confirmed, of a filter that is certainly ours."""
         return (
             deletion.key not in self._confirmed
             and deletion.before is not None
@@ -275,8 +283,7 @@ class FilterWriter:
             else:
                 self._queue.put(step, fresh=step.key in round_.fresh, free=round_.full)
 
-    # -- doing it ------------------------------------------------------------------------------------
-
+    # -- doing it ---------------------------------------------------------------------------------
     def _pick(self, round_: _Round) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
         """Steps to do now; and those whose turn it is and that must stay after all."""
         picked = self._queue.pick(_MOST, round_.now)
@@ -324,10 +331,9 @@ class FilterWriter:
                 self._retries.clear(key)
             self._troubles.failed(written)
 
-    # -- namespaces that take no filters ---------------------------------------------------------------
-
+    # -- namespaces that take no filters ----------------------------------------------------------
     def _close(self, written: Written, now: float) -> None:
-        """A namespace takes no filters: those for it wait until one of them, tried now and then, succeeds."""
+        """A namespace takes no filters: they wait until one of them, tried now and then, works."""
         namespace = written.step.key.namespace
         if namespace not in self._parked:
             waiting = [step for step in self._queue if step.key.namespace == namespace]

@@ -1,7 +1,7 @@
 """The EnvoyFilter: what is written, as a frozen value, and its form as a Kubernetes object.
 
-In: patches that arrange.py has filed. Out: dictionaries for a sink; and back, from what a sink finds. Values stay messages until
-:func:`to_dict`; equality is that of their deterministic bytes.
+In: patches that arrange.py has filed. Out: dictionaries for a sink; and back, from what a sink
+finds. Values stay messages until :func:`to_dict`; equality is that of their deterministic bytes.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class ServicePort(NamedTuple):
 class Match:
     """What a patch applies to. Empty fields ask nothing.
 
-    For listeners: ``listener`` its name, ``chain`` the filter chain's, ``destination_port`` the chain's (inbound),
+    For listeners: ``listener`` its name, ``chain`` the filter chain's, ``destination_port`` the
+    chain's (inbound),
     ``filter`` the network
     filter's. For clusters: ``cluster`` its whole name, or ``service``, ``port`` and ``subset``.
     """
@@ -105,8 +106,8 @@ class ConfigPatch:
 class EnvoyFilter:
     """One EnvoyFilter of ours. ``selector`` empty: all workloads of its scope. ``service_ports``: the service ports that it is for.
 
-    ``namespaces``: those of the services' objects; empty when an older version wrote it. ``instance``: the controller that it
-    belongs to, where several share a cluster.
+    ``namespaces``: those of the services' objects; empty when an older version wrote it.
+    ``instance``: the controller that it belongs to, where several share a cluster.
     """
 
     key: FilterKey
@@ -120,7 +121,10 @@ class EnvoyFilter:
 
 
 def is_up_to_date(live: EnvoyFilter | None, want: EnvoyFilter) -> bool:
-    """Whether what is live is what is wanted. That it does not say of which namespaces it is alone is no reason to write it."""
+    """Whether what is live is what is wanted.
+
+    That it does not say of which namespaces it is alone is no reason to write it.
+    """
     if live is None or live == want:
         return live is not None
     return not live.namespaces and live == replace(want, namespaces=())
@@ -129,8 +133,8 @@ def is_up_to_date(live: EnvoyFilter | None, want: EnvoyFilter) -> bool:
 def to_dict(item: EnvoyFilter) -> dict[str, Any]:
     """The filter as a Kubernetes object.
 
-    A filter of several hosts has no :data:`SERVICE_LABEL`, one for services of several namespaces :data:`NAMESPACES_ANNOTATION`
-    in place of :data:`NAMESPACE_LABEL`.
+    A filter of several hosts has no :data:`SERVICE_LABEL`, one for services of several namespaces
+    :data:`NAMESPACES_ANNOTATION` in place of :data:`NAMESPACE_LABEL`.
 
     Raises:
         UnserialisableError: a value has no JSON form.
@@ -213,7 +217,10 @@ def _match_dict(patch: ConfigPatch) -> dict[str, Any]:
 
 
 def is_ours(content: Mapping[str, Any], instance: str = "") -> bool:
-    """Whether the object's labels say that we manage it, and not another ``instance``. One that names none is anybody's of ours."""
+    """Whether the object's labels say that we manage it, and not another ``instance``.
+
+    One that names none is anybody's of ours.
+    """
     labels = (content.get("metadata") or {}).get("labels") or {}
     return bool(labels.get(MANAGED_BY) == MANAGER) and (labels.get(INSTANCE_LABEL) or "") in (
         "",
@@ -233,7 +240,8 @@ def from_dict(content: Mapping[str, Any]) -> EnvoyFilter:
     """One of our filters, read back from a sink.
 
     Raises:
-        ValueError: it is not of the form that :func:`to_dict` writes, or holds a type whose plugin is not installed.
+        ValueError: it is not of the form that :func:`to_dict` writes, or holds a type whose plugin
+        is not installed.
     """
     try:
         metadata, spec = content["metadata"], content["spec"]

@@ -14,8 +14,8 @@ __all__ = ["Live", "is_as_we_write", "namespaces_of"]
 class Live:
     """A filter of ours as a sink found it.
 
-    ``filter`` None: it cannot be read, so it equals no wanted one. ``namespaces``: those of its services, from its labels;
-    empty when its labels do not name them.
+    ``filter`` None: it cannot be read, so it equals no wanted one. ``namespaces``: those of its
+    services, from its labels; empty when its labels do not name them.
     """
 
     key: FilterKey
@@ -37,11 +37,11 @@ class Live:
 
 
 def is_as_we_write(live: Live, root_namespace: str) -> bool:
-    """Whether a filter is certainly ours: its name, its labels and the namespace it is in fit together.
+    """Whether a filter is certainly ours: its name, its labels and its own namespace fit together.
 
-    Anybody who may write EnvoyFilters in a namespace can put our label on one there. What does not fit
-    is treated as ours, for it would be restored and removed like any other, but it is no measure of how
-    many filters there are.
+    Anybody who may write EnvoyFilters in a namespace can put our label on one there. What does not
+    fit is treated as ours, for it would be restored and removed like any other, but it is no
+    measure of how many filters there are.
     """
     if live.filter is None or not live.service_ports:
         return False
@@ -55,8 +55,8 @@ def is_as_we_write(live: Live, root_namespace: str) -> bool:
 def namespaces_of(live: Live, domain: str) -> tuple[str, ...]:
     """The namespaces of the services that a live filter is for; empty when nothing says which.
 
-    Older versions wrote no label for it. Then an inbound filter is for services of its own namespace, and hosts of
-    Kubernetes Services in the mesh's ``domain`` hold the namespace.
+    Older versions wrote no label for it. Then an inbound filter is for services of its own
+    namespace, and hosts of Kubernetes Services in the mesh's ``domain`` hold the namespace.
     """
     if live.namespaces:
         return live.namespaces

@@ -44,7 +44,7 @@ def import_type(full_name: str) -> bool:
 
 
 def type_names(value: Any) -> Iterator[str]:
-    """The full name of every message type that a tree of dictionaries and lists names as ``@type``."""
+    """The full names of all message types that a tree of dictionaries and lists names as ``@type``."""
     # Not by recursion: the tree may be nested deeper than Python's stack.
     waiting = [value]
     while waiting:
@@ -67,7 +67,10 @@ def _is_known(full_name: str) -> bool:
 
 
 def _import_package(name: str) -> None:
-    """Import every generated module of a package; a name that is none, such as a module's, imports nothing."""
+    """Import every generated module of a package.
+
+    A name that is none, such as a module's, imports nothing.
+    """
     try:
         spec = find_spec(name)
     except ImportError:

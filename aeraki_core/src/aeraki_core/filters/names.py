@@ -1,7 +1,7 @@
 """Names of EnvoyFilters and values of labels: valid for any host, stable, and telling what they are for.
 
-In: hosts, selectors, ports. Out: RFC 1123 names of at most 253 characters, label values of at most 63. What had to be changed or
-cut gets a short hash, so that two never meet.
+In: hosts, selectors, ports. Out: RFC 1123 names of at most 253 characters, label values of at most
+63. What had to be changed or cut gets a short hash, so that two never meet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ def _hash(text: str) -> str:
 
 
 def _fit(text: str, limit: int) -> str:
-    """``text`` as part of a name, of at most ``limit`` characters; with a hash when it is not the text itself."""
+    """``text`` as part of a name, of at most ``limit`` characters.
+
+    With a hash when it is not the text itself.
+    """
     clean = re.sub(r"[^a-z0-9.-]+", "-", text.lower())
     clean = re.sub(r"[-.]*\.[-.]*", ".", clean).strip("-.")
     if clean == text and len(clean) <= limit:
@@ -34,7 +37,10 @@ def _fit(text: str, limit: int) -> str:
 
 
 def outbound_name(host: str, port: int, *, scope: str = "") -> str:
-    """The name of the outbound filter of a host's port; ``scope`` tells clients apart that have filters of their own."""
+    """The name of the outbound filter of a host's port.
+
+    ``scope`` tells clients apart that have filters of their own.
+    """
     tail = f"-{port}{f'-{_hash(scope)}' if scope else ''}"
     head = "aeraki-outbound-"
     return head + _fit(host, 253 - len(head) - len(tail)) + tail

@@ -46,10 +46,11 @@ class Backoff:
 
 
 class KeyedBackoff(Generic[K]):
-    """The first try comes after ``first`` seconds, each next after twice as long, at most ``longest``.
+    """The first try comes after ``first`` seconds, each next after twice as long up to ``longest``.
 
-    Half of each wait is random, so that what fails for long is not tried all together. It ends at a multiple of ``first`` on the
-    caller's clock: thousands that fail are tried in a few goes, not in one for each, which would never end.
+    Half of each wait is random, so that what fails for long is not tried all together. It ends at a
+    multiple of ``first`` on the caller's clock: thousands that fail are tried in a few goes, not in
+    one for each, which would never end.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """What to write: the filters that should exist against those that are live.
 
-The promises "fail static" and "no write without a change" (docs/internals/architecture.md) are decided
-here and nowhere else. First the differences are found; then each goes through a chain of small
+The promises "fail static" and "no write without a change" (docs/internals/architecture.md) are
+decided here and nowhere else. First the differences are found; then each goes through a chain of small
 decisions, the first that has an answer holds it back, and every step carries its reason. No I/O and
 no clock.
 """
@@ -43,8 +43,8 @@ _FEW = 10
 class Action(StrEnum):
     """What is done with one filter.
 
-    KEEP: a live filter that nothing makes now, and that must not go. ORPHAN: its plugin is not active.
-    OUTSIDE: its service is in a namespace that is not watched here. All three stay.
+    KEEP: a live filter that nothing makes now, and that must not go. ORPHAN: its plugin is not
+    active. OUTSIDE: its service is in a namespace that is not watched here. All three stay.
     """
 
     CREATE = "create"
@@ -84,7 +84,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing to do. ``before`` is what is live, ``after`` what should be; ``message`` says the reason in words."""
+    """One thing to do.
+
+    ``before`` is what is live, ``after`` what should be; ``message`` says the reason in words.
+    """
 
     action: Action
     key: FilterKey
@@ -96,7 +99,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``steps`` are sorted: first creations, then updates, then deletions; ``kept`` needs no write."""
+    """``steps`` are sorted: first creations, then updates, then deletions.
+
+    ``kept`` needs no write.
+    """
 
     steps: tuple[Step, ...]
     kept: tuple[Step, ...]
@@ -110,7 +116,8 @@ class Plan:
 class Holds:
     """What must stay as it is, and why.
 
-    ``deletions``: why nothing is deleted now (a source is not in sync); None when deletions are done.
+    ``deletions``: why nothing is deleted now (a source is not in sync); None when deletions are
+    done.
     ``service_ports``: service ports whose live filters stay, such as those of a failing generator.
     ``outside``: live filters that are not ours to judge; their services are not watched here.
     """
@@ -189,7 +196,8 @@ def _update(have: Live, want: EnvoyFilter) -> Step:
     )
 
 
-# -- what holds a difference back ------------------------------------------------------------------------
+# -- what holds a difference back
+# ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +207,10 @@ class _Rules:
 
 
 _Decision = Callable[[Step, Live, _Rules], Step | None]
-"""The step that keeps a live filter, which differs from what is wanted; None when this is no reason to."""
+"""The step that keeps a live filter, which differs from what is wanted.
+
+None when this is no reason to.
+"""
 
 
 def hold_back(steps: Iterable[Step], active_plugins: Collection[str], holds: Holds) -> Plan:
@@ -247,7 +258,7 @@ def _keep_held(step: Step, have: Live, rules: _Rules) -> Step | None:
 
 
 def _keep_foreign(step: Step, have: Live, rules: _Rules) -> Step | None:
-    """Leave a filter of the wanted name alone if it is for the same host in a namespace that is not watched here."""
+    """Leave a filter of the wanted name alone if it is for the host in a namespace that is not watched."""
     outside, want = rules.holds.outside.get(step.key), step.after
     if outside is None or want is None:
         return None
@@ -279,14 +290,15 @@ def _in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
 
 
 def deletes_too_much(deletions: int, live: int) -> bool:
-    """Whether so many deletions of ``live`` filters are hardly ever meant: more than a third, and more than ten.
+    """Whether so many deletions are hardly ever meant: more than ten, and a third of ``live``.
 
     They wait until every source has given a fresh full answer that confirms them.
     """
     return deletions > _FEW and deletions * 3 > live
 
 
-# -- what takes another's place ------------------------------------------------------------------------
+# -- what takes another's place
+# ------------------------------------------------------------------------
 
 
 class Claim(NamedTuple):
@@ -322,7 +334,7 @@ def unreplaced(deletion: Step, unwritten: Collection[Claim]) -> bool:
 
 
 def keep_unreplaced(plan: Plan, unwritten: Collection[Claim]) -> Plan:
-    """The plan with filters kept that would be deleted though what takes their place could not be written."""
+    """The plan, in which filters stay whose replacement could not be written."""
     if not unwritten:
         return plan
     steps: list[Step] = []

@@ -1,4 +1,8 @@
-"""What every sink does."""
+"""What every sink does.
+
+A sink knows which of our filters are live, and does steps. It decides nothing: which steps there
+are, and in which order, is decided before (pipeline/reconcile.py, :func:`carry_out`).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ __all__ = ["Obstacle", "Sink", "Written", "carry_out"]
 
 
 class Obstacle(StrEnum):
-    """Why more than one filter cannot be written: the receiver is AWAY, or their namespace takes none."""
+    """Why several filters cannot be written: the receiver is AWAY, or a namespace takes none."""
 
     AWAY = "away"
     NO_NAMESPACE = "no namespace"
@@ -31,8 +35,8 @@ class Written:
     ``retry``: the same step may succeed later.
     ``passing``: most likely within seconds, as the receiver was away or busy.
     ``warnings``: what the receiver said about a filter that it took.
-    ``finding``: what is wrong, more precisely than "could not be written". Without a place it is about
-    the service that the filter is for.
+    ``finding``: what is wrong, more precisely than "could not be written". Without a place it is
+    about the service that the filter is for.
     ``skipped``: it was not tried, because this replica does not lead (any more).
     ``obstacle``: what is in the way of other filters too.
     """
@@ -48,36 +52,47 @@ class Written:
 
 
 class Sink(Protocol):
-    """A place where filters go."""
+    """A place that filters are written to."""
 
     name: str
 
     def start(self, changed: Callable[[FilterKey], None]) -> None:
-        """Read what is live; ``changed`` is called (from any thread) when somebody else changes or deletes one of ours.
+        """Read what is live.
+
+        ``changed`` is called, from any thread, when somebody else changes or deletes one of ours.
 
         Raises:
-            AerakiError: what is live cannot be told; nothing must be written then.
+            AerakiError: the live filters cannot be read, so nothing may be written.
         """
         ...
 
     def live(self) -> Mapping[FilterKey, Live]:
-        """All filters of ours that are there now, as far as the sink knows; kept current by its own writes and its watch."""
+        """All live filters of ours, kept current by the sink's own writes and its watch."""
         ...
 
     def apply(self, steps: Iterable[Step]) -> Iterable[Written]:
-        """Do the steps, in one burst and in any order; a failed one does not stop the others. See :func:`carry_out`."""
+        """Do the steps, at once and in any order.
+
+        A failed one does not stop the others. See :func:`carry_out`.
+        """
         ...
 
     def unify(self, want: EnvoyFilter) -> None:
-        """This filter is desired now. A sink that holds an equal one may hold this one instead, to save memory."""
+        """This filter is desired now.
+
+        A sink that holds an equal one may hold this one instead, to save memory.
+        """
         return
 
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong in the sink itself, such as a live filter that cannot be read; not what became of a step."""
+        """What is wrong in the sink itself, such as a live filter that cannot be read.
+
+        Not the results of steps.
+        """
         ...
 
     def stop(self) -> None:
-        """Let go of what it holds."""
+        """Release what the sink holds."""
         ...
 
 
@@ -88,11 +103,11 @@ def carry_out(
     at_once: int = 1_000_000,
     enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[Written]:
-    """Do the steps: first creations and updates, then deletions, so that nobody is without a filter in between.
+    """Do the steps: first creations and updates, then deletions, so that nobody lacks a filter.
 
     A filter stays when one with the same claim could not be written: it would have taken its place.
-    The sink gets ``at_once`` steps at a time, and ``enough`` is asked in between: once it is true, the
-    other steps are not tried and have no result. Once the receiver is away, they fail without a try.
+    The sink gets ``at_once`` steps at a time, and ``enough`` is asked in between: once it is true,
+    the other steps are not tried and have no result. Once the receiver is away, they fail untried.
     """
     todo = list(steps)
     writes = [step for step in todo if step.action is not Action.DELETE]
@@ -116,7 +131,8 @@ def carry_out(
             yield Written(step, UNREPLACED, retry=True, passing=away is not None)
         else:
             sure.append(step)
-    # Also without deletions: a sink may have something of its own to finish (filters that ours supersede).
+    # Also without deletions: a sink may have something of its own to finish (filters that ours
+    # supersede).
     for slice_ in _slices(sure, at_once) if sure else [()]:
         if enough():
             return

@@ -1,7 +1,9 @@
 """Filters as files of a directory: one for each, named ``<namespace>.<name>.yaml``.
 
-In: steps. Out: files, each written whole or not at all. A file counts as ours when it holds one EnvoyFilter with our label, whose
-namespace and name are those of the file; no other is ever touched. The directory is flat, so that ``kubectl apply -f`` takes it.
+The directory is flat, so that ``kubectl apply -f`` takes it. Each file is written whole or not at
+all. A file is ours when it holds one EnvoyFilter with our label whose namespace and name are those
+of the file; no other file is touched. Nothing is written outside the directory, neither by a name
+nor through a link.
 """
 
 from __future__ import annotations
@@ -39,10 +41,13 @@ __all__ = ["FilesSink", "file_name"]
 log = logging.getLogger(__name__)
 
 MAX_SIZE = 16 << 20
-"""Bytes of a live file that are read at most; a filter that packs thousands of services has about one MiB."""
+"""Bytes of a live file that are read at most.
+
+A filter that packs thousands of services has about one MiB.
+"""
 
 RESCAN = 10.0
-"""Seconds between two looks at the whole directory: some file systems tell of no change."""
+"""Seconds between two looks at the whole directory: some file systems report no changes."""
 
 POLL = 0.5
 """Seconds between two looks at whether the directory is still the same."""
@@ -59,7 +64,7 @@ _Signature = tuple[int, int, int, int]
 
 
 def file_name(key: FilterKey) -> str:
-    """The name of a filter's file. One too long for a file system is cut and gets a hash."""
+    """The name of a filter's file. A name too long for a file system is cut and gets a hash."""
     stem = f"{key.namespace}.{key.name}"
     if len(stem) > _LONGEST:
         digest = hashlib.sha256(stem.encode()).hexdigest()[:8]
@@ -68,7 +73,7 @@ def file_name(key: FilterKey) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Odd:
+class _OddFile:
     """A file that is not ours, or cannot be read (``unreadable``): why, and in which line."""
 
     message: str
@@ -77,9 +82,10 @@ class _Odd:
 
 
 class FilesSink(Sink):
-    """A directory of filters. ``watch`` False: nobody is told when somebody else changes a file.
+    """A directory of filters.
 
-    ``instance``: filters of other instances are not ours.
+    ``watch`` False: changes by somebody else are not reported. ``instance``: filters of other
+    instances are not ours.
     """
 
     def __init__(self, directory: str | Path, *, watch: bool = True, instance: str = "") -> None:
@@ -88,24 +94,24 @@ class FilesSink(Sink):
         self._directory = Path(directory)
         self._watch = watch
         self._live: dict[FilterKey, Live] = {}
-        self._odd: dict[str, _Odd] = {}
+        self._odd: dict[str, _OddFile] = {}
         self._keys: dict[str, FilterKey] = {}
         self._signatures: dict[str, _Signature] = {}
         self._unknown: dict[str, int] = {}
-        self._told: dict[str, _Signature | None] = {}
+        self._reported: dict[str, _Signature | None] = {}
         self._suspects: queue.SimpleQueue[str] = queue.SimpleQueue()
-        # A file changes together with what we know of it: the watch never sees one without the other.
+        # A file changes together with what is known of it: the watch never sees one without the
+        # other.
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    # -- what is live -------------------------------------------------------------------------------------------------
-
+    # -- what is live -----------------------------------------------------------------------------
     def start(self, changed: Callable[[FilterKey], None]) -> None:
-        """Read the directory; it is made if it does not exist.
+        """Read the directory, which is created if it does not exist.
 
         Raises:
-            SinkError: it cannot be made or listed.
+            SinkError: it cannot be created or listed.
         """
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -113,7 +119,7 @@ class FilesSink(Sink):
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise SinkError(
-                f"{self._directory}: {reason}; what is live cannot be told", retry=True
+                f"{self._directory}: {reason}; the live filters cannot be read", retry=True
             ) from error
         for name in names:
             self._refresh(name)
@@ -126,7 +132,7 @@ class FilesSink(Sink):
 
     def live(self) -> Mapping[FilterKey, Live]:
         """Our filters in the directory."""
-        # Read before the plugin's modules were imported, a filter may be of a type that was not known then.
+        # A filter that was read before a plugin's modules were imported may be readable now.
         for name in [
             name for name, modules in self._unknown.items() if modules != len(sys.modules)
         ]:
@@ -163,7 +169,10 @@ class FilesSink(Sink):
                     path.unlink()
 
     def _refresh(self, name: str) -> None:
-        """Look at a file again. What was ours and is damaged now is still ours: it will be written anew."""
+        """Look at a file again.
+
+        A file of ours that is damaged now is still ours: it is written anew.
+        """
         signature = self._signature(name)
         found = self._look(name)
         known = self._keys.get(name)
@@ -179,7 +188,7 @@ class FilesSink(Sink):
             self._live[found.key] = found
             if found.filter is None:
                 self._unknown[name] = len(sys.modules)
-        elif isinstance(found, _Odd) and found.unreadable and before is not None:
+        elif isinstance(found, _OddFile) and found.unreadable and before is not None:
             self._live[before.key] = Live(
                 before.key, before.plugin, before.service_ports, None, before.namespaces
             )
@@ -197,26 +206,26 @@ class FilesSink(Sink):
         except OSError:
             return None
 
-    def _look(self, name: str) -> Live | _Odd | None:
+    def _look(self, name: str) -> Live | _OddFile | None:
         """What the file holds; None when there is none."""
         path = self._directory / name
         try:
             status = path.lstat()
             if not stat.S_ISREG(status.st_mode):
-                return _Odd("it is no plain file", unreadable=False)
+                return _OddFile("it is no plain file", unreadable=False)
             if status.st_size > MAX_SIZE:
-                return _Odd(f"it is larger than {MAX_SIZE >> 20} MiB", unreadable=True)
+                return _OddFile(f"it is larger than {MAX_SIZE >> 20} MiB", unreadable=True)
             text = decode(_read(path))
             values = [value for piece in split(text) for _, value in load_all(piece)]
         except FileNotFoundError:
             return None
         except OSError as error:
-            return _Odd((error.strerror or str(error)).lower(), unreadable=True)
+            return _OddFile((error.strerror or str(error)).lower(), unreadable=True)
         except UnreadableError as error:
-            return _Odd(str(error), unreadable=True, line=error.line)
+            return _OddFile(str(error), unreadable=True, line=error.line)
         live = live_of(values[0], self._instance) if len(values) == 1 else None
         if not values:
-            return _Odd("it is empty", unreadable=True)
+            return _OddFile("it is empty", unreadable=True)
         if live is None:
             other = (
                 named_instance(values[0])
@@ -228,17 +237,16 @@ class FilesSink(Sink):
                 if other
                 else "it is not a filter of Aeraki's"
             )
-            return _Odd(whose, unreadable=False)
+            return _OddFile(whose, unreadable=False)
         if file_name(live.key) != name:
-            return _Odd(
+            return _OddFile(
                 f"it holds {live.key}, which belongs in {file_name(live.key)}", unreadable=False
             )
         return live
 
-    # -- writing ------------------------------------------------------------------------------------------------------
-
+    # -- writing ----------------------------------------------------------------------------------
     def apply(self, steps: Iterable[Step]) -> Iterator[Written]:
-        """Write, replace and remove files, each at once and whole."""
+        """Write, replace and remove files, each whole."""
         wrote = False
         for step in steps:
             try:
@@ -260,15 +268,14 @@ class FilesSink(Sink):
         check_key(step.key)
         name = file_name(step.key)
         if self._signature(name) != self._signatures.get(name):
-            self._refresh(name)  # somebody was faster than the watch
+            self._refresh(name)  # it changed, and the watch has not noticed yet
         self._keys[name] = step.key
         path = self._directory / name
         odd = self._odd.get(name)
         if odd is not None:
             code = UNREADABLE_LIVE if odd.unreadable else NOT_OURS
-            finding = Finding(
-                code, f"{odd.message}; {step.key} is not written", source=str(path), line=odd.line
-            )
+            message = f"{odd.message}; {step.key} is not written"
+            finding = Finding(code, message, source=str(path), line=odd.line)
             return Written(step, f"{path}: {odd.message}", retry=False, finding=finding)
         if step.after is None:
             with self._lock:
@@ -285,9 +292,10 @@ class FilesSink(Sink):
         return Written(step)
 
     def _write(self, path: Path, data: bytes) -> None:
-        """Through a hidden file beside it: a reader sees the old content or the new one, and so does a crash."""
+        """Write a hidden file, then rename it: nobody ever sees half of a content."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Nobody can put a link there beforehand: the name is not known, and only a new file is opened.
+        # Nobody can put a link there beforehand: the name is not known, and only a new file is
+        # opened.
         temporary = path.with_name(_TEMPORARY.format(secrets.token_hex(8)))
         descriptor = os.open(temporary, _NEW_FILE, 0o666)
         try:
@@ -307,21 +315,20 @@ class FilesSink(Sink):
             temporary.unlink(missing_ok=True)
             raise
 
-    # -- watching -----------------------------------------------------------------------------------------------------
-
+    # -- watching ---------------------------------------------------------------------------------
     def _run(self, changed: Callable[[FilterKey], None]) -> None:
         while not self._stop.is_set():
             try:
                 for names in self._changes():
                     self._report(names, changed)
-            except Exception:  # whatever it was, the watch starts again
+            except Exception:  # whatever went wrong, the watch starts again
                 log.warning(
                     "the watch of %s failed and starts again", self._directory, exc_info=True
                 )
                 self._stop.wait(1.0)
 
     def _changes(self) -> Iterator[Iterable[str]]:
-        """Names of files that may have changed; ends when the directory is another."""
+        """Names of files that may have changed. Ends when the directory is another."""
         from watchfiles import watch
 
         place = self._place()
@@ -362,16 +369,19 @@ class FilesSink(Sink):
         return known
 
     def _report(self, names: Iterable[str], changed: Callable[[FilterKey], None]) -> None:
-        """Tell once of files that are not as we know them; they are read where the state is, in :meth:`live`."""
+        """Report once each file that is not as it is known.
+
+        It is read in :meth:`live`, by the thread that owns it.
+        """
         for name in sorted(filter(_is_manifest, names)):
             with self._lock:
                 now, known = self._signature(name), self._signatures.get(name)
             if now == known:
-                self._told.pop(name, None)
+                self._reported.pop(name, None)
                 continue
-            if name in self._told and self._told[name] == now:
+            if name in self._reported and self._reported[name] == now:
                 continue
-            self._told[name] = now
+            self._reported[name] = now
             key = self._keys.get(name)
             if key is None:
                 found = self._look(name)
@@ -387,7 +397,7 @@ def _is_manifest(name: str) -> bool:
 
 
 def _signature(status: os.stat_result) -> _Signature:
-    """What tells that a file is another. Not the change time: to give the file its name changes it."""
+    """What differs when a file is another. Not the change time, which renaming changes."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 

@@ -1,7 +1,8 @@
 """A live filter as a sink finds it, from its Kubernetes object.
 
-Anybody who may write EnvoyFilters can put our label on one, so nothing that an object holds may raise
-an error here. A filter that is not as Aeraki writes it keeps what its labels say and has no content.
+Anybody who may write EnvoyFilters can put our label on one, so nothing that an object holds may
+raise an error here. A filter that is not as Aeraki writes it keeps what its labels say and has no
+content.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ __all__ = ["live_of"]
 def live_of(content: Any, instance: str = "") -> Live | None:
     """The live filter, whatever its object holds.
 
-    None: the object is not ours. It is no EnvoyFilter, lacks our label or belongs to another ``instance``.
+    None: the object is not ours. It is no EnvoyFilter, lacks our label or belongs to another
+    ``instance``.
     """
     if not isinstance(content, Mapping) or content.get("kind") != "EnvoyFilter":
         return None
@@ -65,7 +67,7 @@ def _has_our_label(content: Mapping[str, Any], instance: str) -> bool:
 
 
 def _as_written(content: Mapping[str, Any]) -> EnvoyFilter | None:
-    """The filter, if the object says that and no more: a field that we do not write could change what it does."""
+    """The filter, if the object says just that: any other field could change what it does."""
     try:
         # A live filter is read before any generator runs and imports the types.
         for name in set(type_names(content.get("spec"))):

@@ -34,7 +34,8 @@ def check_key(key: FilterKey) -> None:
     """Accept the namespace and name of a filter.
 
     Raises:
-        UnwritableError: Kubernetes would not accept them; as part of a path they could lead elsewhere.
+        UnwritableError: Kubernetes would not accept them; as part of a path they could lead
+        elsewhere.
     """
     if not _LABEL.fullmatch(key.namespace):
         raise UnwritableError(

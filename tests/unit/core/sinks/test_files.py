@@ -282,7 +282,7 @@ def test_a_file_keeps_its_mode(sink: FilesSink, folder: Path) -> None:
 
 def test_a_place_that_cannot_be_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SinkError, match="what is live cannot be told"):
+    with pytest.raises(SinkError, match="the live filters cannot be read"):
         FilesSink(tmp_path / "file").start(lambda key: None)
 
 

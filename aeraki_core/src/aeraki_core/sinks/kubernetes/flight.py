@@ -1,7 +1,7 @@
 """Which filters are being written, and which names somebody else has taken.
 
-The watch brings our own writes back. While a filter is being written, what the watch says of it is most
-likely our own doing, and is looked at when the write is over.
+The watch brings our own writes back. While a filter is being written, what the watch says of it is
+most likely our own doing, and is looked at when the write is over.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Flight:
                 self._taken.discard(key)
 
     def is_for_the_controller(self, news: FilterNews) -> bool:
-        """Whether the news is about a filter of ours, or frees a name that we want, and not our own doing."""
+        """Whether somebody else did something to a filter of ours, or freed a name that we want."""
         after = self._filters.entry(news.key)
         with self._lock:
             if news.key in self._writing:
@@ -65,7 +65,7 @@ class Flight:
                     yield step.key
 
     def _is_known_as_taken(self, key: FilterKey) -> bool:
-        """Whether the name is still somebody else's, as our last write found it: that has been reported."""
+        """Whether the name is still somebody else's, as our last write found and reported."""
         entry = self._filters.entry(key)
         with self._lock:
             return key in self._taken and entry is not None and entry.whose is not Whose.OURS

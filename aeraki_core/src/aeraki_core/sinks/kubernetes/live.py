@@ -1,8 +1,8 @@
-"""The EnvoyFilters of a cluster as they are now: ours, upstream Aeraki's, and the names of all others.
+"""The EnvoyFilters of a cluster as they are now: ours, upstream Aeraki's and the names of others.
 
-Objects come from a watch and from the answers to our own writes, in any order and from any thread; an
-older state never takes the place of a newer one. A filter of ours is parsed when somebody asks for it:
-at the start the types that it holds may not be imported yet, and a standby never asks.
+Objects come from a watch and from the answers to our own writes, in any order and from any thread;
+an older state never takes the place of a newer one. A filter of ours is parsed when somebody asks
+for it: at the start the types that it holds may not be imported yet, and a standby never asks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ __all__ = ["LiveEntry", "LiveFilters", "Whose", "key_of"]
 class Whose(StrEnum):
     """Who manages an EnvoyFilter, by its labels.
 
-    UNLABELLED: ours by its name and its other labels, but somebody took the label away that says so.
+    UNLABELLED: ours by its name and its other labels, but somebody took the label away that says
+    so.
     """
 
     OURS = "ours"
@@ -47,7 +48,10 @@ class Whose(StrEnum):
 
 @dataclass(slots=True)
 class LiveEntry:
-    """One EnvoyFilter. ``raw`` is its JSON until it has been parsed: a fraction of the size of dictionaries."""
+    """One EnvoyFilter.
+
+    ``raw`` is its JSON until it has been parsed: a fraction of the size of dictionaries.
+    """
 
     whose: Whose
     uid: str
@@ -88,7 +92,7 @@ class LiveFilters:
         return (before or LiveEntry(Whose.FOREIGN, "", "")) if news else None
 
     def unify(self, want: EnvoyFilter) -> None:
-        """If the live filter of that name equals the desired one, hold the desired one instead of a second.
+        """If the live filter of that name equals the desired one, hold one value for both.
 
         Of 20,000 filters that saves 24 of 94 MB.
         """
@@ -149,7 +153,10 @@ class LiveFilters:
         }
 
     def ours(self) -> Mapping[FilterKey, Live]:
-        """All filters of ours, as a view that follows what happens; each is parsed when it is looked at."""
+        """All filters of ours, as a view that follows what happens.
+
+        Each is parsed when it is looked at.
+        """
         return _OurFilters(self)
 
     def live(self, key: FilterKey) -> Live | None:
@@ -159,7 +166,8 @@ class LiveFilters:
             if entry is None or entry.whose is not Whose.OURS:
                 return None
             if entry.live is None or (entry.live.filter is None and entry.raw is not None):
-                # Tried again next time, if it cannot be read: the plugin that knows its types may be imported then.
+                # Tried again next time, if it cannot be read: the plugin that knows its types may
+                # be imported then.
                 entry.live = live_of(json.loads(entry.raw or b"{}"), self.instance)
                 if entry.live is not None and entry.live.filter is not None:
                     entry.raw = None

@@ -1,9 +1,9 @@
 """Filters as EnvoyFilters of a cluster.
 
-Steps become server-side applies and deletions, sent by a bounded number of threads. What is live comes
-from one watch, not from a list for each pass; what somebody else changes or deletes goes to the
-controller, which restores it. Three parts have a life of their own: what is watched (watch.py), what is
-being written (flight.py), and what of upstream Aeraki's is superseded (adoption.py).
+Steps become server-side applies and deletions, sent by a bounded number of threads. What is live
+comes from one watch, not from a list for each pass; what somebody else changes or deletes goes to
+the controller, which restores it. Three parts have a life of their own: what is watched (watch.py),
+what is being written (flight.py), and what of upstream Aeraki's is superseded (adoption.py).
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class KubernetesSink:
     ``namespaces``: the only ones to look at and to write to; empty for all.
     ``workers``: writes at once.
     ``dry_run``: the server checks everything and keeps nothing.
-    ``adopt_upstream``: delete upstream Aeraki's filters of the service ports that ours are live for.
+    ``adopt_upstream``: delete upstream Aeraki's filters of the service ports that ours are live
+    for.
     ``start_timeout``: seconds that a page of the first list may take.
     ``may_write``: asked before each single write; None: it always may.
     ``instance``: filters of other instances are not ours.
@@ -80,7 +81,8 @@ class KubernetesSink:
         """Read what is live, and watch it.
 
         Raises:
-            AerakiError: there is no usable configuration, the server did not answer in time, or it knows
+            AerakiError: there is no usable configuration, the server did not answer in time, or it
+            knows
                 no EnvoyFilters.
         """
         client = self._connect().only_if(self._may_write)
@@ -117,10 +119,12 @@ class KubernetesSink:
         if self._watch is not None:
             self._watch.stop()
 
-    # -- writing -------------------------------------------------------------------------------------
-
+    # -- writing ----------------------------------------------------------------------------------
     def apply(self, steps: Iterable[Step]) -> Sequence[Written]:
-        """Do the steps at once; with ``adopt_upstream`` then delete what they supersede. Without steps, only the latter."""
+        """Do the steps at once.
+
+        With ``adopt_upstream`` then delete what they supersede. Without steps, only the latter.
+        """
         if self._pool is None or self._writer is None:
             raise RuntimeError("not started")
         todo = list(steps)
@@ -139,7 +143,8 @@ class KubernetesSink:
         if self._writer is None:
             raise RuntimeError("not started")
         if self._namespaces != (None,) and step.key.namespace not in self._namespaces:
-            # Nothing is known of what is there; what we wrote could neither be restored nor removed.
+            # Nothing is known of what is there; what we wrote could neither be restored nor
+            # removed.
             error = (
                 f"namespace {step.key.namespace} is not watched here;"
                 " name it in --watch-namespaces or --filter-namespaces"
@@ -150,8 +155,7 @@ class KubernetesSink:
             self._flight.set_taken(step.key, taken=written.error == NOT_OURS_MESSAGE)
         return written
 
-    # -- what the watch says -----------------------------------------------------------------------------
-
+    # -- what the watch says ----------------------------------------------------------------------
     def _heard(self, news: FilterNews) -> None:
         if not self._may_write():
             return  # the leader wrote it, or the leader restores it
@@ -169,7 +173,8 @@ class KubernetesSink:
         upstream = sorted(self._filters.keys(Whose.UPSTREAM))
         if not upstream:
             return
-        message = f"filters of upstream Aeraki (label manager: Aeraki) are in the cluster: {_some(upstream)}"
+        names = _some(upstream)
+        message = f"filters of upstream Aeraki (label manager: Aeraki) are in the cluster: {names}"
         again = [key for key in upstream if key in self._adoption.adopted]
         if again:
             message = f"upstream Aeraki still runs: it wrote again what was adopted: {_some(again)}"
@@ -178,7 +183,9 @@ class KubernetesSink:
     def _unlabelled_findings(self) -> Iterator[Finding]:
         unlabelled = sorted(self._filters.keys(Whose.UNLABELLED))
         for key in unlabelled[:_NAMED]:
-            message = f"EnvoyFilter {key} has a name and labels of Aeraki's, and does not say that it is managed"
+            message = (
+                f"{key} has a name and labels of Aeraki's, but not the label that it is managed"
+            )
             yield Finding(UNLABELLED_FILTER, message, _ref(key))
         if len(unlabelled) > _NAMED:
             yield Finding(UNLABELLED_FILTER, f"and {len(unlabelled) - _NAMED} more")

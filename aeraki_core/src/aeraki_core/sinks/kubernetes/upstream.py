@@ -1,9 +1,9 @@
 """Which filters of upstream Aeraki are superseded by ours. Pure.
 
-Upstream names its filters ``aeraki-outbound-<host>-<vip>-<port>`` and ``aeraki-inbound-<host>-<port>``, in
-older releases without the port. Both replace tcp_proxy, and upstream's do it first, because its priority is
-0: while both are live, ours match nothing. So ours are written before upstream's are deleted, and no
-connection sees a listener without either.
+Upstream names its filters ``aeraki-outbound-<host>-<vip>-<port>`` and
+``aeraki-inbound-<host>-<port>``, in older releases without the port. Both replace tcp_proxy, and
+upstream's do it first, because its priority is 0: while both are live, ours match nothing. So ours
+are written before upstream's are deleted, and no connection sees a listener without either.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _is_ours(host: str, port: int | None, service_ports: set[ServicePort], hosts
 
 
 def _meant(name: str) -> Iterator[tuple[str, int | None]]:
-    """Host and port that the name may stand for (a host can have dashes, so there are several readings)."""
+    """Hosts and ports that the name may stand for: a host can have dashes, so there are several."""
     for prefix in _PREFIXES:
         if name.startswith(prefix):
             rest = name.removeprefix(prefix)

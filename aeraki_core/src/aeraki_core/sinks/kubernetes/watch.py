@@ -1,7 +1,8 @@
 """Watching the EnvoyFilters of a cluster, from the start of the sink to its end.
 
-One list and watch for the whole cluster or for each watched namespace. Everything that they bring goes
-into :class:`~aeraki_core.sinks.kubernetes.live.LiveFilters`, and what is news goes to ``heard``.
+One list and watch for the whole cluster or for each watched namespace. Everything that they bring
+goes into :class:`~aeraki_core.sinks.kubernetes.live.LiveFilters`, and what is news goes to
+``heard``.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ _STOP = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterNews:
-    """A filter is new, other or gone. ``before`` is what was known of it; ``content`` the object, if there is one."""
+    """A filter is new, other or gone.
+
+    ``before`` is what was known of it; ``content`` the object, if there is one.
+    """
 
     key: FilterKey
     before: LiveEntry
@@ -50,7 +54,10 @@ class FilterNews:
 
 
 class FilterWatch:
-    """``namespaces``: None alone for the whole cluster. ``heard`` is called from the informers' threads."""
+    """``namespaces``: None alone for the whole cluster.
+
+    ``heard`` is called from the informers' threads.
+    """
 
     def __init__(
         self,
@@ -68,7 +75,7 @@ class FilterWatch:
         ]
 
     def start(self, patience: float) -> None:
-        """Read everything, and watch it from then on; wait at most ``patience`` seconds for each page.
+        """Read everything, and watch it from then on. Each page may take ``patience`` seconds.
 
         Raises:
             AerakiError: the server does not answer in time, refuses, or knows no EnvoyFilters.
@@ -96,7 +103,10 @@ class FilterWatch:
 
 
 class _FilterList:
-    """The list of one namespace, or of the cluster. ``problem``: why it could not be read so far."""
+    """The list of one namespace, or of the cluster.
+
+    ``problem``: why it could not be read so far.
+    """
 
     def __init__(
         self,
@@ -124,7 +134,10 @@ class _FilterList:
         )
 
     def wait(self, patience: float) -> None:
-        """Wait until the list was read, or cannot be; at most so many seconds without another page of it."""
+        """Wait until the list was read, or cannot be.
+
+        At most so many seconds without another page of it.
+        """
         while (
             not self._answered.is_set()
             and (left := self._last_page + patience - time.monotonic()) > 0
@@ -164,7 +177,8 @@ class _FilterList:
     def _put(self, decoded: DecodedObject) -> None:
         content, key = decoded.content, key_of(decoded.content)
         if decoded.problem is not None:
-            # What is known stays: nobody who writes such an object decides what happens to a filter.
+            # What is known stays: nobody who writes such an object decides what happens to a
+            # filter.
             _log.warning("EnvoyFilter %s is ignored: %s", key, decoded.problem)
             return
         before = self._filters.put(content)

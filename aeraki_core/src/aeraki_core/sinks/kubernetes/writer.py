@@ -1,10 +1,10 @@
-"""One write to the API server, and what became of it.
+"""One write to the API server, and its result.
 
-In: a :class:`~aeraki_core.pipeline.reconcile.Step` and what is live. Out: :class:`~aeraki_core.sinks.base.Written`. Creates and updates are
-server-side applies with the field manager ``aeraki``; nothing is ever forced onto an object that is not ours.
-
-What may pass (429, 5xx, no answer, a webhook that does not run) is returned with ``retry``, for the controller to try again;
-here only a conflict is tried once more, with fresh eyes.
+Creations and updates are server-side applies with the field manager ``aeraki``; nothing is ever
+forced onto an object that is not ours. What may pass (429, 5xx, no answer, a webhook that does not
+run) is returned with
+``retry``, and the controller tries it again; here only a conflict is tried once more, after a fresh
+read.
 """
 
 from __future__ import annotations
@@ -34,16 +34,19 @@ NOT_OURS_MESSAGE = (
 )
 _APPLY = "application/apply-patch+yaml"
 _STANDARD_WARNING = "EnvoyFilter exposes internal implementation details"
-# Refused for what the filter says; everything else may be another day.
+# Refused for what the filter says. Everything else may succeed another day.
 _FINAL = frozenset({400, 413, 422})
 MAX_BYTES = 3 * 2**19 - 2**14
-"""Bytes of an object at most: etcd takes requests of 1.5 MiB, and the server adds its own fields."""
+"""Bytes of an object at most: etcd takes 1.5 MiB, and the server adds fields of its own."""
 
 _log = logging.getLogger(__name__)
 
 
 class ApiWriter:
-    """Does steps. Usable by many threads at once; ``dry_run`` lets the server check everything and keep nothing."""
+    """Does steps.
+
+    Usable by many threads at once. ``dry_run``: the server checks everything and keeps nothing.
+    """
 
     def __init__(
         self, client: Client, live: LiveFilters, *, dry_run: bool = False, timeout: float = 15.0
@@ -59,14 +62,17 @@ class ApiWriter:
         self._obstacles: dict[str, Obstacle] = {}
 
     def begin(self) -> None:
-        """A new burst: what was unreachable may answer again, unless the server asked for more time."""
+        """A new burst begins.
+
+        A server that was away may answer again, unless it asked for more time.
+        """
         with self._lock:
             if time.monotonic() >= self._not_before:
                 self._broken = None
             self._obstacles = {}
 
     def write(self, step: Step) -> Written:
-        """Do one step; after the first sign that the server cannot take more, the rest of a burst is not sent at all."""
+        """Do one step. Once the server cannot take more, the rest of a burst is not sent at all."""
         if self._broken is not None:
             return _away(step, self._broken)
         namespace = step.key.namespace
@@ -97,9 +103,11 @@ class ApiWriter:
                 self._obstacles[namespace] = obstacle
                 return _blocked(step, obstacle)
             return Written(step, _message(error), retry=not _is_final(error), passing=error.retry)
+        except RequestError as error:  # an answer that no API server gives
+            return Written(step, str(error), retry=True, passing=True)
 
     def delete(self, key: FilterKey) -> str | None:
-        """Delete a filter of upstream's; returns what went wrong."""
+        """Delete a filter of upstream's. Returns what went wrong, or None."""
         try:
             self._delete(key, Whose.UPSTREAM)
         except RequestError as error:
@@ -111,8 +119,7 @@ class ApiWriter:
             self._broken = reason
             self._not_before = time.monotonic() + seconds
 
-    # -- create and update --------------------------------------------------------------------------------------------
-
+    # -- create and update ------------------------------------------------------------------------
     def _apply(self, step: Step, want: EnvoyFilter) -> Written:
         entry = self._live.entry(want.key)
         known = (
@@ -127,25 +134,28 @@ class ApiWriter:
         except ApiError as error:
             if error.status != 409:
                 raise
-            found = self._read(want.key)
-            if found is not None and not is_ours(found, self._live.instance):
-                self._live.put(found)
+            content = self._read(want.key)
+            if content is not None and not is_ours(content, self._live.instance):
+                self._live.put(content)
                 return _taken(step)
-            answer = self._send(want.key, body, _state(found) if found is not None else None)
+            answer = self._send(want.key, body, _state(content) if content is not None else None)
         if answer.body["spec"] != body["spec"] and not self._dry_run:
-            # A field that another manager added stays under server-side apply; only a replace takes it away.
+            # Server-side apply leaves fields of other managers; only a replace removes them.
             answer = self._replace(answer.body, body)
         if not self._dry_run:
             self._live.put(answer.body, want if answer.body["spec"] == body["spec"] else None)
         return Written(step, warnings=_own_warnings(answer))
 
     def _send(self, key: FilterKey, body: Object, known: tuple[str, str] | None) -> Answer:
-        """Apply to what is ``known`` (uid and version). None: it is meant to create, and overrules nothing of another manager."""
+        """Apply to the object of the ``known`` uid and version.
+
+        None: it creates, and overrules no other manager.
+        """
         params = {**self._params, "fieldManager": FIELD_MANAGER}
         if known is not None:
             params["force"] = "true"
-            # If somebody made it anew or changed it meanwhile, the server says so: also to a leader of the past whose write
-            # was under way when it was paused.
+            # If somebody recreated or changed it meanwhile, the server answers with a conflict:
+            # also to a former leader that was paused in the middle of a write.
             body = {
                 **body,
                 "metadata": {**body["metadata"], "uid": known[0], "resourceVersion": known[1]},
@@ -155,21 +165,24 @@ class ApiWriter:
             "PATCH", path, params=params, body=body, content_type=_APPLY, timeout=self._timeout
         )
 
-    def _replace(self, found: Object, body: Object) -> Answer:
-        key = FilterKey(found["metadata"]["namespace"], found["metadata"]["name"])
+    def _replace(self, content: Object, body: Object) -> Answer:
+        key = FilterKey(content["metadata"]["namespace"], content["metadata"]["name"])
         params = {**self._params, "fieldManager": FIELD_MANAGER}
         path = RESOURCE.path(key.namespace, key.name)
         return self._client.request(
-            "PUT", path, params=params, body={**found, "spec": body["spec"]}, timeout=self._timeout
+            "PUT",
+            path,
+            params=params,
+            body={**content, "spec": body["spec"]},
+            timeout=self._timeout,
         )
 
-    # -- delete -------------------------------------------------------------------------------------------------------
-
+    # -- delete -----------------------------------------------------------------------------------
     def _delete(self, key: FilterKey, whose: Whose = Whose.OURS) -> None:
         entry = self._live.entry(key)
         if entry is None or entry.whose is not whose:
             return
-        # With a body, the server looks at no parameters: a dry run must be asked for in it.
+        # With a body, the server ignores the parameters, so the dry run is asked for in the body.
         options: Object = {"dryRun": ["All"]} if self._dry_run else {}
         conditions = {"uid": entry.uid, "resourceVersion": entry.version}
         for attempt in (1, 2):
@@ -186,13 +199,13 @@ class ApiWriter:
                     break
                 if error.status != 409 or attempt == 2:
                     raise
-                found = self._read(key)
-                if found is None:
+                content = self._read(key)
+                if content is None:
                     break
-                self._live.put(found)
+                self._live.put(content)
                 entry = self._live.entry(key)
                 if entry is None or entry.whose is not whose:
-                    return  # somebody took it over
+                    return  # it is no longer ours
                 conditions = {"uid": entry.uid, "resourceVersion": entry.version}
         if not self._dry_run:
             self._live.drop(key)
@@ -212,7 +225,8 @@ def _check_size(want: EnvoyFilter, body: Object) -> None:
     """Accept an object that etcd can hold.
 
     Raises:
-        UnwritableError: it is too large; the API server would answer every try with an internal error.
+        UnwritableError: it is too large; the API server would answer every try with an internal
+        error.
     """
     # Only a filter of some size is worth a second serialisation; JSON is a few times its messages.
     messages = sum(len(patch.value.data) for patch in want.patches if patch.value is not None)
@@ -249,18 +263,18 @@ def _obstacle(error: ApiError, namespace: str) -> Obstacle | None:
 
 
 def _taken(step: Step) -> Written:
-    """The name is somebody else's."""
+    """The name belongs to somebody else's filter."""
     return Written(
         step, NOT_OURS_MESSAGE, finding=Finding(NOT_OURS, f"{step.key}: {NOT_OURS_MESSAGE}")
     )
 
 
-def _state(found: Object) -> tuple[str, str]:
-    return found["metadata"]["uid"], found["metadata"]["resourceVersion"]
+def _state(content: Object) -> tuple[str, str]:
+    return content["metadata"]["uid"], content["metadata"]["resourceVersion"]
 
 
 def _own_warnings(answer: Answer) -> tuple[str, ...]:
-    """Warnings about this filter: not the one that every EnvoyFilter gets."""
+    """Warnings about this filter, without the one that every EnvoyFilter gets."""
     return tuple(text for text in answer.warnings if _STANDARD_WARNING not in text)
 
 
