@@ -360,7 +360,7 @@ class Controller:
 
     # -- a pass -----------------------------------------------------------------------------------
     def _pass(self) -> PassReport | None:
-        """Generate and write what changed, for a while. The next pass follows at once with the rest.
+        """Generate and write what changed, for a while. The next pass, at once, does the rest.
 
         None: the first pass has not ended. Nothing is written before everything is generated.
         """

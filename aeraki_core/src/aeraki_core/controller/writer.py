@@ -192,7 +192,7 @@ class FilterWriter:
             yield from self._troubles.left_alone(Action.OUTSIDE)
 
     def _probes(self, now: float) -> frozenset[FilterKey]:
-        """One filter for each namespace that may exist by now. If it succeeds, the others follow."""
+        """One filter for each namespace that may exist by now: if it succeeds, others follow."""
         return frozenset(
             next(iter(self._parked[namespace]))
             for namespace in self._namespaces.due(now)
@@ -247,7 +247,7 @@ class FilterWriter:
         return keep_unreplaced(hold_back(steps, self._active, holds), unwritten)
 
     def _counts(self, deletion: Step) -> bool:
-        """Whether the guard counts a deletion: not confirmed, of a filter that is certainly ours."""
+        """Whether the guard counts a deletion: not confirmed, and certainly of our filter."""
         return (
             deletion.key not in self._confirmed
             and deletion.before is not None
