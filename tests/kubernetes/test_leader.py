@@ -65,7 +65,7 @@ def test_a_leader_that_is_killed_is_followed_without_a_needless_write(
         one.wait_for(", leads")
         one.wait_for(f"{SERVICES} created")
         with Replica("two", kubeconfig, namespace, *SHORT) as two:
-            two.wait_for("stands by: another replica leads")
+            two.wait_for("standby: another replica leads")
             before = state(control_plane)
             assert len(before) == SERVICES
             one.send(signal.SIGKILL)
@@ -99,7 +99,7 @@ def test_a_paused_leader_that_wakes_up_writes_nothing(
         with Replica(
             "two", kubeconfig, namespace, *times, "--debounce-quiet", "1s", plugins="thrift"
         ) as two:
-            two.wait_for("stands by: another replica leads")
+            two.wait_for("standby: another replica leads")
             # The first knows of these, and waits for quiet before it writes: that is what it wakes up with.
             make_thrift(control_plane, namespace, range(SERVICES, SERVICES + 5))
             wait_until(
@@ -165,7 +165,7 @@ def test_a_leader_that_ends_hands_over_at_once(control_plane: ControlPlane, name
     with Replica("one", kubeconfig, namespace, *LONG) as one:
         one.wait_for(f"{SERVICES} created")
         with Replica("two", kubeconfig, namespace, *LONG) as two:
-            two.wait_for("stands by: another replica leads")
+            two.wait_for("standby: another replica leads")
             before = state(control_plane)
             one.send(signal.SIGTERM)
             assert one.process.wait(30) == 0

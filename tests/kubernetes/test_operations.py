@@ -72,7 +72,7 @@ def test_probes_metrics_and_status(
 
         told = json.loads(leader.get("/status")[1])
         assert told["controller"]["leads"]
-        assert json.loads(standby.get("/status")[1])["controller"]["role"].startswith("stands by")
+        assert json.loads(standby.get("/status")[1])["controller"]["role"].startswith("standby")
         assert {port["protocol"] for port in told["ports"] if namespace in port["host"]} == {
             "redis"
         }
@@ -82,7 +82,7 @@ def test_probes_metrics_and_status(
         rows = [line.split() for line in shown.stdout.splitlines()]
         assert [f"redis-1.{namespace}.example.org", "6379", "redis", "current", "1", "-"] in rows
         assert "4 filters" in shown.stderr
-        assert "; leads" in shown.stderr
+        assert "; leader" in shown.stderr
         why = aeraki("explain", f"cache.{namespace}", "--controller", leader.url).stdout
         assert "protocol   redis: port name 'tcp-redis'" in why
         assert (
@@ -118,16 +118,16 @@ def test_a_settings_file_that_changes(
         one.wait_for("0 filters in")
         control_plane.api.create(entry(1, namespace))
         one.wait_for("1 created")
-        assert not one.said("generated anew")
-        file.write_text("logLevel: {all: info, controller: debug}\ndebounceMax: 20s\n")
-        one.wait_for("log levels are now info,controller:debug")
+        assert not one.said("generated redis")
+        file.write_text("logLevel: {all: info, pipeline: debug}\ndebounceMax: 20s\n")
+        one.wait_for("log levels are now info,pipeline:debug")
         one.wait_for("debounceMax will count after a restart")
         control_plane.api.create(entry(2, namespace))
-        one.wait_for(f"generated anew: redis-2.{namespace}.example.org:6379")
+        one.wait_for(f"generated redis-2.{namespace}.example.org:6379")
         file.write_text("logLevel: loud\n")
         assert (
             f"{file}:1: logLevel: 'loud' is no level"
-            in one.wait_for("what it said before stays")["message"]
+            in one.wait_for("its last valid content stays")["message"]
         )
         file.write_text("logLevel: warning\n")
         one.wait_for("log levels are now warning")

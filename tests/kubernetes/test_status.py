@@ -197,7 +197,7 @@ def test_a_finding_is_an_event_once_and_counted_when_it_comes_again(
         assert event["reportingInstance"].startswith(("one_", "two_"))
         assert "series" not in event
         leader, standby = (one, two) if one.said(", leads") else (two, one)
-        standby.wait_for("stands by: another replica leads")
+        standby.wait_for("standby: another replica leads")
         assert metric(standby, "rest_client_requests_total", method="POST") <= 1  # of the Lease
 
         # Another replica becomes the leader: it says nothing twice.

@@ -231,7 +231,7 @@ class Leader:
     def _set(self, leads: bool) -> None:
         if leads != self._leads:
             self._leads = leads
-            log.info("this replica (%s) %s", self._identity, "leads" if leads else "stands by")
+            log.info("this replica, %s, %s", self._identity, "leads" if leads else "stands by")
             self._changed(leads)
 
 

@@ -113,6 +113,8 @@ class _Answering:
         self._identity = identity
         self._metrics = metrics
         self._snapshots = Snapshots(lambda: controller.passes)
+        # Some numbers change without a pass, such as whether a source is in sync.
+        self._metrics_text = Snapshots(lambda: controller.passes, stale=1.0)
 
     def healthy(self) -> ProbeAnswer:
         stalled = self._controller.stalled
@@ -125,7 +127,7 @@ class _Answering:
         return ProbeAnswer(False, waiting) if waiting else ProbeAnswer(True, f"ok, {self._role()}")
 
     def metrics_text(self) -> bytes:
-        return self._snapshots.get("metrics", self._metrics.text)
+        return self._metrics_text.get("metrics", self._metrics.text)
 
     def status(self) -> bytes:
         return self._snapshots.get("status", lambda: json.dumps(self._status()).encode())
