@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from aeraki_core.controller.bucket import TokenBucket
 from aeraki_core.filters.envoyfilter import FilterKey
@@ -131,11 +132,18 @@ class WriteQueue:
     def next(self, now: float) -> float | None:
         """When a step can be picked; None when none waits."""
         times = (
-            now if any(waiting.free for waiting in _heads(lane)) else lane.bucket.next(now)
+            now if any(waiting.free for waiting in heads) else lane.bucket.next(now)
             for lane in self._lanes.values()
-            if not lane.empty
+            if (heads := tuple(self._heads(lane)))
         )
         return min(times, default=None)
+
+    def _heads(self, lane: _Lane) -> Iterator[_Waiting]:
+        """The first step of each kind that does not wait for others."""
+        for table in (lane.fresh, lane.writes):
+            yield from islice(table.values(), 1)
+        deletions = (each for each in lane.deletions.values() if self._may_delete(each.step))
+        yield from islice(deletions, 1)
 
     def _take_turns(self, kind: str, most: int, now: float, picked: list[Step]) -> None:
         turns = deque(
@@ -171,9 +179,3 @@ class WriteQueue:
                 for owner, lane in self._lanes.items()
                 if not lane.empty or not lane.bucket.full(now)
             }
-
-
-def _heads(lane: _Lane) -> Iterator[_Waiting]:
-    """The first step of each kind."""
-    for table in lane.tables():
-        yield from list(table.values())[:1]

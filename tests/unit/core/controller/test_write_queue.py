@@ -88,6 +88,18 @@ def test_a_deletion_waits_for_every_write_of_its_namespaces() -> None:
     assert owners(queue.pick(100, 1.0)) == ["bank", "shop"]
 
 
+def test_a_deletion_that_waits_for_writes_is_no_reason_to_look_at_once() -> None:
+    queue = WriteQueue(burst=1, rate=1.0)
+    for number in range(3):
+        queue.put(write("bank", number))
+    queue.put(deletion("shop", 9, "bank"), free=True)
+    assert owners(queue.pick(100, 0.0)) == ["bank"]
+    assert queue.next(0.0) == 1.0
+    assert owners(queue.pick(100, 1.0)) == ["bank"]
+    assert owners(queue.pick(100, 2.0)) == ["bank", "shop"]
+    assert queue.next(2.0) is None
+
+
 def test_a_deletion_of_a_filter_that_names_no_namespace_waits_for_all() -> None:
     queue = WriteQueue(burst=1, rate=1.0)
     nameless = deletion("shop", 0)
