@@ -376,7 +376,7 @@ def find_ready(pods: Sequence[RunningPod]) -> tuple[RunningPod, RunningPod]:
         pod.wait_ready()
 
     def leading() -> list[RunningPod]:
-        return [pod for pod in pods if pod.probe("readinessProbe")[1] == "ok, leads\n"]
+        return [pod for pod in pods if pod.probe("readinessProbe")[1] == "ok, leader\n"]
 
     (leader,) = wait_until(leading, WAIT, "a leader")
     (standby,) = [pod for pod in pods if pod is not leader]

@@ -208,7 +208,7 @@ def test_two_pods_do_all_the_work_and_one_goes_on_after_the_other(
         "the Lease to be taken",
     )
     standby.wait_for("nothing to write")
-    assert standby.probe("readinessProbe") == (200, "ok, leads\n")
+    assert standby.probe("readinessProbe") == (200, "ok, leader\n")
     assert filters(control_plane) == before
     Workloads(control_plane.api, shop).workload("later", [Port("tcp-thrift", 9090)])
     wait_filter(control_plane, standby, f"later.{shop}")
@@ -232,7 +232,7 @@ def test_a_leader_whose_node_dies_is_followed(
     before = filters(control_plane)
     leader.kill()
     wait_until(
-        lambda: standby.probe("readinessProbe") == (200, "ok, leads\n"), WAIT, "the other to lead"
+        lambda: standby.probe("readinessProbe") == (200, "ok, leader\n"), WAIT, "the other to lead"
     )
     standby.wait_for("nothing to write")
     assert filters(control_plane) == before
@@ -244,12 +244,12 @@ def test_a_changed_config_map_reaches_it(install: Install, node: Node) -> None:
     pod.wait_ready()
     text = str(next(iter(one(objects, "ConfigMap")["data"].values())))
     assert "logLevel: info" in text
-    pod.configure(text.replace("logLevel: info", "logLevel: {all: info, controller: debug}"))
-    pod.wait_for("log levels are now info,controller:debug")
+    pod.configure(text.replace("logLevel: info", "logLevel: {all: info, pipeline: debug}"))
+    pod.wait_for("log levels are now info,pipeline:debug")
     pod.configure(text.replace("rootNamespace: istio-system", "rootNamespace: elsewhere"))
     pod.wait_for("rootNamespace will count after a restart")
     pod.configure("logLevel: loud\n")
-    pod.wait_for("what it said before stays")
+    pod.wait_for("its last valid content stays")
     assert pod.probe("livenessProbe")[0] == 200
 
 

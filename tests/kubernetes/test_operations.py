@@ -43,7 +43,7 @@ def test_probes_metrics_and_status(
             lambda: one.said("created, in") or two.said("created, in"), 60, "the first writes"
         )
         leader, standby = (one, two) if one.said("created, in") else (two, one)
-        assert leader.get("/readyz")[1] == "ok, leads\n"
+        assert leader.get("/readyz")[1] == "ok, leader\n"
         wait_until(
             lambda: f"{leader.name}_" in standby.get("/readyz")[1],
             20,
