@@ -1,7 +1,7 @@
-"""The arguments of upstream's controller, as this one takes them, so that its manifests keep working.
+"""The arguments of upstream's controller, translated to ours, so that its manifests keep working.
 
-In: a command line. Out: the same for ``aeraki run``, and what to say about flags that mean nothing here. Upstream is a Go program:
-one dash is as good as two, and a boolean may be ``--flag=true``. The names are those of its releases, old and new.
+Upstream is a Go program: one dash is as good as two, and a boolean may be ``--flag=true``. The names are those of its releases,
+old and new. A flag without an equivalent is reported and ignored.
 """
 
 from __future__ import annotations
@@ -18,21 +18,32 @@ _SAME = {
     "electionID": "--election-id",
     "log-level": "--log-level",
     "logLevel": "--log-level",
+    "log_output_level": "--log-level",
     "domain": "--domain",
+    "httpAddr": "--http-address",
 }
 _NAMESPACE_SCOPE = "enable-envoy-filter-namespace-scope"
 _WITHOUT_MEANING = {
-    "aeraki-xds-address": "it belongs to a protocol that is not part of this program",
-    "aeraki-xds-port": "it belongs to a protocol that is not part of this program",
-    "xds-listen-address": "it belongs to a protocol that is not part of this program",
+    "aeraki-xds-address": "MetaProtocol is not part of this program",
+    "aeraki-xds-port": "MetaProtocol is not part of this program",
+    "xds-listen-address": "MetaProtocol is not part of this program",
     "cluster-id": "one controller serves one cluster",
     "config-store-secret": "the configuration is read from the cluster of --kubeconfig",
-    "httpAddr": "there is no such server here",
-    "httpsAddr": "there is no such server here",
+    "httpsAddr": "there is no server with TLS here",
+    "log_rotate": "log lines go to stderr; rotate them where they are collected",
+    "log_rotate_max_age": "log lines go to stderr; rotate them where they are collected",
+    "log_rotate_max_backups": "log lines go to stderr; rotate them where they are collected",
+    "log_rotate_max_size": "log lines go to stderr; rotate them where they are collected",
+    "log_target": "log lines go to stderr",
+    "log_as_json": "use --log-format json",
+    "log_caller": "log lines name the component",
+    "log_stacktrace_level": "use --debug",
     "istiod-configMap-name": "--root-namespace and --registry-only say what it would",
     "server-id": "the name of the pod tells replicas apart",
 }
 _MASTER = "master"
+_SWITCHES = frozenset({"log_as_json"})
+"""Flags that take no value unless it is given with ``=``."""
 
 
 def translate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -58,7 +69,7 @@ def translate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             if _is_false(value):
                 notes.append(f"--{name}=false has no effect: the leader is chosen by --election-id")
         elif name:
-            if not equals:
+            if not equals and name not in _SWITCHES:
                 next(rest, None)
             notes.append(f"--{name} has no effect: {_WITHOUT_MEANING[name]}")
         else:

@@ -42,6 +42,7 @@ def port_row(report: PortReport) -> dict[str, Any]:
         "service": str(report.service.ref),
         "protocol": protocol.name if protocol else None,
         "why": report.detection.reason,
+        "remedy": report.detection.problem.remedy if report.detection.problem else None,
         "state": report.state,
         "plugin": report.run.plugin if report.run else None,
         "filters": [str(key) for key in report.filters],

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STDOUT",
+    "clear_screen",
     "configure",
     "data",
     "debugs",
@@ -137,6 +138,12 @@ def data(text: str) -> None:
 def lines(texts: Iterable[str]) -> None:
     """What was asked for as lines, each escaped."""
     data("".join(f"{escape(text)}\n" for text in texts))
+
+
+def clear_screen() -> None:
+    """Begin at the top of an empty terminal; in a pipe nothing happens."""
+    if _stdout().isatty():
+        data("\x1b[H\x1b[2J\n")
 
 
 def structured(content: object, form: str) -> None:

@@ -143,6 +143,8 @@ class Controller:
         self._slices = Pass()
         self.passes = 0
         """How many passes have ended."""
+        self.passed_at: float | None = None
+        """When the last pass ended, in seconds since the epoch; None before the first."""
 
     # -- for other threads ------------------------------------------------------------------------
     def lead(self, leads: bool) -> None:
@@ -394,6 +396,7 @@ class Controller:
         )
         self._first = False
         self.passes += 1
+        self.passed_at = time.time()
         self._observer(report)
         return report
 

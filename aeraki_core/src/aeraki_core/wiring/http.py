@@ -64,8 +64,11 @@ def http_services(
     controller: Controller,
     leader: Leader | None,
     identity: str,
+    cluster: str,
 ) -> tuple[list[HttpService], Metrics]:
     """The servers that the settings ask for, and the metrics, which must observe the controller.
+
+    ``identity`` names this replica, ``cluster`` its API server; empty for none.
 
     Raises:
         SettingsError: an address cannot be used.
@@ -77,7 +80,7 @@ def http_services(
         queued=lambda: controller.queued,
         busy=lambda: controller.busy,
     )
-    answering = _Answering(settings, pipeline, controller, leader, identity, metrics)
+    answering = _Answering(settings, pipeline, controller, leader, identity, cluster, metrics)
     answers = Answers(
         healthy=answering.healthy,
         ready=answering.ready,
@@ -104,6 +107,7 @@ class _Answering:
         controller: Controller,
         leader: Leader | None,
         identity: str,
+        cluster: str,
         metrics: Metrics,
     ) -> None:
         self._settings = settings
@@ -111,6 +115,7 @@ class _Answering:
         self._controller = controller
         self._leader = leader
         self._identity = identity
+        self._cluster = cluster
         self._metrics = metrics
         self._snapshots = Snapshots(lambda: controller.passes)
         # Some numbers change without a pass, such as whether a source is in sync.
@@ -168,6 +173,9 @@ class _Answering:
         return {
             "version": core_version(),
             "identity": self._identity,
+            "cluster": self._cluster or None,
+            "leader": self._leader.holder or None if self._leader is not None else None,
+            "lastPass": controller.passed_at,
             "role": self._role(),
             "leads": controller.leading,
             "ready": controller.waiting is None,

@@ -128,7 +128,9 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
     if settings.http_address or settings.probe_address:
         from aeraki_core.wiring.http import http_services
 
-        servers, metrics = http_services(settings, pipeline, controller, leader, identity)
+        servers, metrics = http_services(
+            settings, pipeline, controller, leader, identity, client.server if client else ""
+        )
         observers.add(metrics)
         services += servers
     if leader is not None:

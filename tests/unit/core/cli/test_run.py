@@ -133,6 +133,11 @@ class TestUpstream:
             ["--root-namespace", "istio-config", "--istiod-address=istiod:15010", "--master=true"],
             [
                 "--root-namespace=istio-config",
+                "--log_output_level=all:info",
+                "--httpAddr=127.0.0.1:0",
+            ],
+            [
+                "--root-namespace=istio-config",
                 "--istiodaddr",
                 "istiod:15010",
                 "--electionID=a",
@@ -163,6 +168,8 @@ class TestUpstream:
             "--cluster-id",
             "east",
             "-httpsAddr=:15017",
+            "--log_rotate=/var/log/aeraki.log",
+            "--log_as_json",
             "--once",
             "-f",
             shop,
@@ -173,7 +180,8 @@ class TestUpstream:
         assert (
             "warning: --cluster-id has no effect: one controller serves one cluster" in result.err
         )
-        assert "warning: --httpsAddr has no effect" in result.err
+        for name in ("httpsAddr", "log_rotate", "log_as_json"):
+            assert f"warning: --{name} has no effect" in result.err
 
 
 class Process:

@@ -87,4 +87,4 @@ def test_a_controller_may_be_named_without_a_scheme(aeraki: Run) -> None:
 def test_usage(aeraki: Run) -> None:
     result = aeraki("status")
     assert result.code == 2
-    assert "aeraki status -f deploy/" in result.err
+    assert "aeraki status deploy/" in result.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ __all__ = ["command"]
 
 _EXAMPLE = "aeraki status deploy/"
 
+_PERIOD = 2.0  # seconds between two looks
 HEADINGS = ("HOST", "PORT", "PROTOCOL", "STATE", "FILTERS", "FINDINGS")
 COLORS = {"current": "green", "partial": "yellow", "held": "yellow", "none": "red"}
 
@@ -38,6 +40,7 @@ COLORS = {"current": "green", "partial": "yellow", "held": "yellow", "none": "re
     default="text",
     help="The form.",
 )
+@click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
 @use_cluster_option
 @controller_option
 def command(
@@ -46,36 +49,79 @@ def command(
     all_namespaces: bool,
     all_ports: bool,
     form: str,
+    watch: bool,
     controller: str | None,
     use_cluster: bool,
 ) -> int:
     """Show the services of PATHs, or of a running controller: protocol, state, filters and findings of each port.
 
-    With -n only that namespace's services. Exits with 1 if a finding is an error.
+    With -n only that namespace: its services, its findings, and its exit code. Exits with 1 if a finding is an error.
     """
-    if settings.paths and not controller:
-        paths = require_paths(settings, _EXAMPLE)
-        session = open_session(settings, paths, addresses=address_mode(use_cluster=use_cluster))
-        content = overview(session.pipeline.reports(), session.findings)
-    else:
-        content = status_of(settings, controller, "aeraki status -f deploy/")
-    namespace = (
-        None
-        if all_namespaces or settings.origin("default_namespace").kind is OriginKind.DEFAULT
-        else settings.default_namespace
-    )
-    every = [port for port in content["ports"] if namespace in (None, _namespace(port))]
-    ports = [port for port in every if all_ports or port["protocol"]]
-    findings = tuple(from_dict(item) for item in content["findings"])
+    is_everywhere = settings.origin("default_namespace").kind is OriginKind.DEFAULT
+    namespace = None if all_namespaces or is_everywhere else settings.default_namespace
+
+    def show() -> int:
+        content = _of_namespace(_content(settings, controller, use_cluster), namespace)
+        return _show(content, form, namespace=namespace, all_ports=all_ports)
+
+    if not watch:
+        return show()
+    while True:
+        output.clear_screen()
+        show()
+        time.sleep(_PERIOD)
+
+
+def _content(settings: Settings, controller: str | None, use_cluster: bool) -> dict[str, Any]:
+    """What `/status` of a controller gives, or the same for PATHs."""
+    if controller or not settings.paths:
+        return status_of(settings, controller, _EXAMPLE)
+    paths = require_paths(settings, _EXAMPLE)
+    session = open_session(settings, paths, addresses=address_mode(use_cluster=use_cluster))
+    return overview(session.pipeline.reports(), session.findings)
+
+
+def _of_namespace(content: dict[str, Any], namespace: str | None) -> dict[str, Any]:
+    """The part that is about one namespace; all of it for None."""
+    if namespace is None:
+        return content
+    return {
+        **content,
+        "ports": [port for port in content["ports"] if _namespace(port) == namespace],
+        "findings": [
+            finding
+            for finding in content["findings"]
+            if (finding.get("object") or {}).get("namespace") == namespace
+        ],
+    }
+
+
+def _show(content: dict[str, Any], form: str, *, namespace: str | None, all_ports: bool) -> int:
+    every = content["ports"]
+    ports = [port for port in every if all_ports or port["protocol"] or port.get("remedy")]
+    findings = tuple(from_dict(finding) for finding in content["findings"])
     if form == "text":
+        if content.get("controller"):
+            output.note(_heading(content["controller"]))
         if ports:
             output.data(output.table(HEADINGS, [_row(port) for port in ports], colors=COLORS))
         output.findings(findings)
+        if namespace is not None and not every:
+            output.note(f"no service in namespace {namespace}")
         output.note(_footer(ports, findings, len(every) - len(ports), content.get("controller")))
     else:
-        content = {**content, "ports": ports}
-        output.structured(content, form)
+        output.structured({**content, "ports": ports}, form)
     return int(has_errors(findings))
+
+
+def _heading(controller: Mapping[str, Any]) -> str:
+    """Which controller answered, so that nobody reads the answer of another one."""
+    parts = [f"aeraki {controller['version']}", controller["identity"], controller["role"]]
+    if controller.get("cluster"):
+        parts.append(f"cluster {controller['cluster']}")
+    last = controller.get("lastPass")
+    parts.append(f"last pass {time.time() - last:.0f} s ago" if last else "no pass yet")
+    return ", ".join(parts)
 
 
 def _namespace(port: Mapping[str, Any]) -> str:
@@ -87,7 +133,7 @@ def _row(port: Mapping[str, Any]) -> tuple[str, ...]:
         port["host"],
         str(port["port"]),
         port["protocol"] or "-",
-        port["state"] if port["protocol"] else "-",
+        port["state"] if port["protocol"] or port.get("remedy") else "-",
         str(len(port["filters"])),
         ",".join(sorted(set(port["findings"]))) or "-",
     )
@@ -104,8 +150,6 @@ def _footer(
     if hidden:
         parts.append(f"{count(hidden, 'port')} without a protocol (--all-ports)")
     parts.append(output.summary(findings) or "no findings")
-    if controller is not None:
-        parts.append(controller["role"])
-        if controller["held"]:
-            parts.append(f"deletions wait: {controller['held']}")
+    if controller is not None and controller["held"]:
+        parts.append(f"deletions wait: {controller['held']}")
     return "; ".join(parts)
