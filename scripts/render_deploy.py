@@ -26,9 +26,12 @@ from aeraki_core.model.resource import Kind
 from aeraki_core.plugins.registry import build_registry
 from aeraki_core.settings import SETTINGS, Setting, forms
 
+from scripts.dashboards import DASHBOARDS, render
+
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy" / "charts" / "aeraki"
 MANIFESTS = ROOT / "deploy" / "manifests"
+GRAFANA = CHART / "files" / "dashboards"
 INSTALL = ROOT / "docs" / "install.md"
 RELEASE, NAMESPACE = "aeraki", "istio-system"
 """What the plain manifests are called and where they go: the mesh's root namespace, as upstream's."""
@@ -90,6 +93,14 @@ def schema() -> dict[Path, str]:
         },
     }
     return {path: json.dumps(content, indent=2) + "\n"}
+
+
+def dashboards() -> dict[Path, str]:
+    """The Grafana dashboards that the chart can install."""
+    return {
+        GRAFANA / f"{dashboard.name}.json": json.dumps(render(dashboard), indent=1) + "\n"
+        for dashboard in DASHBOARDS
+    }
 
 
 def _setting_schema(setting: Setting) -> dict[str, Any]:
@@ -241,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--helm", type=Path, metavar="PATH", help="Helm; by default the one of the tests"
     )
     given = parser.parse_args(arguments)
-    stale = _bring(chart_files() | schema(), check=given.check)
+    stale = _bring(chart_files() | schema() | dashboards(), check=given.check)
     for path in strays(chart_files()):
         stale.append(path)
         if not given.check:

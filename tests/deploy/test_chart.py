@@ -12,6 +12,7 @@ from aeraki_core.filters.patch import ApplyTo
 from aeraki_core.manifests.crds import crd
 from aeraki_core.settings import Settings, resolve
 
+from scripts.dashboards import DASHBOARDS
 from scripts.render_deploy import CHART
 
 from .chart import Chart, Refused, Values, all_of, container, kinds, one, settings_file
@@ -311,6 +312,20 @@ class TestMetrics:
             item["name"] for item in service["spec"]["ports"]
         ]
         assert service["spec"]["ports"][0]["targetPort"] == container(objects)["ports"][0]["name"]
+
+    def test_alerts_and_dashboards_are_there_when_wanted(self, chart: Chart) -> None:
+        objects = chart.render({"prometheusRule.enabled": True, "dashboards.enabled": True})
+        (group,) = one(objects, "PrometheusRule")["spec"]["groups"]
+        assert {rule["alert"] for rule in group["rules"]} >= {"AerakiDown", "AerakiNoLeader"}
+        pages = [
+            json.loads(text)["title"]
+            for item in all_of(objects, "ConfigMap")
+            if item["metadata"]["labels"].get("grafana_dashboard") == "1"
+            for text in item["data"].values()
+        ]
+        assert sorted(pages) == sorted(dashboard.title for dashboard in DASHBOARDS)
+        assert not all_of(chart.render(), "PrometheusRule")
+        assert len(all_of(chart.render(), "ConfigMap")) == 1
 
     def test_they_are_read_once(self, chart: Chart) -> None:
         def annotated(values: Values) -> bool:

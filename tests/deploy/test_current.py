@@ -39,6 +39,10 @@ def test_the_charts_crds_and_rules_are_those_of_the_plugins() -> None:
     assert not render_deploy.strays(files), REMEDY
 
 
+def test_schema_and_dashboards_are_up_to_date() -> None:
+    assert not render_deploy.outdated(render_deploy.schema() | render_deploy.dashboards()), REMEDY
+
+
 def test_the_manifests_are_those_of_the_chart(chart: Chart) -> None:
     assert not render_deploy.outdated(render_deploy.manifests(chart.helm)), REMEDY
 

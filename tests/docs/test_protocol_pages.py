@@ -31,7 +31,7 @@ def section(text: str, heading: str) -> str:
 
 @PROTOCOLS
 def test_the_example_gives_filters_and_nothing_to_complain_about(protocol: Protocol) -> None:
-    (example,) = re.findall(r"^```yaml\n(.*?)^```$", page(protocol), re.MULTILINE | re.DOTALL)
+    example, *_ = re.findall(r"^```yaml\n(.*?)^```$", page(protocol), re.MULTILINE | re.DOTALL)
     mesh = Mesh(proxy_rules=(parse_proxy_rule(protocol.extension.name),))
     made = generate(objects_in(example), plugins=[protocol.name], mesh=mesh)
     assert len(made.filters) == 2

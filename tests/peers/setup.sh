@@ -9,6 +9,7 @@ needs=(
   javac:default-jdk-headless
   mvn:maven
   setpriv:util-linux
+  prometheus:prometheus
 )
 missing=()
 for need in "${needs[@]}"; do

@@ -1,0 +1,1 @@
+"""Dashboards, alerts and statistics, asked of a real Prometheus, controller and Envoy."""
