@@ -106,6 +106,7 @@ class Events:
         self._sender.stop()
 
     # -- in the controller's thread ---------------------------------------------------------------
+
     def __call__(self, event: ControllerEvent) -> None:
         """Publish the findings of a pass, while this replica leads."""
         match event:
@@ -135,6 +136,7 @@ class Events:
                 self._sender.put((ref, finding.code.id, finding.message), occurrence)
 
     # -- in the sender's thread -------------------------------------------------------------------
+
     def _send(self, key: tuple[ObjectRef, str, str], occurrence: _Occurrence) -> None:
         ref = key[0]
         if not self._may_pass(ref):

@@ -147,6 +147,7 @@ class Controller:
         """When the last pass ended, in seconds since the epoch; None before the first."""
 
     # -- for other threads ------------------------------------------------------------------------
+
     def lead(self, leads: bool) -> None:
         """This replica starts or stops leading."""
         self._queue.put(_Leads(leads))
@@ -209,6 +210,7 @@ class Controller:
         return self._leads
 
     # -- for others to ask, from an observer or a call --------------------------------------------
+
     def problem(self, key: FilterKey) -> str | None:
         """Why a live filter is not the desired one; None when it is."""
         return self._writer.problem(key)
@@ -224,6 +226,7 @@ class Controller:
         return self._intake.held
 
     # -- running ----------------------------------------------------------------------------------
+
     def run_once(self, patience: float = 30.0) -> PassReport:
         """One pass over what the sources have, and the end.
 
@@ -361,6 +364,7 @@ class Controller:
         return due is not None and due <= self._clock()
 
     # -- a pass -----------------------------------------------------------------------------------
+
     def _pass(self) -> PassReport | None:
         """Generate and write what changed, for a while. The next pass, at once, does the rest.
 

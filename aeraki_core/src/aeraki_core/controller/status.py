@@ -81,6 +81,7 @@ class Statuses:
         self._sender.stop()
 
     # -- in the controller's thread ---------------------------------------------------------------
+
     def __call__(self, event: ControllerEvent) -> None:
         """Remember what objects say, and look at them again after a pass."""
         match event:
@@ -158,6 +159,7 @@ class Statuses:
             self._sender.put(ref, (seen.resource, status))
 
     # -- in the sender's thread -------------------------------------------------------------------
+
     def _send(self, ref: ObjectRef, wanted: tuple[ApiResource, Object]) -> None:
         resource, status = wanted
         body = {

@@ -107,6 +107,7 @@ class FilesSink(Sink):
         self._thread: threading.Thread | None = None
 
     # -- what is live -----------------------------------------------------------------------------
+
     def start(self, changed: Callable[[FilterKey], None]) -> None:
         """Read the directory, which is created if it does not exist.
 
@@ -245,6 +246,7 @@ class FilesSink(Sink):
         return live
 
     # -- writing ----------------------------------------------------------------------------------
+
     def apply(self, steps: Iterable[Step]) -> Iterator[Written]:
         """Write, replace and remove files, each whole."""
         wrote = False
@@ -316,6 +318,7 @@ class FilesSink(Sink):
             raise
 
     # -- watching ---------------------------------------------------------------------------------
+
     def _run(self, changed: Callable[[FilterKey], None]) -> None:
         while not self._stop.is_set():
             try:

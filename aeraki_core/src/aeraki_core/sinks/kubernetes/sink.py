@@ -120,6 +120,7 @@ class KubernetesSink:
             self._watch.stop()
 
     # -- writing ----------------------------------------------------------------------------------
+
     def apply(self, steps: Iterable[Step]) -> Sequence[Written]:
         """Do the steps at once.
 
@@ -156,6 +157,7 @@ class KubernetesSink:
         return written
 
     # -- what the watch says ----------------------------------------------------------------------
+
     def _heard(self, news: FilterNews) -> None:
         if not self._may_write():
             return  # the leader wrote it, or the leader restores it

@@ -120,6 +120,7 @@ class ApiWriter:
             self._not_before = time.monotonic() + seconds
 
     # -- create and update ------------------------------------------------------------------------
+
     def _apply(self, step: Step, want: EnvoyFilter) -> Written:
         entry = self._live.entry(want.key)
         known = (
@@ -178,6 +179,7 @@ class ApiWriter:
         )
 
     # -- delete -----------------------------------------------------------------------------------
+
     def _delete(self, key: FilterKey, whose: Whose = Whose.OURS) -> None:
         entry = self._live.entry(key)
         if entry is None or entry.whose is not whose:
