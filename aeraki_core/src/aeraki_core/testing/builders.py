@@ -2,8 +2,8 @@
 
     service("demo", {"tcp-echo": 7000}, selector={"app": "demo"})
 
-In: what matters to a test. Out: dictionaries as ``kubectl get -o json`` gives them, without defaults. Any other field
-of an object's spec is given by its own name, as a keyword: ``virtual_service("demo", ["demo"], http=[...])``.
+The dictionaries are as ``kubectl get -o json`` gives them, without defaults. Any other field of an
+object's spec is given by its own name: ``virtual_service("demo", ["demo"], http=[...])``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ def service(
     created: str | None = None,
     **spec: Any,
 ) -> dict[str, Any]:
-    """A Service. ``ports``: by name the number, or (number, targetPort). ``cluster_ip`` "None" makes it headless."""
+    """A Service.
+
+    ``ports``: by name the number, or (number, targetPort).
+    ``cluster_ip``: "None" makes it headless.
+    """
     listed = []
     for port_name, number in ports.items():
         target = None
@@ -103,7 +107,11 @@ def service_entry(
     auto_addresses: Iterable[str] = (),
     **spec: Any,
 ) -> dict[str, Any]:
-    """A ServiceEntry. ``ports``: numbers by name, of protocol TCP. ``auto_addresses``: what istiod allocated, in its status."""
+    """A ServiceEntry.
+
+    ``ports``: numbers by name, of protocol TCP.
+    ``auto_addresses``: what istiod allocated, in its status.
+    """
     metadata = {"annotations": annotations, "labels": labels, "creationTimestamp": created}
     found = _object(_ISTIO, "ServiceEntry", name, namespace, metadata)
     found["spec"] = {
@@ -168,7 +176,7 @@ def resource(
 
 
 def objects_in(text: str) -> list[dict[str, Any]]:
-    """The objects of a YAML or JSON text as a file is read: several documents, and the items of Lists.
+    """The objects of a YAML or JSON text: of several documents, and of Lists.
 
     Raises:
         ValueError: it is not YAML, or a document is no object.

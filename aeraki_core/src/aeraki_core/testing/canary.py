@@ -1,4 +1,4 @@
-"""Canaries in the place of secrets: texts that must come out nowhere but where a proxy needs them."""
+"""Canaries in the place of secrets: texts that come out only where a proxy needs them."""
 
 from __future__ import annotations
 

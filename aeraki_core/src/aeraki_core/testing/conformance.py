@@ -190,7 +190,7 @@ class PluginConformance:
         return self._fresh[seed]
 
     def test_follows_changes(self, example: str) -> None:
-        """A change to a running pipeline gives what a fresh start gives, and undone nothing stays."""
+        """A change to a running pipeline gives what a fresh start gives; undone, nothing stays."""
         plain = _text(self._sound(example))
         objects = self.objects(example)
         registry = guarded(registry_of([self.plugin]), deadline(self.deadline))

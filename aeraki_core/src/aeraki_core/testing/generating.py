@@ -83,7 +83,7 @@ class Made:
         return matching[0]
 
     def patches(self, apply_to: str | None = None) -> list[dict[str, Any]]:
-        """All ``configPatches`` of all filters, in order; only those of one ``applyTo`` if given."""
+        """All ``configPatches`` of all filters, in order; with ``apply_to`` those of one kind."""
         return [
             patch
             for item in self.filters

@@ -1,6 +1,6 @@
 """Filters kept in memory: for one pass without a cluster, and for tests.
 
-In: steps. Out: the filters that would be live. ``writes`` counts the steps done, for "nothing is written without a change".
+``writes`` counts the steps done, for "nothing is written without a change".
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ __all__ = ["MemorySink"]
 
 
 class MemorySink(Sink):
-    """A sink without a place. ``refuse`` names filters whose writes fail, and whether another try may help."""
+    """A sink without a place.
+
+    ``refuse``: filters whose writes fail, and whether another try may help.
+    """
 
     def __init__(self, filters: Iterable[EnvoyFilter] = ()) -> None:
         self.name = "memory"

@@ -1,7 +1,8 @@
-"""What pytest gets from aeraki-core: fixtures for a plugin's tests, and Envoy's log beside a failure.
+"""Fixtures for a plugin's tests, and Envoy's log beside a failure.
 
-Loaded by every pytest run of an environment that has aeraki-core (entry point ``pytest11``), so it imports nothing but
-pytest until a fixture is used. Fixtures: ``envoy``, ``envoy_sandbox``, ``golden``. Option: ``--regenerate``.
+Every pytest run of an environment that has aeraki-core loads this module (entry point
+``pytest11``), so it imports nothing but pytest until a fixture is used. Fixtures: ``envoy``,
+``envoy_sandbox``, ``golden``. Option: ``--regenerate``.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add to a failure what Envoy said and what it was told."""
+    """Add Envoy's log and configuration to a failure."""
     report = yield
     sandbox = item.stash.get(_sandbox_key, None)
     if report.failed and sandbox is not None:

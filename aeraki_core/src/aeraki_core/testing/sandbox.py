@@ -1,8 +1,7 @@
-"""Modelled sidecars in a real Envoy: objects and EnvoyFilters in, traffic through.
+"""Modelled sidecars in a real Envoy, with traffic through them.
 
-In: the mesh's objects and EnvoyFilters (Kubernetes dictionaries), a proxy, real endpoints. Out: a verdict, or a running
-:class:`Sidecar` whose objects and filters can be changed while calls flow. The fixture ``envoy_sandbox`` is a
-:class:`Sandbox`.
+Objects and filters of a running :class:`Sidecar` can be changed while calls flow. The fixture
+``envoy_sandbox`` is a :class:`Sandbox`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,12 @@ Objects = Iterable[Mapping[str, Any]]
 
 
 class Sidecar:
-    """A sidecar that runs. ``patched`` is what it runs with, ``envoy`` the process; ``made`` is what plugins made, if they did."""
+    """A sidecar that runs.
+
+    ``patched``: what it runs with.
+    ``envoy``: the process.
+    ``made``: what plugins made, where they did.
+    """
 
     envoy: LiveEnvoy
     made: Made
@@ -68,7 +72,7 @@ class Sidecar:
         filters: Objects | None = None,
         endpoints: Mapping[ClusterKey, Iterable[Endpoint]] | None = None,
     ) -> None:
-        """Change what is given; returns when Envoy has it. Where plugins make the filters, they make them anew.
+        """Change what is given; returns when Envoy has it. Plugins make their filters anew.
 
         Raises:
             NackError: Envoy refused it.
@@ -122,8 +126,9 @@ class Sandbox:
     ) -> Sidecar:
         """Run a sidecar until the sandbox closes.
 
-        ``endpoints``: where clusters really lead, by name or by (host, port) or (host, port, subset). ``bind``: real addresses for
-        listeners whose own address is not a loopback one. ``inbound``: for a target port, where its inbound chain listens.
+        ``endpoints``: where clusters really lead, by name, (host, port) or (host, port, subset).
+        ``bind``: real addresses for listeners whose own address is not a loopback one.
+        ``inbound``: for a target port, where its inbound chain listens.
 
         Raises:
             NackError: Envoy refused the configuration.
@@ -144,7 +149,7 @@ class Sandbox:
         log_level: str = "info",
         drain_seconds: int = 45,
     ) -> Sidecar:
-        """The same with the filters that plugins make of the objects (:func:`~aeraki_core.testing.generating.generate`).
+        """The same with the filters that plugins make of the objects.
 
         ``sidecar.update(objects=...)`` makes them anew and gives them to Envoy.
         """
@@ -168,7 +173,7 @@ class Sandbox:
         return sidecar
 
     def describe(self) -> list[tuple[str, str]]:
-        """Title and text of what helps to understand a failure: logs, and configurations as JSON."""
+        """Title and text of what explains a failure: logs, and configurations as JSON."""
         found = []
         for sidecar in self._sidecars:
             who = str(sidecar.patched.config.proxy)

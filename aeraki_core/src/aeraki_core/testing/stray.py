@@ -1,6 +1,6 @@
 """What EnvoyFilters changed in a sidecar that they were not meant for.
 
-A listener, chain or cluster may differ only where it belongs to a service port that a plugin claims.
+A listener, chain or cluster may differ only where it belongs to a port that a plugin claims.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _meant(made: Made, objects: MeshObjects) -> _Meant:
         )
         target_ports |= {str(number) for number in numbers}
     for patch in made.patches("CLUSTER"):
-        # A route can lead to another service, whose clusters may then need a change: by name, never by accident.
+        # A route can lead to another service, whose clusters may then need a change, by name.
         match = patch["match"].get("cluster") or {}
         hosts.add(match.get("service") or match.get("name", "").rpartition("|")[2])
     return _Meant(frozenset(listeners), frozenset(target_ports), frozenset(hosts))

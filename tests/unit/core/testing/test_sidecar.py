@@ -202,6 +202,12 @@ def test_istiod_takes_these_names_for_tcp(name: str) -> None:
     assert not listener.listener_filters
 
 
+def test_istiod_counts_queries_of_ports_named_mongo() -> None:
+    listener = model_sidecar([service("x", {"mongo": 7000}, cluster_ip="10.96.0.2")]).outbound[0]
+    names = [item.name.rpartition(".")[2] for item in listener.filter_chains[0].filters]
+    assert names == ["mongo_proxy", "tcp_proxy"]
+
+
 def test_a_server_first_database_shares_its_listener_with_no_other_protocol() -> None:
     database = service_entry("db", ["db.example.com"], {"db": 3306}, created="2026-01-01T00:00:00Z")
     database["spec"]["ports"][0]["protocol"] = "MySQL"

@@ -1,7 +1,6 @@
 """A management server for one Envoy: listeners and clusters over ADS, each push awaited.
 
-In: an :class:`~aeraki_core.testing.envoy.local.EnvoyConfig`. Out: Envoy has it, or :class:`NackError` with Envoy's words.
-State of the world over a unix socket; clusters first, since listeners name them.
+State of the world over a unix socket; clusters come first, since listeners name them.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def _unique(resources: Mapping[str, Any], prefix: str, addresses: Iterator[str])
 
 
 def _rename(value: Any, names: Mapping[str, str]) -> Any:
-    """The same with every text that is a cluster's name replaced: wherever a filter of any kind names a cluster."""
+    """The same with every text replaced that is a cluster's name, in filters of any kind."""
     if isinstance(value, str):
         return names.get(value, value)
     if isinstance(value, Mapping):

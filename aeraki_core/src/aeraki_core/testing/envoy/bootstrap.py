@@ -1,8 +1,8 @@
-"""Envoy's bootstrap: what it is started with.
+"""The bootstrap of a local Envoy, as a dictionary to be written as JSON.
 
-In: an :class:`~aeraki_core.testing.envoy.local.EnvoyConfig`, or a management server's socket for a configuration that
-changes. Out: a dictionary to be written as JSON (not YAML, whose ``n`` and ``y`` Envoy reads as booleans). It makes
-Envoy start without a warning.
+JSON and not YAML, whose ``n`` and ``y`` Envoy reads as booleans. Everything is static, or listeners
+and clusters come from a management server. A sound configuration gives no warning: the limit of
+connections that Envoy asks for is set.
 """
 
 from __future__ import annotations

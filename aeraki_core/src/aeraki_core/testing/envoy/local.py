@@ -51,8 +51,9 @@ def to_envoy(
 ) -> EnvoyConfig:
     """The configuration for a real Envoy.
 
-    ``endpoints``: where clusters really lead. ``bind``: other addresses for listeners, by name. ``inbound``: for a target port the
-    address at which :func:`inbound_listener` listens.
+    ``endpoints``: where clusters really lead.
+    ``bind``: other addresses for listeners, by name.
+    ``inbound``: for a target port the address at which :func:`inbound_listener` listens.
 
     Raises:
         KeyError: a cluster or listener of that name does not exist.
@@ -72,12 +73,13 @@ def to_envoy(
 
 
 def inbound_listener(config: SidecarConfig, target_port: int, bind: Address) -> Listener:
-    """A listener of its own with virtualInbound's plaintext chain of a target port, bound to a real address.
+    """A listener of its own, really bound, with virtualInbound's plaintext chain of a target port.
 
-    Without traffic interception no client reaches a chain by its destination port, so the chain is copied to where one can.
+    Without traffic interception no client reaches a chain by its destination port, so the chain is
+    copied to where one can.
 
     Raises:
-        KeyError: virtualInbound has no plaintext TCP chain for that port (under STRICT it has none at all).
+        KeyError: virtualInbound has no plaintext TCP chain for that port; under STRICT it has none.
     """
     source = config.listener("virtualInbound")
     for item in source.filter_chains:

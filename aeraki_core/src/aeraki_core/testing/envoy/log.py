@@ -1,6 +1,7 @@
 """Envoy's log as records: level, logger, text.
 
-Envoy is started with :data:`LOG_FORMAT`; a line that does not begin a record continues the one before.
+Envoy is started with :data:`LOG_FORMAT`; a line that does not begin a record continues the one
+before.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class LogRecord:
 
 
 def parse_log(lines: Iterable[str]) -> list[LogRecord]:
-    """The records of those lines. What comes before the first record (a crash of the loader) is an error."""
+    """The records of those lines; what comes before the first (a crash of the loader) is an error."""
     found: list[LogRecord] = []
     for line in lines:
         match = _START.fullmatch(line.rstrip("\n"))

@@ -1,7 +1,6 @@
-"""A real Envoy that judges and runs configurations.
+"""Runs the Envoy binary: to judge a configuration (``--mode validate``), or for traffic.
 
-In: an :class:`~aeraki_core.testing.envoy.local.EnvoyConfig`. Out: a :class:`Verdict` (``envoy --mode validate``), or a
-running process. A sound configuration gives no error and no warning: tests can demand zero.
+A process never outlives the block that started it.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ class LiveEnvoy(RunningEnvoy):
         self.settle(timeout)
 
     def settle(self, timeout: float = 10.0) -> None:
-        """Wait until the worker has every listener that Envoy took: it says yes before the new ones take connections.
+        """Wait until the worker has every listener: Envoy acknowledges them a little earlier.
 
         Raises:
             EnvoyError: it has not within ``timeout`` seconds.
@@ -97,7 +96,7 @@ class LiveEnvoy(RunningEnvoy):
 
 
 class Envoy:
-    """An Envoy binary. ``path`` is as :func:`aeraki_core.testing.envoy.binary.find_envoy` gives it."""
+    """An Envoy binary; ``path`` is what ``find_envoy`` gives."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -141,7 +140,7 @@ class Envoy:
         )
 
     def lacking(self, config: EnvoyConfig) -> frozenset[str]:
-        """The names of network filters in a configuration whose type no extension of this binary has."""
+        """The names of a configuration's network filters whose type this binary lacks."""
         found = set()
         for _, item in _filters(config):
             if item.HasField("typed_config") and item.typed_config.TypeName() not in self.type_urls:
@@ -242,7 +241,7 @@ class Envoy:
         timeout: float = 30.0,
         drain_seconds: int = _DRAIN_SECONDS,
     ) -> Iterator[LiveEnvoy]:
-        """The same, but listeners and clusters come from a management server, so that they can be changed while calls flow.
+        """The same with a management server: listeners and clusters can change while calls flow.
 
         ``drain_seconds``: how long connections of a changed listener may live on.
         """

@@ -1,8 +1,4 @@
-"""A running Envoy: its log as it is written, its admin interface, its end.
-
-In: a child process whose output is a pipe, and the socket of its admin interface. Out: statistics, listeners, clusters,
-the configuration as Envoy has it, log records, warnings.
-"""
+"""A running Envoy: its log as it is written, its admin interface, its end."""
 
 from __future__ import annotations
 
@@ -41,7 +37,7 @@ class _AdminConnection(http.client.HTTPConnection):
 
 
 class RunningEnvoy:
-    """One Envoy process. Made by :meth:`aeraki_core.testing.envoy.process.Envoy.run`; ``bootstrap`` is what it was started with."""
+    """One Envoy process, made by ``Envoy.run``; ``bootstrap`` is what it was started with."""
 
     def __init__(
         self, child: subprocess.Popen[bytes], admin: Path, bootstrap: Mapping[str, Any]
@@ -66,7 +62,7 @@ class RunningEnvoy:
         with self._changed:
             self._changed.notify_all()
 
-    # -- its life -----------------------------------------------------------------------------------------------------
+    # -- its life
 
     @property
     def pid(self) -> int:
@@ -82,7 +78,7 @@ class RunningEnvoy:
         """Wait until it serves.
 
         Raises:
-            EnvoyError: it ended, or does not serve within ``timeout`` seconds; with the reason or the end of its log.
+            EnvoyError: it ended, or does not serve within ``timeout`` seconds; with the reason.
         """
         self.wait_for(lambda: self._ready() == "LIVE", timeout, "to be live")
 
@@ -130,7 +126,7 @@ class RunningEnvoy:
                 self._child.wait()
         self._reader.join()
 
-    # -- what it says -------------------------------------------------------------------------------------------------
+    # -- what it says
 
     @property
     def log(self) -> str:
@@ -163,7 +159,7 @@ class RunningEnvoy:
 
         return self.wait_for(find, timeout, f"to log {text!r}")
 
-    # -- the admin interface ------------------------------------------------------------------------------------------
+    # -- the admin interface
 
     def admin(self, path: str, method: str = "GET") -> str:
         """The answer of the admin interface to a path such as ``/clusters``.

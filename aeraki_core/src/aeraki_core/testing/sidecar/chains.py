@@ -32,6 +32,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
     HttpFilter,
 )
+from envoy.extensions.filters.network.mongo_proxy.v3.mongo_proxy_pb2 import MongoProxy
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from aeraki_core.filters.patch import pack
@@ -50,6 +51,7 @@ __all__ = [
     "address",
     "chain",
     "http_filter",
+    "mongo_proxy",
     "tcp_proxy",
 ]
 
@@ -94,8 +96,14 @@ def tcp_proxy(stat_prefix: str, clusters: Sequence[Weighted]) -> Filter:
     return Filter(name=TCP_PROXY, typed_config=pack(config))
 
 
+def mongo_proxy(stat_prefix: str) -> Filter:
+    """What istiod puts before tcp_proxy on ports named ``mongo`` (PILOT_ENABLE_MONGO_FILTER)."""
+    config = MongoProxy(stat_prefix=stat_prefix)
+    return Filter(name="envoy.filters.network.mongo_proxy", typed_config=pack(config))
+
+
 def http_filter(port: int, hosts: Iterable[str]) -> Filter:
-    """An HTTP connection manager that knows the services of a port by host, without their routes."""
+    """An HTTP connection manager that knows a port's services by host, without their routes."""
     routes = RouteConfiguration(name=str(port))
     routes.validate_clusters.value = False
     for host in hosts:

@@ -1,8 +1,7 @@
-"""EnvoyFilters as istiod reads them: parsed, checked, and chosen and ordered for one proxy.
+"""EnvoyFilters as istiod reads them: parsed, checked, and in order for one proxy.
 
-In: Kubernetes dictionaries. Out: :class:`FilterPatch` values in the order in which istiod applies them, or
-:class:`EnvoyFilterError` for anything that istiod's webhook refuses, that istiod ignores, or that is not modelled here:
-nothing is ever passed over in silence.
+What istiod's webhook refuses, what istiod ignores, and what is not modelled here raises
+:class:`EnvoyFilterError`: nothing is passed over in silence.
 """
 
 from __future__ import annotations
@@ -43,7 +42,10 @@ _OPERATIONS: Mapping[str, frozenset[str]] = {
 
 
 class EnvoyFilterError(AerakiError):
-    """An EnvoyFilter that istiod would refuse or ignore, or that this model does not know. The message names the patch."""
+    """An EnvoyFilter that istiod would refuse or ignore, or that is not modelled.
+
+    The message names the patch.
+    """
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -85,7 +87,10 @@ class ClusterMatch:
 
 @dataclass(frozen=True, slots=True)
 class FilterPatch:
-    """One patch, checked. ``operation`` is what istiod does: an INSERT where there is no list of filters has become ADD."""
+    """One patch, checked.
+
+    ``operation``: what istiod does; an INSERT where there is no list of filters is ADD.
+    """
 
     ref: PatchRef
     apply_to: str

@@ -1,7 +1,4 @@
-"""Whether a patch of an EnvoyFilter is for a proxy, a listener, a chain or a cluster, as istiod decides it.
-
-In: a message and a patch. Out: yes or no (for a proxy: the reason why not).
-"""
+"""Whether istiod applies a patch of an EnvoyFilter to a proxy, listener, chain or cluster."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ def proxy_matches(patch: FilterPatch, proxy: Proxy) -> str | None:
 
 
 def listener_matches(listener: Any, patch: FilterPatch) -> bool:
-    """By name and port. In the virtual listeners a port is that of a chain, so it is asked there."""
+    """By name and port; in the virtual listeners a port is that of a chain, and asked there."""
     match = patch.listener
     if match.name and match.name != listener.name:
         return False

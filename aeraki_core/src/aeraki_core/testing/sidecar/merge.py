@@ -1,8 +1,9 @@
-"""How istiod merges one Envoy message into another (EnvoyFilter's MERGE and MERGE_AND_REPLACE_LIST).
+"""How istiod merges one message into another (MERGE and MERGE_AND_REPLACE_LIST).
 
-Unlike protobuf's own merge, a Duration is replaced as a whole: protobuf would keep the old nanoseconds beside the new
-seconds. Lists are appended to, or replaced where the operation says so; a map's entries are replaced one by one;
-``Any`` values are replaced, except where a caller merges what is in them (:func:`merge_any`).
+Unlike protobuf's own merge, a Duration is replaced as a whole: protobuf would keep the old
+nanoseconds beside the new seconds. Lists are appended to, or replaced where the operation says so;
+a map's entries are replaced one by one; ``Any`` values are replaced, except where a caller merges
+what is in them (:func:`merge_any`). Istio source: pkg/proto/merge/merge.go.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Envoy messages from and to their JSON form, with whatever types their ``Any`` fields hold.
 
-In: dictionaries as Envoy's JSON has them, or messages. Out: the other of the two. Types are found by name in
-``xds-protos`` when they are first met, so a filter of any kind can be read without a list of kinds.
+Types are found by name when they are first met, so a filter of any kind can be read without a list
+of kinds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def to_message(kind: type[M], value: Mapping[str, Any]) -> M:
     """The message that a dictionary says.
 
     Raises:
-        ValueError: an unknown field, a value of the wrong form, or an ``@type`` that nothing defines.
+        ValueError: an unknown field, a value of the wrong form, or an unknown ``@type``.
     """
     for name in set(type_names(value)):
         if not import_type(name):

@@ -1,7 +1,8 @@
 """A sidecar's configuration as istiod makes it from the mesh's objects.
 
-:func:`model_sidecar` gives the listeners and clusters of one proxy, for EnvoyFilters to be applied to
-(patches.py) and a real Envoy to load (envoy/local.py). Not modelled: HTTP routes, gateways, waypoints.
+:func:`model_sidecar` gives the listeners and clusters of one proxy, for EnvoyFilters to be applied
+to (patches.py) and a real Envoy to load (envoy/local.py). Not modelled: HTTP routes, gateways,
+waypoints.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ __all__ = ["SidecarConfig", "model_sidecar"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SidecarConfig:
-    """One proxy's listeners and clusters. Leave its messages as they are: ``replace`` makes another.
+    """One proxy's listeners and clusters; leave its messages as they are.
 
     ``outbound``, ``inbound``: the listeners of each side.
     ``outbound_clusters``, ``inbound_clusters``: the clusters of each side.
@@ -85,8 +86,8 @@ def model_sidecar(
 ) -> SidecarConfig:
     """The configuration of one proxy, without any EnvoyFilter.
 
-    ``mesh_objects``: Services, EndpointSlices, ServiceEntries, VirtualServices, DestinationRules and
-    Sidecars as Kubernetes dictionaries; other kinds are ignored.
+    ``mesh_objects``: Services, EndpointSlices, ServiceEntries, VirtualServices, DestinationRules
+    and Sidecars as Kubernetes dictionaries; other kinds are ignored.
     ``mesh``: domain and root namespace, when they are not the defaults.
     """
     objects = read_objects(mesh_objects, mesh)

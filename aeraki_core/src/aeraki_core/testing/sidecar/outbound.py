@@ -31,6 +31,7 @@ from aeraki_core.testing.sidecar.chains import (
     address,
     chain,
     http_filter,
+    mongo_proxy,
     tcp_proxy,
 )
 from aeraki_core.testing.sidecar.protocols import PortProtocol, protocol_of
@@ -51,7 +52,7 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Bind:
-    """Where a listener of a service is, its other addresses, and the ranges that its chain matches."""
+    """Where a listener of a service is, its other addresses, the ranges of its chain."""
 
     address: str
     others: tuple[str, ...] = ()
@@ -62,7 +63,7 @@ class _Bind:
 class _Chain:
     """A TCP chain. Two with the same ``ranges`` and ``hosts`` (server names) exclude each other."""
 
-    filter: Filter
+    filters: tuple[Filter, ...]
     ranges: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
 
@@ -181,12 +182,15 @@ def _chains(
     bind: _Bind,
 ) -> Iterator[_Chain]:
     if protocol is not PortProtocol.TLS:
-        yield _Chain(_filter(view, egress, service, port), bind.ranges)
+        last = _filter(view, egress, service, port)
+        before = (mongo_proxy(cluster_name(port.number, service.host)),)
+        filters = (*before, last) if protocol is PortProtocol.MONGO else (last,)
+        yield _Chain(filters, bind.ranges)
         return
     # Where the address does not tell the service, the server name must.
     shared = bool(bind.ranges) or bind.address == view.proxy.wildcard
     hosts = frozenset({service.host}) if shared else frozenset()
-    yield _Chain(_default_filter(service, port), bind.ranges, hosts)
+    yield _Chain((_default_filter(service, port),), bind.ranges, hosts)
 
 
 def _filter(view: View, egress: Egress, service: Service, port: Port) -> Filter:
@@ -247,7 +251,7 @@ def _listener(view: View, place: _Place, entry: _Entry) -> Listener:
     if entry.captured:
         listener.bind_to_port.value = False
     chains = [
-        chain([item.filter], ranges=item.ranges, server_names=item.hosts) for item in entry.chains
+        chain(item.filters, ranges=item.ranges, server_names=item.hosts) for item in entry.chains
     ]
     # HTTP alone on an address of its own needs no inspection: everything there is HTTP.
     inspected = bool(entry.chains) or place.address == view.proxy.wildcard

@@ -76,7 +76,7 @@ def apply_filters(config: SidecarConfig, filters: Iterable[Mapping[str, Any]]) -
     """The configuration with all EnvoyFilters that are for its proxy.
 
     Raises:
-        EnvoyFilterError: one is not of a form that istiod would apply; also one that is not for this proxy.
+        EnvoyFilterError: one, also one for other proxies, is not of a form that istiod would apply.
     """
     hits: Counter[PatchRef] = Counter()
     misses: dict[PatchRef, str] = {}
@@ -163,7 +163,7 @@ class _Side:
             if patch.operation == "ADD" and (patch.context != ANY or self.context == OUTBOUND)
         ]
 
-    # -- clusters -----------------------------------------------------------------------------------------------------
+    # -- clusters
 
     def clusters(self, given: Iterable[Any]) -> tuple[Any, ...]:
         found = []
@@ -233,7 +233,7 @@ class _Side:
                 "thresholds of that priority already, which Envoy obeys"
             )
 
-    # -- listeners ----------------------------------------------------------------------------------------------------
+    # -- listeners
 
     def listeners(self, given: Iterable[Any]) -> tuple[Any, ...]:
         found = [item for item in map(_copy, given) if self._keep_listener(item)]
@@ -295,7 +295,7 @@ class _Side:
         self._patch_filters(listener, chain)
         return True
 
-    # -- filters ------------------------------------------------------------------------------------------------------
+    # -- filters
 
     def _patch_filters(self, listener: Any, chain: Any) -> None:
         patches = [
@@ -311,7 +311,10 @@ class _Side:
                     self._merge_filter(item, patch, rename=True)
 
     def _edit(self, filters: Any, patch: FilterPatch, name: str) -> None:
-        """Do what moves filters; MERGE is not that. ``name``: the filter that the patch asks for, or empty."""
+        """Do what moves filters, which MERGE does not.
+
+        ``name``: the filter that the patch asks for, or empty.
+        """
         at = next((index for index, item in enumerate(filters) if item.name == name), -1)
         match patch.operation:
             case "ADD":

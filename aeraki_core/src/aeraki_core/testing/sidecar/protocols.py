@@ -32,7 +32,7 @@ class PortProtocol(StrEnum):
 
     @property
     def shares_ports(self) -> bool:
-        """Whether other protocols may share its listener: server-first databases share with none."""
+        """Whether other protocols may share its listener; server-first databases share none."""
         return self not in (self.MONGO, self.MYSQL)
 
 

@@ -1,7 +1,8 @@
 """A sidecar proxy as istiod sees it: where it runs and for which workload.
 
-``Proxy()`` is a client in namespace ``default`` whose pod no Service selects. Labels make it a workload: the ports of
-the Services and ServiceEntries of its namespace that select those labels get inbound chains.
+``Proxy()`` is a client in namespace ``default`` whose pod no Service selects. Labels make it a
+workload: the ports of the Services and ServiceEntries of its namespace that select those labels get
+inbound chains.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ class MutualTls(StrEnum):
 class Proxy:
     """One sidecar.
 
-    ``ip``: its pod's first address; a headless Service's listener for it is left out. An IPv6 address alone makes an IPv6 proxy.
-    ``dual_stack``: it has an address of the other family too, and istiod runs with ISTIO_DUAL_STACK, so a listener has the
-    addresses of both of a service; its name is the same without.
-    ``dns_capture``: the proxy answers DNS, so a ServiceEntry without addresses has a listener at its auto-allocated one.
-    ``mutual_tls``: how many chains a port has. ``istio_version`` and ``metadata`` are what ``match.proxy`` asks for.
+    ``ip``: its pod's first address; an IPv6 address alone makes an IPv6 proxy. A headless Service's
+    listener for it is left out.
+    ``dual_stack``: it has an address of the other family too, and istiod runs with
+    ISTIO_DUAL_STACK: a listener has both addresses of a service, under the same name.
+    ``dns_capture``: the proxy answers DNS, so a ServiceEntry without addresses has a listener at
+    its auto-allocated one.
+    ``mutual_tls``: decides how many inbound chains a port has.
+    ``istio_version``, ``metadata``: what ``match.proxy`` asks for.
     """
 
     namespace: str = "default"

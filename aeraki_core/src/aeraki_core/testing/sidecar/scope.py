@@ -39,7 +39,11 @@ def is_covered(host: str, by: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HostImport:
-    """One entry of ``egress.hosts``. ``namespace``: ``*`` for all. ``excluded``: written with ``~``."""
+    """One entry of ``egress.hosts``.
+
+    ``namespace``: ``*`` for all.
+    ``excluded``: written with ``~``.
+    """
 
     namespace: str
     host: str
@@ -87,7 +91,7 @@ EVERYTHING = EgressListener(hosts=(HostImport("*", "*"),))
 
 @dataclass(frozen=True, slots=True)
 class IngressListener:
-    """A port that a Sidecar resource opens at the workload. ``endpoint``: where its traffic goes."""
+    """A port that a Sidecar resource opens at a workload. ``endpoint``: where traffic goes."""
 
     port: int
     protocol: PortProtocol

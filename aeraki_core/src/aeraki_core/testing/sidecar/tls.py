@@ -1,7 +1,7 @@
 """How istiod lets a client's proxy speak TLS to an upstream.
 
-A DestinationRule's ``tls`` becomes the cluster's transport socket. Without one a cluster of the mesh
-has two that it chooses from by endpoint: Istio's mutual TLS for workloads with a sidecar, plaintext
+A DestinationRule's ``tls`` becomes the cluster's transport socket. Without one a cluster of the
+mesh has two to choose from by endpoint: Istio's mutual TLS for workloads with a sidecar, plaintext
 for the others (auto mTLS). Certificates come from istiod's agent by name (SDS). Istio source:
 pilot/pkg/networking/core/cluster_tls.go.
 """

@@ -1,4 +1,4 @@
-"""What one proxy sees of the mesh: the services, routes and rules that istiod shows to its namespace.
+"""What one proxy sees of the mesh: the services, routes and rules that istiod shows its namespace.
 
 Istio source: pilot/pkg/model/push_context.go (servicesExportedToNamespace, getSidecarScope),
 pilot/pkg/model/sidecar.go (selectServices, collectImportedServices, appendSidecarServices),
