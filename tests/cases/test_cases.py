@@ -98,7 +98,6 @@ def test_case_19_a_route_for_a_gateway_is_no_route_of_the_mesh() -> None:
 # -- views -------------------------------------------------------------------------------------------------------------
 
 
-@waits_for("core", "DestinationRules by client")
 @pytest.mark.parametrize("policy", ["consistentHash: {useSourceIp: true}", "simple: PASSTHROUGH"])
 def test_case_03_a_private_rule_changes_nothing_for_the_mesh(policy: str) -> None:
     """See istio/istio#12144, istio/istio#11058."""
@@ -109,7 +108,6 @@ def test_case_03_a_private_rule_changes_nothing_for_the_mesh(policy: str) -> Non
     assert cluster.lb_policy == cluster.MAGLEV
 
 
-@waits_for("core", "DestinationRules by client")
 def test_case_07_a_rule_for_the_clients_of_another_namespace_hides_no_subset() -> None:
     """See istio/istio#31730, istio/istio#14817."""
     made = made_of(case("07"))
@@ -118,7 +116,6 @@ def test_case_07_a_rule_for_the_clients_of_another_namespace_hides_no_subset() -
     assert all("other" in message for message in errors), errors
 
 
-@waits_for("core", "subsets by client")
 def test_case_35_clients_without_the_subset_are_named() -> None:
     """See istio/istio#31730, istio/istio#31025."""
     made = made_of(case("35"))
@@ -126,7 +123,6 @@ def test_case_35_clients_without_the_subset_are_named() -> None:
     assert has_every_cluster(client_of(made, "crm"), "10.96.3.4_20880") or about(made, "v2", "crm")
 
 
-@waits_for("core", "claims between services that one client sees")
 def test_case_33_a_private_entry_takes_the_listener_from_nobody_else() -> None:
     """See istio/istio#13008, istio/istio#48055, istio/istio#12144."""
     made = made_of(case("33"))
@@ -149,7 +145,6 @@ spec: {egress: [{hosts: ["monitoring/*"]}]}
 """
 
 
-@waits_for("core", "wildcard listeners shared with HTTP")
 @pytest.mark.parametrize(
     ("namespace", "dns_capture"), [("bank", True), ("monitoring", True), ("blind", False)]
 )

@@ -7,7 +7,6 @@ Namespace ``shop`` is the victim (base.yaml), ``evil`` the tenant. Every other f
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aeraki_core.model.meta import is_dns_subdomain
@@ -15,7 +14,6 @@ from aeraki_core.testing import objects_in
 from aeraki_core.testing.generating import LivePipeline, registry_of
 
 from aeraki_core import Severity
-from tests.cases.test_cases import waits_for
 from tests.reach import client_of, made_of
 
 TENANTS = Path(__file__).parent
@@ -30,14 +28,6 @@ BASE = (TENANTS / "base.yaml").read_text(encoding="utf-8") + API_SERVER
 ATTACKS = sorted(path.stem for path in TENANTS.glob("*.yaml") if path.stem != "base")
 # The victim's own object: it does change the victim's cluster.
 OWN = frozenset({"s01-password-to-every-sidecar"})
-WAITING = {
-    "t01-hijack-redis": "who owns a host",
-    "t02-remove-any-cluster": "who owns a host",
-    "t03-private-none-entry": "who owns a host",
-    "t04-private-range": "claims between services that one client sees",
-    "t05-maglev-into-foreign": "clusters of others",
-    "t11-public-rule-passthrough": "DestinationRules by client",
-}
 
 
 def attack(name: str) -> str:
@@ -53,15 +43,7 @@ def seen_by(namespace: str, *texts: str) -> dict[str, bytes]:
     }
 
 
-def marked(names: list[str]) -> list[Any]:
-    return [
-        pytest.param(name, marks=waits_for("core", WAITING[name]) if name in WAITING else ())
-        for name in names
-        if name not in OWN
-    ]
-
-
-@pytest.mark.parametrize("name", marked(ATTACKS))
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name not in OWN])
 def test_the_victims_callers_have_what_they_had(name: str) -> None:
     for namespace in ("client", "shop"):
         before, after = seen_by(namespace, BASE), seen_by(namespace, BASE, attack(name))
@@ -93,14 +75,12 @@ spec: {host: [redis], settings: {opTimeout: 3s}}
     assert patch["patch"]["value"]["typed_config"]["settings"]["op_timeout"] == "3s"
 
 
-@waits_for("core", "exportTo of names that are no namespace")
 def test_every_filter_belongs_to_a_namespace_that_can_exist() -> None:
     made = made_of(BASE, attack("p01-path-traversal"))
     namespaces = {item["metadata"]["namespace"] for item in made.filters}
     assert all(map(is_dns_subdomain, namespaces)), namespaces
 
 
-@waits_for("core", "two hosts share the name of a filter")
 def test_a_name_that_looks_like_anothers_makes_a_filter_of_its_own() -> None:
     before, after = made_of(BASE), made_of(BASE, attack("t07-name-collision"))
     names = [{item["metadata"]["name"] for item in made.filters} for made in (before, after)]

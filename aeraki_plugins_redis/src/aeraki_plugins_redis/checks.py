@@ -99,7 +99,10 @@ def _host(kind: Kind[Any], host: str, path: str, context: ValidateContext) -> No
         return
     mine = [service for service in services if service.namespace == own.namespace]
     if not mine:
-        message = f"{services[0].host} is of namespace {services[0].namespace}, this object of {own.namespace}"
+        message = (
+            f"{services[0].host} belongs to {services[0].ref}; this object takes effect for clients "
+            f"in namespace {own.namespace} only"
+        )
         context.report(OTHER_NAMESPACE, message, field=path)
         return
     rivals = (item for item in context.resources(kind, host) if item.namespace == own.namespace)

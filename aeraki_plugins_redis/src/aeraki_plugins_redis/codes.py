@@ -68,7 +68,7 @@ OTHER_NAMESPACE = Code(
     "RDS0107",
     _W,
     "host belongs to another namespace",
-    "Move the object to the namespace of the service; it has no effect here.",
+    "Move the object to the namespace of the service, if it is meant for all clients.",
 )
 SHADOWED = Code(
     "RDS0108",

@@ -27,9 +27,8 @@ T = TypeVar("T", bound=BaseModel)
 
 
 def resource_of(context: GenerateContext, kind: Kind[T], service: Service) -> Resource[T] | None:
-    """The oldest object of the service's own namespace that speaks for its host."""
-    found = context.resources(kind, service.host)
-    return next((item for item in found if item.namespace == service.namespace), None)
+    """The oldest object that speaks for the service's host to these clients."""
+    return next(iter(context.resources(kind, service.host)), None)
 
 
 def destination_of(

@@ -29,11 +29,13 @@ def outbound(mesh: Mesher) -> dict[str, list[dict[str, Any]]]:
 
 
 def listeners(mesh: Mesher) -> list[str]:
+    """The listeners that are patched, without the patches that spare a passthrough chain."""
     return [
         patch["match"]["listener"]["name"]
         for patches in outbound(mesh).values()
         for patch in patches
         if patch["applyTo"] == "NETWORK_FILTER"
+        and "name" not in patch["match"]["listener"]["filterChain"]
     ]
 
 
@@ -286,7 +288,7 @@ def test_packed_by_namespace() -> None:
     mesh.service("a", "10.0.0.1")
     mesh.service("b", "10.0.0.2")
     ((name, patches),) = outbound(mesh).items()
-    assert name == f"{ROOT}/aeraki-outbound-echo-shop"
+    assert name == f"{ROOT}/aeraki-outbound-echo.shop-all"
     assert [patch["match"]["listener"]["name"] for patch in patches] == [
         "10.0.0.1_7000",
         "10.0.0.2_7000",
@@ -334,21 +336,19 @@ def test_what_is_written_into_the_root_namespace_reaches_all_so_none_is_written_
     assert "outbound|7000||other" not in mesh.said()
 
 
-def test_a_service_exported_to_the_root_namespace_and_others_has_one_filter_in_each_listener() -> (
-    None
-):
+def test_a_service_exported_to_the_root_namespace_has_no_filter_there() -> None:
     mesh = Mesher()
     mesh.service(annotations={"networking.istio.io/exportTo": f".,{ROOT}"})
     mesh.service("other", "10.0.0.2", annotations={"networking.istio.io/exportTo": ROOT})
-    cart, other = (
-        f"aeraki-outbound-{name}.shop.svc.cluster.local-7000" for name in ("cart", "other")
-    )
-    assert set(outbound(mesh)) == {f"{ROOT}/{cart}", f"{ROOT}/{other}"}
-    mesh.routes("r", ["cart"], [{"route": [{"destination": {"host": "other"}}]}], exportTo=["."])
-    found = outbound(mesh)
-    assert set(found) == {f"{ROOT}/{cart}", f"{ROOT}/{other}", f"shop/{cart}"}
-    (override,) = found[f"shop/{cart}"]
-    assert override["match"]["listener"]["filterChain"]["filter"]["name"] == ECHO
+    assert set(outbound(mesh)) == {"shop/aeraki-outbound-cart.shop.svc.cluster.local-7000"}
+    assert mesh.codes() == ["AER0219", "AER0219"]
+
+
+def test_a_private_service_of_the_root_namespace_has_its_filter_there() -> None:
+    mesh = Mesher()
+    mesh.service(namespace=ROOT, annotations={"networking.istio.io/exportTo": "."})
+    assert set(outbound(mesh)) == {f"{ROOT}/aeraki-outbound-cart.{ROOT}.svc.cluster.local-7000"}
+    assert mesh.codes() == []
 
 
 class Choosy(EchoPlugin):
@@ -392,14 +392,16 @@ def test_clients_of_a_namespace_with_one_more_extension(
     assert found == filters
 
 
-@pytest.mark.parametrize(("exported", "chosen"), [(ROOT, "direct_response"), (f".,{ROOT}", "echo")])
+@pytest.mark.parametrize(
+    ("exported", "chosen"), [(ROOT, "direct_response"), (f"{ROOT},shop", "echo")]
+)
 def test_one_more_extension_of_the_root_namespace_counts_where_no_others_are_reached(
     exported: str, chosen: str
 ) -> None:
     rule = parse_proxy_rule(f"{ROOT}:envoy.filters.network.direct_response")
     mesh = Mesher(Choosy(), mesh=Mesh(proxy_rules=(rule,)))
-    mesh.service(annotations={"networking.istio.io/exportTo": exported})
-    ((patch,),) = outbound(mesh).values()
+    mesh.service(namespace=ROOT, annotations={"networking.istio.io/exportTo": exported})
+    patch = outbound(mesh)[f"{ROOT}/aeraki-outbound-cart.{ROOT}.svc.cluster.local-7000"][0]
     assert patch["patch"]["value"]["name"] == f"envoy.filters.network.{chosen}"
 
 
@@ -421,7 +423,7 @@ def test_an_extension_of_the_root_namespace_alone_is_not_written_where_it_reache
     assert mesh.names() == set()
     assert mesh.codes() == ["AER0205"]
     mesh.service(
-        annotations={"networking.istio.io/exportTo": ROOT}
+        namespace=ROOT, annotations={"networking.istio.io/exportTo": ROOT}
     )  # only its proxies have the listener
     assert {name.split("/")[0] for name in outbound(mesh)} == {ROOT}
 

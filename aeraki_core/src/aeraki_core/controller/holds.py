@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
+from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.filters.live import Live
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.pipeline.reconcile import Holds
@@ -15,16 +15,17 @@ __all__ = ["holds_for"]
 
 def holds_for(filters: Iterable[Live], pipeline: Pipeline, gaps: Gaps) -> Holds:
     """What must stay of these live filters, and why."""
-    service_ports: dict[ServicePort, str] = {}
+    held: dict[FilterKey, str] = {}
     outside: dict[FilterKey, str] = {}
     for live in filters:
         reason = pipeline.why_outside(live)
         if reason is not None:
             outside[live.key] = reason
         for service_port in live.service_ports:
-            if service_port in service_ports:
-                continue
-            reason = gaps.why_held(service_port.host) or pipeline.why_held(service_port)
+            reason = gaps.why_held(service_port.host) or pipeline.why_held(
+                service_port, live.namespaces
+            )
             if reason is not None:
-                service_ports[service_port] = reason
-    return Holds(deletions=gaps.deletions, service_ports=service_ports, outside=outside)
+                held[live.key] = reason
+                break
+    return Holds(deletions=gaps.deletions, filters=held, outside=outside)

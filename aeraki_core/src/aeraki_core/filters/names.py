@@ -1,7 +1,8 @@
 """Names of EnvoyFilters and values of labels: valid for any host, stable, and telling what they are for.
 
-In: hosts, selectors, ports. Out: RFC 1123 names of at most 253 characters, label values of at most
-63. What had to be changed or cut gets a short hash, so that two never meet.
+Names are RFC 1123 names of at most 253 characters, label values have at most 63. A text that had to
+be changed or cut gets a hash, so that two services never share a name: a filter under the name of
+somebody else's would replace it.
 """
 
 from __future__ import annotations
@@ -12,28 +13,31 @@ from collections.abc import Iterable
 
 __all__ = ["INBOUND", "OUTBOUND", "inbound_name", "label_value", "outbound_name", "packed_name"]
 
+_LOOKS_HASHED = re.compile(r".*-[0-9a-f]{16}")
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _HASH = 8
+_LONG_HASH = 16
 INBOUND = "aeraki-inbound-"
 """How the name of every inbound filter begins."""
 OUTBOUND = "aeraki-outbound-"
 """How the name of every outbound filter begins."""
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:_HASH]
+def _hash(text: str, length: int = _HASH) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def _fit(text: str, limit: int) -> str:
-    """``text`` as part of a name, of at most ``limit`` characters.
+    """``text`` as part of a name, of at most ``limit`` characters, and never that of another text.
 
-    With a hash when it is not the text itself.
+    A text that is not itself a valid part gets a hash; so does one that ends like a hash.
     """
     clean = re.sub(r"[^a-z0-9.-]+", "-", text.lower())
     clean = re.sub(r"[-.]*\.[-.]*", ".", clean).strip("-.")
-    if clean == text and len(clean) <= limit:
+    if clean == text and len(clean) <= limit and not _LOOKS_HASHED.fullmatch(text):
         return clean
-    return f"{clean[: limit - _HASH - 1].strip('-.') or 'x'}-{_hash(text)}"
+    head = clean[: limit - _LONG_HASH - 1].strip("-.") or "x"
+    return f"{head}-{_hash(text, _LONG_HASH)}"
 
 
 def outbound_name(host: str, port: int, *, scope: str = "") -> str:
@@ -42,8 +46,7 @@ def outbound_name(host: str, port: int, *, scope: str = "") -> str:
     ``scope`` tells clients apart that have filters of their own.
     """
     tail = f"-{port}{f'-{_hash(scope)}' if scope else ''}"
-    head = "aeraki-outbound-"
-    return head + _fit(host, 253 - len(head) - len(tail)) + tail
+    return OUTBOUND + _fit(host, 253 - len(OUTBOUND) - len(tail)) + tail
 
 
 def inbound_name(selector: Iterable[tuple[str, str]], port: int) -> str:
@@ -56,7 +59,8 @@ def inbound_name(selector: Iterable[tuple[str, str]], port: int) -> str:
 
 def packed_name(plugin: str, part: str) -> str:
     """The name of a filter that holds a plugin's patches of many services."""
-    return f"aeraki-outbound-{_fit(plugin, 60)}-{_fit(part, 100)}"
+    # A namespace has no dot, so the last one is where the plugin's name ends. No name of a port's filter ends so.
+    return f"{OUTBOUND}{_fit(plugin, 60)}.{_fit(part, 100)}-all"
 
 
 def label_value(text: str) -> str:

@@ -198,6 +198,36 @@ PORT_NOT_SPOKEN = Code(
     "ports of a protocol that no active plugin speaks",
     "Install or enable the plugin of the protocol, if there is one; until then Istio treats the ports as plain TCP.",
 )
+HOST_TAKEN = Code(
+    "AER0218",
+    _W,
+    "host belongs to another service",
+    "Use a host of your own. The object takes effect for clients in its own namespace only.",
+)
+ROOT_EXPORT = Code(
+    "AER0219",
+    _W,
+    "exported to the root namespace",
+    "Remove the root namespace from exportTo, or export the service to all namespaces.",
+)
+TOO_MANY_VIEWS = Code(
+    "AER0220",
+    _W,
+    "too many client namespaces with settings of their own",
+    "Use fewer VirtualServices, DestinationRules and resources of single namespaces for the host.",
+)
+CLUSTER_SHARED = Code(
+    "AER0221",
+    _W,
+    "cluster settings reach clients with other rules",
+    "Remove the DestinationRule or resource in the named namespaces, or make it equal to the others.",
+)
+FOREIGN_CLUSTER = Code(
+    "AER0217",
+    _E,
+    "plugin changes a cluster of another service",
+    "Route to a service of the same namespace, or report this to the author of the plugin.",
+)
 
 # 03xx: routes.
 UNKNOWN_HOST = Code(

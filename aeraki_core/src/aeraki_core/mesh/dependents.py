@@ -32,6 +32,10 @@ class Dependents(Generic[R]):
         for key in after - before:
             self._readers.put(key, reader)
 
+    def extend(self, reader: R, keys: Iterable[Key]) -> None:
+        """The reader read these keys, beside those that it read when it last ran."""
+        self.record(reader, {*self._keys_of.get(reader, ()), *keys})
+
     def of(self, key: Key) -> Iterator[R]:
         """Those who read the key when they last ran."""
         return self._readers.values(key)

@@ -1,12 +1,16 @@
-"""A view of the store that remembers every question asked, so that a change re-runs exactly those who asked about it.
+"""The store as one client namespace sees it, for a reader whose questions are remembered.
 
-In: the store. Out: answers; and ``keys``, the questions.
+A change re-runs exactly the readers that asked about it. The questions that depend on the client
+are kept with their answers: clients with equal answers to all questions of a generator get equal
+filters, so the generator runs once for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from aeraki_core.mesh.keys import (
@@ -27,6 +31,14 @@ from aeraki_core.mesh.keys import (
     VirtualServicesKey,
 )
 from aeraki_core.mesh.rejected import host_suffixes
+from aeraki_core.mesh.resolve import (
+    Client,
+    destination_rules_for,
+    first_exported,
+    objects_for,
+    services_for,
+    virtual_services_for,
+)
 from aeraki_core.mesh.services import Claim
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.endpoints import Endpoints
@@ -38,30 +50,76 @@ from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Service, ServiceId
 from aeraki_core.model.sidecar import SidecarScope
 
-__all__ = ["Reads"]
+__all__ = ["Reads", "Record"]
 
 
 HostQuestion = VirtualServicesKey | DestinationRulesKey
+ViewKey = HostKey | VirtualServicesKey | DestinationRulesKey | ResourcesKey | ListenerKey
+"""Questions whose answer depends on who asks."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What was asked, for whichever client.
+
+    - keys: the questions, so that a change of their answers runs the reader again
+    - objects: those that an answer rested on, for ``explain``
+    - secrets: those that were handed out, for redact.py
+    - clients: the namespaces about which the objects behind the answers say something; only their
+      answers can differ from those for everybody else
+    """
+
+    keys: set[Key] = field(default_factory=set)
+    objects: set[ObjectRef] = field(default_factory=set)
+    secrets: dict[ObjectRef, Secret] = field(default_factory=dict)
+    clients: set[str] = field(default_factory=set)
 
 
 class Reads:
-    """Questions to the store on behalf of one reader.
+    """Questions to the store on behalf of one reader and one client namespace; None: everybody else.
 
-    ``objects`` are those that an answer rested on, for ``explain``; ``secrets`` those that were handed out, for redact.py.
+    ``asked`` holds the questions that depend on the client, with their answers.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, client: Client = None, record: Record | None = None) -> None:
         self._store = store
-        self.keys: set[Key] = set()
-        self.objects: set[ObjectRef] = set()
-        self.secrets: dict[ObjectRef, Secret] = {}
+        self.client = client
+        self.record = record if record is not None else Record()
+        self.asked: dict[ViewKey, tuple[Any, ...]] = {}
         self._referred: set[tuple[str, str]] = set()
-        self._virtual_services: dict[str, tuple[VirtualService, ...]] = {}
+
+    def for_client(self, client: Client) -> Reads:
+        """The same reader's questions for another client."""
+        return Reads(self._store, client, self.record)
+
+    def agrees_with(self, other: Reads) -> bool:
+        """Whether this client gets the answers that the other one got to all its questions."""
+        return all(
+            self.answer(key) == answer and self._is_named(key) == other._is_named(key)
+            for key, answer in other.asked.items()
+        )
+
+    @property
+    def keys(self) -> set[Key]:
+        """All questions that were asked."""
+        return self.record.keys
+
+    @property
+    def objects(self) -> set[ObjectRef]:
+        """The objects that an answer rested on."""
+        return self.record.objects
+
+    @property
+    def secrets(self) -> dict[ObjectRef, Secret]:
+        """The Secrets that were handed out."""
+        return self.record.secrets
 
     @property
     def mesh(self) -> Mesh:
         """The mesh's own settings; a change of them re-runs everything, so they are not recorded."""
         return self._store.mesh
+
+    # -- the same for every client ------------------------------------------------------------------
 
     def service(self, service_id: ServiceId) -> Service | None:
         """The service of that id."""
@@ -74,7 +132,7 @@ class Reads:
     def annotation(self, service: Service, name: str) -> str | None:
         """One annotation of a service's object."""
         prefix, slash, _ = name.partition("/")
-        # One key for all of a prefix: a plugin reads ten options of each service, and looks for unknown ones too.
+        # One key for all of a prefix: a plugin reads ten options of each service.
         self.keys.add(
             AnnotationsKey(service.ref, prefix) if slash else AnnotationKey(service.ref, name)
         )
@@ -83,58 +141,20 @@ class Reads:
     def annotations(self, service: Service, prefix: str) -> tuple[str, ...]:
         """The names of all annotations ``<prefix>/...`` of a service's object, sorted."""
         self.keys.add(AnnotationsKey(service.ref, prefix))
-        return tuple(
-            sorted(
-                name
-                for name in self._store.annotations(service.ref)
-                if name.startswith(f"{prefix}/")
-            )
-        )
-
-    def services_of_host(self, host: str) -> tuple[Service, ...]:
-        """The services of that host, the oldest first."""
-        self.keys.add(HostKey(host))
-        services = self._store.services_of_host(host)
-        self.objects.update(service.ref for service in services)
-        return services
+        names = self._store.annotations(service.ref)
+        return tuple(sorted(name for name in names if name.startswith(f"{prefix}/")))
 
     def endpoints(self, service: Service) -> Endpoints:
-        """The endpoints of a Kubernetes Service; none for a ServiceEntry, whose endpoints are in no object that we read."""
+        """The endpoints of a Kubernetes Service; none for a ServiceEntry, which has no EndpointSlices."""
         if service.ref.kind != "Service":
             return Endpoints()
         self.keys.add(EndpointsKey(service.namespace, service.ref.name))
         return self._store.endpoints(service.namespace, service.ref.name)
 
     def proxy_families(self) -> frozenset[ProxyFamily]:
-        """The IP families of the mesh's proxies, as the settings say or else as the mesh's addresses tell."""
+        """The IP families of the mesh's proxies, by the settings or else by the mesh's addresses."""
         self.keys.add(ProxyFamiliesKey())
         return self._store.proxy_families()
-
-    def claims(self, listener: str) -> tuple[Claim, ...]:
-        """Who claims the listener, the oldest first."""
-        self.keys.add(ListenerKey(listener))
-        return self._store.claims(listener)
-
-    def virtual_services(self, host: str) -> tuple[VirtualService, ...]:
-        """All that apply to the host for sidecars: the most specific host first, then the oldest."""
-        if host not in self._virtual_services:
-            found: dict[ObjectRef, VirtualService] = {}
-            for name in self._each(VirtualServicesKey, host):
-                for item in self._store.virtual_services(name):
-                    if item.for_mesh:
-                        found.setdefault(item.ref, item)
-            self._virtual_services[host] = tuple(found.values())
-            self.objects.update(list(found)[:1])
-        return self._virtual_services[host]
-
-    def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
-        """Those of the most specific host that matches, the oldest first (facts/istio.md)."""
-        for name in self._each(DestinationRulesKey, host):
-            found = self._store.destination_rules(name)
-            if found:
-                self.objects.update(item.ref for item in found)
-                return found
-        return ()
 
     def sidecars(self, namespace: str) -> tuple[SidecarScope, ...]:
         """The Sidecars of a namespace, the oldest first."""
@@ -142,15 +162,6 @@ class Reads:
         sidecars = self._store.sidecars(namespace)
         self.objects.update(sidecar.ref for sidecar in sidecars)
         return sidecars
-
-    def resources(self, kind: str, host: str) -> tuple[Resource[Any], ...]:
-        """Objects of a plugin's kind that speak for the host, the oldest first."""
-        self.keys.add(ResourcesKey(kind, host))
-        found = self._store.resources(kind, host)
-        self.objects.update(item.ref for item in found)
-        for resource in found:
-            self._refer(resource)
-        return found
 
     def resource(self, ref: ObjectRef) -> Resource[Any] | None:
         """One object of a plugin's kind."""
@@ -175,11 +186,128 @@ class Reads:
     def secret(self, namespace: str, name: str) -> Secret | None:
         """A Secret."""
         self.keys.add(SecretKey(ObjectRef("Secret", namespace, name)))
-        found = self._store.secret(namespace, name)
-        if found is not None:
-            self.objects.add(found.ref)
-            self.secrets[found.ref] = found
-        return found
+        secret = self._store.secret(namespace, name)
+        if secret is not None:
+            self.objects.add(secret.ref)
+            self.secrets[secret.ref] = secret
+        return secret
+
+    # -- as the client sees it ----------------------------------------------------------------------
+
+    def services_of_host(self, host: str) -> tuple[Service, ...]:
+        """The services that the host is for the client."""
+        return self.answer(HostKey(host))
+
+    def claims(self, listener: str) -> tuple[Claim, ...]:
+        """Who claims a listener of the client's proxies; the first has it."""
+        return self.answer(ListenerKey(listener))
+
+    def virtual_services(self, host: str) -> tuple[VirtualService, ...]:
+        """All that apply to the host, in the order in which the client's sidecars obey them."""
+        return self.answer(VirtualServicesKey(host))
+
+    def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
+        """Those that istiod merges for the host; the first trafficPolicy counts."""
+        return self.answer(DestinationRulesKey(host))
+
+    def resources(self, kind: str, host: str) -> tuple[Resource[Any], ...]:
+        """Objects of a plugin's kind that speak for the host to the client, the oldest first."""
+        return self.answer(ResourcesKey(kind, host))
+
+    def answer(self, key: ViewKey) -> tuple[Any, ...]:
+        """The answer to one of the questions above. The same question is resolved once."""
+        answer = self.asked.get(key)
+        if answer is None:
+            self.keys.add(key)
+            answer = self.asked[key] = self._resolve(key)
+        return answer
+
+    def _resolve(self, key: ViewKey) -> tuple[Any, ...]:
+        match key:
+            case HostKey():
+                return self._services(key.host)
+            case VirtualServicesKey():
+                return self._virtual_services(key.host)
+            case DestinationRulesKey():
+                return self._destination_rules(key.host)
+            case ResourcesKey():
+                return self._resources(key)
+            case ListenerKey():
+                return self._claims(key.name)
+
+    def _services(self, host: str) -> tuple[Service, ...]:
+        candidates = self._store.services_of_host(host)
+        services = services_for(candidates, self.client)
+        self.objects.update(service.ref for service in services)
+        self._note_exported(candidates)
+        return services
+
+    def _virtual_services(self, host: str) -> tuple[VirtualService, ...]:
+        names = self._each(VirtualServicesKey, host)
+        by_host = [self._store.virtual_services(name) for name in names]
+        virtual_services = virtual_services_for(by_host, self.client)
+        self.objects.update(each.ref for each in virtual_services[:1])
+        for each in chain.from_iterable(by_host):
+            self.record.clients |= each.client_namespaces
+        return virtual_services
+
+    def _destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
+        names = self._each(DestinationRulesKey, host)
+        by_host = [self._store.destination_rules(name) for name in names]
+        if not any(by_host):
+            return ()
+        owner, root = self._namespace_of(host), self.mesh.root_namespace
+        rules = destination_rules_for(
+            by_host, self.client, service_namespace=owner, root_namespace=root
+        )
+        self.objects.update(rule.ref for rule in rules)
+        for rule in chain.from_iterable(by_host):
+            self.record.clients |= {rule.namespace} - {owner, root} | rule.export_to - {"*"}
+        return rules
+
+    def _resources(self, key: ResourcesKey) -> tuple[Resource[Any], ...]:
+        candidates = self._store.resources(key.kind, key.host)
+        if not candidates:
+            return ()
+        owner, root = self._namespace_of(key.host), self.mesh.root_namespace
+        resources = objects_for(
+            candidates, self.client, service_namespace=owner, root_namespace=root
+        )
+        self.objects.update(resource.ref for resource in resources)
+        for resource in resources:
+            self._refer(resource)
+        self.record.clients |= {each.namespace for each in candidates} - {owner, root}
+        return resources
+
+    def _claims(self, listener: str) -> tuple[Claim, ...]:
+        candidates = self._store.claims(listener)
+        self._note_exported(candidates)
+        claims = first_exported(candidates, self.client)
+        if len(claims) < 2:
+            return tuple(claims)
+        # Where a host is another service for the client, this one has no listener.
+        return tuple(
+            claim
+            for claim in claims
+            if any(each.id == claim.service for each in self.services_of_host(claim.service.host))
+        )
+
+    def _note_exported(self, candidates: Sequence[Service | Claim]) -> None:
+        """One public object is the same for everybody; else those it is exported to may see another one."""
+        if len(candidates) != 1 or "*" not in candidates[0].export_to:
+            for each in candidates:
+                self.record.clients |= {each.namespace} | each.export_to - {"*"}
+
+    def _namespace_of(self, host: str) -> str | None:
+        """The namespace of the host's service for the client; None when there is none."""
+        services = self.services_of_host(host)
+        return services[0].namespace if services else None
+
+    def _is_named(self, key: ViewKey) -> bool:
+        """Whether an answer names the client, so that it may mean something else for it than for others."""
+        return isinstance(key, VirtualServicesKey) and any(
+            self.client in virtual_service.source_namespaces for virtual_service in self.answer(key)
+        )
 
     def _each(self, key: Callable[[str], HostQuestion], host: str) -> Iterator[str]:
         """The host and the wildcards over it. Each is recorded: an object for it may be created later."""

@@ -65,7 +65,8 @@ class RejectedObjects:
 
     def naming(self, host: str) -> tuple[ObjectRef, ...]:
         """The rejected objects that name the host or a wildcard over it, sorted."""
-        names = host_suffixes(host)
+        # A rejected object that names every host says nothing about this one.
+        names = [name for name in host_suffixes(host) if name != "*" or host == "*"]
         return tuple(sorted({ref for name in names for ref in self._by_host.values(name)}))
 
 

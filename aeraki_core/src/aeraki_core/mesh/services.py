@@ -36,14 +36,20 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """A service port that istiod makes a listener for; claims of one listener sort the oldest first."""
+    """A service port that istiod makes a listener for, in the proxies of ``export_to``."""
 
     age: Age
     service: ServiceId
     port: int
     ranges: bool = False
+    export_to: frozenset[str] = frozenset({"*"})
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the service."""
+        return self.service.ref.namespace
 
 
 class ServiceTable:
@@ -82,8 +88,9 @@ class ServiceTable:
         return self._annotations.get(ref, {})
 
     def claims(self, listener: str) -> tuple[Claim, ...]:
-        """Who claims a listener, the oldest first."""
-        return tuple(sorted(self._claims.values(listener)))
+        """Who claims a listener, in any proxy, the oldest first."""
+        claims = self._claims.values(listener)
+        return tuple(sorted(claims, key=lambda claim: (claim.age, claim.service)))
 
     def upsert(self, item: SourceObject, parse: Parse) -> set[Key]:
         """Parse and keep the services of an object. Returns the keys whose answer changed.
@@ -154,7 +161,9 @@ class ServiceTable:
             if port.protocol != "UDP":
                 listeners = outbound_listeners(service, port.number, endpoints)
             for listener in listeners:
-                claims[listener.name] = Claim(service.age, service.id, port.number, listener.ranges)
+                claims[listener.name] = Claim(
+                    service.age, service.id, port.number, listener.ranges, service.export_to
+                )
         return claims
 
 

@@ -187,16 +187,20 @@ class VirtualService:
         return self.ref.namespace
 
     @property
-    def client_namespaces(self) -> frozenset[str]:
-        """Namespaces whose clients have routes of their own: those that exportTo and sourceNamespace name."""
+    def source_namespaces(self) -> frozenset[str]:
+        """The namespaces that a match's sourceNamespace names."""
         entries: tuple[HTTPRoute | TCPRoute, ...] = (*self.http, *self.tcp)
-        sources = {
+        return frozenset(
             match.source_namespace
             for entry in entries
             for match in entry.match or ()
             if match.source_namespace
-        }
-        return (self.export_to - {"*"}) | sources
+        )
+
+    @property
+    def client_namespaces(self) -> frozenset[str]:
+        """Namespaces whose clients have routes of their own, by exportTo and sourceNamespace."""
+        return (self.export_to - {"*"}) | self.source_namespaces
 
 
 class _Subset(Spec):
@@ -214,7 +218,10 @@ class _DestinationRuleSpec(Spec):
 
 @dataclass(frozen=True, slots=True)
 class DestinationRule:
-    """A DestinationRule: its host (full, lower case), its subsets' names, and its trafficPolicy as given."""
+    """A DestinationRule: its host (full, lower case), its subsets' names, and its trafficPolicy as written.
+
+    ``has_selector``: it has a workloadSelector, so it counts for some workloads of its own namespace only.
+    """
 
     ref: ObjectRef
     host: str
@@ -222,6 +229,7 @@ class DestinationRule:
     traffic_policy: Mapping[str, Any] | None
     export_to: frozenset[str]
     age: Age
+    has_selector: bool = False
 
     @property
     def namespace(self) -> str:
@@ -276,4 +284,5 @@ def parse_destination_rule(
         traffic_policy=spec.traffic_policy,
         export_to=resolve_export_to(spec.export_to, ref.namespace),
         age=Age(created, ref.name, ref.namespace),
+        has_selector=spec.workload_selector is not None,
     )

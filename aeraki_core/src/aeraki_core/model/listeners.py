@@ -37,6 +37,14 @@ class Listener:
     ranges: bool = False
     families: frozenset[ProxyFamily] = _ALL
 
+    @property
+    def has_passthrough(self) -> bool:
+        """Whether it may have a chain for calls that no service takes.
+
+        A wildcard listener has one where it is shared with an HTTP service, or where the proxy does not see the service.
+        """
+        return self.ranges or self.name.startswith((f"{WILDCARD}_", f"{WILDCARD_IPV6}_"))
+
 
 def needs_endpoints(service: Service) -> bool:
     """Whether the listeners follow the endpoints: a headless service has one for each."""

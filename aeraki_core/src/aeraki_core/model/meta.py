@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Age", "ObjectRef", "is_dns_subdomain"]
+__all__ = ["Age", "ObjectRef", "is_dns_label", "is_dns_subdomain"]
 
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
@@ -36,6 +37,11 @@ class Age:
     created: str
     name: str
     namespace: str
+
+
+def is_dns_label(name: str) -> bool:
+    """Whether Kubernetes accepts it as a namespace's name (RFC 1123 label of at most 63 characters)."""
+    return len(name) <= 63 and _LABEL.fullmatch(name) is not None
 
 
 def is_dns_subdomain(name: str) -> bool:

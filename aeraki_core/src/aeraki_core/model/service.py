@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, Field, field_validator
 
 from aeraki_core.errors import Problem, RejectedError
-from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.meta import Age, ObjectRef, is_dns_label
 from aeraki_core.model.wire import Spec, check, text_map
 
 __all__ = [
@@ -205,10 +205,20 @@ class _EntryStatus(Spec):
     addresses: tuple[_EntryAddress, ...] | None = ()
 
 
-def resolve_export_to(values: tuple[str, ...] | None, namespace: str) -> frozenset[str]:
-    """``exportTo`` with ``.`` resolved; absent or empty means everywhere."""
-    found = {namespace if value == "." else value for value in values or ("*",)}
-    return _EVERYWHERE if "*" in found else frozenset(found - {"~"})
+def resolve_export_to(
+    values: tuple[str, ...] | None, namespace: str, field: str = "spec.exportTo"
+) -> frozenset[str]:
+    """``exportTo`` with ``.`` resolved; absent or empty means everywhere, ``~`` nobody.
+
+    Raises:
+        RejectedError: a value is no namespace. It would become a part of a path, of a request or a file.
+    """
+    names = {namespace if value == "." else value for value in values or ("*",)}
+    wrong = sorted(name for name in names - {"*", "~"} if not is_dns_label(name))
+    if wrong:
+        message = f"{wrong[0]!r} is neither a namespace nor one of *, . and ~"
+        raise RejectedError((Problem(field, message),))
+    return _EVERYWHERE if "*" in names else frozenset(names - {"~"})
 
 
 def _age(ref: ObjectRef, metadata: Mapping[str, Any]) -> Age:
@@ -249,6 +259,7 @@ def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Se
             if exported
             else None,
             ref.namespace,
+            f"metadata.annotations.{EXPORT_TO_ANNOTATION}",
         ),
         age=_age(ref, metadata),
     )

@@ -22,7 +22,9 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.model.listeners import Listener
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.pipeline.generate import OutboundPatches, PortOutput, PortRun
+from aeraki_core.pipeline.own_listeners import Restore
 from aeraki_core.pipeline.placement import InboundGroup, OutboundGroup, Placement, by_age
+from aeraki_core.plugins.context import Audience
 
 __all__ = ["Arrangement", "assemble", "place"]
 
@@ -33,8 +35,9 @@ OUTBOUND, INBOUND = "SIDECAR_OUTBOUND", "SIDECAR_INBOUND"
 
 # Above 0: a user's own filters, of priority 0, come first, so one that anchors at tcp_proxy still finds it. MERGE patches come
 # last in any case (docs/internals/istio.md, "EnvoyFilter"). An override comes after the mesh-wide filter, whose patches it
-# replaces.
-PRIORITY, OVERRIDE_PRIORITY, LAST_PRIORITY = 10, 11, 19
+# replaces. A filter for single namespaces comes after both: where the listener belongs to its service, an override of another
+# service frees it.
+PRIORITY, OVERRIDE_PRIORITY, LOCAL_PRIORITY, LAST_PRIORITY = 10, 11, 12, 19
 
 
 class Arrangement(StrEnum):
@@ -52,7 +55,7 @@ def place(output: PortOutput, mesh: Mesh, arrangement: Arrangement) -> tuple[Pla
     placements = [
         _outbound(output, for_audience, mesh, arrangement)
         for for_audience in output.outbound
-        if for_audience.patches
+        if for_audience.patches or for_audience.restores
     ]
     by_side: dict[Inbound, list[Patch]] = defaultdict(list)
     for patch in output.inbound:
@@ -66,20 +69,25 @@ def _outbound(
     output: PortOutput, for_audience: OutboundPatches, mesh: Mesh, arrangement: Arrangement
 ) -> Placement:
     run, audience = output.run, for_audience.audience
-    labels = ",".join(f"{key}={value}" for key, value in audience.labels)
-    if arrangement is Arrangement.NAMESPACE and not audience.labels and not audience.overrides:
+    scope = [f"{key}={value}" for key, value in audience.labels]
+    if not run.is_everybodys:
+        # The owner of the host may have a filter in this namespace, too.
+        scope.append(str(run.service.ref))
+    if arrangement is Arrangement.NAMESPACE and not scope and not audience.overrides:
         name = packed_name(run.plugin, run.service.namespace)
     else:
-        name = outbound_name(run.service.host, run.port.number, scope=labels)
+        name = outbound_name(run.service.host, run.port.number, scope=",".join(scope))
     key = FilterKey(audience.namespace or mesh.root_namespace, intern(name))
     mesh_wide = _mesh_wide_filters(output) if audience.overrides else {}
+    mesh_wide_clusters = _mesh_wide_clusters(output) if audience.overrides else set()
     patches: list[ConfigPatch] = []
     for patch in for_audience.patches:
-        adds_cluster = patch.apply_to is ApplyTo.CLUSTER and patch.operation is not Operation.MERGE
-        if audience.overrides and adds_cluster:
-            # The mesh-wide filter adds it already, and Envoy refuses two clusters of one name.
+        if audience.overrides and patch.name in mesh_wide_clusters:
+            # Envoy refuses two clusters of one name.
             continue
         patches += _outbound_patches(patch, for_audience.listeners, mesh_wide, mesh)
+    for restore in for_audience.restores:
+        patches += _restore_patches(restore, mesh_wide)
     return Placement(
         group=OutboundGroup(key),
         key=key,
@@ -88,9 +96,29 @@ def _outbound(
         ref=run.service.ref,
         age=run.service.age,
         selector=audience.labels,
-        priority=OVERRIDE_PRIORITY if audience.overrides else PRIORITY,
+        priority=_priority(audience, mesh),
         patches=tuple(patches),
+        client_namespace=audience.namespace,
     )
+
+
+def _priority(audience: Audience, mesh: Mesh) -> int:
+    if audience.overrides:
+        return OVERRIDE_PRIORITY
+    return PRIORITY if audience.namespace in (None, mesh.root_namespace) else LOCAL_PRIORITY
+
+
+def _restore_patches(restore: Restore, mesh_wide: Mapping[str, Operation]) -> list[ConfigPatch]:
+    """Undo what the mesh-wide filter did to a listener."""
+    patches: list[ConfigPatch] = []
+    for name, operation in mesh_wide.items():
+        match = Match(listener=restore.listener, filter=name)
+        if operation is Operation.INSERT_BEFORE:
+            patches.append(ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REMOVE", None))
+        else:
+            value = _tcp_proxy(restore.cluster)
+            patches.append(ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REPLACE", value))
+    return patches
 
 
 def _mesh_wide_filters(output: PortOutput) -> dict[str, Operation]:
@@ -101,6 +129,17 @@ def _mesh_wide_filters(output: PortOutput) -> dict[str, Operation]:
         if not for_audience.audience.overrides
         for patch in for_audience.patches
         if patch.apply_to is ApplyTo.NETWORK_FILTER
+    }
+
+
+def _mesh_wide_clusters(output: PortOutput) -> set[str]:
+    """The clusters that the mesh-wide EnvoyFilter adds, by name."""
+    return {
+        patch.name
+        for for_audience in output.outbound
+        if not for_audience.audience.overrides
+        for patch in for_audience.patches
+        if patch.apply_to is ApplyTo.CLUSTER and patch.operation is not Operation.MERGE
     }
 
 
@@ -124,7 +163,7 @@ def _outbound_patches(
             continue
         match = Match(listener=listener.name, filter=target)
         patches.append(ConfigPatch(patch.apply_to, OUTBOUND, match, str(operation), patch.value))
-        if listener.ranges and target == TCP_PROXY:
+        if listener.has_passthrough and target == TCP_PROXY:
             patches.append(_spare_passthrough(patch, listener, mesh))
     return patches
 

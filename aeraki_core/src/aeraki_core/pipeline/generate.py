@@ -1,38 +1,44 @@
-"""One service port through its generator: for which clients and workloads, onto which listeners.
+"""One service port through its generator: once for each group of clients that see the same mesh.
 
-The generator runs once for each audience of clients, because they may see other routes or have other Envoy extensions. In: a
-service port with its protocol, the store (read through a recording view) and the dispatcher. Out: a :class:`PortOutput`.
+Most ports have one filter for the whole mesh, made for *everybody else*: clients about whose namespace no object says anything.
+The questions that the generator asked name the namespaces whose answers may differ. A namespace with other answers gets a run,
+and a filter, of its own, which overrides the mesh-wide one there; equal answers share a run. See docs/internals/views.md.
+
+In: a service port with its protocol, the store and the dispatcher. Out: a :class:`PortOutput`.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from aeraki_core.filters.patch import Inbound, Outbound, Patch
-from aeraki_core.findings.codes import (
-    LISTENER_TAKEN,
-    MISSING_EXTENSION,
-    NO_ADDRESS,
-    NO_LISTENER,
-    SHARED_CIDR,
-)
+from aeraki_core.filters.patch import ApplyTo, Inbound, Operation, Outbound, Patch
+from aeraki_core.findings.codes import CLUSTER_SHARED, MISSING_EXTENSION, TOO_MANY_VIEWS
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.keys import Key
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.store import Store
-from aeraki_core.model.listeners import Listener, needs_endpoints, outbound_listeners
-from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.listeners import Listener
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.model.service import Port, Resolution, Service, ServiceId
+from aeraki_core.model.service import Port, Service, ServiceId
+from aeraki_core.pipeline.audiences import (
+    EVERYBODY,
+    base_audiences,
+    is_everybodys,
+    namespaces_with_extensions,
+)
+from aeraki_core.pipeline.authority import allowed_patches
+from aeraki_core.pipeline.own_listeners import Restore, own_listeners, restores
 from aeraki_core.plugins.context import Audience, Detect
 from aeraki_core.plugins.dispatch import Dispatcher, Generated, PortCall
 from aeraki_core.plugins.types import Protocol
 
 __all__ = ["OutboundPatches", "PortId", "PortOutput", "PortRun", "generate_port"]
 
-EVERYBODY = Audience(None)
+MAX_VIEWS = 200
+"""Of client namespaces with a filter of their own for one service port. More would let one object cost minutes."""
 
 
 class PortId(NamedTuple):
@@ -42,21 +48,25 @@ class PortId(NamedTuple):
     number: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundPatches:
-    """What one audience of clients gets, on which listeners."""
+    """What one audience of clients gets, on which listeners, and what is restored of the mesh-wide filter's changes."""
 
     audience: Audience
     listeners: tuple[Listener, ...]
     patches: tuple[Patch, ...]
+    restores: tuple[Restore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortRun:
     """How the generator of a service port ran. This is remembered; the patches go into placements.
 
-    ``failed``: the generator could not make patches, and what it made before stays. ``objects`` are those that it read.
-    ``calls`` counts generator runs, ``seconds`` is their wall time.
+    - failed: the generator could not make patches, and what it made before stays
+    - failed_in: the client namespaces for which alone it could not; their filters stay
+    - objects: what it read
+    - calls, seconds: its runs and their wall time
+    - is_everybodys: the host is this service for everybody else, or for nobody
     """
 
     service: Service
@@ -66,8 +76,10 @@ class PortRun:
     findings: tuple[Finding, ...]
     objects: tuple[ObjectRef, ...]
     failed: bool
+    failed_in: frozenset[str] = frozenset()
     calls: int
     seconds: float
+    is_everybodys: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +92,6 @@ class PortOutput:
     keys: tuple[Key, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What the generator made for one audience."""
-
-    audience: Audience
-    generated: Generated
-
-    def outbound(self) -> tuple[Patch, ...]:
-        return tuple(
-            patch for patch in self.generated.patches or () if isinstance(patch.side, Outbound)
-        )
-
-
 def generate_port(
     service: Service,
     port: Port,
@@ -101,38 +100,80 @@ def generate_port(
     dispatcher: Dispatcher,
     detect: Detect,
 ) -> PortOutput:
-    """Run the generator of one service port, once for each audience of clients."""
+    """Run the generator of one service port for all its clients. ``detect`` says what other ports speak."""
     reads = Reads(store)
     reads.service(service.id)
+    audiences, findings = base_audiences(service, protocol, reads)
     runner = _Runner(service, port, protocol, reads, dispatcher, detect)
-    audiences = client_audiences(service, protocol, reads)
-    listeners, findings = _own_listeners(service, port, reads) if audiences else ((), ())
-    answers = tuple(runner.for_clients(audiences) if audiences else runner.for_workloads())
-    if not answers:
-        findings = (_missing_extension(service, port, protocol),)
-    failed = any(answer.generated.patches is None for answer in answers)
+    if audiences:
+        runner.run_for_clients(audiences)
+    else:
+        runner.run_for_workloads()
+    views = runner.views
+    if not views and not protocol.extension.stock:
+        findings = (*findings, _missing_extension(service, port, protocol))
+    failed = (bool(views) and all(view.failed for view in views)) or runner.mesh_wide_failed()
+    failed_in = {
+        audience.namespace
+        for view in views
+        if view.failed
+        for audience in view.audiences
+        if audience.namespace is not None
+    }
     run = PortRun(
         service=service,
         port=port,
         protocol=protocol,
         plugin=dispatcher.registry.owner(protocol).name,
-        findings=(*findings, *(each for answer in answers for each in answer.generated.findings)),
+        findings=(*findings, *runner.findings()),
         objects=tuple(sorted(reads.objects)),
         failed=failed,
-        calls=len(answers),
-        seconds=sum(answer.generated.seconds for answer in answers),
+        failed_in=frozenset(failed_in),
+        calls=sum(view.generated is not None for view in views),
+        seconds=sum(view.generated.seconds for view in views if view.generated is not None),
+        is_everybodys=is_everybodys(service, reads),
     )
     return PortOutput(
         run=run,
-        outbound=() if failed or not listeners else _merge_outbound(answers, listeners),
-        inbound=() if failed or not answers else runner.inbound(answers[0]),
+        outbound=() if failed or not audiences else tuple(runner.outbound()),
+        inbound=() if failed or not views else runner.inbound(),
         keys=tuple(reads.keys),
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class _View:
+    """What the generator made for clients with equal answers. ``generated`` None: the service is not there for them."""
+
+    reads: Reads
+    call: PortCall
+    listeners: tuple[Listener, ...] = ()
+    listener_findings: tuple[Finding, ...] = ()
+    generated: Generated | None = None
+    patches: tuple[Patch, ...] = ()
+    refusals: tuple[Finding, ...] = ()
+    audiences: list[Audience] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the generator could not make patches."""
+        return self.generated is not None and self.generated.patches is None
+
+    @property
+    def outbound(self) -> tuple[Patch, ...]:
+        """The patches for the clients."""
+        return tuple(patch for patch in self.patches if isinstance(patch.side, Outbound))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All that is wrong for these clients."""
+        generated = self.generated.findings if self.generated is not None else ()
+        return (*self.listener_findings, *generated, *self.refusals)
+
+
+@dataclass(slots=True)
 class _Runner:
-    """Runs the generator of one service port."""
+    """Runs the generator of one service port, view by view. The first view is the mesh-wide one, if there is one."""
 
     service: Service
     port: Port
@@ -140,44 +181,153 @@ class _Runner:
     reads: Reads
     dispatcher: Dispatcher
     detect: Detect
+    views: list[_View] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
 
-    def for_clients(self, audiences: tuple[Audience, ...]) -> Iterator[_Answer]:
-        """One run for each audience, until one fails: half of a port's filters would contradict the other half."""
-        todo = [*audiences]
-        for audience in todo:
-            call = self._call(audience)
-            answer = _Answer(audience, self.dispatcher.generate(call))
-            yield answer
-            if answer.generated.patches is None:
-                return
-            if audience == EVERYBODY:
-                more = _with_more_extensions(call, self.reads.mesh)
-                todo += [audience for audience in more if audience not in todo]
+    def run_for_clients(self, audiences: tuple[Audience, ...]) -> None:
+        """A view for each audience, and for each namespace that may see something else than everybody else."""
+        todo = deque(audiences)
+        known = {audience.namespace for audience in audiences if not audience.labels}
+        while todo:
+            audience = todo.popleft()
+            self._view_of(audience).audiences.append(audience)
+            if self.mesh_wide_failed():
+                return  # the last good filters stay, so that the overrides fit them
+            if self._mesh_wide() is not None:
+                for namespace in sorted(self._more_namespaces() - known):
+                    known.add(namespace)
+                    if len(known) > MAX_VIEWS:
+                        self.dropped.append(namespace)
+                    else:
+                        todo.append(Audience(namespace, overrides=True))
 
-    def for_workloads(self) -> Iterator[_Answer]:
-        """One run for the inbound side alone, when no client has the extension but the workload's proxies do."""
+    def run_for_workloads(self) -> None:
+        """The inbound side alone, when no client has the extension but the workload's proxies do."""
         audience = Audience(self.service.namespace, self.service.selector)
-        call = self._call(audience)
-        if any(self._is_covered(side) for side in call.context.inbound):
-            yield _Answer(audience, self.dispatcher.generate(call))
+        view = self._view(audience)
+        if any(self._is_covered(side) for side in view.call.context.inbound):
+            self._generate(view)
+            self.views.append(view)
 
-    def inbound(self, answer: _Answer) -> tuple[Patch, ...]:
+    def mesh_wide_failed(self) -> bool:
+        """Whether there is no mesh-wide filter because the generator failed."""
+        mesh_wide = self._mesh_wide()
+        return mesh_wide is not None and mesh_wide.failed
+
+    def inbound(self) -> tuple[Patch, ...]:
         """The inbound patches for workloads whose proxies have the extension."""
+        view = next(view for view in self.views if not view.failed)
         return tuple(
             patch
-            for patch in answer.generated.patches or ()
+            for patch in view.patches
             if isinstance(patch.side, Inbound) and self._is_covered(patch.side)
         )
 
-    def _call(self, audience: Audience) -> PortCall:
-        return self.dispatcher.prepare(
+    def outbound(self) -> Iterator[OutboundPatches]:
+        """The patches of each audience. An override that changes nothing is left out: its clients have the mesh-wide filter."""
+        first = self.views[0]
+        for view in self.views:
+            if view.failed:
+                continue
+            for audience in view.audiences:
+                if not audience.overrides:
+                    if view.listeners:
+                        yield OutboundPatches(
+                            audience=audience, listeners=view.listeners, patches=view.outbound
+                        )
+                    continue
+                restored = self._restores(first, view)
+                patches = view.outbound if view.listeners else ()
+                if {*view.listeners} <= {*first.listeners}:
+                    # What the mesh-wide filter does already is not done twice.
+                    patches = tuple(patch for patch in patches if patch not in first.outbound)
+                if restored or patches:
+                    yield OutboundPatches(
+                        audience=audience,
+                        listeners=view.listeners,
+                        patches=patches,
+                        restores=restored,
+                    )
+
+    def findings(self) -> Iterator[Finding]:
+        """The findings of all views, each once; one that only some clients have names their namespaces."""
+        told: set[Finding] = set()
+        for view in self.views:
+            names = sorted({each.namespace for each in view.audiences if each.namespace})
+            overrides = all(each.overrides for each in view.audiences) and bool(view.audiences)
+            for finding in view.findings:
+                if finding in told:
+                    continue
+                told.add(finding)
+                if overrides:
+                    message = f"clients in {_listed(names)}: {finding.message}"
+                    yield replace(finding, message=message)
+                else:
+                    yield finding
+            if overrides and view.generated is not None and not view.failed:
+                yield from self._shared_clusters(view, names)
+        if self.dropped:
+            message = (
+                f"port {self.port.number}: clients in more than {MAX_VIEWS} namespaces may need a filter of "
+                f"their own; those in {_listed(self.dropped)} have the mesh-wide one"
+            )
+            yield Finding(TOO_MANY_VIEWS, message, self.service.ref)
+
+    def _mesh_wide(self) -> _View | None:
+        first = self.views[0] if self.views else None
+        return first if first is not None and EVERYBODY in first.audiences else None
+
+    def _more_namespaces(self) -> set[str]:
+        """Client namespaces that may need something else than the mesh-wide filter."""
+        mesh = self.reads.mesh
+        calls = (view.call for view in self.views if view.generated is not None)
+        extended = set().union(*(namespaces_with_extensions(call, mesh) for call in calls))
+        return (self.reads.record.clients | extended) - {mesh.root_namespace}
+
+    def _view_of(self, audience: Audience) -> _View:
+        """A view whose clients get the same answers to everything that is asked for them; a new one if there is none."""
+        fresh = self._view(audience)
+        for view in self.views:
+            same_extensions = all(
+                fresh.call.context.has_extension(name) == view.call.context.has_extension(name)
+                for name in tuple(view.call.recorder.extensions)
+            )
+            if same_extensions and fresh.reads.agrees_with(view.reads):
+                return view
+        self.views.append(fresh)
+        services = fresh.reads.services_of_host(self.service.host)
+        if any(service.id == self.service.id for service in services):
+            fresh.listeners, fresh.listener_findings = own_listeners(
+                self.service, self.port, fresh.reads
+            )
+            self._generate(fresh)
+        elif audience.overrides:
+            # Not the service of these clients; but its mesh-wide filter may reach their listeners.
+            for listener in self.views[0].listeners:
+                fresh.reads.claims(listener.name)
+        return fresh
+
+    def _view(self, audience: Audience) -> _View:
+        client = audience.namespace
+        reads = self.reads if client is None else self.reads.for_client(client)
+        call = self.dispatcher.prepare(
             self.protocol,
             self.service,
             self.port,
             audience=audience,
-            reads=self.reads,
+            reads=reads,
             detect=self.detect,
         )
+        return _View(reads, call)
+
+    def _generate(self, view: _View) -> None:
+        generated = self.dispatcher.generate(view.call)
+        view.generated = generated
+        if generated.patches is not None:
+            plugin = self.dispatcher.registry.owner(self.protocol)
+            view.patches, view.refusals = allowed_patches(
+                generated.patches, view.call.context, view.reads, plugin.title
+            )
 
     def _is_covered(self, side: Inbound) -> bool:
         """Whether the proxies of these workloads are known to have the protocol's extension."""
@@ -187,119 +337,47 @@ class _Runner:
             for rule in self.reads.mesh.rules_for(extension.name)
         )
 
+    def _restores(self, mesh_wide: _View, view: _View) -> tuple[Restore, ...]:
+        """What the mesh-wide filter must not change for these clients."""
+        if not _has_filter(mesh_wide):
+            return ()
+        others = restores(mesh_wide.listeners, self.service, view.reads)
+        if view.generated is None or _has_filter(view):
+            return others
+        own = view.call.context.outbound.cluster
+        return (*others, *(Restore(listener.name, own) for listener in view.listeners))
 
-def _merge_outbound(
-    answers: Iterable[_Answer], listeners: tuple[Listener, ...]
-) -> tuple[OutboundPatches, ...]:
-    """The patches of each audience. An override that changes nothing is left out: its clients have the mesh-wide filter."""
-    first, *others = answers
-    mesh_wide = first.outbound()
-    merged = [OutboundPatches(first.audience, listeners, mesh_wide)]
-    for answer in others:
-        patches = answer.outbound()
-        if not answer.audience.overrides or patches != mesh_wide:
-            merged.append(OutboundPatches(answer.audience, listeners, patches))
-    return tuple(merged)
+    def _shared_clusters(self, view: _View, namespaces: list[str]) -> Iterator[Finding]:
+        """A change of Istio's clusters reaches the whole mesh, and no filter can undo it for some clients."""
+        clusters = (patch for patch in self.views[0].outbound if patch.apply_to is ApplyTo.CLUSTER)
+        if self.views[0].listeners and any(
+            patch not in view.outbound and not _is_replaced(patch, view) for patch in clusters
+        ):
+            message = (
+                f"port {self.port.number}: the filter of the mesh changes {self.service.host}'s cluster in a way "
+                f"that clients in {_listed(namespaces)} should not get, because other rules apply to them"
+            )
+            yield Finding(CLUSTER_SHARED, message, self.service.ref)
 
 
-def client_audiences(service: Service, protocol: Protocol, reads: Reads) -> tuple[Audience, ...]:
-    """The clients that get filters: those that see the service and whose proxies have the extension.
-
-    A VirtualService that is exported to some namespaces only gives their clients routes of their own, in a filter that
-    overrides the mesh-wide one. A filter in the root namespace reaches the whole mesh, so none is written there for the
-    proxies of that namespace alone, unless only they have the listener.
-    """
-    mesh = reads.mesh
-    root = mesh.root_namespace
-    namespaces = _filter_namespaces(service, mesh)
-    rules = mesh.rules_for(protocol.extension.name)
-    everywhere = protocol.extension.stock or any(rule.namespace is None for rule in rules)
-    audiences: set[Audience] = set()
-    if everywhere:
-        audiences.update(
-            Audience(namespace, overrides=root in namespaces - {namespace})
-            for namespace in namespaces
-        )
-    else:
-        for rule in rules:
-            is_reached = None in namespaces or rule.namespace in namespaces
-            if is_reached and (rule.namespace != root or service.export_to == {root}):
-                audiences.add(Audience(rule.namespace, rule.labels))
-        # Where a whole namespace has the extension, its workloads need no filter of their own.
-        whole = {audience.namespace for audience in audiences if not audience.labels}
-        audiences = {
-            audience
-            for audience in audiences
-            if not audience.labels or audience.namespace not in whole
-        }
-    if EVERYBODY in audiences:
-        for virtual_service in reads.virtual_services(service.host):
-            for namespace in virtual_service.client_namespaces - {root}:
-                audiences.add(Audience(namespace, overrides=True))
-    # The mesh-wide audience comes first: overrides are compared with it.
-    return tuple(
-        sorted(audiences, key=lambda each: (each.overrides, each.namespace or "", each.labels))
+def _is_replaced(merged: Patch, view: _View) -> bool:
+    """Whether these clients get another cluster in the place of the one that the mesh-wide filter changes."""
+    return any(
+        patch.operation is Operation.REPLACE and patch.name == merged.side.cluster
+        for patch in view.outbound
+        if patch.apply_to is ApplyTo.CLUSTER
     )
 
 
-def _with_more_extensions(call: PortCall, mesh: Mesh) -> list[Audience]:
-    """Namespaces whose proxies have an extension that the generator asked for in vain: they may get another filter."""
-    names = {
-        rule.namespace
-        for extension in tuple(call.recorder.extensions)
-        for rule in mesh.rules_for(extension)
-        if rule.namespace not in (None, mesh.root_namespace)
-        and not rule.labels
-        and not call.context.has_extension(extension)
-    }
-    return [Audience(name, overrides=True) for name in sorted(names)]
+def _has_filter(view: _View) -> bool:
+    return any(patch.apply_to is ApplyTo.NETWORK_FILTER for patch in view.outbound)
 
 
-def _filter_namespaces(service: Service, mesh: Mesh) -> frozenset[str | None]:
-    """The namespaces of the outbound filters; None is the root namespace, for the whole mesh."""
-    wanted = {service.namespace if name == "." else name for name in mesh.namespaces}
-    if "*" in service.export_to:
-        return frozenset(wanted) if wanted else frozenset({None})
-    return frozenset(service.export_to & wanted if wanted else service.export_to)
-
-
-def _own_listeners(
-    service: Service, port: Port, reads: Reads
-) -> tuple[tuple[Listener, ...], tuple[Finding, ...]]:
-    """The listeners that no older service claims, and findings. Two filters on one listener would be an outage."""
-    endpoints = reads.endpoints(service) if needs_endpoints(service) else None
-    wanted = outbound_listeners(service, port.number, endpoints)
-    if len({listener.families for listener in wanted}) > 1:
-        # istiod looks at each patch for every proxy: none for a listener that no proxy has
-        # (docs/internals/istio.md).
-        families = reads.proxy_families()
-        wanted = tuple(listener for listener in wanted if listener.families & families)
-    findings: list[Finding] = []
-    if not wanted:
-        findings.append(_no_listener(service, port))
-    own: list[Listener] = []
-    for listener in wanted:
-        claims = reads.claims(listener.name)
-        others = [claim for claim in claims if claim.service != service.id]
-        if others and any(claim.ranges for claim in claims):
-            names = ", ".join(str(claim.service.ref) for claim in others)
-            message = f"listener {listener.name} is shared with {names}; its chains cannot be told apart, none is patched"
-            findings.append(Finding(SHARED_CIDR, message, service.ref, "spec.addresses"))
-        elif claims and claims[0].service != service.id:
-            older = claims[0].service
-            message = f"listener {listener.name} belongs to {older.ref} ({older.host}), which is older; no filter for it here"
-            findings.append(Finding(LISTENER_TAKEN, message, service.ref, "spec.ports"))
-        else:
-            own.append(listener)
-    return tuple(own), tuple(findings)
-
-
-def _no_listener(service: Service, port: Port) -> Finding:
-    if service.resolution is Resolution.CLUSTER_IP and not service.headless:
-        message = f"port {port.number}: no spec.clusterIP, so the name of the listener is not known; no outbound filter"
-        return Finding(NO_ADDRESS, message, service.ref, "spec.clusterIP")
-    message = f"port {port.number}: no endpoint is known, and sidecars have a listener for each; no outbound filter"
-    return Finding(NO_LISTENER, message, service.ref, "spec.ports")
+def _listed(names: Iterable[str]) -> str:
+    """Some names, and how many more."""
+    listed = [*names]
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    return ", ".join(listed[:3]) + more
 
 
 def _missing_extension(service: Service, port: Port, protocol: Protocol) -> Finding:

@@ -8,7 +8,7 @@ There is no I/O: ``run``, ``generate``, ``diff``, ``validate`` and tests walk th
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -327,7 +327,10 @@ class Pipeline:
         self.unlocated.put(Place(Subject.PORT, port), output.run.findings)
         if output.run.failed:
             return set()  # the last good placements stay
-        before, after = self._ports.placements(port), place(output, self.mesh, self.arrangement)
+        before = self._ports.placements(port)
+        after = place(output, self.mesh, self.arrangement)
+        # Where the generator failed for single client namespaces, their last good filters stay.
+        after += tuple(each for each in before if each.client_namespace in output.run.failed_in)
         if after == before and self._ports.has_good_output(port):
             return set()
         self._ports.place(port, after)
@@ -371,7 +374,8 @@ class Pipeline:
 
     def _validate(self, ref: ObjectRef) -> None:
         """What is wrong with an object on its own: a plugin's resource by its plugin, a VirtualService here."""
-        reads = Reads(self.store)
+        # As the clients in its own namespace see the mesh: nobody else is sure to see the object.
+        reads = Reads(self.store, ref.namespace)
         findings: tuple[Finding, ...] = ()
         if ref.kind == "VirtualService":
             virtual_service = reads.virtual_service(ref)
@@ -417,9 +421,12 @@ class Pipeline:
 
     # -- answers (reports.py) -------------------------------------------------------------------------------------------
 
-    def why_held(self, service_port: ServicePort) -> str | None:
-        """Why the live filters of a service port must stay; None when they need not."""
-        return self._reports.why_held(service_port)
+    def why_held(self, service_port: ServicePort, namespaces: Collection[str] = ()) -> str | None:
+        """Why a live filter of a service port must stay; None when it need not.
+
+        ``namespaces``: those of the filter's services; empty when they are not known.
+        """
+        return self._reports.why_held(service_port, namespaces)
 
     def why_outside(self, live: Live) -> str | None:
         """Why a live filter is not ours to judge; None when it is."""

@@ -32,7 +32,10 @@ Group = OutboundGroup | InboundGroup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Patches of one service port for one EnvoyFilter. ``age`` decides between two that want the same place."""
+    """Patches of one service port for one EnvoyFilter. ``age`` decides between two that want the same place.
+
+    ``client_namespace``: of the clients that it is for; None for the whole mesh, and for the inbound side.
+    """
 
     group: Group
     key: FilterKey
@@ -43,6 +46,7 @@ class Placement:
     selector: tuple[Label, ...]
     priority: int
     patches: tuple[ConfigPatch, ...]
+    client_namespace: str | None = None
 
 
 def by_age(placement: Placement) -> tuple[Age, ServicePort, FilterKey]:

@@ -143,7 +143,11 @@ class PortTable:
 
     def remember(self, port: PortId, output: PortOutput) -> None:
         """Remember how a port's generator ran and what it read."""
-        self._dependents.record(port, output.keys)
+        if output.run.failed:
+            # It may have failed before it asked everything. What it asked before is worth another try, too.
+            self._dependents.extend(port, output.keys)
+        else:
+            self._dependents.record(port, output.keys)
         self._set_run(port, output.run)
 
     def forget(self, port: PortId) -> tuple[Placement, ...]:

@@ -116,22 +116,14 @@ class Plan:
 class Holds:
     """What must stay as it is, and why.
 
-    ``deletions``: why nothing is deleted now (a source is not in sync); None when deletions are
-    done.
-    ``service_ports``: service ports whose live filters stay, such as those of a failing generator.
+    ``deletions``: why nothing is deleted now (a source is not in sync); None when deletions are done.
+    ``filters``: live filters that stay, such as those of a failing generator.
     ``outside``: live filters that are not ours to judge; their services are not watched here.
     """
 
     deletions: str | None = None
-    service_ports: Mapping[ServicePort, str] = field(default_factory=dict)
+    filters: Mapping[FilterKey, str] = field(default_factory=dict)
     outside: Mapping[FilterKey, str] = field(default_factory=dict)
-
-    def why_held(self, live: Live) -> str | None:
-        """Why a live filter stays for the sake of one of its service ports."""
-        for service_port in live.service_ports:
-            if service_port in self.service_ports:
-                return self.service_ports[service_port]
-        return None
 
 
 _NOTHING_HELD = Holds()
@@ -254,7 +246,7 @@ def _keep_while_out_of_sync(step: Step, have: Live, rules: _Rules) -> Step | Non
 
 
 def _keep_held(step: Step, have: Live, rules: _Rules) -> Step | None:
-    return _keep(step, Reason.HELD, rules.holds.why_held(have))
+    return _keep(step, Reason.HELD, rules.holds.filters.get(step.key))
 
 
 def _keep_foreign(step: Step, have: Live, rules: _Rules) -> Step | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
@@ -62,6 +62,7 @@ class Reports:
         self._ports = ports
         self._filters = filters
         self._findings = findings
+        self._root = store.mesh.root_namespace
 
     def all(self) -> tuple[PortReport, ...]:
         """Every port of every service, sorted by host and port."""
@@ -128,15 +129,24 @@ class Reports:
         for service in self._store.services_of_host(service_port.host):
             yield from self._ports.resources_of(PortId(service.id, service_port.port))
 
-    def why_held(self, service_port: ServicePort) -> str | None:
-        """Why the live filters of a service port must stay; None when they need not."""
-        rejected = self._store.rejected_for(service_port.host)
-        if rejected:
-            return f"{rejected[0]} names {service_port.host} and cannot be used"
-        for service in self._store.services_of_host(service_port.host):
+    def why_held(self, service_port: ServicePort, namespaces: Collection[str]) -> str | None:
+        """Why a live filter of a service port must stay; None when it need not.
+
+        ``namespaces``: those of the filter's services; empty when they are not known.
+        """
+        services = self._store.services_of_host(service_port.host)
+        owners = {*(namespaces or {service.namespace for service in services}), self._root}
+        for ref in self._store.rejected_for(service_port.host):
+            # Where nothing says whose the host is, anybody may have spoken for it.
+            if ref.namespace in owners or not (namespaces or services):
+                return f"{ref} names {service_port.host} and cannot be used"
+        for service in services:
             port_id = PortId(service.id, service_port.port)
             run = self._ports.run_of(port_id)
-            if run is not None and run.failed and not self._ports.has_good_output(port_id):
+            is_owner = not namespaces or service.namespace in namespaces
+            if run is None or not is_owner or self._ports.has_good_output(port_id):
+                continue
+            if run.failed or run.failed_in:
                 return f"the generator of {service_port} did not succeed"
         return None
 

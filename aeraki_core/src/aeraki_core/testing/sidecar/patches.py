@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aeraki_core.model.mesh import Mesh
+from aeraki_core.testing.sidecar.chains import PASSTHROUGH_CHAIN
 from aeraki_core.testing.sidecar.filters import (
     ANY,
     INBOUND,
@@ -109,7 +110,8 @@ def apply_filters(config: SidecarConfig, filters: Iterable[Mapping[str, Any]]) -
         istio_clusters=config.istio_clusters - outward.removed - inward.removed,
     )
     for patch in mine:
-        if patch.ref not in hits:
+        # A patch that spares the passthrough chain has nothing to do where there is none.
+        if patch.ref not in hits and patch.listener.chain != PASSTHROUGH_CHAIN:
             misses[patch.ref] = f"{_NO_PLACE} {patch.apply_to} of this proxy"
     return Patched(patched, dict(hits), misses, outward.ineffective | inward.ineffective)
 

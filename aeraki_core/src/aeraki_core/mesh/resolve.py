@@ -1,0 +1,174 @@
+"""Which of several objects counts for a client, as istiod decides it.
+
+istiod shows each client namespace a mesh of its own. Every question about the mesh is therefore asked for a client: a
+namespace, or None for *everybody else*, a client about whose namespace no object says anything. The functions here are pure:
+candidates in, the ones that count out. docs/internals/views.md has the rules with their places in Istio's source.
+
+Nobody's object counts for others unless istiod gives it that power. That is why plugins get answers only through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
+
+from aeraki_core.model.istio import DestinationRule, VirtualService
+from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.service import Service
+
+__all__ = [
+    "Client",
+    "destination_rules_for",
+    "first_exported",
+    "is_visible",
+    "objects_for",
+    "services_for",
+    "virtual_services_for",
+]
+
+Client = str | None
+"""A client namespace; None: everybody else."""
+
+
+class _Exported(Protocol):
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def export_to(self) -> frozenset[str]: ...
+    @property
+    def age(self) -> Age: ...
+
+
+class _Owned(Protocol):
+    @property
+    def namespace(self) -> str: ...
+
+
+E = TypeVar("E", bound=_Exported)
+O = TypeVar("O", bound=_Owned)  # noqa: E741
+
+
+def is_visible(item: _Exported, client: Client) -> bool:
+    """Whether the client sees an object, by its ``exportTo``."""
+    return "*" in item.export_to or client in item.export_to
+
+
+def first_exported(items: Iterable[E], client: Client) -> list[E]:
+    """The visible objects in istiod's order: those exported to the client by name, then public ones; the oldest first."""
+    visible = [item for item in items if is_visible(item, client)]
+    return sorted(visible, key=lambda item: ("*" in item.export_to, item.age))
+
+
+def services_for(services: Iterable[Service], client: Client) -> tuple[Service, ...]:
+    """The services that a host is for a client; several only as ServiceEntries of one namespace.
+
+    A service of the client's own namespace wins; then a Kubernetes Service; then the first that is exported. So nobody takes
+    a host from its Kubernetes Service except for clients of their own namespace.
+    """
+    visible = first_exported(services, client)
+    if not visible:
+        return ()
+    winner = min(
+        visible,
+        key=lambda service: (service.namespace != client, service.ref.kind != "Service"),
+    )
+    if winner.ref.kind == "Service":
+        return (winner,)
+    return tuple(service for service in visible if service.namespace == winner.namespace)
+
+
+def destination_rules_for(
+    rules_by_host: Sequence[Sequence[DestinationRule]],
+    client: Client,
+    *,
+    service_namespace: str | None,
+    root_namespace: str,
+) -> tuple[DestinationRule, ...]:
+    """The DestinationRules of a service for a client, merged by istiod: subsets united, the first trafficPolicy counts.
+
+    ``rules_by_host``: all rules of the host, then those of each wildcard over it, the most specific first.
+    ``service_namespace``: where the host's service for this client is; None when there is none.
+    """
+    # 1. The client's own namespace. Of the root namespace's rules, only the private ones are meant for its own proxies alone.
+    own = [
+        [
+            rule
+            for rule in rules
+            if rule.namespace == client
+            and is_visible(rule, client)
+            and (client != root_namespace or _is_private(rule))
+        ]
+        for rules in rules_by_host
+    ]
+    # 2. The service's namespace. 3. The root namespace. There, private rules are nobody else's business.
+    exported = [
+        [
+            [rule for rule in rules if rule.namespace == namespace and not _is_private(rule)]
+            for rules in rules_by_host
+        ]
+        for namespace in (service_namespace, root_namespace)
+    ]
+    for candidates in (own, *exported):
+        # Only the most specific host of a namespace counts, whether its rules are visible or not.
+        rules = next((rules for rules in candidates if rules), [])
+        if candidates is not own:
+            rules = [rule for rule in rules if is_visible(rule, client)]
+        if rules:
+            return _merged(rules)
+    return ()
+
+
+def _is_private(rule: DestinationRule) -> bool:
+    return rule.has_selector or rule.export_to == {rule.namespace}
+
+
+def _merged(rules: Iterable[DestinationRule]) -> tuple[DestinationRule, ...]:
+    """The oldest rule and those with the same ``exportTo``.
+
+    A rule with a workloadSelector counts for the selected workloads, which no filter of ours can single out: it is left out.
+    """
+    general = sorted((rule for rule in rules if not rule.has_selector), key=lambda rule: rule.age)
+    return tuple(rule for rule in general if rule.export_to == general[0].export_to)
+
+
+def virtual_services_for(
+    virtual_services: Iterable[Sequence[VirtualService]], client: Client
+) -> tuple[VirtualService, ...]:
+    """The VirtualServices of a host for a client, in the order in which its sidecar obeys them.
+
+    ``virtual_services``: those of the host, then of each wildcard over it, the most specific first.
+    """
+    ordered: dict[ObjectRef, VirtualService] = {}
+    for of_host in virtual_services:
+        meant = [each for each in of_host if each.for_mesh and is_visible(each, client)]
+        for each in sorted(meant, key=lambda each: _virtual_service_order(each, client)):
+            ordered.setdefault(each.ref, each)
+    return tuple(ordered.values())
+
+
+def _virtual_service_order(virtual_service: VirtualService, client: Client) -> tuple[int, Age]:
+    if "*" in virtual_service.export_to:
+        return (2, virtual_service.age)
+    # A private one of the client's own namespace comes before those exported to it by name.
+    private = virtual_service.export_to == {virtual_service.namespace}
+    return (0 if private and virtual_service.namespace == client else 1, virtual_service.age)
+
+
+def objects_for(
+    objects: Iterable[O],
+    client: Client,
+    *,
+    service_namespace: str | None,
+    root_namespace: str,
+) -> tuple[O, ...]:
+    """The objects of a plugin's kind that speak for a host: of the client's namespace, else the service's, else the root's.
+
+    Objects of any other namespace say nothing to this client.
+    """
+    by_namespace: dict[str, list[O]] = {}
+    for each in objects:
+        by_namespace.setdefault(each.namespace, []).append(each)
+    for namespace in (client, service_namespace, root_namespace):
+        if namespace is not None and namespace in by_namespace:
+            return tuple(by_namespace[namespace])
+    return ()

@@ -1,0 +1,113 @@
+"""For which clients the generator of a service port runs first: by exportTo, and by who has the Envoy extension.
+
+Further client namespaces follow from what the generator asks (generate.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aeraki_core.findings.codes import HOST_TAKEN, ROOT_EXPORT
+from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.reads import Reads
+from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.service import Service
+from aeraki_core.plugins.context import Audience
+from aeraki_core.plugins.dispatch import PortCall
+from aeraki_core.plugins.types import Protocol
+
+__all__ = ["EVERYBODY", "base_audiences", "is_everybodys", "namespaces_with_extensions"]
+
+EVERYBODY = Audience(None)
+
+
+def base_audiences(
+    service: Service, protocol: Protocol, reads: Reads
+) -> tuple[tuple[Audience, ...], tuple[Finding, ...]]:
+    """The clients that see the service and whose proxies have the extension, and findings.
+
+    A filter in the root namespace reaches the whole mesh. So none is written there for the proxies of
+    that namespace alone, unless the service belongs to it.
+    """
+    mesh = reads.mesh
+    root = mesh.root_namespace
+    findings: list[Finding] = []
+    namespaces = _filter_namespaces(service, mesh)
+    if root in service.export_to and "*" not in service.export_to and service.namespace != root:
+        message = (
+            f"exported to {root}, whose filters reach the whole mesh; no filter is written there"
+        )
+        findings.append(Finding(ROOT_EXPORT, message, service.ref, "spec.exportTo"))
+        namespaces -= {root}
+    if not is_everybodys(service, reads):
+        owner = reads.services_of_host(service.host)[0]
+        message = (
+            f"{service.host} belongs to {owner.ref}; this object takes effect for clients in "
+            f"namespace {service.namespace} only"
+        )
+        findings.append(Finding(HOST_TAKEN, message, service.ref, "spec.hosts"))
+        namespaces = frozenset(
+            service.namespace if namespace is None else namespace for namespace in namespaces
+        )
+    namespaces = frozenset(
+        namespace
+        for namespace in namespaces
+        if namespace is None or _is_seen(service, reads.for_client(namespace))
+    )
+    audiences = set(_with_extension(service, protocol, mesh, namespaces))
+    return tuple(
+        sorted(audiences, key=lambda each: (each.overrides, each.namespace or "", each.labels))
+    ), tuple(findings)
+
+
+def is_everybodys(service: Service, reads: Reads) -> bool:
+    """Whether nobody else owns the host, as far as everybody else is concerned."""
+    owners = reads.services_of_host(service.host)
+    return not owners or any(owner.id == service.id for owner in owners)
+
+
+def _is_seen(service: Service, reads: Reads) -> bool:
+    return any(each.id == service.id for each in reads.services_of_host(service.host))
+
+
+def _with_extension(
+    service: Service, protocol: Protocol, mesh: Mesh, namespaces: frozenset[str | None]
+) -> Iterator[Audience]:
+    root = mesh.root_namespace
+    rules = mesh.rules_for(protocol.extension.name)
+    if protocol.extension.stock or any(rule.namespace is None for rule in rules):
+        for namespace in namespaces:
+            yield Audience(namespace, overrides=root in namespaces - {namespace})
+        return
+    reached = [
+        rule
+        for rule in rules
+        if (None in namespaces or rule.namespace in namespaces)
+        and (rule.namespace != root or service.export_to == {root})
+    ]
+    # Where a whole namespace has the extension, its workloads need no filter of their own.
+    whole = {rule.namespace for rule in reached if not rule.labels}
+    for rule in reached:
+        if not rule.labels or rule.namespace not in whole:
+            yield Audience(rule.namespace, rule.labels)
+
+
+def _filter_namespaces(service: Service, mesh: Mesh) -> frozenset[str | None]:
+    """The namespaces of the outbound filters; None is the root namespace, for the whole mesh."""
+    wanted = {service.namespace if name == "." else name for name in mesh.namespaces}
+    if "*" in service.export_to:
+        return frozenset(wanted) if wanted else frozenset({None})
+    return frozenset(service.export_to & wanted if wanted else service.export_to)
+
+
+def namespaces_with_extensions(call: PortCall, mesh: Mesh) -> set[str]:
+    """Namespaces whose proxies have an extension that the generator asked for in vain: they may get another filter."""
+    return {
+        rule.namespace
+        for extension in tuple(call.recorder.extensions)
+        for rule in mesh.rules_for(extension)
+        if rule.namespace is not None
+        and rule.namespace != mesh.root_namespace
+        and not rule.labels
+        and not call.context.has_extension(extension)
+    }

@@ -1,0 +1,80 @@
+"""The listeners of a service port that are its own, for one client namespace.
+
+istiod makes one listener for each address and port. Who has it differs between namespaces: a private entry counts only where
+it is seen. Two filters on one listener would be an outage, so each listener has one owner in each view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from aeraki_core.filters.cluster_name import ClusterName
+from aeraki_core.findings.codes import LISTENER_TAKEN, NO_ADDRESS, NO_LISTENER, SHARED_CIDR
+from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.reads import Reads
+from aeraki_core.model.listeners import Listener, needs_endpoints, outbound_listeners
+from aeraki_core.model.service import Port, Resolution, Service
+
+__all__ = ["Restore", "own_listeners", "restores"]
+
+
+class Restore(NamedTuple):
+    """A listener that the mesh-wide filter changes and must not change for some clients.
+
+    A tcp_proxy to ``cluster`` takes the place of our filter there.
+    """
+
+    listener: str
+    cluster: str
+
+
+def own_listeners(
+    service: Service, port: Port, reads: Reads
+) -> tuple[tuple[Listener, ...], tuple[Finding, ...]]:
+    """The listeners that are the port's own for these clients, and findings about the others."""
+    endpoints = reads.endpoints(service) if needs_endpoints(service) else None
+    wanted = outbound_listeners(service, port.number, endpoints)
+    if len({listener.families for listener in wanted}) > 1:
+        # istiod looks at each patch for every proxy: none for a listener that no proxy has
+        # (docs/internals/istio.md).
+        families = reads.proxy_families()
+        wanted = tuple(listener for listener in wanted if listener.families & families)
+    findings: list[Finding] = []
+    if not wanted:
+        findings.append(_no_listener(service, port))
+    own: list[Listener] = []
+    for listener in wanted:
+        claims = reads.claims(listener.name)
+        others = [claim for claim in claims if claim.service != service.id]
+        if others and any(claim.ranges for claim in claims):
+            names = ", ".join(str(claim.service.ref) for claim in others)
+            message = f"listener {listener.name} is shared with {names}; its chains cannot be told apart, none is patched"
+            findings.append(Finding(SHARED_CIDR, message, service.ref, "spec.addresses"))
+        elif claims and claims[0].service != service.id:
+            owner = claims[0].service
+            message = f"listener {listener.name} belongs to {owner.ref} ({owner.host}), which is older; no filter for it here"
+            findings.append(Finding(LISTENER_TAKEN, message, service.ref, "spec.ports"))
+        else:
+            own.append(listener)
+    return tuple(own), tuple(findings)
+
+
+def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> tuple[Restore, ...]:
+    """What to restore for these clients, of the listeners that the service's mesh-wide filter changes."""
+    found: list[Restore] = []
+    for listener in mesh_wide:
+        claims = reads.claims(listener.name)
+        if claims and claims[0].service != service.id:
+            owner = claims[0]
+            cluster = ClusterName("outbound", owner.port, "", owner.service.host)
+            found.append(Restore(listener.name, str(cluster)))
+    return tuple(found)
+
+
+def _no_listener(service: Service, port: Port) -> Finding:
+    if service.resolution is Resolution.CLUSTER_IP and not service.headless:
+        message = f"port {port.number}: no spec.clusterIP, so the name of the listener is not known; no outbound filter"
+        return Finding(NO_ADDRESS, message, service.ref, "spec.clusterIP")
+    message = f"port {port.number}: no endpoint is known, and sidecars have a listener for each; no outbound filter"
+    return Finding(NO_LISTENER, message, service.ref, "spec.ports")

@@ -1,0 +1,232 @@
+"""Random meshes of two owners and a tenant who tries everything with their hosts.
+
+``shop`` and ``pay`` own hosts; ``web`` has clients with rules of their own; ``evil`` writes objects of every kind for the
+others' hosts. Left out is what Istio itself gives the tenant power over: VirtualServices and named exports that reach
+clients of other namespaces, and entries that are older than the owner's, public, and share an address or a port with it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+Object = dict[str, Any]
+
+TENANT = "evil"
+OWNED = (
+    "redis.shop.svc.cluster.local",
+    "hello.shop.svc.cluster.local",
+    "payments.shop.svc.cluster.local",
+    "cache.example.com",
+    "*.wild.example.com",
+)
+_PORTS = {
+    "redis.shop.svc.cluster.local": ("tcp-redis", 6379),
+    "hello.shop.svc.cluster.local": ("tcp-thrift", 9090),
+    "payments.shop.svc.cluster.local": ("http", 8080),
+    "cache.example.com": ("tcp-redis", 6380),
+    "*.wild.example.com": ("tcp-thrift", 7000),
+}
+_OLD, _YOUNG = "2024-01-01T00:00:00Z", "2026-06-01T00:00:00Z"
+
+
+def tenant_meshes() -> st.SearchStrategy[tuple[list[Object], list[Object]]]:
+    """The owners' and clients' objects, and the tenant's."""
+    return st.tuples(_owners(), st.lists(_hostile(), min_size=1, max_size=4).map(_numbered))
+
+
+def _object(
+    kind: str, namespace: str, name: str, spec: Object, *, created: str = _OLD, **metadata: Any
+) -> Object:
+    api = {"Service": "v1", "EndpointSlice": "discovery.k8s.io/v1"}.get(kind)
+    if kind.startswith("Redis"):
+        api = "redis.aeraki.io/v1alpha1"
+    return {
+        "apiVersion": api or "networking.istio.io/v1",
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "creationTimestamp": created,
+            **metadata,
+        },
+        "spec": spec,
+    }
+
+
+def _numbered(objects: list[Object]) -> list[Object]:
+    for number, content in enumerate(objects):
+        content["metadata"]["name"] = f"e{number}"
+    return objects
+
+
+def _ports(host: str) -> list[Object]:
+    name, number = _PORTS[host]
+    return [{"name": name, "number": number, "protocol": "TCP"}]
+
+
+@st.composite
+def _owners(draw: st.DrawFn) -> list[Object]:
+    found: list[Object] = []
+    for number, host in enumerate(OWNED[:3]):
+        name, port = _PORTS[host]
+        spec = {
+            "clusterIP": f"10.96.0.{50 + number}",
+            "selector": {"app": name},
+            "ports": [{"name": name, "port": port}],
+        }
+        found.append(_object("Service", "shop", host.partition(".")[0], spec))
+    addresses = draw(st.sampled_from(([], ["10.97.0.9"])))
+    cache = {"hosts": [OWNED[3]], "ports": _ports(OWNED[3]), "resolution": "DNS"}
+    if addresses:
+        cache["addresses"] = addresses
+    found.append(_object("ServiceEntry", "pay", "cache", cache))
+    wild = {
+        "hosts": [OWNED[4]],
+        "addresses": ["10.97.0.1"],
+        "ports": _ports(OWNED[4]),
+        "resolution": "NONE",
+    }
+    found.append(_object("ServiceEntry", "pay", "wild", wild))
+    extra = {
+        "routes": _object(
+            "VirtualService",
+            "shop",
+            "hello",
+            {
+                "hosts": [OWNED[1]],
+                "http": [{"route": [{"destination": {"host": OWNED[1], "subset": "v1"}}]}],
+            },
+        ),
+        "subsets": _object(
+            "DestinationRule", "shop", "hello", {"host": OWNED[1], "subsets": [{"name": "v1"}]}
+        ),
+        "redis": _object(
+            "RedisService", "shop", "redis", {"host": [OWNED[0]], "settings": {"opTimeout": "3s"}}
+        ),
+        "cluster": _object(
+            "RedisDestination",
+            "pay",
+            "cache",
+            {
+                "host": OWNED[3],
+                "trafficPolicy": {"connectionPool": {"redis": {"mode": "CLUSTER"}}},
+            },
+        ),
+        "client": _object(
+            "DestinationRule",
+            "web",
+            "own",
+            {"host": OWNED[0], "trafficPolicy": {"loadBalancer": {"simple": "PASSTHROUGH"}}},
+        ),
+        "private": _object(
+            "VirtualService",
+            "web",
+            "own",
+            {
+                "hosts": [OWNED[1]],
+                "exportTo": ["."],
+                "http": [{"route": [{"destination": {"host": OWNED[1]}}]}],
+            },
+        ),
+    }
+    chosen = draw(st.lists(st.sampled_from(sorted(extra)), unique=True))
+    return [*found, *(extra[name] for name in chosen)]
+
+
+@st.composite
+def _hostile(draw: st.DrawFn) -> Object:
+    kind = draw(st.sampled_from(("entry", "entry", "rule", "routes", "redis", "target", "service")))
+    host = draw(st.sampled_from((*OWNED, "own.evil.example.com")))
+    match kind:
+        case "entry":
+            return draw(_entry(host))
+        case "rule":
+            return draw(_rule(host))
+        case "routes":
+            destination = {"host": draw(st.sampled_from(OWNED))}
+            spec = {
+                "hosts": [draw(st.sampled_from((host, "*")))],
+                "exportTo": ["."],
+                "http": [{"route": [{"destination": destination}]}],
+            }
+            return _object("VirtualService", TENANT, "x", spec, created=draw(_ages()))
+        case "redis":
+            spec = {"host": [draw(st.sampled_from((host, "*", "e0")))]}
+            spec |= draw(
+                st.sampled_from(
+                    (
+                        {"settings": {"opTimeout": "9s"}},
+                        {"settings": {"opTimeout": "zzz"}},
+                        {"redis": [{"route": {"host": "payments.shop.svc.cluster.local"}}]},
+                        {"redis": [{"route": {"host": "redis.shop.svc.cluster.local"}}]},
+                    )
+                )
+            )
+            return _object("RedisService", TENANT, "x", spec, created=draw(_ages()))
+        case "target":
+            pool = draw(
+                st.sampled_from(
+                    (
+                        {"mode": "CLUSTER", "discoveryEndpoints": ["203.0.113.66:6666"]},
+                        {"auth": {"secret": {"name": "missing"}}},
+                        {"auth": {"plain": {"password": "x"}}},
+                        {"mode": "NONSENSE"},
+                    )
+                )
+            )
+            policy = {"connectionPool": {"redis": pool}}
+            spec = {"host": host, "trafficPolicy": policy}
+            return _object("RedisDestination", TENANT, "x", spec, created=draw(_ages()))
+        case _:
+            name, port = draw(st.sampled_from(sorted(_PORTS.values())))
+            spec = {"clusterIP": "10.96.9.9", "ports": [{"name": name, "port": port}]}
+            return _object("Service", TENANT, "x", spec, created=draw(_ages()))
+
+
+def _ages() -> st.SearchStrategy[str]:
+    return st.sampled_from(("2020-01-01T00:00:00Z", _YOUNG))
+
+
+@st.composite
+def _entry(draw: st.DrawFn, host: str) -> Object:
+    private = draw(st.booleans())
+    addresses = draw(
+        st.sampled_from(
+            ([], ["240.0.0.66"], ["10.96.0.50"], ["10.97.0.9"], ["10.97.0.1"])
+            + ((["240.1.0.0/16"],) if private else ())
+        )
+    )
+    ports = draw(
+        st.lists(st.sampled_from(sorted(_PORTS.values())), min_size=1, max_size=3, unique=True)
+    )
+    spec: Object = {
+        "hosts": [host],
+        "ports": [{"name": name, "number": port, "protocol": "TCP"} for name, port in ports],
+        "resolution": draw(st.sampled_from(("NONE", "STATIC", "DNS"))),
+        "exportTo": ["."] if private else ["*"],
+    }
+    if addresses:
+        spec["addresses"] = addresses
+    created = draw(_ages()) if private else _YOUNG
+    return _object("ServiceEntry", TENANT, "x", spec, created=created)
+
+
+@st.composite
+def _rule(draw: st.DrawFn, host: str) -> Object:
+    spec: Object = {
+        "host": draw(st.sampled_from((host, "*.svc.cluster.local", "*"))),
+        "exportTo": draw(st.sampled_from((["."], ["*"], ["web"]))),
+    }
+    spec |= draw(
+        st.sampled_from(
+            (
+                {"subsets": [{"name": "v9"}]},
+                {"trafficPolicy": {"loadBalancer": {"simple": "PASSTHROUGH"}}},
+                {"trafficPolicy": {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}},
+                {"workloadSelector": {"matchLabels": {"app": "x"}}},
+            )
+        )
+    )
+    return _object("DestinationRule", TENANT, "x", spec, created=draw(_ages()))
