@@ -161,7 +161,6 @@ def test_case_09_clients_with_dns_capture_have_the_filter_at_the_allocated_addre
     assert client.reaches("240.240.0.7_9090") == {"outbound|9090||ledger.example.net"}
 
 
-@waits_for("core", "Sidecar resources")
 def test_case_15_clients_with_a_listener_of_their_own_are_named() -> None:
     """See istio/istio#41312, istio/istio#33337."""
     made = made_of(case("15"))

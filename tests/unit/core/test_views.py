@@ -204,3 +204,31 @@ def test_the_mesh_is_the_same_in_any_order() -> None:
         return dict(mesh.pipeline.filters)
 
     assert build([0, 1, 2, 3]) == build([3, 2, 1, 0]) == build([1, 3, 0, 2])
+
+
+class TestSidecars:
+    def test_a_listener_is_that_of_the_service_that_is_imported(self) -> None:
+        mesh = Mesher()
+        mesh.entry("pay", ["pay.example.com"], namespace="pay", resolution="DNS")
+        name = "aeraki-outbound-pay.example.com-7000"
+        before = spec(mesh, ROOT, name)
+        plain = [{"number": 7000, "name": "tcp", "protocol": "TCP"}]
+        young = "2026-02-01T00:00:00Z"
+        mesh.entry("raw", ["db.example.com"], plain, resolution="DNS", creationTimestamp=young)
+        mesh.put("Sidecar", "default", {"egress": [{"hosts": ["shop/*"]}]}, namespace="front")
+        assert spec(mesh, ROOT, name) == before
+        assert replaced(mesh, "front", name) == [
+            ("0.0.0.0_7000", ECHO, "envoy.filters.network.tcp_proxy")
+        ]
+        mesh.put("Sidecar", "default", {"egress": [{"hosts": ["*/*"]}]}, namespace="front")
+        assert replaced(mesh, "front", name) == []
+
+    def test_clients_with_an_egress_listener_of_their_own_are_named(self, mesh: Mesher) -> None:
+        egress = {"port": {"number": 7000, "protocol": "TCP"}, "bind": "127.0.0.1"}
+        content = {"egress": [{**egress, "hosts": [f"shop/{HOST}"]}]}
+        ref = mesh.put("Sidecar", "default", content, namespace="front")
+        assert mesh.codes() == ["AER0222"]
+        (finding,) = mesh.pipeline.findings()
+        assert "front" in finding.message
+        mesh.pipeline.remove(ref)
+        assert mesh.codes() == []

@@ -222,6 +222,12 @@ CLUSTER_SHARED = Code(
     "cluster settings reach clients with other rules",
     "Remove the DestinationRule or resource in the named namespaces, or make it equal to the others.",
 )
+SIDECAR_LISTENER = Code(
+    "AER0222",
+    _W,
+    "Sidecar has a listener of its own for the port",
+    "Remove bind and captureMode NONE from the Sidecar's egress listener, if its clients need the protocol.",
+)
 FOREIGN_CLUSTER = Code(
     "AER0217",
     _E,

@@ -29,6 +29,8 @@ __all__ = [
     "ResourcesKey",
     "SecretKey",
     "ServiceKey",
+    "SidecarListenersKey",
+    "SidecarNamespacesKey",
     "SidecarsKey",
     "VirtualServiceKey",
     "VirtualServicesKey",
@@ -115,6 +117,19 @@ class DestinationRulesKey(NamedTuple):
     asks: str = "destination rules"
 
 
+class SidecarListenersKey(NamedTuple):
+    """The Sidecars with an egress listener of their own for a port."""
+
+    port: int
+    asks: str = "sidecar listeners"
+
+
+class SidecarNamespacesKey(NamedTuple):
+    """The namespaces that have a Sidecar."""
+
+    asks: str = "sidecar namespaces"
+
+
 class SidecarsKey(NamedTuple):
     """The Sidecars of a namespace."""
 
@@ -166,6 +181,8 @@ Key = (
     | ResourceKey
     | ResourcesKey
     | SecretKey
+    | SidecarListenersKey
+    | SidecarNamespacesKey
     | SidecarsKey
     | RejectedKey
 )

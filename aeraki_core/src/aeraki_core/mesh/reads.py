@@ -26,6 +26,8 @@ from aeraki_core.mesh.keys import (
     ResourcesKey,
     SecretKey,
     ServiceKey,
+    SidecarListenersKey,
+    SidecarNamespacesKey,
     SidecarsKey,
     VirtualServiceKey,
     VirtualServicesKey,
@@ -163,6 +165,11 @@ class Reads:
         self.objects.update(sidecar.ref for sidecar in sidecars)
         return sidecars
 
+    def sidecar_listeners(self, port: int) -> tuple[SidecarScope, ...]:
+        """The Sidecars with an egress listener of their own for a port, the oldest first."""
+        self.keys.add(SidecarListenersKey(port))
+        return self._store.sidecar_listeners(port)
+
     def resource(self, ref: ObjectRef) -> Resource[Any] | None:
         """One object of a plugin's kind."""
         self.keys.add(ResourceKey(ref))
@@ -285,12 +292,24 @@ class Reads:
         claims = first_exported(candidates, self.client)
         if len(claims) < 2:
             return tuple(claims)
-        # Where a host is another service for the client, this one has no listener.
+        self.keys.add(SidecarNamespacesKey())
+        self.record.clients |= self._store.sidecar_namespaces()
+        # Where a host is another service for the client, or is not imported, it has no listener.
         return tuple(
             claim
             for claim in claims
-            if any(each.id == claim.service for each in self.services_of_host(claim.service.host))
+            if self._is_imported(claim)
+            and any(each.id == claim.service for each in self.services_of_host(claim.service.host))
         )
+
+    def _is_imported(self, claim: Claim) -> bool:
+        """Whether the default Sidecar of the client's namespace, or else of the root namespace, imports the service."""
+        for namespace in (self.client, self.mesh.root_namespace):
+            for sidecar in self.sidecars(namespace) if namespace is not None else ():
+                if not sidecar.labels:
+                    host = claim.service.host
+                    return not sidecar.egress or sidecar.imports(claim.namespace, host)
+        return True
 
     def _note_exported(self, candidates: Sequence[Service | Claim]) -> None:
         """One public object is the same for everybody; else those it is exported to may see another one."""

@@ -21,6 +21,8 @@ from aeraki_core.mesh.keys import (
     ResourceKey,
     ResourcesKey,
     SecretKey,
+    SidecarListenersKey,
+    SidecarNamespacesKey,
     SidecarsKey,
     VirtualServiceKey,
     VirtualServicesKey,
@@ -88,7 +90,7 @@ class Store:
         )
         self._sidecars = Table(
             lambda item: parse_sidecar(item.ref, item.content),
-            keys=lambda each: [SidecarsKey(each.ref.namespace)],
+            keys=_sidecar_keys,
         )
         self._resources = Table(
             self._parse_resource,
@@ -279,6 +281,15 @@ class Store:
         """Those whose host is exactly this one, the oldest first (DestinationRulesKey)."""
         return oldest_first(self._destination_rules.at(DestinationRulesKey(host)))
 
+    def sidecar_namespaces(self) -> frozenset[str]:
+        """The namespaces that have a Sidecar (SidecarNamespacesKey)."""
+        sidecars = self._sidecars.at(SidecarNamespacesKey())
+        return frozenset(sidecar.ref.namespace for sidecar in sidecars)
+
+    def sidecar_listeners(self, port: int) -> tuple[SidecarScope, ...]:
+        """The Sidecars with an egress listener of their own for a port (SidecarListenersKey)."""
+        return oldest_first(self._sidecars.at(SidecarListenersKey(port)))
+
     def sidecars(self, namespace: str) -> tuple[SidecarScope, ...]:
         """The Sidecars of a namespace, the oldest first (SidecarsKey)."""
         return oldest_first(self._sidecars.at(SidecarsKey(namespace)))
@@ -298,3 +309,12 @@ class Store:
     def secret(self, namespace: str, name: str) -> Secret | None:
         """A Secret (SecretKey)."""
         return self._secrets.get(ObjectRef("Secret", namespace, name))
+
+
+def _sidecar_keys(sidecar: SidecarScope) -> list[Key]:
+    own_listeners = (egress.port for egress in sidecar.egress if egress.has_own_listener)
+    return [
+        SidecarsKey(sidecar.ref.namespace),
+        SidecarNamespacesKey(),
+        *(SidecarListenersKey(port) for port in dict.fromkeys(own_listeners)),
+    ]

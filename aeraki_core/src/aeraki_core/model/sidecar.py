@@ -63,6 +63,16 @@ class EgressImports:
     """The listeners' address; empty: that of each service."""
     capture_mode: CaptureMode = CaptureMode.DEFAULT
 
+    @property
+    def has_own_listener(self) -> bool:
+        """Whether calls go through a listener of its own, and not through that of each service."""
+        return self.port != 0 and (bool(self.bind) or self.capture_mode is CaptureMode.NONE)
+
+    @property
+    def listener(self) -> str:
+        """The name of that listener."""
+        return f"{self.bind or '127.0.0.1'}_{self.port}"
+
     def imports(self, namespace: str, host: str) -> bool:
         """Whether a service of that namespace and host is imported."""
         about = [entry for entry in self.hosts if entry.covers(namespace, host)]

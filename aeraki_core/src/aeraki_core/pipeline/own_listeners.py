@@ -6,11 +6,17 @@ it is seen. Two filters on one listener would be an outage, so each listener has
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from aeraki_core.filters.cluster_name import ClusterName
-from aeraki_core.findings.codes import LISTENER_TAKEN, NO_ADDRESS, NO_LISTENER, SHARED_CIDR
+from aeraki_core.findings.codes import (
+    LISTENER_TAKEN,
+    NO_ADDRESS,
+    NO_LISTENER,
+    SHARED_CIDR,
+    SIDECAR_LISTENER,
+)
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.model.listeners import Listener, needs_endpoints, outbound_listeners
@@ -57,7 +63,24 @@ def own_listeners(
             findings.append(Finding(LISTENER_TAKEN, message, service.ref, "spec.ports"))
         else:
             own.append(listener)
+    findings += _sidecar_listeners(service, port, reads)
     return tuple(own), tuple(findings)
+
+
+def _sidecar_listeners(service: Service, port: Port, reads: Reads) -> Iterator[Finding]:
+    """Namespaces whose Sidecar has a listener of its own for the port: it serves several services, so none is patched."""
+    for sidecar in reads.sidecar_listeners(port.number):
+        for egress in sidecar.egress:
+            if (
+                egress.has_own_listener
+                and egress.port == port.number
+                and egress.imports(service.namespace, service.host)
+            ):
+                message = (
+                    f"port {port.number}: {sidecar.ref} gives clients in {sidecar.ref.namespace} the listener "
+                    f"{egress.listener}, which is not patched; their calls pass as plain TCP"
+                )
+                yield Finding(SIDECAR_LISTENER, message, service.ref, "spec.ports")
 
 
 def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> tuple[Restore, ...]:
