@@ -105,7 +105,7 @@ class Reports:
         service_port = ServicePort(run.service.host, port_id.number)
         if not self._filters.of_port(service_port):
             return PortState.NONE
-        if run.failed:
+        if run.failed or run.failed_in:
             return PortState.HELD
         if any(finding.code in _LACKS_A_FILTER for finding in run.findings):
             return PortState.PARTIAL
