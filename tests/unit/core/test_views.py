@@ -232,3 +232,24 @@ class TestSidecars:
         assert "front" in finding.message
         mesh.pipeline.remove(ref)
         assert mesh.codes() == []
+
+
+def test_an_object_with_too_many_ports_is_rejected(mesh: Mesher) -> None:
+    ports = [
+        {"number": 1000 + number, "name": f"tcp-echo-{number}", "protocol": "TCP"}
+        for number in range(256)
+    ]
+    hosts = [f"h{number}.example.com" for number in range(64)]
+    mesh.entry("e", hosts, ports, addresses=["240.0.0.66"], namespace="evil")
+    assert mesh.codes() == ["AER0106"]
+    assert {key.name.split("-")[1] for key in mesh.pipeline.filters} == {"outbound", "inbound"}
+
+
+def test_many_services_of_one_address_ask_once_each_who_has_it() -> None:
+    mesh = Mesher()
+    hosts = [f"h{number}.example.com" for number in range(200)]
+    mesh.entry("e", hosts, addresses=["240.0.0.66"])
+    assert calls(mesh) == 200
+    assert [key.name for key in mesh.pipeline.filters] == ["aeraki-outbound-h0.example.com-7000"]
+    mesh.entry("f", ["other.example.com"], addresses=["240.0.0.67"])
+    assert calls(mesh) == 1

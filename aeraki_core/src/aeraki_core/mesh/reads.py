@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from aeraki_core.mesh.keys import (
@@ -36,7 +36,8 @@ from aeraki_core.mesh.rejected import host_suffixes
 from aeraki_core.mesh.resolve import (
     Client,
     destination_rules_for,
-    first_exported,
+    in_export_order,
+    is_visible,
     objects_for,
     services_for,
     virtual_services_for,
@@ -289,18 +290,21 @@ class Reads:
     def _claims(self, listener: str) -> tuple[Claim, ...]:
         candidates = self._store.claims(listener)
         self._note_exported(candidates)
-        claims = first_exported(candidates, self.client)
-        if len(claims) < 2:
-            return tuple(claims)
+        if len(candidates) < 2:
+            return tuple(claim for claim in candidates if is_visible(claim, self.client))
         self.keys.add(SidecarNamespacesKey())
         self.record.clients |= self._store.sidecar_namespaces()
-        # Where a host is another service for the client, or is not imported, it has no listener.
-        return tuple(
-            claim
-            for claim in claims
-            if self._is_imported(claim)
-            and any(each.id == claim.service for each in self.services_of_host(claim.service.host))
-        )
+        claims = (claim for claim in in_export_order(candidates, self.client) if self._has(claim))
+        # Hundreds of hosts may share a listener, and each asks: look no further than at the one that has it, unless
+        # their chains stand side by side.
+        if any(claim.ranges for claim in candidates):
+            return tuple(claims)
+        return tuple(islice(claims, 1))
+
+    def _has(self, claim: Claim) -> bool:
+        """Whether the client has the service that claims a listener: its host is that service there, and is imported."""
+        services = self.services_of_host(claim.service.host)
+        return self._is_imported(claim) and any(each.id == claim.service for each in services)
 
     def _is_imported(self, claim: Claim) -> bool:
         """Whether the default Sidecar of the client's namespace, or else of the root namespace, imports the service."""

@@ -9,7 +9,7 @@ Nobody's object counts for others unless istiod gives it that power. That is why
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from aeraki_core.model.istio import DestinationRule, VirtualService
@@ -20,6 +20,7 @@ __all__ = [
     "Client",
     "destination_rules_for",
     "first_exported",
+    "in_export_order",
     "is_visible",
     "objects_for",
     "services_for",
@@ -55,8 +56,13 @@ def is_visible(item: _Exported, client: Client) -> bool:
 
 def first_exported(items: Iterable[E], client: Client) -> list[E]:
     """The visible objects in istiod's order: those exported to the client by name, then public ones; the oldest first."""
-    visible = [item for item in items if is_visible(item, client)]
-    return sorted(visible, key=lambda item: ("*" in item.export_to, item.age))
+    return [*in_export_order(sorted(items, key=lambda item: item.age), client)]
+
+
+def in_export_order(items: Sequence[E], client: Client) -> Iterator[E]:
+    """The visible objects in the same order, one by one; ``items`` are sorted by age already."""
+    yield from (item for item in items if client in item.export_to and "*" not in item.export_to)
+    yield from (item for item in items if "*" in item.export_to)
 
 
 def services_for(services: Iterable[Service], client: Client) -> tuple[Service, ...]:

@@ -62,6 +62,7 @@ class ServiceTable:
         self._annotations: dict[ObjectRef, Mapping[str, str]] = {}
         self._claims: Index[str, ServiceId, Claim] = Index()
         self._claimed: dict[ServiceId, tuple[str, ...]] = {}
+        self._in_order: dict[str, tuple[Claim, ...]] = {}
 
     def __contains__(self, ref: object) -> bool:
         return ref in self._services
@@ -90,7 +91,14 @@ class ServiceTable:
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Who claims a listener, in any proxy, the oldest first."""
         claims = self._claims.values(listener)
-        return tuple(sorted(claims, key=lambda claim: (claim.age, claim.service)))
+        if len(claims) < 2:
+            return claims
+        # One address may have thousands of services, and each of them asks who has its listener.
+        if listener not in self._in_order:
+            self._in_order[listener] = tuple(
+                sorted(claims, key=lambda claim: (claim.age, claim.service))
+            )
+        return self._in_order[listener]
 
     def upsert(self, item: SourceObject, parse: Parse) -> set[Key]:
         """Parse and keep the services of an object. Returns the keys whose answer changed.
@@ -141,10 +149,12 @@ class ServiceTable:
         for name in self._claimed.get(service_id, ()):
             if name not in wanted:
                 self._claims.drop(name, service_id)
+                self._in_order.pop(name, None)
                 changed.add(ListenerKey(name))
         for name, claim in wanted.items():
             if self._claims.get(name, service_id) != claim:
                 self._claims.put(name, service_id, claim)
+                self._in_order.pop(name, None)
                 changed.add(ListenerKey(name))
         _set_or_drop(self._claimed, service_id, tuple(wanted))
         return changed

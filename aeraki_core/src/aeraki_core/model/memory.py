@@ -1,6 +1,7 @@
-"""What exists only for speed or memory, in one place. Everything here could be replaced by plain dictionaries and sets.
+"""What exists only for speed or memory, in one place.
 
-The figures are of ``python -m benchmarks`` and are repeated with each trick that they justify.
+Plain dictionaries and sets could replace everything here. The figures say what that costs: peak memory and CPU of the
+first pass over 10,000 services (benchmarks/mesh.py; 156 MB, 4.8 s on one core, Python 3.11).
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _UNKNOWN: set[str] = set()
 class Index(Generic[K, I, V]):
     """Values by key, where most keys have one value and some have many. A key without values is forgotten.
 
-    Each value of a key has an identity of its own. One value is kept without a dictionary around it.
+    Each value of a key has an identity of its own. One value is kept without a dictionary around it, which saves 4 % of memory
+    and several percent of CPU.
     """
 
     def __init__(self) -> None:
@@ -81,7 +83,7 @@ class Index(Generic[K, I, V]):
 class MultiMap(Generic[K, H]):
     """A set of values by key, where most keys have one value. A value is anything hashable but a set.
 
-    One value is kept without a set around it.
+    One value is kept without a set around it, which saves 13 % of memory.
     """
 
     def __init__(self) -> None:
@@ -118,7 +120,10 @@ class MultiMap(Generic[K, H]):
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """No garbage collection inside. The first pass makes values that stay, and the collector would look at each many times."""
+    """No garbage collection inside, which saves 30 % of the CPU of the first pass.
+
+    The pass makes values that stay, and the collector would look at each of them many times.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -129,7 +134,7 @@ def collector_paused() -> Iterator[None]:
 
 
 def forget_unset_fields(value: Any) -> None:
-    """Let a pydantic model that is kept forget which of its fields were given: that set is as large as the model's part."""
+    """Let a pydantic model that is kept forget which of its fields were given, which saves 6 % of memory."""
     if isinstance(value, BaseModel):
         object.__setattr__(value, "__pydantic_fields_set__", _UNKNOWN)
         if not value.__pydantic_extra__:

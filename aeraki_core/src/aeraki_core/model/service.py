@@ -32,6 +32,8 @@ __all__ = [
 
 EXPORT_TO_ANNOTATION = "networking.istio.io/exportTo"
 NO_AUTO_ALLOCATE_LABEL = "networking.istio.io/enable-autoallocate-ip"
+MAX_PORTS = 4096
+"""Of service ports, for each namespace that sees them, of one ServiceEntry: each may need a filter."""
 # One for all: most services are exported everywhere.
 _EVERYWHERE = frozenset({"*"})
 
@@ -276,6 +278,11 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
     numbers = [port.number for port in spec.ports]
     if len(set(numbers)) != len(numbers):
         raise RejectedError((Problem("spec.ports", "a port number is given twice"),))
+    export_to = resolve_export_to(spec.export_to, ref.namespace)
+    size = len(spec.hosts) * len(numbers) * max(1, len(export_to))
+    if size > MAX_PORTS:
+        message = f"hosts x ports x namespaces of exportTo are {size}, more than {MAX_PORTS}; split the object"
+        raise RejectedError((Problem("spec", message),))
     metadata = content.get("metadata") or {}
     labels = text_map(metadata.get("labels"))
     allocates = (
@@ -305,7 +312,7 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
             selector=tuple(sorted(spec.workload_selector.labels.items()))
             if spec.workload_selector
             else (),
-            export_to=resolve_export_to(spec.export_to, ref.namespace),
+            export_to=export_to,
             age=_age(ref, metadata),
         )
         for host in dict.fromkeys(spec.hosts)
