@@ -15,7 +15,12 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from aeraki_core.filters.patch import ApplyTo, Inbound, Operation, Outbound, Patch
-from aeraki_core.findings.codes import CLUSTER_SHARED, MISSING_EXTENSION, TOO_MANY_VIEWS
+from aeraki_core.findings.codes import (
+    CLUSTER_SHARED,
+    LISTENER_TAKEN,
+    MISSING_EXTENSION,
+    TOO_MANY_VIEWS,
+)
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.keys import Key
 from aeraki_core.mesh.reads import Reads
@@ -256,7 +261,8 @@ class _Runner:
             names = sorted({each.namespace for each in view.audiences if each.namespace})
             overrides = all(each.overrides for each in view.audiences) and bool(view.audiences)
             for finding in view.findings:
-                if finding in told:
+                if finding in told or (overrides and finding.code is LISTENER_TAKEN):
+                    # A listener of somebody else is restored for these clients, so nothing is wrong.
                     continue
                 told.add(finding)
                 if overrides:
