@@ -126,7 +126,7 @@ class RunLog:
         elif report.first or report.full or report.written or report.came or report.went:
             self._log_summary(report)
             if report.first and self._watched:
-                text = f"watching {self._watched}; filters are in {self._where}"
+                text = f"watching {self._watched}; filters go to {self._where}"
                 _log(_CONTROLLER, logging.INFO, text)
         self._first = False
         self._causes.clear()

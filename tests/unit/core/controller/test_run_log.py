@@ -57,4 +57,4 @@ def test_the_first_pass_ends_with_what_is_watched(caplog: pytest.LogCaptureFixtu
         running.next()
         feed.put(service("cart", volume="2"))
         running.next()
-    assert lines(caplog, "watching") == ["watching deploy/samples; filters are in out"]
+    assert lines(caplog, "watching") == ["watching deploy/samples; filters go to out"]
