@@ -115,7 +115,9 @@ def test_a_paused_leader_that_wakes_up_writes_nothing(
                 two.wait_for(f"{SERVICES + 5} filters in")
                 for number in (0, SERVICES, SERVICES + 1):
                     control_plane.api.delete(*entries, f"redis-{number}", namespace=namespace)
-                two.wait_for("3 deleted")
+                wait_until(
+                    lambda: len(live(control_plane)) == SERVICES + 2, 60, "the deletions of two"
+                )
                 changed = {"spec": {"addresses": ["240.9.9.9"]}}
                 control_plane.api.merge(*entries, "redis-1", changed, namespace=namespace)
                 two.wait_for("1 updated")
