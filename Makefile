@@ -18,7 +18,7 @@ WORKERS ?= auto
 export VENV WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run test test-unit test-mesh test-lowest test-newest test-install lint format golden \
+.PHONY: help setup lock run test test-unit test-mesh judge test-lowest test-newest test-install lint format golden \
 	fuzz bench docs rig rig-build peers peer-packages rig-packages build reproducible sbom audit release-notes clean
 
 help: ## show the targets
@@ -44,6 +44,9 @@ test-unit: $(STAMP) ## run the unit tests, which need nothing but Python
 
 test-mesh: $(STAMP) peers rig-build ## run the tests with a real API server and istiod
 	$(PYTEST) -m mesh $(ARGS)
+
+judge: $(STAMP) rig-build ## show N random meshes to a real istiod, with and without our filters
+	AERAKI_JUDGE_MESHES=$(N) $(PYTEST) -m mesh tests/istio/judge $(ARGS)
 
 test-lowest: $(STAMP) ## run the unit tests with the oldest dependencies that we allow
 	@scripts/test_lowest.sh

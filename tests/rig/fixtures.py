@@ -64,7 +64,7 @@ class NamespaceFactory(Protocol):
         """Creates a namespace and returns its name."""
 
 
-def _give_up(reason: str) -> None:
+def give_up(reason: str) -> None:
     """The tests cannot run: a failure in CI, elsewhere a skip that says why."""
     if os.environ.get("CI", "").lower() in {"1", "true", "yes"}:
         pytest.fail(f"the rig cannot run: {reason}", pytrace=False)
@@ -75,7 +75,7 @@ def _give_up(reason: str) -> None:
 def control_plane() -> Iterator[ControlPlane]:
     """The real API server and istiod; started once for all tests of a session."""
     if reason := availability.obstacle() or availability.unbuilt():
-        _give_up(reason)
+        give_up(reason)
     with ControlPlane() as started:
         yield started
 
@@ -135,7 +135,7 @@ def pod_network(control_plane: ControlPlane) -> Iterator[PodNetwork]:
     try:
         network = PodNetwork(control_plane)
     except RigUnavailableError as error:
-        _give_up(str(error))
+        give_up(str(error))
         raise
     with network:
         yield network
