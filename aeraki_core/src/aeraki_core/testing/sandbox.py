@@ -41,6 +41,7 @@ class Sidecar:
         self,
         objects: Objects,
         filters: Objects,
+        *,
         proxy: Proxy | None,
         mesh: Mesh | None,
         endpoints: Mapping[ClusterKey, Iterable[Endpoint]],
@@ -134,7 +135,15 @@ class Sandbox:
             NackError: Envoy refused the configuration.
             EnvoyFilterError: a filter is not of a form that istiod would apply.
         """
-        sidecar = Sidecar(objects, filters, proxy, mesh, endpoints or {}, bind or {}, inbound or {})
+        sidecar = Sidecar(
+            objects,
+            filters,
+            proxy=proxy,
+            mesh=mesh,
+            endpoints=endpoints or {},
+            bind=bind or {},
+            inbound=inbound or {},
+        )
         return self._run(sidecar, log_level, drain_seconds)
 
     def serve(
@@ -159,7 +168,14 @@ class Sandbox:
             return generate(given, plugins=chosen, mesh=mesh)
 
         sidecar = Sidecar(
-            flatten(objects), (), proxy, mesh, endpoints or {}, bind or {}, inbound or {}, make
+            flatten(objects),
+            (),
+            proxy=proxy,
+            mesh=mesh,
+            endpoints=endpoints or {},
+            bind=bind or {},
+            inbound=inbound or {},
+            generator=make,
         )
         return self._run(sidecar, log_level, drain_seconds)
 
