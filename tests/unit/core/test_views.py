@@ -253,3 +253,40 @@ def test_many_services_of_one_address_ask_once_each_who_has_it() -> None:
     assert [key.name for key in mesh.pipeline.filters] == ["aeraki-outbound-h0.example.com-7000"]
     mesh.entry("f", ["other.example.com"], addresses=["240.0.0.67"])
     assert calls(mesh) == 1
+
+
+def test_who_loses_a_host_keeps_nothing_of_it_by_failing() -> None:
+    mesh = Mesher()
+    mesh.entry(
+        "e",
+        [HOST],
+        addresses=["10.0.0.1"],
+        namespace="evil",
+        creationTimestamp="2026-06-01T00:00:00Z",
+    )
+    assert spec(mesh, ROOT)  # nobody else has the host yet
+    mesh.put("EchoPolicy", "p", {"host": HOST, "secret": "missing"}, namespace="evil")
+    mesh.run()
+    mesh.service(creationTimestamp="2024-01-01T00:00:00Z")
+    mesh.run()
+    (ours,) = [item for key, item in mesh.pipeline.filters.items() if key == (ROOT, CART)]
+    assert ours.namespaces == ("shop",)
+
+
+def test_who_loses_a_listener_keeps_nothing_of_it_by_failing() -> None:
+    mesh = Mesher()
+    young = "2026-06-01T00:00:00Z"
+    mesh.entry("e", ["e.example.com"], resolution="DNS", namespace="evil", creationTimestamp=young)
+    assert spec(mesh, ROOT, "aeraki-outbound-e.example.com-7000")
+    policy = {"host": "e.example.com", "secret": "missing"}
+    mesh.put("EchoPolicy", "p", policy, namespace="evil")
+    mesh.run()
+    mesh.entry(
+        "pay",
+        ["pay.example.com"],
+        resolution="DNS",
+        namespace="pay",
+        creationTimestamp="2024-01-01T00:00:00Z",
+    )
+    assert spec(mesh, ROOT, "aeraki-outbound-pay.example.com-7000")
+    assert not spec(mesh, ROOT, "aeraki-outbound-e.example.com-7000")

@@ -42,7 +42,7 @@ def test_every_field() -> None:
 
 
 def test_the_example_gives_a_filter() -> None:
-    (example,) = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    example, *_ = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: redis-password, namespace: shop}\nstringData: {password: p}\n"
     sessions = (
         "---\napiVersion: v1\nkind: Service\nmetadata: {name: sessions, namespace: shop}\n"

@@ -10,7 +10,7 @@ In: a service port with its protocol, the store and the dispatcher. Out: a :clas
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -89,9 +89,14 @@ class PortRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortOutput:
-    """What a service port's generator made, and the questions that it asked. Without patches if it failed."""
+    """What a service port's generator made, and the questions that it asked. Without patches if it failed.
+
+    ``held``: the client namespaces (None: the whole mesh) for which it failed, and the listeners that
+    are the port's own there. What was made for them before stays, as far as it is on those listeners.
+    """
 
     run: PortRun
+    held: Mapping[str | None, frozenset[str]]
     outbound: tuple[OutboundPatches, ...]
     inbound: tuple[Patch, ...]
     keys: tuple[Key, ...]
@@ -140,6 +145,12 @@ def generate_port(
     )
     return PortOutput(
         run=run,
+        held={
+            audience.namespace: frozenset(listener.name for listener in view.listeners)
+            for view in views
+            if view.failed
+            for audience in view.audiences
+        },
         outbound=() if failed or not audiences else tuple(runner.outbound()),
         inbound=() if failed or not views else runner.inbound(),
         keys=tuple(reads.keys),

@@ -43,7 +43,7 @@ from aeraki_core.pipeline.generate import PortId, PortOutput, generate_port
 from aeraki_core.pipeline.groups import Groups
 from aeraki_core.pipeline.hints import Detections, service_hints, virtual_service_hints
 from aeraki_core.pipeline.overlaps import Overlaps, Rank
-from aeraki_core.pipeline.placement import Group, group_order
+from aeraki_core.pipeline.placement import Group, InboundGroup, Placement, group_order
 from aeraki_core.pipeline.port_choice import PortChoice
 from aeraki_core.pipeline.ports import PortState, PortTable
 from aeraki_core.pipeline.reports import PortReport, Reports
@@ -325,12 +325,10 @@ class Pipeline:
         """Remember an output. Returns the groups whose filters may differ now."""
         self._ports.remember(port, output)
         self.unlocated.put(Place(Subject.PORT, port), output.run.findings)
-        if output.run.failed:
-            return set()  # the last good placements stay
+        if output.run.failed and not self._ports.has_good_output(port):
+            return set()
         before = self._ports.placements(port)
-        after = place(output, self.mesh, self.arrangement)
-        # Where the generator failed for single client namespaces, their last good filters stay.
-        after += tuple(each for each in before if each.client_namespace in output.run.failed_in)
+        after = (*place(output, self.mesh, self.arrangement), *_held(before, output))
         if after == before and self._ports.has_good_output(port):
             return set()
         self._ports.place(port, after)
@@ -463,6 +461,25 @@ class Pipeline:
     def port_counts(self) -> Mapping[tuple[str, PortState], int]:
         """How many service ports there are of each protocol and state."""
         return self._ports.counts
+
+
+def _held(before: Iterable[Placement], output: PortOutput) -> Iterator[Placement]:
+    """The placements that stay because the generator failed.
+
+    What the port lost meanwhile does not stay: clients whose host is somebody else's now, and listeners that have another
+    owner. Else the owner of an object that fails would keep what he had before the rightful owner came.
+    """
+    for placement in before:
+        client = placement.client_namespace
+        if isinstance(placement.group, InboundGroup):
+            if output.run.failed:
+                yield placement
+        elif client in output.held:
+            remaining = placement.only_on(output.held[client])
+            if remaining.patches:
+                yield remaining
+        elif None in output.held:
+            yield placement
 
 
 def _in_turns(ports: Iterable[PortId], *, after: str) -> Iterator[PortId]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from aeraki_core.filters.envoyfilter import ConfigPatch, FilterKey, ServicePort
@@ -47,6 +48,15 @@ class Placement:
     priority: int
     patches: tuple[ConfigPatch, ...]
     client_namespace: str | None = None
+
+    def only_on(self, listeners: Collection[str]) -> Placement:
+        """The same without patches of other listeners."""
+        patches = tuple(
+            patch
+            for patch in self.patches
+            if not patch.match.listener or patch.match.listener in listeners
+        )
+        return self if patches == self.patches else replace(self, patches=patches)
 
 
 def by_age(placement: Placement) -> tuple[Age, ServicePort, FilterKey]:
