@@ -104,7 +104,10 @@ class ConfigPatch:
 
 @dataclass(frozen=True, slots=True)
 class EnvoyFilter:
-    """One EnvoyFilter of ours. ``selector`` empty: all workloads of its scope. ``service_ports``: the service ports that it is for.
+    """One EnvoyFilter of ours.
+
+    ``selector`` empty: all workloads of its scope. ``service_ports``: the service ports that it is
+    for.
 
     ``namespaces``: those of the services' objects; empty when an older version wrote it.
     ``instance``: the controller that it belongs to, where several share a cluster.

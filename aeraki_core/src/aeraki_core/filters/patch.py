@@ -1,7 +1,7 @@
 """Patches: what a generator changes in a sidecar's configuration, as frozen values.
 
-The core hands a plugin :class:`Outbound` and :class:`Inbound`, the two places where a patch can go; their methods make
-:class:`Patch` values.
+The core hands a plugin :class:`Outbound` and :class:`Inbound`, the two places where a patch can go;
+their methods make :class:`Patch` values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def _check_message(value: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FrozenMessage:
-    """A protobuf message that cannot change: its type's full name and its deterministic bytes, which decide equality.
+    """A protobuf message that cannot change.
+
+    Its type's full name and its deterministic bytes, which decide equality.
 
     The bytes may hold a password, so they do not print.
     """
@@ -67,7 +69,10 @@ class ApplyTo(StrEnum):
 
 
 class Operation(StrEnum):
-    """How it changes it (Istio's EnvoyFilter.Patch.Operation). CLUSTER ``REPLACE`` becomes REMOVE and ADD."""
+    """How it changes it (Istio's EnvoyFilter.Patch.Operation).
+
+    CLUSTER ``REPLACE`` becomes REMOVE and ADD.
+    """
 
     REPLACE = "REPLACE"
     INSERT_BEFORE = "INSERT_BEFORE"
@@ -76,7 +81,9 @@ class Operation(StrEnum):
 
 
 def pack(message: Message) -> AnyMessage:
-    """The message as an ``Any``, in the same bytes each time; protobuf's own ``Pack`` orders maps by chance.
+    """The message as an ``Any``, in the same bytes each time.
+
+    Protobuf's own ``Pack`` orders maps by chance.
 
     Raises:
         TypeError: it is no message.
@@ -128,7 +135,7 @@ class Side:
     stat_prefix: str
 
     def replace_tcp_proxy(self, name: str, config: Message) -> Patch:
-        """The filter ``name`` (an Envoy filter's name) with that config takes the place of tcp_proxy."""
+        """Put the Envoy filter ``name`` with that config in the place of tcp_proxy."""
         return self._filter(Operation.REPLACE, name, config)
 
     def insert_before_tcp_proxy(self, name: str, config: Message) -> Patch:
@@ -136,7 +143,9 @@ class Side:
         return self._filter(Operation.INSERT_BEFORE, name, config)
 
     def merge_cluster(self, cluster: Message, subset: str | None = None) -> Patch:
-        """Merge into Istio's cluster of the port: without ``subset`` into all its clusters, ``""`` for the one without subset.
+        """Merge into Istio's cluster of the port.
+
+        Without ``subset`` into all its clusters, ``""`` for the one without subset.
 
         ``cluster`` is an ``envoy.config.cluster.v3.Cluster`` that holds only what is to be merged.
         """
@@ -176,7 +185,10 @@ class Outbound(Side):
 
 @dataclass(frozen=True, slots=True)
 class Inbound(Side):
-    """The workload's side: the chains of one target port, in the sidecars that the selector selects."""
+    """The workload's side.
+
+    The chains of one target port, in the sidecars that the selector selects.
+    """
 
     target_port: int
     selector: tuple[tuple[str, str], ...]
@@ -184,7 +196,9 @@ class Inbound(Side):
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """What to put where; the core decides in which EnvoyFilter it is written. Make one with the methods of :class:`Side`.
+    """What to put where; the core decides in which EnvoyFilter it is written.
+
+    Make one with the methods of :class:`Side`.
 
     ``name`` is the filter's or the cluster's name, as the operation needs it.
     """

@@ -1,8 +1,8 @@
 """What is wrong now, by place; and what of it is new.
 
-In: the findings of one place (a service port, an object, a file), each time they may have changed. Out: all findings; and those
-that came and went since somebody last asked. What did not change costs nothing: a mesh may have thousands, and one change touches
-few.
+In: the findings of one place (a service port, an object, a file), each time they may have changed.
+Out: all findings; and those that came and went since somebody last asked. What did not change costs
+nothing: a mesh may have thousands, and one change touches few.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["FindingsByPlace", "Place", "Subject"]
 class Subject(StrEnum):
     """What a place of the pipeline is.
 
-    The newest form of an object, an object, a service, a service port, a group of placements, or a word in
-    the names of ports.
+    The newest form of an object, an object, a service, a service port, a group of placements, or a
+    word in the names of ports.
     """
 
     REJECTED = "rejected"

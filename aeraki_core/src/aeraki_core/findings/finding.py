@@ -1,7 +1,8 @@
 """Findings: what is wrong with the mesh's configuration, with a stable code.
 
-A :class:`Code` is one kind of finding: the core declares its own in codes.py, a plugin in ``Protocol.codes``. A code keeps
-its meaning and is used for nothing else, ever: people filter and suppress findings by code.
+A :class:`Code` is one kind of finding: the core declares its own in codes.py, a plugin in
+``Protocol.codes``. A code keeps its meaning and is used for nothing else, ever: people filter and
+suppress findings by code.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ __all__ = ["Code", "Finding", "Severity", "in_order"]
 
 
 class Severity(IntEnum):
-    """How bad it is. ERROR: something the user asked for does not happen. WARNING: it happens, but perhaps not as meant."""
+    """How bad it is. ERROR: something the user asked for does not happen.
+
+    WARNING: it happens, but perhaps not as meant.
+    """
 
     INFO = 1
     WARNING = 2
@@ -32,7 +36,8 @@ class Severity(IntEnum):
 class Code:
     """One kind of finding.
 
-    ``id`` is letters and four digits (``AER0101``); ``title`` says what it means in a few words; ``action`` says what to do.
+    ``id`` is letters and four digits (``AER0101``); ``title`` says what it means in a few words;
+    ``action`` says what to do.
     """
 
     id: str
@@ -62,7 +67,10 @@ class Finding:
         return self.code.severity
 
     def sort_key(self) -> tuple[str, int, str, str, str, str, str]:
-        """Files first in order, then objects, then codes: the same findings always print in the same order."""
+        """Files first in order, then objects, then codes.
+
+        The same findings always print in the same order.
+        """
         ref, plugin = str(self.ref or ""), self.plugin or ""
         return (
             self.source or "",

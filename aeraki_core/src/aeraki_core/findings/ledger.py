@@ -1,7 +1,8 @@
 """FindingsByPlace over time: which are new, which are over.
 
-In: what came and went in each part of the controller; without file and line where the pipeline says it. Out: those that are new
-and those that are over, located. A finding that only moved to another line or file is the same one.
+In: what came and went in each part of the controller; without file and line where the pipeline says
+it. Out: those that are new and those that are over, located. A finding that only moved to another
+line or file is the same one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ __all__ = ["Ledger"]
 
 
 class Ledger:
-    """Adds up the findings of several parts. ``locate`` gives a finding its file and line, if its object has any."""
+    """Adds up the findings of several parts.
+
+    ``locate`` gives a finding its file and line, if its object has any.
+    """
 
     def __init__(
         self,

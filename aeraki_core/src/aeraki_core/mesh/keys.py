@@ -1,11 +1,13 @@
 """The questions that a reader asks of the mesh, as values.
 
-:class:`~aeraki_core.mesh.reads.Reads` records each question of a generator or validator as a key, and the store answers every
-change with the keys whose answer changed. Equal keys meet, so a change finds those who must run again by look-up.
+:class:`~aeraki_core.mesh.reads.Reads` records each question of a generator or validator as a key,
+and the store answers every change with the keys whose answer changed. Equal keys meet, so a change
+finds those who must run again by look-up.
 
-Keys are tuples because each generator asks about twenty questions, and tuples are hashed and compared in C. Tuples compare by
-content alone, so every class has a field ``asks`` with a constant of its own: a question about the VirtualServices of a host
-never equals one about its DestinationRules.
+Keys are tuples because each generator asks about twenty questions, and tuples are hashed and
+compared in C. Tuples compare by content alone, so every class has a field ``asks`` with a constant
+of its own: a question about the VirtualServices of a host never equals one about its
+DestinationRules.
 """
 
 from __future__ import annotations

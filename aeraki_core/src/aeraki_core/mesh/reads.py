@@ -79,7 +79,9 @@ class Record:
 
 
 class Reads:
-    """Questions to the store on behalf of one reader and one client namespace; None: everybody else.
+    """Questions to the store on behalf of one reader and one client namespace.
+
+    None: everybody else.
 
     ``asked`` holds the questions that depend on the client, with their answers.
     """
@@ -119,10 +121,13 @@ class Reads:
 
     @property
     def mesh(self) -> Mesh:
-        """The mesh's own settings; a change of them re-runs everything, so they are not recorded."""
+        """The mesh's own settings.
+
+        A change of them re-runs everything, so they are not recorded.
+        """
         return self._store.mesh
 
-    # -- the same for every client ------------------------------------------------------------------
+    # -- the same for every client -----------------------------------------------------------------
 
     def service(self, service_id: ServiceId) -> Service | None:
         """The service of that id."""
@@ -148,7 +153,10 @@ class Reads:
         return tuple(sorted(name for name in names if name.startswith(f"{prefix}/")))
 
     def endpoints(self, service: Service) -> Endpoints:
-        """The endpoints of a Kubernetes Service; none for a ServiceEntry, which has no EndpointSlices."""
+        """The endpoints of a Kubernetes Service.
+
+        None for a ServiceEntry, which has no EndpointSlices.
+        """
         if service.ref.kind != "Service":
             return Endpoints()
         self.keys.add(EndpointsKey(service.namespace, service.ref.name))
@@ -200,7 +208,7 @@ class Reads:
             self.secrets[secret.ref] = secret
         return secret
 
-    # -- as the client sees it ----------------------------------------------------------------------
+    # -- as the client sees it ---------------------------------------------------------------------
 
     def services_of_host(self, host: str) -> tuple[Service, ...]:
         """The services that the host is for the client."""
@@ -295,19 +303,22 @@ class Reads:
         self.keys.add(SidecarNamespacesKey())
         self.record.clients |= self._store.sidecar_namespaces()
         claims = (claim for claim in in_export_order(candidates, self.client) if self._has(claim))
-        # Hundreds of hosts may share a listener, and each asks: look no further than at the one that has it, unless
-        # their chains stand side by side.
+        # Hundreds of hosts may share a listener, and each asks: look no further than at the one
+        # that has it, unless their chains stand side by side.
         if any(claim.ranges for claim in candidates):
             return tuple(claims)
         return tuple(islice(claims, 1))
 
     def _has(self, claim: Claim) -> bool:
-        """Whether the client has the service that claims a listener: its host is that service there, and is imported."""
+        """Whether the client has the service that claims a listener.
+
+        Its host is that service there, and is imported.
+        """
         services = self.services_of_host(claim.service.host)
         return self._is_imported(claim) and any(each.id == claim.service for each in services)
 
     def _is_imported(self, claim: Claim) -> bool:
-        """Whether the default Sidecar of the client's namespace, or else of the root namespace, imports the service."""
+        """Whether the default Sidecar of the client's namespace, or of the root's, imports it."""
         for namespace in (self.client, self.mesh.root_namespace):
             for sidecar in self.sidecars(namespace) if namespace is not None else ():
                 if not sidecar.labels:
@@ -316,7 +327,10 @@ class Reads:
         return True
 
     def _note_exported(self, candidates: Sequence[Service | Claim]) -> None:
-        """One public object is the same for everybody; else those it is exported to may see another one."""
+        """One public object is the same for everybody.
+
+        Else those it is exported to may see another one.
+        """
         if len(candidates) != 1 or "*" not in candidates[0].export_to:
             for each in candidates:
                 self.record.clients |= {each.namespace} | each.export_to - {"*"}
@@ -327,13 +341,16 @@ class Reads:
         return services[0].namespace if services else None
 
     def _is_named(self, key: ViewKey) -> bool:
-        """Whether an answer names the client, so that it may mean something else for it than for others."""
+        """Whether an answer names the client, so that it may mean something else for it."""
         return isinstance(key, VirtualServicesKey) and any(
             self.client in virtual_service.source_namespaces for virtual_service in self.answer(key)
         )
 
     def _each(self, key: Callable[[str], HostQuestion], host: str) -> Iterator[str]:
-        """The host and the wildcards over it. Each is recorded: an object for it may be created later."""
+        """The host and the wildcards over it.
+
+        Each is recorded: an object for it may be created later.
+        """
         self.keys.add(key(host))
         yield host
         for wildcard in _wildcards(key, host.removeprefix("*.").partition(".")[2]):

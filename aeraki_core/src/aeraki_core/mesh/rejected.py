@@ -1,7 +1,7 @@
 """Objects whose newest form does not fit their kind, and the hosts that they name.
 
-A rejected object without a good form may be the reason why a filter is no longer made, so the hosts that it names are
-remembered: live filters of those hosts stay.
+A rejected object without a good form may be the reason why a filter is no longer made, so the hosts
+that it names are remembered: live filters of those hosts stay.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Which of several objects counts for a client, as istiod decides it.
 
-istiod shows each client namespace a mesh of its own. Every question about the mesh is therefore asked for a client: a
-namespace, or None for *everybody else*, a client about whose namespace no object says anything. The functions here are pure:
-candidates in, the ones that count out. docs/internals/views.md has the rules with their places in Istio's source.
+istiod shows each client namespace a mesh of its own. Every question about the mesh is therefore
+asked for a client: a namespace, or None for *everybody else*, a client about whose namespace no
+object says anything. The functions here are pure: candidates in, the ones that count out.
+docs/internals/views.md has the rules with their places in Istio's source.
 
-Nobody's object counts for others unless istiod gives it that power. That is why plugins get answers only through here.
+Nobody's object counts for others unless istiod gives it that power. That is why plugins get answers
+only through here.
 """
 
 from __future__ import annotations
@@ -55,7 +57,10 @@ def is_visible(item: _Exported, client: Client) -> bool:
 
 
 def first_exported(items: Iterable[E], client: Client) -> list[E]:
-    """The visible objects in istiod's order: those exported to the client by name, then public ones; the oldest first."""
+    """The visible objects in istiod's order.
+
+    Those exported to the client by name, then public ones; the oldest first.
+    """
     return [*in_export_order(sorted(items, key=lambda item: item.age), client)]
 
 
@@ -68,8 +73,9 @@ def in_export_order(items: Sequence[E], client: Client) -> Iterator[E]:
 def services_for(services: Iterable[Service], client: Client) -> tuple[Service, ...]:
     """The services that a host is for a client; several only as ServiceEntries of one namespace.
 
-    A service of the client's own namespace wins; then a Kubernetes Service; then the first that is exported. So nobody takes
-    a host from its Kubernetes Service except for clients of their own namespace.
+    A service of the client's own namespace wins; then a Kubernetes Service; then the first that is
+    exported. So nobody takes a host from its Kubernetes Service except for clients of their own
+    namespace.
     """
     visible = first_exported(services, client)
     if not visible:
@@ -90,12 +96,16 @@ def destination_rules_for(
     service_namespace: str | None,
     root_namespace: str,
 ) -> tuple[DestinationRule, ...]:
-    """The DestinationRules of a service for a client, merged by istiod: subsets united, the first trafficPolicy counts.
+    """The DestinationRules of a service for a client, merged by istiod.
 
-    ``rules_by_host``: all rules of the host, then those of each wildcard over it, the most specific first.
-    ``service_namespace``: where the host's service for this client is; None when there is none.
+    Subsets united, the first trafficPolicy counts.
+
+    ``rules_by_host``: all rules of the host, then those of each wildcard over it, the most specific
+    first. ``service_namespace``: where the host's service for this client is; None when there is
+    none.
     """
-    # 1. The client's own namespace. Of the root namespace's rules, only the private ones are meant for its own proxies alone.
+    # 1. The client's own namespace. Of the root namespace's rules, only the private ones are meant
+    # for its own proxies alone.
     own = [
         [
             rule
@@ -106,7 +116,8 @@ def destination_rules_for(
         ]
         for rules in rules_by_host
     ]
-    # 2. The service's namespace. 3. The root namespace. There, private rules are nobody else's business.
+    # 2. The service's namespace. 3. The root namespace. There, private rules are nobody else's
+    # business.
     exported = [
         [
             [rule for rule in rules if rule.namespace == namespace and not _is_private(rule)]
@@ -131,7 +142,8 @@ def _is_private(rule: DestinationRule) -> bool:
 def _merged(rules: Iterable[DestinationRule]) -> tuple[DestinationRule, ...]:
     """The oldest rule and those with the same ``exportTo``.
 
-    A rule with a workloadSelector counts for the selected workloads, which no filter of ours can single out: it is left out.
+    A rule with a workloadSelector counts for the selected workloads, which no filter of ours can
+    single out: it is left out.
     """
     general = sorted((rule for rule in rules if not rule.has_selector), key=lambda rule: rule.age)
     return tuple(rule for rule in general if rule.export_to == general[0].export_to)
@@ -167,7 +179,9 @@ def objects_for(
     service_namespace: str | None,
     root_namespace: str,
 ) -> tuple[O, ...]:
-    """The objects of a plugin's kind that speak for a host: of the client's namespace, else the service's, else the root's.
+    """The objects of a plugin's kind that speak for a host.
+
+    Of the client's namespace, else the service's, else the root's.
 
     Objects of any other namespace say nothing to this client.
     """

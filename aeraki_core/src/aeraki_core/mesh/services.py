@@ -1,7 +1,8 @@
 """The services of the mesh by object and by host, and the outbound listeners that they claim.
 
-istiod makes one listener for each address and port, so two services that want the same one compete for it. A headless service
-has a listener for each of its endpoints: :meth:`ServiceTable.follow_endpoints` keeps its claims up to date.
+istiod makes one listener for each address and port, so two services that want the same one compete
+for it. A headless service has a listener for each of its endpoints:
+:meth:`ServiceTable.follow_endpoints` keeps its claims up to date.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Claim:
 
 
 class ServiceTable:
-    """All services. ``endpoints_of`` gives the endpoints of a Kubernetes Service by namespace and name."""
+    """All services. ``endpoints_of`` takes the namespace and name of a Kubernetes Service."""
 
     def __init__(self, endpoints_of: EndpointsOf) -> None:
         self._endpoints_of = endpoints_of
@@ -114,7 +115,10 @@ class ServiceTable:
         return self._put(ref, (), {}) if ref in self._services else set()
 
     def follow_endpoints(self, namespace: str, name: str) -> set[Key]:
-        """The endpoints of a Kubernetes Service changed. Returns the listeners whose claims changed."""
+        """The endpoints of a Kubernetes Service changed.
+
+        Returns the listeners whose claims changed.
+        """
         changed: set[Key] = set()
         for service in self.of(ObjectRef("Service", namespace, name)):
             if service.headless:

@@ -1,8 +1,9 @@
 """The mesh as it is known now, indexed by what generators ask for.
 
-The store parses each object that a source hands over, and answers a change with the :data:`~aeraki_core.mesh.keys.Key` values
-whose answer is another one now. Readers go through :class:`~aeraki_core.mesh.reads.Reads`, which records what they ask as the
-same keys. One thread owns the store; it does no I/O.
+The store parses each object that a source hands over, and answers a change with the
+:data:`~aeraki_core.mesh.keys.Key` values whose answer is another one now. Readers go through
+:class:`~aeraki_core.mesh.reads.Reads`, which records what they ask as the same keys. One thread
+owns the store; it does no I/O.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class _Objects(Protocol):
 class Store:
     """All objects of the mesh that a reader can ask for.
 
-    A rejected object never replaces its last good form. It is remembered with the hosts that it names, so that its absence is
-    not taken for a deletion.
+    A rejected object never replaces its last good form. It is remembered with the hosts that it
+    names, so that its absence is not taken for a deletion.
     """
 
     def __init__(self, mesh: Mesh, kinds: Iterable[LoadedKind[Any]] = ()) -> None:
@@ -125,10 +126,11 @@ class Store:
         }
         self._rejected = RejectedObjects()
         self._origins: dict[ObjectRef, Location] = {}
-        # Kubernetes objects with an IPv6 address: while there is one, proxies with IPv6 are assumed.
+        # Kubernetes objects with an IPv6 address: while there is one, proxies with IPv6 are
+        # assumed.
         self._with_ipv6: set[ObjectRef] = set()
 
-    # -- what a source reads ------------------------------------------------------------------------------------------
+    # -- what a source reads -----------------------------------------------------------------------
 
     def reads(self, api_version: str, kind: str) -> bool:
         """Whether a reader can ask for objects of that kind."""
@@ -150,7 +152,8 @@ class Store:
                 raise RejectedError((Problem("", item.problem),))
             changed = upsert(item) if upsert is not None else set()
         except InputError as error:
-            # The last good form of a known object stays in effect, so nothing about its hosts is missing.
+            # The last good form of a known object stays in effect, so nothing about its hosts is
+            # missing.
             hosts = () if self.is_known(item.ref) else named_hosts(item, self.mesh.domain)
             return self._rejected.reject(item.ref, error, hosts)
         return changed | self._rejected.accept(item.ref)
@@ -187,7 +190,10 @@ class Store:
         return changed | self._follow_endpoints(changed)
 
     def _follow_endpoints(self, changed: set[Key]) -> set[Key]:
-        """The listeners that move because endpoints changed: headless services have one for each."""
+        """The listeners that move because endpoints changed.
+
+        Headless services have one for each.
+        """
         moved: set[Key] = set()
         for key in changed:
             if isinstance(key, EndpointsKey):
@@ -211,7 +217,7 @@ class Store:
         age = Age(created, ref.name, ref.namespace)
         return Resource(ref, spec, hosts, age, kind.secrets_of(spec))
 
-    # -- which objects are good ---------------------------------------------------------------------------------------
+    # -- which objects are good --------------------------------------------------------------------
 
     def is_known(self, ref: ObjectRef) -> bool:
         """Whether a good form of the object is in effect."""
@@ -229,7 +235,7 @@ class Store:
         """Where an object was read, if its source can tell."""
         return self._origins.get(ref)
 
-    # -- what readers ask; each answer changes with the key that is named -----------------------------------------------
+    # -- what readers ask; each answer changes with the key that is named --------------------------
 
     def services(self) -> Iterator[Service]:
         """Every service, in no order. Not for readers: no key says when the answer changes."""
@@ -262,8 +268,8 @@ class Store:
     def proxy_families(self) -> frozenset[ProxyFamily]:
         """The IP families of the mesh's proxies (ProxyFamiliesKey).
 
-        Unless ``Mesh.proxy_families`` names them, IPv6-only proxies are assumed once a Kubernetes Service or an EndpointSlice
-        has an IPv6 address.
+        Unless ``Mesh.proxy_families`` names them, IPv6-only proxies are assumed once a Kubernetes
+        Service or an EndpointSlice has an IPv6 address.
         """
         if self.mesh.proxy_families:
             return frozenset(self.mesh.proxy_families)

@@ -63,7 +63,9 @@ class Table(Generic[T]):
         return self._index.values(key)
 
     def upsert(self, item: SourceObject) -> set[Key]:
-        """Parse and keep an object. Returns the keys whose answer changed; none when its value is the same.
+        """Parse and keep an object.
+
+        Returns the keys whose answer changed; none when its value is the same.
 
         Raises:
             InputError: the object does not fit its kind. The value that was kept before stays.

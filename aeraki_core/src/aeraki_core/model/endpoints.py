@@ -1,6 +1,7 @@
-"""The endpoints of a Kubernetes Service, from its EndpointSlices (and WorkloadEntries are left to istiod).
+"""The endpoints of a Kubernetes Service, from its EndpointSlices.
 
-In: EndpointSlice dictionaries. Out: :class:`EndpointSlice` values, and :class:`Endpoints`, their union.
+In: EndpointSlice dictionaries. Out: :class:`EndpointSlice` values, and :class:`Endpoints`, their
+union.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class _Slice(Spec):
 
 @dataclass(frozen=True, slots=True)
 class EndpointSlice:
-    """One slice: the service it belongs to, the workloads' addresses, and (service port name, workload's port) pairs."""
+    """One slice: its service, the workloads' addresses, and pairs of port name and number."""
 
     ref: ObjectRef
     service: str
@@ -46,7 +47,10 @@ class EndpointSlice:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """All endpoints of a service: sorted addresses, and the workload's port numbers for each service port name."""
+    """All endpoints of a service.
+
+    Sorted addresses, and the workload's port numbers for each service port name.
+    """
 
     addresses: tuple[str, ...] = ()
     ports: tuple[tuple[str, int], ...] = ()
@@ -57,7 +61,9 @@ class Endpoints:
 
 
 def parse_endpoint_slice(ref: ObjectRef, content: Mapping[str, Any]) -> EndpointSlice:
-    """An EndpointSlice. Readiness is left out: istiod makes listeners of a headless service for all but terminated pods.
+    """An EndpointSlice.
+
+    Readiness is left out: istiod makes listeners of a headless service for all but terminated pods.
 
     Raises:
         RejectedError: a field does not fit.

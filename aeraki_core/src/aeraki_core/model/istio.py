@@ -1,8 +1,8 @@
 """VirtualService and DestinationRule: the parts that routes are made of.
 
 In: dictionaries of either kind, any served version (the fields are the same). Out: frozen models.
-Fields that no protocol of ours can use are kept by name only, so that a finding can tell that they have no effect.
-Source of the shapes: Istio's VirtualService and DestinationRule reference.
+Fields that no protocol of ours can use are kept by name only, so that a finding can tell that they
+have no effect. Source of the shapes: Istio's VirtualService and DestinationRule reference.
 """
 
 from __future__ import annotations
@@ -123,7 +123,10 @@ class HTTPRetry(_Open):
 
 
 class HTTPRoute(_Open):
-    """One entry of ``http``: matches, destinations, mirrors, timeout, retries; other fields by name."""
+    """One entry of ``http``: matches, destinations, mirrors, timeout, retries.
+
+    Other fields by name.
+    """
 
     name: str | None = None
     match: tuple[HTTPMatchRequest, ...] | None = None
@@ -166,7 +169,9 @@ class _VirtualServiceSpec(_Open):
 
 @dataclass(frozen=True, slots=True)
 class VirtualService:
-    """A VirtualService. ``hosts`` are full and lower case; ``for_mesh``: sidecars obey it, not only gateways.
+    """A VirtualService.
+
+    ``hosts`` are full and lower case; ``for_mesh``: sidecars obey it, not only gateways.
 
     ``others``: fields of its ``spec`` that Istio does not know.
     """
@@ -218,9 +223,12 @@ class _DestinationRuleSpec(Spec):
 
 @dataclass(frozen=True, slots=True)
 class DestinationRule:
-    """A DestinationRule: its host (full, lower case), its subsets' names, and its trafficPolicy as written.
+    """A DestinationRule.
 
-    ``has_selector``: it has a workloadSelector, so it counts for some workloads of its own namespace only.
+    Its host (full, lower case), its subsets' names, and its trafficPolicy as written.
+
+    ``has_selector``: it has a workloadSelector, so it counts for some workloads of its own
+    namespace only.
     """
 
     ref: ObjectRef
@@ -238,7 +246,10 @@ class DestinationRule:
 
 
 def full_host(host: str, namespace: str, domain: str) -> str:
-    """A host as the mesh knows it: a name without a dot is a Service of that namespace (facts/istio.md)."""
+    """A host as the mesh knows it.
+
+    A name without a dot is a Service of that namespace (docs/internals/istio.md).
+    """
     host = host.lower()
     return host if "." in host or host == "*" else f"{host}.{namespace}.svc.{domain}"
 

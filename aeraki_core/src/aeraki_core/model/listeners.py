@@ -1,10 +1,12 @@
-"""Names of the outbound listeners that istiod makes for a service port, and which proxies have them.
+"""The outbound listeners that istiod makes for a service port, and which proxies have them.
 
-Facts: facts/istio.md, "Addresses and outbound TCP listeners". A listener is named by its first address, as it is written in the
-object. For a Service with several addresses that is the first one of a family that the proxy has; where there is none it is a
-wildcard, ``::`` in proxies with IPv6 alone. Seen in tests/istio/test_ip_families.py.
+Facts: docs/internals/istio.md, "Addresses and outbound TCP listeners". A listener is named by its first
+address, as it is written in the object. For a Service with several addresses that is the first one
+of a family that the proxy has; where there is none it is a wildcard, ``::`` in proxies with IPv6
+alone. Seen in tests/istio/test_ip_families.py.
 
-In: a service, a port, its endpoints if it is headless. Out: :class:`Listener` values in a stable order.
+In: a service, a port, its endpoints if it is headless. Out: :class:`Listener` values in a stable
+order.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ _WITH_IPV4 = _ALL - _IPV6_ALONE
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One listener by name. ``ranges``: its chain matches address ranges, and a passthrough chain stands beside it.
+    """One listener by name.
+
+    ``ranges``: its chain matches address ranges, and a passthrough chain stands beside it.
 
     ``families``: only proxies with addresses of these families have it.
     """
@@ -41,7 +45,8 @@ class Listener:
     def has_passthrough(self) -> bool:
         """Whether it may have a chain for calls that no service takes.
 
-        A wildcard listener has one where it is shared with an HTTP service, or where the proxy does not see the service.
+        A wildcard listener has one where it is shared with an HTTP service, or where the proxy does
+        not see the service.
         """
         return self.ranges or self.name.startswith((f"{WILDCARD}_", f"{WILDCARD_IPV6}_"))
 
@@ -54,7 +59,10 @@ def needs_endpoints(service: Service) -> bool:
 def outbound_listeners(
     service: Service, port: int, endpoints: Endpoints | None
 ) -> tuple[Listener, ...]:
-    """The listeners of that port; empty when there are none, or none that can be known (see NO_LISTENER, NO_ADDRESS)."""
+    """The listeners of that port.
+
+    Empty when there are none, or none that can be known (see NO_LISTENER, NO_ADDRESS).
+    """
     if service.headless:
         return tuple(
             Listener(f"{address}_{port}") for address in (endpoints.addresses if endpoints else ())
@@ -71,14 +79,18 @@ def outbound_listeners(
             else (*plain, *_wildcards(port, ranges=True))
         )
     if service.resolution is Resolution.NONE and service.selector:
-        # istiod makes one for each workload that it selects, and those are not in any object that we read.
+        # istiod makes one for each workload that it selects, and those are not in any object that
+        # we read.
         return ()
     # Proxies that do not answer DNS have no use for allocated addresses.
     return (*_of_allocated(service.auto_addresses, port), *_wildcards(port))
 
 
 def _of_cluster_ips(addresses: tuple[str, ...], port: int) -> tuple[Listener, ...]:
-    """Dual stack: one listener in each proxy, under the first address of its families; the others are its additionalAddresses."""
+    """Dual stack: one listener in each proxy, under the first address of its families.
+
+    The others are its additionalAddresses.
+    """
     if not addresses:
         return ()
     first = addresses[0]
@@ -93,7 +105,10 @@ def _of_cluster_ips(addresses: tuple[str, ...], port: int) -> tuple[Listener, ..
 
 
 def _of_allocated(addresses: tuple[str, ...], port: int) -> tuple[Listener, ...]:
-    """A proxy that has IPv4 takes the IPv4 address if there is one, and never one of a family that it lacks."""
+    """A proxy with IPv4 takes the IPv4 address, if there is one.
+
+    No proxy takes an address of a family that it lacks.
+    """
     has_ipv4 = _first(addresses, ipv6=False) is not None
     without = _IPV6_ALONE if has_ipv4 else _ALL - {ProxyFamily.IPV4}
     return tuple(

@@ -1,7 +1,8 @@
 """What exists only for speed or memory, in one place.
 
-Plain dictionaries and sets could replace everything here. The figures say what that costs: peak memory and CPU of the
-first pass over 10,000 services (benchmarks/mesh.py; 156 MB, 4.8 s on one core, Python 3.11).
+Plain dictionaries and sets could replace everything here. The figures say what that costs: peak
+memory and CPU of the first pass over 10,000 services (benchmarks/mesh.py; 156 MB, 4.8 s on one
+core, Python 3.11).
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ _UNKNOWN: set[str] = set()
 
 
 class Index(Generic[K, I, V]):
-    """Values by key, where most keys have one value and some have many. A key without values is forgotten.
+    """Values by key, where most keys have one value and some have many.
 
-    Each value of a key has an identity of its own. One value is kept without a dictionary around it, which saves 4 % of memory
-    and several percent of CPU.
+    A key without values is forgotten.
+
+    Each value of a key has an identity of its own. One value is kept without a dictionary around
+    it, which saves 4 % of memory and several percent of CPU.
     """
 
     def __init__(self) -> None:
@@ -81,7 +84,9 @@ class Index(Generic[K, I, V]):
 
 
 class MultiMap(Generic[K, H]):
-    """A set of values by key, where most keys have one value. A value is anything hashable but a set.
+    """A set of values by key, where most keys have one value.
+
+    A value is anything hashable but a set.
 
     One value is kept without a set around it, which saves 13 % of memory.
     """
@@ -134,7 +139,7 @@ def collector_paused() -> Iterator[None]:
 
 
 def forget_unset_fields(value: Any) -> None:
-    """Let a pydantic model that is kept forget which of its fields were given, which saves 6 % of memory."""
+    """Let a pydantic model forget which of its fields were given: that saves 6 % of memory."""
     if isinstance(value, BaseModel):
         object.__setattr__(value, "__pydantic_fields_set__", _UNKNOWN)
         if not value.__pydantic_extra__:

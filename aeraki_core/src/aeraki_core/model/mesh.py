@@ -1,4 +1,7 @@
-"""What is true of the whole mesh and not written in any of its objects: domain, root namespace, what the proxies can do."""
+"""What is true of the whole mesh and not written in any of its objects.
+
+Domain, root namespace, what the proxies can do.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ __all__ = ["Mesh", "ProxyFamily", "ProxyRule", "parse_proxy_rule"]
 
 
 class ProxyFamily(StrEnum):
-    """Of which IP families a proxy's own addresses are: IPv4 alone, IPv6 alone, or both. Listeners are named by it."""
+    """Of which IP families a proxy's own addresses are: IPv4 alone, IPv6 alone, or both.
+
+    Listeners are named by it.
+    """
 
     IPV4 = "ipv4"
     IPV6 = "ipv6"
@@ -21,14 +27,20 @@ class ProxyFamily(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProxyRule:
-    """Proxies that have an Envoy extension: all of the mesh, of a namespace, or of the workloads there with these labels."""
+    """Proxies that have an Envoy extension.
+
+    All of the mesh, of a namespace, or of the workloads there with these labels.
+    """
 
     extension: str
     namespace: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
 
     def covers(self, namespace: str | None, labels: Iterable[tuple[str, str]] = ()) -> bool:
-        """Whether every proxy of that namespace (None: of the mesh) with those labels has the extension."""
+        """Whether every proxy of that namespace (None.
+
+        Of the mesh) with those labels has the extension.
+        """
         if self.namespace is None:
             return True
         return self.namespace == namespace and set(self.labels) <= set(labels)
@@ -38,10 +50,12 @@ class ProxyRule:
 class Mesh:
     """The mesh's own facts.
 
-    ``namespaces``: where outbound filters go instead of the root namespace; ``.`` is the service's own. ``proxy_rules`` add to the
-    stock extensions. ``registry_only``: meshConfig.outboundTrafficPolicy is REGISTRY_ONLY. ``proxy_families``: the
-    proxies that there are; empty when nobody said, and the addresses of the mesh tell (``Store.proxy_families``).
-    ``opt_in``: protocols, by name, whose ports must be included by the annotation ``aeraki.io/include``.
+    ``namespaces``: where outbound filters go instead of the root namespace; ``.`` is the service's
+    own. ``proxy_rules`` add to the stock extensions. ``registry_only``:
+    meshConfig.outboundTrafficPolicy is REGISTRY_ONLY. ``proxy_families``: the proxies that there
+    are; empty when nobody said, and the addresses of the mesh tell (``Store.proxy_families``).
+    ``opt_in``: protocols, by name, whose ports must be included by the annotation
+    ``aeraki.io/include``.
     """
 
     root_namespace: str = "istio-system"

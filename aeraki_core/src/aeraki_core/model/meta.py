@@ -13,7 +13,10 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 
 
 class ObjectRef(NamedTuple):
-    """Names one object. Prints as ``Kind namespace/name``; ``namespace`` is empty for cluster-scoped kinds."""
+    """Names one object.
+
+    Prints as ``Kind namespace/name``; ``namespace`` is empty for cluster-scoped kinds.
+    """
 
     kind: str
     namespace: str
@@ -29,9 +32,12 @@ class ObjectRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Age:
-    """Sorts oldest first: by creation time, then by name, as Istio does (objects without a time count as oldest).
+    """Sorts oldest first.
 
-    ``created`` is RFC 3339 in UTC as Kubernetes writes it, so that text order is time order; empty when it is not known.
+    By creation time, then by name, as Istio does (objects without a time count as oldest).
+
+    ``created`` is RFC 3339 in UTC as Kubernetes writes it, so that text order is time order; empty
+    when it is not known.
     """
 
     created: str
@@ -40,10 +46,16 @@ class Age:
 
 
 def is_dns_label(name: str) -> bool:
-    """Whether Kubernetes accepts it as a namespace's name (RFC 1123 label of at most 63 characters)."""
+    """Whether Kubernetes accepts it as a namespace's name.
+
+    An RFC 1123 label of at most 63 characters.
+    """
     return len(name) <= 63 and _LABEL.fullmatch(name) is not None
 
 
 def is_dns_subdomain(name: str) -> bool:
-    """Whether Kubernetes accepts it as an object's name (RFC 1123 subdomain of at most 253 characters)."""
+    """Whether Kubernetes accepts it as an object's name.
+
+    An RFC 1123 subdomain of at most 253 characters.
+    """
     return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None

@@ -1,4 +1,7 @@
-"""A plugin's custom resources: the kind that it declares, and one object of it as generators read it."""
+"""A plugin's custom resources.
+
+The kind that it declares, and one object of it as generators read it.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ class Kind(Generic[T]):
     short_names: tuple[str, ...] = ()
     """Short names for kubectl."""
     hosts: Callable[[T], Iterable[str]] = _no_hosts
-    """The hosts that an object speaks for, short or full; ``context.resources`` finds it by them."""
+    """The hosts that an object speaks for, short or full.
+
+    ``context.resources`` finds it by them.
+    """
     secrets: Callable[[T], Iterable[str]] = _no_secrets
     """The names of the Secrets, of the object's namespace, that it refers to. No other is read."""
     printer_columns: tuple[tuple[str, str], ...] = ()

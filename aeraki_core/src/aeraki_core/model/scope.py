@@ -13,16 +13,22 @@ __all__ = ["EVERYWHERE", "Scope", "named"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """``watched``: these namespaces; None for all. ``others``: those that are there and are not watched; None for every other one.
+    """``watched``: these namespaces; None for all.
 
-    With ``others``, a namespace that is in neither does not exist: what was in it is gone, whoever watched it.
+    ``others``: those that are there and are not watched; None for every other one.
+
+    With ``others``, a namespace that is in neither does not exist: what was in it is gone, whoever
+    watched it.
     """
 
     watched: frozenset[str] | None = None
     others: frozenset[str] | None = None
 
     def watches(self, namespace: str) -> bool:
-        """Whether objects of the namespace are read; those without one (cluster-scoped) always are."""
+        """Whether objects of the namespace are read.
+
+        Those without one (cluster-scoped) always are.
+        """
         return self.watched is None or not namespace or namespace in self.watched
 
     def covers(self, namespace: str) -> bool:

@@ -16,14 +16,19 @@ __all__ = ["Secret", "parse_secret"]
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A Kubernetes Secret. ``data`` is decoded text; it stays out of ``repr`` and so out of logs and tracebacks' locals."""
+    """A Kubernetes Secret.
+
+    ``data`` is decoded text; it stays out of ``repr`` and so out of logs and tracebacks' locals.
+    """
 
     ref: ObjectRef
     data: Mapping[str, str] = field(repr=False, hash=False)
 
 
 def parse_secret(ref: ObjectRef, content: Mapping[str, Any]) -> Secret:
-    """A Secret, ``stringData`` over ``data``. Values that are not UTF-8 text are left out: no option of ours can use them.
+    """A Secret, ``stringData`` over ``data``.
+
+    Values that are not UTF-8 text are left out: no option of ours can use them.
 
     Raises:
         RejectedError: a value of ``data`` is not base64, or ``data`` or ``stringData`` is no map.

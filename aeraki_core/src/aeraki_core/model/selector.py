@@ -1,8 +1,9 @@
 """Label selectors, as Kubernetes writes and means them.
 
-In: the text that ``kubectl -l`` takes, or the mapping that manifests have (``matchLabels``, ``matchExpressions``). Out: a
-:class:`LabelSelector`, which says whether labels match. Grammar and meaning: k8s.io/apimachinery, pkg/labels/selector.go;
-``!=`` and ``notin`` are also true of what has no such label.
+In: the text that ``kubectl -l`` takes, or the mapping that manifests have (``matchLabels``,
+``matchExpressions``). Out: a :class:`LabelSelector`, which says whether labels match. Grammar and
+meaning: k8s.io/apimachinery, pkg/labels/selector.go; ``!=`` and ``notin`` are also true of what has
+no such label.
 """
 
 from __future__ import annotations

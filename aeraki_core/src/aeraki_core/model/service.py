@@ -1,6 +1,7 @@
 """A service of the mesh: what Kubernetes Services and Istio ServiceEntries have in common.
 
-In: dictionaries of both kinds. Out: one :class:`Service` for each host. Facts: Istio's ServiceEntry reference, facts/istio.md.
+In: dictionaries of both kinds. Out: one :class:`Service` for each host. Facts: Istio's ServiceEntry
+reference, docs/internals/istio.md.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ __all__ = [
 EXPORT_TO_ANNOTATION = "networking.istio.io/exportTo"
 NO_AUTO_ALLOCATE_LABEL = "networking.istio.io/enable-autoallocate-ip"
 MAX_PORTS = 4096
-"""Of service ports, for each namespace that sees them, of one ServiceEntry: each may need a filter."""
+"""Of service ports, for each namespace that sees them, of one ServiceEntry.
+
+Each may need a filter.
+"""
 # One for all: most services are exported everywhere.
 _EVERYWHERE = frozenset({"*"})
 
@@ -76,10 +80,11 @@ class ServiceId(NamedTuple):
 class Service:
     """One host of the mesh and its ports.
 
-    ``addresses`` are virtual IPs and CIDRs as given (never ``None`` or 0.0.0.0), ``auto_addresses`` those that istiod
-    allocated. ``headless``: no virtual IP, one listener for each endpoint. ``selector`` is that of its workloads; empty
-    without one. ``export_to`` holds namespaces, ``*`` for all; ``.`` is resolved. Its annotations are asked for by
-    name (``GenerateContext.option``), so that one that nobody reads changes nothing.
+    ``addresses`` are virtual IPs and CIDRs as given (never ``None`` or 0.0.0.0), ``auto_addresses``
+    those that istiod allocated. ``headless``: no virtual IP, one listener for each endpoint.
+    ``selector`` is that of its workloads; empty without one. ``export_to`` holds namespaces, ``*``
+    for all; ``.`` is resolved. Its annotations are asked for by name (``GenerateContext.option``),
+    so that one that nobody reads changes nothing.
     """
 
     ref: ObjectRef
@@ -95,7 +100,10 @@ class Service:
 
     @property
     def original_dst(self) -> bool:
-        """Whether its clusters send each call to the address that the client dialled, so that no route can choose another."""
+        """Whether its clusters send each call to the address that the client dialled.
+
+        No route can choose another one.
+        """
         return self.headless or self.resolution is Resolution.NONE
 
     @property
@@ -124,7 +132,10 @@ def service_host(name: str, namespace: str, domain: str) -> str:
 
 
 def _ip(value: str) -> str:
-    """The address as it is written: istiod names listeners by that text, whichever of an IPv6 address' forms it is."""
+    """The address as it is written.
+
+    Istiod names listeners by that text, whichever of an IPv6 address' forms it is.
+    """
     try:
         socket.inet_pton(socket.AF_INET, value)  # most are; a tenth of the time
     except OSError:
@@ -191,7 +202,10 @@ class _EntrySpec(Spec):
 
 
 def _address_or_range(item: str) -> str:
-    """An address as it is written, a range in its one way of writing; a range of a single address is that address."""
+    """An address as it is written, a range in its one way of writing.
+
+    A range of a single address is that address.
+    """
     network = ipaddress.ip_network(item, strict=False)
     if "/" not in item:
         return item
@@ -213,7 +227,8 @@ def resolve_export_to(
     """``exportTo`` with ``.`` resolved; absent or empty means everywhere, ``~`` nobody.
 
     Raises:
-        RejectedError: a value is no namespace. It would become a part of a path, of a request or a file.
+        RejectedError: a value is no namespace. It would become a part of a path, of a request or a
+        file.
     """
     names = {namespace if value == "." else value for value in values or ("*",)}
     wrong = sorted(name for name in names - {"*", "~"} if not is_dns_label(name))

@@ -1,6 +1,7 @@
 """Base of the models of Kubernetes specs, and the one way from a dictionary to a model.
 
-In: a dictionary. Out: a frozen pydantic model, or :class:`~aeraki_core.errors.RejectedError` with each field's path.
+In: a dictionary. Out: a frozen pydantic model, or :class:`~aeraki_core.errors.RejectedError` with
+each field's path.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ __all__ = ["Spec", "check", "field_path", "text_map"]
 
 
 class Spec(BaseModel):
-    """A part of an object, as Kubernetes writes it: camelCase keys, unknown fields ignored (the API server prunes them)."""
+    """A part of an object, as Kubernetes writes it.
+
+    CamelCase keys, unknown fields ignored (the API server prunes them).
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -30,7 +34,8 @@ class Spec(BaseModel):
 
 S = TypeVar("S", bound=BaseModel)
 
-# pydantic's errors in the words of YAML, where its own are Python's ("Input should be a valid tuple"), by its name of them.
+# pydantic's errors in the words of YAML, where its own are Python's ("Input should be a valid
+# tuple"), by its name of them.
 _PLAINLY = {
     "missing": "it is missing",
     "extra_forbidden": "there is no such field",
@@ -60,7 +65,8 @@ def check(model: type[S], value: Any, root: str = "spec") -> S:
     """The value as that model.
 
     Raises:
-        RejectedError: it does not fit; one problem for each wrong field, without the value itself (it may be a secret).
+        RejectedError: it does not fit; one problem for each wrong field, without the value itself
+        (it may be a secret).
     """
     try:
         return model.model_validate({} if value is None else value)
@@ -76,7 +82,9 @@ def check(model: type[S], value: Any, root: str = "spec") -> S:
 
 
 def text_map(value: Mapping[str, Any] | None) -> dict[str, str]:
-    """Labels or annotations: what is not text is written as text (YAML reads ``"v": 1`` as a number).
+    """Labels or annotations.
+
+    What is not text is written as text (YAML reads ``"v": 1`` as a number).
 
     Raises:
         RejectedError: it is no map.

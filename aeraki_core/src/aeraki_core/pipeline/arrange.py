@@ -1,8 +1,9 @@
 """In which EnvoyFilter each patch lives: names, namespaces, scopes and order.
 
-Only this module knows of them; a plugin says what to change on which side. In: the output of service ports. Out:
-:class:`Placement` values by group (:func:`place`), and the EnvoyFilters of each group (:func:`assemble`).
-Facts: docs/internals/istio.md, "EnvoyFilter", "Addresses and outbound TCP listeners", "Inbound".
+Only this module knows of them; a plugin says what to change on which side. In: the output of
+service ports. Out: :class:`Placement` values by group (:func:`place`), and the EnvoyFilters of each
+group (:func:`assemble`). Facts: docs/internals/istio.md, "EnvoyFilter", "Addresses and outbound TCP
+listeners", "Inbound".
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ PASSTHROUGH_CHAIN = "PassthroughFilterChain"
 VIRTUAL_INBOUND = "virtualInbound"
 OUTBOUND, INBOUND = "SIDECAR_OUTBOUND", "SIDECAR_INBOUND"
 
-# Above 0: a user's own filters, of priority 0, come first, so one that anchors at tcp_proxy still finds it. MERGE patches come
-# last in any case (docs/internals/istio.md, "EnvoyFilter"). An override comes after the mesh-wide filter, whose patches it
-# replaces. A filter for single namespaces comes after both: where the listener belongs to its service, an override of another
+# Above 0: a user's own filters, of priority 0, come first, so one that anchors at tcp_proxy still
+# finds it. MERGE patches come last in any case (docs/internals/istio.md, "EnvoyFilter"). An
+# override comes after the mesh-wide filter, whose patches it replaces. A filter for single
+# namespaces comes after both: where the listener belongs to its service, an override of another
 # service frees it.
 PRIORITY, OVERRIDE_PRIORITY, LOCAL_PRIORITY, LAST_PRIORITY = 10, 11, 12, 19
 
@@ -43,7 +45,8 @@ PRIORITY, OVERRIDE_PRIORITY, LOCAL_PRIORITY, LAST_PRIORITY = 10, 11, 12, 19
 class Arrangement(StrEnum):
     """How patches are spread over outbound EnvoyFilters.
 
-    SERVICE: one filter for each service port. NAMESPACE: one for each plugin and namespace of services.
+    SERVICE: one filter for each service port. NAMESPACE: one for each plugin and namespace of
+    services.
     """
 
     SERVICE = "service"
@@ -146,7 +149,10 @@ def _mesh_wide_clusters(output: PortOutput) -> set[str]:
 def _outbound_patches(
     patch: Patch, listeners: Sequence[Listener], mesh_wide: Mapping[str, Operation], mesh: Mesh
 ) -> list[ConfigPatch]:
-    """The entries of one patch. An override finds the ``mesh_wide`` filters in its listeners, and replaces those."""
+    """The entries of one patch.
+
+    An override finds the ``mesh_wide`` filters in its listeners, and replaces those.
+    """
     if patch.apply_to is ApplyTo.CLUSTER:
         return _cluster_patches(patch, OUTBOUND)
     if patch.name in mesh_wide:
@@ -169,7 +175,10 @@ def _outbound_patches(
 
 
 def _spare_passthrough(patch: Patch, listener: Listener, mesh: Mesh) -> ConfigPatch:
-    """Undo the patch in the chain for all other addresses: it has a tcp_proxy too, and no match can leave it out."""
+    """Undo the patch in the chain for all other addresses.
+
+    It has a tcp_proxy too, and no match can leave it out.
+    """
     match = Match(listener=listener.name, chain=PASSTHROUGH_CHAIN, filter=patch.name)
     if patch.operation is Operation.INSERT_BEFORE:
         return ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REMOVE", None)
@@ -186,7 +195,10 @@ def _tcp_proxy(cluster: str) -> FrozenMessage:
 
 
 def _cluster_patches(patch: Patch, context: str) -> list[ConfigPatch]:
-    """MERGE by host and port, to reach the subsets too; REPLACE as REMOVE and ADD, because istiod does not replace clusters."""
+    """MERGE by host and port, to reach the subsets too.
+
+    REPLACE as REMOVE and ADD, because istiod does not replace clusters.
+    """
     if patch.operation is Operation.MERGE:
         match = Match(cluster=patch.side.cluster)
         if context == OUTBOUND and patch.subset != "":
@@ -242,7 +254,8 @@ def assemble(
         broader: those whose selector covers this group's; their filter reaches its workloads too.
         narrower: those whose selector this group's covers.
         instance: the controller that the filter belongs to.
-        after: how many filters for some of the same workloads istiod must apply before this one (overlaps.py).
+        after: how many filters for some of the same workloads istiod must apply before this one
+        (overlaps.py).
     """
     ordered = sorted(members, key=by_age)
     if not ordered:
@@ -275,7 +288,8 @@ def _assemble_inbound(
         if placement.patches != winner.patches
     )
     if widest is not None:
-        # The broader filter reaches these workloads too; a second one would find no tcp_proxy to replace.
+        # The broader filter reaches these workloads too; a second one would find no tcp_proxy to
+        # replace.
         return {}, findings
     placed = replace(winner, priority=min(PRIORITY + after, LAST_PRIORITY)) if after else winner
     return {winner.key: _filter([placed], [*ordered, *narrower], instance)}, findings

@@ -1,4 +1,6 @@
-"""For which clients the generator of a service port runs first: by exportTo, and by who has the Envoy extension.
+"""For which clients the generator of a service port runs first.
+
+By exportTo, and by who has the Envoy extension.
 
 Further client namespaces follow from what the generator asks (generate.py).
 """
@@ -26,8 +28,8 @@ def base_audiences(
 ) -> tuple[tuple[Audience, ...], tuple[Finding, ...]]:
     """The clients that see the service and whose proxies have the extension, and findings.
 
-    A filter in the root namespace reaches the whole mesh. So none is written there for the proxies of
-    that namespace alone, unless the service belongs to it.
+    A filter in the root namespace reaches the whole mesh. So none is written there for the proxies
+    of that namespace alone, unless the service belongs to it.
     """
     mesh = reads.mesh
     root = mesh.root_namespace
@@ -101,7 +103,10 @@ def _filter_namespaces(service: Service, mesh: Mesh) -> frozenset[str | None]:
 
 
 def namespaces_with_extensions(call: PortCall, mesh: Mesh) -> set[str]:
-    """Namespaces whose proxies have an extension that the generator asked for in vain: they may get another filter."""
+    """Namespaces whose proxies have an extension that the generator asked for in vain.
+
+    They may get another filter.
+    """
     return {
         rule.namespace
         for extension in tuple(call.recorder.extensions)

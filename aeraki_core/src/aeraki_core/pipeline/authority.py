@@ -1,7 +1,9 @@
-"""Which clusters a plugin may change: those of the service that it generates for, and clusters of its own.
+"""Which clusters a plugin may change.
 
-A route to somebody else's host must never change that host's cluster for the whole mesh. This is checked here, once, for
-all plugins, in the mesh as the clients see it.
+Those of the service that it generates for, and clusters of its own.
+
+A route to somebody else's host must never change that host's cluster for the whole mesh. This is
+checked here, once, for all plugins, in the mesh as the clients see it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,11 @@ K = TypeVar("K")
 
 
 class FilterTable:
-    """All desired filters. Keys are kept in tuples: most groups and ports have one or two, and a set takes four times as much."""
+    """All desired filters.
+
+    Keys are kept in tuples: most groups and ports have one or two, and a set takes four times as
+    much.
+    """
 
     def __init__(self) -> None:
         self.by_key: dict[FilterKey, EnvoyFilter] = {}
@@ -31,7 +35,10 @@ class FilterTable:
         return any(key in keys for key in self._of_port.get(service_port, ()))
 
     def replace(self, group: Group, filters: Mapping[FilterKey, EnvoyFilter]) -> set[FilterKey]:
-        """Put the new filters of a group in the place of its old ones. Returns those that are new, other or gone."""
+        """Put the new filters of a group in the place of its old ones.
+
+        Returns those that are new, other or gone.
+        """
         changed = {key for key in self._of_group.pop(group, ()) if key not in filters}
         for key in changed:
             self._set(key, None)

@@ -1,8 +1,9 @@
 """One service port through its generator: once for each group of clients that see the same mesh.
 
-Most ports have one filter for the whole mesh, made for *everybody else*: clients about whose namespace no object says anything.
-The questions that the generator asked name the namespaces whose answers may differ. A namespace with other answers gets a run,
-and a filter, of its own, which overrides the mesh-wide one there; equal answers share a run. See docs/internals/views.md.
+Most ports have one filter for the whole mesh, made for *everybody else*: clients about whose
+namespace no object says anything. The questions that the generator asked name the namespaces whose
+answers may differ. A namespace with other answers gets a run, and a filter, of its own, which
+overrides the mesh-wide one there; equal answers share a run. See docs/internals/views.md.
 
 In: a service port with its protocol, the store and the dispatcher. Out: a :class:`PortOutput`.
 """
@@ -43,7 +44,10 @@ from aeraki_core.plugins.types import Protocol
 __all__ = ["OutboundPatches", "PortId", "PortOutput", "PortRun", "generate_port"]
 
 MAX_VIEWS = 200
-"""Of client namespaces with a filter of their own for one service port. More would let one object cost minutes."""
+"""Of client namespaces with a filter of their own for one service port.
+
+More would let one object cost minutes.
+"""
 
 
 class PortId(NamedTuple):
@@ -55,7 +59,10 @@ class PortId(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboundPatches:
-    """What one audience of clients gets, on which listeners, and what is restored of the mesh-wide filter's changes."""
+    """What one audience of clients gets, on which listeners.
+
+    ``restores``: what of the mesh-wide filter's changes is undone for them.
+    """
 
     audience: Audience
     listeners: tuple[Listener, ...]
@@ -89,10 +96,13 @@ class PortRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortOutput:
-    """What a service port's generator made, and the questions that it asked. Without patches if it failed.
+    """What a service port's generator made, and the questions that it asked.
 
-    ``held``: the client namespaces (None: the whole mesh) for which it failed, and the listeners that
-    are the port's own there. What was made for them before stays, as far as it is on those listeners.
+    Without patches if it failed.
+
+    ``held``: the client namespaces (None: the whole mesh) for which it failed, and the listeners
+    that are the port's own there. What was made for them before stays, as far as it is on those
+    listeners.
     """
 
     run: PortRun
@@ -110,7 +120,10 @@ def generate_port(
     dispatcher: Dispatcher,
     detect: Detect,
 ) -> PortOutput:
-    """Run the generator of one service port for all its clients. ``detect`` says what other ports speak."""
+    """Run the generator of one service port for all its clients.
+
+    ``detect`` says what other ports speak.
+    """
     reads = Reads(store)
     reads.service(service.id)
     audiences, findings = base_audiences(service, protocol, reads)
@@ -159,7 +172,10 @@ def generate_port(
 
 @dataclass(slots=True)
 class _View:
-    """What the generator made for clients with equal answers. ``generated`` None: the service is not there for them."""
+    """What the generator made for clients with equal answers.
+
+    ``generated`` None: the service is not there for them.
+    """
 
     reads: Reads
     call: PortCall
@@ -189,7 +205,10 @@ class _View:
 
 @dataclass(slots=True)
 class _Runner:
-    """Runs the generator of one service port, view by view. The first view is the mesh-wide one, if there is one."""
+    """Runs the generator of one service port, view by view.
+
+    The first view is the mesh-wide one, if there is one.
+    """
 
     service: Service
     port: Port
@@ -201,7 +220,7 @@ class _Runner:
     dropped: list[str] = field(default_factory=list)
 
     def run_for_clients(self, audiences: tuple[Audience, ...]) -> None:
-        """A view for each audience, and for each namespace that may see something else than everybody else."""
+        """Make a view for each audience, and for each namespace that may see something else."""
         todo = deque(audiences)
         known = {audience.namespace for audience in audiences if not audience.labels}
         while todo:
@@ -240,7 +259,10 @@ class _Runner:
         )
 
     def outbound(self) -> Iterator[OutboundPatches]:
-        """The patches of each audience. An override that changes nothing is left out: its clients have the mesh-wide filter."""
+        """The patches of each audience.
+
+        An override that changes nothing is left out: its clients have the mesh-wide filter.
+        """
         first = self.views[0]
         for view in self.views:
             if view.failed:
@@ -266,14 +288,18 @@ class _Runner:
                     )
 
     def findings(self) -> Iterator[Finding]:
-        """The findings of all views, each once; one that only some clients have names their namespaces."""
+        """The findings of all views, each once.
+
+        One that only some clients have names their namespaces.
+        """
         told: set[Finding] = set()
         for view in self.views:
             names = sorted({each.namespace for each in view.audiences if each.namespace})
             overrides = all(each.overrides for each in view.audiences) and bool(view.audiences)
             for finding in view.findings:
                 if finding in told or (overrides and finding.code is LISTENER_TAKEN):
-                    # A listener of somebody else is restored for these clients, so nothing is wrong.
+                    # A listener of somebody else is restored for these clients, so nothing is
+                    # wrong.
                     continue
                 told.add(finding)
                 if overrides:
@@ -302,7 +328,10 @@ class _Runner:
         return (self.reads.record.clients | extended) - {mesh.root_namespace}
 
     def _view_of(self, audience: Audience) -> _View:
-        """A view whose clients get the same answers to everything that is asked for them; a new one if there is none."""
+        """A view whose clients get the same answers to everything that is asked for them.
+
+        A new one if there is none.
+        """
         fresh = self._view(audience)
         for view in self.views:
             same_extensions = all(
@@ -365,7 +394,10 @@ class _Runner:
         return (*others, *(Restore(listener.name, own) for listener in view.listeners))
 
     def _shared_clusters(self, view: _View, namespaces: list[str]) -> Iterator[Finding]:
-        """A change of Istio's clusters reaches the whole mesh, and no filter can undo it for some clients."""
+        """Report changes of Istio's clusters that these clients should not get.
+
+        They reach the whole mesh, and no filter can undo them for some clients.
+        """
         clusters = (patch for patch in self.views[0].outbound if patch.apply_to is ApplyTo.CLUSTER)
         if self.views[0].listeners and any(
             patch not in view.outbound and not _is_replaced(patch, view) for patch in clusters
@@ -378,7 +410,7 @@ class _Runner:
 
 
 def _is_replaced(merged: Patch, view: _View) -> bool:
-    """Whether these clients get another cluster in the place of the one that the mesh-wide filter changes."""
+    """Whether these clients get another cluster in the place of the one that is changed."""
     return any(
         patch.operation is Operation.REPLACE and patch.name == merged.side.cluster
         for patch in view.outbound

@@ -1,8 +1,9 @@
 """Placements that decide together about EnvoyFilters, kept up to date one service port at a time.
 
-Outbound, a group is one EnvoyFilter. Inbound, it is what all services want for one target port of the workloads that one
-selector selects. Inbound groups of a namespace and target port touch each other when one selector is a part of the other;
-an index by label finds those without a look at all groups.
+Outbound, a group is one EnvoyFilter. Inbound, it is what all services want for one target port of
+the workloads that one selector selects. Inbound groups of a namespace and target port touch each
+other when one selector is a part of the other; an index by label finds those without a look at all
+groups.
 """
 
 from __future__ import annotations
@@ -68,11 +69,11 @@ class Groups:
         return self._members.identities(group)
 
     def broader(self, group: Group) -> tuple[Placement, ...]:
-        """Placements for the same target port whose selector selects all that this group's does, and more."""
+        """Placements for the same target port whose selector covers this group's."""
         return self._members_of(self._broader(group))
 
     def narrower(self, group: Group) -> tuple[Placement, ...]:
-        """Placements for the same target port whose selector selects a part of what this group's does."""
+        """Placements for the same target port whose selector this group's covers."""
         return self._members_of(self._narrower(group))
 
     def _members_of(self, groups: Iterable[InboundGroup]) -> tuple[Placement, ...]:
@@ -109,7 +110,8 @@ class Groups:
     def _narrower(self, group: Group) -> list[InboundGroup]:
         if not isinstance(group, InboundGroup) or not group.selector:
             return []
-        # Whoever selects a part has all labels of this group: the rarest label leaves the fewest candidates.
+        # Whoever selects a part has all labels of this group: the rarest label leaves the fewest
+        # candidates.
         candidates = min(self._sharing(group), key=len)
         return sorted(other for other in candidates if set(other.selector) > set(group.selector))
 

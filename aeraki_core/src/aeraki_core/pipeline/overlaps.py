@@ -1,10 +1,13 @@
-"""Which inbound filter takes effect where two selectors select the same workload and neither is a part of the other.
+"""Which inbound filter takes effect where two selectors overlap.
 
-The older service wins: istiod applies its filter first, which takes the place of tcp_proxy, and the younger one finds nothing
-left to replace (docs/internals/istio.md, "EnvoyFilter").
+They select the same workload, and neither is a part of the other.
 
-EndpointSlices tell which workloads a selector selects, by their addresses. Where there are none (a ServiceEntry, files of
-Services alone) nothing is reported: selectors with different labels are common, and most of them share no workload.
+The older service wins: istiod applies its filter first, which takes the place of tcp_proxy, and the
+younger one finds nothing left to replace (docs/internals/istio.md, "EnvoyFilter").
+
+EndpointSlices tell which workloads a selector selects, by their addresses. Where there are none (a
+ServiceEntry, files of Services alone) nothing is reported: selectors with different labels are
+common, and most of them share no workload.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ __all__ = ["Overlaps", "Rank"]
 class Rank:
     """Where the filter of a group stands among those that share workloads with it.
 
-    ``after``: how many of them istiod must apply before. ``recheck``: groups whose rank depends on this one, which changed.
+    ``after``: how many of them istiod must apply before. ``recheck``: groups whose rank depends on
+    this one, which changed.
     """
 
     after: int = 0
@@ -37,8 +41,8 @@ class Rank:
 class Overlaps:
     """The order among inbound groups that share workloads, kept up to date one group at a time.
 
-    An index by address finds the rivals of a group. By labels alone, nearly all selectors of a namespace could share a
-    workload with nearly all others.
+    An index by address finds the rivals of a group. By labels alone, nearly all selectors of a
+    namespace could share a workload with nearly all others.
     """
 
     def __init__(self, groups: Groups, store: Store) -> None:
@@ -51,7 +55,8 @@ class Overlaps:
     def update(self, groups: Iterable[Group]) -> set[Group]:
         """Look up the workloads of changed groups again.
 
-        Returns all groups to rank: the changed ones, and those that share workloads with them or did so before.
+        Returns all groups to rank: the changed ones, and those that share workloads with them or
+        did so before.
         """
         inbound = [group for group in groups if isinstance(group, InboundGroup)]
         to_rank: set[Group] = {*groups}.union(*map(self._rivals, inbound))
@@ -102,7 +107,7 @@ class Overlaps:
             self._addresses[group] = addresses
 
     def _workload_addresses(self, members: Iterable[Placement]) -> tuple[str, ...]:
-        """The addresses of the workloads that the members' selector selects, as far as they are known."""
+        """The addresses of the selected workloads, as far as they are known."""
         refs = {placement.ref for placement in members if placement.ref.kind == "Service"}
         return tuple(
             {
@@ -114,9 +119,10 @@ class Overlaps:
 
 
 def _cross(selector: tuple[Label, ...], other: tuple[Label, ...]) -> bool:
-    """Whether some workload may have the labels of both selectors, and neither selector is a part of the other.
+    """Whether some workload may have the labels of both, and neither is a part of the other.
 
-    The labels must be compared although the addresses are equal: pods in their node's network share its address.
+    The labels must be compared although the addresses are equal: pods in their node's network share
+    its address.
     """
     both = {*selector, *other}
     names = {name for name, _ in both}

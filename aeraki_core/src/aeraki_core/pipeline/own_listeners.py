@@ -1,7 +1,8 @@
 """The listeners of a service port that are its own, for one client namespace.
 
-istiod makes one listener for each address and port. Who has it differs between namespaces: a private entry counts only where
-it is seen. Two filters on one listener would be an outage, so each listener has one owner in each view.
+istiod makes one listener for each address and port. Who has it differs between namespaces: a
+private entry counts only where it is seen. Two filters on one listener would be an outage, so each
+listener has one owner in each view.
 """
 
 from __future__ import annotations
@@ -68,7 +69,10 @@ def own_listeners(
 
 
 def _sidecar_listeners(service: Service, port: Port, reads: Reads) -> Iterator[Finding]:
-    """Namespaces whose Sidecar has a listener of its own for the port: it serves several services, so none is patched."""
+    """Namespaces whose Sidecar has a listener of its own for the port.
+
+    It serves several services, so none is patched.
+    """
     for sidecar in reads.sidecar_listeners(port.number):
         for egress in sidecar.egress:
             if (
@@ -84,7 +88,7 @@ def _sidecar_listeners(service: Service, port: Port, reads: Reads) -> Iterator[F
 
 
 def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> tuple[Restore, ...]:
-    """What to restore for these clients, of the listeners that the service's mesh-wide filter changes."""
+    """What to restore for these clients of the listeners that the mesh-wide filter changes."""
     found: list[Restore] = []
     for listener in mesh_wide:
         claims = reads.claims(listener.name)

@@ -1,8 +1,11 @@
-"""The way of the data from objects to filters: what changed is detected, generated, arranged and assembled again.
+"""The way of the data from objects to filters.
 
-A source hands objects to :meth:`Pipeline.upsert` and :meth:`Pipeline.remove`; :meth:`Pipeline.run` then runs only the generators
-and validators that asked a question whose answer changed, so a pass costs what the change costs, not what the mesh costs.
-There is no I/O: ``run``, ``generate``, ``diff``, ``validate`` and tests walk this one path, and differ in source and sink.
+What changed is detected, generated, arranged and assembled again.
+
+A source hands objects to :meth:`Pipeline.upsert` and :meth:`Pipeline.remove`; :meth:`Pipeline.run`
+then runs only the generators and validators that asked a question whose answer changed, so a pass
+costs what the change costs, not what the mesh costs. There is no I/O: ``run``, ``generate``,
+``diff``, ``validate`` and tests walk this one path, and differ in source and sink.
 """
 
 from __future__ import annotations
@@ -63,9 +66,10 @@ _MANY = 1_000  # changes at once from which a pass counts as a load of the mesh
 class Pass:
     """What one run did.
 
-    ``generated``: service ports whose generator ran. ``changed``: filters that are new, other or gone. ``objects``: objects of
-    plugins' kinds, and VirtualServices, whose findings or readers may be others now. ``seconds``: wall time of generators.
-    ``left``: more is to be generated; the next run goes on.
+    ``generated``: service ports whose generator ran. ``changed``: filters that are new, other or
+    gone. ``objects``: objects of plugins' kinds, and VirtualServices, whose findings or readers may
+    be others now. ``seconds``: wall time of generators. ``left``: more is to be generated; the next
+    run goes on.
     """
 
     generated: tuple[PortId, ...] = ()
@@ -88,7 +92,10 @@ class Pass:
 
 
 class Pipeline:
-    """Store, detection, generators and arrangement of one mesh. ``instance``: the controller that its filters belong to."""
+    """Store, detection, generators and arrangement of one mesh.
+
+    ``instance``: the controller that its filters belong to.
+    """
 
     def __init__(
         self,
@@ -104,7 +111,10 @@ class Pipeline:
         self.instance = instance
         self.store = Store(mesh, self.registry.kinds)
         self.unlocated = FindingsByPlace()
-        """All findings of the pipeline without files and lines: to compare them costs no look into a file."""
+        """All findings of the pipeline without files and lines.
+
+        To compare them costs no look into a file.
+        """
         self._scope = EVERYWHERE
         self._dirty: set[Key] = set()
         # What a run left for the next one, and whether all filters were ever made.
@@ -155,7 +165,7 @@ class Pipeline:
         """The namespaces that the sources read."""
         return self._scope
 
-    # -- what a source says -------------------------------------------------------------------------------------------
+    # -- what a source says ------------------------------------------------------------------------
 
     def upsert(self, item: SourceObject) -> None:
         """An object is new or changed."""
@@ -169,15 +179,15 @@ class Pipeline:
         """The sources read these namespaces from here on."""
         self._scope = scope
 
-    # -- a pass -------------------------------------------------------------------------------------------------------
+    # -- a pass ------------------------------------------------------------------------------------
 
     def run(self, enough: Callable[[], bool] = lambda: False) -> Pass:
         """Bring everything up to date. Without a change that anyone read, nothing runs.
 
-        ``enough`` is asked after each generator; once it is true the run ends, and the next one goes on
-        with what is ``left``. Namespaces take turns, so nobody waits for all ports of somebody else.
-        Until everything was generated for the first time no filter is made: one that a run before this
-        process wrote would lose what is not there yet.
+        ``enough`` is asked after each generator; once it is true the run ends, and the next one
+        goes on with what is ``left``. Namespaces take turns, so nobody waits for all ports of
+        somebody else. Until everything was generated for the first time no filter is made: one that
+        a run before this process wrote would lose what is not there yet.
         """
         dirty, self._dirty = self._dirty, set()
         if not dirty and not self._waiting:
@@ -257,7 +267,10 @@ class Pipeline:
         )
 
     def _groups_of(self, key: EndpointsKey) -> Iterator[Group]:
-        """The groups of a Kubernetes Service whose endpoints changed: its filters may share workloads with others now."""
+        """The groups of a Kubernetes Service whose endpoints changed.
+
+        Its filters may share workloads with others now.
+        """
         for service in self.store.services_of(ObjectRef("Service", key.namespace, key.name)):
             for placement in self._ports.placements_of(service):
                 yield placement.group
@@ -344,7 +357,8 @@ class Pipeline:
         assembled: set[Group] = set()
         todo = self._overlaps.update(groups)
         while todo:
-            # A group's rank rests on the ranks of older groups, which may be found out after it: then it is ranked again.
+            # A group's rank rests on the ranks of older groups, which may be found out after it:
+            # then it is ranked again.
             recheck: set[Group] = set()
             for group in sorted(todo, key=group_order):
                 rank = self._overlaps.rank(group)
@@ -371,7 +385,10 @@ class Pipeline:
         return self._filters.replace(group, filters)
 
     def _validate(self, ref: ObjectRef) -> None:
-        """What is wrong with an object on its own: a plugin's resource by its plugin, a VirtualService here."""
+        """What is wrong with an object on its own.
+
+        A plugin's resource by its plugin, a VirtualService here.
+        """
         # As the clients in its own namespace see the mesh: nobody else is sure to see the object.
         reads = Reads(self.store, ref.namespace)
         findings: tuple[Finding, ...] = ()
@@ -417,7 +434,7 @@ class Pipeline:
         }
         return service_hints(service, self._ports.detections(service), options)
 
-    # -- answers (reports.py) -------------------------------------------------------------------------------------------
+    # -- answers (reports.py) ----------------------------------------------------------------------
 
     def why_held(self, service_port: ServicePort, namespaces: Collection[str] = ()) -> str | None:
         """Why a live filter of a service port must stay; None when it need not.
@@ -431,11 +448,14 @@ class Pipeline:
         return self._scope.why_outside(namespaces_of(live, self.mesh.domain))
 
     def findings(self) -> tuple[Finding, ...]:
-        """All findings of the pipeline, each at its file and line where the source knows them, in order."""
+        """All findings in order, each at its file and line where the source knows them."""
         return self._reports.findings()
 
     def findings_about(self, ref: ObjectRef) -> tuple[Finding, ...]:
-        """What is wrong with an object of a plugin's kind: by its model, its plugin, or a generator that read it."""
+        """What is wrong with an object of a plugin's kind.
+
+        By its model, its plugin, or a generator that read it.
+        """
         return self._reports.findings_about(ref)
 
     def objects_read_for(self, service_port: ServicePort) -> Iterator[ObjectRef]:
@@ -443,7 +463,7 @@ class Pipeline:
         return self._reports.resources_read_for(service_port)
 
     def reports_reading(self, ref: ObjectRef) -> tuple[PortReport, ...]:
-        """The service ports whose filters rest on an object of a plugin's kind, sorted by host and port."""
+        """The service ports that rest on an object of a plugin's kind, by host and port."""
         return self._reports.reading(ref)
 
     def locate(self, finding: Finding) -> Finding:
@@ -466,8 +486,9 @@ class Pipeline:
 def _held(before: Iterable[Placement], output: PortOutput) -> Iterator[Placement]:
     """The placements that stay because the generator failed.
 
-    What the port lost meanwhile does not stay: clients whose host is somebody else's now, and listeners that have another
-    owner. Else the owner of an object that fails would keep what he had before the rightful owner came.
+    What the port lost meanwhile does not stay: clients whose host is somebody else's now, and
+    listeners that have another owner. Else the owner of an object that fails would keep what he had
+    before the rightful owner came.
     """
     for placement in before:
         client = placement.client_namespace
@@ -483,7 +504,7 @@ def _held(before: Iterable[Placement], output: PortOutput) -> Iterator[Placement
 
 
 def _in_turns(ports: Iterable[PortId], *, after: str) -> Iterator[PortId]:
-    """The ports sorted, one of each namespace after the other, beginning with the one after ``after``."""
+    """The ports sorted, one of each namespace in turn, from the one after ``after`` on."""
     by_namespace = defaultdict[str, list[PortId]](list)
     for port in sorted(ports, reverse=True):
         by_namespace[port.service.ref.namespace].append(port)

@@ -33,9 +33,12 @@ Group = OutboundGroup | InboundGroup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Patches of one service port for one EnvoyFilter. ``age`` decides between two that want the same place.
+    """Patches of one service port for one EnvoyFilter.
 
-    ``client_namespace``: of the clients that it is for; None for the whole mesh, and for the inbound side.
+    ``age`` decides between two that want the same place.
+
+    ``client_namespace``: of the clients that it is for; None for the whole mesh, and for the
+    inbound side.
     """
 
     group: Group
@@ -65,5 +68,8 @@ def by_age(placement: Placement) -> tuple[Age, ServicePort, FilterKey]:
 
 
 def group_order(group: Group) -> tuple[bool, Group]:
-    """Sorts groups of both sides: inbound ones after outbound ones, which do not compare with them."""
+    """Sorts groups of both sides.
+
+    Inbound ones after outbound ones, which do not compare with them.
+    """
     return (isinstance(group, InboundGroup), group)

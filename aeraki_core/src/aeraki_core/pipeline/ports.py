@@ -1,4 +1,4 @@
-"""What is remembered of each service port between passes, and who must run again when something changes."""
+"""What is remembered of each service port between passes, and who must run again."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ __all__ = ["Affected", "PortState", "PortTable"]
 class PortState(StrEnum):
     """How a service port stands.
 
-    CURRENT: its filters are up to date. PARTIAL: so are those that it has, and some are missing, such as that of an
-    address that an older service claims. HELD: the last good ones are kept. NONE: it has no filter.
+    CURRENT: its filters are up to date. PARTIAL: so are those that it has, and some are missing,
+    such as that of an address that an older service claims. HELD: the last good ones are kept.
+    NONE: it has no filter.
     """
 
     CURRENT = "current"
@@ -42,7 +43,8 @@ class Affected(NamedTuple):
 class PortTable:
     """The detected protocol, the last run and the last good placements of each service port.
 
-    ``kinds`` are the names of the plugins' kinds: for their objects it is known which service ports read them.
+    ``kinds`` are the names of the plugins' kinds: for their objects it is known which service ports
+    read them.
     """
 
     def __init__(self, detector: Detector, kinds: Collection[str]) -> None:
@@ -60,7 +62,7 @@ class PortTable:
         self.counts: Counter[tuple[str, PortState]] = Counter()
         """How many service ports there are of each protocol and state."""
 
-    # -- look-ups -----------------------------------------------------------------------------------------------------
+    # -- look-ups ----------------------------------------------------------------------------------
 
     def detection(self, service: Service, number: int) -> Detection | None:
         """The protocol of a port, as it was detected; None before the service's first pass."""
@@ -103,7 +105,7 @@ class PortTable:
         return affected
 
     def take_touched(self) -> set[ObjectRef]:
-        """The objects of plugins' kinds that ports began or ceased to read, or read again, since this was last asked."""
+        """The objects of plugins' kinds whose readers ran, came or went since the last call."""
         touched, self._touched = self._touched, set()
         return touched
 
@@ -112,19 +114,19 @@ class PortTable:
         return self._detections.get(service.id, {})
 
     def take_unspoken(self) -> Mapping[str, Collection[PortId]]:
-        """The ports named ``tcp-<word>`` by each word that nobody speaks, where they changed since this was last asked."""
+        """The ports named ``tcp-<word>``, by each word whose ports changed since the last call."""
         words, self._unspoken_touched = self._unspoken_touched, set()
         return {word: self._unspoken.get(word, ()) for word in words}
 
-    # -- changes ------------------------------------------------------------------------------------------------------
+    # -- changes -----------------------------------------------------------------------------------
 
     def detect(
         self, service_id: ServiceId, service: Service | None, choice: PortChoice
     ) -> tuple[set[PortId], set[PortId]]:
         """Detect the protocols of a changed service's ports; None: the service is gone.
 
-        ``choice``: the ports that annotations include and exclude. Returns the ports to generate, and the ports
-        that had filters and speak no protocol any more.
+        ``choice``: the ports that annotations include and exclude. Returns the ports to generate,
+        and the ports that had filters and speak no protocol any more.
         """
         before = self._detections.pop(service_id, {})
         after: Mapping[int, Detection] = {}
@@ -144,7 +146,8 @@ class PortTable:
     def remember(self, port: PortId, output: PortOutput) -> None:
         """Remember how a port's generator ran and what it read."""
         if output.run.failed:
-            # It may have failed before it asked everything. What it asked before is worth another try, too.
+            # It may have failed before it asked everything. What it asked before is worth another
+            # try, too.
             self._dependents.extend(port, output.keys)
         else:
             self._dependents.record(port, output.keys)

@@ -1,9 +1,9 @@
 """What to write: the filters that should exist against those that are live.
 
 The promises "fail static" and "no write without a change" (docs/internals/architecture.md) are
-decided here and nowhere else. First the differences are found; then each goes through a chain of small
-decisions, the first that has an answer holds it back, and every step carries its reason. No I/O and
-no clock.
+decided here and nowhere else. First the differences are found; then each goes through a chain of
+small decisions, the first that has an answer holds it back, and every step carries its reason. No
+I/O and no clock.
 """
 
 from __future__ import annotations
@@ -116,9 +116,9 @@ class Plan:
 class Holds:
     """What must stay as it is, and why.
 
-    ``deletions``: why nothing is deleted now (a source is not in sync); None when deletions are done.
-    ``filters``: live filters that stay, such as those of a failing generator.
-    ``outside``: live filters that are not ours to judge; their services are not watched here.
+    ``deletions``: why nothing is deleted now (a source is not in sync); None when deletions are
+    done. ``filters``: live filters that stay, such as those of a failing generator. ``outside``:
+    live filters that are not ours to judge; their services are not watched here.
     """
 
     deletions: str | None = None
@@ -250,7 +250,7 @@ def _keep_held(step: Step, have: Live, rules: _Rules) -> Step | None:
 
 
 def _keep_foreign(step: Step, have: Live, rules: _Rules) -> Step | None:
-    """Leave a filter of the wanted name alone if it is for the host in a namespace that is not watched."""
+    """Leave a filter alone if it is for the host in a namespace that is not watched."""
     outside, want = rules.holds.outside.get(step.key), step.after
     if outside is None or want is None:
         return None

@@ -1,4 +1,7 @@
-"""Why each service port is as it is: the questions that commands, status pages and the writer ask after a pass."""
+"""Why each service port is as it is.
+
+The questions that commands, status pages and the writer ask after a pass.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +118,7 @@ class Reports:
         return PortState.PARTIAL
 
     def reading(self, ref: ObjectRef) -> tuple[PortReport, ...]:
-        """The service ports whose filters rest on an object of a plugin's kind, sorted by host and port."""
+        """The service ports that rest on an object of a plugin's kind, by host and port."""
         reports = []
         for port_id in self._ports.reading(ref):
             service = self._store.service(port_id.service)
@@ -151,11 +154,14 @@ class Reports:
         return None
 
     def findings(self) -> tuple[Finding, ...]:
-        """All findings of the pipeline, each at its file and line where the source knows them, in order."""
+        """All findings in order, each at its file and line where the source knows them."""
         return in_order(self.locate(finding) for finding in self._findings)
 
     def findings_about(self, ref: ObjectRef) -> tuple[Finding, ...]:
-        """What is wrong with an object of a plugin's kind: by its model, its plugin, or a generator that read it."""
+        """What is wrong with an object of a plugin's kind.
+
+        By its model, its plugin, or a generator that read it.
+        """
         findings = {
             *self._store.rejected().get(ref, ()),
             *self._findings.at(Place(Subject.OBJECT, ref)),
