@@ -110,6 +110,10 @@ class ServiceTable:
         annotations = text_map(item.metadata.get("annotations"))
         return self._put(item.ref, parse(item), annotations)
 
+    def replace(self, ref: ObjectRef, services: tuple[Service, ...]) -> set[Key]:
+        """Put others in the place of an object's services, under the same annotations."""
+        return self._put(ref, services, self.annotations(ref)) if ref in self._services else set()
+
     def remove(self, ref: ObjectRef) -> set[Key]:
         """Forget the services of an object. Returns the keys whose answer changed."""
         return self._put(ref, (), {}) if ref in self._services else set()

@@ -35,6 +35,8 @@ class SourceObject:
     content: Mapping[str, Any] = field(repr=False)
     origin: Location | None = None
     problem: str | None = None
+    mirrored: bool = False
+    """Whether only the addresses of this Service count: another source has the object itself."""
 
     @property
     def api_group(self) -> str:

@@ -8,6 +8,7 @@ owns the store; it does no I/O.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -125,6 +126,7 @@ class Store:
             **dict.fromkeys(self._kinds, self._resources.upsert),
         }
         self._rejected = RejectedObjects()
+        self._mirrored: dict[ObjectRef, tuple[str, ...]] = {}
         self._origins: dict[ObjectRef, Location] = {}
         # Kubernetes objects with an IPv6 address: while there is one, proxies with IPv6 are
         # assumed.
@@ -141,6 +143,8 @@ class Store:
 
         Returns the keys whose answer changed; empty when only fields changed that nobody reads.
         """
+        if item.mirrored:
+            return self._upsert_mirrored(item)
         if item.origin is not None:
             self._origins[item.ref] = item.origin
         upsert = self._upserts.get((item.api_group, item.ref.kind))
@@ -162,6 +166,7 @@ class Store:
         """Forget an object. Returns the keys whose answer changed."""
         changed = self._rejected.accept(ref)
         self._origins.pop(ref, None)
+        self._mirrored.pop(ref, None)
         for table in self._tables:
             if ref in table:
                 changed |= table.remove(ref)
@@ -177,7 +182,27 @@ class Store:
 
     def _parse_service(self, item: SourceObject) -> tuple[Service, ...]:
         service = parse_service(item.ref, item.content, self.mesh.domain)
-        return (service,) if service is not None else ()
+        return (self._with_mirrored(service),) if service is not None else ()
+
+    def _upsert_mirrored(self, item: SourceObject) -> set[Key]:
+        """Take in the addresses of a Service that a mirror of its source knows."""
+        addresses = (item.content.get("spec") or {}).get("clusterIPs") or ()
+        self._mirrored[item.ref] = tuple(addresses)
+        services = map(self._with_mirrored, self._services.of(item.ref))
+        return self._services.replace(item.ref, tuple(services))
+
+    def _with_mirrored(self, service: Service) -> Service:
+        """The service with its addresses in other clusters.
+
+        A mirror that lacks the service's own addresses is late, so what else it says is too.
+        """
+        mirrored = self._mirrored.get(service.ref)
+        if mirrored is None:
+            return service
+        own = service.addresses
+        known = set(own) <= set(mirrored) and not service.headless
+        remote = tuple(address for address in mirrored if address not in own) if known else ()
+        return dataclasses.replace(service, remote_addresses=remote)
 
     def _upsert_service_entry(self, item: SourceObject) -> set[Key]:
         return self._services.upsert(item, lambda item: parse_service_entry(item.ref, item.content))

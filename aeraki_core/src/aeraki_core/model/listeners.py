@@ -68,7 +68,9 @@ def outbound_listeners(
             Listener(f"{address}_{port}") for address in (endpoints.addresses if endpoints else ())
         )
     if service.resolution is Resolution.CLUSTER_IP:
-        return _of_cluster_ips(service.addresses, port)
+        # In a proxy of another cluster the listener has that cluster's address.
+        remote = tuple(Listener(f"{address}_{port}") for address in service.remote_addresses)
+        return (*_of_cluster_ips(service.addresses, port), *remote)
     if service.addresses:
         plain = tuple(
             Listener(f"{address}_{port}") for address in service.addresses if "/" not in address

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from sys import intern
@@ -92,6 +92,8 @@ class Service:
     ports: tuple[Port, ...]
     addresses: tuple[str, ...] = ()
     auto_addresses: tuple[str, ...] = ()
+    remote_addresses: tuple[str, ...] = ()
+    """Virtual IPs that the service has in other clusters of the mesh."""
     headless: bool = False
     resolution: Resolution = Resolution.CLUSTER_IP
     selector: tuple[tuple[str, str], ...] = ()
@@ -253,6 +255,7 @@ def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Se
     if spec.type == "ExternalName":
         return None
     given = spec.cluster_ips or (spec.cluster_ip,)
+    own, remote = _own_addresses(address for address in given if address and address != "None")
     annotations = text_map(metadata.get("annotations"))
     exported = annotations.get(EXPORT_TO_ANNOTATION)
     return Service(
@@ -268,7 +271,8 @@ def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Se
             )
             for port in spec.ports or ()
         ),
-        addresses=tuple(address for address in given if address and address != "None"),
+        addresses=own,
+        remote_addresses=remote,
         headless="None" in given,
         selector=tuple(sorted((spec.selector or {}).items())),
         export_to=resolve_export_to(
@@ -280,6 +284,19 @@ def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Se
         ),
         age=_age(ref, metadata),
     )
+
+
+def _own_addresses(addresses: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The first address of each family, and the others.
+
+    Kubernetes gives a Service one of each. Where there are more, istiod joined several clusters.
+    """
+    own: list[str] = []
+    remote: list[str] = []
+    for address in addresses:
+        taken = any((":" in address) == (":" in other) for other in own)
+        (remote if taken else own).append(address)
+    return tuple(own), tuple(remote)
 
 
 def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Service, ...]:

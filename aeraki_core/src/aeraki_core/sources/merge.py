@@ -5,14 +5,17 @@ that one's form takes its place.
 
 istiod is a mirror of Kubernetes (and of other registries): it has the same objects without labels,
 ``targetPort`` and status. What Kubernetes removed is gone although the mirror still shows it for a
-moment; it comes back only if the mirror reports it again.
+moment; it comes back only if the mirror reports it again. But a mirror knows more addresses: where
+istiod joins several clusters, a Service has one in each. They are passed on beside the object.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
+from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.chain import Stage, passing
 from aeraki_core.sources.events import Emit, Event, Removed, Upserted
@@ -46,6 +49,13 @@ def merged(order: Sequence[str]) -> Stage:
     return stage
 
 
+class _Form(NamedTuple):
+    """What is kept of one source's form of an object."""
+
+    event: Upserted | None
+    addresses: tuple[str, ...] = ()
+
+
 class _Merge:
     """Remembers which sources have an object. Not for several threads at once."""
 
@@ -53,46 +63,79 @@ class _Merge:
         self._rank = {name: rank for rank, name in enumerate(order)}
         # A mirror's form never takes the place of its original's, so it need not be kept.
         self._keeps_forms = sum(name not in MIRRORS for name in order) > 1
-        self._forms: dict[ObjectRef, dict[str, Upserted | None]] = {}
+        self._forms: dict[ObjectRef, dict[str, _Form]] = {}
         self._ghosts: set[ObjectRef] = set()
 
     def choose(self, events: Iterable[Event]) -> list[Event]:
         """The events that count, or what takes their place."""
-        return [left for event in events if (left := self._decide(event)) is not None]
+        return [left for event in events for left in self._decide(event)]
 
-    def _decide(self, event: Event) -> Event | None:
+    def _decide(self, event: Event) -> list[Event]:
         if isinstance(event, Upserted):
             return self._upsert(event)
         if isinstance(event, Removed):
             return self._remove(event)
-        return event
+        return [event]
 
-    def _upsert(self, event: Upserted) -> Event | None:
-        ref = event.object.ref
+    def _upsert(self, event: Upserted) -> list[Event]:
+        ref, source = event.object.ref, event.source
         forms = self._forms.setdefault(ref, {})
-        forms[event.source] = event if self._keeps_forms else None
+        before = forms.get(source, _NO_FORM)
+        addresses = _addresses(event) if source in MIRRORS else ()
+        form = forms[source] = _Form(event if self._keeps_forms else None, addresses)
         self._ghosts.discard(ref)
-        return event if self._best(forms) == event.source else None
+        best = self._best(forms)
+        if best == source:
+            return [event, *self._mirrored(ref, source)]
+        if MIRRORS.get(source) == best and form.addresses != before.addresses:
+            return [_mirrored(source, ref, form.addresses)]
+        return []
 
-    def _remove(self, event: Removed) -> Event | None:
-        ref = event.ref
+    def _remove(self, event: Removed) -> list[Event]:
+        ref, source = event.ref, event.source
         forms = self._forms.get(ref, {})
-        if event.source not in forms:
-            return None
-        decided = self._best(forms) == event.source and ref not in self._ghosts
-        del forms[event.source]
+        if source not in forms:
+            return []
+        best = self._best(forms)
+        decided = best == source and ref not in self._ghosts
+        removed = forms.pop(source)
         if not forms:
             del self._forms[ref]
             self._ghosts.discard(ref)
         if not decided:
-            return None
-        heirs = {name: form for name, form in forms.items() if MIRRORS.get(name) != event.source}
-        heir = heirs[self._best(heirs)] if heirs else None
+            is_mirror = MIRRORS.get(source) == best and removed.addresses
+            return [_mirrored(source, ref, ())] if is_mirror else []
+        heirs = {name: form for name, form in forms.items() if MIRRORS.get(name) != source}
+        heir = heirs[self._best(heirs)].event if heirs else None
         if heir is not None:
-            return heir
+            return [heir, *self._mirrored(ref, heir.source)]
         if forms:
             self._ghosts.add(ref)
-        return event
+        return [event]
 
-    def _best(self, forms: Mapping[str, Upserted | None]) -> str:
+    def _mirrored(self, ref: ObjectRef, original: str) -> list[Event]:
+        """The addresses that the mirrors of a source know of the object."""
+        return [
+            _mirrored(name, ref, form.addresses)
+            for name, form in self._forms[ref].items()
+            if MIRRORS.get(name) == original and form.addresses
+        ]
+
+    def _best(self, forms: Mapping[str, _Form]) -> str:
         return min(forms, key=lambda name: self._rank.get(name, len(self._rank)))
+
+
+_NO_FORM = _Form(None)
+
+
+def _addresses(event: Upserted) -> tuple[str, ...]:
+    """The addresses of a Service; none of any other object."""
+    if event.object.ref.kind != "Service":
+        return ()
+    spec = event.object.content.get("spec") or {}
+    return tuple(address for address in spec.get("clusterIPs") or () if address != "None")
+
+
+def _mirrored(source: str, ref: ObjectRef, addresses: tuple[str, ...]) -> Upserted:
+    content = {"spec": {"clusterIPs": list(addresses)}}
+    return Upserted(source, SourceObject(ref, "v1", content, mirrored=True))

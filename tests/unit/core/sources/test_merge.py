@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from aeraki_core.mesh.store import SourceObject
+from aeraki_core.mesh.source_object import SourceObject
+from aeraki_core.mesh.store import Store
+from aeraki_core.model.listeners import outbound_listeners
+from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.events import Event, Removed, Synced, Upserted
 from aeraki_core.sources.merge import merged
@@ -68,3 +71,58 @@ def test_what_the_lesser_removes_was_not_in_force() -> None:
 
 def test_what_nobody_gave_cannot_go_and_the_rest_passes() -> None:
     assert told(Removed("istiod", REF), Synced("istiod")) == [Synced("istiod")]
+
+
+class TestAddressesOfOtherClusters:
+    """A Service that istiod knows from two clusters, and the API server from one."""
+
+    def service(self, source: str, *addresses: str, port: int = 7000) -> Upserted:
+        metadata = {"name": "cart", "namespace": "shop"}
+        spec = {
+            "clusterIP": addresses[0],
+            "clusterIPs": list(addresses),
+            "ports": [{"name": "tcp-echo", "port": port}],
+        }
+        return Upserted(source, SourceObject(REF, "v1", {"metadata": metadata, "spec": spec}))
+
+    def listeners(self, *events: Event) -> list[str]:
+        store = Store(Mesh())
+        for event in told(*events):
+            if isinstance(event, Upserted):
+                store.upsert(event.object)
+            elif isinstance(event, Removed):
+                store.remove(event.ref)
+        return sorted(
+            listener.name
+            for service in store.services()
+            for port in service.ports
+            for listener in outbound_listeners(service, port.number, None)
+        )
+
+    def test_each_has_its_listener_whoever_comes_first(self) -> None:
+        ours = self.service("kubernetes", "10.0.0.1")
+        theirs = self.service("istiod", "10.0.0.1", "10.128.0.9", port=80)
+        both = ["10.0.0.1_7000", "10.128.0.9_7000"]
+        assert self.listeners(ours, theirs) == both
+        assert self.listeners(theirs, ours) == both
+        assert self.listeners(ours, theirs, self.service("kubernetes", "10.0.0.1")) == both
+        assert self.listeners(theirs) == ["10.0.0.1_80", "10.128.0.9_80"]
+
+    def test_they_go_with_the_other_cluster(self) -> None:
+        ours = self.service("kubernetes", "10.0.0.1")
+        theirs = self.service("istiod", "10.0.0.1", "10.128.0.9")
+        assert self.listeners(ours, theirs, self.service("istiod", "10.0.0.1")) == ["10.0.0.1_7000"]
+        assert self.listeners(ours, theirs, Removed("istiod", REF)) == ["10.0.0.1_7000"]
+        assert self.listeners(ours, theirs, Removed("kubernetes", REF)) == []
+
+    def test_a_mirror_that_is_late_adds_nothing(self) -> None:
+        late = self.service("istiod", "10.0.0.1")
+        moved = self.service("kubernetes", "10.0.0.2")
+        assert self.listeners(self.service("kubernetes", "10.0.0.1"), late, moved) == [
+            "10.0.0.2_7000"
+        ]
+
+    def test_both_families_are_one_clusters(self) -> None:
+        ours = self.service("kubernetes", "10.0.0.1", "fd00::1")
+        theirs = self.service("istiod", "10.0.0.1", "10.128.0.9", "fd00::1")
+        assert self.listeners(ours, theirs) == ["10.0.0.1_7000", "10.128.0.9_7000", "fd00::1_7000"]
