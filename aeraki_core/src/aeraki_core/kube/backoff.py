@@ -41,16 +41,16 @@ class Backoff:
         return max(at_least or 0.0, float(bound * spread))
 
     def reset(self) -> None:
-        """It worked: begin anew."""
+        """It worked: begin with the shortest wait."""
         self._tries = 0
 
 
 class KeyedBackoff(Generic[K]):
-    """The first try comes after ``first`` seconds, each next after twice as long up to ``longest``.
+    """Seconds to wait: ``first`` before the first try, then twice as long, at most ``longest``.
 
-    Half of each wait is random, so that what fails for long is not tried all together. It ends at a
-    multiple of ``first`` on the caller's clock: thousands that fail are tried in a few goes, not in
-    one for each, which would never end.
+    Half of each wait is random, so that what fails for long is not tried all at once. A wait ends at
+    a multiple of ``first`` on the caller's clock, so that thousands that fail are tried in a few
+    rounds instead of one by one.
     """
 
     def __init__(

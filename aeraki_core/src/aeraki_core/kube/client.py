@@ -122,7 +122,7 @@ class Client:
     def list_page(
         self, path: str, params: Mapping[str, str] | None = None, *, timeout: float = 60.0
     ) -> ListPage:
-        """One page of a list, its objects decoded one by one; ``timeout`` as for :meth:`request`."""
+        """One page of a list, decoded object by object; ``timeout`` as for :meth:`request`."""
         response = self._send("GET", path, params, None, "", timeout, stream=False)
         with _naming(f"GET {path}"):
             return decode_list(response.data)
@@ -154,7 +154,10 @@ class Client:
             query["continue"] = page.next_page
 
     def stream(self, path: str, params: Mapping[str, str], *, idle: float) -> WatchStream:
-        """A GET whose answer comes line by line; it ends with an error after ``idle`` seconds without a byte."""
+        """A GET whose answer comes line by line.
+
+        It ends with an error after ``idle`` seconds without a byte.
+        """
         timeout = urllib3.Timeout(connect=10.0, read=idle)
         return WatchStream(self._send("GET", path, params, None, "", timeout, stream=True))
 
@@ -215,7 +218,10 @@ class Client:
 
 
 class WatchStream:
-    """The lines of an answer as they come. A context manager; :meth:`cancel` ends it from another thread."""
+    """The lines of an answer as they come: a context manager.
+
+    :meth:`cancel` ends it from another thread.
+    """
 
     def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
         self._response = response
@@ -309,7 +315,8 @@ def _warnings(response: urllib3.BaseHTTPResponse) -> tuple[str, ...]:
 def connect(kubeconfig: Path | None = None, context: str | None = None) -> Client:
     """A client for the cluster that the arguments name.
 
-    Without them: ``$KUBECONFIG``, then the pod's own ServiceAccount, then ``~/.kube/config``. No request is sent.
+    Without them: ``$KUBECONFIG``, then the pod's own ServiceAccount, then ``~/.kube/config``. No
+    request is sent.
 
     Raises:
         AerakiError: there is no such configuration, or it cannot be read.

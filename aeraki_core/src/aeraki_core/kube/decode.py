@@ -1,9 +1,9 @@
 """The API server's JSON as objects, decoded one by one.
 
-A tenant can write an object that no JSON reader takes: nested ten thousand deep, or with a number of
-ten thousand digits. If a list were decoded as a whole, that object would hide all others. So each
-object is decoded alone, and one that cannot be read keeps its name and says why. An answer that is
-no list at all is an error: read as an empty list, it would delete the mesh.
+A tenant can write an object that no JSON reader takes: nested ten thousand deep, or with a number
+of ten thousand digits. If a list were decoded as a whole, that object would hide all others. So
+each object is decoded alone, and one that cannot be read keeps its name and says why. An answer
+that is no list at all is an error: read as an empty list, it would delete the mesh.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class DecodedObject(NamedTuple):
     """An object of an answer.
 
     Its name, namespace and resourceVersion are text; labels and annotations map text to text, or
-    are absent. ``problem`` says why the object cannot be used; ``content`` then holds what could be read.
-    None: the object is whole.
+    are absent. ``problem`` says why the object cannot be used; ``content`` then holds what could be
+    read. None: the object is whole.
     """
 
     content: Object

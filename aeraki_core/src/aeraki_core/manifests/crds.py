@@ -1,9 +1,8 @@
 """CRD manifests from the kinds that plugins declare.
 
-In: a :class:`~aeraki_core.plugins.types.Kind` with its pydantic model. Out: a CustomResourceDefinition of ``apiextensions.k8s.io/v1``,
-whose schema is structural: no ``$ref``, a type everywhere, nothing that the API server refuses (Kubernetes documentation,
-"Specifying a structural schema"). What JSON Schema can say and such a schema cannot is left to the model, which judges
-every object again.
+The schema is structural: no ``$ref``, a type everywhere, nothing that the API server refuses
+(Kubernetes documentation, "Specifying a structural schema"). What JSON Schema can say and such a
+schema cannot is left to the model, which judges every object again.
 """
 
 from __future__ import annotations
@@ -131,7 +130,11 @@ def structural(schema: Mapping[str, Any]) -> Schema:
 def _convert(
     schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]
 ) -> Schema:
-    """``inside`` are the definitions around it: one of them again is a recursion, which a structural schema cannot say."""
+    """One part of the schema, made structural.
+
+    ``inside`` are the definitions around it: one of them again is a recursion, which a structural
+    schema cannot express.
+    """
     if "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
         if name in inside:
@@ -241,7 +244,8 @@ def _annotate(found: Schema, schema: Mapping[str, Any]) -> Schema:
     annotated = dict(found)
     if schema.get("description"):
         annotated["description"] = " ".join(str(schema["description"]).split())
-    # A default that says "nothing" would only be stored in every object, and show up as a difference in a GitOps tool.
+    # A default that says "nothing" would only be stored in every object, and GitOps tools would
+    # show it as a difference.
     if schema.get("default") not in (None, "", [], {}):
         annotated["default"] = schema["default"]
     return annotated

@@ -1,12 +1,11 @@
 """The least rights that the controller needs, as RBAC manifests.
 
-In: the active plugins' kinds, the names of the installation, and which namespaces it watches. Out: roles and their bindings.
+They follow from the active plugins' kinds and from the namespaces that the controller watches:
 
-| watches | has |
-|---|---|
-| everything | a ClusterRole |
-| namespaces with some label | the same, which also reads Namespaces |
-| namespaces by name | a Role in each and where filters for clients go; a ClusterRole that sees whether a CRD was deleted, no more |
+- all: a ClusterRole;
+- those with some label: the same, which also reads Namespaces;
+- those named: a Role in each and where filters for clients go, and a ClusterRole that only sees
+  whether a CRD was deleted.
 
 In each case there is a Role for the Lease in the controller's own namespace.
 """
@@ -30,7 +29,7 @@ _API = "rbac.authorization.k8s.io/v1"
 _LABELS = {"app.kubernetes.io/name": "aeraki"}
 _ISTIO = "networking.istio.io"
 _ISTIO_READ = ("destinationrules", "serviceentries", "sidecars", "virtualservices")
-# Published by istiod in every namespace, and no secret: it vouches for istiod where that is a source.
+# Published by istiod in every namespace, and not secret: it proves that istiod is istiod.
 _ROOT_CERTIFICATE = "istio-ca-root-cert"
 _NO_SECRETS = next(field.default for field in fields(Kind) if field.name == "secrets")
 
@@ -39,14 +38,13 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Which namespaces the controller watches: those in ``names``, or those that a label selects (``selected``), or all.
-
-    ``clients``: where filters for clients go otherwise: the root namespace, and those of ``--filter-namespaces``.
-    """
+    """Which namespaces the controller watches: those named, those that a label selects, or all."""
 
     names: tuple[str, ...] = ()
     selected: bool = False
+    """Whether a label selects them."""
     clients: tuple[str, ...] = ("istio-system",)
+    """Where filters for clients go: the root namespace, and those of ``--filter-namespaces``."""
 
 
 def _rule(group: str, resources: Iterable[str], verbs: Iterable[str]) -> Object:
@@ -54,7 +52,10 @@ def _rule(group: str, resources: Iterable[str], verbs: Iterable[str]) -> Object:
 
 
 def _definitions(group: str, plurals: Iterable[str]) -> Object:
-    """The right to see that a kind's definition was deleted: its objects are gone then, but nobody deleted them one by one."""
+    """The right to see that a kind's definition was deleted.
+
+    Its objects are gone then, but nobody deleted them one by one.
+    """
     names = sorted(f"{plural}.{group}" for plural in plurals)
     return {
         **_rule("apiextensions.k8s.io", ["customresourcedefinitions"], ["get"]),
@@ -84,7 +85,7 @@ def _by_group(kinds: Iterable[Kind[Any]]) -> list[tuple[str, list[str]]]:
 
 
 def _reading(kinds: Iterable[Kind[Any]]) -> list[Object]:
-    """What is read where the services are. Secrets only where a kind can refer to one: those that an object names, no other."""
+    """What is read where the services are. Secrets only where a kind can refer to one."""
     kinds = list(kinds)
     found = [
         _rule("", ["services"], _READ),
@@ -100,7 +101,10 @@ def _reading(kinds: Iterable[Kind[Any]]) -> list[Object]:
 
 
 def rules(kinds: Iterable[Kind[Any]], *, selected: bool = False) -> list[Object]:
-    """The rules of the ClusterRole, where not all namespaces are named; ``selected``: those with some label are watched."""
+    """The rules of the ClusterRole, where namespaces are not named.
+
+    ``selected``: a label selects those that are watched.
+    """
     kinds = list(kinds)
     namespaces = [_rule("", ["namespaces"], _FOLLOW)] if selected else []
     return [

@@ -154,7 +154,7 @@ def events(text: str) -> Iterator[Any]:
     )
 
 
-# -- YAML -----------------------------------------------------------------------------------------------------------------
+# -- YAML ----------------------------------------------------------------------------------------
 
 
 def _load_yaml(piece: Slice, budget: AliasBudget) -> Any:
@@ -178,7 +178,7 @@ def _load_yaml(piece: Slice, budget: AliasBudget) -> Any:
 def _hint(words: str) -> str:
     if "cannot start any token" in words:
         return f"{words}; indent with spaces, not tabs, and quote text that starts with @, ` or %"
-    # The parser reads ahead, so it may reach its own limit before _Builder reaches ours, which is lower.
+    # The parser reads ahead, so it may reach its own limit before _Builder reaches our lower one.
     if "maximum nesting depth" in words:
         return _TOO_DEEP
     return words
@@ -362,7 +362,7 @@ def _plain(text: str) -> Any:
     return text
 
 
-# -- JSON -----------------------------------------------------------------------------------------------------------------
+# -- JSON ----------------------------------------------------------------------------------------
 
 
 class _GivenTwiceError(ValueError):

@@ -1,8 +1,8 @@
-"""What every source says, and how.
+"""What every source reports, and how.
 
-A source runs in a thread of its own and hands events to ``emit``, in order; it never touches the store. It says
-:class:`Synced` once it has given all that it has at its start, and :class:`Unsynced` when it can no longer vouch for what is
-missing: nothing is deleted then.
+A source runs in a thread of its own and hands events to ``emit``, in order; it never touches the
+store. It reports :class:`Synced` once it has handed over all that it has at its start, and
+:class:`Unsynced` when it cannot know what is missing: nothing is deleted then.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Upserted:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """An object is gone, and the source is sure of it. It may be one that was never given."""
+    """An object is gone, and the source is sure of it. It may be one that nobody heard of."""
 
     source: str
     ref: ObjectRef
@@ -48,7 +48,10 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Problems:
-    """All that is wrong now with one place of the source (a file); it replaces what was said of the place before."""
+    """All that is wrong with one place of the source, such as a file.
+
+    It replaces what was wrong with the place before.
+    """
 
     source: str
     place: str
@@ -57,7 +60,10 @@ class Problems:
 
 @dataclass(frozen=True, slots=True)
 class Scoped:
-    """Only these namespaces are read, from now on. What is Removed with it is not gone, but out of sight."""
+    """From here on only these namespaces are read.
+
+    What is Removed together with it is not gone, but out of sight.
+    """
 
     source: str
     scope: Scope
@@ -65,17 +71,19 @@ class Scoped:
 
 @dataclass(frozen=True, slots=True)
 class Incomplete:
-    """Something that was not given may exist all the same: nothing is deleted then; the rest is written.
-
-    ``words`` are those that what was never read mentions: live filters of the hosts among them stay as they are, for routes of
-    theirs may be missing. None: it may be about any host. Empty: all was read before, and its last good form is in force.
-    """
+    """Something may exist although it could not be read: nothing is deleted; the rest is written."""
 
     reason: str
     words: frozenset[str] | None = frozenset()
+    """The words of what was never read. Live filters of the hosts among them stay as they are, for
+    routes of theirs may be missing. None: it may be about any host. Empty: all was read before, and
+    its last good form is in effect."""
 
     def concerns(self, host: str) -> bool:
-        """Whether what is missing may be about the host: it names it, in full or in short, or a wildcard over it."""
+        """Whether what is missing may be about the host.
+
+        It names the host in full or in short, or a wildcard over it.
+        """
         if self.words is None:
             return True
         labels = host.split(".")
@@ -85,18 +93,16 @@ class Incomplete:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """All that the source can read was given.
-
-    ``incomplete``: something cannot be read (a broken file); None: there is no more than was given.
-    """
+    """The source handed over all that it can read."""
 
     source: str
     incomplete: Incomplete | None = None
+    """What cannot be read, such as a broken file; None: there is nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsynced:
-    """From now on the source cannot tell what is there (it lost its connection); ``reason`` says why. Ends with Synced."""
+    """From here on the source cannot know what is there, until the next Synced."""
 
     source: str
     reason: str
@@ -106,13 +112,14 @@ Event = Upserted | Removed | Problems | Scoped | Synced | Unsynced
 
 
 class Emit(Protocol):
-    """Takes events in, in order. Those of one call are acted on together: no pass sees half of them.
+    """Takes events, in order. Those of one call are acted on together: no pass sees half of them.
 
-    So what one answer or one file says goes into one call: half of a deletion would pass for a small one, that nobody need confirm.
+    So what one answer or one file says goes into one call: half of a large deletion would look like
+    a small one, which needs no confirmation.
     """
 
     def __call__(self, *events: Event) -> None:
-        """Take them; returns at once."""
+        """Take them, and return at once."""
         ...
 
 
@@ -125,7 +132,7 @@ class Source(Protocol):
         """Begin to watch, in a thread of its own; returns at once.
 
         Raises:
-            AerakiError: it cannot be used at all (nothing to connect to, no such path).
+            AerakiError: the source cannot be used at all (nothing to connect to, no such path).
         """
         ...
 
@@ -136,8 +143,8 @@ class Source(Protocol):
 
 @runtime_checkable
 class Refreshable(Protocol):
-    """A source that can read everything anew."""
+    """A source that can read everything again."""
 
     def refresh(self) -> None:
-        """Read everything anew: Unsynced before it returns, Synced once all has arrived."""
+        """Read everything again: Unsynced before it returns, Synced once all has arrived."""
         ...

@@ -62,7 +62,7 @@ class Look:
 
 
 class FileSet:
-    """Files and the objects in force from them."""
+    """Files, and the objects in effect from them."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class FileSet:
         self._tree = Tree()
         self._files: dict[str, FileState] = {}
         self._declared: dict[ObjectRef, list[Declared]] = defaultdict(list)
-        self._in_force: dict[ObjectRef, Declared] = {}
+        self._in_effect: dict[ObjectRef, Declared] = {}
         self._held: set[ObjectRef] = set()
         self._blind = True
         self._lost: dict[str, Identity] = {}
@@ -224,20 +224,20 @@ class FileSet:
     def _settle(
         self, touched: Iterable[ObjectRef], contents: Mapping[Declared, SourceObject], hold: bool
     ) -> tuple[tuple[SourceObject, ...], tuple[ObjectRef, ...]]:
-        """Which declaration of each object is in force now."""
+        """Which declaration of each object is in effect."""
         upserts: list[Declared] = []
         removals: list[ObjectRef] = []
         for ref in touched:
-            now = self._in_force.get(ref)
+            now = self._in_effect.get(ref)
             winner = min(self._declared.get(ref, ()), key=self._position, default=None)
             if winner is None:
                 if hold and now is not None:
                     self._held.add(ref)
                     continue
-                if self._in_force.pop(ref, None) is not None:
+                if self._in_effect.pop(ref, None) is not None:
                     removals.append(ref)
             elif winner is not now:
-                self._in_force[ref] = winner
+                self._in_effect[ref] = winner
                 upserts.append(winner)
             self._held.discard(ref)
         upserts.sort(key=self._position)
@@ -276,7 +276,7 @@ class FileSet:
             yield trouble.finding(display(place), line)
         for manifest in file.manifests:
             for item in manifest.objects:
-                winner = self._in_force.get(item.ref)
+                winner = self._in_effect.get(item.ref)
                 if winner is not None and winner is not item:
                     other = winner.origin.document.path
                     where = "earlier in this file" if other == place else f"in {display(other)}"

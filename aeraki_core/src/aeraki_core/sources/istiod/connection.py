@@ -1,7 +1,6 @@
 """Where istiod is, and who we are.
 
-In: address, certificate and token. Out: a gRPC channel, and the headers of a call; the token and the certificate are read again for
-every connection, because both change while a pod runs.
+Token and certificate are read again for every connection, because both change while a pod runs.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Istiod", "from_file"]
 
-# Shorter ones make istiod close the connection (facts/istio.md).
+# Shorter ones make istiod close the connection (docs/internals/istio.md).
 _KEEPALIVE_MS = 30_000
 
 
 def from_file(path: Path, what: str) -> Callable[[], bytes]:
-    """Reads the file each time it is asked.
+    """A function that reads the file at every call.
 
-    The function raises AerakiError when the file cannot be read.
+    It raises AerakiError when the file cannot be read.
     """
 
     def read() -> bytes:
@@ -39,17 +38,17 @@ def from_file(path: Path, what: str) -> Callable[[], bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Istiod:
-    """How to reach istiod.
-
-    ``address`` is ``host:port``. ``certificate`` gives the PEM certificate of istiod's CA; None: plaintext, which only istiods take
-    that do not ask who we are. ``token`` gives a ServiceAccount's token with the audience ``istio-ca``. ``server_name`` is the name
-    in istiod's certificate; empty for the address's own.
-    """
+    """How to reach istiod."""
 
     address: str
+    """``host:port``."""
     certificate: Callable[[], bytes] | None = None
+    """Reads the PEM certificate of istiod's CA; None: plaintext, which only an istiod accepts that
+    does not ask who we are."""
     token: Callable[[], bytes] | None = None
+    """Reads a ServiceAccount's token with the audience ``istio-ca``."""
     server_name: str = ""
+    """The name in istiod's certificate; empty for the address's own."""
 
     def channel(self) -> grpc.Channel:
         """A new channel; nothing is sent before the first call.

@@ -1,8 +1,8 @@
 """Which proxies refuse what they are sent.
 
-In: istiod's ``syncz`` (type ``istio.io/debug``): for each connected proxy what was sent to it and what it acknowledged. Out: a
-:class:`Refusal` for each proxy and type that has not acknowledged for a while. A proxy that refuses keeps its last good
-configuration, and nobody else says so. One istiod knows of the proxies that are connected to it.
+istiod's ``syncz`` (type ``istio.io/debug``) lists for each connected proxy what was sent to it and
+what it acknowledged. A proxy that refuses keeps its last good configuration, and nobody else says
+so. One istiod knows only the proxies that are connected to it.
 """
 
 from __future__ import annotations
@@ -46,20 +46,23 @@ _ROOM = 10.0
 
 @dataclass(frozen=True, slots=True, order=True)
 class Unacknowledged:
-    """A proxy (``pod.namespace``) that has not acknowledged what was sent last of one ``part`` (``listener``, ``cluster``)."""
+    """A proxy that has not acknowledged what was sent to it last."""
 
     proxy: str
+    """``pod.namespace``."""
     part: str
+    """``listener`` or ``cluster``."""
     sent: str
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Refusal:
-    """A proxy that refuses its listeners or clusters; ``seconds``: for how long it has been seen so, at least."""
+    """A proxy that refuses its listeners or clusters."""
 
     proxy: str
     part: str
     seconds: float
+    """For how long, at least."""
 
     @property
     def namespace(self) -> str:
@@ -89,9 +92,10 @@ def parse_syncz(content: Any) -> frozenset[Unacknowledged]:
 def refusals(
     seen: Mapping[tuple[str, str], float], now: Iterable[Unacknowledged], at: float, patience: float
 ) -> tuple[dict[tuple[str, str], float], tuple[Refusal, ...]]:
-    """Since when each proxy has not acknowledged a part, and those for whom it is too long (``patience``, seconds).
+    """Since when each proxy has not acknowledged a part, and those that exceed ``patience`` seconds.
 
-    A proxy that is sent something new before it has acknowledged the last goes on counting: it refuses that too, or is slow.
+    The time goes on when a proxy is sent something new before it has acknowledged the last: it
+    refuses that too, or is slow.
     """
     since = {key: seen.get(key, at) for key in ((item.proxy, item.part) for item in now)}
     late = (
@@ -107,8 +111,9 @@ def suspects(
 ) -> list[FilterKey]:
     """The filters that the refusal may be about, the likeliest first.
 
-    ``written``: when each filter of ours was written last, by the same clock as ``at`` (now). Only those of the root namespace
-    and of the proxy's own apply to it, and only what was written before it began to refuse (with some room) can be the cause.
+    ``written``: when each filter of ours was written last, by the same clock as ``at`` (now). Only
+    filters of the root namespace and of the proxy's own apply to it, and only those written before
+    it began to refuse (with some room) can be the cause.
     """
     began = at - refusal.seconds
     scope = (root_namespace, refusal.namespace)
@@ -187,7 +192,7 @@ class ProxyWatch:
             except (AerakiError, ValueError) as error:
                 if self._stopped.is_set():
                     return
-                # The source reports an istiod that does not answer; here it only means that nothing is known.
+                # The source reports an istiod that does not answer; here nothing is known then.
                 _log.info("which proxies refuse is not known: %s", error)
             finally:
                 with self._lock:

@@ -81,7 +81,10 @@ class IstiodSource:
         self._said: Event | None = None
 
     def start(self, emit: Emit) -> None:
-        """Begin to read, in a thread of its own. An istiod that does not answer is no error: it is tried again."""
+        """Begin to read, in a thread of its own.
+
+        An istiod that does not answer is no error: it is tried again.
+        """
         self._emit = only_in(self.name, self._scope)(emit)
         self._thread.start()
 

@@ -1,7 +1,7 @@
 """One ADS stream to istiod, state of the world: requests out, responses in.
 
-In: where istiod is, our node. Out: each response as it comes. It ends with :class:`StreamError`; istiod closes every stream after
-30 minutes by default, so the end is nothing special. Nothing is ever refused (NACK): what cannot be used is a finding.
+istiod closes every stream after 30 minutes by default, so its end is nothing special. Nothing is
+ever refused (NACK): what cannot be used is a finding.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class StreamError(AerakiError):
 
 
 class XdsStream:
-    """Begins at once. ``namespace``: the one that we say we are in; istiod demands the mesh's root namespace.
+    """A stream that begins at once.
+
+    ``namespace``: the one that we claim to be in; istiod demands the mesh's root namespace.
 
     Raises:
         AerakiError: certificate or token cannot be read.
@@ -38,8 +40,8 @@ class XdsStream:
 
         self._istiod = istiod
         self._requests: queue.SimpleQueue[DiscoveryRequest | None] = queue.SimpleQueue()
-        # type~ip~id~domain. A `waypoint` sees the whole mesh and is told of every change; a `sidecar` sees what Sidecar
-        # resources leave it, a `router` is not told of a change in what is not exported to it (facts/istio.md).
+        # type~ip~id~domain. A `waypoint` sees the whole mesh and every change; a `sidecar` sees what
+        # Sidecar resources leave it, a `router` misses some changes (docs/internals/istio.md).
         self._node = f"waypoint~127.0.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"
         self._namespace = namespace
         self._first = True
@@ -58,7 +60,7 @@ class XdsStream:
         self._send(type_url, names=names)
 
     def acknowledge(self, response: DiscoveryResponse, *names: str) -> None:
-        """Say that the response arrived, so that the next may come."""
+        """Acknowledge the response, so that the next may come."""
         self._send(response.type_url, response.version_info, response.nonce, names)
 
     def responses(self) -> Iterator[DiscoveryResponse]:

@@ -3,9 +3,9 @@
 A feed takes the news of one informer and returns what follows from it. It has no thread and asks
 nobody: the source's coordinator calls it.
 
-An object is Removed when a watch says so, or when a fresh full list lacks it. It is not Removed when
-the definition of its kind (the CRD) was deleted, which takes all its objects along: nobody deleted
-those one by one, so the last known ones stay.
+An object is Removed when a watch says so, or when a fresh full list lacks it. It is not Removed
+when the definition of its kind (the CRD) was deleted, which takes all its objects along: nobody
+deleted those one by one, so the last known ones stay.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ class _Informers:
         informer.start()
 
     def follows(self, feed: Feed | NamespaceFeed) -> bool:
-        """Whether the feed's list is followed; late news of one that is forgotten may still come."""
+        """Whether the feed's list is followed. Late news of a forgotten one may still come."""
         return feed in self._informers
 
     def refresh(self, feed: Feed | NamespaceFeed) -> None:
