@@ -17,6 +17,7 @@ import yaml
 from benchmarks import mesh
 from benchmarks.cluster import cluster
 from benchmarks.controlled import peak_kilobytes
+from benchmarks.sources import churn, pushes
 
 Row = tuple[str, str, str]
 
@@ -126,5 +127,7 @@ ALL: dict[str, Callable[[], list[Row]]] = {
     "memory": memory,
     "startup": startup,
     "files": files,
+    "pushes": pushes,
+    "churn": churn,
     "cluster": cluster,
 }

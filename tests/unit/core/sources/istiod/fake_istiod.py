@@ -128,11 +128,12 @@ class FakeIstiod:
             for url in urls or subscribed:
                 if url not in subscribed:
                     subscribed.append(url)
-                yield self._response(url)
+                yield self.response(url)
         with self._lock:
             self._streams.remove(todo)
 
-    def _response(self, url: str) -> Any:
+    def response(self, url: str) -> Any:
+        """The answer for a type: everything."""
         resources = [
             AnyMessage(type_url="type.googleapis.com/istio.mcp.v1alpha1.Resource", value=value)
             for value in self.objects.get(url, ())
