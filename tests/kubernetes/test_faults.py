@@ -74,7 +74,7 @@ def test_the_api_server_is_away(
         assert running.count(Action.DELETE) == 0
         after = versions(control_plane)
         assert {name: version for name, version in after.items() if name in before} == before
-    assert "listing anew" in caplog.text  # the server's memory began anew: 410
+    assert "listing again" in caplog.text  # the server's memory began anew: 410
 
 
 def test_the_api_server_dies_while_we_write(control_plane: ControlPlane, namespace: str) -> None:

@@ -107,7 +107,7 @@ def test_watches_and_writes_are_cut_in_the_middle(
         kept = {name: version for name, version in before.items() if name in after}
         assert len(kept) == SERVICES - 6
         assert {name: after[name] for name in kept} == kept
-        assert "listing anew" not in caplog.text  # each watch went on where it was
+        assert "listing again" not in caplog.text  # each watch went on where it was
 
 
 def test_etcd_pauses_while_we_write(control_plane: ControlPlane, namespace: str) -> None:
