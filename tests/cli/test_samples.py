@@ -111,10 +111,17 @@ def test_crds_of_the_resources_are_upstreams(aeraki: Run) -> None:
 
 
 def test_rbac_reads_secrets_for_redis_only(aeraki: Run) -> None:
-    role = next(yaml.safe_load_all(aeraki("rbac").out))
-    assert any("secrets" in rule["resources"] for rule in role["rules"])
-    role = next(yaml.safe_load_all(aeraki("rbac", "--plugins", "dubbo").out))
-    assert not any("secrets" in rule["resources"] for rule in role["rules"])
+    def namespaces(*arguments: str) -> list[str]:
+        return [
+            role["metadata"]["namespace"]
+            for role in yaml.safe_load_all(aeraki("rbac", *arguments).out)
+            if any("secrets" in rule["resources"] for rule in role["rules"])
+        ]
+
+    named = ("--secret-namespaces", "shop, bank")
+    assert namespaces(*named) == ["bank", "shop"]
+    assert namespaces() == []
+    assert namespaces(*named, "--plugins", "dubbo") == []
 
 
 REDIS = """\

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
-from aeraki_core.manifests.rbac import bindings, roles, rules
+from aeraki_core.manifests.rbac import Watched, bindings, roles
 from aeraki_core.model.resource import Kind, LoadedKind
 from aeraki_core.model.selector import parse_selector
 from aeraki_core.pipeline.reconcile import Action
@@ -245,7 +245,14 @@ def test_namespaces_that_cannot_be_listed_are_said_and_nothing_is_concluded(
         )
         assert not seen.synced
         assert not seen.objects
-        control_plane.api.apply({**own[0], "rules": rules([], selected=True)})
+        selected = roles(
+            [],
+            name=name,
+            namespace=workloads.namespace,
+            election_id="none",
+            watched=Watched(selected=True),
+        )
+        control_plane.api.apply(selected[0])
         seen.wait_synced(timeout=30)
         assert f"ServiceEntry {mine}/outside" in seen.objects
         assert not any(seen.problems.values())

@@ -141,7 +141,8 @@ def test_those_for_some_namespaces_are_enough(
             Workloads(api, name).workload("redis", [Port("tcp-redis", 6379, 16379)])
             api.create(secret("redis-password", name, "hunter2"))
             api.create(destination(name, "redis-password"))
-        watched = Watched(names=(mine,)) if by == "name" else Watched(selected=True)
+        names = (mine,) if by == "name" else ()
+        watched = Watched(names, selected=not names, secrets=(mine,))
         chosen: dict[str, Any] = (
             {"namespaces": [mine]} if by == "name" else {"selectors": [f"env={by}"]}
         )

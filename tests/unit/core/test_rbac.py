@@ -60,6 +60,22 @@ def test_secrets_only_where_a_kind_can_refer_to_one() -> None:
     assert allowed(rules([PLAIN, SECRETIVE]))["", "secrets"] == {"list", "watch"}
 
 
+def test_secrets_are_read_only_where_they_are_released_by_name() -> None:
+    for names in ((), ("shop",)):
+        manifests = roles(
+            [PLAIN, SECRETIVE],
+            name="aeraki",
+            namespace="mesh",
+            election_id="mine",
+            watched=Watched(names=names, secrets=("shop", "bank")),
+        )
+        reading = [role for role in manifests if ("", "secrets") in allowed(role["rules"])]
+        assert [role["metadata"]["namespace"] for role in reading] == ["bank", "shop"]
+        for role in reading:
+            assert (role["kind"], role["metadata"]["name"]) == ("Role", "aeraki-secrets")
+            assert allowed(role["rules"]) == {("", "secrets"): {"list", "watch"}}
+
+
 def test_a_plugins_kinds_are_read_and_their_status_is_written() -> None:
     verbs = allowed(rules([PLAIN, SECRETIVE]))
     assert verbs["test.example.com", "plains"] == READ
@@ -136,12 +152,12 @@ class TestNamedNamespaces:
             ("apiextensions.k8s.io", "customresourcedefinitions"): {"get"}
         }
 
-    def test_services_and_secrets_are_read_only_where_they_are_watched(self) -> None:
+    def test_services_are_read_only_where_they_are_watched(self) -> None:
         found = self.found()
         for namespace in ("shop", "bank"):
             verbs = allowed(found["aeraki-mesh", namespace])
             assert verbs["", "services"] == READ
-            assert verbs["", "secrets"] == {"list", "watch"}
+            assert ("", "secrets") not in verbs
             assert verbs["networking.istio.io", "envoyfilters"] >= {*READ, "patch", "delete"}
         for namespace in ("istio-system", "clients"):
             verbs = allowed(found["aeraki-mesh", namespace])

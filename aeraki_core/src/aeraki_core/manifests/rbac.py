@@ -7,7 +7,8 @@ They follow from the active plugins' kinds and from the namespaces that the cont
 - those named: a Role in each and where filters for clients go, and a ClusterRole that only sees
   whether a CRD was deleted.
 
-In each case there is a Role for the Lease in the controller's own namespace.
+In each case there is a Role for the Lease in the controller's own namespace, and one for Secrets in
+each namespace where they may be read.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Watched:
     """Whether a label selects them."""
     clients: tuple[str, ...] = ("istio-system",)
     """Where filters for clients go: the root namespace, and those of ``--filter-namespaces``."""
+    secrets: tuple[str, ...] = ()
+    """Where Secrets may be read; nowhere else, for that right is worth more than all others."""
 
 
 def _rule(group: str, resources: Iterable[str], verbs: Iterable[str]) -> Object:
@@ -85,22 +88,32 @@ def _by_group(kinds: Iterable[Kind[Any]]) -> list[tuple[str, list[str]]]:
 
 
 def _reading(kinds: Iterable[Kind[Any]]) -> list[Object]:
-    """What is read where the services are. Secrets only where a kind can refer to one."""
+    """What is read where the services are, but for Secrets."""
     kinds = list(kinds)
     found = [
         _rule("", ["services"], _READ),
         _rule("discovery.k8s.io", ["endpointslices"], _FOLLOW),
         _rule(_ISTIO, _ISTIO_READ, _READ),
     ]
-    if any(kind.secrets is not _NO_SECRETS for kind in kinds):
-        found.append(_rule("", ["secrets"], _FOLLOW))
     for group, plurals in _by_group(kinds):
         found.append(_rule(group, plurals, _READ))
         found.append(_rule(group, [f"{plural}/status" for plural in plurals], ["patch"]))
     return found
 
 
-def rules(kinds: Iterable[Kind[Any]], *, selected: bool = False) -> list[Object]:
+def _secrets(kinds: Iterable[Kind[Any]]) -> list[Object]:
+    """Secrets, if a kind can refer to one."""
+    refers = any(kind.secrets is not _NO_SECRETS for kind in kinds)
+    return [_rule("", ["secrets"], _FOLLOW)] if refers else []
+
+
+def rules(kinds: Iterable[Kind[Any]]) -> list[Object]:
+    """All rules that a controller of the whole cluster can need, Secrets too."""
+    kinds = list(kinds)
+    return [*_everywhere(kinds), *_secrets(kinds)]
+
+
+def _everywhere(kinds: Iterable[Kind[Any]], *, selected: bool = False) -> list[Object]:
     """The rules of the ClusterRole, where namespaces are not named.
 
     ``selected``: a label selects those that are watched.
@@ -132,10 +145,15 @@ def roles(
         {**lease, "verbs": ["create"]},
         {**lease, "resourceNames": [election_id], "verbs": ["get", "update"]},
     ]
+    secrets = _secrets(kinds)
+    reading_secrets = [
+        _role(f"{name}-secrets", where, secrets) for where in sorted(watched.secrets) if secrets
+    ]
     if not watched.names:
         return [
-            _role(name, None, rules(kinds, selected=watched.selected)),
+            _role(name, None, _everywhere(kinds, selected=watched.selected)),
             _role(name, namespace, holding),
+            *reading_secrets,
         ]
     return [
         _role(name, None, _all_definitions(kinds)),
@@ -144,6 +162,7 @@ def roles(
             for where in sorted({*watched.names, *watched.clients})
         ),
         _role(name, namespace, holding),
+        *reading_secrets,
     ]
 
 

@@ -42,15 +42,28 @@ _SETTINGS = (
     help="Print the ServiceAccount's bindings to the roles, too.",
 )
 @click.option(
+    "--secret-namespaces",
+    metavar="NAMES",
+    default="",
+    help="Namespaces whose Secrets may be read, separated by commas. Default: none.",
+)
+@click.option(
     "-o", "--output", "form", type=click.Choice(["yaml", "json"]), default="yaml", help="The form."
 )
 def command(
-    settings: Settings, *, name: str, namespace: str, service_account: str | None, form: str
+    settings: Settings,
+    *,
+    name: str,
+    namespace: str,
+    service_account: str | None,
+    secret_namespaces: str,
+    form: str,
 ) -> int:
     """Print the roles with the least rights that a controller with these settings needs.
 
-    Where it watches everything, or namespaces by their labels, that is a ClusterRole; where it watches namespaces by name, a Role
-    in each. Beside it one for the Lease.
+    A controller that watches everything, or namespaces by their labels, gets a ClusterRole; one that
+    watches namespaces by name, a Role in each. It gets another Role for its Lease, and one in each
+    namespace whose Secrets it may read.
     """
     from aeraki_core.manifests.rbac import Watched, bindings, roles
     from aeraki_core.manifests.write import render_list, render_objects
@@ -62,7 +75,10 @@ def command(
         for item in filter_namespaces(settings)
         if item not in names or item == settings.root_namespace
     )
-    watched = Watched(names, bool(settings.watch_namespace_selector), clients)
+    secrets = {text.strip() for text in secret_namespaces.split(",") if text.strip()}
+    watched = Watched(
+        names, bool(settings.watch_namespace_selector), clients, tuple(sorted(secrets))
+    )
     manifests = roles(
         open_registry(settings).kinds,
         name=name,
