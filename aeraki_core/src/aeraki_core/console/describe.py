@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from aeraki_core.console.finding_forms import as_dict
+from aeraki_core.console.near import near_misses
 from aeraki_core.errors import AerakiError, SettingsError
 
 if TYPE_CHECKING:
@@ -132,7 +133,12 @@ def _long(pipeline: Pipeline, report: PortReport) -> dict[str, Any]:
         "distribution": owner.title if owner else None,
         "state": report.state,
         "read": [{"object": str(ref), "place": _place(pipeline, ref)} for ref in objects],
-        "filters": [_filter(pipeline.filters[key]) for key in report.filters],
+        "remedy": report.detection.problem.remedy if report.detection.problem else None,
+        "filters": _filters(pipeline, report),
+        "near": [
+            {"object": str(miss.ref), "place": _place(pipeline, miss.ref), "reason": miss.reason}
+            for miss in near_misses(pipeline.store, report.service)
+        ],
         "findings": [as_dict(finding) for finding in report.findings],
     }
 
@@ -145,12 +151,39 @@ def _place(pipeline: Pipeline, ref: ObjectRef) -> str | None:
     return f"{source}:{line}"
 
 
-def _filter(item: EnvoyFilter) -> dict[str, Any]:
-    return {
-        "filter": str(item.key),
-        "workloads": dict(item.selector) or None,
-        "patches": [_patch_text(patch) for patch in item.patches],
-    }
+def _filters(pipeline: Pipeline, report: PortReport) -> list[dict[str, Any]]:
+    """The filters of a port and who gets each."""
+    filters = [pipeline.filters[key] for key in report.filters]
+    outbound = [each for each in filters if _is_outbound(each)]
+    return [
+        {
+            "filter": str(each.key),
+            "workloads": dict(each.selector) or None,
+            "audience": _audience(each, pipeline.mesh.root_namespace, alone=len(outbound) == 1),
+            "patches": [_patch_text(patch) for patch in each.patches],
+        }
+        for each in filters
+    ]
+
+
+def _is_outbound(envoy_filter: EnvoyFilter) -> bool:
+    return any(patch.context == "SIDECAR_OUTBOUND" for patch in envoy_filter.patches)
+
+
+def _audience(envoy_filter: EnvoyFilter, root_namespace: str, *, alone: bool) -> str:
+    """Who gets the filter. ``alone``: no other filter for clients belongs to the port."""
+    namespace = envoy_filter.key.namespace
+    selector = ", ".join(f"{key}={value}" for key, value in envoy_filter.selector)
+    if not _is_outbound(envoy_filter):
+        if selector:
+            return f"workloads {selector} of namespace {namespace}"
+        return f"all workloads of namespace {namespace}"
+    if selector:
+        return f"clients {selector} of namespace {namespace}"
+    if namespace != root_namespace:
+        return f"clients in namespace {namespace}"
+    # A filter of the clients' own namespace is applied instead of this one.
+    return "all clients" if alone else "all other clients"
 
 
 def _patch_text(patch: ConfigPatch) -> str:

@@ -266,6 +266,14 @@ class Store:
         """Every service, in no order. Not for readers: no key says when the answer changes."""
         return iter(self._services)
 
+    def all_virtual_services(self) -> Iterator[VirtualService]:
+        """Every VirtualService, in no order. Not for readers, as :meth:`services`."""
+        return iter(self._virtual_services)
+
+    def all_destination_rules(self) -> Iterator[DestinationRule]:
+        """Every DestinationRule, in no order. Not for readers, as :meth:`services`."""
+        return iter(self._destination_rules)
+
     def services_of(self, ref: ObjectRef) -> tuple[Service, ...]:
         """The services of one object: a ServiceEntry has one for each host."""
         return self._services.of(ref)

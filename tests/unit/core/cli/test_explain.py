@@ -29,7 +29,7 @@ def test_says_port_match_plugin_reads_filters_and_findings(aeraki: Run, secretiv
         assert any(
             name in line and f"{secretive}/{file}.yaml:1" in line for line in out.splitlines()
         )
-    assert f"{OUTBOUND}  (all workloads)" in out
+    assert f"{OUTBOUND}  (all clients)" in out
     assert (
         "outbound NETWORK_FILTER REPLACE at listener 10.96.0.1_7000, filter envoy.filters.network.tcp_proxy"
         in out

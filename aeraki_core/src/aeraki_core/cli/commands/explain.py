@@ -86,10 +86,11 @@ def _text(port: Mapping[str, Any]) -> str:
     if port["protocol"] is None:
         line("protocol", f"none: {port['why']}")
         tokens = ", ".join(port["tokens"])
-        line(
-            "to do",
-            f"name the port tcp-<protocol>, or set its appProtocol; active protocols: {tokens or 'none'}",
+        general = (
+            "name the port tcp-<protocol>, or set its appProtocol; active protocols:"
+            f" {tokens or 'none'}"
         )
+        line("to do", port["remedy"] or general)
         return "\n".join(lines) + "\n"
     line("protocol", f"{port['protocol']}: {port['why']}")
     line("plugin", f"{port['plugin']} ({port['distribution']})")
@@ -100,6 +101,7 @@ def _text(port: Mapping[str, Any]) -> str:
         *(f"{item['object']:<{width}}  {item['place'] or ''}".rstrip() for item in port["read"]),
     )
     line("filters", *(_filter_texts(port["filters"]) or ["none"]))
+    line("nearly", *(_near_text(near) for near in port["near"]))
     line("findings", *([] if port["findings"] else ["none"]))
     text = "\n".join(lines) + "\n"
     for finding in port["findings"]:
@@ -113,9 +115,12 @@ def _text(port: Mapping[str, Any]) -> str:
 def _filter_texts(filters: Iterable[Mapping[str, Any]]) -> list[str]:
     found: list[str] = []
     for item in filters:
-        selector = ", ".join(f"{key}={value}" for key, value in (item["workloads"] or {}).items())
-        found.append(
-            f"{item['filter']}  ({f'workloads {selector}' if selector else 'all workloads'})"
-        )
+        found.append(f"{item['filter']}  ({item['audience']})")
         found += [f"  {patch}" for patch in item["patches"]]
     return found
+
+
+def _near_text(near: Mapping[str, Any]) -> str:
+    """An object that was probably meant for the service."""
+    place = f", {near['place']}" if near["place"] else ""
+    return f"{near['object']}{place}: {near['reason']}"
