@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DISTRIBUTIONS", "OBJECTS", "Distribution", "install"]
+__all__ = ["DISTRIBUTIONS", "HANGS", "OBJECTS", "Distribution", "install"]
 
 _PYPROJECT = """\
 [build-system]
@@ -81,6 +81,37 @@ DISTRIBUTIONS = (
     Distribution("exits", _plugin("exits", "raise SystemExit(3)")),
     Distribution("garbage", _plugin("garbage", "return ['a patch', None]")),
     Distribution("not-iterable", _plugin("not-iterable", "return 7")),
+    Distribution(
+        "endless",
+        _plugin(
+            "endless", f"while True: yield {_WORKS.removeprefix('return [').removesuffix(']')}"
+        ),
+    ),
+    Distribution("interrupts", _plugin("interrupts", "raise KeyboardInterrupt")),
+    Distribution(
+        "foreign-code",
+        _plugin("foreign-code", "context.report('CRA0101', 'no code'); " + _WORKS),
+    ),
+    Distribution(
+        "undeclared-code",
+        "from aeraki_core import Code, Severity\n"
+        + _plugin(
+            "undeclared-code",
+            "context.report(Code('UND0101', Severity.ERROR, 'a', 'b'), 'not declared'); " + _WORKS,
+        ),
+    ),
+    Distribution(
+        "other-message", _plugin("other-message", "yield context.outbound.merge_cluster(Echo())")
+    ),
+    Distribution(
+        "other-match", _plugin("other-match", "context.routes(match=('metod',)); " + _WORKS)
+    ),
+    Distribution("other-secret", _plugin("other-secret", "context.secret('shop', 's'); " + _WORKS)),
+    Distribution(
+        "silent-keep",
+        "from aeraki_core import KeepLastGood\n"
+        + _plugin("silent-keep", "raise KeepLastGood('the moon is full')"),
+    ),
     Distribution(
         "no-message", _plugin("no-message", "yield context.outbound.replace_tcp_proxy(ECHO, {})")
     ),
@@ -191,6 +222,13 @@ OBJECTS = (
     _reads_objects("validator-raises", 10, validator=_VALIDATOR),
 )
 """Plugins whose code cannot handle one object of a user."""
+
+
+HANGS = Distribution(
+    "hangs",
+    _plugin("hangs", "while context.service.ref.name.startswith('hang'): pass\n    " + _WORKS),
+)
+"""A generator that does not return for a service whose name begins with ``hang``."""
 
 
 def install(

@@ -6,6 +6,7 @@ In: nothing but what is installed. Out, on stdout: each plugin's state and reaso
 from __future__ import annotations
 
 import json
+import signal
 
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
@@ -26,10 +27,20 @@ TOKENS = (
     "too-new",
     "unknown-hook",
     "no-generator",
+    "endless",
+    "interrupts",
+    "foreign-code",
+    "undeclared-code",
+    "other-message",
+    "other-match",
+    "other-secret",
+    "silent-keep",
 )
 
 
 def main() -> None:
+    # As the commands do: else a KeyboardInterrupt may be the user's.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     registry = build_registry()
     pipeline = Pipeline(Mesh(), Dispatcher(registry))
     for number, token in enumerate(TOKENS):

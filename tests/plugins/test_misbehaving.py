@@ -109,6 +109,26 @@ def test_a_failed_plugin_shows_where(judged: dict[str, Any]) -> None:
             "a config is one of Envoy's messages (of xds-protos), not a dict (aeraki_plugins_no_message/__init__.py:13)",
         ),
         ("forgets-yield", "AER0402", "aeraki_generate gave no Patch values: yield them"),
+        ("endless", "AER0402", "aeraki_generate gave more than 10000 patches"),
+        ("interrupts", "AER0401", "aeraki-plugins-interrupts 1.2.3 raised KeyboardInterrupt"),
+        ("foreign-code", "AER0401", "report: code is a str, where a value of Code belongs"),
+        (
+            "undeclared-code",
+            "AER0401",
+            "report: the plugin declares no code UND0101: list it in codes",
+        ),
+        (
+            "other-message",
+            "AER0401",
+            "merge_cluster takes a envoy.config.cluster.v3.Cluster, not a envoy.extensions",
+        ),
+        ("other-match", "AER0401", "routes: match has no 'metod'; it has headers, method"),
+        (
+            "other-secret",
+            "AER0401",
+            "no resource that was asked for refers to the Secret shop/s: name it in Kind.secrets",
+        ),
+        ("silent-keep", "AER0407", "the moon is full; what was written before stays"),
     ],
 )
 def test_a_generator_that_fails_is_named_at_the_service(
@@ -124,4 +144,19 @@ def test_a_generator_that_fails_is_named_at_the_service(
 
 def test_nobody_else_is_blamed(judged: dict[str, Any]) -> None:
     services = {item[1].removeprefix("Service shop/") for item in judged["findings"]}
-    assert services == {"raises", "exits", "garbage", "not-iterable", "forgets-yield", "no-message"}
+    assert services == {
+        "raises",
+        "exits",
+        "garbage",
+        "not-iterable",
+        "forgets-yield",
+        "no-message",
+        "endless",
+        "interrupts",
+        "foreign-code",
+        "undeclared-code",
+        "other-message",
+        "other-match",
+        "other-secret",
+        "silent-keep",
+    }

@@ -16,6 +16,7 @@ import click
 from aeraki_core.cli import completing
 from aeraki_core.console import output
 from aeraki_core.errors import AerakiError, SettingsError
+from aeraki_core.plugins.watchdog import watching
 from aeraki_core.settings import (
     SETTINGS,
     Setting,
@@ -150,7 +151,7 @@ def _guarded(
     try:
         for name, near in misspelt_variables(os.environ):
             output.warning(f"{name} is no setting and has no effect; did you mean {near}?")
-        with output.reserved(), interrupted_by_user():
+        with output.reserved(), interrupted_by_user(), watching():
             code = function(resolve(flags, os.environ, config, Path.cwd()), **given)
     except (click.ClickException, click.exceptions.Exit):
         raise

@@ -24,6 +24,7 @@ from aeraki_core.controller.observer import (
 )
 from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.kube.client import Client
+from aeraki_core.model.plugin_calls import PLUGIN_CALLS
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.pipeline.reconcile import Action
 from aeraki_core.plugins.discovery import core_version
@@ -60,7 +61,7 @@ class Metrics:
         self._sources = _Sources(sources)
         self._plugins = _Plugins()
         self._election = election
-        for collector in (self._sources, self._plugins, _Requests()):
+        for collector in (self._sources, self._plugins, _Running(), _Requests()):
             registry.register(collector)
         ProcessCollector(registry=registry)
         controller = ("controller",)
@@ -252,6 +253,23 @@ class _Plugins:
             for family, value in zip(families, values, strict=True):
                 family.add_metric(labels, value)
         return families
+
+
+class _Running:
+    """Calls of plugins that have not returned; a scrape sees them while the loop waits for one."""
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "aeraki_plugin_running_seconds",
+            "For how long a call of a plugin's hook has been running.",
+            labels=("plugin", "hook"),
+        )
+        longest: dict[tuple[str, str], float] = {}
+        for call in reversed(PLUGIN_CALLS.running()):
+            longest[(call.plugin, call.hook)] = call.seconds
+        for labels, seconds in longest.items():
+            family.add_metric(labels, seconds)
+        return (family,)
 
 
 class _Requests:

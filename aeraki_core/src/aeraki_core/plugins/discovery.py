@@ -17,6 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from aeraki_core.errors import ends_the_program
+from aeraki_core.model.plugin_calls import PLUGIN_CALLS
 from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
 
 __all__ = ["Candidate", "PluginState", "core_version", "discover", "load"]
@@ -81,7 +82,8 @@ def load(point: metadata.EntryPoint, wanted: frozenset[str] | None) -> Candidate
     if refused:
         return _with(candidate, PluginState.INCOMPATIBLE, refused)
     try:
-        module = point.load()
+        with PLUGIN_CALLS.entered(point.name, "import", distribution):
+            module = point.load()
     except BaseException as error:
         if ends_the_program(error):
             raise

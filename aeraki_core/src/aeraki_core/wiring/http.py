@@ -13,6 +13,7 @@ from aeraki_core.console.finding_forms import as_dict
 from aeraki_core.controller.metrics import Metrics
 from aeraki_core.controller.serving import Answers, ProbeAnswer, Server
 from aeraki_core.controller.snapshot import Snapshots
+from aeraki_core.model.plugin_calls import PLUGIN_CALLS
 from aeraki_core.plugins.discovery import core_version
 
 if TYPE_CHECKING:
@@ -128,6 +129,9 @@ class _Answering:
         return ProbeAnswer(True, "ok")
 
     def ready(self) -> ProbeAnswer:
+        stuck = PLUGIN_CALLS.stuck()
+        if stuck:
+            return ProbeAnswer(False, str(stuck[0]))
         waiting = self._controller.waiting
         return ProbeAnswer(False, waiting) if waiting else ProbeAnswer(True, f"ok, {self._role()}")
 
