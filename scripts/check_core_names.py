@@ -12,8 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACES = ("aeraki_core/src", "aeraki_core/pyproject.toml", "tests/unit/core")
-# The names of protocols that istiod itself knows, with or without a plugin.
-EXEMPT = frozenset({"aeraki_core/src/aeraki_core/testing/sidecar/protocols.py"})
+# What istiod and istio-proxy know, with or without a plugin: protocols, and Envoy's extensions.
+EXEMPT = frozenset(
+    {
+        "aeraki_core/src/aeraki_core/plugins/istio_proxy.py",
+        "aeraki_core/src/aeraki_core/testing/sidecar/protocols.py",
+    }
+)
 # English words that happen to begin like one of the names: redistribute, rediscover.
 PROTOCOL = re.compile(r"dubbo|thrift|kafka|zookeeper|redis(?!trib|cover)", re.IGNORECASE)
 

@@ -14,7 +14,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DISTRIBUTIONS", "HANGS", "OBJECTS", "Distribution", "install"]
+__all__ = [
+    "DECLARATIONS",
+    "DISTRIBUTIONS",
+    "HANGS",
+    "OBJECTS",
+    "OTHER_EXTENSION",
+    "SAME_KIND",
+    "SHARED_CODE",
+    "Distribution",
+    "install",
+]
 
 _PYPROJECT = """\
 [build-system]
@@ -149,6 +159,171 @@ DISTRIBUTIONS = (
     Distribution("bad-token", _plugin("Bad Token")),
 )
 
+
+_CODE = "Code({id!r}, Severity.WARNING, 'a title', 'an action')"
+
+
+def _declares(name: str, *, protocol: str = "", kind: str = "", more: str = "") -> Distribution:
+    """A plugin whose declaration has one mistake; ``protocol`` and ``kind`` are more arguments."""
+    code = "from aeraki_core import Code, Kind, Option, OptionType, Severity\n"
+    code += "from pydantic import BaseModel\n" + _plugin(name)
+    code = code.replace('summary="Echoes"', f'summary="Echoes", {protocol}')
+    if kind:
+        given = {
+            "group": f"'{name}.example.com'",
+            "version": "'v1'",
+            "kind": "'Policy'",
+            "plural": "'policies'",
+            "spec": "Spec",
+            "summary": "'For tests'",
+        }
+        field, _, value = kind.partition("=")
+        given[field] = value
+        arguments = ", ".join(f"{key}={text}" for key, text in given.items())
+        code += "\nclass Spec(BaseModel):\n    host: str = ''\n"
+        code += f"\n@hookimpl\ndef aeraki_resources():\n    return [Kind({arguments})]\n"
+    return Distribution(name, code + more)
+
+
+def _code(identity: str) -> str:
+    return f"codes=({_CODE.format(id=identity)},)"
+
+
+def _option(arguments: str) -> str:
+    return f"options=(Option(help='For tests', {arguments}),)"
+
+
+_ECHO_EXTENSION = "extension=Extension(ECHO, stock=True)"
+
+DECLARATIONS = (
+    (_declares("code-form", protocol=_code("oops")), "'oops' is no id of a finding"),
+    (_declares("code-core", protocol=_code("AER0101")), "AER0101 is the core's"),
+    (
+        _declares(
+            "code-prefixes",
+            protocol=f"codes=({_CODE.format(id='AAA0101')}, {_CODE.format(id='BBB0101')})",
+        ),
+        "the findings begin with AAA and BBB: a plugin has one prefix",
+    ),
+    (
+        _declares(
+            "code-twice",
+            protocol=f"codes=({_CODE.format(id='CCC0101')}, "
+            f"{_CODE.format(id='CCC0101').replace('a title', 'another')})",
+        ),
+        "the finding CCC0101 is declared twice",
+    ),
+    (
+        _declares(
+            "code-severity", protocol=_code("DDD0101").replace("Severity.WARNING", "'error'")
+        ),
+        "the severity of DDD0101 is 'error': write Severity.WARNING, say",
+    ),
+    (_declares("code-text", protocol="codes=('EEE0101',)"), "holds 'EEE0101', which is no Code"),
+    (
+        _declares("option-name", protocol=_option("name='my option!', type=OptionType.TEXT")),
+        "'my option!' is no name of an option",
+    ),
+    (
+        _declares(
+            "option-twice",
+            protocol="options=(Option(name='a', type=OptionType.INT, help='h'),) * 2",
+        ),
+        "the option of option-twice a is declared twice",
+    ),
+    (
+        _declares(
+            "option-default", protocol=_option("name='a', type=OptionType.LIST, default='find'")
+        ),
+        "the default 'find' of the option a is not of type LIST: write a tuple of texts",
+    ),
+    (
+        _declares(
+            "option-choice",
+            protocol=_option("name='a', type=OptionType.TEXT, default='c', choices=('a', 'b')"),
+        ),
+        "the default 'c' of the option a is none of its choices",
+    ),
+    (
+        _declares(
+            "option-limits",
+            protocol=_option("name='a', type=OptionType.INT, default=1, minimum=2, maximum=3"),
+        ),
+        "the default 1 of the option a is outside its limits",
+    ),
+    (
+        _declares("kind-plural", kind="plural='Plural!'"),
+        "'Plural!' is no plural of a resource: write one such as echopolicies",
+    ),
+    (_declares("kind-name", kind="kind='my kind'"), "'my kind' is no kind of a resource"),
+    (_declares("kind-group", kind="group='Not A Group'"), "'Not A Group' is no API group"),
+    (_declares("kind-version", kind="version='1'"), "'1' is no version of a resource"),
+    (
+        _declares("kind-istio", kind="group='networking.istio.io'"),
+        "Policy.networking.istio.io is not yours: groups of istio.io are reserved",
+    ),
+    (_declares("kind-k8s", kind="group='apps.k8s.io'"), "groups of k8s.io are reserved"),
+    (_declares("kind-spec", kind="spec=dict"), "the spec of Policy is <class 'dict'>"),
+    (
+        Distribution(
+            "stock-claim",
+            _plugin("stock-claim").replace(
+                _ECHO_EXTENSION,
+                'extension=Extension("envoy.filters.network.generic_proxy", stock=True)',
+            ),
+        ),
+        "envoy.filters.network.generic_proxy is not in istio-proxy 1.22 to 1.31: "
+        "declare it with stock=False",
+    ),
+    (
+        Distribution(
+            "extension-text",
+            _plugin("extension-text").replace(_ECHO_EXTENSION, "extension=ECHO"),
+        ),
+        "'envoy.filters.network.echo' is no extension: write Extension(name, stock=...)",
+    ),
+    (
+        Distribution(
+            "never-generates",
+            "from aeraki_core import hookimpl\n\n@hookimpl\ndef aeraki_generate(context): ...\n",
+        ),
+        "aeraki_generate is never called: declare a protocol with aeraki_protocols",
+    ),
+    (
+        _declares("never-validates", more="\n@hookimpl\ndef aeraki_validate(context): ...\n"),
+        "aeraki_validate is never called: declare a kind with aeraki_resources",
+    ),
+    (
+        Distribution("async", _plugin("async").replace("def aeraki_gen", "async def aeraki_gen")),
+        "aeraki_generate is async: write `def aeraki_generate`, hooks are plain functions",
+    ),
+    (
+        Distribution(
+            "endless-list",
+            _plugin("endless-list").replace(
+                "    return [Protocol(", "    while True: yield [Protocol("
+            ),
+        ),
+        "aeraki_protocols gave more than 1000 values",
+    ),
+)
+"""Plugins whose declarations have a mistake, and the sentence that names it."""
+
+SHARED_CODE = (
+    _declares("shares-one", protocol=_code("SHA0101")),
+    _declares("shares-two", protocol=_code("SHA0101")),
+)
+"""Two plugins that declare the same finding."""
+
+SAME_KIND = (_declares("same-one", kind="version='v1'"), _declares("same-two", kind="version='v1'"))
+"""Two plugins with the same kind in groups of their own: they do not disturb each other."""
+
+OTHER_EXTENSION = Distribution(
+    "other-extension",
+    "from envoy.extensions.filters.network.mongo_proxy.v3.mongo_proxy_pb2 import MongoProxy\n"
+    + _plugin("other-extension", "yield context.outbound.replace_tcp_proxy(ECHO, MongoProxy())"),
+)
+"""It declares one extension and uses another under its name."""
 
 _READS_OBJECTS = """
     import itertools

@@ -21,6 +21,7 @@ REDIS = Protocol(
     name="redis",
     tokens=("redis",),
     extension=Extension(FILTER, stock=True),
+    more_extensions=(Extension("envoy.clusters.redis", stock=True),),
     summary="sharding and routes by key, mirrors, faults, passwords, Redis Cluster",
     options=(INBOUND,),
     codes=CODES,

@@ -50,7 +50,8 @@ def test_two_plugins_that_claim_one_kind_are_both_left_out() -> None:
     mesh = Mesher(EchoPlugin(), EchoPlugin(name="echo-loud"))
     assert [plugin.state for plugin in mesh.registry.plugins] == ["conflicting", "conflicting"]
     assert mesh.registry.plugins[0].reason == (
-        "kind EchoPolicy is claimed by echo-dist 1.0 and echo-loud-dist 1.0"
+        "kind EchoPolicy.echo.example.com is claimed by echo-dist 1.0 and echo-loud-dist 1.0; "
+        "finding ECH0101 is claimed by echo-dist 1.0 and echo-loud-dist 1.0"
     )
     mesh.service()
     assert mesh.names() == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from aeraki_core.pipeline.arrange import Arrangement
 from envoy.extensions.filters.network.direct_response.v3.config_pb2 import Config as DirectResponse
 from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
 
-from aeraki_core import GenerateContext, Patch, Protocol, hookimpl
+from aeraki_core import Extension, GenerateContext, Patch, Protocol, hookimpl
 from tests.unit.core.echo import ECHO, EchoPlugin, Mesher
 
 ROOT = "istio-system"
@@ -353,6 +354,11 @@ def test_a_private_service_of_the_root_namespace_has_its_filter_there() -> None:
 
 class Choosy(EchoPlugin):
     """Uses another filter where the proxies have one more extension."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        other = Extension("envoy.filters.network.direct_response", stock=False)
+        self.protocol = replace(self.protocol, more_extensions=(other,))
 
     @hookimpl
     def aeraki_generate(self, protocol: Protocol, context: GenerateContext) -> Iterator[Patch]:

@@ -67,7 +67,8 @@ class Careless(EchoPlugin):
         context.resources(POLICY)  # which refer to the Secret
         secret = context.secret("shop", "s")
         assert secret is not None
-        context.report(BAD_VOLUME, f"told with {secret.data['password']}")
+        password = secret.data["password"]
+        context.report(BAD_VOLUME, f"told with {password}", field=f"spec.{password}")
         yield self.spill(secret.data["password"])
 
     @hookimpl
@@ -90,7 +91,8 @@ def test_a_plugin_that_gives_a_password_away(
     for volume in (1, 2) if spill is not kept else (1,):
         mesh.put("EchoPolicy", f"p{volume}", {"host": "cart", "volume": volume, "secret": "s"})
     mesh.run()
-    told = "\n".join(item.message for item in mesh.pipeline.findings())
+    findings = mesh.pipeline.findings()
+    told = "\n".join(f"{finding.message} {finding.field}" for finding in findings)
     assert "told with ***" in told
     assert "sesame" not in told + caplog.text
     assert "4711" not in told + caplog.text

@@ -244,7 +244,12 @@ class PortContext(Context):
 
         Declare it in ``more_extensions``. Users name what their proxies have with
         ``--proxy-extensions``; namespaces that have it get a call, and filters, of their own.
+
+        Raises:
+            PluginError: the extension is not declared.
         """
+        if self._recorder.require_extension(name).stock:
+            return True
         self._recorder.extensions.add(name)
         namespace = self._audience.namespace
         if namespace == self.mesh.root_namespace and self.service.export_to != {namespace}:

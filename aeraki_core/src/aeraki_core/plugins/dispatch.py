@@ -34,10 +34,11 @@ from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service
 from aeraki_core.plugins.context import Audience, Detect, GenerateContext, KeepLastGood
 from aeraki_core.plugins.options import OptionReader
+from aeraki_core.plugins.patch_extensions import extensions_of
 from aeraki_core.plugins.recorder import Recorder
 from aeraki_core.plugins.redact import redact, redact_error
 from aeraki_core.plugins.registry import PluginInfo, Registry
-from aeraki_core.plugins.types import Protocol
+from aeraki_core.plugins.types import Extension, Protocol
 from aeraki_core.plugins.validate import ValidateContext
 
 __all__ = ["CallStats", "Dispatcher", "Generated", "PortCall"]
@@ -129,7 +130,8 @@ class Dispatcher:
         detect: Detect,
     ) -> PortCall:
         """The call of the protocol's owner for one service port and one audience of clients."""
-        recorder = self._recorder(self.registry.owner(protocol), reads)
+        declared = (protocol.extension, *protocol.more_extensions)
+        recorder = self._recorder(self.registry.owner(protocol), reads, declared)
         context = GenerateContext(
             protocol, service, port, audience=audience, recorder=recorder, detect=detect
         )
@@ -149,7 +151,7 @@ class Dispatcher:
             arguments = {"protocol": context.protocol, "context": context}
             subject = ServicePort(context.service.host, context.port.number)
             values = self._call(plugin.name, "aeraki_generate", arguments, _all, subject=subject)
-            patches, problem = _judge(values)
+            patches, problem = _judge(values, context.protocol)
         except KeepLastGood as reason:
             text = redact(str(reason), recorder.secrets)
             log.info(
@@ -216,8 +218,16 @@ class Dispatcher:
             findings.append(Finding(HOOK_RAISED, text, resource.ref, plugin=plugin.name))
         return tuple(findings)
 
-    def _recorder(self, plugin: PluginInfo, reads: Reads) -> Recorder:
-        return Recorder(reads=reads, plugin=plugin.name, codes=plugin.codes, kinds=plugin.kinds)
+    def _recorder(
+        self, plugin: PluginInfo, reads: Reads, declared: tuple[Extension, ...] = ()
+    ) -> Recorder:
+        return Recorder(
+            reads=reads,
+            plugin=plugin.name,
+            codes=plugin.codes,
+            kinds=plugin.kinds,
+            declared=declared,
+        )
 
     def _call(
         self,
@@ -258,7 +268,7 @@ def _all(values: Any) -> tuple[Any, ...] | None:
 
 
 def _judge(
-    values: tuple[Any, ...] | None,
+    values: tuple[Any, ...] | None, protocol: Protocol
 ) -> tuple[tuple[Patch, ...] | None, tuple[Code, str] | None]:
     """The patches that a generator gave, or what is wrong with them."""
     if values is None:
@@ -271,6 +281,15 @@ def _judge(
     wrong = next((value for value in values if not isinstance(value, Patch)), None)
     if wrong is not None:
         text = f"aeraki_generate gave a {type(wrong).__name__} where a Patch belongs"
+        return None, (GENERATOR_GARBAGE, text)
+    declared = {extension.name for extension in (protocol.extension, *protocol.more_extensions)}
+    used = (name for patch in values for name in extensions_of(patch))
+    undeclared = next((name for name in used if name not in declared), None)
+    if undeclared is not None:
+        text = (
+            f"aeraki_generate uses {undeclared}, which {protocol.name} does not declare: "
+            "list it in more_extensions"
+        )
         return None, (GENERATOR_GARBAGE, text)
     return values, None
 

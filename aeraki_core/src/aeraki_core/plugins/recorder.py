@@ -17,6 +17,7 @@ from aeraki_core.mesh.reads import Reads
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Kind
 from aeraki_core.model.secret import Secret
+from aeraki_core.plugins.types import Extension
 
 __all__ = ["Recorder"]
 
@@ -36,6 +37,8 @@ class Recorder:
     """The codes that the plugin declares."""
     kinds: Collection[Kind[Any]] = ()
     """The kinds that the plugin declares."""
+    declared: Collection[Extension] = ()
+    """The Envoy extensions that the protocol or the add-on declares."""
     findings: list[Finding] = field(default_factory=list)
     """What was reported, by the plugin or for it."""
     extensions: set[str] = field(default_factory=set)
@@ -75,6 +78,19 @@ class Recorder:
         if len(self.findings) >= MAX_FINDINGS:
             raise PluginError(f"report: more than {MAX_FINDINGS} findings in one call")
         self.findings.append(Finding(code, message, ref, field))
+
+    def require_extension(self, name: str) -> Extension:
+        """An extension that may be asked for.
+
+        Raises:
+            PluginError: it is not declared.
+        """
+        extension = next((each for each in self.declared if each.name == name), None)
+        if extension is None:
+            raise PluginError(
+                f"has_extension: {name!r} is not declared: list it in more_extensions"
+            )
+        return extension
 
     def require_kind(self, kind: Kind[Any]) -> None:
         """Refuse a kind that is not the plugin's own: nobody watches it.

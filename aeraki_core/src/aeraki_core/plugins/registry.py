@@ -13,13 +13,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import pluggy
 
 from aeraki_core.errors import PluginError, ends_the_program
 from aeraki_core.findings.finding import Code
+from aeraki_core.model.plugin_calls import PLUGIN_CALLS
 from aeraki_core.model.resource import Kind, LoadedKind
+from aeraki_core.plugins.declarations import check_hooks, check_kinds, check_protocols
 from aeraki_core.plugins.discovery import Candidate, PluginState, discover
 from aeraki_core.plugins.hookspec import PROJECT, HookSpec
 from aeraki_core.plugins.types import Protocol
@@ -134,11 +137,12 @@ def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookIm
         return base, {}
     try:
         hooks = _hooks_of(candidate)
-        protocols = _collect(hooks, "aeraki_protocols", Protocol)
-        kinds = _collect(hooks, "aeraki_resources", Kind)
-        _check_protocols(protocols)
-        if protocols and "aeraki_generate" not in hooks:
-            raise PluginError("it brings protocols but no aeraki_generate")
+        protocols = _collect(candidate.name, hooks, "aeraki_protocols", Protocol)
+        kinds = _collect(candidate.name, hooks, "aeraki_resources", Kind)
+        functions = {name: hook.function for name, hook in hooks.items()}
+        check_protocols(protocols)
+        check_kinds(kinds)
+        check_hooks(functions, protocols, kinds)
     except BaseException as error:
         if ends_the_program(error):
             raise
@@ -202,31 +206,28 @@ def _parameters(function: Callable[..., object]) -> list[str]:
     ]
 
 
-def _collect(hooks: Mapping[str, pluggy.HookImpl], name: str, of: type[Any]) -> tuple[Any, ...]:
+MAX_DECLARED = 1_000
+"""Protocols, or kinds, of one plugin; an iterator without an end stops here."""
+
+
+def _collect(
+    plugin: str, hooks: Mapping[str, pluggy.HookImpl], name: str, of: type[Any]
+) -> tuple[Any, ...]:
     if name not in hooks:
         return ()
-    given = hooks[name].function()
-    if not isinstance(given, Iterable):
-        raise PluginError(
-            f"{name} gave a {type(given).__name__} where a list of {of.__name__} values belongs"
-        )
-    values: tuple[Any, ...] = tuple(given)
+    with PLUGIN_CALLS.entered(plugin, name, "its declarations"):
+        declared = hooks[name].function()
+        if not isinstance(declared, Iterable) or isinstance(declared, str):
+            raise PluginError(
+                f"{name} gave a {type(declared).__name__} where a list of {of.__name__} values belongs"
+            )
+        values = tuple(islice(declared, MAX_DECLARED + 1))
+    if len(values) > MAX_DECLARED:
+        raise PluginError(f"{name} gave more than {MAX_DECLARED} values")
     for value in values:
         if not isinstance(value, of):
             raise PluginError(f"{name} gave {value!r}, which is no {of.__name__}")
     return values
-
-
-def _check_protocols(protocols: Iterable[Protocol]) -> None:
-    for protocol in protocols:
-        tokens: object = protocol.tokens  # a word alone would count as its letters
-        if isinstance(tokens, str):
-            raise PluginError(
-                f"the tokens of {protocol.name} are a tuple of words: write ({tokens!r},)"
-            )
-        for word in (protocol.name, *protocol.tokens):
-            if word != word.lower() or not word.replace("-", "").isalnum():
-                raise PluginError(f"{word!r} is no token: lower-case letters, digits and '-' only")
 
 
 def _settle_conflicts(plugins: list[PluginInfo]) -> tuple[PluginInfo, ...]:
@@ -241,7 +242,9 @@ def _settle_conflicts(plugins: list[PluginInfo]) -> tuple[PluginInfo, ...]:
             for token in protocol.tokens:
                 claims[f"token {token}"].add(index)
         for kind in plugin.kinds:
-            claims[f"kind {kind.kind}"].add(index)
+            claims[f"kind {kind.kind}.{kind.group}"].add(index)
+        for code in plugin.codes:
+            claims[f"finding {code.id}"].add(index)
     reasons: dict[int, list[str]] = defaultdict(list)
     for claim, owners in claims.items():
         if len(owners) > 1:

@@ -203,7 +203,11 @@ def test_what_a_plugin_prints_is_no_part_of_the_data(
     aeraki: Run, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "aeraki_chatty.py").write_text(
-        "from aeraki_core import hookimpl\nprint('imported')\n"
+        "from aeraki_core import Extension, Protocol, hookimpl\nprint('imported')\n"
+        "@hookimpl\ndef aeraki_protocols():\n"
+        "    extension = Extension('envoy.filters.network.echo', stock=True)\n"
+        "    return [Protocol(name='chatty', tokens=('chatty',), extension=extension, summary='x')]\n"
+        "@hookimpl\ndef aeraki_generate(context):\n    return []\n"
         "@hookimpl\ndef aeraki_detect_protocol(port, service):\n    print('asked')\n"
     )
     info = tmp_path / "aeraki_chatty-1.dist-info"
