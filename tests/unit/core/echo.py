@@ -7,7 +7,7 @@ from typing import Any
 
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
-from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.meta import ObjectRef, group_of_plugin
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.plugins.discovery import Candidate
 from aeraki_core.plugins.dispatch import Dispatcher
@@ -144,7 +144,7 @@ class Mesher:
             "EndpointSlice": "discovery.k8s.io/v1",
             "EchoPolicy": "echo.example.com/v1",
         }.get(kind, "networking.istio.io/v1")
-        ref = ObjectRef(kind, namespace, name)
+        ref = ObjectRef(kind, namespace, name, group_of_plugin(api.rpartition("/")[0]))
         body = spec if kind in ("Secret", "EndpointSlice") else {"spec": spec}
         content = {"metadata": {"name": name, "namespace": namespace, **metadata}, **body}
         self.pipeline.upsert(SourceObject(ref, api, content))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
-from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.meta import ObjectRef, group_of_plugin
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.testing import resource, secret, service
@@ -46,7 +46,8 @@ class Mesher:
     def put(self, *objects: dict[str, Any]) -> None:
         for content in objects:
             metadata = content["metadata"]
-            ref = ObjectRef(content["kind"], metadata["namespace"], metadata["name"])
+            group = group_of_plugin(content["apiVersion"].rpartition("/")[0])
+            ref = ObjectRef(content["kind"], metadata["namespace"], metadata["name"], group)
             self.pipeline.upsert(SourceObject(ref, content["apiVersion"], content))
         self.pipeline.run()
 
@@ -145,7 +146,9 @@ def test_passwords_do_not_print() -> None:
     mesh = Mesher(CACHE, plain, demanded)
     pipeline = mesh.pipeline
     assert mesh.given == [PASSWORD]
-    resources = pipeline.store.resources("RedisDestination", "cache.default.svc.cluster.local")
+    resources = pipeline.store.resources(
+        "redis.aeraki.io", "RedisDestination", "cache.default.svc.cluster.local"
+    )
     printed = [repr(resources), str(resources), repr(pipeline.filters), repr(pipeline.reports())]
     printed += [json.dumps(item.spec.model_dump(mode="json")) for item in resources]
     assert not [text for text in printed if PASSWORD in text]

@@ -83,7 +83,7 @@ class Events:
         self._discovery = Discovery(client)
         self._groups = {kind: group for group, kind in _REGARDED}
         self._resources = {
-            kind.kind: ApiResource(kind.group, kind.version, kind.kind, kind.plural)
+            (kind.group, kind.kind): ApiResource(kind.group, kind.version, kind.kind, kind.plural)
             for kind in kinds
         }
         self._findings = findings
@@ -128,7 +128,7 @@ class Events:
             ref = finding.ref
             if finding.severity < Severity.WARNING or ref is None or not ref.namespace:
                 continue
-            if ref.kind in self._groups or ref.kind in self._resources:
+            if self._is_regarded(ref):
                 waiting[ref.namespace] += 1
                 if waiting[ref.namespace] > _NAMESPACE_BURST:
                     continue
@@ -155,6 +155,11 @@ class Events:
             elif error.status != 404 and "being terminated" not in error.message:
                 raise
 
+    def _is_regarded(self, ref: ObjectRef) -> bool:
+        """Whether Events are written about objects of that kind."""
+        is_plugins = (ref.group, ref.kind) in self._resources
+        return is_plugins or (not ref.group and ref.kind in self._groups)
+
     def _may_pass(self, ref: ObjectRef) -> bool:
         """Whether one more Event may be written: for the object, for its namespace, and at all."""
         now = self._clock()
@@ -176,7 +181,7 @@ class Events:
 
         Without its uid ``kubectl describe`` does not find the Event.
         """
-        resource = self._resources.get(ref.kind) or self._discovery.find(
+        resource = self._resources.get((ref.group, ref.kind)) or self._discovery.find(
             (self._groups[ref.kind], ref.kind)
         )
         if resource is None:

@@ -149,6 +149,7 @@ class ResourceKey(NamedTuple):
 class ResourcesKey(NamedTuple):
     """The objects of a plugin's kind that speak for a host."""
 
+    group: str
     kind: str
     host: str
     asks: str = "resources"

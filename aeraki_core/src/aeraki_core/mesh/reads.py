@@ -226,9 +226,9 @@ class Reads:
         """Those that istiod merges for the host; the first trafficPolicy counts."""
         return self.answer(DestinationRulesKey(host))
 
-    def resources(self, kind: str, host: str) -> tuple[Resource[Any], ...]:
+    def resources(self, group: str, kind: str, host: str) -> tuple[Resource[Any], ...]:
         """Objects of a plugin's kind that speak for the host to the client, the oldest first."""
-        return self.answer(ResourcesKey(kind, host))
+        return self.answer(ResourcesKey(group, kind, host))
 
     def answer(self, key: ViewKey) -> tuple[Any, ...]:
         """The answer to one of the questions above. The same question is resolved once."""
@@ -282,7 +282,7 @@ class Reads:
         return rules
 
     def _resources(self, key: ResourcesKey) -> tuple[Resource[Any], ...]:
-        candidates = self._store.resources(key.kind, key.host)
+        candidates = self._store.resources(key.group, key.kind, key.host)
         if not candidates:
             return ()
         owner, root = self._namespace_of(key.host), self.mesh.root_namespace

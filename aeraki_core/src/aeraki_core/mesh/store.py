@@ -97,7 +97,9 @@ class Store:
         self._resources = Table(
             self._parse_resource,
             own_key=ResourceKey,
-            keys=lambda each: [ResourcesKey(each.ref.kind, host) for host in each.hosts],
+            keys=lambda each: [
+                ResourcesKey(each.ref.group, each.ref.kind, host) for host in each.hosts
+            ],
         )
         self._secrets = Table(lambda item: parse_secret(item.ref, item.content), own_key=SecretKey)
         self._namespaces = Table(
@@ -333,9 +335,9 @@ class Store:
         """The Sidecars of a namespace, the oldest first (SidecarsKey)."""
         return oldest_first(self._sidecars.at(SidecarsKey(namespace)))
 
-    def resources(self, kind: str, host: str) -> tuple[Resource[Any], ...]:
+    def resources(self, group: str, kind: str, host: str) -> tuple[Resource[Any], ...]:
         """Objects of a plugin's kind that speak for the host, the oldest first (ResourcesKey)."""
-        return oldest_first(self._resources.at(ResourcesKey(kind, host)))
+        return oldest_first(self._resources.at(ResourcesKey(group, kind, host)))
 
     def resource(self, ref: ObjectRef) -> Resource[Any] | None:
         """One object of a plugin's kind (ResourceKey)."""

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from sys import intern
 from typing import NamedTuple
 
-__all__ = ["Age", "ObjectRef", "is_dns_label", "is_dns_subdomain"]
+__all__ = ["Age", "ObjectRef", "group_of_plugin", "is_dns_label", "is_dns_subdomain"]
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 class ObjectRef(NamedTuple):
-    """Names one object.
-
-    Prints as ``Kind namespace/name``; ``namespace`` is empty for cluster-scoped kinds.
-    """
+    """Names one object. Prints as ``Kind namespace/name``."""
 
     kind: str
     namespace: str
+    """Empty for cluster-scoped kinds."""
     name: str
+    group: str = ""
+    """The API group of a plugin's kind: two plugins may have kinds of one name. Empty for kinds of
+    Kubernetes and Istio."""
 
     def __str__(self) -> str:
         return (
@@ -28,6 +30,14 @@ class ObjectRef(NamedTuple):
             if self.namespace
             else f"{self.kind} {self.name}"
         )
+
+
+_BUILT_IN = ("k8s.io", "istio.io")
+
+
+def group_of_plugin(group: str) -> str:
+    """The API group of a reference: empty for the groups of Kubernetes and Istio."""
+    return "" if "." not in group or group.endswith(_BUILT_IN) else intern(group)
 
 
 @dataclass(frozen=True, slots=True, order=True)

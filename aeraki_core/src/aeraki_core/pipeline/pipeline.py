@@ -138,7 +138,7 @@ class Pipeline:
             opt_in=mesh.opt_in,
         )
         self._detector = detector
-        self._ports = PortTable(detector, {kind.kind for kind in self.registry.kinds})
+        self._ports = PortTable(detector, {(kind.group, kind.kind) for kind in self.registry.kinds})
         self._groups = Groups()
         self._overlaps = Overlaps(self._groups, self.store)
         self._filters = FilterTable()

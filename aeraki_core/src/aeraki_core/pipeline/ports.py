@@ -43,11 +43,10 @@ class Affected(NamedTuple):
 class PortTable:
     """The detected protocol, the last run and the last good placements of each service port.
 
-    ``kinds`` are the names of the plugins' kinds: for their objects it is known which service ports
-    read them.
+    ``kinds`` are groups and names of the plugins' kinds: for their objects it is known which service ports read them.
     """
 
-    def __init__(self, detector: Detector, kinds: Collection[str]) -> None:
+    def __init__(self, detector: Detector, kinds: Collection[tuple[str, str]]) -> None:
         self._detector = detector
         self._kinds = kinds
         self._detections: dict[ServiceId, dict[int, Detection]] = {}
@@ -209,5 +208,5 @@ class PortTable:
 _UNSPOKEN = (ProblemKind.NOBODY, ProblemKind.DISABLED)
 
 
-def _resources(run: PortRun | None, kinds: Collection[str]) -> tuple[ObjectRef, ...]:
-    return tuple(ref for ref in (run.objects if run else ()) if ref.kind in kinds)
+def _resources(run: PortRun | None, kinds: Collection[tuple[str, str]]) -> tuple[ObjectRef, ...]:
+    return tuple(ref for ref in (run.objects if run else ()) if (ref.group, ref.kind) in kinds)

@@ -116,7 +116,7 @@ class Context:
             PluginError: the plugin does not declare the kind.
         """
         self._recorder.require_kind(kind)
-        return self._reads.resources(kind.kind, self.full_host(host))
+        return self._reads.resources(kind.group, kind.kind, self.full_host(host))
 
     def secret(self, namespace: str, name: str) -> Secret | None:
         """A Secret, or None when there is none.

@@ -187,7 +187,7 @@ class Dispatcher:
         self, resource: Resource[Any], reads: Reads, detect: Detect
     ) -> tuple[Finding, ...]:
         """What the kind's own plugin finds wrong with a resource."""
-        plugin = self.registry.owner_of_kind(resource.ref.kind)
+        plugin = self.registry.owner_of_kind(resource.ref)
         if plugin is None or "aeraki_validate" not in plugin.hooks:
             return ()
         recorder = self._recorder(plugin, reads)

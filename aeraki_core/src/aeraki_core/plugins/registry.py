@@ -20,6 +20,7 @@ import pluggy
 
 from aeraki_core.errors import PluginError, ends_the_program
 from aeraki_core.findings.finding import Code
+from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.plugin_calls import PLUGIN_CALLS
 from aeraki_core.model.resource import Kind, LoadedKind
 from aeraki_core.plugins.declarations import check_hooks, check_kinds, check_protocols
@@ -98,12 +99,13 @@ class Registry:
         """
         return self._owners[protocol.name]
 
-    def owner_of_kind(self, kind: str) -> PluginInfo | None:
-        """The active plugin that brings the kind, or None."""
-        return next(
-            (plugin for plugin in self.active if any(item.kind == kind for item in plugin.kinds)),
-            None,
-        )
+    @cached_property
+    def _kind_owners(self) -> dict[tuple[str, str], PluginInfo]:
+        return {(kind.group, kind.kind): plugin for plugin in self.active for kind in plugin.kinds}
+
+    def owner_of_kind(self, ref: ObjectRef) -> PluginInfo | None:
+        """The active plugin that brings the object's kind, or None."""
+        return self._kind_owners.get((ref.group, ref.kind))
 
 
 def build_registry(

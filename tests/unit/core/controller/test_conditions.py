@@ -15,7 +15,7 @@ from aeraki_core.model.meta import ObjectRef
 from tests.unit.core.controller.running import WAIT
 from tests.unit.core.echo import Mesher
 
-POLICY = ObjectRef("EchoPolicy", "shop", "cart")
+POLICY = ObjectRef("EchoPolicy", "shop", "cart", "echo.example.com")
 
 
 def of(mesh: Mesher, problems: dict[FilterKey, str] | None = None) -> tuple[Condition, Condition]:

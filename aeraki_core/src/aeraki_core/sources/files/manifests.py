@@ -24,7 +24,7 @@ from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.manifests.locate import Document, FileOrigin
 from aeraki_core.manifests.read import AliasBudget, Slice, load_all
 from aeraki_core.mesh.source_object import SourceObject
-from aeraki_core.model.meta import ObjectRef, is_dns_subdomain
+from aeraki_core.model.meta import ObjectRef, group_of_plugin, is_dns_subdomain
 from aeraki_core.sources.files.kinds import Reads, judge
 
 __all__ = [
@@ -237,7 +237,8 @@ def _named(type_: _Type, metadata: Mapping[str, Any], rules: Rules) -> _Identity
         message = f"{kind} {name[:80]}: metadata.namespace is {_shape(namespace)}, not text; "
         message += "put it in quotes"
         return Trouble(BAD_NAME, message, broken=True, field="metadata.namespace")
-    ref = ObjectRef(kind, namespace, name)
+    group = group_of_plugin(type_.api_version.rpartition("/")[0])
+    ref = ObjectRef(kind, namespace, name, group)
     if len(namespace) > 63 or "." in namespace or not is_dns_subdomain(namespace):
         message = "not a valid namespace"
         return Trouble(BAD_NAME, message, broken=True, ref=ref, field="metadata.namespace")

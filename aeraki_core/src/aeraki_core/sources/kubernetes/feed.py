@@ -29,7 +29,7 @@ from aeraki_core.kube.informer import (
 )
 from aeraki_core.kube.resources import ApiResource, GroupKind
 from aeraki_core.mesh.store import SourceObject
-from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.meta import ObjectRef, group_of_plugin
 from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Upserted
 
 __all__ = ["NAME", "Feed"]
@@ -211,6 +211,7 @@ def _ref(resource: ApiResource, content: Object) -> ObjectRef:
         resource.kind,
         intern(metadata.get("namespace") or ""),
         intern(metadata["name"]),
+        group_of_plugin(resource.group),
     )
 
 

@@ -22,7 +22,7 @@ from aeraki_core.model.istio import (
     parse_virtual_service,
 )
 from aeraki_core.model.mesh import Mesh
-from aeraki_core.model.meta import ObjectRef, is_dns_subdomain
+from aeraki_core.model.meta import ObjectRef, group_of_plugin, is_dns_subdomain
 from aeraki_core.model.service import Service, parse_service, parse_service_entry
 from aeraki_core.testing.sidecar.scope import SidecarResource, parse_sidecar
 
@@ -132,4 +132,6 @@ def source_object(content: Mapping[str, Any]) -> SourceObject | None:
     namespace = metadata.get("namespace") or "default"
     if not all(isinstance(text, str) and text for text in (api_version, kind, name, namespace)):
         return None
-    return SourceObject(ObjectRef(str(kind), str(namespace), str(name)), str(api_version), content)
+    group = group_of_plugin(str(api_version).rpartition("/")[0])
+    ref = ObjectRef(str(kind), str(namespace), str(name), group)
+    return SourceObject(ref, str(api_version), content)
