@@ -103,6 +103,9 @@ class Mesh:
         Returns where a client connects to its first port. ``fields`` are those of :func:`aeraki_core.testing.service`.
         """
         ip = self._loopback()
+        # A port of Redis gets a filter without further objects, too.
+        always = {"redis.aeraki.io/proxy": "always"}
+        fields["annotations"] = {**always, **fields.get("annotations", {})}
         self.add(service(name, ports, cluster_ip=ip, selector={"app": name}, **fields))
         numbers = [number if isinstance(number, int) else number[0] for number in ports.values()]
         for number in numbers:

@@ -115,7 +115,15 @@ def test_commands_over_several_servers_are_split_and_joined(
 
 def test_a_service_entry(mesh: Mesh, loopback: Callable[[], str], redis_servers: Three) -> None:
     ip = loopback()
-    mesh.add(service_entry("outside", ["redis.example.com"], {"tcp-redis": 6379}, addresses=[ip]))
+    mesh.add(
+        service_entry(
+            "outside",
+            ["redis.example.com"],
+            {"tcp-redis": 6379},
+            addresses=[ip],
+            annotations={"redis.aeraki.io/proxy": "always"},
+        )
+    )
     mesh.lead("redis.example.com", 6379, *(server.address for server in redis_servers))
     mesh.client()
     write((ip, 6379))

@@ -47,7 +47,12 @@ def config(kind: str, name: str, namespace: str, spec: Object, **metadata: Any) 
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": kind,
-        "metadata": {"name": name, "namespace": namespace, **metadata},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "annotations": {"redis.aeraki.io/proxy": "always"},
+            **metadata,
+        },
         "spec": spec,
     }
 

@@ -31,7 +31,11 @@ def entry(number: int, namespace: str) -> Object:
     return {
         "apiVersion": GROUP,
         "kind": "ServiceEntry",
-        "metadata": {"name": f"redis-{number}", "namespace": namespace},
+        "metadata": {
+            "name": f"redis-{number}",
+            "namespace": namespace,
+            "annotations": {"redis.aeraki.io/proxy": "always"},
+        },
         "spec": {
             "hosts": [f"redis-{number}.{namespace}.example.org"],
             "addresses": [f"240.1.{number // 250}.{number % 250 + 1}"],

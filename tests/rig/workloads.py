@@ -175,7 +175,8 @@ class Workloads:
             "name": name,
             "namespace": self.namespace,
             "labels": dict(labels or {}),
-            "annotations": dict(annotations or {}),
+            # A port of Redis gets a filter without further objects, too.
+            "annotations": {"redis.aeraki.io/proxy": "always", **(annotations or {})},
         }
 
 

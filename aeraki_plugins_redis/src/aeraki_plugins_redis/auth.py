@@ -18,15 +18,19 @@ from aeraki_plugins_redis.codes import NO_PASSWORD
 __all__ = ["Credentials", "credentials", "inline"]
 
 _PASSWORD_FIELDS = ("password", "token")
+_PREVIOUS_FIELD = "previousPassword"
 _USERNAME_FIELD = "username"
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A password and perhaps a username; empty: only the password counts."""
+    """What authenticates clients, or the sidecars at Redis."""
 
     password: str = field(repr=False)
     username: str = field(default="", repr=False)
+    """Empty: only the password counts."""
+    previous: str = field(default="", repr=False)
+    """A second password that clients may still give; empty for none."""
 
 
 def inline(text: str) -> DataSource:
@@ -59,7 +63,7 @@ def _plain(
         message = "no password is given"
         context.report(NO_PASSWORD, message, ref=resource.ref, field=f"{path}.password")
         raise KeepLastGood(message)
-    return Credentials(password, plain.username)
+    return Credentials(password, plain.username, plain.previous_password.get_secret_value())
 
 
 def _secret(
@@ -84,4 +88,5 @@ def _secret(
     if reference.username_field and not username:
         message = f"{secret.ref} has no {reference.username_field}"
         raise context.missing_secret(message, resource.ref, f"{path}.usernameField")
-    return Credentials(password, username)
+    previous = value(reference.previous_password_field or _PREVIOUS_FIELD)
+    return Credentials(password, username, previous)

@@ -19,6 +19,11 @@ class SecretReference(SpecModel):
         "",
         description="The field that holds the password. Without it: password, or token if there is no password.",
     )
+    previous_password_field: str = Field(
+        "",
+        description="The field that holds a second password, which clients may still give while the "
+        "password is changed. Without it: previousPassword, if the Secret has it.",
+    )
     username_field: str = Field(
         "",
         description="The field that holds the username. Without it: username, if the Secret has it.",
@@ -30,6 +35,13 @@ class PlainAuth(SpecModel):
 
     password: Annotated[SecretStr, WithJsonSchema({"type": "string", "format": "password"})] = (
         Field(SecretStr(""), description="The password.", json_schema_extra={"default": ""})
+    )
+    previous_password: Annotated[
+        SecretStr, WithJsonSchema({"type": "string", "format": "password"})
+    ] = Field(
+        SecretStr(""),
+        description="A second password, which clients may still give while the password is changed.",
+        json_schema_extra={"default": ""},
     )
     username: str = Field("", description="The username; Redis before 6 knows none.")
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from aeraki_core import Code, Severity
 
 __all__ = [
+    "CLUSTER_POLICY",
+    "CLUSTER_TLS",
     "CODES",
     "DEAD_ROUTE",
     "ENDPOINT",
     "FAULT_COMMAND",
     "INBOUND_CLUSTER",
+    "NOT_ASKED_FOR",
     "NOT_REDIS",
     "NO_CLUSTER",
     "NO_DELAY",
@@ -90,6 +93,26 @@ INBOUND_CLUSTER = Code(
     "Remove the option inbound, or the mode CLUSTER: nodes need commands that the filter does not pass.",
 )
 # 02xx: values.
+NOT_ASKED_FOR = Code(
+    "RDS0112",
+    _I,
+    "no filter, for nothing asks for one",
+    "Create a RedisDestination (with the password that clients send, if the server wants one), or set "
+    "redis.aeraki.io/proxy to always; never makes this finding go away. Until then commands pass as plain TCP.",
+)
+CLUSTER_TLS = Code(
+    "RDS0113",
+    _E,
+    "Redis Cluster behind TLS",
+    "Remove the mode CLUSTER, or the tls settings of the DestinationRule; until then commands pass as Istio sends them.",
+)
+CLUSTER_POLICY = Code(
+    "RDS0114",
+    _W,
+    "traffic policy has no effect on a Redis Cluster",
+    "Remove the setting, or set connections in the RedisDestination.",
+)
+
 # RDS0201 is free: the model refuses a percentage above 100.
 WHOLE_PERCENT = Code(
     "RDS0202",
@@ -134,6 +157,9 @@ CODES = (
     NO_HOST,
     REPEATED_PREFIX,
     INBOUND_CLUSTER,
+    NOT_ASKED_FOR,
+    CLUSTER_TLS,
+    CLUSTER_POLICY,
     WHOLE_PERCENT,
     FAULT_COMMAND,
     NO_DELAY,

@@ -5,7 +5,7 @@ In: a service and its port. Out: answers; only a missing password is reported he
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -20,6 +20,8 @@ __all__ = [
     "password_of",
     "resource_of",
     "shards_itself",
+    "tls_mode",
+    "vain_policies",
     "why_unreachable",
 ]
 
@@ -83,18 +85,38 @@ def shards_itself(context: GenerateContext, service: Service, port: Port) -> boo
     return bool(_load_balancer(context, service, port).get("consistentHash"))
 
 
-def _load_balancer(context: GenerateContext, service: Service, port: Port) -> Mapping[str, Any]:
-    """The loadBalancer of the DestinationRule that applies, as Istio reads it; empty without one.
+def tls_mode(context: GenerateContext, service: Service, port: Port) -> str:
+    """The TLS mode that a DestinationRule gives the connections to it; empty for none."""
+    mode = str(_part(_policy(context, service, port), "tls").get("mode") or "")
+    return "" if mode == "DISABLE" else mode
 
-    The first trafficPolicy wins; settings for the port take the place of all of it (facts/istio.md).
+
+def vain_policies(context: GenerateContext, service: Service, port: Port) -> Iterator[str]:
+    """The parts of a DestinationRule's traffic policy that a Redis Cluster's own cluster lacks."""
+    policy = _policy(context, service, port)
+    if _part(policy, "outlierDetection"):
+        yield "outlierDetection"
+    if _part(_part(policy, "connectionPool"), "tcp"):
+        yield "connectionPool.tcp"
+
+
+def _load_balancer(context: GenerateContext, service: Service, port: Port) -> Mapping[str, Any]:
+    return _part(_policy(context, service, port), "loadBalancer")
+
+
+def _policy(context: GenerateContext, service: Service, port: Port) -> Mapping[str, Any]:
+    """The traffic policy of the DestinationRule that applies, as Istio reads it; empty without one.
+
+    The first trafficPolicy wins; settings for the port take the place of all of it
+    (docs/internals/istio.md).
     """
     rules = context.destination_rules(service.host)
     policy = next((rule.traffic_policy for rule in rules if rule.traffic_policy), {})
     settings = policy.get("portLevelSettings")
-    for item in settings if isinstance(settings, list | tuple) else ():
-        if _part(item, "port").get("number") == port.number:
-            return _part(item, "loadBalancer")
-    return _part(policy, "loadBalancer")
+    for entry in settings if isinstance(settings, list | tuple) else ():
+        if _part(entry, "port").get("number") == port.number and isinstance(entry, Mapping):
+            return entry
+    return policy
 
 
 def _part(value: Any, key: str) -> Mapping[str, Any]:

@@ -10,17 +10,27 @@ from collections.abc import Iterable, Iterator
 from aeraki_core import GenerateContext, Outbound, Patch, Port, Resource, Service, VirtualService
 from aeraki_plugins_redis.auth import Credentials, credentials
 from aeraki_plugins_redis.cluster import merged, redis_cluster
-from aeraki_plugins_redis.codes import NO_CLUSTER, NO_EFFECT, NOT_REDIS, VIRTUAL_SERVICE
+from aeraki_plugins_redis.codes import (
+    CLUSTER_POLICY,
+    CLUSTER_TLS,
+    NO_CLUSTER,
+    NO_EFFECT,
+    NOT_ASKED_FOR,
+    NOT_REDIS,
+    VIRTUAL_SERVICE,
+)
 from aeraki_plugins_redis.destinations import (
     destination_of,
     is_cluster,
     password_of,
     resource_of,
     shards_itself,
+    tls_mode,
+    vain_policies,
     why_unreachable,
 )
 from aeraki_plugins_redis.endpoints import HostPort, parse_endpoint
-from aeraki_plugins_redis.protocol import FILTER, REDIS
+from aeraki_plugins_redis.protocol import FILTER, INBOUND, PROXY, REDIS
 from aeraki_plugins_redis.redis_proxy import outbound_proxy
 from aeraki_plugins_redis.resources import (
     REDIS_SERVICE,
@@ -34,12 +44,46 @@ __all__ = ["can_be_proxied", "outbound"]
 
 
 def can_be_proxied(context: GenerateContext) -> bool:
-    """Whether redis_proxy can serve the port at all; the reason is reported if not."""
+    """Whether redis_proxy is wanted and can serve the port at all; the reason is reported if not.
+
+    redis_proxy answers AUTH itself and knows no SUBSCRIBE, so it never comes to a service unasked:
+    many charts name their port tcp-redis.
+    """
+    wish = context.option(PROXY)
+    if wish == "never":
+        return False
+    if wish == "auto" and not _is_asked_for(context):
+        message = (
+            f"port {context.port.number} speaks Redis, and no RedisService or RedisDestination is "
+            "for it; redis_proxy would refuse AUTH of clients"
+        )
+        context.report(NOT_ASKED_FOR, message, field="spec.ports")
+        return False
+    destination = destination_of(context, context.service)
+    if destination is not None and is_cluster(destination):
+        mode = tls_mode(context, context.service, context.port)
+        if mode:
+            message = (
+                f"a DestinationRule gives {context.service.host} tls {mode}, which the clusters of "
+                "mode CLUSTER cannot keep; no filter is written, so that no password goes out in clear"
+            )
+            context.report(CLUSTER_TLS, message, ref=destination.ref, field="spec")
+            return False
     reason = why_unreachable(context, context.service, context.port)
     if reason:
         message = f"port {context.port.number}: {reason}; no filter is written"
         context.report(NO_CLUSTER, message, field="spec")
     return reason is None
+
+
+def _is_asked_for(context: GenerateContext) -> bool:
+    """Whether an object of the service's namespace is for it, or the workloads' side is asked for."""
+    return context.option(INBOUND) or _has_object(context, context.service)
+
+
+def _has_object(context: GenerateContext, service: Service) -> bool:
+    redis_service = resource_of(context, REDIS_SERVICE, service)
+    return redis_service is not None or destination_of(context, service) is not None
 
 
 def outbound(context: GenerateContext) -> Iterator[Patch]:
@@ -70,7 +114,9 @@ def _demanded(
 def _other_cluster(context: GenerateContext, target: Target) -> Iterator[Patch]:
     """What another service's cluster needs, unless filters of its own bring it: its port is not known to speak Redis."""
     service, port = target.service, target.port
-    if service is None or port is None or context.speaks(REDIS, service, port):
+    if service is None or port is None:
+        return
+    if context.speaks(REDIS, service, port) and _has_object(context, service):
         return
     destination = destination_of(context, service)
     if destination is not None and is_cluster(destination):
@@ -93,7 +139,13 @@ def _cluster(
     destination = destination_of(context, service)
     password = password_of(context, destination)
     if destination is not None and is_cluster(destination):
-        endpoints = _endpoints(destination.spec, HostPort(service.host, port.number))
+        for name in vain_policies(context, service, port):
+            message = f"{name} of a DestinationRule has no effect on {service.host} in mode CLUSTER"
+            context.report(CLUSTER_POLICY, message, ref=destination.ref, field="spec")
+        # A ServiceEntry's servers listen on the target port; a Service's ClusterIP on its own.
+        number = port.number if service.ref.kind == "Service" else port.target
+        own = HostPort(service.host, number if isinstance(number, int) else port.number)
+        endpoints = _endpoints(destination.spec, own)
         cluster = redis_cluster(side.cluster, endpoints, destination.spec.tcp, password)
         yield side.replace_cluster(cluster)
         return

@@ -5,11 +5,18 @@ from __future__ import annotations
 from aeraki_core import Extension, Option, OptionType, Protocol
 from aeraki_plugins_redis.codes import CODES
 
-__all__ = ["FILTER", "INBOUND", "REDIS"]
+__all__ = ["FILTER", "INBOUND", "PROXY", "REDIS"]
 
 FILTER = "envoy.filters.network.redis_proxy"
 
 
+PROXY = Option(
+    name="proxy",
+    type=OptionType.TEXT,
+    help="Whether clients get the filter: auto where a RedisService or RedisDestination is for the service.",
+    default="auto",
+    choices=("auto", "always", "never"),
+)
 INBOUND = Option(
     name="inbound",
     type=OptionType.BOOL,
@@ -23,6 +30,6 @@ REDIS = Protocol(
     extension=Extension(FILTER, stock=True),
     more_extensions=(Extension("envoy.clusters.redis", stock=True),),
     summary="sharding and routes by key, mirrors, faults, passwords, Redis Cluster",
-    options=(INBOUND,),
+    options=(PROXY, INBOUND),
     codes=CODES,
 )

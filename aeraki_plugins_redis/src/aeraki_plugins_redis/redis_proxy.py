@@ -63,7 +63,9 @@ def inbound_proxy(stat_prefix: str, cluster: str, credentials: Credentials | Non
 
 def _demand(proxy: RedisProxy, credentials: Credentials | None) -> None:
     if credentials is not None:
-        proxy.downstream_auth_passwords.append(inline(credentials.password))
+        for password in (credentials.password, credentials.previous):
+            if password:
+                proxy.downstream_auth_passwords.append(inline(password))
         if credentials.username:
             proxy.downstream_auth_username.CopyFrom(inline(credentials.username))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
@@ -68,6 +69,10 @@ class Mode(StrEnum):
 
     PROXY = "PROXY"
     CLUSTER = "CLUSTER"
+
+
+Host = Annotated[str, Field(pattern=r"^[^*]*$", max_length=253)]
+"""A host without a wildcard: an object speaks for services of its namespace, by their names."""
 
 
 class Settings(SpecModel):
@@ -193,7 +198,7 @@ class Fault(SpecModel):
 class RedisServiceSpec(SpecModel):
     """Routes, settings and faults for the clients of Redis services."""
 
-    host: tuple[str, ...] = Field(
+    host: tuple[Host, ...] = Field(
         (), description="The services, of the object's namespace, whose clients it is for."
     )
     settings: Settings = Field(
@@ -244,6 +249,8 @@ class TCPSettings(SpecModel):
 
     max_connections: int = Field(
         0,
+        ge=-(2**31),
+        le=2**31 - 1,
         description="A limit that Envoy keeps for the cluster, but that its Redis filter does not ask for.",
     )
     connect_timeout: PositiveDuration | None = Field(
@@ -290,7 +297,7 @@ class TrafficPolicy(SpecModel):
 class RedisDestinationSpec(SpecModel):
     """How a Redis service is reached: its mode, its password, its connections."""
 
-    host: str = Field(
+    host: Host = Field(
         "", description="The service, of the object's namespace: its name or its full host."
     )
     traffic_policy: TrafficPolicy = Field(

@@ -11,6 +11,7 @@ from aeraki_core.testing import (
     destination_rule,
     generate,
     resource,
+    secret,
     service,
     service_entry,
     virtual_service,
@@ -19,7 +20,8 @@ from aeraki_plugins_redis.resources import REDIS_DESTINATION, REDIS_SERVICE
 
 import aeraki_plugins_redis
 
-CACHE = service("cache", {"tcp-redis": 6379})
+ALWAYS = {"redis.aeraki.io/proxy": "always"}
+CACHE = service("cache", {"tcp-redis": 6379}, annotations=ALWAYS)
 NAME = "outbound|6379||cache.default.svc.cluster.local"
 CLUSTER = {"connectionPool": {"redis": {"mode": "CLUSTER"}}}
 
@@ -70,6 +72,7 @@ def test_a_service_without_endpoints_stays_plain_tcp(resolution: str) -> None:
         {"tcp-redis": 6379},
         addresses=["240.0.0.1"],
         resolution=resolution,
+        annotations=ALWAYS,
     )
     result = made(entry)
     assert result.filters == ()
@@ -127,3 +130,100 @@ def test_several_routes_to_one_plain_port_are_one_merge_each() -> None:
         {"operation": "MERGE", "value": {"lb_policy": "MAGLEV"}}
     ] * 2
     assert result.codes == ()
+
+
+def test_a_service_that_nothing_asks_about_stays_plain_tcp() -> None:
+    """Its clients may send AUTH or SUBSCRIBE, which redis_proxy does not pass on."""
+    result = made(service("cache", {"tcp-redis": 6379}))
+    assert result.filters == ()
+    (finding,) = result.findings
+    assert (finding.code.id, str(finding.ref)) == ("RDS0112", "Service default/cache")
+
+
+def test_one_service_can_be_left_alone() -> None:
+    left = service("cache", {"tcp-redis": 6379}, annotations={"redis.aeraki.io/proxy": "never"})
+    result = made(left, resource(REDIS_DESTINATION, "cache", host="cache"))
+    assert result.filters == ()
+    assert result.codes == ()
+
+
+@pytest.mark.parametrize("mode", ["SIMPLE", "MUTUAL", "ISTIO_MUTUAL"])
+def test_a_redis_cluster_behind_tls_keeps_what_istio_does(mode: str) -> None:
+    """The password would go out in clear otherwise."""
+    rule = destination_rule("cache", "cache", trafficPolicy={"tls": {"mode": mode}})
+    cluster = resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER)
+    result = made(service("cache", {"tcp-redis": 6379}), rule, cluster)
+    assert result.filters == ()
+    assert result.codes == ("RDS0113",)
+
+
+def test_a_redis_cluster_starts_at_the_target_port() -> None:
+    entry = service_entry(
+        "out", ["redis.example.com"], {"tcp-redis": 6379}, addresses=["240.0.0.1"]
+    )
+    entry["spec"]["ports"][0]["targetPort"] = 6380
+    cluster = resource(REDIS_DESTINATION, "out", host="redis.example.com", trafficPolicy=CLUSTER)
+    (added,) = [
+        patch["patch"]["value"]
+        for patch in made(entry, cluster).patches("CLUSTER")
+        if patch["patch"]["operation"] == "ADD"
+    ]
+    (endpoint,) = added["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    assert endpoint["endpoint"]["address"]["socket_address"]["port_value"] == 6380
+
+
+def test_policies_that_a_redis_cluster_lacks_are_named() -> None:
+    policies = {
+        "outlierDetection": {"interval": "1s"},
+        "connectionPool": {"tcp": {"maxConnections": 5}},
+    }
+    rule = destination_rule("cache", "cache", trafficPolicy=policies)
+    cluster = resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER)
+    result = made(service("cache", {"tcp-redis": 6379}), rule, cluster)
+    assert result.codes == ("RDS0114", "RDS0114")
+
+
+def test_no_object_speaks_for_all_hosts() -> None:
+    result = made(CACHE, resource(REDIS_SERVICE, "all", host=["*"], settings={"opTimeout": "1s"}))
+    assert result.codes == ("AER0106",)
+    assert len(result.filters) == 1
+
+
+def test_a_duration_that_envoy_cannot_take_is_refused() -> None:
+    endless = resource(
+        REDIS_SERVICE, "cache", host=["cache"], settings={"opTimeout": "99999999999h"}
+    )
+    (finding,) = made(CACHE, endless).findings
+    assert (finding.code.id, finding.field) == ("AER0106", "spec.settings.opTimeout")
+
+
+def test_clients_may_give_the_password_of_before() -> None:
+    auth = {"plain": {"password": "new", "previousPassword": "old"}}
+    settings = resource(REDIS_SERVICE, "cache", host=["cache"], settings={"auth": auth})
+    (patch,) = made(CACHE, settings).patches("NETWORK_FILTER")
+    passwords = patch["patch"]["value"]["typed_config"]["downstream_auth_passwords"]
+    assert [each["inline_string"] for each in passwords] == ["new", "old"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "given"),
+    [
+        ({"type": "Opaque"}, True),
+        ({"type": "kubernetes.io/basic-auth"}, True),
+        ({"type": "kubernetes.io/tls"}, False),
+        ({"type": "kubernetes.io/tls", "label": True}, True),
+        ({"type": "kubernetes.io/service-account-token"}, False),
+        ({"type": "kubernetes.io/service-account-token", "label": True}, False),
+    ],
+)
+def test_only_secrets_that_opt_in_are_used(extra: dict[str, Any], given: bool) -> None:
+    content = secret("redis", {"password": "open-sesame"})
+    content["type"] = extra["type"]
+    if extra.get("label"):
+        content["metadata"]["labels"] = {"aeraki.io/secret": "true"}
+    auth = {"secret": {"name": "redis"}}
+    result = made(
+        CACHE, content, resource(REDIS_SERVICE, "cache", host=["cache"], settings={"auth": auth})
+    )
+    assert ("open-sesame" in result.yaml) is given
+    assert ("AER0117" in result.codes) is not given

@@ -22,7 +22,28 @@ class Secret:
     """
 
     ref: ObjectRef
+    """Its namespace and name."""
     data: Mapping[str, str] = field(repr=False, hash=False)
+    """Its values, decoded; empty where ``refused`` says why."""
+    refused: str = ""
+    """Why plugins are not given its values: its type, and no label that opts in."""
+
+
+OPT_IN_LABEL = "aeraki.io/secret"
+_READABLE = frozenset({"", "Opaque", "kubernetes.io/basic-auth"})
+_NEVER = frozenset({"kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"})
+
+
+def _why_refused(content: Mapping[str, Any]) -> str:
+    """Why the values stay unread: an object may name any Secret, also one that its author cannot read."""
+    kind = str(content.get("type") or "")
+    labels = (content.get("metadata") or {}).get("labels") or {}
+    opted_in = isinstance(labels, Mapping) and str(labels.get(OPT_IN_LABEL)).lower() == "true"
+    if kind in _NEVER:
+        return f"a Secret of type {kind} is never used"
+    if kind in _READABLE or opted_in:
+        return ""
+    return f'a Secret of type {kind} is used only with the label {OPT_IN_LABEL}: "true"'
 
 
 def parse_secret(ref: ObjectRef, content: Mapping[str, Any]) -> Secret:
@@ -33,6 +54,9 @@ def parse_secret(ref: ObjectRef, content: Mapping[str, Any]) -> Secret:
     Raises:
         RejectedError: a value of ``data`` is not base64, or ``data`` or ``stringData`` is no map.
     """
+    refused = _why_refused(content)
+    if refused:
+        return Secret(ref, {}, refused)
     data: dict[str, str] = {}
     for name in ("data", "stringData"):
         if not isinstance(content.get(name) or {}, Mapping):

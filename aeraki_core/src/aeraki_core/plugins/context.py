@@ -20,6 +20,7 @@ from aeraki_core.filters.patch import Inbound, Outbound
 from aeraki_core.findings.codes import (
     HEADLESS_ROUTES,
     SECRET_MISSING,
+    SECRET_NOT_RELEASED,
     SHADOWED,
     UNRESOLVED_TARGET_PORT,
 )
@@ -122,7 +123,8 @@ class Context:
         """A Secret, or None when there is none.
 
         Only a Secret that ``Kind.secrets`` names for a resource that was asked for can be had: a
-        cluster watches no other.
+        cluster watches no other. It is of type Opaque or basic-auth, or has the label
+        ``aeraki.io/secret: "true"``; another counts as missing, with a finding.
 
         Raises:
             PluginError: no resource that was asked for refers to it.
@@ -132,7 +134,11 @@ class Context:
                 f"secret: no resource that was asked for refers to the Secret {namespace}/{name}: "
                 "name it in Kind.secrets"
             )
-        return self._reads.secret(namespace, name)
+        secret = self._reads.secret(namespace, name)
+        if secret is not None and secret.refused:
+            self._recorder.add(SECRET_NOT_RELEASED, secret.refused, secret.ref, "type")
+            return None
+        return secret
 
     def report(
         self,
