@@ -16,7 +16,14 @@ from aeraki_core.plugins.hookspec import HookSpec
 from aeraki_core.plugins.types import OPTION_TYPES, OptionType
 
 import aeraki_core
-from aeraki_core import GenerateContext, Inbound, Outbound, ValidateContext
+from aeraki_core import (
+    ExtendContext,
+    ExtendedSide,
+    GenerateContext,
+    Inbound,
+    Outbound,
+    ValidateContext,
+)
 from tests.docs.page import RunCommand, Stray, WriteFile, steps
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
@@ -171,6 +178,8 @@ def test_the_table_of_names_has_no_other() -> None:
     [
         ("## The context", GenerateContext),
         ("## Validating resources", ValidateContext),
+        ("## Add-ons", ExtendContext),
+        ("## Add-ons", ExtendedSide),
         ("## Patches", Outbound),
         ("## Patches", Inbound),
     ],

@@ -130,6 +130,16 @@ class Mesher:
             Candidate(name, f"{name}-dist", "1.0", module=item)
             for name, item in zip(names, found, strict=True)
         ]
+        self._start(candidates, mesh, **kwargs)
+
+    @classmethod
+    def of(cls, candidates: Iterable[Candidate]) -> Mesher:
+        """A mesh with these plugins, whatever they bring."""
+        mesh = cls.__new__(cls)
+        mesh._start(candidates, None)
+        return mesh
+
+    def _start(self, candidates: Iterable[Candidate], mesh: Mesh | None, **kwargs: Any) -> None:
         self.registry = build_registry(candidates)
         self.dispatcher = Dispatcher(self.registry)
         self.pipeline = Pipeline(mesh or Mesh(), self.dispatcher, **kwargs)

@@ -204,4 +204,5 @@ def _patch_text(patch: ConfigPatch) -> str:
     ]
     side = "inbound" if patch.context == "SIDECAR_INBOUND" else "outbound"
     at = f" at {', '.join(where)}" if where else ""
-    return f"{side} {patch.apply_to} {patch.operation}{at}"
+    by = f", by the add-on of {patch.plugin}" if patch.plugin else ""
+    return f"{side} {patch.apply_to} {patch.operation}{at}{by}"

@@ -7,7 +7,7 @@ finds. Values stay messages until :func:`to_dict`; equality is that of their det
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from google.protobuf import json_format
@@ -100,6 +100,8 @@ class ConfigPatch:
     match: Match
     operation: str
     value: FrozenMessage | None
+    plugin: str = field(default="", compare=False)
+    """The plugin whose add-on made it; empty for the protocol's own, and for what was read back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,17 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
-__all__ = ["ApplyTo", "FrozenMessage", "Inbound", "Operation", "Outbound", "Patch", "Side", "pack"]
+__all__ = [
+    "ApplyTo",
+    "ExtendedSide",
+    "FrozenMessage",
+    "Inbound",
+    "Operation",
+    "Outbound",
+    "Patch",
+    "Side",
+    "pack",
+]
 
 
 def _check_message(value: object) -> None:
@@ -209,3 +219,60 @@ class Patch:
     value: FrozenMessage
     name: str = ""
     subset: str | None = None
+    plugin: str = ""
+    """The plugin whose add-on made it; empty for the protocol's own."""
+
+
+TCP_PROXY = "envoy.filters.network.tcp_proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendedSide:
+    """One side of a port that an add-on extends. It adds to what the protocol's plugin makes there."""
+
+    side: Side
+    """The side as the protocol's plugin has it."""
+
+    @property
+    def cluster(self) -> str:
+        """Istio's cluster of the side."""
+        return self.side.cluster
+
+    @property
+    def stat_prefix(self) -> str:
+        """The prefix for the stats of filters there."""
+        return self.side.stat_prefix
+
+    def insert_before_protocol(self, name: str, config: Message) -> Patch:
+        """The filter ``name`` with that config runs before the protocol's filter."""
+        return self.side.insert_before_tcp_proxy(name, config)
+
+    def merge_tcp_proxy(self, config: Message) -> Patch:
+        """Merge into tcp_proxy (``envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy``).
+
+        Without effect where the protocol's filter takes the place of tcp_proxy.
+        """
+        _require(
+            config, "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "merge_tcp_proxy"
+        )
+        from envoy.config.listener.v3.listener_components_pb2 import Filter
+
+        value = Filter(name=TCP_PROXY, typed_config=pack(config))
+        frozen = FrozenMessage.of(value)
+        return Patch(self.side, ApplyTo.NETWORK_FILTER, Operation.MERGE, frozen, TCP_PROXY)
+
+    def merge_cluster(self, cluster: Message, subset: str | None = None) -> Patch:
+        """Merge into Istio's cluster of the port; see :meth:`Side.merge_cluster`."""
+        return self.side.merge_cluster(cluster, subset)
+
+    def merge_listener(self, listener: Message) -> Patch:
+        """Merge into the listeners; see :meth:`Side.merge_listener`."""
+        return self.side.merge_listener(listener)
+
+    def insert_listener_filter(self, name: str, config: Message) -> Patch:
+        """The listener filter ``name`` with that config runs after those of Istio."""
+        from envoy.config.listener.v3.listener_components_pb2 import ListenerFilter
+        from envoy.config.listener.v3.listener_pb2 import Listener
+
+        added = ListenerFilter(name=name, typed_config=pack(config))
+        return self.side.merge_listener(Listener(listener_filters=[added]))

@@ -367,6 +367,12 @@ HOOK_SLOW = Code(
     "plugin's hook does not return",
     "Report it to the plugin's author; the log shows where the hook is. Everything waits for it.",
 )
+ADD_ON_CONFLICT = Code(
+    "AER0410",
+    _W,
+    "add-on is left out",
+    "Remove one of the two, or limit the add-on to other protocols.",
+)
 
 # 05xx: writing.
 WRITE_FAILED = Code(

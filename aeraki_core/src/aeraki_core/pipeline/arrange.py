@@ -155,7 +155,7 @@ def _outbound_patches(
     """
     if patch.apply_to is ApplyTo.CLUSTER:
         return _cluster_patches(patch, OUTBOUND)
-    if patch.name in mesh_wide:
+    if patch.name in mesh_wide and patch.operation is not Operation.MERGE:
         target, operation = patch.name, Operation.REPLACE
     else:
         # The mesh-wide filter may have put another filter in the place of tcp_proxy.
@@ -165,11 +165,16 @@ def _outbound_patches(
     for listener in listeners:
         if patch.apply_to is ApplyTo.LISTENER:
             match = Match(listener=listener.name)
-            patches.append(ConfigPatch(patch.apply_to, OUTBOUND, match, "MERGE", patch.value))
+            patches.append(
+                ConfigPatch(patch.apply_to, OUTBOUND, match, "MERGE", patch.value, patch.plugin)
+            )
             continue
         match = Match(listener=listener.name, filter=target)
-        patches.append(ConfigPatch(patch.apply_to, OUTBOUND, match, str(operation), patch.value))
-        if listener.has_passthrough and target == TCP_PROXY:
+        patches.append(
+            ConfigPatch(patch.apply_to, OUTBOUND, match, str(operation), patch.value, patch.plugin)
+        )
+        merges = operation is Operation.MERGE
+        if listener.has_passthrough and target == TCP_PROXY and not merges:
             patches.append(_spare_passthrough(patch, listener, mesh))
     return patches
 
@@ -204,7 +209,7 @@ def _cluster_patches(patch: Patch, context: str) -> list[ConfigPatch]:
         if context == OUTBOUND and patch.subset != "":
             cluster = ClusterName.parse(patch.side.cluster)
             match = Match(service=cluster.host, port=cluster.port, subset=patch.subset or "")
-        return [ConfigPatch(ApplyTo.CLUSTER, context, match, "MERGE", patch.value)]
+        return [ConfigPatch(ApplyTo.CLUSTER, context, match, "MERGE", patch.value, patch.plugin)]
     add = ConfigPatch(ApplyTo.CLUSTER, context, Match(), "ADD", patch.value)
     if patch.operation is Operation.ADD:
         return [add]
@@ -219,11 +224,15 @@ def _inbound(run: PortRun, side: Inbound, patches: Iterable[Patch]) -> Placement
             entries += _cluster_patches(patch, INBOUND)
         elif patch.apply_to is ApplyTo.LISTENER:
             match = Match(listener=VIRTUAL_INBOUND)
-            entries.append(ConfigPatch(patch.apply_to, INBOUND, match, "MERGE", patch.value))
+            entries.append(
+                ConfigPatch(patch.apply_to, INBOUND, match, "MERGE", patch.value, patch.plugin)
+            )
         else:
             match = Match(destination_port=side.target_port, filter=TCP_PROXY)
             operation = str(patch.operation)
-            entries.append(ConfigPatch(patch.apply_to, INBOUND, match, operation, patch.value))
+            entries.append(
+                ConfigPatch(patch.apply_to, INBOUND, match, operation, patch.value, patch.plugin)
+            )
     return Placement(
         group=InboundGroup(service.namespace, side.target_port, side.selector),
         key=FilterKey(service.namespace, intern(inbound_name(side.selector, side.target_port))),

@@ -367,7 +367,7 @@ class _Runner:
         return _View(reads, call)
 
     def _generate(self, view: _View) -> None:
-        generated = self.dispatcher.generate(view.call)
+        generated = self.dispatcher.extend(view.call, self.dispatcher.generate(view.call))
         view.generated = generated
         if generated.patches is not None:
             plugin = self.dispatcher.registry.owner(self.protocol)

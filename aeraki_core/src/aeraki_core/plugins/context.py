@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from aeraki_core.errors import AerakiError, PluginError
-from aeraki_core.filters.patch import Inbound, Outbound
+from aeraki_core.filters.patch import ExtendedSide, Inbound, Outbound
 from aeraki_core.findings.codes import (
     HEADLESS_ROUTES,
     SECRET_MISSING,
@@ -36,9 +36,9 @@ from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service
 from aeraki_core.plugins.options import OptionReader
 from aeraki_core.plugins.recorder import Recorder
-from aeraki_core.plugins.types import Option, Protocol
+from aeraki_core.plugins.types import AddOn, Option, Protocol
 
-__all__ = ["Audience", "Context", "Detect", "GenerateContext", "KeepLastGood"]
+__all__ = ["Audience", "Context", "Detect", "ExtendContext", "GenerateContext", "KeepLastGood"]
 
 T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
@@ -402,6 +402,40 @@ class GenerateContext(PortContext):
 
         Raises:
             PluginError: the protocol does not declare the option.
+        """
+        return self._options.field(option)
+
+
+class ExtendContext(Context):
+    """What ``aeraki_extend`` may ask, for one service port and one audience of clients."""
+
+    def __init__(
+        self, addon: AddOn, generating: GenerateContext, *, recorder: Recorder, detect: Detect
+    ) -> None:
+        super().__init__(generating.service.ref, recorder=recorder, detect=detect)
+        self.addon = addon
+        self.protocol = generating.protocol
+        self.service = generating.service
+        self.port = generating.port
+        self.outbound = ExtendedSide(generating.outbound)
+        self.inbound = tuple(map(ExtendedSide, generating.inbound))
+        self._options = OptionReader(
+            addon, generating.service, reads=recorder.reads, recorder=recorder
+        )
+
+    def option(self, option: Option[V]) -> V:
+        """The value of one of the add-on's options, or its default.
+
+        Raises:
+            PluginError: the add-on does not declare the option.
+        """
+        return self._options.value(option)
+
+    def option_field(self, option: Option[Any]) -> str:
+        """The field of the annotation that gives an option its value, for a finding about it.
+
+        Raises:
+            PluginError: the add-on does not declare the option.
         """
         return self._options.field(option)
 

@@ -18,9 +18,9 @@ from aeraki_core.findings.finding import Code, Severity
 from aeraki_core.model.meta import is_dns_subdomain
 from aeraki_core.model.resource import Kind
 from aeraki_core.plugins.istio_proxy import releases_without
-from aeraki_core.plugins.types import OPTION_TYPES, Extension, Option, OptionType, Protocol
+from aeraki_core.plugins.types import OPTION_TYPES, AddOn, Extension, Option, OptionType, Protocol
 
-__all__ = ["check_hooks", "check_kinds", "check_protocols"]
+__all__ = ["check_addons", "check_codes", "check_hooks", "check_kinds", "check_protocols"]
 
 _CODE = re.compile(r"([A-Z]{2,8})[0-9]{4}")
 _CORE_PREFIX = "AER"
@@ -40,6 +40,7 @@ def check_hooks(
     functions: Mapping[str, Callable[..., object]],
     protocols: tuple[Protocol, ...],
     kinds: tuple[Kind[Any], ...],
+    addons: tuple[AddOn, ...],
 ) -> None:
     """Refuse hooks that are never called, or that cannot be called.
 
@@ -58,7 +59,11 @@ def check_hooks(
         raise PluginError("aeraki_validate is never called: declare a kind with aeraki_resources")
     if protocols and "aeraki_generate" not in functions:
         raise PluginError("it brings protocols but no aeraki_generate")
-    if kinds and not protocols:
+    if "aeraki_extend" in functions and not addons:
+        raise PluginError("aeraki_extend is never called: declare an add-on with aeraki_addons")
+    if addons and "aeraki_extend" not in functions:
+        raise PluginError("it brings add-ons but no aeraki_extend")
+    if kinds and not (protocols or addons):
         raise PluginError(
             f"nothing reads objects of {kinds[0].kind}: declare a protocol with aeraki_protocols"
         )
@@ -82,7 +87,26 @@ def check_protocols(protocols: tuple[Protocol, ...]) -> None:
         options = _values(protocol, "options", Option)
         _check_options(protocol.name, options)
         _values(protocol, "codes", Code)
-    check_codes(code for protocol in protocols for code in protocol.codes)
+
+
+def check_addons(addons: tuple[AddOn, ...]) -> None:
+    """Refuse add-ons whose names, options, findings or extensions cannot be used.
+
+    Raises:
+        PluginError: the message says which value, and what to write.
+    """
+    _require_once("add-on", (addon.name for addon in addons))
+    for addon in addons:
+        name: object = addon.name
+        if not isinstance(name, str) or not _OPTION_NAME.fullmatch(name):
+            raise PluginError(
+                f"{name!r} is no name of an add-on: lower-case letters, digits and '-'"
+            )
+        _require_line(f"the summary of {name}", addon.summary)
+        for extension in _values(addon, "extensions", Extension):
+            _check_extension(extension)
+        _check_options(addon.name, _values(addon, "options", Option))
+        _values(addon, "codes", Code)
 
 
 def _check_tokens(protocol: Protocol) -> None:
@@ -282,15 +306,15 @@ def _check_model(kind: Kind[Any]) -> None:
 # -- shared -------------------------------------------------------------------------------------------
 
 
-def _values(protocol: Protocol, name: str, kind: type[Any]) -> tuple[Any, ...]:
+def _values(owner: Protocol | AddOn, name: str, kind: type[Any]) -> tuple[Any, ...]:
     """The values of a field that is a tuple of them."""
-    values: Any = getattr(protocol, name)
+    values: Any = getattr(owner, name)
     if isinstance(values, kind) or not isinstance(values, tuple | list):
-        raise PluginError(f"{name} of {protocol.name} is a tuple: write ({name.upper()},)")
+        raise PluginError(f"{name} of {owner.name} is a tuple: write ({name.upper()},)")
     for value in values:
         if not isinstance(value, kind):
             raise PluginError(
-                f"{name} of {protocol.name} holds {value!r}, which is no {kind.__name__}"
+                f"{name} of {owner.name} holds {value!r}, which is no {kind.__name__}"
             )
     return tuple(values)
 

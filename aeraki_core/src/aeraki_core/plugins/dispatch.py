@@ -20,6 +20,7 @@ from aeraki_core.errors import ends_the_program, line_of_plugin
 from aeraki_core.filters.envoyfilter import ServicePort
 from aeraki_core.filters.patch import Patch
 from aeraki_core.findings.codes import (
+    ADD_ON_CONFLICT,
     GENERATOR_GARBAGE,
     GENERATOR_RAISED,
     HOOK_RAISED,
@@ -31,14 +32,21 @@ from aeraki_core.mesh.reads import Reads
 from aeraki_core.model.plugin_calls import PLUGIN_CALLS, STUCK_AFTER
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.secret import Secret
-from aeraki_core.model.service import Port, Service
-from aeraki_core.plugins.context import Audience, Detect, GenerateContext, KeepLastGood
+from aeraki_core.model.service import Port, Service, ServiceId
+from aeraki_core.plugins.adding import why_not_added, without_conflicts
+from aeraki_core.plugins.context import (
+    Audience,
+    Detect,
+    ExtendContext,
+    GenerateContext,
+    KeepLastGood,
+)
 from aeraki_core.plugins.options import OptionReader
 from aeraki_core.plugins.patch_extensions import extensions_of
 from aeraki_core.plugins.recorder import Recorder
 from aeraki_core.plugins.redact import redact, redact_error
 from aeraki_core.plugins.registry import PluginInfo, Registry
-from aeraki_core.plugins.types import Extension, Protocol
+from aeraki_core.plugins.types import AddOn, Extension, Protocol
 from aeraki_core.plugins.validate import ValidateContext
 
 __all__ = ["CallStats", "Dispatcher", "Generated", "PortCall"]
@@ -75,6 +83,8 @@ class PortCall:
 
     context: GenerateContext
     recorder: Recorder
+    detect: Detect
+    audience: Audience
 
 
 @dataclass(slots=True)
@@ -83,6 +93,9 @@ class Dispatcher:
 
     registry: Registry
     stats: dict[tuple[str, str], CallStats] = field(default_factory=dict)
+    _last_good: dict[tuple[ServiceId, int, Audience, str], tuple[Patch, ...]] = field(
+        default_factory=dict
+    )
 
     def detect(self, port: Port, service: Service) -> Protocol | None:
         """The first answer to ``aeraki_detect_protocol``, in the order of the plugins' names."""
@@ -135,7 +148,7 @@ class Dispatcher:
         context = GenerateContext(
             protocol, service, port, audience=audience, recorder=recorder, detect=detect
         )
-        return PortCall(context, recorder)
+        return PortCall(context, recorder, detect, audience)
 
     def generate(self, call: PortCall) -> Generated:
         """The patches of the protocol's owner for one service port."""
@@ -182,6 +195,74 @@ class Dispatcher:
             text = f"{where}: {plugin.title}: aeraki_generate took {seconds:.0f} s"
             findings.append(Finding(HOOK_SLOW, text, context.service.ref, plugin=plugin.name))
         return Generated(patches, tuple(findings), seconds)
+
+    def extend(self, call: PortCall, generated: Generated) -> Generated:
+        """What the protocol's owner generated, with what the add-ons of all plugins add before it.
+
+        The order is that of the plugins' names. An add-on that fails keeps its last good patches; when
+        there are none in this process, the whole port keeps its filters, so that nothing is lost.
+        """
+        patches = generated.patches
+        if patches is None:
+            return generated
+        added: list[Patch] = []
+        findings = list(generated.findings)
+        for plugin in self.registry.active:
+            for addon in plugin.addons:
+                if not addon.extends(call.context.protocol):
+                    continue
+                key = (call.context.service.id, call.context.port.number, call.audience, addon.name)
+                own, reported = self._extended(plugin, addon, call, (*added, *patches))
+                findings += reported
+                if own is None:
+                    own = self._last_good.get(key)
+                if own is None:
+                    return Generated(None, tuple(findings), generated.seconds)
+                self._last_good[key] = own
+                added += own
+        return Generated((*added, *patches), tuple(findings), generated.seconds)
+
+    def _extended(
+        self, plugin: PluginInfo, addon: AddOn, call: PortCall, others: tuple[Patch, ...]
+    ) -> tuple[tuple[Patch, ...] | None, list[Finding]]:
+        """The patches of one add-on, None if it failed; and its findings."""
+        generating = call.context
+        recorder = self._recorder(plugin, call.recorder.reads, addon.extensions)
+        context = ExtendContext(addon, generating, recorder=recorder, detect=call.detect)
+        where = f"port {generating.port.number}: add-on {addon.name}"
+        problem = ""
+        own: tuple[Patch, ...] | None = None
+        try:
+            OptionReader(
+                addon, generating.service, reads=recorder.reads, recorder=recorder
+            ).report_unknown()
+            values = self._call(
+                plugin.name,
+                "aeraki_extend",
+                {"addon": addon, "context": context},
+                _all,
+                subject=ServicePort(generating.service.host, generating.port.number),
+            )
+            sides = {generating.outbound, *generating.inbound}
+            problem = why_not_added(values, addon, sides, MAX_PATCHES)
+            if not problem:
+                own = tuple(replace(patch, plugin=plugin.name) for patch in values or ())
+        except KeepLastGood as reason:
+            problem = f"keeps its last patches: {redact(str(reason), recorder.secrets)}"
+        except BaseException as error:
+            if ends_the_program(error):
+                raise
+            problem = f"raised {_shown(error, recorder.secrets)}{_at(error)}"
+        if own is not None:
+            own, conflicts = without_conflicts(own, others)
+            for text in conflicts:
+                recorder.add(ADD_ON_CONFLICT, f"{where}: {text}", generating.service.ref)
+        findings = [_of_plugin(item, plugin.name, recorder.secrets) for item in recorder.findings]
+        if problem:
+            text = f"{where} of {plugin.title} {problem}; its last good patches stay"
+            finding = Finding(HOOK_RAISED, text, generating.service.ref, plugin=plugin.name)
+            findings.append(finding)
+        return own, findings
 
     def validate(
         self, resource: Resource[Any], reads: Reads, detect: Detect

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from aeraki_core.filters.patch import Patch
     from aeraki_core.model.resource import Kind, Resource
     from aeraki_core.model.service import Port, Service
-    from aeraki_core.plugins.context import GenerateContext
-    from aeraki_core.plugins.types import Protocol
+    from aeraki_core.plugins.context import ExtendContext, GenerateContext
+    from aeraki_core.plugins.types import AddOn, Protocol
     from aeraki_core.plugins.validate import ValidateContext
 
 __all__ = ["ENTRY_POINT_GROUP", "PROJECT", "HookSpec", "hookimpl"]
@@ -93,6 +93,35 @@ class HookSpec(typing.Protocol):
         >>> @hookimpl
         ... def aeraki_generate(protocol, context):
         ...     yield context.outbound.replace_tcp_proxy("envoy.filters.network.echo", Echo())
+        """
+
+    @_hookspec
+    def aeraki_addons(self) -> Iterable[AddOn]:
+        """What the plugin adds to ports that it, or another plugin, speaks. Called once, when it is loaded.
+
+        >>> @hookimpl
+        ... def aeraki_addons():
+        ...     return [
+        ...         AddOn(
+        ...             name="guard",
+        ...             summary="Closes ports",
+        ...             extensions=(Extension("envoy.filters.network.rbac", stock=True),),
+        ...         )
+        ...     ]
+        """
+
+    @_hookspec
+    def aeraki_extend(self, addon: AddOn, context: ExtendContext) -> Iterable[Patch]:
+        """The patches of an add-on for one service port of a protocol.
+
+        They may insert filters and merge, never replace. As for ``aeraki_generate``, all that it uses
+        is ``context``. If it raises, its last good patches stay, and the protocol's plugin goes on.
+
+        >>> @hookimpl
+        ... def aeraki_extend(addon, context):
+        ...     for side in context.inbound:
+        ...         rules = RBAC(stat_prefix=side.stat_prefix)
+        ...         yield side.insert_before_protocol("envoy.filters.network.rbac", rules)
         """
 
     @_hookspec

@@ -23,10 +23,16 @@ from aeraki_core.findings.finding import Code
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.plugin_calls import PLUGIN_CALLS
 from aeraki_core.model.resource import Kind, LoadedKind
-from aeraki_core.plugins.declarations import check_hooks, check_kinds, check_protocols
+from aeraki_core.plugins.declarations import (
+    check_addons,
+    check_codes,
+    check_hooks,
+    check_kinds,
+    check_protocols,
+)
 from aeraki_core.plugins.discovery import Candidate, PluginState, discover
 from aeraki_core.plugins.hookspec import PROJECT, HookSpec
-from aeraki_core.plugins.types import Protocol
+from aeraki_core.plugins.types import AddOn, Protocol
 
 __all__ = ["PluginInfo", "Registry", "build_registry"]
 
@@ -45,6 +51,7 @@ class PluginInfo:
     detail: str = ""
     protocols: tuple[Protocol, ...] = ()
     kinds: tuple[Kind[Any], ...] = ()
+    addons: tuple[AddOn, ...] = ()
     hooks: tuple[str, ...] = ()
 
     @property
@@ -55,7 +62,8 @@ class PluginInfo:
     @property
     def codes(self) -> tuple[Code, ...]:
         """The findings that it may report."""
-        return tuple(dict.fromkeys(code for owner in self.protocols for code in owner.codes))
+        declared: tuple[Protocol | AddOn, ...] = (*self.protocols, *self.addons)
+        return tuple(dict.fromkeys(code for owner in declared for code in owner.codes))
 
     @property
     def title(self) -> str:
@@ -142,9 +150,12 @@ def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookIm
         protocols = _collect(candidate.name, hooks, "aeraki_protocols", Protocol)
         kinds = _collect(candidate.name, hooks, "aeraki_resources", Kind)
         functions = {name: hook.function for name, hook in hooks.items()}
+        addons = _collect(candidate.name, hooks, "aeraki_addons", AddOn)
         check_protocols(protocols)
+        check_addons(addons)
+        check_codes(code for owner in (*protocols, *addons) for code in owner.codes)
         check_kinds(kinds)
-        check_hooks(functions, protocols, kinds)
+        check_hooks(functions, protocols, kinds, addons)
     except BaseException as error:
         if ends_the_program(error):
             raise
@@ -154,7 +165,9 @@ def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookIm
         return replace(
             base, state=PluginState.FAILED, reason=reason, detail=traceback.format_exc()
         ), {}
-    return replace(base, protocols=protocols, kinds=kinds, hooks=tuple(sorted(hooks))), hooks
+    return replace(
+        base, protocols=protocols, kinds=kinds, addons=addons, hooks=tuple(sorted(hooks))
+    ), hooks
 
 
 def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
@@ -243,6 +256,8 @@ def _settle_conflicts(plugins: list[PluginInfo]) -> tuple[PluginInfo, ...]:
             claims[f"protocol {protocol.name}"].add(index)
             for token in protocol.tokens:
                 claims[f"token {token}"].add(index)
+        for addon in plugin.addons:
+            claims[f"protocol {addon.name}"].add(index)  # both are prefixes of annotations
         for kind in plugin.kinds:
             claims[f"kind {kind.kind}.{kind.group}"].add(index)
         for code in plugin.codes:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from aeraki_core.findings.finding import Code
 
-__all__ = ["OPTION_TYPES", "Extension", "Option", "OptionType", "Protocol"]
+__all__ = ["OPTION_TYPES", "AddOn", "Extension", "Option", "OptionType", "Protocol"]
 
 T_co = TypeVar("T_co", covariant=True)
 V = TypeVar("V")
@@ -182,3 +182,29 @@ class Protocol:
     def annotation(self, option: Option[Any]) -> str:
         """The whole name of an option's annotation."""
         return f"{self.name}.aeraki.io/{option.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddOn:
+    """Something that a plugin adds to ports of protocols, its own or those of others."""
+
+    name: str
+    """Its name: the prefix of its annotations."""
+    summary: str
+    """What it gives to a user, in a line."""
+    extensions: tuple[Extension, ...] = ()
+    """The Envoy extensions that its filters need."""
+    protocols: tuple[str, ...] = ()
+    """The names of the protocols whose ports it extends. Empty: all."""
+    options: tuple[Option[Any], ...] = ()
+    """The annotations that it knows."""
+    codes: tuple[Code, ...] = ()
+    """The findings that it reports on its own."""
+
+    def annotation(self, option: Option[Any]) -> str:
+        """The whole name of an option's annotation."""
+        return f"{self.name}.aeraki.io/{option.name}"
+
+    def extends(self, protocol: Protocol) -> bool:
+        """Whether it is asked for ports of that protocol."""
+        return not self.protocols or protocol.name in self.protocols

@@ -14,7 +14,7 @@ from aeraki_core.wiring.plugins import open_registry
 
 if TYPE_CHECKING:
     from aeraki_core.plugins.registry import PluginInfo
-    from aeraki_core.plugins.types import Option, Protocol
+    from aeraki_core.plugins.types import AddOn, Extension, Option, Protocol
 
 __all__ = ["command"]
 
@@ -117,6 +117,19 @@ def describe(plugin: PluginInfo) -> dict[str, Any]:
             }
             for protocol in plugin.protocols
         ],
+        "addons": [
+            {
+                "name": addon.name,
+                "summary": addon.summary,
+                "protocols": list(addon.protocols),
+                "extensions": [
+                    {"name": each.name, "stock": each.stock} for each in addon.extensions
+                ],
+                "options": [_option(addon, option) for option in addon.options],
+                "codes": [code.id for code in addon.codes],
+            }
+            for addon in plugin.addons
+        ],
         "kinds": [
             {
                 "apiVersion": kind.api_version,
@@ -130,7 +143,7 @@ def describe(plugin: PluginInfo) -> dict[str, Any]:
     }
 
 
-def _option(protocol: Protocol, option: Option[Any]) -> dict[str, Any]:
+def _option(protocol: Protocol | AddOn, option: Option[Any]) -> dict[str, Any]:
     limits = {"choices": list(option.choices), "minimum": option.minimum, "maximum": option.maximum}
     return {
         "annotation": protocol.annotation(option),
@@ -155,6 +168,8 @@ def _page(plugin: PluginInfo) -> str:
         lines.append(f"  kind       {kind.kind}{short}, {kind.api_version}: {kind.summary}")
     for protocol in plugin.protocols:
         lines += _protocol_lines(protocol)
+    for addon in plugin.addons:
+        lines += _addon_lines(addon)
     if plugin.detail:
         lines += ["", *(f"  {line}" for line in plugin.detail.rstrip().splitlines())]
     return "\n".join(lines) + "\n"
@@ -165,20 +180,33 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else str(value)
 
 
+def _addon_lines(addon: AddOn) -> list[str]:
+    protocols = ", ".join(addon.protocols) or "every protocol"
+    lines = [f"  add-on     {addon.name}: {addon.summary}", f"  ports      of {protocols}"]
+    lines += [f"  extension  {each.name} ({_stock(each)})" for each in addon.extensions]
+    return [*lines, *_option_lines(addon), *_code_lines(addon)]
+
+
+def _stock(extension: Extension) -> str:
+    if extension.stock:
+        return "in the stock proxy"
+    return "not in the stock proxy: see --proxy-extensions"
+
+
 def _protocol_lines(protocol: Protocol) -> list[str]:
-    stock = (
-        "in the stock proxy"
-        if protocol.extension.stock
-        else "not in the stock proxy: see --proxy-extensions"
-    )
     lines = [
         f"  protocol   {protocol.name}: {protocol.summary}",
         f"  ports      {', '.join(f'tcp-{token}' for token in protocol.tokens)}, or appProtocol",
-        f"  extension  {protocol.extension.name} ({stock})",
+        f"  extension  {protocol.extension.name} ({_stock(protocol.extension)})",
     ]
-    if protocol.options:
+    return [*lines, *_option_lines(protocol), *_code_lines(protocol)]
+
+
+def _option_lines(owner: Protocol | AddOn) -> list[str]:
+    lines: list[str] = []
+    if owner.options:
         lines += ["", "  Options, as annotations of the Service or ServiceEntry:"]
-    for option in protocol.options:
+    for option in owner.options:
         facts = [str(option.type)]
         if option.default not in (None, (), ""):
             default = (
@@ -200,10 +228,13 @@ def _protocol_lines(protocol: Protocol) -> list[str]:
         if option.aliases:
             facts.append(f"also written {', '.join(option.aliases)}")
         lines += [
-            f"    {protocol.annotation(option)}  ({'; '.join(facts)})",
+            f"    {owner.annotation(option)}  ({'; '.join(facts)})",
             f"        {option.help}",
         ]
-    if protocol.codes:
-        lines += ["", "  Findings of its own:"]
-    lines += [f"    {code.id}  {code.severity.label:<7}  {code.title}" for code in protocol.codes]
+    return lines
+
+
+def _code_lines(owner: Protocol | AddOn) -> list[str]:
+    lines = ["", "  Findings of its own:"] if owner.codes else []
+    lines += [f"    {code.id}  {code.severity.label:<7}  {code.title}" for code in owner.codes]
     return lines

@@ -1,0 +1,165 @@
+"""What an add-on does to ports of another plugin's protocol, and what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+from aeraki_core.console.describe import explanation
+from aeraki_core.plugins.discovery import Candidate
+from envoy.extensions.filters.network.connection_limit.v3.connection_limit_pb2 import (
+    ConnectionLimit,
+)
+from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+
+from aeraki_core import (
+    AddOn,
+    ExtendContext,
+    Extension,
+    Option,
+    OptionType,
+    Patch,
+    hookimpl,
+)
+from tests.unit.core.echo import ECHO, EchoPlugin, Mesher
+
+LIMIT = "envoy.filters.network.connection_limit"
+BROKEN = Option(name="broken", type=OptionType.BOOL, help="Raise", default=False)
+
+Body = Callable[[ExtendContext], Iterable[Any]]
+
+
+class Extender:
+    """An add-on with that body."""
+
+    def __init__(self, name: str, body: Body) -> None:
+        self.body = body
+        self.addon = AddOn(
+            name=name,
+            summary="For tests",
+            extensions=(Extension(LIMIT, stock=True),),
+            options=(BROKEN,),
+        )
+
+    @hookimpl
+    def aeraki_addons(self) -> Iterable[AddOn]:
+        return [self.addon]
+
+    @hookimpl
+    def aeraki_extend(self, context: ExtendContext) -> Iterable[Any]:
+        if context.option(BROKEN):
+            raise RuntimeError("asked to")
+        return self.body(context)
+
+
+def limit(context: ExtendContext) -> Iterator[Patch]:
+    config = ConnectionLimit(stat_prefix=context.outbound.stat_prefix)
+    config.max_connections.value = 5
+    yield context.outbound.insert_before_protocol(LIMIT, config)
+
+
+def mesh_with(*extenders: Extender, insert: bool = False) -> Mesher:
+    echo = Candidate("echo", "echo-dist", "1.0", module=EchoPlugin(insert=insert))
+    others = [
+        Candidate(each.addon.name, f"{each.addon.name}-dist", "1.0", module=each)
+        for each in extenders
+    ]
+    return Mesher.of([echo, *others])
+
+
+def names(mesh: Mesher) -> list[str]:
+    """The network filters of the service's clients, in the order in which they are put there."""
+    mesh.run()
+    (found,) = (each for key, each in mesh.pipeline.filters.items() if "outbound" in key.name)
+    values: list[Any] = [
+        patch.value.message() for patch in found.patches if patch.value is not None
+    ]
+    return [str(value.name) for value in values if value.DESCRIPTOR.name == "Filter"]
+
+
+@pytest.mark.parametrize("insert", [True, False])
+def test_it_runs_before_the_protocols_filter(insert: bool) -> None:
+    mesh = mesh_with(Extender("guard", limit), insert=insert)
+    mesh.service()
+    assert names(mesh) == [LIMIT, ECHO]
+    assert mesh.codes() == []
+
+
+def test_explain_says_whose_patch_it_is() -> None:
+    mesh = mesh_with(Extender("guard", limit))
+    mesh.service()
+    mesh.run()
+    (port,) = explanation(mesh.pipeline, "cart.shop.svc.cluster.local:7000")["ports"]
+    patches = [patch for each in port["filters"] for patch in each["patches"]]
+    assert [patch.endswith("by the add-on of guard") for patch in patches][:2] == [True, False]
+
+
+def test_one_that_fails_keeps_its_patches_and_the_protocol_goes_on() -> None:
+    mesh = mesh_with(Extender("guard", limit))
+    mesh.service()
+    assert names(mesh) == [LIMIT, ECHO]
+    mesh.service(annotations={"guard.aeraki.io/broken": "true", "echo.aeraki.io/volume": "3"})
+    assert names(mesh) == [LIMIT, ECHO]
+    assert mesh.codes() == ["AER0404"]
+    (finding,) = mesh.pipeline.findings()
+    assert (finding.plugin, "add-on guard of guard-dist 1.0 raised" in finding.message) == (
+        "guard",
+        True,
+    )
+    key = next(key for key in mesh.pipeline.filters if "outbound" in key.name)
+    assert "volume=3" in str(mesh.pipeline.filters[key].patches[1].value.message())  # type: ignore[union-attr]
+
+
+def test_one_that_never_succeeded_holds_the_port() -> None:
+    """What is live may hold its patches, and nothing may be lost."""
+    mesh = mesh_with(Extender("guard", limit))
+    mesh.service(annotations={"guard.aeraki.io/broken": "true"})
+    assert mesh.names() == set()
+    assert mesh.codes() == ["AER0404"]
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (
+            lambda context: [context.outbound.side.replace_tcp_proxy(LIMIT, ConnectionLimit())],
+            "gave a patch that does REPLACE: an add-on inserts and merges",
+        ),
+        (
+            lambda context: [context.outbound.insert_before_protocol(ECHO, Echo())],
+            f"uses {ECHO}, which it does not declare: list it in extensions",
+        ),
+        (lambda context: ["a patch"], "gave a str where a Patch belongs"),
+        (lambda context: 7, "gave no Patch values"),
+    ],
+)
+def test_what_an_addon_cannot_do_is_refused(body: Body, problem: str) -> None:
+    mesh = mesh_with(Extender("guard", body))
+    mesh.service()
+    mesh.run()
+    (finding,) = mesh.pipeline.findings()
+    assert finding.code.id == "AER0404"
+    assert problem in finding.message
+
+
+def test_two_that_want_the_same_filter_conflict() -> None:
+    mesh = mesh_with(Extender("guard", limit), Extender("watch", limit))
+    mesh.service()
+    assert names(mesh) == [LIMIT, ECHO]
+    (finding,) = mesh.pipeline.findings()
+    assert (finding.code.id, finding.plugin) == ("AER0410", "watch")
+    assert f"guard puts {LIMIT} there already" in finding.message
+
+
+def test_a_merge_into_a_tcp_proxy_that_is_replaced_is_a_finding() -> None:
+    idle = lambda context: [context.outbound.merge_tcp_proxy(TcpProxy(stat_prefix="idle"))]  # noqa: E731
+    mesh = mesh_with(Extender("guard", idle))
+    mesh.service()
+    assert names(mesh) == [ECHO]
+    assert mesh.codes() == ["AER0410"]
+    beside = mesh_with(Extender("guard", idle), insert=True)
+    beside.service()
+    assert names(beside) == ["envoy.filters.network.tcp_proxy", ECHO]
+    assert beside.codes() == []
