@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,6 +120,9 @@ def define(
             if item.group in (*scopes, SettingGroup.ALL) or item.name in more
         ]
         parameters += [_option(item) for item in settings]
+        loads_plugins = SettingGroup.PLUGINS in scopes
+        if loads_plugins:
+            parameters.append(_plugin_option())
         parameters += _common()
 
         def callback(**given: Any) -> None:
@@ -126,7 +130,12 @@ def define(
             debug = given.pop("debug")
             output.configure(no_color=given.pop("no_color"), debug=debug)
             config = given.pop("config")
-            sys.exit(_guarded(function, flags, config, given, error_exit))
+            files: tuple[Path, ...] = given.pop("plugin_files") if loads_plugins else ()
+
+            def run(settings: Settings, **own: Any) -> int:
+                return function(replace(settings, plugin_files=files), **own)
+
+            sys.exit(_guarded(run, flags, config, given, error_exit))
 
         return Command(
             name,
@@ -228,6 +237,17 @@ def _texts(setting: Setting, value: Any) -> tuple[str, ...]:
     if setting.is_switch:
         return ("true" if value else "false",)
     return tuple(value) if setting.form.repeatable else (value,)
+
+
+def _plugin_option() -> CommandOption:
+    return CommandOption(
+        ["--plugin", "plugin_files"],
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        multiple=True,
+        section=_SECTIONS[SettingGroup.PLUGINS],
+        help="Use a plugin that is one Python file and not installed; may be given several times.",
+    )
 
 
 def _common() -> list[click.Parameter]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from string import Template
 
-__all__ = ["files"]
+__all__ = ["files", "one_file_plugin"]
 
 _PYPROJECT = Template("""\
 [build-system]
@@ -135,6 +135,12 @@ mypy
 A Service's port named `tcp-$name`, as in `sample.yaml`, gets for its clients the filter that `src/$package/__init__.py` makes.
 Aeraki's docs/plugins.md is the page to read next.
 """)
+
+
+def one_file_plugin(name: str) -> str:
+    """The plugin for the protocol ``name`` as one module."""
+    title = name.replace("-", " ").capitalize()
+    return _INIT.substitute(name=name, title=title)
 
 
 def files(name: str) -> dict[str, str]:

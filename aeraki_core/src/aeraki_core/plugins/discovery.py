@@ -6,11 +6,14 @@ the core is read from its metadata before anything of it is imported, so that an
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import metadata
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -20,7 +23,7 @@ from aeraki_core.errors import ends_the_program
 from aeraki_core.model.plugin_calls import PLUGIN_CALLS
 from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
 
-__all__ = ["Candidate", "PluginState", "core_version", "discover", "load"]
+__all__ = ["Candidate", "PluginState", "core_version", "discover", "load", "load_file"]
 
 _CORE = "aeraki-core"
 
@@ -90,6 +93,26 @@ def load(point: metadata.EntryPoint, wanted: frozenset[str] | None) -> Candidate
         reason = f"import failed: {type(error).__name__}: {error}"
         return _with(candidate, PluginState.FAILED, reason, detail=traceback.format_exc())
     return Candidate(point.name, distribution, version, module=module)
+
+
+def load_file(path: Path) -> Candidate:
+    """A plugin that is one Python file: ``mongo.py`` is the plugin ``mongo``."""
+    name = path.stem.replace("_", "-")
+    candidate = Candidate(name, str(path), "")
+    spec = spec_from_file_location(f"aeraki_plugin_file_{path.stem}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        return _with(candidate, PluginState.FAILED, "there is no such Python file")
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        with PLUGIN_CALLS.entered(name, "import", path):
+            spec.loader.exec_module(module)
+    except BaseException as error:
+        if ends_the_program(error):
+            raise
+        reason = f"import failed: {type(error).__name__}: {error}"
+        return _with(candidate, PluginState.FAILED, reason, detail=traceback.format_exc())
+    return Candidate(name, str(path), "", module=module)
 
 
 def _with(candidate: Candidate, state: PluginState, reason: str, detail: str = "") -> Candidate:

@@ -470,6 +470,9 @@ class Settings:
     )
 
     # -- not settings, but where they come from
+    plugin_files: tuple[Path, ...] = ()
+    """Files of ``--plugin``. Only a flag names them: a settings file must not run code."""
+
     origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
     """By name of the field; those that are missing have their default."""
     file: Path | None = None

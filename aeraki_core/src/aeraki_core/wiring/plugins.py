@@ -20,10 +20,11 @@ def open_registry(settings: Settings) -> Registry:
     Raises:
         SettingsError: a plugin asked for by name is not installed.
     """
+    from aeraki_core.plugins.discovery import discover, load_file
     from aeraki_core.plugins.registry import build_registry
 
     wanted = settings.wanted_plugins()
-    registry = build_registry(only=wanted)
+    registry = build_registry((*discover(wanted), *map(load_file, settings.plugin_files)))
     installed = [plugin.name for plugin in registry.plugins]
     missing = sorted(set(wanted or ()) - set(installed))
     if missing:

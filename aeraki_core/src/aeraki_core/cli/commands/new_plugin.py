@@ -28,18 +28,31 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
     metavar="DIR",
     help="Where; default: ./aeraki-plugins-NAME.",
 )
-def command(settings: Settings, *, name: str, directory: Path | None) -> int:
+@click.option(
+    "--one-file", is_flag=True, help="Write one Python file, for `--plugin`, and no more."
+)
+def command(settings: Settings, *, name: str, directory: Path | None, one_file: bool) -> int:
     """Write a plugin for the protocol NAME to start from: package, tests, README.
 
     It is a whole distribution: `pip install -e .` makes `aeraki plugins` list it, `pytest` loads its filters in a real Envoy. Its
     filter is Envoy's echo; put your protocol's in its place.
     """
-    from aeraki_core.cli.plugin_template import files
+    from aeraki_core.cli.plugin_template import files, one_file_plugin
 
     if not _NAME.fullmatch(name):
         raise click.UsageError(
             f"{name!r} is no protocol's name: lower-case letters, digits and single dashes, such as my-proto"
         )
+    if one_file:
+        file = (directory or Path()) / f"{name.replace('-', '_')}.py"
+        if file.exists():
+            output.error(f"{file} exists; name another directory with --to")
+            return 1
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(one_file_plugin(name), encoding="utf-8")
+        output.data(f"{file}\n")
+        output.note(f"Next:\n  aeraki generate --plugin {file} -f MANIFESTS")
+        return 0
     target = directory or Path(f"aeraki-plugins-{name}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         output.error(f"{target} exists and is not an empty directory; name another with --to")
