@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import os
 import re
 import shlex
@@ -189,6 +191,71 @@ def test_every_attribute_is_in_its_section(heading: str, owner: type) -> None:
     given = {"service", "port", "protocol"} if owner is GenerateContext else set()
     missing = [name for name in {*public(owner), *given} if not re.search(rf"`{name}\b", section)]
     assert missing == []
+
+
+BEGIN, END = (
+    "<!-- fields: made from the code by tests/docs/test_plugins_page.py --regenerate -->\n",
+    "<!-- end of fields -->",
+)
+VALUES: tuple[Any, ...] = (
+    aeraki_core.Protocol,
+    aeraki_core.AddOn,
+    aeraki_core.Extension,
+    aeraki_core.Option,
+    aeraki_core.Kind,
+    aeraki_core.Code,
+    aeraki_core.Finding,
+    aeraki_core.Service,
+    aeraki_core.Port,
+    aeraki_core.Resource,
+    aeraki_core.ObjectRef,
+    aeraki_core.Secret,
+    aeraki_core.VirtualService,
+    aeraki_core.DestinationRule,
+    aeraki_core.Mesh,
+    aeraki_core.Route,
+    aeraki_core.RouteMatch,
+    aeraki_core.WeightedCluster,
+    aeraki_core.Mirror,
+    aeraki_core.StringMatch,
+)
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """The fields of a value and their types, as the code writes them."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: field.type for field in dataclasses.fields(value)}
+    if hasattr(value, "model_fields"):
+        return {
+            name: annotation
+            for name, annotation in inspect.get_annotations(value).items()
+            if name in value.model_fields
+        }
+    return {
+        name: getattr(kind, "__forward_arg__", kind)
+        for name, kind in inspect.get_annotations(value).items()
+    }
+
+
+def fields_table() -> str:
+    rows = [
+        f"| `{value.__name__}` | "
+        + ", ".join(f"`{name}: {kind}`" for name, kind in fields_of(value).items()).replace(
+            "|", "\\|"
+        )
+        + " |\n"
+        for value in VALUES
+    ]
+    return "| value | fields |\n|---|---|\n" + "".join(rows)
+
+
+def test_the_fields_of_values_are_those_of_the_code(request: pytest.FixtureRequest) -> None:
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    shown, _, tail = rest.partition(END)
+    if request.config.getoption("--regenerate"):
+        PAGE.write_text(f"{head}{BEGIN}{fields_table()}{END}{tail}", encoding="utf-8")
+    else:
+        assert shown == fields_table()
 
 
 @pytest.mark.parametrize("kind", OPTION_TYPES, ids=str)
