@@ -181,7 +181,6 @@ def test_case_10_a_filter_of_somebody_else_stays_or_is_named() -> None:
 # -- Redis -------------------------------------------------------------------------------------------------------------
 
 
-@waits_for("redis", "mode CLUSTER keeps Istio's TLS")
 def test_case_04_a_password_does_not_leave_in_clear_text() -> None:
     """See istio/istio#33337, istio/istio#33336, istio/istio#13417."""
     made = made_of(case("04"))
@@ -193,7 +192,6 @@ def test_case_04_a_password_does_not_leave_in_clear_text() -> None:
     assert (secured and port == 6380) or refused
 
 
-@waits_for("redis", "servers whose clients send the password")
 def test_case_05_a_server_with_a_password_keeps_its_clients() -> None:
     """See argoproj/argo-cd#11546, istio/istio.io#11078, bitnami/charts#5016, envoyproxy/envoy#9179."""
     made = made_of(case("05"))
