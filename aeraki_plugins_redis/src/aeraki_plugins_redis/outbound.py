@@ -116,7 +116,8 @@ def _other_cluster(context: GenerateContext, target: Target) -> Iterator[Patch]:
     service, port = target.service, target.port
     if service is None or port is None:
         return
-    if context.speaks(REDIS, service, port) and _has_object(context, service):
+    is_foreign = service.namespace != context.service.namespace
+    if context.speaks(REDIS, service, port) and (is_foreign or _has_object(context, service)):
         return
     destination = destination_of(context, service)
     if destination is not None and is_cluster(destination):
