@@ -5,6 +5,7 @@ from __future__ import annotations
 from aeraki_core import Code, Severity
 
 __all__ = [
+    "AUTH_REFUSED",
     "CLUSTER_POLICY",
     "CLUSTER_TLS",
     "CODES",
@@ -12,7 +13,6 @@ __all__ = [
     "ENDPOINT",
     "FAULT_COMMAND",
     "INBOUND_CLUSTER",
-    "NOT_ASKED_FOR",
     "NOT_REDIS",
     "NO_CLUSTER",
     "NO_DELAY",
@@ -93,12 +93,12 @@ INBOUND_CLUSTER = Code(
     "Remove the option inbound, or the mode CLUSTER: nodes need commands that the filter does not pass.",
 )
 # 02xx: values.
-NOT_ASKED_FOR = Code(
+AUTH_REFUSED = Code(
     "RDS0112",
     _I,
-    "no filter, for nothing asks for one",
-    "Create a RedisDestination (with the password that clients send, if the server wants one), or set "
-    "redis.aeraki.io/proxy to always; never makes this finding go away. Until then commands pass as plain TCP.",
+    "AUTH of clients is refused",
+    "If clients send a password, name it in a RedisDestination, or set redis.aeraki.io/proxy to never. "
+    "If they send none, set it to always.",
 )
 CLUSTER_TLS = Code(
     "RDS0113",
@@ -157,7 +157,7 @@ CODES = (
     NO_HOST,
     REPEATED_PREFIX,
     INBOUND_CLUSTER,
-    NOT_ASKED_FOR,
+    AUTH_REFUSED,
     CLUSTER_TLS,
     CLUSTER_POLICY,
     WHOLE_PERCENT,

@@ -11,11 +11,11 @@ from aeraki_core import GenerateContext, Outbound, Patch, Port, Resource, Servic
 from aeraki_plugins_redis.auth import Credentials, credentials
 from aeraki_plugins_redis.cluster import merged, redis_cluster
 from aeraki_plugins_redis.codes import (
+    AUTH_REFUSED,
     CLUSTER_POLICY,
     CLUSTER_TLS,
     NO_CLUSTER,
     NO_EFFECT,
-    NOT_ASKED_FOR,
     NOT_REDIS,
     VIRTUAL_SERVICE,
 )
@@ -46,19 +46,18 @@ __all__ = ["can_be_proxied", "outbound"]
 def can_be_proxied(context: GenerateContext) -> bool:
     """Whether redis_proxy is wanted and can serve the port at all; the reason is reported if not.
 
-    redis_proxy answers AUTH itself and knows no SUBSCRIBE, so it never comes to a service unasked:
-    many charts name their port tcp-redis.
+    redis_proxy answers AUTH itself and knows no SUBSCRIBE, and many charts name their port tcp-redis.
     """
     wish = context.option(PROXY)
-    if wish == "never":
+    asked_for = _is_asked_for(context)
+    if wish == "never" or (wish == "auto" and not asked_for):
         return False
-    if wish == "auto" and not _is_asked_for(context):
+    if wish is None and not asked_for:
         message = (
-            f"port {context.port.number} speaks Redis, and no RedisService or RedisDestination is "
-            "for it; redis_proxy would refuse AUTH of clients"
+            f"port {context.port.number}: AUTH of clients is refused by redis_proxy unless a "
+            "RedisDestination knows the password"
         )
-        context.report(NOT_ASKED_FOR, message, field="spec.ports")
-        return False
+        context.report(AUTH_REFUSED, message, field="spec.ports")
     destination = destination_of(context, context.service)
     if destination is not None and is_cluster(destination):
         mode = tls_mode(context, context.service, context.port)

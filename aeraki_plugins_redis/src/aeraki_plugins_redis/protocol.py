@@ -13,8 +13,8 @@ FILTER = "envoy.filters.network.redis_proxy"
 PROXY = Option(
     name="proxy",
     type=OptionType.TEXT,
-    help="Whether clients get the filter: auto where a RedisService or RedisDestination is for the service.",
-    default="auto",
+    help="Whether clients get the filter; auto: where a RedisService or RedisDestination is for the service. "
+    "Default: always, with a finding where nothing says that clients need no AUTH.",
     choices=("auto", "always", "never"),
 )
 INBOUND = Option(

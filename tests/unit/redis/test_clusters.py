@@ -132,12 +132,19 @@ def test_several_routes_to_one_plain_port_are_one_merge_each() -> None:
     assert result.codes == ()
 
 
-def test_a_service_that_nothing_asks_about_stays_plain_tcp() -> None:
+def test_a_service_that_nothing_asks_about_is_named() -> None:
     """Its clients may send AUTH or SUBSCRIBE, which redis_proxy does not pass on."""
     result = made(service("cache", {"tcp-redis": 6379}))
-    assert result.filters == ()
+    assert len(result.filters) == 1
     (finding,) = result.findings
     assert (finding.code.id, str(finding.ref)) == ("RDS0112", "Service default/cache")
+    assert "AUTH of clients is refused" in finding.message
+
+
+def test_auto_waits_for_an_object() -> None:
+    auto = service("cache", {"tcp-redis": 6379}, annotations={"redis.aeraki.io/proxy": "auto"})
+    assert made(auto).filters == ()
+    assert len(made(auto, resource(REDIS_DESTINATION, "cache", host="cache")).filters) == 1
 
 
 def test_one_service_can_be_left_alone() -> None:
