@@ -5,7 +5,7 @@ from __future__ import annotations
 from aeraki_core.findings.by_place import FindingsByPlace
 from aeraki_core.findings.codes import BAD_NAME, REJECTED
 from aeraki_core.findings.finding import Finding
-from aeraki_core.model.memory import Index
+from aeraki_core.model.memory import Index, MultiMap
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,3 +56,20 @@ def test_findings_that_came_and_went_are_told_once(
             assert set(came) == now - told
             assert set(went) == told - now
             told = now
+
+
+@given(st.lists(st.tuples(KEYS, st.integers(0, 12), st.booleans()), max_size=60))
+def test_a_multimap_holds_what_a_set_for_each_key_would(
+    steps: list[tuple[str, int, bool]],
+) -> None:
+    multimap: MultiMap[str, int] = MultiMap()
+    plain: dict[str, set[int]] = {"a": set(), "b": set()}
+    for key, value, added in steps:
+        if added:
+            multimap.put(key, value)
+            plain[key].add(value)
+        elif value in plain[key]:
+            multimap.drop(key, value)
+            plain[key].remove(value)
+        for each, values in plain.items():
+            assert sorted(multimap.values(each)) == sorted(values)

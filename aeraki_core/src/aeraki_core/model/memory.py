@@ -84,20 +84,21 @@ class Index(Generic[K, I, V]):
 
 
 class MultiMap(Generic[K, H]):
-    """A set of values by key, where most keys have one value.
+    """A set of values by key, where most keys have one value or two.
 
-    A value is anything hashable but a set.
-
-    One value is kept without a set around it, which saves 13 % of memory.
+    A value is anything hashable but a list or a set. One value is kept as it is and a few in a list,
+    because sets of them would take 13 % more memory in all.
     """
 
+    _FEW = 8
+
     def __init__(self) -> None:
-        self._at: dict[K, H | set[H]] = {}
+        self._at: dict[K, H | list[H] | set[H]] = {}
 
     def values(self, key: K) -> Iterator[H]:
         """All values of a key, in no order."""
         values = self._at.get(key)
-        if isinstance(values, set):
+        if isinstance(values, list | set):
             yield from values
         elif values is not None:
             yield values
@@ -109,16 +110,22 @@ class MultiMap(Generic[K, H]):
             self._at[key] = value
         elif isinstance(values, set):
             values.add(value)
-        elif values != value:
-            self._at[key] = {values, value}
+        elif not isinstance(values, list):
+            if values != value:
+                self._at[key] = [values, value]
+        elif value not in values:
+            values.append(value)
+            if len(values) > self._FEW:
+                self._at[key] = {*values}
 
     def drop(self, key: K, value: H) -> None:
         """Forget a value that was added."""
         values = self._at[key]
-        if not isinstance(values, set):
+        if not isinstance(values, list | set):
             del self._at[key]
             return
-        values.discard(value)
+        if value in values:
+            values.remove(value)
         if len(values) == 1:
             self._at[key] = values.pop()
 

@@ -115,6 +115,11 @@ class Pipeline:
 
         To compare them costs no look into a file.
         """
+        # One text for all services: each is a part of a key for each of them.
+        self._option_prefixes = {
+            protocol.name: f"{protocol.name}.{ANNOTATION_PREFIX}"
+            for protocol in self.registry.protocols
+        }
         self._scope = EVERYWHERE
         self._dirty: set[Key] = set()
         # What a run left for the next one, and whether all filters were ever made.
@@ -426,11 +431,10 @@ class Pipeline:
         return (*unknown, *hints)
 
     def _validate_service(self, service: Service, reads: Reads) -> tuple[Finding, ...]:
-        protocols = {protocol.name for protocol in self.registry.protocols}
         options = {
             name: annotations
-            for name in protocols
-            if (annotations := reads.annotations(service, f"{name}.{ANNOTATION_PREFIX}"))
+            for name, prefix in self._option_prefixes.items()
+            if (annotations := reads.annotations(service, prefix))
         }
         return service_hints(service, self._ports.detections(service), options)
 
