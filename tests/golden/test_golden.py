@@ -24,7 +24,7 @@ from aeraki_core.testing import (
 from aeraki_core import Severity
 from tests.golden.conftest import Case, golden_cases, sample_cases
 
-# A contrib extension: the Envoy of these tests lacks it, as stock proxies do (facts/envoy.md, "Kafka").
+# A contrib extension: the Envoy of these tests lacks it, as stock proxies do (docs/internals/envoy.md, "Kafka").
 NOT_IN_THIS_ENVOY = frozenset({"envoy.filters.network.kafka_broker"})
 
 # Only where the mesh's settings ask for that engine; nothing avoids Envoy's warning about it.

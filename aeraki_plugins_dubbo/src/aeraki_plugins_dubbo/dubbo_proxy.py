@@ -1,6 +1,6 @@
 """The config of Envoy's dubbo_proxy.
 
-In: stat prefix, interfaces, routes. Out: a DubboProxy message. Facts: facts/envoy.md, "Dubbo (dubbo_proxy)".
+In: stat prefix, interfaces, routes. Out: a DubboProxy message. Facts: docs/internals/envoy.md, "Dubbo (dubbo_proxy)".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The config of Envoy's generic_proxy with its Dubbo codec.
 
 In: stat prefix, interfaces, routes of one cluster each. Out: a GenericProxy message. The interface is the call's host,
-attachments are its properties. Facts: facts/envoy.md, "generic_proxy with its Dubbo codec", and Envoy's sources.
+attachments are its properties. Facts: docs/internals/envoy.md, "generic_proxy with its Dubbo codec", and Envoy's sources.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which engine serves which side, with which routes (protocols.md, "Dubbo").
+"""Which engine serves which side, with which routes (docs/internals/protocols.md, "Dubbo").
 
 In: a service port. Out: a :class:`Plan` for each side that gets a filter, and findings.
 """
@@ -31,7 +31,7 @@ from aeraki_plugins_dubbo.protocol import ENGINE, INBOUND
 
 __all__ = ["Plan", "argument_problem", "plans"]
 
-# What the routes of the two engines can say (facts/envoy.md).
+# What the routes of the two engines can say (docs/internals/envoy.md).
 _MATCH = ("method", "headers", "without_headers")
 _DUBBO_PROXY_MATCH = (*_MATCH, "query_params")
 _GENERIC_PROXY_ACTION = ("timeout", "retries")

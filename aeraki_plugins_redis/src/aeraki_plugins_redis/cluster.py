@@ -34,7 +34,7 @@ def merged(tcp: TCPSettings | None, credentials: Credentials | None, *, sharding
     """What is merged into Istio's cluster. ``sharding``: instances are chosen by the key's hash."""
     cluster = Cluster()
     if sharding:
-        # Without a hash, keys go astray (facts/envoy.md, "Redis").
+        # Without a hash, keys go astray (docs/internals/envoy.md, "Redis").
         cluster.lb_policy = Cluster.MAGLEV
     _connect(cluster, tcp)
     _authenticate(cluster, credentials)

@@ -62,7 +62,7 @@ def password_of(
 def why_unreachable(context: GenerateContext, service: Service, port: Port) -> str | None:
     """Why redis_proxy finds no upstream there; None when it does.
 
-    Clusters of type ORIGINAL_DST take the address that the client named, and redis_proxy does not hand it on (facts/istio.md,
+    Clusters of type ORIGINAL_DST take the address that the client named, and redis_proxy does not hand it on (docs/internals/istio.md,
     "Seen on a real istiod"). A Redis Cluster has a cluster of ours instead; but where it is headless, its nodes' own traffic is on
     the listeners that the filter would be in.
     """

@@ -1,6 +1,6 @@
 """The config of Envoy's thrift_proxy, and the options of the clusters behind it.
 
-In: stat prefix, options, routes. Out: a ThriftProxy and a Cluster message. Facts: facts/envoy.md, "Thrift".
+In: stat prefix, options, routes. Out: a ThriftProxy and a Cluster message. Facts: docs/internals/envoy.md, "Thrift".
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> T
         route_config=RouteConfiguration(
             name=stat_prefix, routes=routes, validate_clusters=BoolValue(value=False)
         ),
-        # By its name alone Envoy does not find the router (facts/envoy.md, "Loading a config").
+        # By its name alone Envoy does not find the router (docs/internals/envoy.md, "Loading a config").
         thrift_filters=[
             ThriftFilter(name="envoy.filters.thrift.router", typed_config=pack(router))
         ],
