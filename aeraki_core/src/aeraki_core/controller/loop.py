@@ -82,14 +82,14 @@ class _Call:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stop:
+class _StopLoop:
     """The end."""
 
 
 _SLICE = 0.5
 """Seconds of generating after which the loop looks at what else there is."""
 
-_Item = tuple[Event, ...] | _LiveChanged | _Leads | _Call | _Stop
+_Item = tuple[Event, ...] | _LiveChanged | _Leads | _Call | _StopLoop
 T = TypeVar("T")
 
 
@@ -298,7 +298,7 @@ class Controller:
 
     def _pass_on(self, stop: threading.Event) -> None:
         stop.wait()
-        self._queue.put(_Stop())
+        self._queue.put(_StopLoop())
 
     def _wait(self) -> bool:
         """Wait for an event or until a pass is due, and take in all events that are there.
@@ -311,7 +311,7 @@ class Controller:
             item = self._queue.get(timeout=None if due is None else max(0.0, due - self._clock()))
             while True:
                 self._busy_since = self._clock()
-                if isinstance(item, _Stop):
+                if isinstance(item, _StopLoop):
                     return False
                 self._take(item)
                 item = self._queue.get_nowait()
@@ -333,7 +333,7 @@ class Controller:
             case _LiveChanged(key):
                 self._live_changed.add(key)
                 self._observer(FilterChanged(key))
-            case _Stop():
+            case _StopLoop():
                 pass
             case _:
                 for event in item:

@@ -23,7 +23,7 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.pipeline.reconcile import Action, Claim, Step, claims_of
+from aeraki_core.pipeline.reconcile import Action, NamespacedPort, Step, claims_of
 from aeraki_core.sinks.base import Obstacle, Written
 
 __all__ = ["Troubles"]
@@ -119,7 +119,7 @@ class Troubles:
         self._waiting[written.step.key] = written
         self._findings = None
 
-    def unwritten(self, tried: Callable[[FilterKey], bool]) -> frozenset[Claim]:
+    def unwritten(self, tried: Callable[[FilterKey], bool]) -> frozenset[NamespacedPort]:
         """What the filters are for that could not be written, but for those that are tried now."""
         return frozenset(
             claim

@@ -16,14 +16,14 @@ from typing import Any
 
 from aeraki_core.model.meta import is_dns_subdomain
 
-__all__ = ["LabelSelector", "Operator", "Requirement", "from_mapping", "parse_selector"]
+__all__ = ["LabelSelector", "Requirement", "SelectorOperator", "from_mapping", "parse_selector"]
 
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SET = re.compile(r"(?P<key>\S+)\s+(?P<word>in|notin)\s*\((?P<values>[^()]*)\)")
 _EQUAL = re.compile(r"(?P<key>[^\s!=]+)\s*(?P<sign>!=|==|=)\s*(?P<value>[^\s!=]*)")
 
 
-class Operator(StrEnum):
+class SelectorOperator(StrEnum):
     """How a label is compared; the words are those of ``matchExpressions``."""
 
     IN = "In"
@@ -37,30 +37,30 @@ class Requirement:
     """One condition on one label. ``values`` are empty for EXISTS and DOES_NOT_EXIST."""
 
     key: str
-    operator: Operator
+    operator: SelectorOperator
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether the condition is true of these labels."""
         match self.operator:
-            case Operator.IN:
+            case SelectorOperator.IN:
                 return labels.get(self.key) in self.values
-            case Operator.NOT_IN:
+            case SelectorOperator.NOT_IN:
                 return labels.get(self.key) not in self.values
-            case Operator.EXISTS:
+            case SelectorOperator.EXISTS:
                 return self.key in labels
-            case Operator.DOES_NOT_EXIST:
+            case SelectorOperator.DOES_NOT_EXIST:
                 return self.key not in labels
 
     def __str__(self) -> str:
         match self.operator:
-            case Operator.EXISTS:
+            case SelectorOperator.EXISTS:
                 return self.key
-            case Operator.DOES_NOT_EXIST:
+            case SelectorOperator.DOES_NOT_EXIST:
                 return f"!{self.key}"
-            case Operator.IN if len(self.values) == 1:
+            case SelectorOperator.IN if len(self.values) == 1:
                 return f"{self.key}={self.values[0]}"
-            case Operator.NOT_IN if len(self.values) == 1:
+            case SelectorOperator.NOT_IN if len(self.values) == 1:
                 return f"{self.key}!={self.values[0]}"
         return f"{self.key} {self.operator.lower()} ({','.join(self.values)})"
 
@@ -104,14 +104,14 @@ def _split(text: str) -> Iterable[str]:
 
 def _requirement(part: str, text: str) -> Requirement:
     if found := _SET.fullmatch(part):
-        operator = Operator.IN if found["word"] == "in" else Operator.NOT_IN
+        operator = SelectorOperator.IN if found["word"] == "in" else SelectorOperator.NOT_IN
         return _checked(
             found["key"], operator, tuple(value.strip() for value in found["values"].split(","))
         )
     if found := _EQUAL.fullmatch(part):
         return _checked(
             found["key"],
-            Operator.NOT_IN if found["sign"] == "!=" else Operator.IN,
+            SelectorOperator.NOT_IN if found["sign"] == "!=" else SelectorOperator.IN,
             (found["value"],),
         )
     negated = part.startswith("!")
@@ -121,7 +121,9 @@ def _requirement(part: str, text: str) -> Requirement:
             f"{part!r} in the selector {text!r} is none of KEY=VALUE, KEY!=VALUE, KEY in (VALUE,...), "
             f"KEY notin (VALUE,...), KEY, !KEY"
         )
-    return _checked(key, Operator.DOES_NOT_EXIST if negated else Operator.EXISTS, ())
+    return _checked(
+        key, SelectorOperator.DOES_NOT_EXIST if negated else SelectorOperator.EXISTS, ()
+    )
 
 
 def from_mapping(content: Mapping[str, Any]) -> LabelSelector:
@@ -136,7 +138,7 @@ def from_mapping(content: Mapping[str, Any]) -> LabelSelector:
     labels, expressions = content.get("matchLabels") or {}, content.get("matchExpressions") or []
     if not isinstance(labels, Mapping) or not isinstance(expressions, list):
         raise ValueError("`matchLabels` are texts by name, `matchExpressions` a list")
-    found = [_checked(key, Operator.IN, (value,)) for key, value in labels.items()]
+    found = [_checked(key, SelectorOperator.IN, (value,)) for key, value in labels.items()]
     found += [_expression(item) for item in expressions]
     if not found:
         raise ValueError("the selector is empty; leave it out to select everything")
@@ -148,17 +150,19 @@ def _expression(item: Any) -> Requirement:
         raise ValueError("write each of `matchExpressions` as {key, operator, values}")
     values = item.get("values") or []
     try:
-        operator = Operator(str(item.get("operator")))
+        operator = SelectorOperator(str(item.get("operator")))
     except ValueError:
-        raise ValueError(f"{item.get('operator')!r} is none of {', '.join(Operator)}") from None
+        raise ValueError(
+            f"{item.get('operator')!r} is none of {', '.join(SelectorOperator)}"
+        ) from None
     if not isinstance(values, list) or bool(values) is not (
-        operator in (Operator.IN, Operator.NOT_IN)
+        operator in (SelectorOperator.IN, SelectorOperator.NOT_IN)
     ):
         raise ValueError(f"{operator} needs {'no ' if values else ''}values")
     return _checked(item.get("key"), operator, tuple(values))
 
 
-def _checked(key: Any, operator: Operator, values: tuple[Any, ...]) -> Requirement:
+def _checked(key: Any, operator: SelectorOperator, values: tuple[Any, ...]) -> Requirement:
     prefix, slash, name = str(key).rpartition("/")
     if (
         not isinstance(key, str)

@@ -19,8 +19,8 @@ from aeraki_core.filters.live import Live
 __all__ = [
     "UNREPLACED",
     "Action",
-    "Claim",
     "Holds",
+    "NamespacedPort",
     "Plan",
     "Reason",
     "Step",
@@ -293,7 +293,7 @@ def deletes_too_much(deletions: int, live: int) -> bool:
 # ------------------------------------------------------------------------
 
 
-class Claim(NamedTuple):
+class NamespacedPort(NamedTuple):
     """A service port, as the objects of one namespace see it.
 
     Several namespaces can speak of the same host. What one of them asks for and cannot get holds
@@ -304,17 +304,17 @@ class Claim(NamedTuple):
     namespace: str
 
 
-def claims_of(item: EnvoyFilter | Live) -> frozenset[Claim]:
+def claims_of(item: EnvoyFilter | Live) -> frozenset[NamespacedPort]:
     """What a filter is for; without a namespace if an older version wrote it."""
     namespaces = item.namespaces or ("",)
     return frozenset(
-        Claim(service_port, namespace)
+        NamespacedPort(service_port, namespace)
         for service_port in item.service_ports
         for namespace in namespaces
     )
 
 
-def unreplaced(deletion: Step, unwritten: Collection[Claim]) -> bool:
+def unreplaced(deletion: Step, unwritten: Collection[NamespacedPort]) -> bool:
     """Whether a filter stays for now, because one with the same claim could not be written."""
     if deletion.before is None or not unwritten:
         return False
@@ -325,7 +325,7 @@ def unreplaced(deletion: Step, unwritten: Collection[Claim]) -> bool:
     return not service_ports.isdisjoint(deletion.before.service_ports)
 
 
-def keep_unreplaced(plan: Plan, unwritten: Collection[Claim]) -> Plan:
+def keep_unreplaced(plan: Plan, unwritten: Collection[NamespacedPort]) -> Plan:
     """The plan, in which filters stay whose replacement could not be written."""
     if not unwritten:
         return plan

@@ -14,7 +14,14 @@ from typing import Protocol
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.filters.live import Live
 from aeraki_core.findings.finding import Finding
-from aeraki_core.pipeline.reconcile import UNREPLACED, Action, Claim, Step, claims_of, unreplaced
+from aeraki_core.pipeline.reconcile import (
+    UNREPLACED,
+    Action,
+    NamespacedPort,
+    Step,
+    claims_of,
+    unreplaced,
+)
 
 __all__ = ["Obstacle", "Sink", "Written", "carry_out"]
 
@@ -112,7 +119,7 @@ def carry_out(
     todo = list(steps)
     writes = [step for step in todo if step.action is not Action.DELETE]
     deletions = [step for step in todo if step.action is Action.DELETE]
-    missing: set[Claim] = set()
+    missing: set[NamespacedPort] = set()
     skipped, away = False, None
     for slice_ in _slices(writes, at_once):
         if enough():

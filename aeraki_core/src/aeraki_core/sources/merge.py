@@ -49,7 +49,7 @@ def merged(order: Sequence[str]) -> Stage:
     return stage
 
 
-class _Form(NamedTuple):
+class _MergedForm(NamedTuple):
     """What is kept of one source's form of an object."""
 
     event: Upserted | None
@@ -63,7 +63,7 @@ class _Merge:
         self._rank = {name: rank for rank, name in enumerate(order)}
         # A mirror's form never takes the place of its original's, so it need not be kept.
         self._keeps_forms = sum(name not in MIRRORS for name in order) > 1
-        self._forms: dict[ObjectRef, dict[str, _Form]] = {}
+        self._forms: dict[ObjectRef, dict[str, _MergedForm]] = {}
         self._ghosts: set[ObjectRef] = set()
 
     def choose(self, events: Iterable[Event]) -> list[Event]:
@@ -82,7 +82,7 @@ class _Merge:
         forms = self._forms.setdefault(ref, {})
         before = forms.get(source, _NO_FORM)
         addresses = _addresses(event) if source in MIRRORS else ()
-        form = forms[source] = _Form(event if self._keeps_forms else None, addresses)
+        form = forms[source] = _MergedForm(event if self._keeps_forms else None, addresses)
         self._ghosts.discard(ref)
         best = self._best(forms)
         if best == source:
@@ -121,11 +121,11 @@ class _Merge:
             if MIRRORS.get(name) == original and form.addresses
         ]
 
-    def _best(self, forms: Mapping[str, _Form]) -> str:
+    def _best(self, forms: Mapping[str, _MergedForm]) -> str:
         return min(forms, key=lambda name: self._rank.get(name, len(self._rank)))
 
 
-_NO_FORM = _Form(None)
+_NO_FORM = _MergedForm(None)
 
 
 def _addresses(event: Upserted) -> tuple[str, ...]:

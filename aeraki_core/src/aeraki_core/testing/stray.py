@@ -20,7 +20,7 @@ __all__ = ["stray_changes"]
 K = TypeVar("K")
 
 
-class _Place(NamedTuple):
+class _PatchedPlace(NamedTuple):
     """A chain of a listener; chains of virtualInbound go by their destination port."""
 
     listener: str
@@ -84,8 +84,8 @@ def _meant(made: Made, objects: MeshObjects) -> _Meant:
     return _Meant(frozenset(listeners), frozenset(target_ports), frozenset(hosts))
 
 
-def _chains(config: SidecarConfig) -> dict[_Place, list[bytes]]:
-    contents: dict[_Place, list[bytes]] = {}
+def _chains(config: SidecarConfig) -> dict[_PatchedPlace, list[bytes]]:
+    contents: dict[_PatchedPlace, list[bytes]] = {}
     for listener in config.listeners:
         chains: list[Any] = list(listener.filter_chains)
         if listener.HasField("default_filter_chain"):
@@ -94,7 +94,7 @@ def _chains(config: SidecarConfig) -> dict[_Place, list[bytes]]:
             name = chain.name
             if listener.name == "virtualInbound":
                 name = str(chain.filter_chain_match.destination_port.value)
-            place = contents.setdefault(_Place(listener.name, name), [])
+            place = contents.setdefault(_PatchedPlace(listener.name, name), [])
             place.append(chain.SerializeToString(deterministic=True))
     return contents
 

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from aeraki_core.settings import Settings
     from aeraki_core.wiring.run_log import RunLog
 
-__all__ = ["Operator", "Service", "build_operator", "build_single_pass"]
+__all__ = ["Operator", "SideService", "build_operator", "build_single_pass"]
 
 log = logging.getLogger("aeraki_core.controller")
 
 
-class Service(Protocol):
+class SideService(Protocol):
     """Something that runs in threads of its own."""
 
     def start(self) -> None:
@@ -53,7 +53,7 @@ class Operator:
     """A controller and the services beside it, in the order in which they start."""
 
     controller: Controller
-    services: tuple[Service, ...]
+    services: tuple[SideService, ...]
 
     def run(self, stop: threading.Event) -> None:
         """Run until ``stop`` is set.
@@ -124,7 +124,7 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
         may_write=may_write if leader is not None else None,
     )
 
-    services: list[Service] = []
+    services: list[SideService] = []
     if settings.http_address or settings.probe_address:
         from aeraki_core.wiring.http import http_services
 

@@ -20,12 +20,12 @@ from aeraki_core.sources.istiod.decode import TYPES, decode
 if TYPE_CHECKING:
     from google.protobuf.any_pb2 import Any as AnyMessage
 
-__all__ = ["Mirror"]
+__all__ = ["ResourceMirror"]
 
 _DIGEST = 16  # bytes
 
 
-class _Form(NamedTuple):
+class _KeptForm(NamedTuple):
     """One object as istiod sent it last."""
 
     ref: ObjectRef
@@ -40,13 +40,13 @@ class _Decoded(NamedTuple):
     source_object: SourceObject
 
 
-class Mirror:
+class ResourceMirror:
     """All objects that istiod has. For one thread. ``source`` is the name that events carry."""
 
     def __init__(self, source: str, domain: str) -> None:
         self._source = source
         self._domain = domain
-        self._forms: dict[str, dict[bytes, _Form]] = {url: {} for url in TYPES}
+        self._forms: dict[str, dict[bytes, _KeptForm]] = {url: {} for url in TYPES}
         self._told: dict[ObjectRef, bytes] = {}
         self._decoded: list[_Decoded] = []
         self._lost: set[ObjectRef] = set()
@@ -65,7 +65,7 @@ class Mirror:
         """Take one type's full state in. ``partial``: there may be more."""
         kind = url.rpartition("/")[2]
         known = self._forms[url]
-        forms: dict[bytes, _Form] = {}
+        forms: dict[bytes, _KeptForm] = {}
         unread: list[str] = []
         for resource in resources:
             data = resource.value
@@ -77,7 +77,7 @@ class Mirror:
                 except ValueError as error:
                     unread.append(str(error))
                     continue
-                form = _Form(found.ref, _content_digest(found))
+                form = _KeptForm(found.ref, _content_digest(found))
                 self._decoded.append(_Decoded(url, digest, found))
             forms[digest] = form
         if unread or partial:

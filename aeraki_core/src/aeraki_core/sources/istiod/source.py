@@ -29,7 +29,7 @@ from aeraki_core.sources.events import (
 )
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.decode import TYPES
-from aeraki_core.sources.istiod.mirror import Mirror
+from aeraki_core.sources.istiod.mirror import ResourceMirror
 from aeraki_core.sources.istiod.stream import XdsStream
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class IstiodSource:
         self._stale = False
         self._thread = threading.Thread(target=self._run, name="istiod", daemon=True)
         # All below belongs to the thread.
-        self._mirror = Mirror(_NAME, domain)
+        self._mirror = ResourceMirror(_NAME, domain)
         self._synced_once = False
         self._said: Event | None = None
 

@@ -71,7 +71,7 @@ class _Refresh:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stop:
+class _StopCoordinator:
     """The end."""
 
 
@@ -98,7 +98,9 @@ class KubernetesSource:
         self._scope = named(namespaces)
         self._selectors = tuple(selectors)
         self._tuning = tuning or Tuning()
-        self._queue: queue.SimpleQueue[_FeedNews | _Refresh | _Stop] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_FeedNews | _Refresh | _StopCoordinator] = (
+            queue.SimpleQueue()
+        )
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -128,7 +130,7 @@ class KubernetesSource:
     def stop(self) -> None:
         """Stop watching; returns when all threads have ended, within about two seconds."""
         self._stopped.set()
-        self._queue.put(_Stop())
+        self._queue.put(_StopCoordinator())
         if self._thread is not None:
             self._thread.join(_STOP)
 
@@ -249,7 +251,9 @@ class _Coordinator:
         )
 
     def run(
-        self, messages: queue.SimpleQueue[_FeedNews | _Refresh | _Stop], stopped: threading.Event
+        self,
+        messages: queue.SimpleQueue[_FeedNews | _Refresh | _StopCoordinator],
+        stopped: threading.Event,
     ) -> None:
         """Take messages until ``stopped`` is set; a last message wakes the thread for that."""
         self._start()

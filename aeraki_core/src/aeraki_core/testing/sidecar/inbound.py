@@ -35,7 +35,7 @@ from aeraki_core.testing.sidecar.clusters import (
     original_dst,
     port_policy,
 )
-from aeraki_core.testing.sidecar.protocols import PortProtocol, protocol_of
+from aeraki_core.testing.sidecar.protocols import ListenerProtocol, protocol_of
 from aeraki_core.testing.sidecar.proxy import MutualTls, Proxy
 from aeraki_core.testing.sidecar.view import View
 
@@ -79,7 +79,7 @@ class TargetPort:
     """
 
     number: int
-    protocol: PortProtocol
+    protocol: ListenerProtocol
     services: list[_Served] = field(default_factory=list)
     endpoint: str = ""
 
@@ -117,8 +117,8 @@ def target_ports(view: View) -> tuple[TargetPort, ...]:
     return tuple(sorted(tcp, key=lambda item: item.number))
 
 
-def _has_tcp_chains(protocol: PortProtocol) -> bool:
-    return protocol.is_tcp or protocol is PortProtocol.SNIFFED
+def _has_tcp_chains(protocol: ListenerProtocol) -> bool:
+    return protocol.is_tcp or protocol is ListenerProtocol.SNIFFED
 
 
 def virtual_inbound(view: View) -> Listener:
@@ -138,7 +138,7 @@ def virtual_inbound(view: View) -> Listener:
             port=INBOUND_PORT,
         )
     )
-    unknown = TargetPort(0, PortProtocol.SNIFFED)
+    unknown = TargetPort(0, ListenerProtocol.SNIFFED)
     listener.filter_chains.extend(_chains(proxy, "virtualInbound", INBOUND_PASSTHROUGH, unknown))
     for port in target_ports(view):
         name = f"{proxy.wildcard}_{port.number}"

@@ -34,7 +34,7 @@ from aeraki_core.testing.sidecar.chains import (
     mongo_proxy,
     tcp_proxy,
 )
-from aeraki_core.testing.sidecar.protocols import PortProtocol, protocol_of
+from aeraki_core.testing.sidecar.protocols import ListenerProtocol, protocol_of
 from aeraki_core.testing.sidecar.proxy import Proxy
 from aeraki_core.testing.sidecar.view import Egress, View
 
@@ -43,7 +43,7 @@ __all__ = ["OUTBOUND_PORT", "outbound_listeners", "virtual_outbound"]
 OUTBOUND_PORT = 15001
 
 
-class _Place(NamedTuple):
+class _ListenerPlace(NamedTuple):
     """What makes two listeners one: the first address and the port."""
 
     address: str
@@ -75,7 +75,7 @@ class _Chain:
 class _Entry:
     """A listener in the making. ``http_hosts``: of the services that its HTTP chain knows."""
 
-    protocol: PortProtocol
+    protocol: ListenerProtocol
     others: tuple[str, ...]
     captured: bool
     chains: list[_Chain] = field(default_factory=list)
@@ -90,7 +90,7 @@ class _Entry:
 
 def outbound_listeners(view: View) -> tuple[Listener, ...]:
     """All of them, by name."""
-    entries: dict[_Place, _Entry] = {}
+    entries: dict[_ListenerPlace, _Entry] = {}
     for egress in view.egress:
         # A listener of its own port comes first, and what follows adds nothing to it.
         locked = frozenset(() if egress.listener.port else entries)
@@ -105,15 +105,15 @@ def _add_port(
     egress: Egress,
     service: Service,
     port: Port,
-    entries: dict[_Place, _Entry],
-    locked: frozenset[_Place],
+    entries: dict[_ListenerPlace, _Entry],
+    locked: frozenset[_ListenerPlace],
 ) -> None:
     own_port = bool(egress.listener.port)
     protocol = egress.listener.protocol if own_port else protocol_of(service, port)
-    if protocol is PortProtocol.UDP:
+    if protocol is ListenerProtocol.UDP:
         return
     for bind in _binds(view, egress, service, protocol):
-        place = _Place(bind.address, port.number)
+        place = _ListenerPlace(bind.address, port.number)
         if place in locked:
             continue
         entry = entries.get(place)
@@ -123,19 +123,21 @@ def _add_port(
             entry.protocol.shares_ports and protocol.shares_ports
         ):
             continue
-        if protocol is not PortProtocol.HTTP:
+        if protocol is not ListenerProtocol.HTTP:
             entry.add(_chains(view, egress, service, port, protocol, bind))
         if not protocol.is_tcp:
             entry.http_hosts.setdefault(service.host)
 
 
-def _binds(view: View, egress: Egress, service: Service, protocol: PortProtocol) -> Iterator[_Bind]:
+def _binds(
+    view: View, egress: Egress, service: Service, protocol: ListenerProtocol
+) -> Iterator[_Bind]:
     listener, proxy = egress.listener, view.proxy
     if listener.bind:
         yield _Bind(listener.bind)
     elif not listener.captured:
         yield _Bind("::1" if ":" in proxy.ip else "127.0.0.1")
-    elif protocol is PortProtocol.HTTP:
+    elif protocol is ListenerProtocol.HTTP:
         yield _Bind(proxy.wildcard, proxy.other_wildcards)
     elif service.headless and not listener.port:
         for ip in view.objects.endpoints(service).addresses:
@@ -178,13 +180,13 @@ def _chains(
     egress: Egress,
     service: Service,
     port: Port,
-    protocol: PortProtocol,
+    protocol: ListenerProtocol,
     bind: _Bind,
 ) -> Iterator[_Chain]:
-    if protocol is not PortProtocol.TLS:
+    if protocol is not ListenerProtocol.TLS:
         last = _filter(view, egress, service, port)
         before = (mongo_proxy(cluster_name(port.number, service.host)),)
-        filters = (*before, last) if protocol is PortProtocol.MONGO else (last,)
+        filters = (*before, last) if protocol is ListenerProtocol.MONGO else (last,)
         yield _Chain(filters, bind.ranges)
         return
     # Where the address does not tell the service, the server name must.
@@ -239,7 +241,7 @@ def _target(view: View, destination: Destination, namespace: str, port: int) -> 
     return cluster_name(port, host, destination.subset or "")
 
 
-def _listener(view: View, place: _Place, entry: _Entry) -> Listener:
+def _listener(view: View, place: _ListenerPlace, entry: _Entry) -> Listener:
     listener = Listener(
         name=f"{place.address}_{place.port}",
         address=address(place.address, place.port),

@@ -11,10 +11,10 @@ from enum import StrEnum
 
 from aeraki_core.model.service import Port, Resolution, Service
 
-__all__ = ["PortProtocol", "protocol_named", "protocol_of"]
+__all__ = ["ListenerProtocol", "protocol_named", "protocol_of"]
 
 
-class PortProtocol(StrEnum):
+class ListenerProtocol(StrEnum):
     """What istiod does with a port; ``SNIFFED``: HTTP or TCP, decided for each connection."""
 
     TCP = "TCP"
@@ -37,41 +37,41 @@ class PortProtocol(StrEnum):
 
 
 _NAMED = {
-    "tcp": PortProtocol.TCP,
-    "redis": PortProtocol.TCP,
-    "mongo": PortProtocol.MONGO,
-    "mysql": PortProtocol.MYSQL,
-    "https": PortProtocol.TLS,
-    "tls": PortProtocol.TLS,
-    "udp": PortProtocol.UDP,
-    **dict.fromkeys(("http", "http2", "http_proxy", "grpc", "grpc-web"), PortProtocol.HTTP),
+    "tcp": ListenerProtocol.TCP,
+    "redis": ListenerProtocol.TCP,
+    "mongo": ListenerProtocol.MONGO,
+    "mysql": ListenerProtocol.MYSQL,
+    "https": ListenerProtocol.TLS,
+    "tls": ListenerProtocol.TLS,
+    "udp": ListenerProtocol.UDP,
+    **dict.fromkeys(("http", "http2", "http_proxy", "grpc", "grpc-web"), ListenerProtocol.HTTP),
 }
 _APP_PROTOCOLS = {
-    "kubernetes.io/h2c": PortProtocol.HTTP,
-    "kubernetes.io/ws": PortProtocol.HTTP,
-    "kubernetes.io/wss": PortProtocol.TLS,
+    "kubernetes.io/h2c": ListenerProtocol.HTTP,
+    "kubernetes.io/ws": ListenerProtocol.HTTP,
+    "kubernetes.io/wss": ListenerProtocol.TLS,
 }
 # SMTP, DNS, MySQL and MongoDB are TCP without a name: their servers may speak first.
 _WELL_KNOWN = frozenset({25, 53, 3306, 27017})
 
 
-def protocol_named(name: str) -> PortProtocol:
+def protocol_named(name: str) -> ListenerProtocol:
     """The protocol of a name as ServiceEntries and Sidecars write it."""
-    return _NAMED.get(name.lower(), PortProtocol.SNIFFED)
+    return _NAMED.get(name.lower(), ListenerProtocol.SNIFFED)
 
 
-def protocol_of(service: Service, port: Port) -> PortProtocol:
+def protocol_of(service: Service, port: Port) -> ListenerProtocol:
     """The protocol of a service port: by its name or appProtocol in a Service."""
     if port.protocol == "UDP":
-        return PortProtocol.UDP
+        return ListenerProtocol.UDP
     if service.resolution is not Resolution.CLUSTER_IP:
         return protocol_named(port.protocol)
     if port.app_protocol in _APP_PROTOCOLS:
         return _APP_PROTOCOLS[port.app_protocol]
     name = (port.app_protocol or port.name).lower()
     if name.startswith("grpc-web"):
-        return PortProtocol.HTTP
+        return ListenerProtocol.HTTP
     protocol = protocol_named(name.partition("-")[0])
-    if protocol is PortProtocol.SNIFFED and port.number in _WELL_KNOWN:
-        return PortProtocol.TCP
+    if protocol is ListenerProtocol.SNIFFED and port.number in _WELL_KNOWN:
+        return ListenerProtocol.TCP
     return protocol

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aeraki_core.model.meta import Age, ObjectRef
-from aeraki_core.testing.sidecar.protocols import PortProtocol, protocol_named
+from aeraki_core.testing.sidecar.protocols import ListenerProtocol, protocol_named
 
 __all__ = [
     "EVERYTHING",
@@ -66,7 +66,7 @@ class EgressListener:
 
     hosts: tuple[HostImport, ...]
     port: int = 0
-    protocol: PortProtocol = PortProtocol.SNIFFED
+    protocol: ListenerProtocol = ListenerProtocol.SNIFFED
     bind: str = ""
     captured: bool = True
 
@@ -94,7 +94,7 @@ class IngressListener:
     """A port that a Sidecar resource opens at a workload. ``endpoint``: where traffic goes."""
 
     port: int
-    protocol: PortProtocol
+    protocol: ListenerProtocol
     endpoint: str
 
 
