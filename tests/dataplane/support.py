@@ -104,8 +104,9 @@ class Mesh:
         """
         ip = self._loopback()
         # A port of Redis gets a filter without further objects, too.
-        always = {"redis.aeraki.io/proxy": "always"}
-        fields["annotations"] = {**always, **fields.get("annotations", {})}
+        if any("redis" in port for port in ports):
+            always = {"redis.aeraki.io/proxy": "always"}
+            fields["annotations"] = {**always, **(fields.get("annotations") or {})}
         self.add(service(name, ports, cluster_ip=ip, selector={"app": name}, **fields))
         numbers = [number if isinstance(number, int) else number[0] for number in ports.values()]
         for number in numbers:

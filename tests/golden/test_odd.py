@@ -12,6 +12,8 @@ from tests.loading import WORK_IN_PROGRESS, refused
 
 BROKEN = {GENERATOR_GARBAGE.id, GENERATOR_RAISED.id, HOOK_RAISED.id}
 VARIANTS = 50  # of each case
+LEFT_OUT = {"redis/one-host-two-resolutions"}
+"""Cases that say nothing here: the odd form of one entry is hidden from us, and the other then owns the host."""
 
 
 @pytest.mark.envoy

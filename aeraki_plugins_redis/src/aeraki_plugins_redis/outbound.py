@@ -52,12 +52,6 @@ def can_be_proxied(context: GenerateContext) -> bool:
     asked_for = _is_asked_for(context)
     if wish == "never" or (wish == "auto" and not asked_for):
         return False
-    if wish is None and not asked_for:
-        message = (
-            f"port {context.port.number}: AUTH of clients is refused by redis_proxy unless a "
-            "RedisDestination knows the password"
-        )
-        context.report(AUTH_REFUSED, message, field="spec.ports")
     destination = destination_of(context, context.service)
     if destination is not None and is_cluster(destination):
         mode = tls_mode(context, context.service, context.port)
@@ -72,7 +66,14 @@ def can_be_proxied(context: GenerateContext) -> bool:
     if reason:
         message = f"port {context.port.number}: {reason}; no filter is written"
         context.report(NO_CLUSTER, message, field="spec")
-    return reason is None
+        return False
+    if wish is None and not asked_for:
+        message = (
+            f"port {context.port.number}: AUTH of clients is refused by redis_proxy unless a "
+            "RedisDestination knows the password"
+        )
+        context.report(AUTH_REFUSED, message, field="spec.ports")
+    return True
 
 
 def _is_asked_for(context: GenerateContext) -> bool:

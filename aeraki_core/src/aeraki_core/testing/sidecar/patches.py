@@ -90,7 +90,7 @@ def apply_filters(config: SidecarConfig, filters: Iterable[Mapping[str, Any]]) -
                 why = f"its context is {patch.context}"
             if why is None:
                 mine.append(patch)
-            else:
+            elif patch.listener.chain != PASSTHROUGH_CHAIN:
                 misses[patch.ref] = why
     outward = _Side(OUTBOUND, mine, hits, config.hosts)
     inward = _Side(INBOUND, mine, hits, config.hosts)
