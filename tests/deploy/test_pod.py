@@ -124,6 +124,25 @@ def redis_with_password(plane: ControlPlane, namespace: str) -> None:
     )
 
 
+def secrets_role(manifests: Sequence[Object], namespace: str) -> Sequence[Object]:
+    """What lets the manifests' account read the Secrets of a namespace, as docs/install.md says."""
+    account = one(manifests, "ServiceAccount")["metadata"]
+    metadata = {"name": "aeraki-secrets", "namespace": namespace}
+    group = "rbac.authorization.k8s.io"
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}
+    subject = {
+        "kind": "ServiceAccount",
+        "name": account["name"],
+        "namespace": account["namespace"],
+    }
+    api = {"apiVersion": f"{group}/v1", "metadata": metadata}
+    reference = {"apiGroup": group, "kind": "Role", "name": metadata["name"]}
+    return [
+        {**api, "kind": "Role", "rules": [rule]},
+        {**api, "kind": "RoleBinding", "roleRef": reference, "subjects": [subject]},
+    ]
+
+
 def test_it_is_closed_in_as_the_deployment_says(install: Install, node: Node) -> None:
     """Else the other tests would prove nothing."""
     pod = node.start(install())
@@ -154,13 +173,12 @@ def test_two_pods_do_all_the_work_and_one_goes_on_after_the_other(
     make_namespace: NamespaceFactory,
     plain: bool,
 ) -> None:
-    if plain:
-        objects = install(
-            objects=[item for path in MANIFESTS.glob("*.yaml") for item in load(path)], root=True
-        )
-    else:
-        objects = install()
     shop = make_namespace()
+    if plain:
+        manifests = [item for path in MANIFESTS.glob("*.yaml") for item in load(path)]
+        objects = install(objects=[*manifests, *secrets_role(manifests, shop)], root=True)
+    else:
+        objects = install({"rbac.secretNamespaces": [shop]})
     redis_with_password(control_plane, shop)
     Workloads(control_plane.api, shop).workload("greeter", [Port("tcp-dubbo", 20880)])
     deployment = one(objects, *DEPLOYMENT[1:])
@@ -290,7 +308,7 @@ def test_rights_of_chosen_plugins_are_enough(
     wait_filter(
         control_plane,
         pod,
-        f"outbound-dubbo-{shop}" if "settings.arrangement" in values else f"greeter.{shop}",
+        f"outbound-dubbo.{shop}-all" if "settings.arrangement" in values else f"greeter.{shop}",
     )
     rows = [line.split()[:2] for line in pod.execute("aeraki", "plugins").splitlines()[1:]]
     assert [name for name, state in rows if state == "active"] == values["plugins"]
@@ -311,7 +329,8 @@ def test_only_the_namespaces_that_it_is_told_to_watch(
     chosen = (
         {"watchNamespaces": [shop]} if by == "name" else {"watchNamespaceSelector": ["team=shop"]}
     )
-    objects = install({f"settings.{key}": value for key, value in chosen.items()})
+    values: dict[str, Any] = {f"settings.{key}": value for key, value in chosen.items()}
+    objects = install({**values, "rbac.secretNamespaces": [shop]})
     for namespace in (other, shop):
         redis_with_password(control_plane, namespace)
     leader, standby = find_ready([node.start(objects) for _ in range(2)])
@@ -357,9 +376,9 @@ def test_a_proxy_that_refuses_is_told_of_where_istiod_is_known(
     service = workloads.workload("kafka", [kafka])
     sidecar = sidecar_factory(workloads.pod("client"))
     sidecar.wait_listener(f"{service['spec']['clusterIP']}_{kafka.port}")
-    settings = {"istiodAddress": f"istiod.{ROOT_NAMESPACE}.svc:15012"}
+    settings: dict[str, Any] = {"istiodAddress": f"istiod.{ROOT_NAMESPACE}.svc:15012"}
     # This Envoy has no such extension.
-    settings["proxyExtensions"] = "envoy.filters.network.kafka_broker"
+    settings["proxyExtensions"] = ["envoy.filters.network.kafka_broker"]
     pod = node.start(
         install({f"settings.{key}": value for key, value in settings.items()}, root=True)
     )
