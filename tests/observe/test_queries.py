@@ -184,7 +184,7 @@ def prometheus(
         with (folder / "log").open("w") as log:
             child = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            scraped = "count(count_over_time(up[1m]) > 20) == 2"
+            scraped = "count(sum_over_time(up[1m]) > 20) == 2"
             wait_until(
                 lambda: ask(address, scraped),
                 90,
