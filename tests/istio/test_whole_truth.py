@@ -339,13 +339,13 @@ def action(config: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_users_own_filter_comes_after_ours(
+def test_a_users_own_filter_of_a_higher_priority_comes_after_ours(
     control_plane: ControlPlane,
     namespace: str,
     workloads: Workloads,
     sidecar_factory: SidecarFactory,
 ) -> None:
-    """However old it is: ours have a priority below the default, also those in the workload's namespace."""
+    """However old it is, also where ours is in the workload's namespace."""
     pod = workloads.pod("dubbo-0", labels={"app": "dubbo"})
     service = workloads.workload("dubbo", [DUBBO], pods=[pod])
     api = control_plane.api
@@ -384,5 +384,5 @@ def users_filter(context: str, namespace: str) -> Object:
         },
     }
     name = f"mine-{context.lower().replace('_', '-')}"
-    made = istio("EnvoyFilter", name, namespace, {"configPatches": [patch]})
+    made = istio("EnvoyFilter", name, namespace, {"priority": 20, "configPatches": [patch]})
     return {**made, "apiVersion": FILTER[0]}

@@ -82,7 +82,7 @@ def test_probes_metrics_and_status(
         rows = [line.split() for line in shown.stdout.splitlines()]
         assert [f"redis-1.{namespace}.example.org", "6379", "redis", "current", "1", "-"] in rows
         assert "4 filters" in shown.stderr
-        assert "; leader" in shown.stderr
+        assert ", leader, cluster " in shown.stderr
         why = aeraki("explain", f"cache.{namespace}", "--controller", leader.url).stdout
         assert "protocol   redis: port name 'tcp-redis'" in why
         assert (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from aeraki_core.manifests.crds import crd
-from aeraki_core.manifests.rbac import bindings, roles
+from aeraki_core.manifests.rbac import Watched, bindings, roles
 from aeraki_core.plugins.registry import build_registry
 
 from tests.rig.api import Object
@@ -35,7 +35,13 @@ def account(control_plane: ControlPlane, namespace: str, workloads: Workloads) -
     definitions = [crd(kind) for kind in kinds]
     control_plane.apply_crds("\n---\n".join(yaml.safe_dump(item) for item in definitions))
     workloads.service_account("aeraki")
-    printed = roles(kinds, name="aeraki", namespace=namespace, election_id="aeraki-controller")
+    printed = roles(
+        kinds,
+        name="aeraki",
+        namespace=namespace,
+        election_id="aeraki-controller",
+        watched=Watched(secrets=(namespace,)),
+    )
     printed += bindings(printed, namespace=namespace, service_account="aeraki")
     for item in printed:
         api.apply(item)
