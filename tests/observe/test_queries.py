@@ -184,7 +184,8 @@ def prometheus(
         with (folder / "log").open("w") as log:
             child = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            scraped = "count(sum_over_time(up[1m]) > 20) == 2"
+            # The panels' subqueries take a point every 15 s, on the clock: two of them need 30 s of scrapes.
+            scraped = "count(sum_over_time(up[1m]) > 40) == 2"
             wait_until(
                 lambda: ask(address, scraped),
                 90,
