@@ -12,5 +12,7 @@ if command -v mvn >/dev/null && command -v javac >/dev/null; then
     trap 'exit 130' INT TERM
 fi
 # The order of the files is that of tests/conftest.py: the long ones first. A file's tests share a
-# worker, and so the servers that they start.
-python -m pytest -m "not mesh" -n "${WORKERS:-auto}" --dist loadfile --no-loadscope-reorder "$@"
+# worker, and so the servers that they start. A worker that dies gets no successor: pytest-xdist would
+# wait for it for ever.
+python -m pytest -m "not mesh" -n "${WORKERS:-auto}" --dist loadfile --no-loadscope-reorder \
+    --max-worker-restart 0 "$@"
