@@ -9,6 +9,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE = 4
+"""How many times slower a machine may be that runs other things too."""
+
 
 class WaitTimeoutError(Exception):
     """What was awaited did not happen in time; the message says what was seen last."""
@@ -27,7 +30,7 @@ def wait_until(
 
     Args:
         predicate: is asked again and again, the last time after the timeout.
-        timeout: seconds.
+        timeout: seconds on a quiet machine; it waits `PATIENCE` times as long.
         what: what is awaited, for the error message: ``"istiod to be ready"``.
         interval: seconds between two questions.
         swallow: exceptions of `predicate` that mean "not yet"; the last is the error's cause.
@@ -36,7 +39,8 @@ def wait_until(
     Raises:
         WaitTimeoutError: `predicate` did not become true in time.
     """
-    deadline = time.monotonic() + timeout
+    limit = timeout * PATIENCE
+    deadline = time.monotonic() + limit
     pause = threading.Event()
     cause: Exception | None = None
     while True:
@@ -52,6 +56,6 @@ def wait_until(
         if late:
             shown = seen() if seen is not None else last
             raise WaitTimeoutError(
-                f"waited {timeout:g} s for {what}; seen last: {shown!s:.4000}"
+                f"waited {limit:g} s for {what}; seen last: {shown!s:.4000}"
             ) from cause
         pause.wait(interval)

@@ -78,11 +78,10 @@ def test_everything_of_a_call_passes_both_sides(
 @both_engines
 def test_a_slow_call_holds_up_no_other(mesh: Mesh, server: DubboServer, engine: str) -> None:
     with DubboClient(run_both_sides(mesh, server, engine)) as client:
-        client.send("slow", attachments={"peer-pause": "5"})
-        started = time.monotonic()
+        slow = client.send("slow", attachments={"peer-pause": "8"})
         for number in range(20):
             assert client.call("quick", number).value["args"] == [number]
-        assert time.monotonic() - started < 4
+        assert not client.has_early(slow)
 
 
 @both_engines
@@ -259,7 +258,7 @@ def test_timeout(mesh: Mesh, server: DubboServer) -> None:
     with DubboClient(run_greeter(mesh, [server], http, GENERIC_PROXY)) as client:
         started = time.monotonic()
         assert client.call("slow", attachments={"peer-pause": "5"}).status != OK
-        assert 0.15 < time.monotonic() - started < 4
+        assert time.monotonic() - started > 0.15
         assert client.call("slow").server == "v1"
         assert client.call("other", attachments={"peer-pause": "0.4"}).server == "v1"
 

@@ -36,7 +36,7 @@ def test_batches(mesh: Mesh, redis_servers: Three) -> None:
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
     mesh.add(
         redis_service(
-            "{host: [cache], settings: {maxBufferSizeBeforeFlush: 1000, bufferFlushTimeout: 500ms}}"
+            "{host: [cache], settings: {maxBufferSizeBeforeFlush: 1000, bufferFlushTimeout: 3s}}"
         )
     )
     mesh.client()
@@ -45,7 +45,7 @@ def test_batches(mesh: Mesh, redis_servers: Three) -> None:
     alone = time.monotonic()
     assert answer(cache, "SET", "a", "x" * 1000) == "OK"
     full = time.monotonic()
-    assert alone - began >= 0.5 - COARSE
+    assert alone - began >= 3 - COARSE
     assert full - alone < alone - began
 
 

@@ -198,6 +198,10 @@ class DubboClient:
         """EOFError or ConnectionError when the connection ends, TimeoutError when nothing comes."""
         return Answer.decode(self._frame(request_id))
 
+    def has_early(self, request_id: int) -> bool:
+        """Whether its answer came while another one was awaited."""
+        return request_id in self._early
+
     def heartbeat(self) -> None:
         """Send one and await its answer."""
         frame = self._frame(self._request(TWO_WAY | EVENT, encode(None)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -412,14 +411,12 @@ def test_problems_of_a_place_come_and_go() -> None:
         assert running.next().went == (wrong,)
 
 
-def test_it_stops_at_once() -> None:
+def test_it_stops_without_a_last_pass() -> None:
     feed = Feed(service("cart"))
     with Running(feed, timing=LoopTiming(quiet=30.0, longest=60.0)) as running:
         running.next()
         feed.put(service("order", 2))
-        start = time.perf_counter()
         running.end()
-        assert time.perf_counter() - start < 1.0
         assert feed.stopped
         assert isinstance(running.sink, MemorySink)
         assert key("order") not in running.sink.filters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cProfile
 import io
 import json
 import os
@@ -16,6 +15,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from aeraki_core.manifests.plain_file import read_stream
 
+from tests.counting import calls
 from tests.unit.core.sources.manifests import look, names, said, service
 
 # -- what is read ---------------------------------------------------------------------------------------------------------
@@ -356,16 +356,15 @@ def test_aliases_are_counted_for_the_whole_file(tmp_path: Path) -> None:
 
 
 def test_many_findings_in_one_document_cost_no_more_than_reading_it(tmp_path: Path) -> None:
-    def calls(count: int) -> int:
+    def cost(count: int) -> int:
         bad = "- {apiVersion: v1, kind: Service, metadata: {name: 1}}\n" * count
         (tmp_path / "a.yaml").write_text(f"apiVersion: v1\nkind: List\nitems:\n{bad}")
-        profile = cProfile.Profile()
-        found = profile.runcall(look, tmp_path)
+        made, found = calls(lambda: look(tmp_path))
         lines = [item.line for item in found.findings]
         assert sorted(line for line in lines if line) == list(range(4, 4 + count))
-        return sum(entry.callcount for entry in profile.getstats())
+        return made
 
-    assert calls(2000) < 12 * calls(200)
+    assert cost(2000) < 12 * cost(200)
 
 
 def test_links_that_lead_in_circles_are_not_followed(tmp_path: Path) -> None:

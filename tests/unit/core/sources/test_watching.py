@@ -187,11 +187,9 @@ def test_without_a_watch_everything_is_given_once(folder: Path) -> None:
     watched.source.stop()
 
 
-def test_it_stops_at_once(watched: Watched) -> None:
+def test_it_stops(watched: Watched) -> None:
     watched.start()
-    start = time.perf_counter()
     watched.source.stop()
-    assert time.perf_counter() - start < 2
     assert not any(thread.name == "source-files" for thread in threading.enumerate())
 
 
