@@ -6,7 +6,7 @@ deprecation that RELEASE.md promises.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, assert_type
 
 from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
@@ -107,7 +107,9 @@ def aeraki_resources() -> Iterable[Kind[Any]]:
 
 
 @hookimpl
-def aeraki_detect_protocol(port: Port, service: Service) -> str | None:
+def aeraki_detect_protocol(
+    port: Port, service: Service, labels: Mapping[str, str], annotations: Mapping[str, str]
+) -> str | None:
     assert_type(port.number, int)
     assert_type(port.name, str)
     assert_type(service.host, str)

@@ -5,6 +5,7 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service
 from aeraki_core.pipeline.detect import Detection, Detector, ProblemKind
 from aeraki_core.pipeline.port_choice import PortChoice
+from aeraki_core.plugins.dispatch import HookDetection
 
 from tests.unit.core.echo import EchoPlugin, Mesher
 
@@ -83,7 +84,7 @@ def detect(
     port: Port, *, opt_in: tuple[str, ...] = (), choice: PortChoice | None = None
 ) -> Detection:
     inactive = {"loud": "is failed: no module named loud"}
-    detector = Detector([ECHO], lambda *_: None, inactive=inactive, opt_in=opt_in)
+    detector = Detector([ECHO], lambda *_: HookDetection(), inactive=inactive, opt_in=opt_in)
     return detector.detect(SERVICE, port, choice)
 
 

@@ -20,9 +20,11 @@ __all__ = [
     "AnnotationKey",
     "AnnotationsKey",
     "DestinationRulesKey",
+    "DetectionKey",
     "EndpointsKey",
     "HostKey",
     "Key",
+    "LabelsKey",
     "ListenerKey",
     "NamespaceKey",
     "ProxyFamiliesKey",
@@ -68,6 +70,21 @@ class AnnotationsKey(NamedTuple):
     ref: ObjectRef
     prefix: str
     asks: str = "annotations"
+
+
+class LabelsKey(NamedTuple):
+    """The labels of a service's object."""
+
+    ref: ObjectRef
+    asks: str = "labels"
+
+
+class DetectionKey(NamedTuple):
+    """What the ports of one object's service speak."""
+
+    ref: ObjectRef
+    host: str
+    asks: str = "detection"
 
 
 class NamespaceKey(NamedTuple):
@@ -174,6 +191,8 @@ Key = (
     | HostKey
     | AnnotationKey
     | AnnotationsKey
+    | LabelsKey
+    | DetectionKey
     | NamespaceKey
     | EndpointsKey
     | ProxyFamiliesKey

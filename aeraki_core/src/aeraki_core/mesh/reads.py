@@ -17,6 +17,7 @@ from aeraki_core.mesh.keys import (
     AnnotationKey,
     AnnotationsKey,
     DestinationRulesKey,
+    DetectionKey,
     EndpointsKey,
     HostKey,
     Key,
@@ -151,6 +152,10 @@ class Reads:
         self.keys.add(AnnotationsKey(service.ref, prefix))
         names = self._store.annotations(service.ref)
         return tuple(sorted(name for name in names if name.startswith(f"{prefix}/")))
+
+    def detection(self, service: Service) -> None:
+        """Note that an answer rests on what the service's ports speak."""
+        self.keys.add(DetectionKey(*service.id))
 
     def endpoints(self, service: Service) -> Endpoints:
         """The endpoints of a Kubernetes Service.

@@ -16,6 +16,7 @@ from aeraki_core.mesh.keys import (
     AnnotationsKey,
     HostKey,
     Key,
+    LabelsKey,
     ListenerKey,
     ServiceKey,
 )
@@ -54,10 +55,16 @@ class Claim:
 
 
 class ServiceTable:
-    """All services. ``endpoints_of`` takes the namespace and name of a Kubernetes Service."""
+    """All services.
 
-    def __init__(self, endpoints_of: EndpointsOf) -> None:
+    ``endpoints_of`` takes the namespace and name of a Kubernetes Service. ``keep_labels``: only
+    where somebody asks for labels do they take memory.
+    """
+
+    def __init__(self, endpoints_of: EndpointsOf, *, keep_labels: bool = False) -> None:
         self._endpoints_of = endpoints_of
+        self._keep_labels = keep_labels
+        self._labels: dict[ObjectRef, Mapping[str, str]] = {}
         self._services: dict[ObjectRef, tuple[Service, ...]] = {}
         self._by_host: Index[str, ServiceId, Service] = Index()
         self._annotations: dict[ObjectRef, Mapping[str, str]] = {}
@@ -89,6 +96,10 @@ class ServiceTable:
         """The annotations of a service's object."""
         return self._annotations.get(ref, {})
 
+    def labels(self, ref: ObjectRef) -> Mapping[str, str]:
+        """The labels of a service's object; empty where labels are not kept."""
+        return self._labels.get(ref, {})
+
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Who claims a listener, in any proxy, the oldest first."""
         claims = self._claims.values(listener)
@@ -108,7 +119,12 @@ class ServiceTable:
             InputError: the object does not fit its kind. What was kept before stays.
         """
         annotations = text_map(item.metadata.get("annotations"))
-        return self._put(item.ref, parse(item), annotations)
+        labels = text_map(item.metadata.get("labels")) if self._keep_labels else {}
+        changed = self._put(item.ref, parse(item), annotations)
+        if labels != self.labels(item.ref):
+            _set_or_drop(self._labels, item.ref, labels)
+            changed.add(LabelsKey(item.ref))
+        return changed
 
     def replace(self, ref: ObjectRef, services: tuple[Service, ...]) -> set[Key]:
         """Put others in the place of an object's services, under the same annotations."""
@@ -116,6 +132,7 @@ class ServiceTable:
 
     def remove(self, ref: ObjectRef) -> set[Key]:
         """Forget the services of an object. Returns the keys whose answer changed."""
+        self._labels.pop(ref, None)
         return self._put(ref, (), {}) if ref in self._services else set()
 
     def follow_endpoints(self, namespace: str, name: str) -> set[Key]:

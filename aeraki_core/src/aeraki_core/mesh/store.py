@@ -71,12 +71,16 @@ class Store:
 
     A rejected object never replaces its last good form. It is remembered with the hosts that it
     names, so that its absence is not taken for a deletion.
+
+    ``keep_labels``: whether anybody asks for the labels of services.
     """
 
-    def __init__(self, mesh: Mesh, kinds: Iterable[LoadedKind[Any]] = ()) -> None:
+    def __init__(
+        self, mesh: Mesh, kinds: Iterable[LoadedKind[Any]] = (), *, keep_labels: bool = False
+    ) -> None:
         self.mesh = mesh
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds}
-        self._services = ServiceTable(self.endpoints)
+        self._services = ServiceTable(self.endpoints, keep_labels=keep_labels)
         self._slices = Table(
             lambda item: parse_endpoint_slice(item.ref, item.content),
             keys=lambda each: [EndpointsKey(each.ref.namespace, each.service)],
@@ -287,6 +291,10 @@ class Store:
     def annotations(self, ref: ObjectRef) -> Mapping[str, str]:
         """The annotations of a service's object (AnnotationKey, AnnotationsKey)."""
         return self._services.annotations(ref)
+
+    def labels(self, ref: ObjectRef) -> Mapping[str, str]:
+        """The labels of a service's object (LabelsKey); empty unless the store keeps labels."""
+        return self._services.labels(ref)
 
     def namespace(self, name: str) -> Namespace | None:
         """A Namespace (NamespaceKey)."""

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 
+from aeraki_core.findings.finding import Finding
 from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, Service
 from aeraki_core.pipeline.port_choice import PortChoice
+from aeraki_core.plugins.dispatch import HookDetection
 from aeraki_core.plugins.types import Protocol
 
 __all__ = ["Detection", "Detector", "PortProblem", "ProblemKind"]
@@ -26,7 +28,7 @@ _PREFIX = "tcp-"
 _METAPROTOCOL = "metaprotocol"
 """The framework of upstream Aeraki, which needs a proxy of its own (docs/internals/upstream.md)."""
 
-AskHooks = Callable[[Port, Service], Protocol | None]
+AskHooks = Callable[[Port, Service], HookDetection]
 
 
 class ProblemKind(StrEnum):
@@ -61,11 +63,20 @@ class PortProblem:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The protocol of a port, or None; why; and what is probably wrong where there is none."""
+    """The protocol of a port, or None; why; and what is probably wrong where there is none.
+
+    ``findings``: the plugins whose own detection failed for the port.
+    """
 
     protocol: Protocol | None
     reason: str
     problem: PortProblem | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the port may speak a protocol that a failed hook would have named."""
+        return self.protocol is None and bool(self.findings)
 
 
 class Detector:
@@ -90,16 +101,25 @@ class Detector:
         self._disabled = frozenset(disabled)
         self._opt_in = frozenset(opt_in)
 
-    def detect(self, service: Service, port: Port, choice: PortChoice | None = None) -> Detection:
-        """The protocol of a port of a service. ``choice``: what annotations include and exclude."""
+    def detect(
+        self,
+        service: Service,
+        port: Port,
+        choice: PortChoice | None = None,
+        *,
+        before: Protocol | None = None,
+    ) -> Detection:
+        """The protocol of a port of a service.
+
+        ``choice``: what annotations include and exclude. ``before``: what the port spoke until
+        now; it stays where the plugin's own detection fails.
+        """
         choice = choice or PortChoice()
         excluded = choice.why_excluded(port)
         if excluded:
             remedy = f"Remove it from {choice.EXCLUDE} to have filters for it."
             return Detection(None, excluded, PortProblem(ProblemKind.EXCLUDED, "", remedy))
-        detection = self._declared(port) or self._asked(port, service)
-        if detection is None:
-            return self._nothing(port)
+        detection = self._declared(port) or self._asked(port, service, before)
         protocol = detection.protocol
         if protocol is not None and protocol.name in self._opt_in and not choice.includes(port):
             remedy = f'Set the annotation {choice.INCLUDE}: "{port.name or port.number}".'
@@ -127,11 +147,20 @@ class Detector:
     def _istio_speaks(self, port: Port) -> bool:
         return port_protocol(port) in (PortProtocol.HTTP, PortProtocol.TLS, PortProtocol.UDP)
 
-    def _asked(self, port: Port, service: Service) -> Detection | None:
-        protocol = self._ask_hooks(port, service)
-        return (
-            Detection(protocol, f"detected by the plugin of {protocol.name}") if protocol else None
-        )
+    def _asked(self, port: Port, service: Service, before: Protocol | None) -> Detection:
+        answer = self._ask_hooks(port, service)
+        if before is not None and before in answer.unsure:
+            # Fail static: an error of a plugin takes no port's filters away.
+            reason = f"as before: the detection of {before.name} fails"
+            return Detection(before, reason, findings=answer.findings)
+        if answer.protocol is not None:
+            reason = f"detected by the plugin of {answer.protocol.name}"
+            return Detection(answer.protocol, reason, findings=answer.findings)
+        if answer.findings:
+            names = ", ".join(finding.plugin or "" for finding in answer.findings)
+            reason = f"the detection of plugin {names} fails"
+            return Detection(None, reason, findings=answer.findings)
+        return self._nothing(port)
 
     def _nothing(self, port: Port) -> Detection:
         """No protocol: quote what is written, and find what was probably meant."""

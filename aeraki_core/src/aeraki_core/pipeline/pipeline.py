@@ -21,9 +21,12 @@ from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
 from aeraki_core.findings.codes import LOST_PROTOCOL, PORT_NOT_SPOKEN, UNKNOWN_HOST
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.keys import (
+    AnnotationKey,
     AnnotationsKey,
+    DetectionKey,
     EndpointsKey,
     Key,
+    LabelsKey,
     NamespaceKey,
     RejectedKey,
     ResourceKey,
@@ -51,7 +54,7 @@ from aeraki_core.pipeline.port_choice import PortChoice
 from aeraki_core.pipeline.ports import PortState, PortTable
 from aeraki_core.pipeline.reports import PortReport, Reports
 from aeraki_core.plugins.discovery import PluginState
-from aeraki_core.plugins.dispatch import Dispatcher
+from aeraki_core.plugins.dispatch import Dispatcher, HookDetection
 from aeraki_core.plugins.registry import Registry
 from aeraki_core.plugins.types import Protocol
 
@@ -109,7 +112,11 @@ class Pipeline:
         self.dispatcher = dispatcher
         self.arrangement = arrangement
         self.instance = instance
-        self.store = Store(mesh, self.registry.kinds)
+        self._detects_by = {
+            parameter: self.registry.takes("aeraki_detect_protocol", parameter)
+            for parameter in ("labels", "annotations")
+        }
+        self.store = Store(mesh, self.registry.kinds, keep_labels=self._detects_by["labels"])
         self.unlocated = FindingsByPlace()
         """All findings of the pipeline without files and lines.
 
@@ -129,7 +136,7 @@ class Pipeline:
         self._loaded = False
         detector = Detector(
             self.registry.protocols,
-            dispatcher.detect,
+            self._ask_hooks,
             inactive={
                 plugin.name: f"is {plugin.state}: {plugin.reason}"
                 for plugin in self.registry.plugins
@@ -205,12 +212,17 @@ class Pipeline:
         ports, objects = self._ports.affected(dirty)
         groups: set[Group] = set()
         services: set[ServiceId] = set()
+        relabelled: set[ServiceId] = set()
         for key in dirty:
             match key:
                 case ServiceKey():
                     services.add(ServiceId(key.ref, key.host))
                 case AnnotationsKey(prefix=prefix) if prefix == ANNOTATION_PREFIX:
                     services.update(service.id for service in self.store.services_of(key.ref))
+                case LabelsKey() if self._detects_by["labels"]:
+                    relabelled.update(service.id for service in self.store.services_of(key.ref))
+                case AnnotationKey() | AnnotationsKey() if self._detects_by["annotations"]:
+                    relabelled.update(service.id for service in self.store.services_of(key.ref))
                 case NamespaceKey():
                     services.update(
                         service.id
@@ -226,10 +238,25 @@ class Pipeline:
                     groups.update(self._groups_of(key))
         # A load of the mesh has hundreds of thousands of keys, and nothing below needs them.
         dirty.clear()
-        for service_id in services:
+        relabelled -= services
+        for service_id in (*services, *relabelled):
+            before = self._protocols(service_id)
             speaking, silent = self._detect(service_id)
-            lost = Place(Subject.SERVICE, service_id)
-            self.unlocated.put(lost, tuple(self._lost_protocols(service_id, silent)))
+            after = self._protocols(service_id)
+            at_service = Place(Subject.SERVICE, service_id)
+            self.unlocated.put(
+                at_service,
+                (*self._failed_detections(service_id), *self._lost_protocols(service_id, silent)),
+            )
+            if after != before:
+                dependents = self._ports.affected({DetectionKey(*service_id)})
+                ports |= dependents.ports
+                objects |= dependents.objects
+            if service_id in relabelled:
+                # Its generators have asked for the annotations that they rest on.
+                speaking = {
+                    port for port in speaking if after[port.number] != before.get(port.number)
+                }
             ports |= speaking
             ports -= silent
             for port in silent:
@@ -258,7 +285,7 @@ class Pipeline:
             self._outdated = set()
         for port in ran:
             self._ports.set_state(port, self._reports.state(port))
-        for ref in sorted(objects | {service_id.ref for service_id in services}):
+        for ref in sorted(objects | {service_id.ref for service_id in services | relabelled}):
             self._validate(ref)
         return Pass(
             generated=tuple(ran),
@@ -288,6 +315,26 @@ class Pipeline:
             dict(namespace.annotations) if namespace is not None else {},
         )
         return self._ports.detect(service_id, service, choice)
+
+    def _ask_hooks(self, port: Port, service: Service) -> HookDetection:
+        return self.dispatcher.detect(
+            port,
+            service,
+            labels=self.store.labels(service.ref),
+            annotations=self.store.annotations(service.ref),
+        )
+
+    def _protocols(self, service_id: ServiceId) -> dict[int, Protocol]:
+        """What the ports of a service speak, as it was last detected."""
+        return {
+            number: detection.protocol
+            for number, detection in self._ports.detections(service_id).items()
+            if detection.protocol is not None
+        }
+
+    def _failed_detections(self, service_id: ServiceId) -> Iterator[Finding]:
+        for detection in self._ports.detections(service_id).values():
+            yield from detection.findings
 
     def _report_unspoken(self) -> None:
         """One finding for all ports that are named by a word that nobody speaks."""
@@ -424,7 +471,7 @@ class Pipeline:
         def services_of(host: str) -> Iterator[tuple[Service, Detections]]:
             for service in reads.services_of_host(host):
                 reads.annotations(service, ANNOTATION_PREFIX)  # they decide what is detected
-                yield service, self._ports.detections(service)
+                yield service, self._ports.detections(service.id)
 
         unknown = _unknown_hosts(virtual_service, reads) if virtual_service.for_mesh else ()
         hints = virtual_service_hints(virtual_service, services_of, self.mesh.domain)
@@ -436,7 +483,7 @@ class Pipeline:
             for name, prefix in self._option_prefixes.items()
             if (annotations := reads.annotations(service, prefix))
         }
-        return service_hints(service, self._ports.detections(service), options)
+        return service_hints(service, self._ports.detections(service.id), options)
 
     # -- answers (reports.py) ----------------------------------------------------------------------
 

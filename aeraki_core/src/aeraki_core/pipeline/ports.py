@@ -15,6 +15,7 @@ from aeraki_core.pipeline.detect import Detection, Detector, ProblemKind
 from aeraki_core.pipeline.generate import PortId, PortOutput, PortRun
 from aeraki_core.pipeline.placement import Placement
 from aeraki_core.pipeline.port_choice import PortChoice
+from aeraki_core.plugins.types import Protocol
 
 __all__ = ["Affected", "PortState", "PortTable"]
 
@@ -108,9 +109,9 @@ class PortTable:
         touched, self._touched = self._touched, set()
         return touched
 
-    def detections(self, service: Service) -> Mapping[int, Detection]:
+    def detections(self, service_id: ServiceId) -> Mapping[int, Detection]:
         """The detection of each port of a service."""
-        return self._detections.get(service.id, {})
+        return self._detections.get(service_id, {})
 
     def take_unspoken(self) -> Mapping[str, Collection[PortId]]:
         """The ports named ``tcp-<word>``, by each word whose ports changed since the last call."""
@@ -133,7 +134,10 @@ class PortTable:
             # The service's own values, so that no second copy of the reference is kept.
             service_id = service.id
             after = {
-                port.number: self._detector.detect(service, port, choice) for port in service.ports
+                port.number: self._detector.detect(
+                    service, port, choice, before=_protocol(before.get(port.number))
+                )
+                for port in service.ports
             }
         if after:
             self._detections[service_id] = dict(after)
@@ -203,6 +207,10 @@ class PortTable:
                 del self._reading[ref]
         for ref in new - old:
             self._reading[ref].add(port)
+
+
+def _protocol(detection: Detection | None) -> Protocol | None:
+    return detection.protocol if detection is not None else None
 
 
 _UNSPOKEN = (ProblemKind.NOBODY, ProblemKind.DISABLED)

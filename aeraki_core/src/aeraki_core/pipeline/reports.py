@@ -147,6 +147,9 @@ class Reports:
             port_id = PortId(service.id, service_port.port)
             run = self._ports.run_of(port_id)
             is_owner = not namespaces or service.namespace in namespaces
+            detection = self._ports.detection(service, service_port.port)
+            if detection is not None and detection.is_unsure and is_owner:
+                return f"{service_port}: {detection.reason}"
             if run is None or not is_owner or self._ports.has_good_output(port_id):
                 continue
             if run.failed or run.failed_in:

@@ -107,6 +107,7 @@ class Context:
 
         Ask about services that :meth:`services_of_host` gave.
         """
+        self._reads.detection(service)
         spoken = self._detect(service, port)
         return spoken is not None and spoken.name == protocol.name
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from aeraki_core.errors import ends_the_program, line_of_plugin
@@ -49,7 +51,7 @@ from aeraki_core.plugins.registry import PluginInfo, Registry
 from aeraki_core.plugins.types import AddOn, Extension, Protocol
 from aeraki_core.plugins.validate import ValidateContext
 
-__all__ = ["CallStats", "Dispatcher", "Generated", "PortCall"]
+__all__ = ["CallStats", "Dispatcher", "Generated", "HookDetection", "PortCall"]
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,19 @@ class CallStats:
     calls: int = 0
     errors: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HookDetection:
+    """What the plugins' detection says of one port.
+
+    ``findings``: one for each plugin whose hook failed. ``unsure``: the protocols of those plugins,
+    any of which the port may speak.
+    """
+
+    protocol: Protocol | None = None
+    findings: tuple[Finding, ...] = ()
+    unsure: tuple[Protocol, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +112,32 @@ class Dispatcher:
         default_factory=dict
     )
 
-    def detect(self, port: Port, service: Service) -> Protocol | None:
+    def detect(
+        self,
+        port: Port,
+        service: Service,
+        *,
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str],
+    ) -> HookDetection:
         """The first answer to ``aeraki_detect_protocol``, in the order of the plugins' names."""
+        arguments = {
+            "port": port,
+            "service": service,
+            "labels": MappingProxyType(labels),
+            "annotations": MappingProxyType(annotations),
+        }
+        findings: list[Finding] = []
+        unsure: list[Protocol] = []
         for plugin in self.registry.active:
             if "aeraki_detect_protocol" not in plugin.hooks:
                 continue
             try:
-                name = self._call(
+                protocol, problem = self._call(
                     plugin.name,
                     "aeraki_detect_protocol",
-                    {"port": port, "service": service},
-                    lambda value: value,
+                    arguments,
+                    partial(_named, plugin),
                     subject=ServicePort(service.host, port.number),
                 )
             except BaseException as error:
@@ -117,20 +147,17 @@ class Dispatcher:
                     "plugin %s: aeraki_detect_protocol raised for %s",
                     plugin.name,
                     service.ref,
-                    exc_info=True,
+                    exc_info=redact_error(error, ()),
                 )
-                continue
-            if name is None:
-                continue
-            protocol = next((item for item in plugin.protocols if item.name == name), None)
+                protocol, problem = None, f"raised {_shown(error, ())}{_at(error)}"
+            if problem:
+                text = f"port {port.number}: {plugin.title}: aeraki_detect_protocol {problem}"
+                finding = Finding(HOOK_RAISED, text, service.ref, "spec.ports", plugin=plugin.name)
+                findings.append(finding)
+                unsure += plugin.protocols
             if protocol is not None:
-                return protocol
-            log.warning(
-                "plugin %s: aeraki_detect_protocol named %r, which it does not bring",
-                plugin.name,
-                name,
-            )
-        return None
+                return HookDetection(protocol, tuple(findings), tuple(unsure))
+        return HookDetection(None, tuple(findings), tuple(unsure))
 
     def prepare(
         self,
@@ -339,6 +366,16 @@ class Dispatcher:
 
     def _stats(self, plugin: str, hook: str) -> CallStats:
         return self.stats.setdefault((plugin, hook), CallStats())
+
+
+def _named(plugin: PluginInfo, answer: object) -> tuple[Protocol | None, str]:
+    """The protocol that the answer of a detection names, or what is wrong with the answer."""
+    if answer is None:
+        return None, ""
+    if type(answer) is not str:
+        return None, f"gave a {type(answer).__name__} where a protocol's name or None belongs"
+    protocol = next((each for each in plugin.protocols if each.name == answer), None)
+    return protocol, "" if protocol else f"named {answer[:80]!r}, which the plugin does not bring"
 
 
 def _all(values: Any) -> tuple[Any, ...] | None:

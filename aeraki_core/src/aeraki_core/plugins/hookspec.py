@@ -7,7 +7,7 @@ functions under :data:`hookimpl`, with the parameters that it needs.
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -72,14 +72,23 @@ class HookSpec(typing.Protocol):
         """
 
     @_hookspec
-    def aeraki_detect_protocol(self, port: Port, service: Service) -> str | None:
+    def aeraki_detect_protocol(
+        self,
+        port: Port,
+        service: Service,
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str],
+    ) -> str | None:
         """The name of one of the plugin's own protocols for a TCP port that no token matched, or None.
 
-        It may look at ``port`` and ``service`` only. The first answer wins, in the order of the plugins' names.
+        It may look at its parameters only: the port, its service, and the labels and annotations
+        of the service's object. A plugin that takes ``labels`` or ``annotations`` is asked again
+        whenever one of them changes. The first answer wins, in the order of the plugins' names. If
+        it raises, a port that spoke one of the plugin's protocols goes on speaking it.
 
         >>> @hookimpl
-        ... def aeraki_detect_protocol(port, service):
-        ...     return "echo" if port.number == 7 else None
+        ... def aeraki_detect_protocol(port, labels):
+        ...     return "echo" if port.number == 7 or labels.get("app") == "echo" else None
         """
 
     @_hookspec

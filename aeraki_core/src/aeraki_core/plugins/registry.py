@@ -95,6 +95,11 @@ class Registry:
             LoadedKind.of(kind, plugin.name) for plugin in self.active for kind in plugin.kinds
         )
 
+    def takes(self, hook: str, parameter: str) -> bool:
+        """Whether an active plugin's implementation of the hook takes the parameter."""
+        implementations = (hooks.get(hook) for hooks in self.implementations.values())
+        return any(each is not None and parameter in each.argnames for each in implementations)
+
     @cached_property
     def _owners(self) -> dict[str, PluginInfo]:
         return {protocol.name: plugin for plugin in self.active for protocol in plugin.protocols}
