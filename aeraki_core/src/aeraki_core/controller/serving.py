@@ -190,6 +190,8 @@ class _Http(HTTPServer):
     ) -> None:
         super().__init__(("", 0), _Handler, bind_and_activate=False)
         self.socket.close()
+        # A client that is gone before it is accepted must not keep the thread, nor the end, waiting.
+        listening.setblocking(False)
         self.socket = listening
         self.answers = answers
         self.limits = limits

@@ -57,6 +57,7 @@ _LONGEST = 255 - len(".yaml")
 
 _TEMPORARY = ".aeraki-{}.tmp"
 _LEFTOVER = 60.0  # seconds; a write takes milliseconds
+_STOP = 1.0  # seconds; a thread that a file system holds is left to the end of the process
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -156,7 +157,7 @@ class FilesSink(Sink):
         """End the watch."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(timeout=5)
+            self._thread.join(_STOP)
 
     def _names(self) -> list[str]:
         with os.scandir(self._directory) as entries:

@@ -23,7 +23,12 @@ HEAVY = ("pydantic", "google.protobuf", "rich", "kubernetes", "grpc", "yaml", "p
 def _python(code: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **({"PYTHONPATH": str(site)} if site else {})}
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        timeout=60,
     )
 
 
@@ -228,6 +233,44 @@ def test_a_second_signal_ends_the_process_without_a_word() -> None:
         "    os.kill(os.getpid(), signal.SIGINT)\n    stop.wait()\n    os.kill(os.getpid(), signal.SIGINT)\n"
     )
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+_WAITS_FOR_A_STOP = """
+import os, queue, signal, sys, threading
+from aeraki_core.wiring.signals import stopped_by_signals
+
+with stopped_by_signals(within=2.0) as stop:
+    events = queue.SimpleQueue()
+    threading.Thread(target=lambda: (stop.wait(), events.put("stopped")), daemon=True).start()
+    # A thread gets the signal, so that nothing wakes the main thread: as when the signal comes
+    # just before the main thread begins to wait.
+    kill = lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    threading.Timer(0.2, kill).start()
+    print(events.get())
+"""
+
+
+def test_a_signal_that_does_not_wake_the_main_thread_stops_the_run() -> None:
+    done = _python(_WAITS_FOR_A_STOP)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
+
+
+def test_a_run_ends_in_time_although_nobody_reads_its_log() -> None:
+    """The pipe of its log is full and stays so."""
+    done = _python(
+        "import logging, os, signal, sys, threading\n"
+        "from aeraki_core.wiring.signals import stopped_by_signals\n"
+        "reading, writing = os.pipe()\n"
+        "os.dup2(writing, 2)\n"
+        "logging.basicConfig()\n"
+        "def chatter():\n"
+        "    while True: logging.warning('x' * 1000)\n"
+        "threading.Thread(target=chatter, daemon=True).start()\n"
+        "with stopped_by_signals(within=0.5) as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    threading.Event().wait()\n"
+    )
+    assert done.returncode == 0
 
 
 class TestSpelling:

@@ -50,6 +50,8 @@ POLL = 0.5
 MOST_LOOKS = 20
 """Looks after which something counts as missing although the files still change."""
 
+_STOP = 1.0  # seconds; a thread that a file system holds is left to the end of the process
+
 
 class FilesSource(Source):
     """Files as a source of the controller.
@@ -110,10 +112,10 @@ class FilesSource(Source):
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread, within a second."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(timeout=5)
+            self._thread.join(_STOP)
 
     def _run(self, emit: Emit) -> None:
         self._guarded(
