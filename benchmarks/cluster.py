@@ -231,7 +231,7 @@ def _changes(api: Api, controlled: Controlled, before: Cost) -> Iterator[_Change
         before = after
 
 
-# -- the mesh ---------------------------------------------------------------------------------------------------------
+# -- the mesh --------------------------------------------------------------------------------------
 
 
 def _load(api: Api, count: int) -> list[Object]:
@@ -272,7 +272,7 @@ def _delete_filters(api: Api) -> None:
                 pool.submit(api.request, "DELETE", kind.path(name))
 
 
-# -- the limit --------------------------------------------------------------------------------------------------------
+# -- the limit -------------------------------------------------------------------------------------
 
 
 def _write_raw(kubeconfig: Path, filters: list[Object]) -> _Writing:

@@ -93,7 +93,7 @@ ECHO_POLICY = Kind(
 assert_type(ECHO_POLICY, Kind[EchoSpec])
 
 
-# -- hooks: hookimpl keeps the types of what it decorates --------------------------------------------------
+# -- hooks: hookimpl keeps the types of what it decorates ------------------------------------------
 
 
 @hookimpl
@@ -174,7 +174,7 @@ def aeraki_validate(resource: Resource[Any], context: ValidateContext) -> None:
 assert_type(aeraki_protocols(), Iterable[Protocol])
 
 
-# -- routes ------------------------------------------------------------------------------------------------
+# -- routes ----------------------------------------------------------------------------------------
 
 
 def of_a_route(route: Route) -> None:

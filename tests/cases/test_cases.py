@@ -52,7 +52,7 @@ def test_every_case_has_a_test() -> None:
     assert tested == numbers
 
 
-# -- routes ------------------------------------------------------------------------------------------------------------
+# -- routes ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", ["01", "02"])
@@ -92,7 +92,7 @@ def test_case_19_a_route_for_a_gateway_is_no_route_of_the_mesh() -> None:
     assert not [item for item in made.findings if item.severity >= Severity.WARNING]
 
 
-# -- views -------------------------------------------------------------------------------------------------------------
+# -- views -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", ["consistentHash: {useSourceIp: true}", "simple: PASSTHROUGH"])
@@ -131,7 +131,7 @@ def test_case_33_a_private_entry_takes_the_listener_from_nobody_else() -> None:
     assert crm.reaches("0.0.0.0_6379") == {"outbound|6379||crm-db.example.net"}
 
 
-# -- listeners ---------------------------------------------------------------------------------------------------------
+# -- listeners -------------------------------------------------------------------------------------
 
 BLIND = """
 ---
@@ -175,7 +175,7 @@ def test_case_10_a_filter_of_somebody_else_stays_or_is_named() -> None:
     assert names == ["local_ratelimit", "redis_proxy"] or about(made, "istio-system/rate-limit")
 
 
-# -- Redis -------------------------------------------------------------------------------------------------------------
+# -- Redis -----------------------------------------------------------------------------------------
 
 
 def test_case_04_a_password_does_not_leave_in_clear_text() -> None:
@@ -203,7 +203,7 @@ def test_case_12_the_declared_protocol_of_an_entry_counts() -> None:
     assert spoken or about(made, "cachebox", "name")
 
 
-# -- what is never silent ----------------------------------------------------------------------------------------------
+# -- what is never silent --------------------------------------------------------------------------
 
 
 def test_case_11_ports_with_a_bare_name_are_named() -> None:

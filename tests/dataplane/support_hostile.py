@@ -24,7 +24,7 @@ Call = Callable[[Address], object]
 SIZES = (2**31 - 1, 2**31, 2**32 - 1, 2**24)  # as signed numbers two of them are negative
 
 
-# -- servers that bear whatever passes --------------------------------------------------------------------------------
+# -- servers that bear whatever passes -------------------------------------------------------------
 
 
 class AnyDubbo(ThreadedServer[Frame]):
@@ -67,7 +67,7 @@ def recorded(call: Call) -> bytes:
         return server.calls[0]
 
 
-# -- the protocols ----------------------------------------------------------------------------------------------------
+# -- the protocols ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def connect_anew(found: Traffic) -> Any:
     return None
 
 
-# -- routes -----------------------------------------------------------------------------------------------------------
+# -- routes ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("protocol", [DUBBO_PROXY, THRIFT_PROXY])
@@ -140,7 +140,7 @@ def test_an_idle_connection_is_closed_at_the_end_of_the_drain(mesh: Mesh, protoc
         assert time.monotonic() - started >= DRAIN * 0.9
 
 
-# -- calls in flight --------------------------------------------------------------------------------------------------
+# -- calls in flight -------------------------------------------------------------------------------
 
 
 def test_generic_proxy_answers_all_calls_in_flight_before_it_closes(mesh: Mesh) -> None:
@@ -191,7 +191,7 @@ def test_thrift_proxy_loses_calls_in_flight_at_the_end_of_the_drain(mesh: Mesh) 
         assert DRAIN * 0.9 <= time.monotonic() - started < 3
 
 
-# -- what is no change of a listener ----------------------------------------------------------------------------------
+# -- what is no change of a listener ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("protocol", [DUBBO_PROXY, GENERIC_PROXY, THRIFT_PROXY])
@@ -244,7 +244,7 @@ def connect_timeout(seconds: int) -> dict[str, Any]:
     return {"connectionPool": {"tcp": {"connectTimeout": f"{seconds}s"}}}
 
 
-# -- filters that come and go -----------------------------------------------------------------------------------------
+# -- filters that come and go ----------------------------------------------------------------------
 
 
 def test_a_filter_that_comes_or_goes_drains_too(mesh: Mesh) -> None:
@@ -297,7 +297,7 @@ def renamed(item: Mapping[str, Any], port: str) -> Mapping[str, Any]:
     return {**item, "spec": {**item["spec"], "ports": ports}}
 
 
-# -- the workloads' side ----------------------------------------------------------------------------------------------
+# -- the workloads' side ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("engine", [DUBBO_PROXY, GENERIC_PROXY])
@@ -383,7 +383,7 @@ def test_the_workloads_other_ports_drain_too_only_when_the_listener_itself_chang
             wait_until(lambda: is_cut(other), 10, "the end of the other port's drain")
 
 
-# -- ZooKeeper --------------------------------------------------------------------------------------------------------
+# -- ZooKeeper -------------------------------------------------------------------------------------
 
 
 def test_a_session_of_zookeeper_outlives_the_end_of_the_drain(mesh: Mesh) -> None:

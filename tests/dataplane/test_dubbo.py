@@ -45,7 +45,7 @@ NOBODY = to("v9")
 """A last route to a subset without a server: it takes what no other route does, and those calls fail."""
 
 
-# -- methods ----------------------------------------------------------------------------------------------------------
+# -- methods ---------------------------------------------------------------------------------------
 
 
 @both_engines
@@ -113,7 +113,7 @@ def test_without_routes_the_service_itself(mesh: Mesh, servers: Three, engine: s
         assert answer.attachments == {"server": answer.server}
 
 
-# -- attachments ------------------------------------------------------------------------------------------------------
+# -- attachments -----------------------------------------------------------------------------------
 
 
 @both_engines
@@ -201,7 +201,7 @@ def test_names_of_attachments_have_any_case_in_dubbo_proxy_only(
         assert client.call("sayHello", attachments={"tAG": "gray"}).server == other_case
 
 
-# -- several matches --------------------------------------------------------------------------------------------------
+# -- several matches -------------------------------------------------------------------------------
 
 
 @both_engines
@@ -242,7 +242,7 @@ def test_by_port(mesh: Mesh, servers: Three, engine: str) -> None:
         assert [second.call(method).server for method in ("sayHello", "sayBye")] == ["v2", "v2"]
 
 
-# -- arguments --------------------------------------------------------------------------------------------------------
+# -- arguments -------------------------------------------------------------------------------------
 
 
 def test_by_argument(mesh: Mesh, servers: Three) -> None:
@@ -269,7 +269,7 @@ def test_by_argument(mesh: Mesh, servers: Three) -> None:
             assert client.call(method, *args).server == "v3", (method, args)
 
 
-# -- interface, group, version ----------------------------------------------------------------------------------------
+# -- interface, group, version ---------------------------------------------------------------------
 
 
 @both_engines
@@ -305,7 +305,7 @@ def test_without_a_group_every_group(mesh: Mesh, servers: Three, engine: str) ->
         assert client.call("sayHello", group="red", version="9").server == "v2"
 
 
-# -- destinations -----------------------------------------------------------------------------------------------------
+# -- destinations ----------------------------------------------------------------------------------
 
 
 def test_weights(mesh: Mesh, servers: Three) -> None:
@@ -370,7 +370,7 @@ def test_tcp_routes_give_the_destinations(mesh: Mesh, servers: Three, engine: st
         assert {client.call("sayHello").server for _ in range(20)} == {"v3"}
 
 
-# -- which engine -----------------------------------------------------------------------------------------------------
+# -- which engine ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

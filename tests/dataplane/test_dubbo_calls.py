@@ -52,7 +52,7 @@ def run_alone(mesh: Mesh, server: DubboServer, engine: str) -> Address:
     return run_greeter(mesh, [server], engine=engine)
 
 
-# -- what a call is like ----------------------------------------------------------------------------------------------
+# -- what a call is like ---------------------------------------------------------------------------
 
 
 @both_engines
@@ -109,7 +109,7 @@ def test_1000_calls_on_16_connections(mesh: Mesh, server: DubboServer, engine: s
     assert len(server.calls) == CONNECTIONS * 63
 
 
-# -- large messages ---------------------------------------------------------------------------------------------------
+# -- large messages --------------------------------------------------------------------------------
 
 
 @both_engines
@@ -135,7 +135,7 @@ def test_large_messages_fail_without_it(mesh: Mesh, server: DubboServer, engine:
         assert client.call("x", "y" * 500_000).server == "v1"
 
 
-# -- failures ---------------------------------------------------------------------------------------------------------
+# -- failures --------------------------------------------------------------------------------------
 
 
 @both_engines
@@ -187,7 +187,7 @@ def test_a_client_that_gives_up_harms_nobody(mesh: Mesh, server: DubboServer, en
         assert other.call("x").server == "v1"
 
 
-# -- the defect of dubbo_proxy ----------------------------------------------------------------------------------------
+# -- the defect of dubbo_proxy ---------------------------------------------------------------------
 
 
 SURVIVED = (
@@ -245,7 +245,7 @@ def test_generic_proxy_survives_it(mesh: Mesh, server: DubboServer, both_sides: 
         assert client.call("x").server == "v1"
 
 
-# -- generic_proxy alone ----------------------------------------------------------------------------------------------
+# -- generic_proxy alone ---------------------------------------------------------------------------
 
 
 def test_timeout(mesh: Mesh, server: DubboServer) -> None:

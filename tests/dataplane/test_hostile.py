@@ -52,7 +52,7 @@ DUBBO_ANSWER = re.compile(
 MEMORY = 100 * 2**20  # bytes: what Envoy may use more, whatever was announced
 
 
-# -- the inputs -------------------------------------------------------------------------------------------------------
+# -- the inputs ------------------------------------------------------------------------------------
 
 
 def noise(speech: Speech) -> Iterator[bytes]:
@@ -147,7 +147,7 @@ def check(sidecar: Sidecar, at: Address, speech: Speech, patience: float = 0.0) 
     assert used < MEMORY
 
 
-# -- the tests --------------------------------------------------------------------------------------------------------
+# -- the tests -------------------------------------------------------------------------------------
 
 GENERIC_PROXY = MeshFacts(proxy_rules=(parse_proxy_rule("envoy.filters.network.generic_proxy"),))
 

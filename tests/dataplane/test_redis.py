@@ -33,7 +33,7 @@ def read_back(address: Address, keys: Iterable[str] = KEYS) -> int:
         return sum(redis.get(key) == f"value of {key}" for key in keys)
 
 
-# -- sharding ---------------------------------------------------------------------------------------------------------
+# -- sharding --------------------------------------------------------------------------------------
 
 
 def test_each_key_lives_at_one_of_three_servers(mesh: Mesh, redis_servers: Three) -> None:
@@ -141,7 +141,7 @@ def test_a_headless_service_stays_plain_tcp(
     assert answer((ip, 6379), "SUBSCRIBE", "news") == ["subscribe", "news", 1]
 
 
-# -- routes -----------------------------------------------------------------------------------------------------------
+# -- routes ----------------------------------------------------------------------------------------
 
 
 def test_the_longest_prefix_decides(mesh: Mesh, redis_servers: Three) -> None:
@@ -338,7 +338,7 @@ def test_changed_routes_move_the_next_command_of_new_connections(
     assert [one.keys(), two.keys()] == [{"a"}, {"b"}]
 
 
-# -- mirrors ----------------------------------------------------------------------------------------------------------
+# -- mirrors ---------------------------------------------------------------------------------------
 
 
 def test_a_mirror_without_reads(mesh: Mesh, redis_servers: Three) -> None:

@@ -44,7 +44,7 @@ def auth(text: str) -> str:
     )
 
 
-# -- what the sidecars give to Redis ----------------------------------------------------------------------------------
+# -- what the sidecars give to Redis ---------------------------------------------------------------
 
 
 def test_redis_without_the_password_that_it_wants(mesh: Mesh, locked: RedisServer) -> None:
@@ -140,7 +140,7 @@ def test_the_password_of_a_routes_destination(
     assert {"s:1"} <= named.keys()
 
 
-# -- what clients must give -------------------------------------------------------------------------------------------
+# -- what clients must give ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["plain", "secret"])
@@ -170,7 +170,7 @@ def test_clients_must_give_the_username(mesh: Mesh, named: RedisServer) -> None:
     assert answer(cache, "SET", "a", 1, user="client", password="of clients") == "OK"
 
 
-# -- the workloads' side ----------------------------------------------------------------------------------------------
+# -- the workloads' side ---------------------------------------------------------------------------
 
 
 def inbound(mesh: Mesh, server: RedisServer, text: str = "") -> tuple[str, int]:

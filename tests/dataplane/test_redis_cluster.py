@@ -68,7 +68,7 @@ def key_of(nodes: RedisCluster, server: RedisServer) -> str:
     return next(key for key in KEYS if nodes.owner(key) is server)
 
 
-# -- mode CLUSTER -----------------------------------------------------------------------------------------------------
+# -- mode CLUSTER ----------------------------------------------------------------------------------
 
 
 def test_commands_go_to_the_owner_of_the_slot(mesh: Mesh, nodes: RedisCluster) -> None:
@@ -161,7 +161,7 @@ def test_a_route_to_a_redis_cluster(
     assert redis_servers[0].keys() == {"a"}
 
 
-# -- slots on the move ------------------------------------------------------------------------------------------------
+# -- slots on the move -----------------------------------------------------------------------------
 
 
 def writes(address: Address, prefix: str) -> Callable[[], None]:
@@ -220,7 +220,7 @@ def test_without_redirection_clients_see_a_slot_move(mesh: Mesh, nodes: RedisClu
         )
 
 
-# -- reads ------------------------------------------------------------------------------------------------------------
+# -- reads -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_read_policies(
     assert answer(cache, "GET", other) == ("no upstream host" if policy == "REPLICA" else "1")
 
 
-# -- a Redis Cluster that nobody declared -----------------------------------------------------------------------------
+# -- a Redis Cluster that nobody declared ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_a_read_policy_without_a_redis_cluster(mesh: Mesh, redis_servers: Three)
         assert all(redis.get(f"key:{number}") == str(number) for number in range(50))
 
 
-# -- faults -----------------------------------------------------------------------------------------------------------
+# -- faults ----------------------------------------------------------------------------------------
 
 
 def test_errors_for_some_commands(mesh: Mesh, redis_servers: Three) -> None:

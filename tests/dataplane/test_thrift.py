@@ -62,7 +62,7 @@ def run_both_sides(mesh: Mesh, server: ThriftServer, **given: str) -> Address:
     return at
 
 
-# -- flavours ---------------------------------------------------------------------------------------------------------
+# -- flavours --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("declared", [False, True], ids=["auto", "declared"])
@@ -181,7 +181,7 @@ def test_max_requests_per_connection(mesh: Mesh) -> None:
                 client.call("sayHello", "x")
 
 
-# -- routes -----------------------------------------------------------------------------------------------------------
+# -- routes ----------------------------------------------------------------------------------------
 
 
 def test_by_method(mesh: Mesh, servers: Three) -> None:
@@ -325,7 +325,7 @@ def test_another_service_and_tcp_routes(mesh: Mesh, servers: Three) -> None:
             assert client.call("sayHello", "x")["server"] == "away"
 
 
-# -- failures ---------------------------------------------------------------------------------------------------------
+# -- failures --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS, ids=str)

@@ -111,7 +111,7 @@ def test_nobody_notices_a_mirror_that_is_dead_or_fails(mesh: Mesh) -> None:
         assert calls("sayHello") == ["v1"] * 20
 
 
-# -- the defect of Envoy ----------------------------------------------------------------------------------------------
+# -- the defect of Envoy ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def operations(counters: dict[str, int]) -> dict[str, int]:
     }
 
 
-# -- what passes ------------------------------------------------------------------------------------------------------
+# -- what passes -----------------------------------------------------------------------------------
 
 
 def check_sessions(at: Address) -> None:
@@ -148,7 +148,7 @@ def test_tcp_routes_choose_for_each_connection(mesh: Mesh, server: ZooKeeperServ
     assert counted(sidecar)["watch_event"] == 1
 
 
-# -- what is counted --------------------------------------------------------------------------------------------------
+# -- what is counted -------------------------------------------------------------------------------
 
 
 # What a client does, and the name that its counters begin with.

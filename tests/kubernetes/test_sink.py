@@ -300,7 +300,7 @@ def test_500_writes_are_one_burst(start: Start, control_plane: ControlPlane) -> 
     assert changes.keys == []
 
 
-# -- hostile and unwritable ----------------------------------------------------------------------------------------
+# -- hostile and unwritable ------------------------------------------------------------------------
 
 
 def test_a_filter_that_etcd_cannot_hold_is_refused_once_with_its_size(

@@ -156,7 +156,7 @@ def test_a_good_plugin_passes(rule: str) -> None:
     run(Good, rule)
 
 
-# -- generators that break one rule ------------------------------------------------------------------------------------
+# -- generators that break one rule ----------------------------------------------------------------
 
 
 def nothing(_: GenerateContext) -> Iterator[Patch]:
@@ -337,7 +337,7 @@ def test_the_kit_catches(rule: str, body: Body, words: str) -> None:
         run(KITS[body.__name__], rule)
 
 
-# -- declarations and claims -------------------------------------------------------------------------------------------
+# -- declarations and claims -----------------------------------------------------------------------
 
 
 def kit(changed: Any, **members: Any) -> type[PluginConformance]:
@@ -392,7 +392,7 @@ def test_a_crd_that_no_api_server_takes_is_named(
         run(Good, "test_its_crds_are_structural")
 
 
-# -- the kit itself ----------------------------------------------------------------------------------------------------
+# -- the kit itself --------------------------------------------------------------------------------
 
 
 def test_no_test_is_overridden_without_a_reason() -> None:

@@ -217,7 +217,7 @@ class _LogLevels(Form[LogLevels]):
         return super().load(value)
 
 
-# -- readers of one value ---------------------------------------------------------------------------------------------
+# -- readers of one value --------------------------------------------------------------------------
 
 
 def _boolean(text: str) -> bool:
@@ -315,7 +315,7 @@ def _selector(entry: Any) -> tuple[LabelSelector, ...]:
     return (from_mapping(entry),)
 
 
-# -- the forms --------------------------------------------------------------------------------------------------------
+# -- the forms -------------------------------------------------------------------------------------
 
 TEXT = Form(str)
 CODES = ListForm(_code)

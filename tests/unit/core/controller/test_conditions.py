@@ -110,7 +110,7 @@ def test_a_pass_names_the_objects_about_which_something_else_may_be_true(mesh: M
     assert mesh.run().objects == frozenset()
 
 
-# -- sending --------------------------------------------------------------------------------------------------------------
+# -- sending ---------------------------------------------------------------------------------------
 
 
 class Sending:

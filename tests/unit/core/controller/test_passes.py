@@ -34,7 +34,7 @@ from tests.unit.core.controller.running import (
 )
 from tests.unit.core.echo import EchoPlugin
 
-# -- cost -----------------------------------------------------------------------------------------------------------------
+# -- cost ------------------------------------------------------------------------------------------
 
 
 def test_among_a_thousand_services_one_change_runs_one_generator_and_writes_what_differs() -> None:
@@ -113,7 +113,7 @@ def test_a_change_after_a_quiet_time_is_written_at_once_and_what_follows_in_one_
         assert running.recorder.reports.empty()
 
 
-# -- before and without sources -------------------------------------------------------------------------------------------
+# -- before and without sources --------------------------------------------------------------------
 
 
 def test_nothing_is_written_before_every_source_has_spoken() -> None:
@@ -216,7 +216,7 @@ def test_of_two_sources_the_first_has_the_say() -> None:
         assert written(running.next()) == ["delete outbound cart", "delete inbound cart"]
 
 
-# -- generators that fail -------------------------------------------------------------------------------------------------
+# -- generators that fail --------------------------------------------------------------------------
 
 
 class Moody(EchoPlugin):
@@ -299,7 +299,7 @@ def test_filters_of_a_plugin_that_is_gone_are_kept_and_said() -> None:
         assert len(sink.filters) == 2
 
 
-# -- sinks ----------------------------------------------------------------------------------------------------------------
+# -- sinks -----------------------------------------------------------------------------------------
 
 
 def test_a_write_that_fails_is_tried_again_until_it_succeeds() -> None:
@@ -395,7 +395,7 @@ def test_what_cannot_be_used_at_all_is_an_error_and_leaves_nothing_running() -> 
     assert one.stopped
 
 
-# -- the rest -------------------------------------------------------------------------------------------------------------
+# -- the rest --------------------------------------------------------------------------------------
 
 
 def test_problems_of_a_place_come_and_go() -> None:

@@ -69,7 +69,7 @@ def test_many_deletions_are_confirmed_once_and_all_done() -> None:
         assert kept == 1
 
 
-# -- what takes another's place -------------------------------------------------------------------------------------------
+# -- what takes another's place --------------------------------------------------------------------
 
 ELSEWHERE = FilterKey("shop", key("cart").name)
 

@@ -111,7 +111,7 @@ def test_an_address_that_is_taken(told: Told, server: Server) -> None:
         Server("", port, told.answers())
 
 
-# -- clients that ask too much --------------------------------------------------------------------------
+# -- clients that ask too much ---------------------------------------------------------------------
 
 
 def test_probes_have_a_server_of_their_own(told: Told) -> None:

@@ -53,7 +53,7 @@ def test_a_filter_that_cannot_be_written_holds_only_those_of_the_same_namespace(
     assert (old.key in sink.filters) is held
 
 
-# -- forged labels -----------------------------------------------------------------------------------
+# -- forged labels ---------------------------------------------------------------------------------
 
 
 def test_filters_with_forged_labels_go_without_a_fresh_full_answer() -> None:
@@ -85,7 +85,7 @@ def test_forged_filters_do_not_make_many_deletions_look_like_few() -> None:
         assert feed.asked == 1
 
 
-# -- namespaces that take no filters --------------------------------------------------------------------
+# -- namespaces that take no filters ---------------------------------------------------------------
 
 
 class Closed(MemorySink):

@@ -286,7 +286,7 @@ def test_a_place_that_cannot_be_is_an_error(tmp_path: Path) -> None:
         FilesSink(tmp_path / "file").start(lambda key: None)
 
 
-# -- watching -------------------------------------------------------------------------------------------------------------
+# -- watching --------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from aeraki_core.manifests.plain_file import read_stream
 from tests.counting import calls
 from tests.unit.core.sources.manifests import look, names, said, service
 
-# -- what is read ---------------------------------------------------------------------------------------------------------
+# -- what is read ----------------------------------------------------------------------------------
 
 
 def test_folders_are_read_in_a_stable_order(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_other_kinds_are_left_alone_without_a_word(
     assert (found.objects, found.findings, found.incomplete) == ((), (), None)
 
 
-# -- what is wrong --------------------------------------------------------------------------------------------------------
+# -- what is wrong ---------------------------------------------------------------------------------
 
 HEAD = "apiVersion: v1\nkind: Service\n"
 BAD = {

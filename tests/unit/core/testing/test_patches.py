@@ -465,7 +465,7 @@ def test_selector_and_target_refs_exclude_each_other() -> None:
         applied(envoy_filter(workloadSelector={"labels": {}}, targetRefs=[{"name": "g"}]))
 
 
-# -- merges into istiod's clusters -------------------------------------------------------------------------------------
+# -- merges into istiod's clusters -----------------------------------------------------------------
 
 CLUSTER = "outbound|7000||cart.shop.svc.cluster.local"
 TLS = "envoy.transport_sockets.tls"

@@ -55,7 +55,7 @@ def listeners(config: SidecarConfig) -> list[str]:
     return [item.name for item in config.outbound if item.name != "virtualOutbound"]
 
 
-# -- DestinationRules --------------------------------------------------------------------------------------------------
+# -- DestinationRules ------------------------------------------------------------------------------
 
 
 def test_the_clients_rule_counts_before_the_services_and_the_roots() -> None:
@@ -113,7 +113,7 @@ def test_rules_of_one_host_are_united() -> None:
     assert limit_of(config) == 4
 
 
-# -- services and routes -----------------------------------------------------------------------------------------------
+# -- services and routes ---------------------------------------------------------------------------
 
 
 def entry(namespace: str, host: str, address: str, created: str, **spec: Any) -> dict[str, Any]:
@@ -167,7 +167,7 @@ def test_a_private_route_counts_before_an_older_public_one() -> None:
         assert f"outbound|7000|{subset}|{HOST}".encode() in listener.SerializeToString()
 
 
-# -- Sidecar resources -------------------------------------------------------------------------------------------------
+# -- Sidecar resources -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def _agreed(pruned: Sequence[Step]) -> bool:
     return click.confirm("Delete them, and write the rest?", err=True)
 
 
-# -- doing ------------------------------------------------------------------------------------------------------------
+# -- doing -----------------------------------------------------------------------------------------
 
 
 def _do(settings: Settings, steps: Sequence[Step], dry_run: str | None) -> bool:
