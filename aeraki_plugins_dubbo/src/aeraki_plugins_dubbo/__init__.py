@@ -1,8 +1,7 @@
 """Dubbo in an Istio mesh: calls are routed by interface, method, attachments and arguments.
 
-In: a service port's routes and options, as the core reads them. Out: for each side, the filter that
-takes the place of tcp_proxy: Envoy's dubbo_proxy, or its generic_proxy with the Dubbo codec.
-docs/protocols/dubbo.md says what a user writes.
+On each side, the plugin replaces tcp_proxy by Envoy's dubbo_proxy, or by its generic_proxy with the
+Dubbo codec. docs/protocols/dubbo.md is the page for users.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Which calls the service's filter takes: interfaces, group, version.
+"""The calls that a service's filter serves: interfaces, group, version.
 
-In: the options of that name. Out: a :class:`Called`, and findings for names that no call can have.
+The values come from the options of the same names. Names that no call can have are reported.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ __all__ = ["ANY", "Called", "called", "interface_problem"]
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """Interfaces as Envoy takes them (``*`` any, ``*Suffix``, ``com.prefix.*``); "" is any group or version."""
+    """Interfaces as Envoy matches them (``*`` any, ``*Suffix``, ``com.prefix.*``).
+
+    An empty group or version matches any.
+    """
 
     interfaces: tuple[str, ...] = ("*",)
     group: str = ""

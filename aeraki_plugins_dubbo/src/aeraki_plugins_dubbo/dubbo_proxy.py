@@ -1,7 +1,4 @@
-"""The config of Envoy's dubbo_proxy.
-
-In: stat prefix, interfaces, routes. Out: a DubboProxy message. Facts: docs/internals/envoy.md, "Dubbo (dubbo_proxy)".
-"""
+"""The config of Envoy's dubbo_proxy (docs/internals/envoy.md, "Dubbo (dubbo_proxy)")."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ __all__ = ["config"]
 
 
 def config(stat_prefix: str, called: Called, routes: tuple[Route, ...]) -> DubboProxy:
-    """The filter's config: for each interface the same routes. The router filter is Envoy's default."""
+    """Return the filter's config: each interface has the same routes, and the default router."""
     found = [_route(route) for route in routes]
     return DubboProxy(
         stat_prefix=stat_prefix,

@@ -1,7 +1,8 @@
 """The config of Envoy's generic_proxy with its Dubbo codec.
 
-In: stat prefix, interfaces, routes of one cluster each. Out: a GenericProxy message. The interface is the call's host,
-attachments are its properties. Facts: docs/internals/envoy.md, "generic_proxy with its Dubbo codec", and Envoy's sources.
+The codec presents the interface as the call's host, and attachments as its properties
+(docs/internals/envoy.md, "generic_proxy with its Dubbo codec", and Envoy's sources). Each route has
+one cluster.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ _ONE_MILLISECOND = 0.001
 
 
 def config(stat_prefix: str, called: Called, routes: tuple[Route, ...]) -> GenericProxy:
-    """The filter's config: one virtual host for all interfaces. Without routes none takes a call."""
+    """Return the filter's config: one virtual host for all interfaces.
+
+    Without routes, the host matches no call.
+    """
     hosts = [
         VirtualHost(name=stat_prefix, hosts=called.interfaces, routes=_matcher(called, routes))
     ]
@@ -70,7 +74,10 @@ def _matcher(called: Called, routes: tuple[Route, ...]) -> Matcher:
 
 
 def _predicate(called: Called, match: RouteMatch) -> Matcher.MatcherList.Predicate:
-    """What the call must be, and must not be; ``withoutHeaders`` holds for a call that lacks the attachment."""
+    """Return the predicate for what a call must be and must not be.
+
+    ``withoutHeaders`` also matches a call that lacks the attachment.
+    """
     wanted = RequestMatcher(properties=[_property(name, value) for name, value in match.headers])
     if match.method is not None and not matches_any(match.method):
         wanted.method.CopyFrom(string_matcher(match.method))
@@ -109,7 +116,10 @@ def _action(route: Route) -> RouteAction:
 
 
 def _duration(seconds: float) -> Duration:
-    """Envoy counts in milliseconds, and 0 means no timeout: a shorter one becomes one millisecond."""
+    """Return a timeout for Envoy, which counts milliseconds and reads 0 as "no timeout".
+
+    A timeout below one millisecond becomes one millisecond.
+    """
     if seconds:
         seconds = min(max(seconds, _ONE_MILLISECOND), _TEN_YEARS)
     duration = Duration()

@@ -1,6 +1,6 @@
-"""Which engine serves which side, with which routes (docs/internals/protocols.md, "Dubbo").
+"""Choose the engine and the routes of each side (docs/internals/protocols.md, "Dubbo").
 
-In: a service port. Out: a :class:`Plan` for each side that gets a filter, and findings.
+Each side that gets a filter has a :class:`Plan`. Problems are reported as findings.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ class Plan:
 
 
 def plans(context: GenerateContext) -> Iterator[Plan]:
-    """The plan of the clients' side, then those of the workloads' side; none where the proxies lack the engine."""
+    """Yield the plan of the clients' side, then those of the workloads' side.
+
+    A side whose proxies lack the engine has no plan.
+    """
     outbound = _outbound(context)
     if outbound is not None:
         engine, routes = outbound
@@ -88,7 +91,7 @@ def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | No
 
 
 def _inbound_engine(context: GenerateContext, side: Inbound) -> Engine | None:
-    """The engine of the service's own workloads: what they have is asked of them, not of the clients."""
+    """Return the engine of the service's own workloads: their proxies decide, not the clients'."""
     wish = context.option(ENGINE)
     if wish == "dubbo_proxy":
         return Engine.DUBBO_PROXY
@@ -121,7 +124,10 @@ def _needs_dubbo_proxy(route: Route) -> bool:
 
 
 def _with_one_cluster(context: GenerateContext, route: Route) -> Route:
-    """generic_proxy sends a route's calls to one cluster: the one of the greatest weight, of equals the first."""
+    """Keep one cluster, because generic_proxy sends the calls of a route to a single cluster.
+
+    The cluster with the greatest weight stays; among equals, the first.
+    """
     if len(route.clusters) == 1:
         return route
     heaviest = max(route.clusters, key=lambda item: item.weight)
@@ -131,7 +137,10 @@ def _with_one_cluster(context: GenerateContext, route: Route) -> Route:
 
 
 def _usable(context: GenerateContext, routes: tuple[Route, ...]) -> tuple[Route, ...]:
-    """The routes whose arguments can be matched; the others are reported and left out, never widened."""
+    """Return the routes whose arguments can be matched.
+
+    The others are reported and left out. They are never widened to match more calls.
+    """
     usable = []
     for route in routes:
         problems = [

@@ -1,8 +1,7 @@
 """Kafka for Aeraki: Envoy's kafka_broker runs before tcp_proxy, with the clients and the brokers.
 
-In: a service port that speaks Kafka, and its annotations ``kafka.aeraki.io/...``. Out: a filter for
-each side. Istio's own tcp routes keep working, for tcp_proxy stays. The core leaves out proxies that
-lack the extension.
+The annotations ``kafka.aeraki.io/...`` of a service configure it. tcp_proxy stays, so Istio's own
+tcp routes keep working. The core leaves out proxies that lack the extension.
 """
 
 from __future__ import annotations

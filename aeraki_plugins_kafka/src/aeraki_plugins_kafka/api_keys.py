@@ -1,7 +1,7 @@
 """Kafka's API keys: the kinds of request, by name and by number.
 
-Source: the table of Kafka's protocol, as Kafka 4.1 has it. A number keeps its meaning for ever; new
-ones come with new versions of Kafka, so a number is taken even where its name is not known here.
+Source: the table of Kafka's protocol, as Kafka 4.1 has it. A number never changes its meaning, and
+new versions of Kafka add numbers. So numbers without a name in this table are accepted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""From a service's options to the configuration of Envoy's kafka_broker.
+"""Build the configuration of Envoy's kafka_broker from a service's options.
 
-In: a :class:`GenerateContext`. Out: a ``KafkaBroker`` message without ``stat_prefix``; findings at
-the annotations. An item that cannot be read is left out. A list of allowed keys of which none is left
-would allow all: then the last good filter stays.
+An entry that cannot be read is reported at its annotation and left out. An empty list of allowed
+keys would allow every key. So when no entry is left, the last good filter stays.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Redis in an Istio mesh: commands are routed by key, mirrored, delayed or refused, and authenticated.
+"""Redis in an Istio mesh: commands are routed by key, mirrored, delayed, refused, authenticated.
 
-In: a service port, and the objects RedisService and RedisDestination that speak for its host. Out: Envoy's redis_proxy in place of
-tcp_proxy, and clusters that choose an instance by the key. docs/protocols/redis.md says what a user writes.
+The plugin replaces tcp_proxy by Envoy's redis_proxy, and makes clusters that choose an instance by
+key. The resources RedisService and RedisDestination configure it. docs/protocols/redis.md is the
+page for users.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Passwords, from a Secret or from the object itself.
 
-In: an ``auth`` of a resource. Out: :class:`Credentials`, which do not print, or KeepLastGood: a filter without the password that
-was asked for would open Redis or lock everyone out, so the last good one stays.
+:class:`Credentials` do not print their password. When a password is missing, KeepLastGood is
+raised: a filter without the password would open Redis to everyone or lock everyone out.
 """
 
 from __future__ import annotations

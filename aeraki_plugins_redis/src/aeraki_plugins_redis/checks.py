@@ -1,7 +1,7 @@
-"""What is wrong with a RedisService or RedisDestination on its own, whichever port it is applied to.
+"""Check a RedisService or RedisDestination by itself, independent of the port that it applies to.
 
-What depends on a port (where a route leads, a missing Secret) is reported by the generator, so that
-each problem is one finding.
+The generator reports what depends on a port (where a route leads, a missing Secret), so that each
+problem is one finding.
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ def _redis_destination(spec: RedisDestinationSpec, context: ValidateContext) -> 
 
 
 def _host(kind: Kind[Any], host: str, path: str, context: ValidateContext) -> None:
-    """Whether the object speaks for the host: there is such a service, of its namespace, and no older object does."""
+    """Check that the object may configure the host.
+
+    The service must exist, in the same namespace, and no older object may configure it.
+    """
     own = context.resource
     services = context.services_of_host(host)
     if not services:

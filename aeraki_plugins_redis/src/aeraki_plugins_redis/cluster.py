@@ -1,6 +1,7 @@
-"""The clusters behind the filter: a merge into Istio's, a Redis Cluster in its place, the application behind an inbound filter.
+"""The clusters behind the filter.
 
-In: the RedisDestination of a service, its credentials. Out: Cluster messages; a merge holds only what is to be merged.
+There are three kinds: a merge into Istio's cluster, a Redis Cluster that replaces it, and the
+application behind an inbound filter. A merge holds only the fields to be merged.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def redis_cluster(
     tcp: TCPSettings,
     credentials: Credentials | None,
 ) -> Cluster:
-    """A cluster that asks the endpoints for the nodes and their slots, and asks again when they change."""
+    """Return a cluster that asks the endpoints for nodes and slots, and again when they change."""
     cluster = Cluster(
         name=name,
         cluster_type=Cluster.CustomClusterType(name="envoy.clusters.redis"),
@@ -57,7 +58,8 @@ def redis_cluster(
         load_assignment=_assignment(name, endpoints),
     )
     cluster.cluster_type.typed_config.CopyFrom(pack(RedisClusterConfig()))
-    # Else a sidecar that starts while no node answers, or the password is wrong, waits for it with all its listeners.
+    # Otherwise a starting sidecar would hold back all its listeners while no node answers or the
+    # password is wrong.
     cluster.wait_for_warm_on_init.value = False
     _connect(cluster, tcp)
     # Not merged into Istio's clusters: they have thresholds, and Envoy obeys the first entry.
@@ -68,7 +70,10 @@ def redis_cluster(
 
 
 def application(name: str, port: int, credentials: Credentials | None) -> Cluster:
-    """The application beside the sidecar: Istio's own inbound cluster is ORIGINAL_DST, which redis_proxy cannot use."""
+    """Return the cluster of the application beside the sidecar.
+
+    Istio's own inbound cluster is ORIGINAL_DST, which redis_proxy cannot use.
+    """
     cluster = Cluster(
         name=name,
         type=Cluster.STATIC,

@@ -1,7 +1,8 @@
-"""The commands that a fault can meet.
+"""The commands that a fault can apply to.
 
-Source: Envoy 1.40.0, asked command by command with a fault of 100 percent for all of them. Not among them: those that it answers
-itself (AUTH, CLIENT, ECHO, HELLO, PING, QUIT, TIME) and those that it refuses, such as SUBSCRIBE or BLPOP.
+Source: Envoy 1.40.0, asked command by command with a fault of 100 percent for all of them. The
+table leaves out commands that Envoy answers itself (AUTH, CLIENT, ECHO, HELLO, PING, QUIT, TIME)
+and commands that it refuses, such as SUBSCRIBE and BLPOP.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What is known of a service that commands go to: its RedisDestination and password, its load balancer, whether it can be reached.
+"""Facts about a service that receives commands.
 
-In: a service and its port. Out: answers; only a missing password is reported here.
+These are its RedisDestination, its password, its load balancer and whether redis_proxy can reach
+it. Only a missing password is reported here.
 """
 
 from __future__ import annotations
@@ -60,18 +61,20 @@ def password_of(
 
 
 def why_unreachable(context: GenerateContext, service: Service, port: Port) -> str | None:
-    """Why redis_proxy finds no upstream there; None when it does.
+    """Return why redis_proxy finds no upstream there; None when it does.
 
-    Clusters of type ORIGINAL_DST take the address that the client named, and redis_proxy does not hand it on (docs/internals/istio.md,
-    "Seen on a real istiod"). A Redis Cluster has a cluster of ours instead; but where it is headless, its nodes' own traffic is on
-    the listeners that the filter would be in.
+    A cluster of type ORIGINAL_DST uses the address that the client connected to, and redis_proxy
+    does not pass that address on (docs/internals/istio.md, "Seen on a real istiod"). A Redis
+    Cluster gets a cluster of ours instead. If it is headless, the filter would be in the listeners
+    that its nodes use among themselves.
     """
     if service.headless:
         return f"{service.host} is headless"
     destination = destination_of(context, service)
     if destination is not None and is_cluster(destination):
         return None
-    # istiod makes one cluster of all that claim the host, and its type is not always that of this object.
+    # istiod makes one cluster of all objects with this host, and another object can decide its
+    # type.
     for item in (service, *context.services_of_host(service.host)):
         if item.headless or item.resolution in ("NONE", "DYNAMIC_DNS"):
             return f"{item.ref} gives {item.host} the resolution {'NONE' if item.headless else item.resolution}"
@@ -81,7 +84,7 @@ def why_unreachable(context: GenerateContext, service: Service, port: Port) -> s
 
 
 def shards_itself(context: GenerateContext, service: Service, port: Port) -> bool:
-    """Whether a DestinationRule gives it consistentHash, so that Istio's cluster already goes by the key."""
+    """Report whether a DestinationRule sets consistentHash: Istio's cluster hashes the key."""
     return bool(_load_balancer(context, service, port).get("consistentHash"))
 
 

@@ -1,6 +1,6 @@
 """Discovery endpoints as users write them: ``host``, ``host:port``, ``[IPv6]:port``.
 
-In: text. Out: :class:`HostPort`, or ValueError with what is wrong.
+Parsing returns a :class:`HostPort` or raises ValueError with the reason.
 """
 
 from __future__ import annotations

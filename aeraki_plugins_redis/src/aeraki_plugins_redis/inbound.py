@@ -1,7 +1,8 @@
-"""The workloads' side, for services that ask for it: the filter, and a cluster for the application.
+"""The workloads' side, for services that ask for it.
 
-In: what the core knows of the service port. Out: patches. The filter answers AUTH itself, so it asks for Redis' own password and
-gives it to Redis; without that, it would open Redis to everyone.
+It consists of the filter and a cluster for the application. The filter answers AUTH itself. So it
+requires Redis' own password from clients and sends it to Redis; without that, it would open Redis
+to everyone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ __all__ = ["inbound"]
 
 
 def inbound(context: GenerateContext) -> Iterator[Patch]:
-    """A filter for each target port; none for the nodes of a Redis Cluster, which need commands that it does not pass."""
+    """Yield a filter for each target port.
+
+    The nodes of a Redis Cluster get none: they need commands that the filter does not pass.
+    """
     if not context.option(INBOUND):
         return
     destination = destination_of(context, context.service)

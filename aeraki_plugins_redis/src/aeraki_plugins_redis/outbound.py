@@ -1,7 +1,4 @@
-"""The clients' side: the filter, and what its clusters need.
-
-In: what the core knows of the service port. Out: patches.
-"""
+"""The clients' side: the filter, and the patches that its clusters need."""
 
 from __future__ import annotations
 
@@ -44,9 +41,9 @@ __all__ = ["can_be_proxied", "outbound"]
 
 
 def can_be_proxied(context: GenerateContext) -> bool:
-    """Whether redis_proxy is wanted and can serve the port at all; the reason is reported if not.
+    """Report whether redis_proxy is wanted and can serve the port; the reason is reported if not.
 
-    redis_proxy answers AUTH itself and knows no SUBSCRIBE, and many charts name their port tcp-redis.
+    redis_proxy answers AUTH itself and lacks SUBSCRIBE, and many charts name their port tcp-redis.
     """
     wish = context.option(PROXY)
     asked_for = _is_asked_for(context)
@@ -77,7 +74,7 @@ def can_be_proxied(context: GenerateContext) -> bool:
 
 
 def _is_asked_for(context: GenerateContext) -> bool:
-    """Whether an object of the service's namespace is for it, or the workloads' side is asked for."""
+    """Report whether an object of the namespace or the inbound option asks for the filter."""
     return context.option(INBOUND) or _has_object(context, context.service)
 
 
@@ -112,7 +109,10 @@ def _demanded(
 
 
 def _other_cluster(context: GenerateContext, target: Target) -> Iterator[Patch]:
-    """What another service's cluster needs, unless filters of its own bring it: its port is not known to speak Redis."""
+    """Yield the patches for another service's cluster, whose port may not be declared as Redis.
+
+    There are none if that service's own filters bring them.
+    """
     service, port = target.service, target.port
     if service is None or port is None:
         return
@@ -121,7 +121,8 @@ def _other_cluster(context: GenerateContext, target: Target) -> Iterator[Patch]:
         return
     destination = destination_of(context, service)
     if destination is not None and is_cluster(destination):
-        # Several may route to it, and each would add a cluster of the same name, which Envoy refuses.
+        # Several routes may lead there. Each would add a cluster of the same name, which Envoy
+        # rejects.
         if any(
             context.speaks(REDIS, service, other) for other in service.ports
         ):  # else checks.py reports it
@@ -157,7 +158,7 @@ def _cluster(
 
 
 def _endpoints(spec: RedisDestinationSpec, service: HostPort) -> Iterable[HostPort]:
-    """Whom to ask for the nodes. What is no endpoint is reported by checks.py."""
+    """Return the endpoints to ask for the nodes. checks.py reports invalid ones."""
     found: list[HostPort] = []
     for text in spec.redis.discovery_endpoints:
         try:

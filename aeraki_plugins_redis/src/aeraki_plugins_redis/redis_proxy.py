@@ -1,7 +1,4 @@
-"""The filter itself: Envoy's redis_proxy.
-
-In: routes, settings, faults, credentials. Out: RedisProxy messages.
-"""
+"""The filter itself: Envoy's redis_proxy, from routes, settings, faults and credentials."""
 
 from __future__ import annotations
 

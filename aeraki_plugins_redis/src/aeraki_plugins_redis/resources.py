@@ -1,7 +1,8 @@
-"""The two resources, as upstream defined them: RedisService routes, RedisDestination says how Redis is reached.
+"""The two resources, as upstream defined them.
 
-Out: :data:`REDIS_SERVICE` and :data:`REDIS_DESTINATION`, which tell the core what to watch, index and validate, and what the CRDs
-look like. docs/protocols/redis.md describes each field for users.
+A RedisService routes, a RedisDestination configures how Redis is reached. From
+:data:`REDIS_SERVICE` and :data:`REDIS_DESTINATION` the core derives what to watch, index and
+validate, and the CRDs. docs/protocols/redis.md describes each field for users.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ class FaultType(StrEnum):
 
 
 class Mode(StrEnum):
-    """PROXY: independent instances, keys are spread by hash. CLUSTER: a Redis Cluster, keys go to the owner of their slot."""
+    """PROXY: independent instances, keys are spread by hash.
+
+    CLUSTER: a Redis Cluster, keys go to the owner of their slot.
+    """
 
     PROXY = "PROXY"
     CLUSTER = "CLUSTER"
@@ -228,7 +232,7 @@ class RedisServiceSpec(SpecModel):
 
 
 class TCPKeepalive(SpecModel):
-    """SO_KEEPALIVE of the connections to Redis; what is not given is the system's default."""
+    """SO_KEEPALIVE of the connections to Redis; an unset field has the system's default."""
 
     probes: int = Field(
         0,

@@ -1,7 +1,7 @@
-"""From a RedisService to routes between Istio's clusters.
+"""Resolve the routes of a RedisService to routes between Istio's clusters.
 
-In: the RedisService of a service, if there is one. Out: :class:`Route` values; findings at the field for a host or port that is not
-there. Such a route stays, on a cluster that does not exist: without it, its keys would go elsewhere.
+A host or port that does not exist is a finding at its field. Such a route stays and points to a
+cluster that does not exist. Without it, its keys would go elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _FAIL = "what is sent there fails"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A cluster of Istio's. ``service`` or ``port`` None: the mesh has none such, or redis_proxy cannot reach it."""
+    """One of Istio's clusters.
+
+    ``service`` or ``port`` is None if the mesh does not have it, or redis_proxy cannot reach it.
+    """
 
     cluster: str
     service: Service | None = None
@@ -49,7 +52,11 @@ class Route:
 def routes_of(
     context: GenerateContext, resource: Resource[RedisServiceSpec] | None
 ) -> tuple[Route, ...]:
-    """The routes of this port; without a RedisService, or without routes in it, one for all keys to the service itself."""
+    """Return the routes of this port.
+
+    Without a RedisService, or without routes in it, this is one route for all keys to the service
+    itself.
+    """
     if resource is None or not resource.spec.redis:
         own = cluster_name(context.port.number, context.service.host)
         return (Route("", False, Target(own, context.service, context.port)),)
@@ -123,7 +130,11 @@ def _target(
 
 
 def _port(service: Service, destination: Destination, own: Port) -> Port | None:
-    """The port that a destination means: the number given; else that of the same name, of the same number, the only one."""
+    """Return the port of a destination.
+
+    This is the port with the given number. Without a number it is the port of the same name, else
+    of the same number, else the only port.
+    """
     if destination.port:
         return service.port(destination.port)
     named = next((port for port in service.ports if port.name == own.name), None)

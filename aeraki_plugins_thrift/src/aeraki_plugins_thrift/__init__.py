@@ -1,7 +1,7 @@
 """Thrift in an Istio mesh: calls are routed by method, service and THeader headers, and mirrored.
 
-In: a service port's routes and options, as the core reads them. Out: for each side, Envoy's
-thrift_proxy in the place of tcp_proxy. docs/protocols/thrift.md says what a user writes.
+On each side, the plugin replaces tcp_proxy by Envoy's thrift_proxy. docs/protocols/thrift.md is the
+page for users.
 """
 
 from __future__ import annotations

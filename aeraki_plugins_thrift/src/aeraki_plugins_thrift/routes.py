@@ -1,7 +1,7 @@
 """Routes of Envoy's thrift_proxy.
 
-In: the service port's routes. Out: Envoy's Route messages, and findings for methods that thrift_proxy cannot match: it knows
-a method's whole name and a service's, no other prefix and no expression.
+thrift_proxy matches the whole name of a method or of a service, but no other prefix and no regular
+expression. Routes with other methods are reported and left out.
 """
 
 from __future__ import annotations
@@ -34,12 +34,17 @@ from aeraki_plugins_thrift.thrift_proxy import server_transport
 __all__ = ["inbound_routes", "method_match", "outbound_routes"]
 
 _MILLIONTHS_OF_A_PERCENT = 10_000
-# Without a key, thrift_proxy mirrors every call; with one that the runtime does not know, the share.
+# Without a key, thrift_proxy mirrors every call. With a key that the runtime does not have, it
+# mirrors the configured share.
 _RUNTIME_KEY = "aeraki.thrift.mirror"
 
 
 def outbound_routes(context: GenerateContext) -> list[ThriftRoute]:
-    """The clients' routes, in order. One whose method cannot be matched is reported and left out, never widened."""
+    """Return the clients' routes, in order.
+
+    A route whose method cannot be matched is reported and left out. It is never widened to match
+    more calls.
+    """
     strip = context.option(STRIP_SERVICE_NAME)
     found = []
     for route in context.routes(match=("method", "headers", "without_headers"), action=("mirror",)):
@@ -84,10 +89,11 @@ def method_match(method: StringMatch | None) -> RouteMatch | str:
 
 
 def _may_mirror(context: GenerateContext, route: Route, mirror: Mirror) -> bool:
-    """Whether Envoy surely survives it; otherwise it is reported.
+    """Report whether Envoy can mirror the route without the risk of a crash; a finding if not.
 
-    Envoy 1.40 ends in std::terminate when an unframed mirror answers and the call's own server is unframed too. Which
-    transport a server speaks is known of this service alone, if declared: other services have options of their own.
+    Envoy 1.40 ends in std::terminate when an unframed mirror answers and the call's own server is
+    unframed too. Only the transport of this service is known, if it is declared: other services
+    have options of their own.
     """
     if not _share(mirror):
         return True
@@ -118,7 +124,7 @@ def _action(route: Route, *, strip: bool) -> RouteAction:
 
 
 def _mirror_policy(mirror: Mirror) -> RouteAction.RequestMirrorPolicy | None:
-    """The policy; None for a share of which nothing is left in millionths."""
+    """Return the policy; None for a share below one millionth."""
     share = _share(mirror)
     if not share:
         return None

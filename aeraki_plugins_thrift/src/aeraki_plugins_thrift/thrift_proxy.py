@@ -1,6 +1,6 @@
 """The config of Envoy's thrift_proxy, and the options of the clusters behind it.
 
-In: stat prefix, options, routes. Out: a ThriftProxy and a Cluster message. Facts: docs/internals/envoy.md, "Thrift".
+Facts: docs/internals/envoy.md, "Thrift".
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _PROTOCOLS = {
 def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> ThriftProxy:
     """The filter's config."""
     limit = context.option(MAX_REQUESTS_PER_CONNECTION)
-    # A call that finds no server is answered; by default Envoy would also close its caller's connection.
+    # Answer a call that finds no server. By default Envoy would also close the caller's connection.
     router = Router(close_downstream_on_upstream_error=BoolValue(value=False))
     return ThriftProxy(
         stat_prefix=stat_prefix,
@@ -57,7 +57,8 @@ def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> T
         route_config=RouteConfiguration(
             name=stat_prefix, routes=routes, validate_clusters=BoolValue(value=False)
         ),
-        # By its name alone Envoy does not find the router (docs/internals/envoy.md, "Loading a config").
+        # Envoy does not find the router by its name alone (docs/internals/envoy.md, "Loading a
+        # config").
         thrift_filters=[
             ThriftFilter(name="envoy.filters.thrift.router", typed_config=pack(router))
         ],

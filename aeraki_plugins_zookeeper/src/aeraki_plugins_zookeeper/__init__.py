@@ -1,7 +1,7 @@
 """ZooKeeper for Aeraki: Envoy's zookeeper_proxy runs before tcp_proxy, with clients and servers.
 
-In: a service port that speaks ZooKeeper, and its annotations ``zookeeper.aeraki.io/...``. Out: a
-filter for each side. Istio's own tcp routes keep working, for tcp_proxy stays.
+The annotations ``zookeeper.aeraki.io/...`` of a service configure it. tcp_proxy stays, so Istio's
+own tcp routes keep working.
 """
 
 from __future__ import annotations

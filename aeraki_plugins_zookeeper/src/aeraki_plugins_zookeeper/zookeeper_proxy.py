@@ -1,7 +1,7 @@
-"""From a service's options to the configuration of Envoy's zookeeper_proxy.
+"""Build the configuration of Envoy's zookeeper_proxy from a service's options.
 
-In: a :class:`GenerateContext`. Out: a ``ZooKeeperProxy`` message without ``stat_prefix``; findings at
-the annotations. What is not given is left to Envoy's own default.
+An option that is not set keeps Envoy's own default. Invalid values are reported at their
+annotations.
 """
 
 from __future__ import annotations
