@@ -1,7 +1,7 @@
-"""The controller over the rig's cluster: a real API server, etcd and istiod with its webhook, on the same machine.
+"""The controller over the rig's cluster: a real API server, etcd and istiod with its webhook.
 
-In: a number of services. Out: rows of figures. The limit is what a plain client of the same concurrency needs to write the same
-filters to the same API server.
+All run on the same machine. The limit is the time that a plain client of the same concurrency needs
+to write the same filters to the same API server.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ WORKERS = 8
 CHANGES = 11
 _SETTLING, _IDLE = 60.0, 0.3  # seconds to wait at most; CPU seconds of two that count as rest
 _FILTERS = ("networking.istio.io/v1alpha3", "EnvoyFilter")
-# Services, and how often a cold start and the plain client take turns: the machine is seldom at rest.
+# Number of services, and how often a cold start and the plain client alternate: the machine is
+# seldom at rest.
 _SIZES = ((1_000, 3), (10_000, 1))
 
 
@@ -60,7 +61,7 @@ def _measure(plane: ControlPlane, count: int, rounds: int) -> list[Row]:
     cold: list[_Writing] = []
     changes: list[_Change] = []
     for left in reversed(range(rounds)):
-        # Each comes first in turn: whoever comes second finds larger tables in the API server's memory.
+        # Alternate which one goes first: the second finds larger tables in the API server's memory.
         for ours in (left % 2 == 1, left % 2 == 0):
             _delete_filters(plane.api)
             _settle(plane)
@@ -123,7 +124,11 @@ def _measure(plane: ControlPlane, count: int, rounds: int) -> list[Row]:
 
 @dataclass(frozen=True)
 class _Writing:
-    """One writing of all filters: seconds until the first write, seconds of writing, CPU seconds of the client."""
+    """One write of all filters.
+
+    Holds the seconds until the first write, the seconds of writing, and the CPU seconds of the
+    client.
+    """
 
     before: float
     writing: float
@@ -142,12 +147,12 @@ def _speed(given: list[_Writing], count: int) -> str:
 
 
 def _ratios(pairs: Iterable[tuple[float, float]]) -> str:
-    """Each of them: how far they lie apart tells how much the machine had to do besides."""
+    """Return each ratio. Their spread shows how busy the machine was with other work."""
     return " ".join(f"{ours / plain:.2f}" for ours, plain in pairs)
 
 
 def _settle(plane: ControlPlane) -> None:
-    """Wait until nobody works on what came before: istiod on its pushes, etcd and the API server on their tables."""
+    """Wait until earlier work is done: istiod's pushes, tables of etcd and the API server."""
     pids = [server.pid for server in (plane.etcd, plane.apiserver, plane.istiod)]
     deadline = time.monotonic() + _SETTLING
     before = _cpu_seconds(pids)
@@ -168,10 +173,12 @@ def _cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def _cold(api: Api, controlled: Controlled, count: int) -> tuple[_Writing, Cost]:
-    """From the start of the process until the last filter is written, in as many passes as it takes; and the last of them.
+    """Measure from the start of the process until the last filter is written, over all passes.
+
+    Returns the last pass too.
 
     Raises:
-        RuntimeError: the filters are not those that were expected.
+        RuntimeError: the filters are not the expected ones.
     """
     cost = first = controlled.next()
     written = cost.written
@@ -186,7 +193,7 @@ def _cold(api: Api, controlled: Controlled, count: int) -> tuple[_Writing, Cost]
 
 @dataclass(frozen=True)
 class _Change:
-    """One changed VirtualService: the costs before and after, and seconds until its filter was written."""
+    """One changed VirtualService: the costs before and after, and the seconds until its filter."""
 
     before: Cost
     after: Cost
@@ -276,7 +283,10 @@ def _delete_filters(api: Api) -> None:
 
 
 def _write_raw(kubeconfig: Path, filters: list[Object]) -> _Writing:
-    """What a plain client needs for all of them, in a process of its own; its start is not counted."""
+    """Measure what a plain client needs for all filters, in a process of its own.
+
+    The start of that process does not count.
+    """
     context = multiprocessing.get_context("spawn")
     reply: multiprocessing.SimpleQueue[tuple[float, float]] = context.SimpleQueue()
     path = kubeconfig.parent / "raw.json"

@@ -1,6 +1,6 @@
-"""A controller in a process of its own over a cluster, that tells what each pass cost.
+"""A controller in a process of its own over a cluster, which reports the cost of each pass.
 
-In: a kubeconfig. Out: a :class:`Cost` after each pass that wrote something, and after the first.
+It sends a :class:`Cost` after the first pass, and after each pass that wrote something.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _PATIENCE = 1800.0
 
 
 def peak_kilobytes() -> int:
-    """Peak resident memory of this process. ru_maxrss would count its parent's, from before the exec."""
+    """Return the peak resident memory of this process.
+
+    ru_maxrss would include that of the parent, from before the exec.
+    """
     return _status("VmHWM")
 
 
@@ -39,10 +42,11 @@ def _status(field: str) -> int:
 
 @dataclass(frozen=True)
 class Cost:
-    """``at``: when the pass was over, ``started``: when it began, by the wall clock.
+    """``at``: the wall-clock time at which the pass ended, ``started``: at which it began.
 
-    ``cpu``: seconds of the process so far; ``requests``: so far, by method. ``written`` and ``failed`` are of this pass.
-    ``kilobytes`` is the peak so far, ``resident`` is what it is after the pass.
+    ``cpu`` are the seconds of the process and ``requests`` the requests by method, both since the
+    start. ``written`` and ``failed`` count this pass only. ``kilobytes`` is the peak since the
+    start, ``resident`` the memory after the pass.
     """
 
     at: float
@@ -98,7 +102,7 @@ def _run(kubeconfig: Path, to: Connection) -> None:
 
 
 class Controlled:
-    """A context manager: the process runs inside of it. ``began`` is when it was started, by the wall clock."""
+    """A context manager that runs the process. ``began`` is the wall-clock time of its start."""
 
     def __init__(self, kubeconfig: Path) -> None:
         context = multiprocessing.get_context("spawn")

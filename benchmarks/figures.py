@@ -25,7 +25,10 @@ SAMPLES = Path(__file__).resolve().parent.parent / "deploy" / "samples"
 
 
 def generation() -> list[Row]:
-    """Detection, generators and arrangement of a whole mesh, services in the store already; best of three runs."""
+    """Measure detection, generators and arrangement of a whole mesh; best of three runs.
+
+    The services are in the store already.
+    """
     rates = []
     for _ in range(3):
         pipeline = mesh.pipeline()

@@ -1,6 +1,6 @@
-"""A mesh of any size: n services over the five protocols, a VirtualService on a third of them.
+"""A mesh of any size, as the objects that a source delivers.
 
-In: a number. Out: objects as a source gives them.
+It has n services over the five protocols, and a VirtualService for a third of them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""No file names a package registry: where packages come from is the machine's business, not the repository's.
+"""Check that no file names a package registry.
 
-In: the files that git knows. Out: file:line of each address.
+Where packages come from is the business of a machine, not of the repository. Prints file:line of
+each address in the files that git tracks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The pinned requirements fit the ranges in the pyproject.toml files, and name no index and no path.
+"""Check that the pinned requirements fit the ranges in the pyproject.toml files.
 
-Hashes say what a file is, so it may come from any index. An address or a path would be of use on one
-machine only. Usage: python scripts/check_lock.py
+They must not name an index or a path either: hashes identify a file, so it may come from any index,
+but an address or a path would work on one machine only. Usage: python scripts/check_lock.py
 """
 
 from __future__ import annotations

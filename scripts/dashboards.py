@@ -1,8 +1,10 @@
-"""The Grafana dashboards of the chart: one for the controller, one for each protocol's statistics in the proxies.
+"""The chart's Grafana dashboards: the controller, and each protocol's statistics in the proxies.
 
-A proxy's statistic has the service in its name (``dubbo.outbound|20880||greeter.shop.svc.cluster.local.request``), so Prometheus
-has one metric for each service. ``rate`` drops the name of a metric, and two services would look the same; so each query first
-copies the service from the name into a label. scripts/render_deploy.py writes the files; tests/observe runs every query.
+A proxy's statistic has the service in its name
+(``dubbo.outbound|20880||greeter.shop.svc.cluster.local.request``), so Prometheus has one metric for
+each service. ``rate`` drops the name of a metric, which would make two services look the same. So
+each query first copies the service from the name into a label. scripts/render_deploy.py writes the
+files; tests/observe runs every query.
 """
 
 from __future__ import annotations

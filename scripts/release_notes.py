@@ -1,4 +1,4 @@
-"""Writes what CHANGELOG.md says of a version, after it has checked that everything is of that version.
+"""Write a version's section of CHANGELOG.md, after checking that every file has that version.
 
 Usage: python scripts/release_notes.py VERSION FILE
 """

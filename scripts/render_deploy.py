@@ -1,12 +1,13 @@
 """Write the generated parts of deploy/ and docs/install.md.
 
-The plugins of this checkout, which must be installed, give the chart's CRDs, rules and names of plugins; the table of settings
-gives the schema of ``settings``; the chart gives the plain manifests and the table of values. Usage, from the root of the
-repository:
+The plugins of this checkout, which must be installed, provide the chart's CRDs, rules and names of
+plugins. The table of settings provides the schema of ``settings``. The chart provides the plain
+manifests and the table of values. Usage, from the root of the repository:
 
     python -m scripts.render_deploy [--check] [--helm PATH]
 
-``--check`` writes nothing and names what is out of date; the exit code is then 1. Without ``--helm`` it is the Helm of the tests.
+``--check`` writes nothing, lists the files that are out of date, and exits with 1 if there are any.
+Without ``--helm`` it uses the Helm of the tests.
 """
 
 from __future__ import annotations
@@ -34,15 +35,16 @@ MANIFESTS = ROOT / "deploy" / "manifests"
 GRAFANA = CHART / "files" / "dashboards"
 INSTALL = ROOT / "docs" / "install.md"
 RELEASE, NAMESPACE = "aeraki", "istio-system"
-"""What the plain manifests are called and where they go: the mesh's root namespace, as upstream's."""
+"""The name and namespace of the plain manifests: the mesh's root namespace, as upstream uses."""
 
 OLDEST = "1.25.0"
-"""The oldest Kubernetes that the chart takes: a Helm without a cluster would assume one of its own choice."""
+"""The oldest Kubernetes that the chart supports: without a cluster, Helm would assume another."""
 
 POLICIES = "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy"
 """What a cluster must serve for the chart's admission policy: Kubernetes 1.30 does."""
 
-# Settings that a pod of the chart has no use for, and those that values of the chart decide: for these a template says which.
+# Settings that a pod of the chart does not use, and those that a value of the chart decides. A
+# template sets the latter.
 _NO_VALUES = ("paths", "to", "defaultNamespace", "maxFileSize", "noPlugins")
 _VALUES_OF_THE_CHART = ("plugins", "electionId", "httpAddress", "probeAddress")
 
@@ -62,7 +64,9 @@ def bundled_plugins() -> list[str]:
 
 
 def chart_files() -> dict[Path, str]:
-    """What the chart takes from the plugins: a file of CRDs for each that has kinds, and the rules of the ClusterRole by owner.
+    """Return the chart's files that come from the plugins.
+
+    These are a file of CRDs for each plugin with kinds, and the rules of the ClusterRole by owner.
 
     Raises:
         SystemExit: a plugin of this checkout is not installed, or not active.
@@ -78,7 +82,7 @@ def chart_files() -> dict[Path, str]:
 
 
 def schema() -> dict[Path, str]:
-    """The chart's schema of values: with the names of this checkout's plugins and the controller's settings."""
+    """Return the chart's schema of values: names of the plugins, settings of the controller."""
     path = CHART / "values.schema.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     properties = content["properties"]
@@ -104,7 +108,7 @@ def dashboards() -> dict[Path, str]:
 
 
 def _setting_schema(setting: Setting) -> dict[str, Any]:
-    """What the settings file accepts; texts with a grammar of their own are left to the controller."""
+    """Return the schema of a setting; the controller parses texts with their own grammar."""
     # A pod has no files to read or write filters.
     words = [str(word) for word in setting.form.words if word != "files"]
     text: dict[str, Any] = {"enum": words} if words else {"type": "string"}
@@ -116,17 +120,17 @@ def _setting_schema(setting: Setting) -> dict[str, Any]:
     if setting.form is forms.SIZE:
         return {"type": ["string", "integer"]}
     if setting.form.repeatable:
-        # No text with commas, which a settings file may hold as well: templates loop over the lists.
+        # No text with commas, although a settings file accepts it: templates loop over the lists.
         entry = {} if setting.form in (forms.PROXY_RULES, forms.SELECTORS) else text
         return {"type": "array", "uniqueItems": True, "items": entry}
     return text
 
 
 def manifests(helm: Path) -> dict[Path, str]:
-    """The plain manifests: the chart with its defaults, without what only Helm needs.
+    """Return the plain manifests: the chart with its defaults, without what only Helm needs.
 
-    The CRDs are in a file of their own, because their objects go with them; so is the admission policy, because not every
-    cluster serves its kind.
+    The CRDs are in a file of their own, because deleting them deletes their objects. So is the
+    admission policy, because not every cluster serves its kind.
     """
     files: dict[str, list[Any]] = {"crds.yaml": [], "aeraki.yaml": [], "admission-policy.yaml": []}
     for content in template(helm, "--api-versions", POLICIES):
@@ -171,10 +175,12 @@ def values_table() -> str:
 
 
 def documented_values() -> Iterator[tuple[str, Any, str]]:
-    """Every value of values.yaml that has a comment ``# -- ...``: its key with dots, its default, the text.
+    """Yield the key with dots, the default and the text of every documented value of values.yaml.
+
+    The documentation of a value is its comment ``# -- ...``.
 
     Raises:
-        ValueError: a value has no comment, nor has one that it is part of.
+        ValueError: neither a value nor one that contains it has a comment.
     """
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
     root = yaml.compose(text, yaml.SafeLoader)
@@ -311,7 +317,7 @@ def _default(value: Any) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a text of several lines as one, so that a settings file within a manifest can be read."""
+    """Write multi-line text as a block, so that a settings file in a manifest stays readable."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

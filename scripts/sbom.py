@@ -1,7 +1,7 @@
-"""Writes an SBOM (CycloneDX) beside each wheel: what it is, and what it runs with.
+"""Write an SBOM (CycloneDX) beside each wheel: what it is, and what it runs with.
 
-A wheel names ranges; an SBOM has to name versions. It names those that this release was tested with:
-the pinned ones, as they are installed in this environment. The same wheels give the same bytes.
+A wheel names ranges; an SBOM has to name versions. These are the pinned versions that the release
+was tested with, as installed in this environment. The same wheels give the same bytes.
 
 Usage: python scripts/sbom.py WHEELS OUTPUT, both folders.
 """

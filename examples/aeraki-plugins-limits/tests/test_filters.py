@@ -1,4 +1,4 @@
-"""What the add-on puts in front of another plugin's filter, and that it holds to Aeraki's contract."""
+"""The add-on's filters before those of another plugin, and its conformance to Aeraki's contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the plugin makes of a Service, and that it holds to everything that Aeraki asks of a plugin."""
+"""The filters that the plugin makes for a Service, and its conformance to Aeraki's contract."""
 
 from __future__ import annotations
 

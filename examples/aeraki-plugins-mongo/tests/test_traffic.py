@@ -1,7 +1,7 @@
 """Calls of a real client, pymongo, through a real Envoy to a small server.
 
-Neither PyPI nor Debian has a MongoDB server. The one here answers what pymongo asks for, in the real
-wire format; what a real server does beyond that is not tried.
+Neither PyPI nor Debian has a MongoDB server. The server here answers the commands that pymongo
+sends, in the real wire format. Other behaviour of a real server is not covered.
 """
 
 from __future__ import annotations

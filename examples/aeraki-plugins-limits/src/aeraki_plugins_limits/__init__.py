@@ -1,8 +1,8 @@
-"""Limits for Aeraki: connections and new connections, for ports of every protocol that a plugin speaks.
+"""Limits for Aeraki: connections and new connections, for ports of every protocol with a plugin.
 
-An add-on puts Envoy's connection_limit and local_ratelimit in front of whatever filter a protocol's
-plugin makes for the workloads of a service. Ports of plain TCP have no plugin, so this one brings the
-protocol ``plain`` for them, which adds nothing but the limits.
+The add-on puts Envoy's connection_limit and local_ratelimit before the filter that a protocol's
+plugin makes for the workloads of a service. Ports of plain TCP have no plugin. So this package
+brings the protocol ``plain`` for them, which adds nothing but the limits.
 """
 
 from __future__ import annotations

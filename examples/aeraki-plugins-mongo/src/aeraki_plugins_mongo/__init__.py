@@ -1,8 +1,8 @@
-"""MongoDB for Aeraki: Envoy's statistics of queries, and delays on purpose, for ports ``tcp-mongo``.
+"""MongoDB for Aeraki: Envoy's statistics of queries, and injected delays, for ports ``tcp-mongo``.
 
-The filter stands before tcp_proxy, so Istio's routes, load balancing and TLS stay as they are. It
-cannot route: it only listens to what passes. Envoy decodes the old wire protocol; what it does not
-decode it passes on.
+The filter runs before tcp_proxy, so Istio's routes, load balancing and TLS stay as they are. It
+cannot route; it only observes the traffic. Envoy decodes the old wire protocol and passes on what
+it cannot decode.
 """
 
 from __future__ import annotations
