@@ -119,4 +119,4 @@ rig-packages:
 rig-build: $(STAMP) rig-packages ## compile kube-apiserver, istiod and helm into the user's cache, once
 	@tests/deploy/setup.sh
 	@$(IN_VENV) python -m tests.rig build
-	@$(IN_VENV) python -m tests.deploy.helm_binary
+	@$(IN_VENV) python -m tests.deploy.binaries

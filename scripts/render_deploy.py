@@ -343,7 +343,7 @@ def _yaml(documents: Iterable[Any]) -> str:
 
 
 def _tests_helm() -> Path:
-    from tests.deploy.helm_binary import helm
+    from tests.deploy.binaries import helm
 
     return helm()
 

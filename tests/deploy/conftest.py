@@ -16,7 +16,7 @@ from tests.rig.errors import RigUnavailableError
 from tests.rig.fixtures import NamespaceFactory
 from tests.rig.interception import PodNetwork
 
-from . import helm_binary
+from . import binaries
 from .chart import Chart
 from .pod import Node
 
@@ -27,7 +27,7 @@ _nodes = itertools.count(1)
 def chart() -> Chart:
     """The chart; the first one builds Helm."""
     try:
-        return Chart(helm_binary.helm())
+        return Chart(binaries.helm())
     except RigUnavailableError as error:
         pytest.skip(str(error))
 

@@ -13,7 +13,7 @@ from tests.rig.control_plane import ControlPlane
 from tests.rig.errors import ApiError
 from tests.rig.fixtures import NamespaceFactory
 
-from . import helm_binary
+from . import binaries
 from .chart import Chart, Values, load, one, remove
 from .test_chart import EVERYTHING
 
@@ -30,7 +30,7 @@ def api(control_plane: ControlPlane) -> Api:
 @pytest.fixture(scope="module")
 def monitors(control_plane: ControlPlane) -> Iterator[None]:
     """The Prometheus Operator's own CRD is there."""
-    control_plane.apply_crds(helm_binary.service_monitor_crd().read_text(encoding="utf-8"))
+    control_plane.apply_crds(binaries.service_monitor_crd().read_text(encoding="utf-8"))
     yield
     remove(control_plane.api, "apiextensions.k8s.io/v1", "CustomResourceDefinition", MONITORS)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["main"]
+__all__ = ["krm", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,3 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if arguments is None:
             # The process ends: another Ctrl-C may end it sooner, and is nothing to show a traceback for.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def krm() -> None:
+    """Run ``aeraki krm``, for callers that give an executable no arguments."""
+    import sys
+
+    main(["krm", *sys.argv[1:]])

@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "generate": "Print the filters for a mesh's configuration.",
     "diff": "Show what would change, as kubectl diff does.",
     "apply": "Write the filters to the cluster, once.",
+    "krm": "Add the filters to a ResourceList of kustomize or kpt.",
     "validate": "Say what is wrong with the configuration.",
     "explain": "Say why a service's port is as it is.",
     "status": "Show services, protocols, filters and findings.",
