@@ -103,11 +103,12 @@ def define(
     more: Collection[str] = (),
     error_exit: int = 1,
     epilog: str | None = None,
+    traces: bool = False,
 ) -> Callable[[Callable[..., int]], Command]:
     """Make a command of a function ``(settings, **parameters) -> exit code`` with the flags of these scopes.
 
     ``more``: keys of settings of other scopes that it has flags for, too. ``error_exit`` is the exit code after an error that is
-    not the user's spelling.
+    not the user's spelling. ``traces``: it calls hooks, and has ``--trace``.
     """
 
     def decorate(function: Callable[..., int]) -> Command:
@@ -123,6 +124,8 @@ def define(
         loads_plugins = SettingGroup.PLUGINS in scopes
         if loads_plugins:
             parameters.append(_plugin_option())
+        if traces:
+            parameters.append(_trace_option())
         parameters += _common()
 
         def callback(**given: Any) -> None:
@@ -132,8 +135,12 @@ def define(
             config = given.pop("config")
             files: tuple[Path, ...] = given.pop("plugin_files") if loads_plugins else ()
 
+            trace: tuple[str, ...] = given.pop("trace") if traces else ()
+
             def run(settings: Settings, **own: Any) -> int:
-                return function(replace(settings, plugin_files=files), **own)
+                as_json = own.get("form") == "json"
+                settings = replace(settings, plugin_files=files, trace=trace, trace_as_json=as_json)
+                return function(settings, **own)
 
             sys.exit(_guarded(run, flags, config, given, error_exit))
 
@@ -247,6 +254,18 @@ def _plugin_option() -> CommandOption:
         multiple=True,
         section=_SECTIONS[SettingGroup.PLUGINS],
         help="Use a plugin that is one Python file and not installed; may be given several times.",
+    )
+
+
+def _trace_option() -> CommandOption:
+    return CommandOption(
+        ["--trace"],
+        metavar="PLUGIN",
+        multiple=True,
+        section=_SECTIONS[SettingGroup.PLUGINS],
+        help="Print each call of the plugin's hooks on stderr: what it asked and got, its patches,"
+        " findings and time; with -o json a line of JSON each. May be given several times.",
+        shell_complete=completing.words(completing.plugin_names),
     )
 
 

@@ -48,6 +48,7 @@ from aeraki_core.plugins.patch_extensions import extensions_of
 from aeraki_core.plugins.recorder import Recorder
 from aeraki_core.plugins.redact import redact, redact_error
 from aeraki_core.plugins.registry import PluginInfo, Registry
+from aeraki_core.plugins.trace import Tracer, answer_texts
 from aeraki_core.plugins.types import AddOn, Extension, Protocol
 from aeraki_core.plugins.validate import ValidateContext
 
@@ -104,10 +105,14 @@ class PortCall:
 
 @dataclass(slots=True)
 class Dispatcher:
-    """Calls the hooks of the active plugins. ``stats`` is by plugin and hook."""
+    """Calls the hooks of the active plugins.
+
+    ``stats`` is by plugin and hook. ``tracer`` follows the calls of some plugins.
+    """
 
     registry: Registry
     stats: dict[tuple[str, str], CallStats] = field(default_factory=dict)
+    tracer: Tracer | None = None
     _last_good: dict[tuple[ServiceId, int, Audience, str], tuple[Patch, ...]] = field(
         default_factory=dict
     )
@@ -190,7 +195,14 @@ class Dispatcher:
             ).report_unknown()
             arguments = {"protocol": context.protocol, "context": context}
             subject = ServicePort(context.service.host, context.port.number)
-            values = self._call(plugin.name, "aeraki_generate", arguments, _all, subject=subject)
+            values = self._call(
+                plugin.name,
+                "aeraki_generate",
+                arguments,
+                _all,
+                subject=subject,
+                recorder=recorder,
+            )
             patches, problem = _judge(values, context.protocol)
         except KeepLastGood as reason:
             text = redact(str(reason), recorder.secrets)
@@ -269,6 +281,7 @@ class Dispatcher:
                 {"addon": addon, "context": context},
                 _all,
                 subject=ServicePort(generating.service.host, generating.port.number),
+                recorder=recorder,
             )
             sides = {generating.outbound, *generating.inbound}
             problem = why_not_added(values, addon, sides, MAX_PATCHES)
@@ -304,7 +317,12 @@ class Dispatcher:
         problem = ""
         try:
             values = self._call(
-                plugin.name, "aeraki_validate", arguments, _all, subject=resource.ref
+                plugin.name,
+                "aeraki_validate",
+                arguments,
+                _all,
+                subject=resource.ref,
+                recorder=recorder,
             )
             if values:
                 problem = (
@@ -345,17 +363,25 @@ class Dispatcher:
         consume: Callable[[Any], T],
         *,
         subject: object,
+        recorder: Recorder | None = None,
     ) -> T:
         """Call one implementation with the parameters that it asks for; a generator is consumed inside the guard."""
         implementation = self.registry.implementations[plugin][hook]
+        taken = {name: arguments[name] for name in implementation.argnames}
         stats = self._stats(plugin, hook)
         stats.calls += 1
         start = time.perf_counter()
         try:
             with PLUGIN_CALLS.entered(plugin, hook, subject):
-                return consume(
-                    implementation.function(*(arguments[name] for name in implementation.argnames))
-                )
+                if self.tracer is None:
+                    return consume(implementation.function(*taken.values()))
+                with self.tracer.following(
+                    plugin, hook, subject=subject, arguments=taken, recorder=recorder
+                ) as answers:
+                    answer = consume(implementation.function(*taken.values()))
+                    if answers is not None:
+                        answers += answer_texts(answer)
+                    return answer
         except KeepLastGood:
             raise
         except BaseException:

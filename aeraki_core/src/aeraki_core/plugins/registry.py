@@ -11,8 +11,9 @@ import inspect
 import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any
 
@@ -32,6 +33,7 @@ from aeraki_core.plugins.declarations import (
 )
 from aeraki_core.plugins.discovery import Candidate, PluginState, discover
 from aeraki_core.plugins.hookspec import PROJECT, HookSpec
+from aeraki_core.plugins.trace import Tracer, answer_texts
 from aeraki_core.plugins.types import AddOn, Protocol
 
 __all__ = ["PluginInfo", "Registry", "build_registry"]
@@ -122,13 +124,16 @@ class Registry:
 
 
 def build_registry(
-    candidates: Iterable[Candidate] | None = None, only: Iterable[str] | None = None
+    candidates: Iterable[Candidate] | None = None,
+    only: Iterable[str] | None = None,
+    *,
+    tracer: Tracer | None = None,
 ) -> Registry:
     """Judge the candidates (default: everything installed, limited to ``only``)."""
     implementations: dict[str, Mapping[str, pluggy.HookImpl]] = {}
     infos: list[PluginInfo] = []
     for candidate in discover(only) if candidates is None else candidates:
-        info, hooks = _judge(candidate)
+        info, hooks = _judge(candidate, tracer)
         infos.append(info)
         if info.active and info.name not in implementations:
             implementations[info.name] = hooks
@@ -139,7 +144,9 @@ def build_registry(
     )
 
 
-def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookImpl]]:
+def _judge(
+    candidate: Candidate, tracer: Tracer | None
+) -> tuple[PluginInfo, Mapping[str, pluggy.HookImpl]]:
     base = PluginInfo(
         candidate.name,
         candidate.distribution,
@@ -152,10 +159,11 @@ def _judge(candidate: Candidate) -> tuple[PluginInfo, Mapping[str, pluggy.HookIm
         return base, {}
     try:
         hooks = _hooks_of(candidate)
-        protocols = _collect(candidate.name, hooks, "aeraki_protocols", Protocol)
-        kinds = _collect(candidate.name, hooks, "aeraki_resources", Kind)
+        collect = partial(_collect, candidate.name, hooks, tracer)
+        protocols = collect("aeraki_protocols", Protocol)
+        kinds = collect("aeraki_resources", Kind)
         functions = {name: hook.function for name, hook in hooks.items()}
-        addons = _collect(candidate.name, hooks, "aeraki_addons", AddOn)
+        addons = collect("aeraki_addons", AddOn)
         check_protocols(protocols)
         check_addons(addons)
         check_codes(code for owner in (*protocols, *addons) for code in owner.codes)
@@ -231,17 +239,24 @@ MAX_DECLARED = 1_000
 
 
 def _collect(
-    plugin: str, hooks: Mapping[str, pluggy.HookImpl], name: str, of: type[Any]
+    plugin: str,
+    hooks: Mapping[str, pluggy.HookImpl],
+    tracer: Tracer | None,
+    name: str,
+    of: type[Any],
 ) -> tuple[Any, ...]:
     if name not in hooks:
         return ()
-    with PLUGIN_CALLS.entered(plugin, name, "its declarations"):
+    following = tracer.following(plugin, name) if tracer is not None else nullcontext()
+    with PLUGIN_CALLS.entered(plugin, name, "its declarations"), following as answers:
         declared = hooks[name].function()
         if not isinstance(declared, Iterable) or isinstance(declared, str):
             raise PluginError(
                 f"{name} gave a {type(declared).__name__} where a list of {of.__name__} values belongs"
             )
         values = tuple(islice(declared, MAX_DECLARED + 1))
+        if answers is not None:
+            answers += answer_texts(values)
     if len(values) > MAX_DECLARED:
         raise PluginError(f"{name} gave more than {MAX_DECLARED} values")
     for value in values:

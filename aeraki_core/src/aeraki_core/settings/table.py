@@ -473,6 +473,11 @@ class Settings:
     plugin_files: tuple[Path, ...] = ()
     """Files of ``--plugin``. Only a flag names them: a settings file must not run code."""
 
+    trace: tuple[str, ...] = ()
+    """The plugins of ``--trace``, whose calls are printed."""
+    trace_as_json: bool = False
+    """Whether each of their calls is a line of JSON."""
+
     origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
     """By name of the field; those that are missing have their default."""
     file: Path | None = None

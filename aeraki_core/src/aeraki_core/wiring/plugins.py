@@ -9,22 +9,24 @@ from aeraki_core.errors import SettingsError
 if TYPE_CHECKING:
     from aeraki_core.findings.finding import Finding
     from aeraki_core.plugins.registry import Registry
+    from aeraki_core.plugins.trace import Tracer
     from aeraki_core.settings import Settings
 
-__all__ = ["inactive_findings", "open_registry"]
+__all__ = ["inactive_findings", "open_registry", "tracer_for"]
 
 
 def open_registry(settings: Settings) -> Registry:
     """The registry of the plugins to use.
 
     Raises:
-        SettingsError: a plugin asked for by name is not installed.
+        SettingsError: a plugin asked for by name, or to be traced, is not installed.
     """
     from aeraki_core.plugins.discovery import discover, load_file
     from aeraki_core.plugins.registry import build_registry
 
     wanted = settings.wanted_plugins()
-    registry = build_registry((*discover(wanted), *map(load_file, settings.plugin_files)))
+    candidates = (*discover(wanted), *map(load_file, settings.plugin_files))
+    registry = build_registry(candidates, tracer=tracer_for(settings))
     installed = [plugin.name for plugin in registry.plugins]
     missing = sorted(set(wanted or ()) - set(installed))
     if missing:
@@ -32,7 +34,35 @@ def open_registry(settings: Settings) -> Registry:
         raise SettingsError(
             f"no plugin {missing[0]!r} is installed (asked for by {origin}); installed: {', '.join(installed) or 'none'}"
         )
+    strange = sorted(set(settings.trace) - {plugin.name for plugin in registry.active})
+    if strange:
+        active = ", ".join(plugin.name for plugin in registry.active)
+        raise SettingsError(
+            f"--trace: no plugin {strange[0]!r} is active; active: {active or 'none'}"
+        )
     return registry
+
+
+def tracer_for(settings: Settings) -> Tracer | None:
+    """Prints the calls of the plugins that ``--trace`` names, on standard error; None without any."""
+    if not settings.trace:
+        return None
+    import json
+    from dataclasses import asdict
+
+    from aeraki_core.console import output
+    from aeraki_core.plugins.trace import HookTrace, Tracer
+
+    def write(trace: HookTrace) -> None:
+        if settings.trace_as_json:
+            content = asdict(trace)
+            for name in ("given", "questions"):
+                content[name] = [each._asdict() for each in getattr(trace, name)]
+            output.note(json.dumps(content))
+        else:
+            output.note(*trace.lines())
+
+    return Tracer(settings.trace, write)
 
 
 def inactive_findings(registry: Registry) -> tuple[Finding, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aeraki_core.console.progress import progress
-from aeraki_core.wiring.plugins import inactive_findings, open_registry
+from aeraki_core.wiring.plugins import inactive_findings, open_registry, tracer_for
 
 if TYPE_CHECKING:
     from aeraki_core.findings.finding import Finding
@@ -77,7 +77,8 @@ def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:
     from aeraki_core.plugins.dispatch import Dispatcher
 
     arrangement = Arrangement(settings.arrangement)
-    return Pipeline(settings.mesh(), Dispatcher(registry), arrangement, instance=settings.instance)
+    dispatcher = Dispatcher(registry, tracer=tracer_for(settings))
+    return Pipeline(settings.mesh(), dispatcher, arrangement, instance=settings.instance)
 
 
 class AddressMode(StrEnum):

@@ -26,6 +26,7 @@ _EXAMPLE = "aeraki explain orders:9090 deploy/"
     *PIPELINE,
     SettingGroup.CLUSTER,
     epilog="Example: aeraki explain orders.shop:9090 -f deploy/",
+    traces=True,
 )
 @click.argument("target", metavar="HOST[:PORT]")
 @click.option(
@@ -52,6 +53,8 @@ def command(
             addresses = address_mode(use_cluster=use_cluster)
             session = open_session(settings, paths, addresses=addresses)
             content = explanation(session.pipeline, target)
+        elif settings.trace:
+            raise click.UsageError(f"--trace follows hooks here: name files:\n\n  {_EXAMPLE}")
         else:
             content = explanation_of(
                 settings, controller, target, f"aeraki explain {target} -f deploy/"

@@ -27,6 +27,7 @@ STAND_IN_ANNOTATION = "aeraki.io/stand-in-address"
     *PIPELINE,
     SettingGroup.CLUSTER,
     epilog="Example: aeraki generate deploy/ > filters.yaml",
+    traces=True,
 )
 @use_cluster_option
 @click.option(

@@ -14,7 +14,7 @@ __all__ = ["command"]
 _EPILOG = "Example: aeraki run -f deploy/ --to filters/   (files: no cluster is needed)"
 
 
-@define("run", *PIPELINE, SettingGroup.RUN, SettingGroup.CLUSTER, epilog=_EPILOG)
+@define("run", *PIPELINE, SettingGroup.RUN, SettingGroup.CLUSTER, epilog=_EPILOG, traces=True)
 @click.option("--once", is_flag=True, help="One pass, then end.")
 def command(settings: Settings, *, once: bool) -> int:
     """Watch the sources, generate, and write what differs, until Ctrl-C or SIGTERM.

@@ -25,6 +25,7 @@ __all__ = ["command"]
     SettingGroup.CLUSTER,
     error_exit=2,
     epilog="Example: aeraki validate --strict -o github deploy/",
+    traces=True,
 )
 @click.option("--strict", is_flag=True, help="Warnings count, too.")
 @click.option(
