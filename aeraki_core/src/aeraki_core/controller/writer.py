@@ -106,7 +106,6 @@ class FilterWriter:
         # it is known whether there are too many.
         self._unseen: list[FilterKey] = []
         self._postponed: set[FilterKey] = set()
-        self._active = frozenset(plugin.name for plugin in pipeline.registry.active)
         self._scope = pipeline.scope
         self._queue = WriteQueue()
         self._retries: KeyedBackoff[FilterKey] = KeyedBackoff(retry_first, retry_longest)
@@ -270,10 +269,11 @@ class FilterWriter:
         """The plan without what must stay now."""
         befores = (step.before for step in steps if step.before is not None)
         holds = holds_for(befores, self._pipeline, gaps)
+        active = {plugin.name for plugin in self._pipeline.registry.active}
         planned = {step.key for step in steps}
         # What is tried again is not given up: `carry_out` sees what becomes of it.
         unwritten = self._troubles.unwritten(lambda key: key in planned or key in self._queue)
-        return keep_unreplaced(hold_back(steps, self._active, holds), unwritten)
+        return keep_unreplaced(hold_back(steps, active, holds), unwritten)
 
     def _counts(self, deletion: Step) -> bool:
         """Whether the guard counts a deletion: not confirmed, and certainly of our filter."""

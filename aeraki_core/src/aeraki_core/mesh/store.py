@@ -72,11 +72,17 @@ class Store:
     A rejected object never replaces its last good form. It is remembered with the hosts that it
     names, so that its absence is not taken for a deletion.
 
-    ``keep_labels``: whether anybody asks for the labels of services.
+    ``keep_labels``: whether anybody asks for the labels of services. ``reloads``: whether
+    :meth:`replace_kinds` is used, which needs the objects as they came.
     """
 
     def __init__(
-        self, mesh: Mesh, kinds: Iterable[LoadedKind[Any]] = (), *, keep_labels: bool = False
+        self,
+        mesh: Mesh,
+        kinds: Iterable[LoadedKind[Any]] = (),
+        *,
+        keep_labels: bool = False,
+        reloads: bool = False,
     ) -> None:
         self.mesh = mesh
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds}
@@ -131,6 +137,7 @@ class Store:
             ("", "Secret"): self._secrets.upsert,
             **dict.fromkeys(self._kinds, self._resources.upsert),
         }
+        self._objects: dict[ObjectRef, SourceObject] | None = {} if reloads else None
         self._rejected = RejectedObjects()
         self._mirrored: dict[ObjectRef, tuple[str, ...]] = {}
         self._origins: dict[ObjectRef, Location] = {}
@@ -153,6 +160,8 @@ class Store:
             return self._upsert_mirrored(item)
         if item.origin is not None:
             self._origins[item.ref] = item.origin
+        if self._objects is not None and (item.api_group, item.ref.kind) in self._kinds:
+            self._objects[item.ref] = item
         upsert = self._upserts.get((item.api_group, item.ref.kind))
         try:
             if not is_dns_subdomain(item.ref.name):
@@ -172,12 +181,27 @@ class Store:
         """Forget an object. Returns the keys whose answer changed."""
         changed = self._rejected.accept(ref)
         self._origins.pop(ref, None)
+        if self._objects is not None:
+            self._objects.pop(ref, None)
         self._mirrored.pop(ref, None)
         for table in self._tables:
             if ref in table:
                 changed |= table.remove(ref)
         changed |= self._note_addresses(ref, ())
         return changed | self._follow_endpoints(changed)
+
+    def replace_kinds(self, kinds: Iterable[LoadedKind[Any]], plugin: str) -> set[Key]:
+        """Read the objects of a plugin's kinds anew, with the models of its new version.
+
+        ``kinds`` are those of all plugins, of the same names as before. Returns the keys whose
+        answer may differ.
+        """
+        self._kinds = {(kind.group, kind.kind): kind for kind in kinds}
+        changed: set[Key] = set()
+        for item in tuple((self._objects or {}).values()):
+            if self._kinds[item.api_group, item.ref.kind].plugin == plugin:
+                changed |= {ResourceKey(item.ref), *self.upsert(item)}
+        return changed
 
     def _upsert_service(self, item: SourceObject) -> set[Key]:
         changed = self._services.upsert(item, self._parse_service)

@@ -95,11 +95,21 @@ class Detector:
         disabled: Collection[str] = (),
         opt_in: Iterable[str] = (),
     ) -> None:
-        self._protocols = {token: protocol for protocol in protocols for token in protocol.tokens}
         self._ask_hooks = ask_hooks
+        self._opt_in = frozenset(opt_in)
+        self.learn(protocols, inactive=inactive, disabled=disabled)
+
+    def learn(
+        self,
+        protocols: Iterable[Protocol],
+        *,
+        inactive: Mapping[str, str] | None = None,
+        disabled: Collection[str] = (),
+    ) -> None:
+        """Detect by the words of these protocols from here on."""
+        self._protocols = {token: protocol for protocol in protocols for token in protocol.tokens}
         self._inactive = dict(inactive or {})
         self._disabled = frozenset(disabled)
-        self._opt_in = frozenset(opt_in)
 
     def detect(
         self,

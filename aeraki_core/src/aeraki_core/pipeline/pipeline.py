@@ -97,7 +97,8 @@ class Pass:
 class Pipeline:
     """Store, detection, generators and arrangement of one mesh.
 
-    ``instance``: the controller that its filters belong to.
+    ``instance``: the controller that its filters belong to. ``reloads``: whether
+    :meth:`replace_plugin` is used.
     """
 
     def __init__(
@@ -107,49 +108,33 @@ class Pipeline:
         arrangement: Arrangement = Arrangement.SERVICE,
         *,
         instance: str = "",
+        reloads: bool = False,
     ) -> None:
         self.mesh = mesh
         self.dispatcher = dispatcher
         self.arrangement = arrangement
         self.instance = instance
-        self._detects_by = {
-            parameter: self.registry.takes("aeraki_detect_protocol", parameter)
-            for parameter in ("labels", "annotations")
-        }
-        self.store = Store(mesh, self.registry.kinds, keep_labels=self._detects_by["labels"])
+        self.store = Store(
+            mesh,
+            self.registry.kinds,
+            keep_labels=reloads or self.registry.takes("aeraki_detect_protocol", "labels"),
+            reloads=reloads,
+        )
         self.unlocated = FindingsByPlace()
         """All findings of the pipeline without files and lines.
 
         To compare them costs no look into a file.
         """
-        # One text for all services: each is a part of a key for each of them.
-        self._option_prefixes = {
-            protocol.name: f"{protocol.name}.{ANNOTATION_PREFIX}"
-            for protocol in self.registry.protocols
-        }
         self._scope = EVERYWHERE
         self._dirty: set[Key] = set()
         # What a run left for the next one, and whether all filters were ever made.
         self._waiting: set[PortId] = set()
         self._outdated: set[Group] = set()
+        self._undetected: set[ServiceId] = set()
         self._last_turn = ""
         self._loaded = False
-        detector = Detector(
-            self.registry.protocols,
-            self._ask_hooks,
-            inactive={
-                plugin.name: f"is {plugin.state}: {plugin.reason}"
-                for plugin in self.registry.plugins
-                if not plugin.active and plugin.state is not PluginState.DISABLED
-            },
-            disabled=[
-                plugin.name
-                for plugin in self.registry.plugins
-                if plugin.state is PluginState.DISABLED
-            ],
-            opt_in=mesh.opt_in,
-        )
-        self._detector = detector
+        self._detector = detector = Detector((), self._ask_hooks, opt_in=mesh.opt_in)
+        self._learn_plugins()
         self._ports = PortTable(detector, {(kind.group, kind.kind) for kind in self.registry.kinds})
         self._groups = Groups()
         self._overlaps = Overlaps(self._groups, self.store)
@@ -187,6 +172,48 @@ class Pipeline:
         """An object is gone."""
         self._dirty |= self.store.remove(ref)
 
+    def replace_plugin(self, registry: Registry, name: str) -> None:
+        """Use these plugins, of which the one of that name is another version.
+
+        The next run generates its ports, and those that its add-ons extend, anew.
+        """
+        addons = [
+            addon
+            for plugin in (self.registry.plugin(name), registry.plugin(name))
+            if plugin is not None
+            for addon in plugin.addons
+        ]
+        self.dispatcher.registry = registry
+        self._learn_plugins()
+        self._dirty |= self.store.replace_kinds(registry.kinds, name)
+        self._undetected.update(service.id for service in self.store.services())
+        self._waiting.update(
+            port
+            for port, run in self._ports.runs().items()
+            if run.plugin == name or any(addon.extends(run.protocol) for addon in addons)
+        )
+
+    def _learn_plugins(self) -> None:
+        registry = self.registry
+        self._detects_by = {
+            parameter: registry.takes("aeraki_detect_protocol", parameter)
+            for parameter in ("labels", "annotations")
+        }
+        # One text for all services: each is a part of a key for each of them.
+        self._option_prefixes = {
+            protocol.name: f"{protocol.name}.{ANNOTATION_PREFIX}" for protocol in registry.protocols
+        }
+        unused = [plugin for plugin in registry.plugins if not plugin.active]
+        self._detector.learn(
+            registry.protocols,
+            inactive={
+                plugin.name: f"is {plugin.state}: {plugin.reason}"
+                for plugin in unused
+                if plugin.state is not PluginState.DISABLED
+            },
+            disabled=[plugin.name for plugin in unused if plugin.state is PluginState.DISABLED],
+        )
+
     def rescope(self, scope: Scope) -> None:
         """The sources read these namespaces from here on."""
         self._scope = scope
@@ -202,7 +229,7 @@ class Pipeline:
         a run before this process wrote would lose what is not there yet.
         """
         dirty, self._dirty = self._dirty, set()
-        if not dirty and not self._waiting:
+        if not dirty and not self._waiting and not self._undetected:
             return Pass()
         many = len(dirty) + len(self._waiting) > _MANY
         with collector_paused() if many else nullcontext():
@@ -212,7 +239,7 @@ class Pipeline:
         ports, objects = self._ports.affected(dirty)
         groups: set[Group] = set()
         services: set[ServiceId] = set()
-        relabelled: set[ServiceId] = set()
+        relabelled, self._undetected = self._undetected, set()
         for key in dirty:
             match key:
                 case ServiceKey():

@@ -72,6 +72,10 @@ class PortTable:
         """The last run of a port's generator; None without a protocol."""
         return self._runs.get(port)
 
+    def runs(self) -> Mapping[PortId, PortRun]:
+        """The last run of each service port that speaks a protocol."""
+        return self._runs
+
     def placements(self, port: PortId) -> tuple[Placement, ...]:
         """The port's last good placements."""
         return self._placements.get(port, ())

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import metadata
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
 
@@ -96,18 +97,29 @@ def load(point: metadata.EntryPoint, wanted: frozenset[str] | None) -> Candidate
 
 
 def load_file(path: Path) -> Candidate:
-    """A plugin that is one Python file: ``mongo.py`` is the plugin ``mongo``."""
+    """A plugin that is one Python file: ``mongo.py`` is the plugin ``mongo``.
+
+    It may be loaded again after a change; a version that fails leaves the one before in its place.
+    """
     name = path.stem.replace("_", "-")
     candidate = Candidate(name, str(path), "")
-    spec = spec_from_file_location(f"aeraki_plugin_file_{path.stem}", path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    loader = SourceFileLoader(f"aeraki_plugin_file_{path.stem}", str(path))
+    spec = spec_from_loader(loader.name, loader)
+    if not path.is_file() or spec is None:
         return _with(candidate, PluginState.FAILED, "there is no such Python file")
     module = module_from_spec(spec)
+    before = sys.modules.get(spec.name)
     sys.modules[spec.name] = module
     try:
         with PLUGIN_CALLS.entered(name, "import", path):
-            spec.loader.exec_module(module)
+            # Not through the cache of compiled files, which takes a version of the same second and
+            # size for the one before.
+            exec(loader.source_to_code(path.read_bytes(), path), vars(module))  # noqa: S102
     except BaseException as error:
+        if before is None:
+            del sys.modules[spec.name]
+        else:
+            sys.modules[spec.name] = before
         if ends_the_program(error):
             raise
         reason = f"import failed: {type(error).__name__}: {error}"

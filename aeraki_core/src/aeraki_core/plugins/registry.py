@@ -97,6 +97,28 @@ class Registry:
             LoadedKind.of(kind, plugin.name) for plugin in self.active for kind in plugin.kinds
         )
 
+    def plugin(self, name: str) -> PluginInfo | None:
+        """The plugin of that name; None when there is none."""
+        return next((plugin for plugin in self.plugins if plugin.name == name), None)
+
+    def reloaded(self, candidate: Candidate, tracer: Tracer | None = None) -> Registry:
+        """The same plugins with a new version of one of them.
+
+        Raises:
+            PluginError: the new version cannot be used, or only after a restart.
+        """
+        info, hooks = _judge(candidate, tracer)
+        same = (candidate.name, candidate.distribution)
+        others = [each for each in self.plugins if (each.name, each.distribution) != same]
+        plugins = _settle_conflicts(sorted([*others, info], key=_order))
+        info = next(each for each in plugins if (each.name, each.distribution) == same)
+        if not info.active:
+            raise PluginError(f"it is {info.state}: {info.reason}")
+        before = self.plugin(info.name)
+        if _names_of_kinds(info) != _names_of_kinds(before):
+            raise PluginError("it declares other kinds, which are read only after a restart")
+        return Registry(plugins, {**self.implementations, info.name: hooks})
+
     def takes(self, hook: str, parameter: str) -> bool:
         """Whether an active plugin's implementation of the hook takes the parameter."""
         implementations = (hooks.get(hook) for hooks in self.implementations.values())
@@ -137,11 +159,20 @@ def build_registry(
         infos.append(info)
         if info.active and info.name not in implementations:
             implementations[info.name] = hooks
-    plugins = _settle_conflicts(sorted(infos, key=lambda info: (info.name, info.distribution)))
+    plugins = _settle_conflicts(sorted(infos, key=_order))
     active = {plugin.name for plugin in plugins if plugin.active}
     return Registry(
         plugins, {name: hooks for name, hooks in implementations.items() if name in active}
     )
+
+
+def _order(info: PluginInfo) -> tuple[str, str]:
+    return info.name, info.distribution
+
+
+def _names_of_kinds(plugin: PluginInfo | None) -> set[tuple[str, str, str]]:
+    kinds = plugin.kinds if plugin is not None else ()
+    return {(kind.group, kind.version, kind.kind) for kind in kinds}
 
 
 def _judge(

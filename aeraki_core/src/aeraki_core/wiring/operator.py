@@ -154,6 +154,10 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
         )
         observers.add(refusals)
         services.append(refusals)
+    if settings.plugin_files:
+        from aeraki_core.wiring.reload import PluginFiles
+
+        services.append(PluginFiles(settings, controller, pipeline))
     if settings.file is not None:
         from aeraki_core.wiring.reload import SettingsFile
 

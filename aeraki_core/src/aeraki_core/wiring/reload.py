@@ -1,27 +1,34 @@
-"""A settings file that changes while the controller runs.
+"""Files that change while the controller runs: that of the settings, and plugins of ``--plugin``.
 
-Log levels follow the file at once, so that a problem can be looked at without a restart. Every other setting that changes is
-logged, and counts from the next start.
+Log levels follow the settings file at once, so that a problem can be looked at without a restart. Every
+other setting that changes is logged, and counts from the next start. A plugin's file is loaded again,
+so that its author sees what a change does; a version that cannot be used changes nothing.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aeraki_core.errors import SettingsError
+from aeraki_core.errors import PluginError, SettingsError
 from aeraki_core.settings import SETTINGS, setting_of
 
 if TYPE_CHECKING:
+    from aeraki_core.controller.loop import Controller
+    from aeraki_core.pipeline.pipeline import Pipeline
     from aeraki_core.settings import Settings
 
-__all__ = ["SettingsFile"]
+__all__ = ["PluginFiles", "SettingsFile"]
 
 log = logging.getLogger("aeraki_core.settings")
+plugins_log = logging.getLogger("aeraki_core.plugins")
 
 _EVERY = 2.0  # seconds; a ConfigMap takes up to a minute to arrive, so nobody notices
+_EVERY_FOR_PLUGINS = 0.5  # seconds; an author waits for it
+_PATIENCE = 60.0  # seconds until the controller's loop must have taken a new version in
 
 
 class SettingsFile:
@@ -81,6 +88,74 @@ class SettingsFile:
                 "the settings file changed: %s will count after a restart", ", ".join(later)
             )
         self._settings = fresh
+
+
+class PluginFiles:
+    """Looks at the files of ``--plugin`` in a thread of its own, and loads those that changed.
+
+    The new version is imported and judged there; the controller's loop only puts it in the place
+    of the one before, between two passes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        controller: Controller,
+        pipeline: Pipeline,
+        every: float = _EVERY_FOR_PLUGINS,
+    ) -> None:
+        self._settings = settings
+        self._controller = controller
+        self._pipeline = pipeline
+        self._every = every
+        self._stop = threading.Event()
+        self._loaded = {path: _read(path) for path in settings.plugin_files}
+        self._thread = threading.Thread(target=self._run, name="plugin-files", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop looking."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(1.0)
+
+    def _run(self) -> None:
+        seen = dict(self._loaded)
+        while not self._stop.wait(self._every):
+            for path in self._loaded:
+                content = _read(path)
+                # What differs between two looks is being written.
+                settled = content is not None and content == seen[path]
+                seen[path] = content
+                if settled and content != self._loaded[path]:
+                    self._loaded[path] = content
+                    self._reload(path)
+
+    def _reload(self, path: Path) -> None:
+        from aeraki_core.findings.codes import PLUGIN_INACTIVE
+        from aeraki_core.findings.finding import Finding
+        from aeraki_core.plugins.discovery import load_file
+        from aeraki_core.sources.events import Problems
+        from aeraki_core.wiring.plugins import tracer_for
+
+        candidate = load_file(path)
+        findings: tuple[Finding, ...] = ()
+        try:
+            registry = self._pipeline.registry.reloaded(candidate, tracer_for(self._settings))
+            replace = partial(self._pipeline.replace_plugin, registry, candidate.name)
+            self._controller.call(replace, _PATIENCE)
+            plugins_log.info("plugin %s: loaded again from %s", candidate.name, path)
+        except (PluginError, TimeoutError) as error:
+            why = str(error) or "the controller is busy"
+            message = (
+                f"plugin {candidate.name}: the changed {path} is not used, "
+                f"its last good version stays: {why}"
+            )
+            findings = (Finding(PLUGIN_INACTIVE, message, plugin=candidate.name),)
+        self._controller.tell(Problems("plugins", str(path), findings))
 
 
 def _read(path: Path | None) -> bytes | None:

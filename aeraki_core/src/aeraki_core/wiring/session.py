@@ -78,7 +78,13 @@ def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:
 
     arrangement = Arrangement(settings.arrangement)
     dispatcher = Dispatcher(registry, tracer=tracer_for(settings))
-    return Pipeline(settings.mesh(), dispatcher, arrangement, instance=settings.instance)
+    return Pipeline(
+        settings.mesh(),
+        dispatcher,
+        arrangement,
+        instance=settings.instance,
+        reloads=bool(settings.plugin_files),
+    )
 
 
 class AddressMode(StrEnum):
