@@ -1,7 +1,8 @@
 """Child processes that never outlive the process that started them, however it ends.
 
-The kernel kills a child when its parent dies (``setpriv --pdeathsig KILL``), and means the *thread* that forked it. So that the end
-of a short-lived thread kills none, all children are forked by one thread, which lives as long as the interpreter does.
+The kernel kills a child when its parent dies (``setpriv --pdeathsig KILL``). "Parent" means the
+*thread* that forked it. So one thread, which lives as long as the interpreter, forks all children:
+the end of a short-lived thread kills none.
 """
 
 from __future__ import annotations

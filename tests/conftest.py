@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 # Only the conftest above all tests may name plugins.
 pytest_plugins = ["tests.rig.fixtures"]
 
-# What takes long begins first, so that no worker is alone with it at the end; the many small files of
-# tests/unit fill the gaps. What needs a Java peer is not among the first: Maven may still be at work.
+# Slow tests begin first, so that no worker is alone with one at the end. The many small files of
+# tests/unit fill the gaps. Tests with a Java peer come later, because Maven may still be busy.
 BEGIN_WITH = ("tests/fuzz/", "tests/golden/", "tests/deploy/", "tests/docs/", "tests/cli/")
 THEN = ("tests/dataplane/", "tests/peers/")
 

@@ -10,17 +10,18 @@ from collections.abc import Collection, Mapping
 
 from aeraki_core.testing import Envoy, EnvoyConfig, Verdict, validate_many
 
-# Envoy warns of this filter that it is work in progress, and nothing avoids that (docs/protocols/dubbo.md).
+# Envoy warns that this filter is work in progress, and no setting avoids that
+# (docs/protocols/dubbo.md).
 WORK_IN_PROGRESS = "generic_proxy"
 
 
 def refused(
     envoy: Envoy, configs: Mapping[str, EnvoyConfig], *, tolerate: Collection[str] = ()
 ) -> dict[str, Verdict]:
-    """The verdicts of those that Envoy refuses or warns of, as `validate_many` gives them.
+    """Return the verdicts of those that Envoy refuses or warns of, as `validate_many` does.
 
-    A filter that this Envoy lacks is left out of what is loaded. Give `tolerate` the warnings that are
-    expected: each configuration with another one costs several starts of Envoy.
+    Filters that this Envoy lacks are left out before loading. Give `tolerate` the expected
+    warnings: each configuration with another warning costs several starts of Envoy.
     """
     loadable: dict[str, EnvoyConfig] = {}
     first_of: dict[tuple[bytes, ...], str] = {}

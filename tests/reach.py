@@ -38,7 +38,10 @@ class Client:
     plain: SidecarConfig
 
     def filters(self, listener: str, chain: str | None = None) -> list[str]:
-        """The last filters' short names of the TCP chains of a listener; of the chain of that name alone."""
+        """Return the last filters' short names of a listener's TCP chains.
+
+        With ``chain``, only of the chain of that name.
+        """
         return [item.name.rpartition(".")[2] for item in tcp_filters(self.config, listener, chain)]
 
     def reaches(self, listener: str, chain: str | None = None) -> set[str]:

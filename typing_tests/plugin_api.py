@@ -1,7 +1,7 @@
-"""What a type checker says of a plugin: the public API, pinned. Checked by mypy in `make lint`, never run.
+"""The public API, pinned as a type checker sees it in a plugin.
 
-If a line here has to change, plugin authors have to change theirs: that belongs in CHANGELOG.md, with the
-deprecation that RELEASE.md promises.
+mypy checks it in `make lint`; it never runs. If a line here has to change, plugin authors have to
+change theirs. That belongs in CHANGELOG.md, with the deprecation that RELEASE.md promises.
 """
 
 from __future__ import annotations

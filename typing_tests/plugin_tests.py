@@ -1,4 +1,4 @@
-"""What a type checker says of a plugin's tests: `aeraki_core.testing`, pinned. Checked by mypy, never run."""
+"""`aeraki_core.testing` as a type checker sees it in a plugin's tests; mypy checks it."""
 
 from __future__ import annotations
 

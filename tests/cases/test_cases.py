@@ -1,7 +1,7 @@
 """Reports of people who run Istio, rebuilt as small meshes, and what they are entitled to.
 
-Each folder holds the objects of one report. Each test says whose calls go where, through the sidecar
-that istiod gives that client.
+Each folder holds the objects of one report. Each test states where a client's calls go, through the
+sidecar that istiod configures for that client.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def test_case_04_a_password_does_not_leave_in_clear_text() -> None:
 
 
 def test_case_05_a_server_with_a_password_keeps_its_clients() -> None:
-    """See argoproj/argo-cd#11546, istio/istio.io#11078, bitnami/charts#5016, envoyproxy/envoy#9179."""
+    """See argo-cd#11546, istio.io#11078, bitnami/charts#5016, envoyproxy/envoy#9179."""
     made = made_of(case("05"))
     untouched = client_of(made, "web").filters("10.96.3.3_6379") == ["tcp_proxy"]
     assert untouched or about(made, "deploytool-redis", "AUTH")

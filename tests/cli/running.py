@@ -1,6 +1,6 @@
-"""Runs command lines through the real entry point, in this process.
+"""Run command lines through the real entry point, in this process.
 
-In: arguments and standard input. Out: a :class:`Result`. What both streams get is taken from their file descriptors.
+The :class:`Result` holds what both streams received through their file descriptors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A repository as people have it passes `aeraki validate --strict`, or can be made to: in a hook, in an action, by hand."""
+"""A user's repository passes `aeraki validate --strict`: in a hook, in an action, by hand."""
 
 from __future__ import annotations
 

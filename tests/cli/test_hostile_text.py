@@ -1,4 +1,4 @@
-"""Names that hold escape sequences, line breaks and bidirectional marks do no harm wherever they are printed."""
+"""Names with escape sequences, line breaks and bidirectional marks are harmless in all output."""
 
 from __future__ import annotations
 

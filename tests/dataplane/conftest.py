@@ -1,7 +1,8 @@
-"""What tests with real traffic share: sidecars with the plugins' filters in a real Envoy, and loopback addresses.
+"""Shared by tests with real traffic: sidecars with the plugins' filters in a real Envoy.
 
-``mesh`` (support.py) is where most tests begin. Below it are ``sidecars``, which runs any objects, and ``loopback``. A change of
-the mesh is ``sidecar.update(objects=...)``: the plugins run again and Envoy has the result when it returns.
+Most tests begin with ``mesh`` (support.py). Below it are ``sidecars``, which runs any objects, and
+``loopback``, which provides addresses. ``sidecar.update(objects=...)`` changes the mesh: the
+plugins run again, and Envoy has the result when the call returns.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ def sidecars(envoy_sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture
 def loopback() -> Iterator[Callable[[], str]]:
-    """Gives addresses of 127/8 that no other test has, of this process or another: services can have any port there.
+    """Provide addresses of 127/8 that no other test uses, in this process or another.
 
-    Two Envoys can listen at one address, and share its connections. So an address is claimed by a socket that takes no second.
+    Services can have any port there. Two Envoys can listen at one address and share its
+    connections. So a socket that excludes a second one claims the address.
     """
     with ExitStack() as claims:
 
@@ -55,7 +57,7 @@ def loopback() -> Iterator[Callable[[], str]]:
 
 @pytest.fixture
 def mesh(sidecars: Sandbox, loopback: Callable[[], str]) -> Iterator[Mesh]:
-    """A mesh of services before real servers; at the end none of its sidecars may have crashed or warned."""
+    """A mesh of services before real servers; none of its sidecars may crash or warn."""
     found = Mesh(sidecars, loopback)
     yield found
     found.check()

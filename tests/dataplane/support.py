@@ -1,12 +1,13 @@
-"""A mesh of services before real servers, and what runs in it: the sidecars of clients and of workloads.
+"""A mesh of services before real servers, with the sidecars of clients and of workloads.
 
     cache = mesh.service("cache", {"tcp-redis": 6379}, one.address, two.address)
     mesh.add(redis_service(...))
-    mesh.client()                      # whoever connects to `cache` now speaks to the filter
+    mesh.client()                      # a client that connects to `cache` reaches the filter
     at = mesh.workload("cache", 6379)  # the other side: the inbound chain of a workload of `cache`
 
-In: objects (dictionaries or YAML), the addresses of servers. The filters are what all plugins make of the objects, by the path of
-`aeraki generate`. Out: addresses that clients connect to. Every service is of namespace ``default``.
+Tests add objects (dictionaries or YAML) and the addresses of servers, and get addresses for
+clients. All plugins make the filters, as `aeraki generate` does. Every service is in namespace
+``default``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ def host(name: str) -> str:
 
 
 def cluster(name: str, port: int, subset: str = "") -> str:
-    """Istio's name of the cluster of a service's port; without subset the stat prefix of its filter too."""
+    """Return Istio's name for the cluster of a service's port.
+
+    Without subset it is the stat prefix of the port's filter too.
+    """
     return cluster_name(port, host(name), subset)
 
 
@@ -78,9 +82,10 @@ class Traffic:
 
 
 class Mesh:
-    """One test's mesh. ``objects`` are all that was added, in order; ``sidecars`` those that run: none may crash or warn.
+    """One test's mesh.
 
-    ``tolerate``: warnings that contain one of these texts do not count.
+    ``objects`` are all objects added, in order. ``sidecars`` are the running ones: none may crash
+    or warn. A warning that contains one of the texts in ``tolerate`` does not count.
     """
 
     def __init__(self, sandbox: Sandbox, loopback: Callable[[], str]) -> None:
@@ -98,9 +103,10 @@ class Mesh:
             self.objects += objects_in(item) if isinstance(item, str) else [item]
 
     def service(self, name: str, ports: Ports, *servers: Server, **fields: Any) -> Address:
-        """A Service at an address of its own, whose ports all lead to the servers; its workloads have the label ``app: name``.
+        """Add a Service at an address of its own, whose ports all lead to the servers.
 
-        Returns where a client connects to its first port. ``fields`` are those of :func:`aeraki_core.testing.service`.
+        Its workloads have the label ``app: name``. ``fields`` are those of
+        :func:`aeraki_core.testing.service`. Returns the address of its first port.
         """
         ip = self._loopback()
         # A port of Redis gets a filter without further objects, too.
@@ -116,30 +122,38 @@ class Mesh:
         return ip, numbers[0]
 
     def headless(self, name: str, ports: Mapping[str, int], *ips: str, **fields: Any) -> None:
-        """A headless Service with those endpoints; clients connect to each of them. See :meth:`lead`."""
+        """Add a headless Service; clients connect to each of its endpoints. See `lead`."""
         self.add(service(name, ports, cluster_ip="None", selector={"app": name}, **fields))
         self.add(endpoint_slice(name, ips, ports))
         self._listeners += [f"{ip}_{number}" for ip in ips for number in ports.values()]
 
     def lead(self, name: str, port: int, *servers: Server, subset: str = "") -> None:
-        """Where a cluster leads: of a service, by its name, or of any host that has a dot. For sidecars made from now on."""
+        """Set where a cluster leads, for sidecars that start later.
+
+        ``name`` is that of a service, or any host with a dot.
+        """
         found = name if "." in name else host(name)
         self._endpoints[(found, port, subset) if subset else (found, port)] = servers
 
     def client(self, **options: Any) -> Sidecar:
-        """Run the sidecar of clients, so that every service can be called. ``options`` are those of :meth:`Sandbox.serve`."""
+        """Run the sidecar of clients, which can call every service.
+
+        ``options`` are those of :meth:`Sandbox.serve`.
+        """
         return self._run(endpoints=self._endpoints, **options)
 
     def workload(
         self, name: str, target_port: int, application: Address | None = None, **options: Any
     ) -> Address:
-        """Run the sidecar of a service's workload; ``application`` is where Istio's inbound cluster leads.
+        """Run the sidecar of a service's workload.
 
-        Returns where the inbound chain of that port listens: a server, for clients or for a client's sidecar.
+        Istio's inbound cluster leads to ``application``. Returns the address of the inbound chain
+        of that port: a server for clients, or for a client's sidecar.
         """
         at = (self._loopback(), target_port)
         endpoints = {f"inbound|{target_port}||": [application]} if application else {}
-        # Its outbound listeners go elsewhere: a client's sidecar, in a process of its own, has those addresses.
+        # Its outbound listeners bind elsewhere: a client's sidecar, in another process, has those
+        # addresses.
         bind = {each: (self._loopback(), int(each.rpartition("_")[2])) for each in self._listeners}
         labels = {"app": name}
         self._run(

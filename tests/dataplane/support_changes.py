@@ -1,7 +1,7 @@
-"""Traffic that flows while a sidecar's configuration changes: every protocol in one form, and what its clients see.
+"""Traffic that flows while a sidecar's configuration changes: every protocol in one form.
 
-In: a mesh. Out: a :class:`Traffic` that says how to connect, call and change the route; a :class:`Load` of it, whose threads call
-without pause and note who answered and what failed, and when.
+A :class:`Traffic` connects, calls and changes the route. The threads of a :class:`Load` call
+without pause, and record which server answered, what failed, and when.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ ROUTE = "- route: [{{destination: {{host: {name}, subset: {subset}}}}}]"
 
 @dataclass(frozen=True)
 class Traffic:
-    """One protocol. Calls are answered by ``before``, which is ``server``; after ``change`` by ``after``.
+    """One protocol.
 
+    Calls are answered by ``before``, which is ``server``; after ``change`` by ``after``.
     ``bystander`` is another service.
     """
 
@@ -61,7 +62,7 @@ class Traffic:
     after: str = "v2"
 
     def change(self) -> None:
-        """Returns when Envoy has taken it."""
+        """Return when Envoy has the change."""
         self.sidecar.update(objects=self.changed)
 
 
@@ -146,7 +147,10 @@ def traffic(protocol: str, mesh: Mesh, drain_seconds: int) -> Any:
 
 
 class Load:
-    """Connections that call without pause, each in a thread; one that fails is made anew. A context manager."""
+    """A context manager: connections that call without pause, each in a thread.
+
+    A connection that fails is replaced.
+    """
 
     def __init__(self, traffic: Traffic, connections: int = 4) -> None:
         self._traffic = traffic

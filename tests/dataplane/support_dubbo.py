@@ -1,6 +1,7 @@
-"""The Dubbo service of the tests: `greeter`, its subsets v1, v2 and v3 before small servers of these names.
+"""The Dubbo service of the tests: `greeter`, with subsets v1, v2 and v3 before small servers.
 
-In: the ``http`` section of its VirtualService, the plugin's options. Out: the address for clients, with a client's sidecar running.
+Tests give the ``http`` section of its VirtualService and the plugin's options. They get the address
+for clients, with a client's sidecar running.
 """
 
 from __future__ import annotations

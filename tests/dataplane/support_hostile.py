@@ -1,6 +1,6 @@
-"""How each protocol is spoken, well and badly, and servers that bear whatever passes: what test_hostile.py attacks with.
+"""Good and bad frames of each protocol, and servers that tolerate anything, for test_hostile.py.
 
-Out: a :class:`Speech` for each protocol, whose good frames are those of this repository's own clients.
+The good frames of a :class:`Speech` are those of this repository's own clients.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ SIZES = (2**31 - 1, 2**31, 2**32 - 1, 2**24)  # as signed numbers two of them ar
 
 
 class AnyDubbo(ThreadedServer[Frame]):
-    """Answers every request with null and decodes none: closing a connection would be the defect that is tested elsewhere."""
+    """Answer every request with null and decode none.
+
+    Closing a connection would trigger the defect that another test covers.
+    """
 
     def serve(self, connection: socket.socket) -> None:
         while True:
@@ -72,7 +75,7 @@ def recorded(call: Call) -> bytes:
 
 @dataclass(frozen=True)
 class Speech:
-    """How a protocol is spoken: a call that must succeed, frames of good clients, and frames that announce too much."""
+    """A protocol's frames: a good call, good frames, and frames that announce too much."""
 
     call: Call
     frames: tuple[bytes, ...]

@@ -1,6 +1,6 @@
 """The two resources of Redis as YAML, and what Redis' clients see of a sidecar.
 
-In: a ``spec`` as YAML. Out: the whole object, as a user writes it.
+Tests give a ``spec`` as YAML and get the whole object, as a user writes it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _object(kind: str, name: str, namespace: str, spec: str) -> str:
 def answer(
     address: Address, *command: object, user: str | None = None, password: str | None = None
 ) -> Any:
-    """What one command on a connection of its own is answered, as Redis wrote it; an error as its text.
+    """Return the answer to one command on a connection of its own; an error as its text.
 
     Unlike the client's own methods it does nothing that depends on the command.
     """

@@ -1,9 +1,9 @@
-"""A service with subsets, each before a server of its own, and a VirtualService that routes among them.
+"""A service with subsets, each before a server of its own, and a VirtualService with routes.
 
     at = routed_service(mesh, "greeter", {"tcp-dubbo": 20880}, servers, http='''...''')
 
-In: servers that have a name and an address, the ``http`` section of a VirtualService as YAML. Out: where clients connect to, once
-a sidecar runs. A server's name is its subset.
+A server's name is its subset. ``http`` is that section of a VirtualService as YAML. The result is
+the address for clients, once a sidecar runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Server(Protocol):
 def routed_service(
     mesh: Mesh, name: str, ports: Ports, servers: Sequence[Server], http: str = "", **fields: Any
 ) -> Address:
-    """Add the service, its DestinationRule and, with ``http``, its VirtualService. ``fields`` are those of the Service."""
+    """Add the service, its DestinationRule and, with ``http``, its VirtualService.
+
+    ``fields`` are those of the Service.
+    """
     at = mesh.service(name, ports, *(server.address for server in servers), **fields)
     mesh.add(
         destination_rule(name, name, {server.name: {"version": server.name} for server in servers})
@@ -65,7 +68,10 @@ def with_routes(
 
 
 def assert_share(count: int, calls: int, share: float) -> None:
-    """That so many of the calls are that share of them, within five standard deviations: wrong once in a million."""
+    """Check that ``count`` of the calls is that share, within five standard deviations.
+
+    This is wrong once in a million.
+    """
     deviation = math.sqrt(calls * share * (1 - share))
     assert abs(count - calls * share) <= 5 * deviation, (
         f"{count} of {calls} calls, {share:.0%} were expected"

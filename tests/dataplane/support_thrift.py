@@ -1,6 +1,7 @@
-"""The Thrift service of the tests: `ledger`, its subsets v1, v2 and v3 before servers of these names.
+"""The Thrift service of the tests: `ledger`, with subsets v1, v2 and v3 before small servers.
 
-In: the ``http`` section of its VirtualService, the plugin's options. Out: the address for clients, with a client's sidecar running.
+Tests give the ``http`` section of its VirtualService and the plugin's options. They get the address
+for clients, with a client's sidecar running.
 """
 
 from __future__ import annotations

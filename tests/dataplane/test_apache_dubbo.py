@@ -1,4 +1,7 @@
-"""Apache Dubbo itself, 2.7 and 3.3, as consumer and provider: through the sidecars of both sides, with both of Envoy's filters."""
+"""Apache Dubbo itself, 2.7 and 3.3, through the sidecars of consumer and provider.
+
+Each test runs with both of Envoy's filters.
+"""
 
 from __future__ import annotations
 
@@ -95,8 +98,9 @@ def test_routes(mesh: Mesh, providers: list[DubboProvider], version: str, engine
         assert (large.server, len(large.value["payload"])) == ("v2", MEGABYTES_5)
         counts = consumer.load("sayHello", "x", calls=1000)
         assert (counts.servers, counts.errors) == ({"v3": 1000}, {})
-        # Meanwhile 15 connections are idle for longer than Dubbo waits for the answers to heartbeats: three times 500 ms. Without
-        # answers it would make all of them anew; on a busy machine one answer or another is late.
+        # Meanwhile 15 connections are idle for longer than Dubbo waits for the answers to
+        # heartbeats: three times 500 ms. Without answers it would replace all of them. On a busy
+        # machine some answers are late.
         assert consumer.call("pause", 2200).server == "v3"
         connections = f"listener.{address[0]}_{address[1]}.downstream_cx_total"
         assert 16 <= mesh.sidecars[-1].envoy.stats()[connections] < 16 + 15

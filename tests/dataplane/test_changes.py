@@ -1,6 +1,7 @@
-"""What a change of the configuration does to connections under traffic: docs/changes.md says the same to users.
+"""Effects of a configuration change on connections under traffic (docs/changes.md for users).
 
-Envoy takes its listeners over ADS here, as from istiod. The drain time, Istio's 45 s, is one second.
+Envoy gets its listeners over ADS here, as from istiod. The drain time, 45 s in Istio, is one
+second.
 """
 
 from __future__ import annotations
@@ -198,7 +199,7 @@ def test_thrift_proxy_loses_calls_in_flight_at_the_end_of_the_drain(mesh: Mesh) 
 def test_a_changed_cluster_closes_no_connection_and_loses_no_call(
     mesh: Mesh, protocol: str
 ) -> None:
-    """Such as the trafficPolicy of a DestinationRule: only the connections to the servers are made anew."""
+    """Example: a DestinationRule's trafficPolicy. Only connections to servers are replaced."""
     with traffic(protocol, mesh, LONG_DRAIN) as found:
         made = found.connect(found.address)
         with Load(found) as load:
@@ -304,7 +305,7 @@ def renamed(item: Mapping[str, Any], port: str) -> Mapping[str, Any]:
 def test_a_change_at_the_workload_can_abort_dubbo_proxy_at_the_client(
     sidecars: Sandbox, loopback: Callable[[], str], engine: str
 ) -> None:
-    """The end of its drain is the end of a server's connection during a call (test_dubbo_calls.py)."""
+    """The end of its drain ends a server's connection during a call (test_dubbo_calls.py)."""
     mesh = Mesh(sidecars, loopback)
     with DubboServer("v1") as server:
         address = mesh.service("greeter", PORTS, annotations=options(engine))
@@ -318,7 +319,8 @@ def test_a_change_at_the_workload_can_abort_dubbo_proxy_at_the_client(
             waiting = made.send("x")
             server.wait_for_calls(1)
             of_server.update(objects=[without_inbound(item) for item in mesh.objects])
-            # generic_proxy waits for the answer as long as the drain lasts; then the call is lost as well.
+            # generic_proxy waits for the answer until the drain ends; then the call is lost as
+            # well.
             assert made.receive(waiting).status == 80
         if engine == DUBBO_PROXY:
             wait_until(
@@ -343,7 +345,7 @@ def without_inbound(item: Mapping[str, Any]) -> Mapping[str, Any]:
 def test_the_workloads_other_ports_drain_too_only_when_the_listener_itself_changes(
     envoy: Envoy, loopback: Callable[[], str], option: dict[str, str], others_stay: bool
 ) -> None:
-    """All ports of a workload are chains of one listener, virtualInbound. Here it is bound to two of them."""
+    """All ports of a workload are chains of virtualInbound, here bound to two addresses."""
     ip = loopback()
     ports = {"tcp-dubbo": 20880, "tcp-plain": 20881}
 

@@ -1,4 +1,7 @@
-"""Dubbo: which server a call reaches, by its interface, method, attachments and arguments, with both of Envoy's filters."""
+"""Dubbo: which server a call reaches, by interface, method, attachments and arguments.
+
+Each test runs with both of Envoy's filters.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def to(subset: str) -> str:
 
 
 NOBODY = to("v9")
-"""A last route to a subset without a server: it takes what no other route does, and those calls fail."""
+"""A last route to a subset without a server: calls that no other route matches fail."""
 
 
 # -- methods ---------------------------------------------------------------------------------------

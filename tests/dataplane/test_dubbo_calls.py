@@ -1,4 +1,7 @@
-"""Dubbo: what a call through a sidecar is like, and what its caller sees when something goes wrong. Both of Envoy's filters."""
+"""Dubbo: the content of a call through a sidecar, and what its caller sees of failures.
+
+Each test runs with both of Envoy's filters.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,7 @@ def test_a_slow_call_holds_up_no_other(mesh: Mesh, server: DubboServer, engine: 
 
 @both_engines
 def test_heartbeats(mesh: Mesh, server: DubboServer, engine: str) -> None:
-    """Envoy answers them itself: they keep the connection to the sidecar, and say nothing of the server."""
+    """Envoy answers them itself: they keep the connection, and do not test the server."""
     with DubboClient(run_both_sides(mesh, server, engine)) as client:
         client.heartbeat()
         assert client.call("x").server == "v1"

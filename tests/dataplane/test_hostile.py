@@ -1,8 +1,10 @@
-"""Every protocol's generated listener under input that no client sends: Envoy stays up, and the next good call works.
+"""Every protocol's listener under hostile input: Envoy stays up, and the next good call works.
 
-Random bytes, frames cut off at every byte, frames with bytes changed, and frames that announce more than ever comes. The same in
-every run. One thing does kill Envoy 1.40: a Dubbo answer from a client. It is left out of the input and has a test of its own,
-which tells when an Envoy no longer has that defect. (That of dubbo_proxy, when a server goes amid a call, is another.)
+The input is random bytes, frames cut off at every byte, frames with changed bytes, and frames that
+announce more than they send. It is the same in every run. One thing does kill Envoy 1.40: a Dubbo
+answer from a client. It is left out of the input and has a test of its own, which fails once an
+Envoy lacks that defect. (The defect of dubbo_proxy, when a server goes away during a call, is
+another.)
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ def truncated(speech: Speech) -> Iterator[bytes]:
 
 
 def changed(speech: Speech) -> Iterator[bytes]:
-    """Frames of which some bytes are others, a part is missing or comes twice."""
+    """Yield frames with changed bytes, with a missing part, and with a part that comes twice."""
     source = random.Random(2)
     for number in range(300):
         frame = bytearray(source.choice(speech.frames))
@@ -108,9 +110,10 @@ def attack(at: Address, data: bytes) -> None:
 
 
 def check(sidecar: Sidecar, at: Address, speech: Speech, patience: float = 0.0) -> None:
-    """All inputs to that listener; after each kind Envoy lives, has let go of the connections, and the next good call works.
+    """Send all inputs to that listener.
 
-    ``patience``: seconds within which a good call must work.
+    After each kind of input Envoy is alive, has closed the connections, and the next good call
+    works. ``patience``: seconds within which a good call must work.
     """
     envoy = sidecar.envoy
     listener = f"listener.{at[0]}_{at[1]}.downstream_cx_"
@@ -151,8 +154,8 @@ def check(sidecar: Sidecar, at: Address, speech: Speech, patience: float = 0.0) 
 
 GENERIC_PROXY = MeshFacts(proxy_rules=(parse_proxy_rule("envoy.filters.network.generic_proxy"),))
 
-# generic_proxy may give a call the server's connection that it is just closing, for another client hung up amid a call:
-# that call gets status 80.
+# generic_proxy may give a call the server's connection that it is closing, because another client
+# hung up during a call. That call gets status 80.
 PATIENCE = {None: 0.0, GENERIC_PROXY: 5.0}
 
 
@@ -227,7 +230,7 @@ def test_a_dubbo_answer_from_a_client_ends_envoy(
     frame: bytes,
     side: str,
 ) -> None:
-    """Seventeen bytes end it (Envoy 1.40). When this fails, correct docs/protocols/dubbo.md and leave nothing out above."""
+    """Seventeen bytes end Envoy 1.40. If this fails, fix docs/protocols/dubbo.md and INPUTS."""
     mesh = Mesh(sidecars, loopback)
     server = servers["dubbo"]
     at = mesh.service("victim", {"tcp-dubbo": (PORT, server[1])}, server)

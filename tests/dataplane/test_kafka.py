@@ -1,6 +1,7 @@
-"""Kafka: which sidecars get the filter, its bytes, and that the others pass traffic to a real broker as plain TCP.
+"""Kafka: which sidecars get the filter, its bytes, and that others pass traffic as plain TCP.
 
-kafka_broker is one of Envoy's contrib extensions, which the Envoy of these tests lacks: what it would do is not seen here.
+kafka_broker is one of Envoy's contrib extensions. The Envoy of these tests lacks it, so its effect
+is not tested here. The broker is real.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def filters(config: SidecarConfig, listener: str, port: int = 0) -> list[str]:
 
 
 def test_a_real_broker_behind_proxies_without_the_extension(mesh: Mesh) -> None:
-    """Through both sidecars; that a third workload's proxy has the extension changes nothing for these two."""
+    """Traffic passes both sidecars, even if a third workload's proxy has the extension."""
     need(*JAVA)
     elsewhere = MeshFacts(proxy_rules=(parse_proxy_rule(f"default/app=reports:{FILTER}"),))
     at = mesh.service("kafka", PORTS)
@@ -111,7 +112,7 @@ def test_brokers_that_have_the_extension_get_the_filter() -> None:
 
 
 def test_the_bytes_are_those_of_envoys_schema() -> None:
-    """Written by hand from api/contrib/envoy/extensions/filters/network/kafka_broker/v3: what Envoy would read."""
+    """Written by hand from api/contrib/envoy/extensions/filters/network/kafka_broker/v3."""
     config = kafka_where("").sidecar().config
     packed = config.listener(LISTENER).filter_chains[0].filters[0].typed_config
     prefix = cluster("kafka", 9092).encode()

@@ -1,4 +1,7 @@
-"""Redis: where keys go. Sharding, routes by prefix, mirrors, and other services' clusters, with real servers."""
+"""Redis: where keys go, with real servers.
+
+Covers sharding, routes by prefix, mirrors, and other services' clusters.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,7 @@ def test_without_the_merge_into_the_cluster_keys_go_astray(
 def test_every_sidecar_finds_a_key_at_the_same_server(
     mesh: Mesh, loopback: Callable[[], str], redis_servers: Three
 ) -> None:
-    """Whatever the order in which istiod tells it the endpoints."""
+    """The order in which istiod lists the endpoints does not matter."""
     servers = [server.address for server in redis_servers]
     cache = mesh.service("cache", PORTS, *servers)
     mesh.client()
@@ -133,7 +136,7 @@ def test_a_service_entry(mesh: Mesh, loopback: Callable[[], str], redis_servers:
 def test_a_headless_service_stays_plain_tcp(
     mesh: Mesh, loopback: Callable[[], str], redis_servers: Three
 ) -> None:
-    """redis_proxy would find no server there, and knows no SUBSCRIBE: this is an answer of Redis itself."""
+    """redis_proxy would find no server there, and lacks SUBSCRIBE: Redis itself answers."""
     ip = loopback()
     mesh.headless("nodes", PORTS, ip)
     mesh.lead("nodes", 6379, redis_servers[0].address)
@@ -410,7 +413,7 @@ def test_a_mirror_that_is_down_harms_nobody(mesh: Mesh, redis_servers: Three) ->
 
 
 def settled(stats: Callable[[], dict[str, int]], *clusters: str) -> None:
-    """Wait until every copy that was sent has been answered: what a client was answered says nothing of the copies."""
+    """Wait until every copy is answered: the answer to the client does not imply it."""
 
     def quiet() -> bool:
         now = stats()

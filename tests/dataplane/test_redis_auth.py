@@ -1,4 +1,7 @@
-"""Redis: passwords, of clients and of servers, on both sides of the mesh. Plain or in Secrets, with real servers."""
+"""Redis: passwords of clients and of servers, on both sides of the mesh.
+
+They are plain or in Secrets, with real servers.
+"""
 
 from __future__ import annotations
 
@@ -211,7 +214,7 @@ def test_a_workloads_filter_asks_for_the_password_of_redis(mesh: Mesh, locked: R
 
 
 def test_both_sides_at_once(mesh: Mesh, named: RedisServer) -> None:
-    """The client gives nothing, its sidecar the password, and the workload's sidecar gives it again."""
+    """The client sends no password; the sidecars of the client and of the workload send it."""
     at = inbound(mesh, named, "{plain: {password: of app, username: app}}")
     mesh.lead("cache", 6379, at)
     sidecar = mesh.client()

@@ -1,4 +1,7 @@
-"""Redis: a real Redis Cluster of three primaries, one of them with a replica, behind mode CLUSTER and behind mode PROXY."""
+"""Redis: a real Redis Cluster behind mode CLUSTER and behind mode PROXY.
+
+It has three primaries, one of them with a replica.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def mode_cluster(name: str = "cache", more: str = "") -> str:
 
 
 def client_sidecar(mesh: Mesh, nodes: RedisCluster, *names: str) -> Sidecar:
-    """A client's sidecar that has found all nodes for those services: it starts without waiting for them."""
+    """Return a client's sidecar that knows all nodes: it starts without waiting for them."""
     sidecar = mesh.client()
     everyone = {server.address for server in [*nodes.servers, *nodes.replicas]}
     clusters = [cluster(name, 6379) for name in names or ("cache",)]
@@ -72,7 +75,7 @@ def key_of(nodes: RedisCluster, server: RedisServer) -> str:
 
 
 def test_commands_go_to_the_owner_of_the_slot(mesh: Mesh, nodes: RedisCluster) -> None:
-    """Envoy was told of one node and found the others."""
+    """Envoy is configured with one node and finds the others."""
     cache = mesh.service("cache", PORTS, nodes.servers[1].address)
     mesh.add(mode_cluster())
     client_sidecar(mesh, nodes)
@@ -99,7 +102,7 @@ def test_discovery_endpoints(mesh: Mesh, nodes: RedisCluster) -> None:
 
 
 def test_a_cluster_with_a_password(mesh: Mesh) -> None:
-    """It is given to the nodes that are found, too. With another, the sidecar starts all the same, and serves the rest."""
+    """Nodes that Envoy finds get it too. With a wrong one, the sidecar serves the rest."""
     need(*REDIS)
     with RedisCluster(password="of redis") as nodes:
         cache = mesh.service("cache", PORTS, nodes.servers[0].address)
@@ -119,7 +122,10 @@ def test_a_cluster_with_a_password(mesh: Mesh) -> None:
 def test_a_sidecar_that_starts_before_the_nodes(
     mesh: Mesh, redis_servers: tuple[RedisServer, ...]
 ) -> None:
-    """All other services work meanwhile; without `wait_for_warm_on_init: false` Envoy would have no listener at all."""
+    """All other services keep working.
+
+    Without `wait_for_warm_on_init: false` Envoy would have no listener at all.
+    """
     nodes = RedisCluster()
     cache = mesh.service("cache", PORTS, nodes.servers[0].address)
     plain = mesh.service("plain", PORTS, redis_servers[0].address)
@@ -136,7 +142,7 @@ def test_a_sidecar_that_starts_before_the_nodes(
 def test_a_route_to_a_redis_cluster(
     mesh: Mesh, nodes: RedisCluster, redis_servers: tuple[RedisServer, ...]
 ) -> None:
-    """From a service that is none, with the prefix removed: the slot is that of the key which Redis sees."""
+    """The service is not a cluster itself and removes the prefix: Redis' key decides the slot."""
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
     mesh.service("nodes", PORTS, nodes.servers[0].address)
     mesh.add(
@@ -179,7 +185,7 @@ def writes(address: Address, prefix: str) -> Callable[[], None]:
 
 
 def test_a_slot_moves_while_traffic_flows(mesh: Mesh, nodes: RedisCluster) -> None:
-    """No call fails: Envoy follows where the nodes send it, ASK while the slot is on its way and MOVED afterwards."""
+    """No call fails: Envoy follows ASK while the slot moves, and MOVED afterwards."""
     cache = mesh.service("cache", PORTS, nodes.servers[0].address)
     mesh.add(mode_cluster(), redis_service("{host: [cache], settings: {enableRedirection: true}}"))
     sidecar = client_sidecar(mesh, nodes)
@@ -250,7 +256,7 @@ def test_read_policies(
     reads = [server.commands().get("get", 0) for server in (primary, replica)]
     assert [bool(count) for count in reads] == [primary_reads, replica_reads]
     assert sum(reads) == 40
-    # Where a shard has no replica, only REPLICA finds nobody to read from.
+    # In a shard without replicas, only REPLICA finds no node to read from.
     assert answer(cache, "SET", other, 1) == "OK"
     assert answer(cache, "GET", other) == ("no upstream host" if policy == "REPLICA" else "1")
 

@@ -1,4 +1,7 @@
-"""Redis: what docs/protocols/redis.md says of Envoy's filter itself. A new Envoy that behaves otherwise shows here."""
+"""Redis: the facts of docs/protocols/redis.md about Envoy's filter itself.
+
+They fail when a new Envoy behaves differently.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,7 @@ def test_watch_does_not_see_other_clients(single: Address) -> None:
 def test_a_command_of_several_keys_runs_where_its_first_key_lives(
     mesh: Mesh, redis_servers: Three
 ) -> None:
-    """Silently wrong where the instances know nothing of each other: what it writes to another key is not found again."""
+    """Silently wrong with independent instances: keys written there are not found again."""
     at = mesh.service("cache", PORTS, *(server.address for server in redis_servers))
     mesh.client()
     keys = [f"key:{number}" for number in range(50)]
@@ -139,7 +142,7 @@ def test_keepalive_probes(mesh: Mesh, redis_servers: Three) -> None:
 
 
 def keepalive_timers(server: Address) -> set[bool]:
-    """Whether connections to that address have a running keepalive timer, as their clients' side has it."""
+    """Return whether connections to that address have a keepalive timer on the client side."""
     remote = f":{server[1]:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return {row[5].startswith("02:") for row in rows if row[2].endswith(remote) and row[3] == "01"}

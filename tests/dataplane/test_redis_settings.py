@@ -1,4 +1,7 @@
-"""Redis: how commands are treated. Time-outs, batches, tags, statistics, and the faults that users inject, with real servers."""
+"""Redis: how commands are treated, with real servers.
+
+Covers time-outs, batches, tags, statistics, and the faults that users inject.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +111,7 @@ def test_statistics_of_each_command(mesh: Mesh, redis_servers: Three, enabled: b
 
 
 def test_a_read_policy_without_a_redis_cluster(mesh: Mesh, redis_servers: Three) -> None:
-    """There are no replicas to prefer: keys are read where they were written, and the user is told."""
+    """There are no replicas: reads go where keys were written, and a finding reports it."""
     cache = mesh.service("cache", PORTS, *(server.address for server in redis_servers))
     mesh.add(redis_service("{host: [cache], settings: {readPolicy: REPLICA}}"))
     assert mesh.client().made.codes == ("RDS0207",)

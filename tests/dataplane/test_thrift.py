@@ -1,4 +1,4 @@
-"""Thrift: what a call through the sidecars is like in every flavour, and which server it reaches."""
+"""Thrift: calls through the sidecars in every flavour, and which server they reach."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def to(subset: str) -> str:
 
 
 NOBODY = to("v9")
-"""A last route to a subset without a server: it takes what no other route does, and those calls fail."""
+"""A last route to a subset without a server: calls that no other route matches fail."""
 
 
 def failure(client: ThriftClient, method: str, **headers: str) -> int:
@@ -133,7 +133,10 @@ def test_a_client_of_another_flavour_than_the_declared_one_is_cut_off(
 
 @pytest.mark.parametrize("length", [2, 3])
 def test_a_message_shorter_than_8_bytes_needs_a_declared_flavour(mesh: Mesh, length: int) -> None:
-    """Envoy waits for 8 bytes before it says what a connection speaks: a short name, and no arguments, are fewer."""
+    """Envoy needs 8 bytes to detect a flavour.
+
+    A short name without arguments has fewer.
+    """
     flavour = Flavour("unframed", "compact")
     method = "m" * length
     with ThriftServer("v1", flavour) as server:

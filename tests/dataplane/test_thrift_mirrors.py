@@ -1,4 +1,4 @@
-"""Thrift: copies of calls, whose answers nobody waits for, and the combination with which they would abort Envoy."""
+"""Thrift: mirrored calls, whose answers are discarded, and the combination that aborts Envoy."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_an_unframed_mirror_of_an_unframed_server_aborts_envoy(
 
 
 def as_if_undeclared(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The filter that the plugin refuses to make: of declared transport, with the declaration taken away."""
+    """Return the filter that the plugin refuses: declared transport, without declaration."""
     found = copy.deepcopy(dict(content))
     patches = found["spec"]["configPatches"]
     found["spec"]["configPatches"] = [

@@ -1,4 +1,7 @@
-"""ZooKeeper: sessions, watches and transactions through the filter, and what it counts, with a real server."""
+"""ZooKeeper: sessions, watches and transactions through the filter, and its statistics.
+
+The server is real.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,10 @@ def counted(sidecar: Sidecar, prefix: str = "") -> dict[str, int]:
 
 
 def operations(counters: dict[str, int]) -> dict[str, int]:
-    """Those that count requests, answers and events; not the bytes, nor the pings, whose time is the client's own."""
+    """Return the counters of requests, answers and events.
+
+    Bytes are left out, and pings, whose time is the client's own.
+    """
     return {
         name: value
         for name, value in counters.items()

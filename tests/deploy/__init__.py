@@ -1,1 +1,1 @@
-"""Tests of what is installed: the Helm chart, the manifests rendered from it, the image, docs/install.md."""
+"""Tests of an installation: the Helm chart, the rendered manifests, the image, docs/install.md."""

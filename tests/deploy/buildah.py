@@ -1,8 +1,9 @@
-"""deploy/Dockerfile, really built, where there is no Docker: by Buildah, as root, without a daemon, a registry or containers.
+"""deploy/Dockerfile, really built without Docker: by Buildah, as root, without a daemon.
 
-In: the checkout and build arguments. Out: an image as a folder, with what it says of itself. The base image that the Dockerfile
-names is on a registry that may be out of reach; a minimal Debian with the same Python, made by mmdebstrap once, gets its name. What
-pip installs comes from where this machine's pip is told to look.
+It takes the checkout and build arguments, and makes an image as a folder, with its configuration.
+The registry of the Dockerfile's base image may be unreachable. A minimal Debian with the same
+Python, made by mmdebstrap once, gets its name. pip installs from the index that is configured on
+this machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Files that take long to make, in the rig's cache: made once, also when several processes ask for one at the same time."""
+"""Files that take long to make, in the rig's cache.
+
+Each is made once, also when several processes ask for it at the same time.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from pathlib import Path
 
 
 def ensure(wanted: Path, make: Callable[[Path, Path], None]) -> Path:
-    """The file `wanted`, made by ``make(path, folder)`` beside it unless it is there: a rename makes it complete at once.
+    """Return the file `wanted`; make it by ``make(path, folder)`` beside it unless it exists.
+
+    A rename makes it complete at once.
 
     Raises:
         RigError: what `make` raises.

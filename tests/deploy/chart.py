@@ -1,6 +1,7 @@
-"""The chart as a user sees it: values in, objects out; and an installation of it in the rig's API server.
+"""The chart as a user sees it: values in, objects out; and its installation in the rig.
 
-Tests elsewhere that need the controller's own rights take `installed` and a kubeconfig of its ServiceAccount:
+Tests elsewhere that need the controller's own rights use `installed` and a kubeconfig of its
+ServiceAccount:
 
     with installed(control_plane.api, chart.render(namespace=namespace)) as objects:
         kubeconfig = control_plane.kubeconfig_for("aeraki", namespace)
@@ -35,7 +36,7 @@ _NAMESPACED_NOWHERE = {
 
 
 class Refused(Exception):
-    """Helm refused the values; the message is what it said."""
+    """Helm refused the values; the message is Helm's."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,12 @@ class Chart:
         namespace: str = "istio-system",
         policies: bool = True,
     ) -> list[Object]:
-        """The objects that these values give; ``policies``: in a cluster that serves admission policies.
+        """Render the objects of these values.
+
+        With ``policies``, the cluster serves admission policies.
 
         Raises:
-            Refused: Helm did not take the values.
+            Refused: Helm did not accept the values.
         """
         arguments = [
             argument
@@ -128,7 +131,7 @@ def container(objects: Sequence[Object]) -> Object:
 
 
 def settings_file(objects: Sequence[Object]) -> str:
-    """The text of the settings file that the container finds where its variable AERAKI_CONFIG points."""
+    """Return the settings file that the container's variable AERAKI_CONFIG points to."""
     environment = {item["name"]: item.get("value") for item in container(objects)["env"]}
     config = Path(str(environment["AERAKI_CONFIG"]))
     pod = one(objects, "Deployment")["spec"]["template"]["spec"]
@@ -154,7 +157,10 @@ def load(path: Path) -> list[Object]:
 
 @contextmanager
 def installed(api: Api, objects: Sequence[Object]) -> Iterator[Sequence[Object]]:
-    """Creates the objects in an API server; afterwards those without a namespace are gone, as the rig removes the others."""
+    """Create the objects in an API server, and delete those without a namespace afterwards.
+
+    The rig removes the others.
+    """
     try:
         for item in objects:
             api.apply(item, manager="helm")
@@ -166,7 +172,10 @@ def installed(api: Api, objects: Sequence[Object]) -> Iterator[Sequence[Object]]
 
 
 def remove(api: Api, api_version: str, kind: str, name: str) -> None:
-    """Deletes an object without a namespace and waits until it is gone: a CRD takes its objects along first."""
+    """Delete an object without a namespace and wait until it is gone.
+
+    A CRD's objects are deleted before the CRD.
+    """
     api.delete(api_version, kind, name)
     wait_until(
         lambda: api.find(api_version, kind, name) is None, 20, f"the {kind} {name} to be gone"

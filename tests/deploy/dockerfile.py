@@ -1,4 +1,4 @@
-"""deploy/Dockerfile as data: its instructions, the defaults of its arguments, and what its image would say of itself."""
+"""deploy/Dockerfile as data: instructions, defaults of arguments, the image's configuration."""
 
 from __future__ import annotations
 

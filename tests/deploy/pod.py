@@ -1,9 +1,10 @@
-"""A pod of the rendered Deployment that really runs: as its kubelet and its container runtime would start it, but for Docker.
+"""A pod of the rendered Deployment that really runs, without Docker.
 
-In: the objects of the chart or of the manifests, an image, the rig. Out: a process that is PID 1 of its own namespace, in a network
-of its own where the API server is the Service ``kubernetes``, on a root file system of its own, with the user, the rights, the
-variables, the volumes and the ServiceAccount that the Deployment says, and nothing else. It is asked as a kubelet asks: at the
-addresses of its probes.
+It starts as a kubelet and a container runtime would start it, from the objects of the chart or of
+the manifests, an image and the rig. The process is PID 1 of its own namespace. Its network reaches
+the API server as the Service ``kubernetes``. It has a root file system of its own, and the user,
+rights, variables, volumes and ServiceAccount of the Deployment, and nothing else. Tests probe it as
+a kubelet does, at the addresses of its probes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from . import dockerfile, volumes
 from .chart import container, one
 
 WAIT = 60.0  # seconds; a loaded machine is slow
-# The first address of the rig's range is the Service `kubernetes`, which the API server's certificate names; istiod gets another.
+# The first address of the rig's range is the Service `kubernetes`, which the API server's
+# certificate names. istiod gets another.
 _KUBERNETES, _ISTIOD = "10.96.0.1", "10.96.0.2"
 _ISTIOD_PORT = 15012
 _SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -52,7 +54,10 @@ class Image:
 
 
 def checkout() -> Image:
-    """An image as deploy/Dockerfile would make it, of this machine's system, interpreter and checkout instead of a base image."""
+    """Return an image as deploy/Dockerfile would make it.
+
+    It uses this machine's system, interpreter and checkout instead of a base image.
+    """
     config = dockerfile.config()
     path = f"{Path(sys.executable).parent}:{_SYSTEM}"
     environment = {
@@ -85,7 +90,7 @@ class RunningPod:
         self._spec: Object = one(objects, "Deployment")["spec"]["template"]["spec"]
         self._container = container(objects)
         self.grace = float(self._spec["terminationGracePeriodSeconds"])
-        """Seconds between being told to end and being killed."""
+        """Seconds between SIGTERM and SIGKILL."""
         self._pod = network.pod(name, self.namespace, service_account=self._account)
         self._make_services_known(network)
         self._fill_volumes()
@@ -104,7 +109,10 @@ class RunningPod:
         return self.get(asked["path"], asked["port"])
 
     def get(self, path: str, port: str | int = "http") -> tuple[int, str]:
-        """Status code and text of an answer at the pod's address, on a port of the container's by number or name."""
+        """Return status code and text of an answer at the pod's address.
+
+        ``port`` is a port of the container by number or name.
+        """
         ports = {item["name"]: item["containerPort"] for item in self._container["ports"]}
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
@@ -116,7 +124,7 @@ class RunningPod:
             return error.code, error.read().decode()
 
     def metric(self, name: str, /, **labels: str) -> float:
-        """The sum of a metric's values, where Prometheus is told to read it by the pod's annotations."""
+        """Return the sum of a metric's values, at the address of the Prometheus annotations."""
         annotations = one(self._objects, "Deployment")["spec"]["template"]["metadata"][
             "annotations"
         ]
@@ -137,7 +145,10 @@ class RunningPod:
         volumes.write(self._folder / "volumes" / "settings", {name: text})
 
     def delete(self) -> int:
-        """Tell it to end, kill it when its grace period is over; the exit code, negative for a signal."""
+        """Send SIGTERM, and SIGKILL after the grace period; return the exit code.
+
+        The code is negative for a signal.
+        """
         self._process.stop(self.grace)
         return self.exit_code
 
@@ -303,7 +314,10 @@ class RunningPod:
         yield "kube-api-access", volumes.ACCOUNT_MOUNT, True
 
     def _as_container(self, command: Sequence[str]) -> list[str]:
-        """The command with the container's user, rights and variables; to be run where its root is the root."""
+        """Return the command with the container's user, rights and variables.
+
+        It runs where the container's root is the root.
+        """
         user, _, group = self._image.config.user.partition(":")
         user = str(self._security.get("runAsUser", user))
         assert not (self._security.get("runAsNonRoot") and int(user) == 0), (
@@ -371,7 +385,7 @@ class Node:
 
 
 def find_ready(pods: Sequence[RunningPod]) -> tuple[RunningPod, RunningPod]:
-    """Of two pods the one that leads and the one that stands by, once both are ready and one leads."""
+    """Return the leader and the standby of two pods, once both are ready and one leads."""
     for pod in pods:
         pod.wait_ready()
 

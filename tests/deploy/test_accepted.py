@@ -1,4 +1,4 @@
-"""A real API server takes every object, knows every field of it, and would let the pods run where only restricted ones may."""
+"""A real API server accepts every object, knows each field, and allows the pods as restricted."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def image(images: Builder) -> Image:
 
 @pytest.fixture(scope="module")
 def added(images: Builder, image: Image) -> dict[Path, os.stat_result]:
-    """Every file, folder and link that is in the image and not in its base, by its path in the image."""
+    """Return every file, folder and link that is in the image and not in its base, by its path."""
     before, after = _tree(images.base().root), _tree(image.root)
     return {path: found for path, found in after.items() if path not in before}
 
@@ -114,7 +114,7 @@ def test_nobody_but_root_may_change_what_it_adds(added: dict[Path, os.stat_resul
 def test_its_entrypoint_takes_commands(
     image: Image, node: Node, chart: Chart, control_plane: ControlPlane, namespace: str
 ) -> None:
-    """As `docker run aeraki plugins`: by its own user, on a root file system that cannot be written."""
+    """As `docker run aeraki plugins`: by its own user, on a read-only root file system."""
     objects = chart.render({"plugins": PLUGINS}, namespace=namespace)
     (found,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
     found["args"] = ["plugins"]

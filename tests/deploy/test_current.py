@@ -1,4 +1,4 @@
-"""What of deploy/ and docs/install.md is made of something else is up to date, and what the page says to type is right."""
+"""The generated parts of deploy/ and docs/install.md are current, and the page's commands work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The Dockerfile, as far as it can be tried by any user: a linter reads it, and its steps make a working environment here."""
+"""The Dockerfile, as far as any user can test it.
+
+A linter reads it, and its steps make a working environment here.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ class Build:
         )
 
     def aeraki(self, *arguments: str) -> str:
-        """Runs the command in the environment that was made, as a user with no variables and a folder of nobody's."""
+        """Run the command in the new environment, without variables and in an empty folder."""
         command = [str(self.environment / "bin" / "aeraki"), *arguments]
         return subprocess.run(
             command, cwd="/", env={}, capture_output=True, text=True, check=True

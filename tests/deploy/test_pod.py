@@ -1,4 +1,4 @@
-"""Pods of the chart and of the manifests do all their work with what the Deployment gives them and no more."""
+"""Pods of the chart and of the manifests do all their work with what the Deployment gives them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Install = Callable[..., Sequence[Object]]
 def install(
     control_plane: ControlPlane, chart: Chart, make_namespace: NamespaceFactory
 ) -> Iterator[Install]:
-    """Puts what the chart renders with these values into the API server, by default into a namespace of its own."""
+    """Install the rendered chart into the API server, by default into a new namespace."""
     with ExitStack() as stack:
 
         def start(
@@ -200,7 +200,7 @@ def test_two_pods_do_all_the_work_and_one_goes_on_after_the_other(
     assert events(control_plane, shop)["AER0112"].startswith(f"{leader.name}_")
     assert holder(control_plane, home).startswith(f"{leader.name}_")
 
-    # Both answer where the Deployment says; and who looks into one of them finds the controller of that pod.
+    # Both answer where the Deployment says, and each shows the controller of its own pod.
     for pod in (leader, standby):
         assert [
             pod.probe(name)[0] for name in ("livenessProbe", "readinessProbe", "startupProbe")
@@ -216,7 +216,7 @@ def test_two_pods_do_all_the_work_and_one_goes_on_after_the_other(
     assert nothing_was_forbidden(leader, standby)
     assert "open-sesame" not in json.dumps([leader.logs(), standby.logs()])
 
-    # A rollout: the leader is told to end, and what is there stays as it is.
+    # A rollout: the leader gets SIGTERM, and the filters stay as they are.
     before = filters(control_plane)
     assert leader.delete() == 0  # in its grace period, else it would have been killed
     assert leader.said("gave the Lease back")
@@ -233,7 +233,7 @@ def test_two_pods_do_all_the_work_and_one_goes_on_after_the_other(
     assert before.items() <= filters(control_plane).items()
     assert nothing_was_forbidden(standby)
 
-    # The last one: nobody takes what it gives back.
+    # The last one: no replica takes over the Lease.
     assert standby.delete() == 0
     assert holder(control_plane, home) == ""
 

@@ -1,4 +1,7 @@
-"""The ServiceAccount of the chart may do what the controller does, and no more: asked with its own token."""
+"""The chart's ServiceAccount may do what the controller does, and no more.
+
+The API server answers for its own token.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,7 @@ Install = Callable[[Values], tuple[str, Api]]
 def install(
     control_plane: ControlPlane, chart: Chart, make_namespace: NamespaceFactory
 ) -> Iterator[Install]:
-    """Installs the chart with these values; gives its namespace and a client with the rights of its ServiceAccount."""
+    """Install the chart; yield its namespace and a client with its ServiceAccount's rights."""
     contexts = []
 
     def start(values: Values) -> tuple[str, Api]:

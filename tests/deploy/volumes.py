@@ -1,6 +1,7 @@
 """What a kubelet puts into the volumes of a pod, as folders: settings, tokens, certificates.
 
-In: a volume of a rendered pod, the objects beside it, the rig's API server. Out: a folder, or the size of an empty one.
+The content comes from a volume of a rendered pod, the objects beside it, and the rig's API server.
+An empty volume has only a size.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ _versions = itertools.count(1)
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:
-    """Writes all files of a volume at once, as a kubelet does: each is a link through ``..data``, which is swapped by a rename."""
+    """Write all files of a volume at once, as a kubelet does.
+
+    Each is a link through ``..data``, which a rename swaps.
+    """
     fresh = folder / f"..{next(_versions)}"
     fresh.mkdir(parents=True)
     folder.chmod(0o755)

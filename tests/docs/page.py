@@ -1,7 +1,8 @@
 """A documentation page as steps to follow.
 
-In: Markdown. Out: :class:`Step` values in the page's order. A fenced block after a line with nothing but a bold file name
-(``**`pyproject.toml`**``) is that file; a ``console`` block holds commands (``$ ...``) with what they print.
+The page is Markdown, and its :class:`Step` values are in its order. A fenced block after a line
+with nothing but a bold file name (``**`pyproject.toml`**``) is that file. A ``console`` block holds
+commands (``$ ...``) with their output.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ class WriteFile:
 
 @dataclass(frozen=True, slots=True)
 class RunCommand:
-    """A command to run there, and what it prints, standard error included. ``span`` is where the page says that."""
+    """A command to run, and its output with standard error.
+
+    ``span`` is the place of the output in the page.
+    """
 
     command: str
     output: str
@@ -37,7 +41,7 @@ class RunCommand:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A block that is neither: nobody would notice if it were wrong."""
+    """A block that is neither: a mistake in it would stay unnoticed."""
 
     language: str
     line: int

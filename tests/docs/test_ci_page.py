@@ -20,7 +20,10 @@ TEXT = PAGE.read_text(encoding="utf-8")
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a line of a shell in that folder, in which `aeraki` is the command line; both streams are one."""
+    """Run a line of a shell in that folder, where `aeraki` is the command line.
+
+    Both streams are one.
+    """
     aeraki = f'aeraki() {{ {shlex.quote(sys.executable)} -m aeraki_core "$@"; }}\n'
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("AERAKI")

@@ -1,4 +1,4 @@
-"""docs/internals/hostile-review.md names tests that exist, and leaves out no attack of tests/tenants."""
+"""docs/internals/hostile-review.md cites tests that exist, and every attack of tests/tenants."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Every page that is cited exists, and every link between pages leads somewhere.
+"""Every cited page exists, and every link between pages leads somewhere.
 
-Code and pages cite pages by their path in the repository, such as ``docs/changes.md``, perhaps with the titles of
-sections: ``docs/changes.md, "What drains"``. A citation that leads nowhere fails at the place where a reader needs the
-proof.
+Code and pages cite pages by their path in the repository, such as ``docs/changes.md``, with or
+without titles of sections: ``docs/changes.md, "What drains"``. A dead citation fails at the place
+where a reader needs the proof.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 
 
 def files(*suffixes: str) -> Iterator[Path]:
-    """The repository's own files with one of these suffixes; what tools leave beside them is none of it."""
+    """Yield the repository's own files with one of these suffixes, without what tools generate."""
     for folder, folders, names in os.walk(ROOT):
         hidden = {
             name for name in folders if name.startswith(".") and name not in {".github", ".ci"}
@@ -82,7 +82,7 @@ def anchors(page: Path) -> frozenset[str]:
 
 @cache
 def every_line(page: Path) -> str:
-    """A file's text on one line, comment marks at the starts of lines left out: a citation may go over two."""
+    """Return a file's text on one line without comment marks: a citation may span two lines."""
     return re.sub(r"\n[ \t]*(?:#:?[ \t]*)?", " ", page.read_text(encoding="utf-8"))
 
 

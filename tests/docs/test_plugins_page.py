@@ -31,7 +31,8 @@ from tests.docs.page import RunCommand, Stray, WriteFile, steps
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
-# The page's `pip install '.[test]'` without a network: what it needs is installed already, beside these tests.
+# The page's `pip install '.[test]'` without a network: its dependencies are already installed,
+# beside these tests.
 _OFFLINE = [
     "--quiet",
     "--no-index",
@@ -125,7 +126,7 @@ def test_the_examples_modules_are_importable(tmp_path: Path) -> None:
 
 
 def test_help_in_python_shows_every_public_name() -> None:
-    """In a new process, where nobody has used any of them."""
+    """In a new process, which has imported none of them."""
     script = (
         "import pydoc, aeraki_core; print(pydoc.render_doc(aeraki_core, renderer=pydoc.plaintext))"
     )

@@ -1,4 +1,4 @@
-"""docs/protocols/<protocol>.md: the example works, and options and findings are those that the plugin declares."""
+"""docs/protocols/<protocol>.md: the example works, and options and findings match the plugin's."""
 
 from __future__ import annotations
 

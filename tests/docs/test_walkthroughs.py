@@ -1,7 +1,8 @@
-"""Pages to follow along, step by step: their files are written, their commands run, and print what the pages show.
+"""Pages to follow step by step: their files are written, and their commands print what they show.
 
-A line of three dots stands for any lines. Blocks marked ``sh`` install or need a cluster; they only have to name
-commands that exist. With ``--regenerate`` output without dots is written into the page.
+A line of three dots stands for any lines. Blocks marked ``sh`` install or need a cluster; they only
+have to name commands that exist. With ``--regenerate`` output without dots is written into the
+page.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ DOTS = re.compile(r"^\.\.\.\n", re.MULTILINE)
 
 
 def run(command: str, folder: Path) -> str:
-    """What the line prints in that folder, in which `aeraki` is the command line; both streams are one."""
+    """Return the output of the line in that folder, where `aeraki` is the command line.
+
+    Both streams are one.
+    """
     aeraki = f'aeraki() {{ {shlex.quote(sys.executable)} -m aeraki_core "$@"; }}\n'
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("AERAKI")

@@ -1,7 +1,8 @@
-"""Random meshes: services of every protocol, any legal mix of routes, subsets, options and Redis resources.
+"""Random meshes: services of every protocol, any legal mix of routes, options and Redis resources.
 
-A drawn mesh is a list of Kubernetes dictionaries. Everything in it is legal, so that what comes out must load; nothing is legal
-about its sense: routes to nowhere, weights of nought, two services on one address.
+A drawn mesh is a list of Kubernetes dictionaries. Each of them is legal, so the resulting filters
+must load. Their content need not make sense: routes to nowhere, weights of 0, two services on one
+address.
 """
 
 from __future__ import annotations

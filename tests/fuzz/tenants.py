@@ -1,8 +1,9 @@
 """Random meshes of two owners and a tenant who tries everything with their hosts.
 
-``shop`` and ``pay`` own hosts; ``web`` has clients with rules of their own; ``evil`` writes objects of every kind for the
-others' hosts. Left out is what Istio itself gives the tenant power over: VirtualServices and named exports that reach
-clients of other namespaces, and entries that are older than the owner's, public, and share an address or a port with it.
+``shop`` and ``pay`` own hosts. ``web`` has clients with rules of their own. ``evil`` writes objects
+of every kind for the others' hosts. Meshes leave out what Istio itself lets a tenant change:
+VirtualServices and named exports that reach clients of other namespaces, and public entries that
+are older than the owner's and share an address or a port with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whatever is legal gives filters that load in Envoy without a warning and patch nothing but their ports."""
+"""Any legal mesh gives filters that load in Envoy without a warning and patch only their ports."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def collected(envoy: Envoy) -> Collected:
 def test_every_output_loads_and_patches_only_its_ports(collected: Collected) -> None:
     count = 0
 
-    # Envoy judges a batch of examples, so a single one cannot be shrunk: the message names it by its objects.
+    # Envoy loads a batch of examples, so a single one cannot be shrunk. The message lists its
+    # objects.
     @given(objects=meshes(REGISTRY), mesh=proxies())
     @settings(max_examples=EXAMPLES, phases=[Phase.generate])
     def example(objects: list[Object], mesh: Mesh) -> None:

@@ -1,7 +1,7 @@
-"""What a namespace says about hosts that it does not own changes nothing for clients of other namespaces.
+"""A tenant's objects for hosts of other namespaces change nothing for clients elsewhere.
 
-Removing everything of the tenant changes no filter of anybody else, whatever the order in which its objects came; and
-the filters of the tenant's own services change no listener and no cluster of anybody else's hosts.
+Removing all objects of the tenant changes no filter of another namespace, in any order of arrival.
+The filters of the tenant's own services change no listener and no cluster of other hosts.
 """
 
 from __future__ import annotations
@@ -94,7 +94,10 @@ def test_a_tenants_filters_change_nothing_of_other_hosts(
 def _seen(
     objects: list[Object], hostile: list[Object], filters: list[dict[str, Any]], proxy: Proxy
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The clusters of others' hosts, and the listeners that send calls to one, in a client's sidecar."""
+    """Return the clusters of others' hosts, and the listeners that route to one of them.
+
+    Both are those of a client's sidecar.
+    """
     config = patched_sidecar([*objects, *hostile], filters, proxy).config
     clusters = {
         cluster.name: cluster

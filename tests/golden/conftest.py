@@ -1,7 +1,8 @@
-"""The golden cases: each an input beside what must come out of it.
+"""The golden cases: inputs beside their expected outputs.
 
-``<protocol>/<case>.in.yaml`` holds objects, ``<case>.settings.yaml`` settings if it needs any. ``<case>.out.yaml`` and
-``<case>.findings.txt`` are what must come out; neither exists when nothing comes out. ``make golden`` writes both.
+``<protocol>/<case>.in.yaml`` holds objects, ``<case>.settings.yaml`` settings if it needs any.
+``<case>.out.yaml`` and ``<case>.findings.txt`` are the expected output; neither exists when there
+is none. ``make golden`` writes both.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def sample_cases() -> list[Case]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """``golden_case`` is one of the golden cases, ``sample`` one of the samples, ``any_case`` one of both."""
+    """Parametrize ``golden_case``, ``sample`` and ``any_case``, which is one of both."""
     if "golden_case" in metafunc.fixturenames:
         left_out: set[str] = getattr(metafunc.module, "LEFT_OUT", set())
         cases = [case for case in golden_cases() if case.name not in left_out]

@@ -1,7 +1,8 @@
-"""What the plugins make of whole inputs: exactly the golden files, and nothing that Envoy or istiod would not take.
+"""The filters of whole inputs: exactly the golden files, and accepted by Envoy and istiod.
 
-Every output and every sample is applied to modelled sidecars (clients in each namespace, and each workload that a selector selects)
-as istiod would apply it, and loaded by a real Envoy, which must not even warn.
+Every output and every sample is applied to modelled sidecars (clients in each namespace, and each
+workload that a selector matches) as istiod would apply it. A real Envoy loads the result without a
+warning.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from aeraki_core.testing import (
 from aeraki_core import Severity
 from tests.golden.conftest import Case, golden_cases, sample_cases
 
-# A contrib extension: the Envoy of these tests lacks it, as stock proxies do (docs/internals/envoy.md, "Kafka").
+# A contrib extension: the Envoy of these tests lacks it, as stock proxies do
+# (docs/internals/envoy.md, "Kafka").
 NOT_IN_THIS_ENVOY = frozenset({"envoy.filters.network.kafka_broker"})
 
 # Only where the mesh's settings ask for that engine; nothing avoids Envoy's warning about it.
@@ -34,7 +36,10 @@ WORK_IN_PROGRESS_WARNING = "marked as work-in-progress"
 
 @dataclass(frozen=True)
 class Loaded:
-    """What Envoy said: of configurations without the filters that it lacks, and of those with them; only what is not clean."""
+    """Envoy's verdicts that are not clean.
+
+    One set is for configurations without the filters that Envoy lacks, one for those with them.
+    """
 
     lacking: Mapping[str, frozenset[str]]
     stripped: Mapping[str, Verdict]
@@ -103,7 +108,8 @@ def test_the_order_of_objects_makes_no_difference(golden_case: Case) -> None:
 
 
 def test_a_sample_gives_filters_and_no_error(sample: Case) -> None:
-    # Stock proxies lack Kafka's extension: without the setting that its page names, its sample gives none.
+    # Stock proxies lack Kafka's extension. Without the setting that its page describes, its sample
+    # has no filters.
     assert bool(sample.made.filters) is (sample.name != "samples/kafka")
     assert [item for item in sample.made.findings if item.severity is Severity.ERROR] == []
 

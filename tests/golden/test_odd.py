@@ -1,4 +1,4 @@
-"""The golden cases with any one field wrong: nothing raises, and what comes out still loads in Envoy."""
+"""The golden cases with any one field wrong: nothing raises, and the filters load in Envoy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.loading import WORK_IN_PROGRESS, refused
 BROKEN = {GENERATOR_GARBAGE.id, GENERATOR_RAISED.id, HOOK_RAISED.id}
 VARIANTS = 50  # of each case
 LEFT_OUT = {"redis/one-host-two-resolutions"}
-"""Cases that say nothing here: the odd form of one entry is hidden from us, and the other then owns the host."""
+"""Cases that prove nothing here: without the odd entry, the other entry owns the host."""
 
 
 @pytest.mark.envoy

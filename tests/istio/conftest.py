@@ -16,7 +16,10 @@ from tests.waiting import wait_until
 
 @pytest.fixture
 def istiod(control_plane: ControlPlane) -> Istiod:
-    """istiod over TLS, with a token of the root namespace's ServiceAccount; it shows nothing of the tests before."""
+    """istiod over TLS, with a token of the root namespace's ServiceAccount.
+
+    It has no objects of earlier tests.
+    """
     wait_forgotten(control_plane)
     return Istiod(
         f"127.0.0.1:{control_plane.istiod_ports.secure_grpc}",

@@ -1,4 +1,4 @@
-"""Clients of one namespace that have another Envoy extension than all others: a filter of their own over that of the mesh."""
+"""Clients of one namespace with another Envoy extension get a filter over that of the mesh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proxies with IPv4, with IPv6 and with both: the listeners of each are those that we name, and all are patched."""
+"""Proxies with IPv4, IPv6 and both: each has the listeners that we name, and all are patched."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_the_store_reads_the_same_as_from_kubernetes(
     workloads.workload("several", [Port("tcp-a", 1000), Port("udp-b", 1001)], headless=True)
     _, seen = start()
     seen.wait_synced()
-    # istiod tells what it knows, and it hears of a Service a moment after the API server.
+    # istiod hears of a Service a moment after the API server.
     for ref in ("Service", "ServiceEntry", "VirtualService", "DestinationRule"):
         seen.wait_object(f"{ref} {namespace}/redis")
     seen.wait_object(f"Service {namespace}/several")

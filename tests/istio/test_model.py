@@ -204,7 +204,7 @@ def test_a_client_has_the_listeners_and_clusters_of_istiod(
     config = model_sidecar(written, Proxy(namespace, ip=node.ip, dns_capture=False))
 
     def settled(ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-        """What istiod says once it has said the same for a second."""
+        """Return istiod's answer once it is the same for a second."""
         last: list[Mapping[str, Any]] = [{}]
 
         def same() -> bool:

@@ -1,4 +1,4 @@
-"""An EnvoyFilter that inserts a filter before tcp_proxy, beside ours that replaces tcp_proxy: istiod's order decides."""
+"""An EnvoyFilter inserts before tcp_proxy, and ours replaces it: istiod's order decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a real istiod makes of our filters in a real Envoy: each listener and each chain is what we meant, and no other."""
+"""The result of a real istiod with our filters in a real Envoy.
+
+Each listener and each chain is the intended one, and there is no other.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,7 @@ def test_every_protocol_and_what_the_program_says_of_it(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # All behind one pod: each port's chain is told from the others.
+    # One pod serves all, and the test distinguishes the chains of its ports.
     pod = workloads.pod("server", labels={"app": "server"})
     services: dict[Port, Object] = {}
     for port in OUTBOUND:
@@ -170,7 +173,7 @@ def test_the_chain_for_all_other_addresses_stays_as_it_was(
         assert chains_of(listener)[PASSTHROUGH_CHAIN] == ("tcp_proxy",)
         after = passthrough(listener)
         assert after["cluster"] == cluster
-        # All that Istio says there beside the access log, which it writes for nobody by default.
+        # These are all of Istio's fields there beside the access log, which is off by default.
         assert {key: after[key] for key in ("stat_prefix", "cluster")} == {
             key: passthrough(before)[key] for key in ("stat_prefix", "cluster")
         }
@@ -288,7 +291,7 @@ def test_clients_of_some_namespaces_only(
     make_namespace: NamespaceFactory,
     sidecar_factory: SidecarFactory,
 ) -> None:
-    """A service that is exported to its own namespace; and routes that are exported to one other."""
+    """A service that is exported to its own namespace; routes that are exported to another one."""
     api, elsewhere = control_plane.api, make_namespace()
     own = workloads.workload("own", [DUBBO], annotations={"networking.istio.io/exportTo": "."})
     shared = workloads.workload("shared", [THRIFT])
@@ -324,7 +327,8 @@ def test_clients_of_some_namespaces_only(
         assert list(where.values()) == [namespace]
         overriding = [space for space, name in our_filters(api) if "outbound-shared" in name]
         assert sorted(overriding) == sorted([ROOT_NAMESPACE, elsewhere])
-        # Both are ours, and only the order of priorities makes the second the last: see which is live when it goes.
+        # Both are ours, and only the order of priorities makes the second the last. Delete it to
+        # see which one is live.
         api.delete("networking.istio.io/v1", "VirtualService", "shared", namespace=namespace)
         far.wait_filter(
             listener, proxy("thrift"), lambda config: action(config) == {"cluster": cluster}
@@ -367,7 +371,7 @@ def test_a_users_own_filter_of_a_higher_priority_comes_after_ours(
 
 
 def users_filter(context: str, namespace: str) -> Object:
-    """Another dubbo_proxy in the place of each; a MERGE would tell no order, for istiod does those last."""
+    """Replace each by another dubbo_proxy. istiod does a MERGE last, so it would show no order."""
     kind = "type.googleapis.com/envoy.extensions.filters.network.dubbo_proxy.v3.DubboProxy"
     patch = {
         "applyTo": "NETWORK_FILTER",

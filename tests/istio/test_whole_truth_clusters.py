@@ -1,6 +1,6 @@
-"""What we change beside the filters: clusters and listeners that plugins merge into, a Redis Cluster in the place of one.
+"""Our changes beside the filters: merged clusters and listeners, a replaced Redis Cluster.
 
-And who must not be changed: services of no protocol that share a listener with ours.
+Services of no protocol that share a listener with ours must not change.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def test_ranges_of_two_services_on_one_port_are_left_alone(
     workloads: Workloads,
     sidecar_factory: SidecarFactory,
 ) -> None:
-    """Their chains are in one listener, and no patch could tell one from the other."""
+    """Their chains are in one listener, and no patch could distinguish them."""
     near = sidecar_factory(workloads.pod("client"))
     listener, api = f"0.0.0.0_{THRIFT.port}", control_plane.api
     with Running(control_plane.kubeconfig, PROTOCOLS) as running:

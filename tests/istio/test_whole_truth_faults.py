@@ -1,4 +1,4 @@
-"""What goes wrong between istiod and us costs no filter: answers without content, connections that end, again and again."""
+"""Faults between istiod and us cost no filter: empty answers, ending connections."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ VIRTUAL_SERVICE = {"hosts": ["x.example.org"], "tcp": [{"route": [{"destination"
 
 
 class Spoiler:
-    """Stands between us and istiod, and takes the content out of answers, or makes it unreadable, when a test wants it to.
+    """A proxy between us and istiod that empties answers or makes them unreadable on demand.
 
-    A context manager. ``istiod`` is who it is for the source under test. ``unreadable``: of which kind, and what the name of an
-    object holds that arrives as rubbish.
+    A context manager. ``istiod`` is the address for the source under test. ``unreadable`` is the
+    kind of the broken objects, and a part of their names.
     """
 
     def __init__(self, behind: Istiod) -> None:
@@ -99,7 +99,8 @@ def test_answers_without_content(
         with Running(control_plane.kubeconfig, ["redis"], sources=[source]) as running:
             running.wait_written(SERVICES)
             before = live(control_plane)
-            # One such answer is not believed. Two are, but not that all filters shall go because of them.
+            # The source does not trust one such answer. It trusts two, but not that all filters
+            # should go because of them.
             for turn, answers in enumerate((1, 2, 2)):
                 wanted = relay.emptied + answers
                 relay.empty(ENTRIES, answers)
@@ -176,7 +177,7 @@ def test_what_cannot_be_read_stays_as_it_was_and_is_said(
         assert before.items() <= live(control_plane).items()
         (finding,) = [item for item in running.controller.findings if item.code.id == "AER0115"]
         assert "cannot be read" in finding.message
-        # What is gone cannot be told from what cannot be read.
+        # Deleted objects look the same as unreadable ones.
         remove(control_plane, namespace, 0)
         make(control_plane, namespace, [4])
         running.wait_written(5)

@@ -1,4 +1,4 @@
-"""Real calls of every protocol through two sidecars that intercept them, with our filters as istiod hands them out."""
+"""Real calls of every protocol through two intercepting sidecars, with our filters from istiod."""
 
 from __future__ import annotations
 
@@ -68,10 +68,14 @@ def test_a_route_changes_under_load(
 
 
 def assert_open_connections(protocol: str, before: Answers, after: Answers, route: Route) -> None:
-    """Who is connected keeps the old route until Envoy has drained the old filter, and is not cut off; but for Redis."""
+    """Open connections keep the old route until Envoy has drained the old filter.
+
+    None is cut off, except for Redis.
+    """
     match protocol:
         case "redis":
-            # Closed with an answer, so that no command is lost; a client that does not look before the next sees it once.
+            # Closed with an answer, so no command is lost. A client that does not look before its
+            # next command sees it once.
             assert_share(*share(before, "open", "v1"), route.first)
             assert_share(*share(after, "open", "v1"), route.then)
             assert [failure.partition(":")[0] for failure in route.load.failures] in ([], ["open"])
@@ -86,7 +90,7 @@ def assert_open_connections(protocol: str, before: Answers, after: Answers, rout
 
 
 def assert_what_is_told_is_there(route: Route, aeraki: Run, folder: Path) -> None:
-    """`aeraki status` and `explain` name the filters that there are, and the sidecars have what these say, to the last field."""
+    """`aeraki status` and `explain` list the live filters, and the sidecars have every field."""
     api = route.plane.api
     path = as_file(
         api, [route.namespace], folder / "mesh.json", [("redis.aeraki.io/v1alpha1", "RedisService")]

@@ -1,4 +1,4 @@
-"""From a Service in the cluster to the calls of a pod whose sidecar intercepts traffic, with every part real."""
+"""From a Service in the cluster to calls of a pod with an intercepting sidecar; all parts real."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ def test_adopting_upstreams_filters_leaves_no_gap(
             kinds = [each["name"] for each in near.filters(listener_of(service, REDIS))]
             assert REDIS_PROXY in kinds
             assert TCP_PROXY not in kinds
-        # Our filter also gives the cluster its hash balancer, and Envoy answers what is in flight there with an error
-        # (docs/changes.md); connections and all other calls go on.
+        # Our filter also gives the cluster its hash balancer. Envoy answers calls in flight there
+        # with an error (docs/changes.md). Connections and all other calls continue.
         assert failures in ([], ["upstream failure"])
         assert not near.rejected()
 

@@ -1,7 +1,7 @@
-"""Calls of every protocol through sidecars that intercept them, without end, while what they are routed by changes.
+"""Endless calls of every protocol through intercepting sidecars, while their routes change.
 
-In: a protocol's name, the rig's pods. Out: a :class:`Route` from a client's pod to two servers, with a way to change it, and a
-:class:`Load` that calls along it and notes who answered and what failed.
+A :class:`Route` leads from a client's pod to two servers and can be changed. A :class:`Load` calls
+along it, and records which server answered and what failed.
 """
 
 from __future__ import annotations
@@ -122,8 +122,9 @@ def thrift_server(pod: Pod, name: str, address: Address) -> Iterator[None]:
 class Peer:
     """A protocol with servers that know their name, and clients that ask for it.
 
-    ``counts``: how the stats end that its filter keeps at the workload for each call. ``section``: of the VirtualService that
-    routes it; "" for Redis, which has a kind of its own, and whose connections are closed with an answer when their filter changed.
+    ``counts`` is the end of the names of the stats that its filter at the workload keeps for each
+    call. ``section`` is that of the VirtualService that routes it. It is "" for Redis, which has a
+    kind of its own, and whose connections end with an answer when their filter changes.
     """
 
     port: Port
@@ -208,7 +209,7 @@ class Load:
         return sum(count for (each, _), count in list(self.answers.items()) if each == kind)
 
     def wait_more(self, count: int) -> Counter[tuple[str, str]]:
-        """Wait until each kind of connection has made so many calls more; returns what came of them and later ones."""
+        """Wait until each kind of connection has made `count` more calls; count all results."""
         before = Counter(self.answers)
         goal = {kind: self.calls(kind) + count for kind in KINDS}
         self.wait(
@@ -257,9 +258,10 @@ def clusters(*shares: int) -> Callable[[dict[str, Any]], bool]:
 
 @dataclass(frozen=True)
 class Route:
-    """A service of the servers v1 and v2 behind sidecars: v1 gets ``first`` of the calls, and ``then`` after :meth:`turn_round`.
+    """A service of the servers v1 and v2 behind sidecars.
 
-    ``service`` is its name and port, ``load`` calls it, ``controller`` writes its filters.
+    v1 gets ``first`` of the calls, and ``then`` after :meth:`turn_round`. ``service`` is the
+    service's name and port, ``load`` calls it, ``controller`` writes its filters.
     """
 
     peer: Peer
@@ -331,7 +333,10 @@ def routed(
     *,
     mode: str = "DISABLE",
 ) -> Iterator[Route]:
-    """Everything runs and is in place; for Redis the cluster must serve its kinds. ``mode``: of mTLS, in the whole mesh."""
+    """Start everything and wait for it; for Redis the cluster must serve its kinds.
+
+    ``mode`` is that of mTLS in the whole mesh.
+    """
     peer, namespace, mtls = PEERS[protocol], workloads.namespace, mode == "STRICT"
     port = peer.port
     plane.set_mesh_config(enableAutoMtls=mtls)

@@ -1,6 +1,6 @@
-"""What the tests of the whole truth share: Istio's objects, the filters of a sidecar by chain, the cluster's objects as files.
+"""Shared by the tests of the whole truth.
 
-In: a control plane's API, a sidecar's configuration. Out: objects as the API takes them, names of filters.
+It has Istio's objects, the filters of a sidecar by chain, and the cluster's objects as files.
 """
 
 from __future__ import annotations
@@ -77,7 +77,10 @@ def weights(
     section: str = "http",
     **spec: Any,
 ) -> Object:
-    """A VirtualService that sends these shares of a service's calls (``section="tcp"``: connections) to its subsets."""
+    """Return a VirtualService that sends these shares of a service's calls to its subsets.
+
+    With ``section="tcp"``, the shares are of connections.
+    """
     route = [
         {"destination": {"host": service, "subset": subset}, "weight": share}
         for subset, share in shares.items()
@@ -102,7 +105,7 @@ def our_filters(api: Api) -> list[tuple[str, str]]:
 
 
 def chains_at(sidecar: Sidecar, port: int) -> Counter[tuple[str, ...]]:
-    """The chains of a target port at the workload: how often each sequence of network filters occurs."""
+    """Return the workload's chains of a target port: each list of network filters, counted."""
     listener = sidecar.listeners().get("virtualInbound", {})
     return Counter(
         _names(chain)
@@ -112,7 +115,10 @@ def chains_at(sidecar: Sidecar, port: int) -> Counter[tuple[str, ...]]:
 
 
 def chains_of(listener: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The network filters of a client's listener by the name of their chain; one without a name is ``""``."""
+    """Return the network filters of a client's listener by the name of their chain.
+
+    A chain without a name is ``""``.
+    """
     return {chain.get("name", ""): _names(chain) for chain in _chains(listener)}
 
 
@@ -142,7 +148,10 @@ def wait_outbound(sidecar: Sidecar, listener: str, filters: tuple[str, ...]) -> 
 
 
 def assert_in_sidecars(item: Object, near: Sidecar, far: Sequence[Sidecar]) -> None:
-    """What an EnvoyFilter puts into listeners is there, to the last field: in the client's, or in the selected pods'."""
+    """Check that the sidecars have every field that an EnvoyFilter puts into listeners.
+
+    These are the client's sidecar, or those of the selected pods.
+    """
     labels = item["spec"].get("workloadSelector", {}).get("labels", {})
     selected = [sidecar for sidecar in far if labels.items() <= sidecar.node.labels.items()]
     for patch in item["spec"]["configPatches"]:
@@ -154,7 +163,7 @@ def assert_in_sidecars(item: Object, near: Sidecar, far: Sequence[Sidecar]) -> N
 
 
 def _has(sidecar: Sidecar, patch: Object) -> bool:
-    """Whether the network filter of a patch is in each chain that the patch is for, and there is one."""
+    """Report whether each chain that the patch is for has its network filter, and one exists."""
     match = patch["match"]["listener"]
     listener = sidecar.listeners().get(match.get("name", "virtualInbound"), {})
     port = match.get("filterChain", {}).get("destinationPort")
@@ -168,7 +177,7 @@ def _has(sidecar: Sidecar, patch: Object) -> bool:
 
 
 def _filter(content: Object) -> Object:
-    """A network filter in the one way to write it: names as in the .proto files, nothing that says what is the default."""
+    """Return a network filter in normal form: names as in the .proto files, no default values."""
     found: Object = MessageToDict(ParseDict(content, Filter()), preserving_proto_field_name=True)
     return found
 
@@ -182,9 +191,9 @@ def _names(chain: Mapping[str, Any]) -> tuple[str, ...]:
 def as_file(
     api: Api, namespaces: Sequence[str], path: Path, more: Sequence[tuple[str, str]] = ()
 ) -> Path:
-    """Everything in these namespaces that the pipeline reads, written as a List that the command line reads.
+    """Write every object in these namespaces that the pipeline reads, as a List.
 
-    ``more``: version and kind of a plugin's resources.
+    The command line reads the file. ``more``: version and kind of a plugin's resources.
     """
     kinds = [
         *more,

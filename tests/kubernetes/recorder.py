@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 
 
 class Recorder:
-    """An ``emit`` that remembers: all events, which of them came together, and what they add up to."""
+    """An ``emit`` that remembers events, which of them came together, and the resulting state."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,7 +1,7 @@
-"""Stands between a client and a server that it reaches by TCP, and breaks their connections when a test wants it to.
+"""A TCP relay between a client and a server, which breaks connections on demand.
 
-In: the server's address. Out: an address for clients; what goes through is not looked at, so TLS passes. Its ``calls`` are the
-sizes of what clients sent, and while it is ``holding`` they get no answers.
+It has the server's address and one for clients. It does not look at the content, so TLS passes. Its
+``calls`` are the sizes of what clients sent. While it is ``holding``, they get no answers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Relay(ThreadedServer[int]):
         """How many connections were cut in the middle of an answer."""
 
     def cut_answers(self) -> None:
-        """Of each connection that there is now: pass half of the next piece of an answer, then break it."""
+        """Pass half of the next piece of each open connection's answer, then break it."""
         with self._lock, self._doom:
             self._doomed = set(self._connections)
 

@@ -1,4 +1,4 @@
-"""`aeraki run` over the rig's cluster, as a process of its own: what can be killed, paused and asked over HTTP."""
+"""`aeraki run` over the rig's cluster as a process that tests kill, pause and query over HTTP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ WAIT = 60.0  # seconds; a loaded machine is slow
 
 
 class Replica:
-    """A context manager; what still runs at its end is killed. ``namespace``: of the pod that it plays, and so of the Lease."""
+    """A context manager, which kills the process at its end if it still runs.
+
+    ``namespace`` is that of the pod that it represents, and so of the Lease.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A controller that runs in this process, over the rig's cluster, as `aeraki run` puts it together."""
+"""A controller in this process over the rig's cluster, as `aeraki run` builds it."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ QUICK = LoopTiming(quiet=0.05, longest=1.0, retry_first=0.2, retry_longest=1.0)
 
 
 class Running:
-    """A context manager; remembers every pass. ``plugins``: only these. ``refusals``: the istiod whose proxies are watched.
+    """A context manager; remembers every pass.
 
-    ``namespaces`` or ``selectors``: only those are watched. ``instance``: the controller's name among several.
+    ``plugins``: only these run. ``refusals``: the istiod whose proxies are watched. ``namespaces``
+    or ``selectors``: only those are watched. ``instance``: the controller's name among several.
     """
 
     def __init__(

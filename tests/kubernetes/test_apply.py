@@ -34,7 +34,7 @@ Aeraki = Callable[..., Result]
 def aeraki(
     control_plane: ControlPlane, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Aeraki:
-    """Runs a command line on the rig's cluster, as its administrator unless told otherwise."""
+    """Run a command line on the rig's cluster, by default as its administrator."""
     clean_environment(monkeypatch)
     monkeypatch.setenv("AERAKI_KUBECONFIG", str(control_plane.kubeconfig))
     return runner(capfd, monkeypatch)
@@ -190,7 +190,7 @@ def test_nothing_is_deleted_unasked(
     assert result.out == said(2, namespace, "unchanged")
     assert name(1, namespace) in result.err
     assert "--prune" in result.err
-    # Without a terminal there is nobody to ask.
+    # Without a terminal the command cannot ask.
     result = aeraki("apply", "-f", mesh(2), "--prune")
     assert result.code == 2
     assert "--yes" in result.err

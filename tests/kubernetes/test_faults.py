@@ -1,4 +1,7 @@
-"""What breaks around us costs no filter: each fault with a count of what was lost (nothing) and of needless writes (none)."""
+"""Faults around the controller cost no filter.
+
+Each test counts lost filters (none) and needless writes (none).
+"""
 
 from __future__ import annotations
 
@@ -130,7 +133,7 @@ def test_istiod_is_away_and_its_webhook_with_it(
 
 
 def test_the_definition_of_service_entries_is_deleted(namespace: str) -> None:
-    # A cluster of its own: nobody else could live with that.
+    # A cluster of its own: this fault breaks other tests.
     with ControlPlane() as plane:
         space = plane.namespaces.make()
         make(plane, space, range(SERVICES))

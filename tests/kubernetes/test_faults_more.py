@@ -1,4 +1,4 @@
-"""Faults that come and go while services change: nothing of ours is lost, made twice or written in vain."""
+"""Faults that come and go while services change: no filter is lost, doubled or rewritten."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def remove(plane: ControlPlane, namespace: str, *numbers: int) -> None:
 
 @contextmanager
 def stuttering(server: Server) -> Iterator[list[float]]:
-    """It stands still for 0.4 seconds again and again, and answers in between; gives when it did."""
+    """Pause the server for 0.4 seconds again and again; yield the times of the pauses."""
     ended, since = threading.Event(), list[float]()
 
     def go_on() -> None:

@@ -34,7 +34,10 @@ COUNT, PAGE = 7, 3
 
 
 class Heard:
-    """Remembers an informer's news. ``meanwhile`` is called once, after the first page, in the informer's thread."""
+    """Remembers an informer's news.
+
+    ``meanwhile`` is called once, after the first page, in the informer's thread.
+    """
 
     def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         self._meanwhile: Callable[[], None] | None = meanwhile
@@ -109,7 +112,7 @@ def entry(name: str, namespace: str, **labels: str) -> Object:
 
 
 def whole(said: Sequence[str]) -> list[str]:
-    """What was said from the start of the last list until it was complete."""
+    """Return the news from the start of the last list until it was complete."""
     end = said.index("listed") + 1
     start = max(at for at, word in enumerate(said[:end]) if word == "listing")
     return list(said[start:end])

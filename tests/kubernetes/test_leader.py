@@ -1,4 +1,4 @@
-"""Of several replicas one writes: real processes over a real API server, killed, paused and told to end."""
+"""Of several replicas one writes: real processes with a real API server, killed and paused."""
 
 from __future__ import annotations
 
@@ -81,11 +81,16 @@ def test_a_leader_that_is_killed_is_followed_without_a_needless_write(
 def test_a_paused_leader_that_wakes_up_writes_nothing(
     control_plane: ControlPlane, namespace: str
 ) -> None:
-    """By its own clock: it wakes with something to write, and before it can hear from anybody that another leads."""
-    # A renewal without an answer is given up after less than three seconds, and the next try comes two seconds later.
+    """The replica decides by its own clock.
+
+    It resumes with something to write, before it can hear that another one leads.
+    """
+    # A renewal without an answer is given up after less than three seconds. The next try follows
+    # two seconds later.
     times = ("--lease-duration", "12s", "--renew-deadline", "10s", "--retry-period", "2s")
     quiet = ("--debounce-quiet", "9s", "--debounce-max", "9s")
-    # The kinds of other plugins, which the cluster does not serve, would be asked for again and again.
+    # Only Thrift: the controller would ask again and again for the kinds of other plugins, which
+    # the cluster does not serve.
     make_thrift(control_plane, namespace, range(SERVICES))
     kubeconfig, entries = control_plane.kubeconfig, (GROUP, "ServiceEntry")
     with (
@@ -99,7 +104,8 @@ def test_a_paused_leader_that_wakes_up_writes_nothing(
             "two", kubeconfig, namespace, *times, "--debounce-quiet", "1s", plugins="thrift"
         ) as two:
             two.wait_for("standby: another replica leads")
-            # The first knows of these, and waits for quiet before it writes: that is what it wakes up with.
+            # The first replica has seen these services, and waits for quiet before it writes. It
+            # resumes with them.
             make_thrift(control_plane, namespace, range(SERVICES, SERVICES + 5))
             wait_until(
                 lambda: one.get(f"/explain?target={host(SERVICES + 4, namespace)}")[0] == 200,
@@ -137,7 +143,7 @@ def test_a_paused_leader_that_wakes_up_writes_nothing(
                     20,
                     "the first to see it",
                 )
-            # All that the API server was made to write, whoever mended it afterwards.
+            # Every write that the API server received, even if a later one undid it.
             changes = control_plane.api.watch(*API, resource_version=version)
             written = (change["object"]["metadata"]["name"] for change in changes)
             assert ["-98." in next(written), "-99." in next(written)] == [True, True]
@@ -162,7 +168,7 @@ def host(number: int, namespace: str) -> str:
 def test_a_leader_that_ends_hands_over_at_once(control_plane: ControlPlane, namespace: str) -> None:
     make(control_plane, namespace, range(SERVICES))
     kubeconfig = control_plane.kubeconfig
-    # Leases of five minutes: only what was given back can be taken in time.
+    # Leases of five minutes: the second replica leads in time only if the first releases its Lease.
     with Replica("one", kubeconfig, namespace, *LONG) as one:
         one.wait_for(f"{SERVICES} created")
         with Replica("two", kubeconfig, namespace, *LONG) as two:
@@ -174,7 +180,7 @@ def test_a_leader_that_ends_hands_over_at_once(control_plane: ControlPlane, name
             two.wait_for(", leads", timeout=30)
             two.wait_for("nothing to write")
             assert state(control_plane) == before
-            # Nobody else is there to take what the last gives back.
+            # No other replica is left to take over the Lease.
             two.send(signal.SIGTERM)
             assert two.process.wait(30) == 0
             assert lease(control_plane, namespace)["holderIdentity"] == ""
@@ -258,7 +264,8 @@ class TestTheEnd:
             assert lease(control_plane, namespace)["holderIdentity"] == ""
             assert not [line for line in one.lines if line["level"] == "error"]
         with Replica("two", control_plane.kubeconfig, namespace, *LONG) as two:
-            # How many are left is not known: what was sent in the last moment may be written after the end.
+            # The number of leftovers is unknown: requests of the last moment may be written after
+            # the end.
             wait_until(lambda: len(live(control_plane)) == count, 60, "all others to be written")
             two.wait_for(f"{count} filters in")
             assert before.items() <= state(control_plane).items()

@@ -1,4 +1,4 @@
-"""Which namespaces are watched: chosen by a label while the labels change, and what becomes of filters of the others."""
+"""Which namespaces are watched: by a label that changes, and the fate of filters elsewhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Start = Callable[..., Recorder]
 
 @pytest.fixture
 def start(control_plane: ControlPlane) -> Iterator[Start]:
-    """Starts sources that watch the namespaces of :data:`SELECTOR`; they are stopped when the test ends."""
+    """Start sources that watch the namespaces of :data:`SELECTOR`; stop them after the test."""
     with ExitStack() as started:
 
         def begin(*kinds: Kind[Any]) -> Recorder:
@@ -65,7 +65,7 @@ def delete_entry(plane: ControlPlane, name: str, namespace: str) -> None:
 
 
 def the_call(seen: Recorder, wanted: type[Event], ref: str) -> tuple[Event, ...]:
-    """What the source said in one piece with the last word of that kind about an object."""
+    """Return the batch of events with the last event of that kind about an object."""
 
     def about(event: Event) -> str:
         match event:
@@ -269,7 +269,7 @@ def test_namespaces_that_cannot_be_listed_are_said_and_nothing_is_concluded(
 
 
 def outside(running: Running) -> list[str]:
-    """What is said of filters whose services' namespaces are not watched."""
+    """Return the findings about filters whose services' namespaces are not watched."""
     return [item.message for item in running.controller.findings if item.code.id == "AER0510"]
 
 
@@ -348,7 +348,7 @@ class TestTheFilters:
     def test_none_is_written_where_nobody_would_look_after_it(
         self, control_plane: ControlPlane, make_namespace: NamespaceFactory
     ) -> None:
-        """A service that is exported to a namespace which is not watched: what were written there could never be removed."""
+        """A service is exported to an unwatched namespace: a filter there could never go."""
         mine, other = make_namespace(), make_namespace()
         item = entry(1, mine)
         item["spec"]["exportTo"] = [".", other]
@@ -390,7 +390,7 @@ class TestTwoControllers:
     def test_one_name_for_both_is_not_fought_over(
         self, control_plane: ControlPlane, make_namespace: NamespaceFactory
     ) -> None:
-        """Two namespaces have an entry for the same host: whoever was first keeps the name, and the other says so."""
+        """Two namespaces have an entry for one host: the second has a finding."""
         mine, other = make_namespace(), make_namespace()
         for number, name in enumerate((mine, other), 1):
             item = entry(number, name)
@@ -456,7 +456,7 @@ class TestTwoControllers:
     def test_they_do_not_stand_by_for_each_other(
         self, control_plane: ControlPlane, namespace: str, make_namespace: NamespaceFactory
     ) -> None:
-        """Two deployments in one namespace, as `aeraki run` puts them together, with different parts of the mesh."""
+        """Two deployments in one namespace, as `aeraki run` builds them, for parts of the mesh."""
         mine, other = make_namespace(labels=PROD), make_namespace()
         make(control_plane, mine, [1])
         make(control_plane, other, [2])

@@ -1,4 +1,4 @@
-"""What people and machines ask a running controller: probes, metrics, status; and a settings file that changes under it."""
+"""Probes, metrics and status of a running controller, and changes of its settings file."""
 
 from __future__ import annotations
 

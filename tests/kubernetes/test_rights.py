@@ -1,4 +1,4 @@
-"""The rights that `aeraki rbac` prints are enough, and a refusal of the webhook is a finding at the service."""
+"""The rights that `aeraki rbac` prints suffice, and a refusal of the webhook is a finding."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_those_for_some_namespaces_are_enough(
     make_namespace: NamespaceFactory,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With everything that a filter can rest on: a Secret, and an inbound filter in the service's own namespace."""
+    """With all that a filter depends on: a Secret, inbound in the service's namespace."""
     mine, other = make_namespace(labels={"env": by}), make_namespace()
     api = control_plane.api
     with redis_crds(control_plane):

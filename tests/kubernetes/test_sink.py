@@ -171,14 +171,14 @@ def test_never_touches_what_is_not_ours(
     assert found is not None
     assert found["spec"] == foreign["spec"]
     assert "labels" not in found["metadata"]
-    # What its owner does with it is no business of ours: we hear of a later change of our own filter, and of nothing else.
+    # Changes by its owner do not concern us. We only see a later change of our own filter.
     own = redis_filter(6)
     write(sink, [own])
     edit: Object = {"spec": {"priority": 7}}
     for each in (item, own):
         control_plane.api.merge(*API, each.key.name, edit, namespace=each.key.namespace)
     changes.wait_for(own.key, and_no_other=True)
-    # When its owner takes it away, we are told, and write.
+    # When its owner deletes it, we see that and write ours.
     control_plane.api.delete(*API, item.key.name, namespace=item.key.namespace)
     changes.wait_for(item.key)
     assert write(sink, [item, own]) == [(Action.CREATE, None), (Action.UPDATE, None)]
@@ -281,7 +281,7 @@ def test_adopts_upstreams_filters(start: Start, control_plane: ControlPlane) -> 
     adopting, _ = start(adopt_upstream=True)
     assert adopting.apply(()) == []
     assert names() == {item.key.name, other["metadata"]["name"], users["metadata"]["name"]}
-    # Upstream still runs: it is said, and not fought over.
+    # Upstream still runs: the sink reports it and does not fight over it.
     control_plane.api.create(theirs)
     wait_until(
         lambda: any("still runs" in finding.message for finding in adopting.findings()),

@@ -193,7 +193,7 @@ def test_a_crd_that_comes_later_and_goes_again(
         seen.wait_object(f"Demo {namespace}/one")
         assert not seen.problems["Demo.demo.aeraki.io"]
         mark = seen.mark()
-    # Deleting the definition deleted the object, which was nobody's wish.
+    # Deleting the definition deleted the object, although no user deleted it.
     seen.wait(lambda: "does not serve" in seen.reason, "the source to say that the kind is gone")
     assert not seen.removed_since(mark)
     assert f"Demo {namespace}/one" in seen.objects

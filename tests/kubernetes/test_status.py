@@ -1,4 +1,7 @@
-"""What the objects themselves say: conditions in their status, Events; by the printed rights, the leader alone, and once."""
+"""What the objects report: conditions in their status, and Events.
+
+The leader alone writes them, once, with the printed rights.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ QUICK = ("--debounce-quiet", "100ms", "--retry-period", "500ms")
 
 @pytest.fixture
 def account(control_plane: ControlPlane, namespace: str, workloads: Workloads) -> Iterator[Path]:
-    """The kubeconfig of an account that may do what `aeraki rbac` prints, with the plugin's CRDs served."""
+    """Return the kubeconfig of an account with the rights that `aeraki rbac` prints.
+
+    The plugin's CRDs are served.
+    """
     api, kinds = control_plane.api, build_registry(only=["redis"]).kinds
     definitions = [crd(kind) for kind in kinds]
     control_plane.apply_crds("\n---\n".join(yaml.safe_dump(item) for item in definitions))

@@ -215,7 +215,10 @@ def test_a_kind_that_is_served_in_no_version_any_more_and_comes_back(
 
 
 def test_a_kind_that_the_cluster_comes_to_serve_later(plane: ControlPlane, shop: str) -> None:
-    """As when Istio is installed, or upgraded, after us: what there is, is served; of what is not there nothing is concluded."""
+    """Istio is installed or upgraded after us.
+
+    The source reads the kinds that exist, and draws no conclusion from the others.
+    """
     write_service(plane, "v1", shop)
     write_route(plane, "v1", shop, "one")
     serve(plane, "VirtualService")

@@ -1,7 +1,8 @@
-"""Every query of the dashboards and alerts, asked of a real Prometheus that scrapes a real controller and a real Envoy.
+"""Every query of the dashboards and alerts, in a real Prometheus.
 
-The controller reads deploy/samples from files; the Envoy has the configuration that those samples give a client, with the
-statistics that the snippets of the protocols' pages ask for, and Istio's way of naming them (no default tags).
+It scrapes a real controller and a real Envoy. The controller reads deploy/samples from files. The
+Envoy has the configuration of a client with those samples, the statistics that the snippets of the
+protocols' pages ask for, and Istio's way of naming them (no default tags).
 """
 
 from __future__ import annotations
@@ -184,7 +185,8 @@ def prometheus(
         with (folder / "log").open("w") as log:
             child = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            # The panels' subqueries take a point every 15 s, on the clock: two of them need 30 s of scrapes.
+            # The panels' subqueries have a point every 15 s, on the clock: two of them need 30 s of
+            # scrapes.
             scraped = "count(sum_over_time(up[1m]) > 40) == 2"
             wait_until(
                 lambda: ask(address, scraped),
@@ -234,7 +236,8 @@ def test_an_alert_can_be_evaluated_and_is_quiet_when_all_is_well(
     prometheus: str, alert: dict[str, Any]
 ) -> None:
     firing = ask(prometheus, alert["expr"])
-    # Kafka's sample has a finding, but no error; its port has no filter, for the proxies lack the extension.
+    # Kafka's sample has a finding, but no error. Its port has no filter, because the proxies lack
+    # the extension.
     assert firing == [] or alert["alert"] == "AerakiPortWithoutFilter", firing
 
 

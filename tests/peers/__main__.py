@@ -1,4 +1,4 @@
-"""`python -m tests.peers` builds the Java peers, so that no test has to wait for Maven; says what it does."""
+"""`python -m tests.peers` builds the Java peers with progress, so that no test waits for Maven."""
 
 import logging
 import signal

@@ -26,7 +26,7 @@ class PeerError(Exception):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on and that no outgoing connection gets (they start at 32768)."""
+    """Return a free port that no outgoing connection gets (they start at 32768)."""
     while True:
         address = (host, random.randint(10_000, 32_000))
         if address in _handed_out:

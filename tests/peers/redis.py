@@ -102,9 +102,10 @@ class RedisServer(ServerProcess):
 
 
 class RedisCluster:
-    """Three primaries, or more, that share the slots evenly, and a replica of each of the first `replicas` of them.
+    """Three primaries, or more, that share the slots evenly, and replicas of the first `replicas`.
 
-    A context manager: formed, stopped. `servers` are the primaries, `replicas` the others.
+    A context manager that forms and stops the cluster. `servers` are the primaries, `replicas` the
+    others.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class RedisCluster:
         self._running.close()
 
     def _write_nodes(self) -> None:
-        """Tell each node of all others in its own file: by meeting they would take seconds to know of each other."""
+        """Write all other nodes into each node's own file: meeting would take seconds."""
         size = len(self.servers)
         ids = {server.name: secrets.token_hex(20) for server in self._everyone}
         roles: dict[str, str] = {}

@@ -1,7 +1,8 @@
-"""Small plugins that misbehave, as real distributions: built by their backend, with metadata and an entry point.
+"""Small plugins that misbehave, as real distributions with metadata and an entry point.
 
-In: the tables below. Out: a folder that holds them installed, to be put on ``sys.path``. A pure wheel is installed by unpacking it
-(the binary distribution format, "Installing a wheel"), so neither pip nor a network is needed.
+Their backend builds them from the tables below, and they are installed in a folder for
+``sys.path``. A pure wheel is installed by unpacking it (the binary distribution format, "Installing
+a wheel"), so neither pip nor a network is needed.
 """
 
 from __future__ import annotations

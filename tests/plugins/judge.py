@@ -1,6 +1,6 @@
-"""Find the installed plugins, run one service for each of their tokens, and print as JSON what came of it.
+"""Run one service for each token of the installed plugins, and print the results as JSON.
 
-In: nothing but what is installed. Out, on stdout: each plugin's state and reason, the filters, the findings.
+These are each plugin's state and reason, the filters, and the findings.
 """
 
 from __future__ import annotations

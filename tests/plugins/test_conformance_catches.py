@@ -178,7 +178,7 @@ def endless(context: GenerateContext) -> Iterator[Patch]:
 
 
 def prefixed(text: str, context: GenerateContext) -> Iterator[Patch]:
-    """A tcp_proxy that tells a text by its stat_prefix."""
+    """Yield a tcp_proxy with the text as its stat_prefix."""
     name = "envoy.filters.network.tcp_proxy"
     yield context.outbound.replace_tcp_proxy(name, TcpProxy(stat_prefix=text or "x", cluster="x"))
     yield from itertools.islice(good(context), 1, None)

@@ -1,4 +1,4 @@
-"""A mistake in a declaration is one sentence at load, and nobody else is affected."""
+"""A mistake in a declaration is one sentence at load, and affects no other plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Plugins that misbehave in every way, installed beside one that works: it goes on working, and each of them is named."""
+"""Plugins that misbehave in every way, beside one that works.
+
+The good one continues to work, and each bad one is reported by name.
+"""
 
 from __future__ import annotations
 

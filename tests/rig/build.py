@@ -106,10 +106,10 @@ def find_go() -> str | None:
 
 
 def ensure_built(report: Callable[[str], None] = print) -> Artifacts:
-    """Returns the artifacts, building those that are missing: about 16 minutes on two cores.
+    """Return the artifacts, building those that are missing: about 16 minutes on two cores.
 
     Args:
-        report: is told what is being built.
+        report: receives what is being built.
 
     Raises:
         RigUnavailableError: something must be built and Go is missing.

@@ -38,14 +38,14 @@ class ControlPlane(Startable):
     """etcd, kube-apiserver and istiod, with Istio's CRDs and its validating webhook.
 
     A context manager; about ten seconds to start. Each of `etcd`, `apiserver` and `istiod` is a
-    `Server`: ``stop()``, ``start()``, ``restart()``, ``kill()``, ``pause()`` and ``resume()`` make
-    the faults that tests need, ``log_text()`` shows what it said.
+    `Server`. Its ``stop()``, ``start()``, ``restart()``, ``kill()``, ``pause()`` and ``resume()``
+    make the faults that tests need, ``log_text()`` returns its log.
 
     Args:
         mesh_config: settings beside or instead of `istio.DEFAULT_MESH_CONFIG`.
         istiod_env: variables for istiod beside or instead of `istio.DEFAULT_ENV`.
         mtls: the mesh-wide PeerAuthentication: DISABLE, PERMISSIVE or STRICT.
-        report: is told about slow things, such as a first build.
+        report: receives slow steps, such as a first build.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class ControlPlane(Startable):
                 "--logger=zap",
             ],
             self.folder / "etcd.log",
-            # It refuses to run on some architectures unless told; a test may.
+            # etcd refuses some architectures without this variable; a test may set it.
             env={"ETCD_UNSUPPORTED_ARCH": os.uname().machine.replace("aarch64", "arm64")},
             ready=lambda: self._answers(f"{client}/health"),
         )

@@ -175,7 +175,7 @@ def pod_factory(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter,
 ) -> None:
-    """Says so when the tests with a cluster could not have run, also when nobody asked for them."""
+    """Report that the tests with a cluster could not have run, even if none was requested."""
     if reason := availability.obstacle():
         terminalreporter.section("cluster tests did not run")
         terminalreporter.line(f"The tests marked `mesh` need the rig: {reason}.")

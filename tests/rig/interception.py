@@ -40,12 +40,13 @@ _TLS_LABEL = "security.istio.io/tlsMode"
 
 
 class PodNetwork(Startable):
-    """The node: a bridge that pods are attached to, and a way from them to istiod and the API server.
+    """The node: a bridge for pods, and a way from them to istiod and the API server.
 
     A context manager. Several can exist on a machine at once.
 
     Args:
-        plane: pods reach its istiod and API server at `gateway`, on the ports that these have on 127.0.0.1.
+        plane: pods reach its istiod and API server at `gateway`, on the ports that these have on
+        127.0.0.1.
     """
 
     def __init__(self, plane: ControlPlane) -> None:
@@ -163,9 +164,9 @@ class PodNetwork(Startable):
         self._in_node("link set br0 up")
 
     def _make_way_to_control_plane(self) -> None:
-        """A link between the node and this machine, and the forwarding of the control plane's ports.
+        """Link the node with this machine, and forward the control plane's ports.
 
-        The tests reach pods through it too.
+        The tests reach pods through the link too.
         """
         machine, node, link = self._machine, self._node, self.link
         commands = [

@@ -89,7 +89,7 @@ class Namespaces:
             self._delete(kind, found)
 
     def _objects(self, kind: ResourceType, namespace: str) -> Sequence[Object]:
-        """The objects of a kind; none of one that is still announced although its CRD was deleted."""
+        """Return the objects of a kind; none if its CRD is deleted but still announced."""
         try:
             return self._api.objects(kind.api_version, kind.kind, namespace=namespace)
         except ApiError as error:
@@ -98,7 +98,7 @@ class Namespaces:
             raise
 
     def _delete(self, kind: ResourceType, obj: Object) -> None:
-        """Deletes one object, also when a finalizer that nobody serves holds it."""
+        """Delete one object, even if a finalizer without a controller holds it."""
         metadata = obj["metadata"]
         name, namespace = metadata["name"], metadata["namespace"]
         with suppress(ApiError):  # it may be gone by now

@@ -27,8 +27,8 @@ class Holder:
         self._ready = folder / "ready"
         hosts = folder / "hosts"
         hosts.write_text("127.0.0.1 localhost\n", encoding="utf-8")
-        # Nobody serves names there, which is known at once, not after the time limits of a server
-        # out of reach. Names stand in the hosts file.
+        # The address has no name server, which fails at once. An unreachable server would cost its
+        # time limits. Names stand in the hosts file.
         resolver = folder / "resolv.conf"
         resolver.write_text("nameserver 127.0.0.1\n", encoding="utf-8")
         script = (

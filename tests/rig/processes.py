@@ -64,7 +64,10 @@ def run(argv: Sequence[str], *, stdin: str = "", timeout: float = 30) -> str:
 
 
 def private_pids_prefix() -> list[str]:
-    """Put before a command line: all that it starts dies with it, even when it is killed. Needs root."""
+    """Return a prefix for a command line: all its children die with it, even by SIGKILL.
+
+    Needs root.
+    """
     return [find_tool("unshare"), "--pid", "--fork", "--mount-proc", "--kill-child", "--"]
 
 

@@ -1,7 +1,4 @@
-"""What the rig's own tests write: two ports, and an EnvoyFilter.
-
-In: a listener's name, a filter. Out: objects as the API takes them.
-"""
+"""Objects for the rig's own tests, as the API accepts them: two ports, and an EnvoyFilter."""
 
 from __future__ import annotations
 

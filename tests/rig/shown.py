@@ -1,6 +1,7 @@
-"""What istiod shows to sidecars, asked as a sidecar asks.
+"""istiod's configuration for sidecars, requested as a sidecar requests it.
 
-istiod hears of the end of a test a moment later: a sidecar that starts before would get services and filters of that test.
+istiod sees the end of a test a moment later: a sidecar that starts earlier would get services and
+filters of that test.
 """
 
 from __future__ import annotations

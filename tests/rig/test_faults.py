@@ -1,4 +1,4 @@
-"""What a test breaks of the control plane: it comes back, forgets nothing, and is healed for the next test."""
+"""Faults of the control plane: it recovers, forgets nothing, and is healthy for the next test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Plain sidecars get what istiod makes of EnvoyFilters, and say what they refuse; so does the webhook."""
+"""Plain sidecars get EnvoyFilters through istiod and report what they reject.
+
+So does the webhook.
+"""
 
 from __future__ import annotations
 

@@ -71,11 +71,12 @@ class Workloads:
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> Object:
-        """Creates or changes a Service; its address is ``["spec"]["clusterIP"]`` of the answer.
+        """Create or change a Service; its address is ``["spec"]["clusterIP"]`` of the answer.
 
         Args:
             selector: by default ``{"app": name}``.
-            families: the IP families of its addresses in order, ``IPv4`` and ``IPv6``; by default IPv4 alone.
+            families: the IP families of its addresses in order, ``IPv4`` and ``IPv6``; by default
+                IPv4 alone.
         """
         spec: Object = {
             "selector": dict(selector if selector is not None else {"app": name}),
@@ -120,7 +121,7 @@ class Workloads:
         return PodRecord(name, self.namespace, ip, labels, service_account)
 
     def endpoints(self, service: str, ports: Sequence[Port], pods: Sequence[PodRecord]) -> Object:
-        """Writes the EndpointSlice of a Service anew: these pods, all ready, their addresses of one family."""
+        """Replace a Service's EndpointSlice: these pods, all ready, with one address family."""
         metadata = self._metadata(f"{service}-rig", {"kubernetes.io/service-name": service}, None)
         return self._api.apply(
             {

@@ -58,10 +58,10 @@ def _identity(pid: int) -> str | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nothing uses, below those that the kernel gives to connections.
+    """Return unused ports of 127.0.0.1, below those that the kernel gives to connections.
 
-    A port that the kernel picked (port 0) could be taken by any outgoing connection before our
-    server binds it, or while the server is down for a fault test.
+    Any outgoing connection could get a port that the kernel picked (port 0) before our server binds
+    it, or while the server is down for a fault test.
     """
     ports: list[int] = []
     while len(ports) < count:

@@ -1,7 +1,8 @@
-"""What one tenant's objects change for the others: nothing.
+"""One tenant's objects change nothing for the others.
 
-Namespace ``shop`` is the victim (base.yaml), ``evil`` the tenant. Every other file is an attack. Not
-"nothing crashes", but: whoever calls the victim has the same listeners and clusters as before.
+Namespace ``shop`` is the victim (base.yaml), ``evil`` the tenant. Every other file is an attack.
+The tests ask for more than "nothing crashes": every client of the victim has the same listeners and
+clusters as before.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def test_the_victims_callers_have_what_they_had(name: str) -> None:
     ],
 )
 def test_the_victims_next_change_takes_effect(name: str) -> None:
-    """An object of the tenant that is refused, or waits for a Secret, holds nothing of the victim."""
+    """A tenant's object that is rejected, or waits for a Secret, blocks nothing of the victim."""
     change = """
 apiVersion: redis.aeraki.io/v1alpha1
 kind: RedisService

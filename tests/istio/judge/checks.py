@@ -169,9 +169,9 @@ def a_port_answers_every_call(comparison: Comparison) -> Iterator[Reason]:
 
 
 def other_calls_go_where_istio_sends_them(comparison: Comparison) -> Iterator[Reason]:
-    """A call that no route speaks of reaches the clusters that it reached before, in equal shares.
+    """A call that matches no route reaches the same clusters as before, in equal shares.
 
-    Where an HTTP route without a condition is for the host, that may speak instead.
+    An HTTP route without a condition may decide otherwise.
     """
     for change in _changes(comparison):
         ours, istio = change.ours, change.istio

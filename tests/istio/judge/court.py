@@ -1,6 +1,6 @@
-"""Meshes in a real istiod: each client's configuration without and with the filters of our pipeline.
+"""Meshes in a real istiod: each client's configuration without and with our pipeline's filters.
 
-Many meshes are shown at the same time, because istiod takes as long for ten as for one.
+Many meshes are loaded at the same time, because istiod takes as long for ten as for one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _SERVERS_OWN = ("managedFields", "uid", "resourceVersion", "generation", "selfLi
 class Trial:
     """One mesh and what its clients have.
 
-    ``drawn``: the mesh in slot 0. ``objects``: those of it that the API server took, as it has them.
+    ``drawn``: the mesh in slot 0. ``objects``: those of its objects that the API server accepted,
+    as it stores them.
     """
 
     drawn: list[Object]

@@ -1,7 +1,7 @@
-"""Where a network filter sends calls: its clusters, and what happens to a call that no route is for.
+"""Where a network filter sends calls: its clusters, and its default for a call without a route.
 
-Filters are read as the dictionaries that their messages are in JSON, so that one walk finds the
-clusters of any of them.
+Filters are dictionaries, as their messages are in JSON, so that one walk finds the clusters of any
+of them.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ Shares = Mapping[str, float]
 class Routing:
     """How a filter routes.
 
-    ``name``: of the filter. ``prefix``: its stat_prefix, by which Istio and we name the service port.
-    ``clusters``: all that it names. ``default``: where a call goes that no other route is for; None
-    where such a call is refused.
+    ``name`` is that of the filter. ``prefix`` is its stat_prefix, by which Istio and we name the
+    service port. ``clusters`` are all that it names. ``default`` is where a call without a route
+    goes; None if the filter refuses it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The least of a failing mesh: objects, and entries of their lists, are dropped while it still fails.
+"""Reduce a failing mesh: drop objects, and entries of their lists, while it still fails.
 
 Many smaller meshes are tried at the same time, because istiod takes as long for ten as for one.
 """

@@ -216,7 +216,7 @@ class Mesher:
         key: str = "aeraki-outbound-cart.shop.svc.cluster.local-7000",
         namespace: str = "istio-system",
     ) -> str:
-        """What the generator said in a filter of that name."""
+        """Return the generator's text in a filter of that name."""
         from google.protobuf.any_pb2 import Any as AnyMessage
 
         self.run()

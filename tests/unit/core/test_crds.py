@@ -1,4 +1,4 @@
-"""CRD manifests that an API server takes: the rules of structural schemas, and what a model says is in them."""
+"""CRD manifests that an API server accepts: structural schemas with the content of a model."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def walk(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str
 
 
 def check_structural(schema: dict[str, Any]) -> None:
-    """Kubernetes: "Specifying a structural schema", rules 1 to 4, and the fields of JSONSchemaProps."""
+    """Check rules 1 to 4 of Kubernetes' "Specifying a structural schema", and JSONSchemaProps."""
     for path, item in walk(schema):
         assert set(item) <= KEYS, path
         typed = "type" in item

@@ -1,4 +1,4 @@
-"""What somebody meant and did not get: ports with odd names, options and routes that nobody reads."""
+"""Likely mistakes of users: ports with odd names, options and routes without effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Selectors that share workloads without one holding the other: the older service has the shared ones, and both are told."""
+"""Selectors that share workloads without one containing the other.
+
+The older service has the shared workloads, and both have a finding.
+"""
 
 from __future__ import annotations
 

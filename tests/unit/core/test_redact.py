@@ -1,4 +1,4 @@
-"""What a plugin was given from a Secret is in no text that leaves it: finding, log line, traceback."""
+"""A Secret's content that a plugin received leaves it in no finding, log line or traceback."""
 
 from __future__ import annotations
 

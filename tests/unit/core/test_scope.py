@@ -1,4 +1,4 @@
-"""A filter is judged by whoever watches the namespace of its service; everybody else leaves it alone."""
+"""The controller that watches a service's namespace judges its filter; others ignore it."""
 
 from __future__ import annotations
 

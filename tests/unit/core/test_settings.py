@@ -1,4 +1,4 @@
-"""Which value of a setting counts, where it came from, and what is said when it does not fit."""
+"""Which value of a setting counts, where it comes from, and the error when it does not fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each client namespace has the filters that fit what istiod shows it, and nobody's object changes those of others."""
+"""Each client namespace has filters that fit istiod's view for it, untouched by other tenants."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def make(
 
 
 def engines(made: Made) -> dict[str, str]:
-    """The filter's name for all clients, for the clients of some namespace, and for the workloads."""
+    """Return the filter's name for all clients, for some namespace's clients, and for workloads."""
     found = {}
     for item in made.filters:
         for patch in item["spec"]["configPatches"]:

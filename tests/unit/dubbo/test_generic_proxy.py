@@ -1,4 +1,4 @@
-"""How times and tries are told to generic_proxy, whose defaults are not Istio's."""
+"""How timeouts and retries reach generic_proxy, whose defaults are not Istio's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names of interfaces and arguments are taken, and why others are not."""
+"""Which names of interfaces and arguments are accepted, and why others are not."""
 
 from __future__ import annotations
 

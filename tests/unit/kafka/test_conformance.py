@@ -1,8 +1,8 @@
-"""The plugin against what every plugin must hold to, as its own author would run it.
+"""The plugin's conformance to the contract of every plugin, as its own author would test it.
 
 Two examples are enough: tests/golden loads every case, in any order and with odd input.
 
-Envoy's contrib extension is not in the Envoy of the tests: what is loaded is the configuration without it.
+The Envoy of the tests lacks the contrib extension, so it loads the configuration without it.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_the_generated_module_is_made_from_the_proto_file() -> None:
 
 
 def test_the_numbers_are_those_of_envoy() -> None:
-    """Envoy reads numbers, not names: api/contrib/envoy/extensions/filters/network/kafka_broker/v3."""
+    """Envoy reads numbers: api/contrib/envoy/extensions/filters/network/kafka_broker/v3."""
     config = KafkaBroker(
         stat_prefix="p", force_response_rewrite=True, api_keys_allowed=[1], api_keys_denied=[2]
     )

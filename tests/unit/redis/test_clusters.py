@@ -103,7 +103,7 @@ def test_a_redis_cluster_that_is_headless_is_left_alone() -> None:
 
 
 def test_clients_with_routes_of_their_own_have_a_redis_cluster_once() -> None:
-    """A VirtualService for one namespace gives its clients another filter beside the one for all."""
+    """A VirtualService for one namespace gives its clients a second, separate filter."""
     route = {"match": [{"port": 9121}], "route": [{"destination": {"host": "cache"}}]}
     routing = virtual_service("cache", ["cache"], exportTo=["web"], tcp=[route])
     result = made(

@@ -1,4 +1,4 @@
-"""Passwords reach the filter and nothing else; without the one that was asked for, the last good filter stays."""
+"""Passwords reach the filter and nothing else; without a password, the last good filter stays."""
 
 from __future__ import annotations
 

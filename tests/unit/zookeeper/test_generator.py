@@ -23,7 +23,7 @@ OPTIONS = [option.name for option in aeraki_plugins_zookeeper.ZOOKEEPER.options]
 
 
 def made(*objects: dict[str, Any], **options: str) -> Made:
-    """What comes of a ZooKeeper service with those options (``_`` for ``-``) and what else is given."""
+    """Return the result of a ZooKeeper service: options (``_`` for ``-``) and objects."""
     annotations = {
         f"zookeeper.aeraki.io/{name.replace('_', '-')}": value for name, value in options.items()
     }

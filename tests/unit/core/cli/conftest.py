@@ -1,4 +1,4 @@
-"""The command line as a user has it: the real entry point, and a plugin that is found as an installed one."""
+"""The command line as a user has it: the real entry point, and an installed plugin."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def only_echo(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever else is installed here; the folder is on the path for one test, so that no other finds the plugin."""
+    """Hide the other installed plugins, and put the folder on the path for one test."""
     monkeypatch.syspath_prepend(site)
     clean_environment(monkeypatch)
     monkeypatch.setenv("AERAKI_PLUGINS", "echo")

@@ -1,4 +1,4 @@
-"""Every component that the documentation names really logs, and can be set apart from the others."""
+"""Every component in the documentation really logs, and has a level of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields that Envoy's API marks as sensitive are masked wherever they are, also inside an Any and a map."""
+"""Fields that Envoy's API marks as sensitive are masked everywhere, also in an Any and a map."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def pipeline(*plugins: Any) -> Pipeline:
 
 
 class Feed(Source):
-    """A source that says what the test says. What is put before it starts is what it has at its start."""
+    """A source that sends what the test puts; what is put before it starts is its first state."""
 
     def __init__(self, *objects: SourceObject, name: str = "feed", sync: bool = True) -> None:
         self.name = name
@@ -125,7 +125,7 @@ class Feed(Source):
 
 
 class Recorder:
-    """Remembers all that it is told."""
+    """Remembers all its calls."""
 
     def __init__(self) -> None:
         self.reports: queue.SimpleQueue[PassReport] = queue.SimpleQueue()
@@ -193,7 +193,7 @@ class Running:
         return self.recorder.reports.get(timeout=WAIT)
 
     def until(self, wanted: Any) -> PassReport:
-        """The first report of which that is true."""
+        """Return the first report that fulfils the condition."""
         while not wanted(report := self.next()):
             pass
         return report

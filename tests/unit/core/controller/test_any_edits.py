@@ -1,4 +1,4 @@
-"""Whatever is edited, in whatever order, and however often a pass comes in between: the filters are those of a fresh run."""
+"""Any edits in any order, with any passes in between: the filters are those of a fresh run."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def placeless(item: Finding) -> Finding:
 
 
 class Edits(RuleBasedStateMachine):
-    """A folder that somebody edits; the parts of the controller, led by the test instead of by a clock."""
+    """A folder under edit; the test drives the controller's parts instead of a clock."""
 
     @initialize()
     def begin(self) -> None:
@@ -207,7 +207,7 @@ class Edits(RuleBasedStateMachine):
             return  # what the broken file said before is still in force, of which a fresh run knows nothing
         assert {key: live.filter for key, live in self.sink.live().items()} == filters
         assert list(self.ledger.findings) == findings
-        # One that only moved to another line or file is not told again.
+        # A finding that only moved to another line or file is not reported again.
         assert {placeless(item) for item in self.told} == {placeless(item) for item in findings}
 
     def fresh(self) -> tuple[dict[FilterKey, EnvoyFilter], list[Any]]:

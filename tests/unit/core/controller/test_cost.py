@@ -14,7 +14,7 @@ from tests.unit.core.controller.running import Feed, Running, codes, routes, ser
 
 
 class Calls:
-    """Counts the calls of Python functions in threads that start while it is there, but while it rests."""
+    """Counts the calls of Python functions in threads that start inside it, except while paused."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -33,7 +33,7 @@ class Calls:
 
 
 def cost_of_a_change(services: int) -> tuple[int, PassReport]:
-    """How many calls one changed VirtualService takes in a mesh where every service has something wrong with it."""
+    """Count the calls for one changed VirtualService; every service has a finding."""
     objects = [service(f"s{number}", number, volume="99") for number in range(services)]
     feed = Feed(*objects, *(routes(f"s{number}", "a") for number in range(services)))
     with Calls() as calls, Running(feed) as running:

@@ -1,4 +1,4 @@
-"""Files in, files out: the whole controller over real directories, as a user without a cluster runs it."""
+"""Files in, files out: the whole controller over real directories, without a cluster."""
 
 from __future__ import annotations
 

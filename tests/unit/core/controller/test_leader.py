@@ -13,7 +13,7 @@ from aeraki_core.kube.errors import ApiError, UnreachableError
 
 
 class Server:
-    """The Leases of an API server, as far as an election goes: refuses what is not of the newest version."""
+    """The Leases of an API server for an election: it refuses updates of an old version."""
 
     def __init__(self) -> None:
         self.lease: dict[str, Any] | None = None
@@ -47,7 +47,7 @@ class Server:
 
 
 class Election:
-    """Replicas over one server, and a clock that goes when it is told to."""
+    """Replicas over one server, and a clock that moves on demand."""
 
     def __init__(self) -> None:
         self.now = 100.0

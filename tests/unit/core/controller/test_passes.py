@@ -1,4 +1,4 @@
-"""From an event to a written filter: how much runs, what is written, and what is kept because something went wrong."""
+"""From an event to a written filter: how much runs and is written, and what a fault preserves."""
 
 from __future__ import annotations
 
@@ -423,7 +423,7 @@ def test_it_stops_without_a_last_pass() -> None:
 
 
 def test_live_filters_are_asked_for_after_the_generators_ran() -> None:
-    """A sink can read a filter only when its types are known, and plugins import theirs when they are used."""
+    """A sink reads a filter only with its types loaded; plugins import theirs on first use."""
     order: list[str] = []
 
     class Asked(MemorySink):

@@ -1,4 +1,4 @@
-"""The order of many writes: what changed last first, and nothing deleted before what takes its place is there."""
+"""The order of many writes: the latest change first, and replacements before deletions."""
 
 from __future__ import annotations
 

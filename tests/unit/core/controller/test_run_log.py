@@ -1,4 +1,4 @@
-"""What a run logs: each fault once, however often it is tried, and not more of one namespace than people read."""
+"""A run logs each fault once, however often it is retried, and limits lines per namespace."""
 
 from __future__ import annotations
 

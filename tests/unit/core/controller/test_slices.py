@@ -1,4 +1,4 @@
-"""A pass that takes long is cut into slices: everybody else is heard in between, and gets their filters first."""
+"""A long pass is cut into slices: other changes are handled in between, and written first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody who may write in one namespace can do to the filters of the others: nothing, by counts."""
+"""A user who may write in one namespace cannot affect the filters of others, by counts."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_forged_filters_do_not_make_many_deletions_look_like_few() -> None:
 
 
 class Closed(MemorySink):
-    """A namespace ``nowhere`` that does not exist, or is being deleted, until the test says otherwise."""
+    """A namespace ``nowhere`` that does not exist, or is being deleted, until the test opens it."""
 
     def __init__(self, obstacle: Obstacle | None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Whose turn it is: one namespace with very much to write keeps nobody else waiting."""
+"""The order of writes: a namespace with very many filters delays no other."""
 
 from __future__ import annotations
 

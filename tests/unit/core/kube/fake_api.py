@@ -82,7 +82,10 @@ class FakeApi:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def put(self, plural: str, name: str, spec: str = "{}", *, raw: str = "", **more: Any) -> None:
-        """Create or replace an object of the namespace shop; ``raw``: its text, with %(metadata)s."""
+        """Create or replace an object of the namespace shop.
+
+        ``raw`` is its text, with %(metadata)s.
+        """
         with self._changed:
             metadata = {"name": name, "namespace": "shop", "resourceVersion": self._next(), **more}
             text = (raw or '{"metadata":%(metadata)s,"spec":%(spec)s}') % {
@@ -100,7 +103,7 @@ class FakeApi:
             self._event(plural, "DELETED", json.dumps({"metadata": metadata}))
 
     def line(self, plural: str, line: str) -> None:
-        """Send a line to whoever watches."""
+        """Send a line to every watch."""
         with self._changed:
             self._log.append((plural, line))
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""A live filter that somebody wrote to do harm: it is read as far as it can be, and nothing else suffers."""
+"""A live filter that is meant to harm: it is read as far as possible, and affects nothing else."""
 
 from __future__ import annotations
 

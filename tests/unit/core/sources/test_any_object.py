@@ -1,4 +1,4 @@
-"""Whatever an object of a kind that is read holds, it is taken or rejected with a word; it never ends the program."""
+"""Any object of a kind that is read is accepted or rejected with a reason, without a crash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that anybody may have written, read as Kubernetes reads it; whatever it is, one document never hides another."""
+"""Text from any user, read as Kubernetes reads it: one document never hides another."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_bombs_cost_nothing() -> None:
     cost, (message, _) = calls(lambda: refused(merges))
     assert str(MAX_ALIASED) in message
     assert cost < 100 * len(merges)
-    # Whoever notices first, our reader, the YAML parser below it or the JSON parser.
+    # The first of three rejects it: our reader, the YAML parser below it, or the JSON parser.
     for deep in (
         "[" * 1_000_000,
         '{"a":' * 100_000,

@@ -18,7 +18,7 @@ from tests.unit.core.sources.manifests import reads, service
 
 
 class Files:
-    """A folder under watch, and the objects in force from it."""
+    """A watched folder, and the objects that come from it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""What a feed makes of a list that comes in pages, whole or broken off, and of the watch after it."""
+"""A feed's events from a list in pages, whole or broken off, and from the watch after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a label selector leaves of a cluster's events, in whichever order namespaces and objects arrive."""
+"""A label selector filters a cluster's events; namespaces and objects arrive in any order."""
 
 from __future__ import annotations
 

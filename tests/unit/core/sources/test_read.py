@@ -1,4 +1,7 @@
-"""One pass over files: what is taken, what is left alone, and one finding with file and line for each thing that is wrong."""
+"""One pass over files: what is read, what is ignored, and one finding for each mistake.
+
+A finding has the file and the line.
+"""
 
 from __future__ import annotations
 
@@ -154,7 +157,7 @@ def test_other_kinds_are_left_alone_without_a_word(
 
 HEAD = "apiVersion: v1\nkind: Service\n"
 BAD = {
-    # text of a document, its code, the line within it, whether something may be missing because of it
+    # Text of a document, its code, the line within it, and whether the mistake may hide objects.
     "broken YAML": ("a:\n  - b\n c: d\n", "AER0101", 3, True),
     "tabs": ("apiVersion: v1\nkind: Service\nmetadata:\n\tname: x\n", "AER0101", 4, True),
     "duplicate key": (f"{HEAD}metadata: {{name: x}}\nkind: Service\n", "AER0101", 4, True),

@@ -42,7 +42,10 @@ def patch(
     context: str = "SIDECAR_OUTBOUND",
     **match: Any,
 ) -> dict[str, Any]:
-    """A patch; for a network filter it asks for tcp_proxy unless `listener` or `filter=None` says otherwise."""
+    """Return a patch; for a network filter it matches tcp_proxy by default.
+
+    `listener` or `filter=None` change that.
+    """
     name = match.pop("filter", TCP_PROXY if to == "NETWORK_FILTER" else None)
     if name is not None:
         match.setdefault("listener", {}).setdefault("filterChain", {}).setdefault(

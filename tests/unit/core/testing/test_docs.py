@@ -18,7 +18,7 @@ pytestmark = pytest.mark.envoy
 
 PAGE = Path(__file__).parents[4] / "docs" / "testing.md"
 _COMMANDS: Mapping[str, list[str]] = {
-    # Loaded by name, so that the page also holds where the plugin is not installed as an entry point.
+    # Load the plugin by name, so that the page also works where its entry point is not installed.
     "pytest": [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""What a real Envoy says of modelled sidecars, and that it runs, changes, and ends with its test."""
+"""A real Envoy with modelled sidecars: its verdicts, and that it runs, changes, and ends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ from tests.unit.core.testing.objects import CART, ECHO, ECHO_FILTER, envoy_filte
 
 pytestmark = pytest.mark.envoy
 
-# Loopback addresses of this file and process alone: tests may run side by side, and two Envoys would share an address.
+# Loopback addresses of this file and process: tests may run side by side, and two Envoys would
+# share an address.
 NET = f"127.61.{os.getpid() % 250}"
 ADDRESS = f"{NET}.1"
 LISTENER = f"{ADDRESS}_7000"
@@ -190,7 +191,7 @@ def test_the_bad_ones_of_many_are_found(envoy: Envoy) -> None:
 
 
 def test_filters_of_many_name_the_clusters_of_their_own(envoy: Envoy) -> None:
-    """The same cluster's name stands for other things in two configurations; neither may be lost."""
+    """A cluster's name stands for different things in two configurations; neither may be lost."""
     one = to_envoy(patched_sidecar([SERVICE], []).config)
     other = to_envoy(
         patched_sidecar(

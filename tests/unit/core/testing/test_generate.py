@@ -1,4 +1,4 @@
-"""From objects to filters with a plugin of the test's own, and what the kit finds in a bad plugin."""
+"""From objects to filters with a plugin of the test's own, and the kit's findings in a bad one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each operation and match of an EnvoyFilter does to a sidecar. The expectations are istiod's behaviour."""
+"""Effects of each operation and match of an EnvoyFilter on a sidecar, as istiod applies them."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ def names_in_order(*filters: dict[str, Any], proxy: Proxy = WORKLOAD) -> list[st
 
 
 def inserting(name: str, **fields: Any) -> dict[str, Any]:
-    """Inserts a filter of its own name before tcp_proxy, so that the order of filters shows that of application."""
+    """Insert a filter of its own name before tcp_proxy: it shows the order of application."""
     return envoy_filter(
         patch("INSERT_BEFORE", {**ECHO_FILTER, "name": name}, **here()), name=name, **fields
     )

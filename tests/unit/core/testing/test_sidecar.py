@@ -1,4 +1,4 @@
-"""Which listeners and clusters a modelled sidecar has. The expectations are what istiod makes (docs/internals/istio.md)."""
+"""Listeners and clusters of a modelled sidecar, as istiod makes them (docs/internals/istio.md)."""
 
 from __future__ import annotations
 

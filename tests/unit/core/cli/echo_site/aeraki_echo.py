@@ -1,4 +1,4 @@
-"""A plugin as a user installs one: protocol ``echo``, answered by Envoy itself with what a Secret holds."""
+"""An installed plugin for tests: protocol ``echo``, which Envoy answers with a Secret's content."""
 
 from __future__ import annotations
 

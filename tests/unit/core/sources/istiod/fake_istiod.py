@@ -1,4 +1,4 @@
-"""An istiod that sends what a test says, over a real gRPC stream: all types in full, as istiod does."""
+"""An istiod that sends what a test gives it over a real gRPC stream: all types in full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the istiod source hands on of pushes, over a real stream from an istiod that says anything."""
+"""What the istiod source makes of pushes, over a real stream from an istiod with any content."""
 
 from __future__ import annotations
 
