@@ -1,16 +1,17 @@
 """The errors that the core raises, as a tree.
 
-    AerakiError                 something a person must look at; str() says what, where and what to do
+    AerakiError                 needs a person; str() says what, where and what to do
     |-- InputError              a source holds something that cannot be used
     |   |-- UnreadableError     a file that cannot be read or parsed at all
-    |   `-- RejectedError       an object that its model rejects; ``problems`` names each field
-    |       `-- HandlingError   an object that a plugin's code fails on; ``plugin`` names the plugin
-    |-- SettingsError           a flag, an environment variable or the settings file is wrong (usage: exit 2)
+    |   `-- RejectedError       a model rejects an object; ``problems`` names each field
+    |       `-- HandlingError   a plugin's code fails on an object; ``plugin`` names it
+    |-- SettingsError           a flag, a variable or the settings file is wrong (exit 2)
     |-- PluginError             a plugin broke its contract
     |-- UnserialisableError     a filter holds a value that has no JSON form
-    `-- SinkError               a write did not succeed; ``retry`` tells whether another try may help
+    `-- SinkError               a write failed; ``retry`` says whether another try may help
 
-Exceptions are for callers inside the program. What a user reads is a finding (:mod:`aeraki_core.findings.finding`).
+Exceptions are for callers inside the program. Users read findings
+(:mod:`aeraki_core.findings.finding`).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class UnreadableError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in an object: the field's path (``spec.http[0].route``) and what is wrong there."""
+    """One mistake in an object: the field's path (``spec.http[0].route``) and the message."""
 
     field: str
     message: str
@@ -88,11 +89,11 @@ class PluginError(AerakiError):
 
 
 class UnserialisableError(AerakiError):
-    """A filter holds a value that has no JSON form, such as a duration of more than 10,000 years."""
+    """A filter holds a value without a JSON form, such as a duration of more than 10,000 years."""
 
 
 class SinkError(AerakiError):
-    """A write to a sink did not succeed. ``retry`` is False when the same write can never succeed."""
+    """A write to a sink failed. ``retry`` is False when the same write can never succeed."""
 
     def __init__(self, message: str, *, retry: bool) -> None:
         super().__init__(message)
@@ -104,10 +105,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 def ends_the_program(error: BaseException) -> bool:
-    """Whether an error that came out of a plugin's code is not the plugin's own, so that it must go on.
+    """Report whether an error from a plugin's code is not the plugin's own and must propagate.
 
-    A plugin may raise anything, SystemExit and KeyboardInterrupt included, and only its own call fails.
-    Where Python's default handler is installed, a KeyboardInterrupt may be the user's Ctrl-C.
+    A plugin may raise anything, SystemExit and KeyboardInterrupt included, and only its own call
+    fails. Where Python's default handler is installed, a KeyboardInterrupt may be the user's
+    Ctrl-C.
     """
     if isinstance(error, Interrupted | GeneratorExit):
         return True

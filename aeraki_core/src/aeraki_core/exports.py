@@ -40,7 +40,7 @@ def from_stub(
         return value
 
     def list_names() -> list[str]:
-        # Also those that nobody has used yet: help() and editors look for them here.
+        # Include unused names: help() and editors look for them here.
         return sorted({*names, *homes})
 
     return sorted(homes), get, list_names

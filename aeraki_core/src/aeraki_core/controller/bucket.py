@@ -31,7 +31,7 @@ class TokenBucket:
         return now if self._left >= 1 else now + (1 - self._left) / self._rate
 
     def full(self, now: float) -> bool:
-        """Whether nothing was taken for a long time."""
+        """Report whether nothing was withdrawn for a long time."""
         self._fill(now)
         return self._left >= self._burst
 

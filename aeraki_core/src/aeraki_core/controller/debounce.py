@@ -1,9 +1,8 @@
 """When to act on a stream of events. Pure: the caller brings the clock.
 
-A change after a quiet time is acted on at once: nothing else is going on, and nobody should wait
-for what does not come. The quiet time follows it. A burst is acted on when it is over, because
-writes in a row delay each other at istiod (docs/internals/live-routes.md), or when it has lasted
-too long.
+A change after a quiet time is acted on at once: no other change is likely to follow. A new quiet
+time follows it. A burst is acted on when it ends, because writes in a row delay each other at
+istiod (docs/internals/live-routes.md), or when it has lasted too long.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class Events:
     def _publish(self, report: PassReport) -> None:
         """Send what is new.
 
-        A replica that starts leading sends everything, for nobody may have sent it.
+        A replica that starts leading sends everything: the previous leader may not have sent it.
         """
         now = datetime.now(UTC)
         findings = report.came if not report.full else tuple(self._findings())

@@ -1,7 +1,7 @@
-"""What sources say, taken into the pipeline.
+"""Takes the events of sources into the pipeline.
 
-The pipeline knows only objects. Whether something that is missing may be taken for gone is decided
-here: not while a source is out of sync, and not while something could not be read.
+The pipeline knows only objects. This module decides whether a missing object counts as deleted: not
+while a source is out of sync, and not while something could not be read.
 """
 
 from __future__ import annotations

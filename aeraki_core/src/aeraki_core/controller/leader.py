@@ -110,7 +110,7 @@ class Leader:
 
     @property
     def holder(self) -> str:
-        """Who held the Lease when it was looked at last; empty when nobody did."""
+        """The holder of the Lease at the last look; empty if there was none."""
         return self._holder
 
     def start(self) -> None:
@@ -144,7 +144,7 @@ class Leader:
         try:
             holds = self._try()
         except RequestError as error:
-            # Nobody knows who holds it now; what we hold, we hold until its end.
+            # The current holder is unknown. Our own Lease counts until it expires.
             log.warning("leader election: %s", error)
             return
         if self._stop.is_set():

@@ -180,16 +180,17 @@ class Controller:
 
     @property
     def stalled(self) -> float:
-        """For how many seconds the loop has been at work without any progress; 0 while it waits.
+        """Return for how many seconds the loop has worked without progress; 0 while it waits.
 
-        Progress is an event taken, a generator run or a filter written: many of them may take long.
+        Progress is an accepted event, a generator run or a written filter: many of them may take
+        long.
         """
         since = self._busy_since
         return 0.0 if since is None else max(0.0, self._clock() - max(since, self._progress_at))
 
     @property
     def queued(self) -> int:
-        """How many things wait to be taken in; events that came together count as one."""
+        """Return how many events wait for intake; events that came together count as one."""
         return self._queue.qsize()
 
     @property
@@ -342,7 +343,7 @@ class Controller:
         self._debounce.touch(self._clock())
 
     def _set_leads(self, leads: bool) -> None:
-        # Also if it led before: nobody knows what happened meanwhile.
+        # Also if it led before: other replicas may have written meanwhile.
         self._everything = self._urgent = True
         self._leads = leads
         self._observer(LeadershipChanged(leads))
@@ -431,9 +432,9 @@ class Controller:
         return self._put_off(outcome) if outcome.skipped else outcome
 
     def _put_off(self, outcome: Outcome) -> Outcome:
-        """The Lease ended before the election said so.
+        """The Lease ended before the election reported it.
 
-        Whoever leads then looks at what was not written.
+        The next leader handles what was not written.
         """
         self._everything = True
         self._debounce.touch(self._clock())

@@ -1,4 +1,4 @@
-"""What the controller reports about its work, to whoever logs, counts or publishes it.
+"""Events about the controller's work, for logs, metrics and statuses.
 
 An observer is called with one event at a time, in the controller's own thread and between passes,
 so it must be quick. Every event is a frozen value: an observer may keep it or hand it to another
@@ -139,7 +139,7 @@ class Observers:
         self._observers = list(observers)
 
     def add(self, observer: Observer) -> None:
-        """Tell this one too, after the others. Call before the controller runs."""
+        """Add an observer after the others. Call before the controller runs."""
         self._observers.append(observer)
 
     def __call__(self, event: ControllerEvent) -> None:

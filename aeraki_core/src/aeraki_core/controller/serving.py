@@ -1,9 +1,9 @@
-"""What a running controller answers over HTTP: probes, /metrics, /status and /explain.
+"""The HTTP server of a running controller: probes, /metrics, /status and /explain.
 
-Everybody who reaches the port can ask, and nothing here may keep the controller from its work. So
-the number of connections is limited, a client that asks without pause is slowed down, and who sends
-half a request is not waited for. Probes can have a server of their own that nobody else's requests
-reach. It is plain HTTP inside the pod's network; no answer holds a secret.
+Every client that reaches the port can ask, and no client may keep the controller from its work. So
+the number of connections is limited, frequent requests are slowed down, and half a request times
+out. Probes can have a server of their own that other requests cannot reach. It is plain HTTP inside
+the pod's network; no answer holds a secret.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KNOWN_CLIENTS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class ProbeAnswer:
-    """What a probe is told: whether all is well, and a few words."""
+    """The answer to a probe: whether all is well, and a few words."""
 
     good: bool
     text: str
@@ -190,7 +190,7 @@ class _Http(HTTPServer):
     ) -> None:
         super().__init__(("", 0), _Handler, bind_and_activate=False)
         self.socket.close()
-        # A client that is gone before it is accepted must not keep the thread, nor the end, waiting.
+        # A client that leaves before it is accepted must not block the thread or the shutdown.
         listening.setblocking(False)
         self.socket = listening
         self.answers = answers

@@ -1,8 +1,8 @@
-"""Answers that are kept for a while, so that asking without pause costs the controller nothing.
+"""Cached answers, so that frequent requests cost the controller nothing.
 
-The first who asks has an answer made; everybody else gets the same bytes until it may be made
-again. Making answers takes at most a tenth of the time, whoever asks how often for what. While one
-is being made, the others get the last one.
+The first request has an answer made. All others get the same bytes until a new one may be made.
+Making answers takes at most a tenth of the time, for any number of clients and paths. While one is
+being made, requests get the last one.
 """
 
 from __future__ import annotations

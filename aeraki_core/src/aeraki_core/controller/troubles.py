@@ -1,8 +1,8 @@
-"""What keeps live filters from being the desired ones, and the findings that say so.
+"""Why live filters differ from the desired ones, and the findings about it.
 
-A filter is kept although nothing makes it, could not be written, waits for a namespace, or was
-taken with a warning. One namespace may have thousands of these, so each kind names a few filters of
-a namespace and counts the others.
+A filter may be kept although nothing needs it, fail to be written, wait for a namespace, or be
+accepted with a warning. One namespace may have thousands of these, so each kind names a few filters
+of a namespace and counts the others.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Steps that wait to be done, in a fair order. Pure: the caller brings the clock.
+"""Waiting steps in a fair order. Pure: the caller brings the clock.
 
 A filter belongs to the namespace of its services, wherever it is written. Each namespace has a
-lane, and lanes take turns, so nobody waits for ten thousand filters of somebody else. A lane that
-writes again and again is slowed down by a token bucket; what a first look at all filters found is
-free, for a start must not take longer than the API server does.
+lane, and lanes take turns, so no namespace waits for ten thousand filters of another one. A token
+bucket slows down a lane that writes again and again. The steps of a first look at all filters are
+free, so that a start takes no longer than the API server does.
 
-What changed last goes first. Deletions of a namespace wait for all its writes, which may replace
+The latest change goes first. Deletions of a namespace wait for all its writes, which may replace
 what they delete.
 """
 

@@ -198,7 +198,7 @@ class FilterWriter:
     # -- which filters are looked at --------------------------------------------------------------
 
     def _next_part(self) -> frozenset[FilterKey]:
-        """The next filters of a look at all; with the last ones the deletions that wait for its end."""
+        """Return the next filters of a full look; the last ones include the waiting deletions."""
         part = [self._unseen.pop() for _ in range(min(self._part, len(self._unseen)))]
         if self._unseen:
             return frozenset(part)
@@ -271,7 +271,7 @@ class FilterWriter:
         holds = holds_for(befores, self._pipeline, gaps)
         active = {plugin.name for plugin in self._pipeline.registry.active}
         planned = {step.key for step in steps}
-        # What is tried again is not given up: `carry_out` sees what becomes of it.
+        # A step that is retried is not given up: `carry_out` handles its result.
         unwritten = self._troubles.unwritten(lambda key: key in planned or key in self._queue)
         return keep_unreplaced(hold_back(steps, active, holds), unwritten)
 
@@ -284,7 +284,7 @@ class FilterWriter:
         )
 
     def _not_counted(self, keys: set[FilterKey], plan: Plan) -> int:
-        """How many live filters are nobody's measure: orphans, those of others, and forged ones."""
+        """Return how many live filters do not count: orphans, foreign ones and forged ones."""
         known = set(self._troubles.left_alone(Action.ORPHAN, Action.OUTSIDE)) - keys
         known.update(
             step.key for step in plan.kept if step.action in (Action.ORPHAN, Action.OUTSIDE)

@@ -1,8 +1,8 @@
-"""What is wrong now, by place; and what of it is new.
+"""All current findings by place, and the changes among them.
 
-In: the findings of one place (a service port, an object, a file), each time they may have changed.
-Out: all findings; and those that came and went since somebody last asked. What did not change costs
-nothing: a mesh may have thousands, and one change touches few.
+Each update has the findings of one place (a service port, an object, a file). Readers get all
+findings, or those that came and went since the last call. An unchanged finding costs nothing: a
+mesh may have thousands, and one change touches few.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class FindingsByPlace:
         return self._at.get(place, ())
 
     def put(self, place: Hashable, findings: tuple[Finding, ...]) -> None:
-        """All that is wrong now at the place; it takes the place of what was said of it before."""
+        """Replace the findings of a place."""
         before = self._at.get(place, ())
         if findings is before or findings == before:
             return

@@ -1,4 +1,7 @@
-"""Every finding that the core reports, in groups of a hundred. docs/findings.md is generated from this file."""
+"""Every finding that the core reports, in groups of a hundred.
+
+docs/findings.md is generated from this file.
+"""
 
 from __future__ import annotations
 

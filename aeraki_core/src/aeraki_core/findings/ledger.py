@@ -1,8 +1,7 @@
-"""FindingsByPlace over time: which are new, which are over.
+"""FindingsByPlace over time: new and resolved findings.
 
-In: what came and went in each part of the controller; without file and line where the pipeline says
-it. Out: those that are new and those that are over, located. A finding that only moved to another
-line or file is the same one.
+Each part of the controller reports what came and went; the pipeline reports it without file and
+line, and this module locates it. A finding that only moved to another line or file is the same one.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class Ledger:
     ) -> None:
         self._parts = parts
         self._locate = locate
-        # By what makes a finding the same one: all that are there now, and the one that was said.
+        # By the identity of a finding: all current ones, and the reported one.
         self._given: dict[Finding, tuple[Finding, ...]] = {}
         self._said: dict[Finding, Finding] = {}
 
@@ -51,7 +50,7 @@ class Ledger:
                 key = _identity(item)
                 self._take(key, item)
                 touched.add(key)
-        # Only what is new is located: that looks into files, and most findings were there before.
+        # Locate only new findings: that reads files, and most findings are old.
         new = {
             key: self._locate(self._given[key][-1])
             for key in touched
@@ -73,7 +72,7 @@ class Ledger:
 
 
 def _identity(finding: Finding) -> Finding:
-    # Without an object only the line tells two mistakes of one file from each other.
+    # Without an object only the line distinguishes two mistakes in one file.
     return (
         replace(finding, line=None)
         if finding.ref is not None and finding.line is not None

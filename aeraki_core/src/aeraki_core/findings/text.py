@@ -1,9 +1,9 @@
-"""Text that people read: names and messages made safe to print, counting words, a finding on one line.
+"""Text that people read: names and messages escaped, counting words, a finding on one line.
 
-Names, annotations and messages come from objects that somebody else wrote. A line break in one of them forges a log line, an
-escape sequence repaints a terminal, a bidirectional mark shows a name as another. :func:`escape` is applied wherever text leaves
-the process: terminal, logs, reports, Events, the page. JSON and XML escape some of it by themselves; bidirectional marks they
-do not.
+Other users write the objects that names, annotations and messages come from. A line break forges a
+log line, an escape sequence repaints a terminal, a bidirectional mark shows a name as another.
+:func:`escape` is applied to all text that leaves the process: terminal, logs, reports, Events, the
+page. JSON and XML escape some of it by themselves, but not bidirectional marks.
 """
 
 from __future__ import annotations
@@ -84,7 +84,10 @@ def finding_subject(finding: Finding) -> str:
 
 
 def finding_line(finding: Finding, *, action: bool = True) -> str:
-    """A finding on one line: place, code, message, object, and with ``action`` what to do. Escaped."""
+    """Return a finding on one line, escaped: place, code, message, object.
+
+    With ``action`` the line also says what to do.
+    """
     subject = finding_subject(finding)
     about = f" ({subject})" if subject else ""
     text = f"{finding_place(finding)}{finding.code.id}: {escape(finding.message)}{about}"

@@ -46,11 +46,10 @@ class Backoff:
 
 
 class KeyedBackoff(Generic[K]):
-    """Seconds to wait: ``first`` before the first try, then twice as long, at most ``longest``.
+    """Seconds to wait: ``first`` before the first retry, then twice as long, at most ``longest``.
 
-    Half of each wait is random, so that what fails for long is not tried all at once. A wait ends at
-    a multiple of ``first`` on the caller's clock, so that thousands that fail are tried in a few
-    rounds instead of one by one.
+    Half of each wait is random, so that retries spread. A wait ends at a multiple of ``first`` on
+    the caller's clock, so that thousands of keys are retried in a few rounds instead of one by one.
     """
 
     def __init__(

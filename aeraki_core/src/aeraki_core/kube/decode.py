@@ -247,9 +247,9 @@ def _is_deep(value: Any) -> bool:
 
 
 def _salvage(text: str, start: int) -> tuple[Any, int]:
-    """The upper levels of an object or array, read without recursion, and the position after it.
+    """Return the upper levels of an object or array, read without recursion, and the end position.
 
-    What is deeper is left empty; a number that is none for Python is None.
+    Deeper levels are empty; a number that Python cannot hold is None.
 
     Raises:
         AnswerError: the text ends before the value does.

@@ -1,9 +1,8 @@
 """A list of one kind that stays current: list, then watch, for ever.
 
-Each informer is one thread that reads and reports. It keeps no objects and decides nothing: what
-follows from its news is the business of whoever gave it ``report``. A watch goes on where it was
-after a broken connection; only when the server has forgotten that place (410) the list is read
-again.
+Each informer is one thread that reads and reports. It keeps no objects and decides nothing; the
+owner of ``report`` does. After a broken connection a watch continues at its last position. Only
+when the server has forgotten that position (410), the informer lists again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What a user can set, and where each value comes from: flag, environment, file, default.
+"""The settings of a user, and where each value comes from: flag, environment, file, default.
 
-``aeraki config`` shows the settings, and docs/settings.md is made from the same table. Light: every command loads it for its help.
+``aeraki config`` and docs/settings.md show the same table. Light, because every command loads it
+for its help.
 """
 
 from __future__ import annotations

@@ -14,7 +14,10 @@ from aeraki_core.settings.table import SETTINGS, SettingGroup
 __all__ = ["PROJECT_FILE", "FileEntry", "find_project_file", "read_file"]
 
 PROJECT_FILE = ".aeraki.yaml"
-"""Read where no other file is named. It may come with a change under review, so it cannot choose a cluster."""
+"""Read if no other file is named.
+
+It may come with a change under review, so it cannot choose a cluster.
+"""
 
 _PROJECT_GROUPS = (SettingGroup.ALL, SettingGroup.PLUGINS, SettingGroup.MESH)
 
@@ -31,7 +34,10 @@ class FileEntry:
 
 
 def find_project_file(directory: Path) -> Path | None:
-    """The project's settings file: in the directory, or above it up to the root of the git repository."""
+    """Return the project's settings file, or None.
+
+    It is in the directory, or above it up to the root of the git repository.
+    """
     folders = [directory, *directory.parents]
     root = next((folder for folder in folders if (folder / ".git").exists()), directory)
     for folder in folders[: folders.index(root) + 1]:

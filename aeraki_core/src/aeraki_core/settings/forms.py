@@ -1,7 +1,8 @@
-"""How the value of a setting is written: as text in a flag or a variable, and as YAML in a file.
+"""The forms of a setting's value: text in a flag or a variable, and YAML in a file.
 
-A :class:`Form` reads one kind of value from both and writes it back as text. Every reader raises ValueError with a sentence
-that says what is wrong and what fits; the caller adds the flag, the variable, or the file and line.
+A :class:`Form` reads one kind of value from both and writes it back as text. Every reader raises
+ValueError with a sentence about the mistake and the accepted values; the caller adds the flag, the
+variable, or the file and line.
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ class Form(Generic[T_co]):
         *,
         words: Sequence[str] = (),
     ) -> None:
-        """``read`` and ``show`` convert one value; ``words`` are the only texts that fit, if there are few."""
+        """``read`` and ``show`` convert one value.
+
+        ``words`` are the only accepted texts, if there are few.
+        """
         self._read = read
         self._show = show
         self.words = tuple(words)
@@ -278,7 +282,10 @@ def _one_of(words: Sequence[W]) -> Callable[[str], W]:
 
 
 def _proxy_rules(entry: Any) -> tuple[ProxyRule, ...]:
-    """The rules of one entry of a YAML list: a text, or a mapping that may name several extensions."""
+    """Return the rules of one entry of a YAML list.
+
+    It is a text, or a mapping that may name several extensions.
+    """
     if isinstance(entry, str):
         return (parse_proxy_rule(entry),)
     if not isinstance(entry, Mapping):

@@ -1,4 +1,4 @@
-"""Which value of a setting counts: the flag's, else the environment's, else the file's, else the default."""
+"""Which value of a setting counts: that of the flag, the environment, the file, or the default."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ __all__ = ["CONFIG_ENV", "misspelt_variables", "resolve"]
 CONFIG_ENV = "AERAKI_CONFIG"
 _PREFIX = "AERAKI_"
 _OTHER_VARIABLES = (CONFIG_ENV, "AERAKI_DEBUG", "AERAKI_ENVOY")
-# Kubernetes gives every pod such variables for each Service of its namespace, and one may be called aeraki.
+# Kubernetes gives every pod such variables for each Service of its namespace, and one of them may
+# have the name aeraki.
 _OF_A_SERVICE = re.compile(
     r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
 )
@@ -120,7 +121,10 @@ def _refuse_contradictions(settings: Settings) -> None:
 
 
 def misspelt_variables(environment: Iterable[str]) -> list[tuple[str, str]]:
-    """Names of variables that are nearly a setting's, each with that one: they would have no effect, and nobody would know."""
+    """Return variables whose names are close to a setting's, each with that name.
+
+    Such a variable would silently have no effect.
+    """
     import difflib
 
     known = {name for setting in SETTINGS for name in (setting.env, *setting.old_env)}

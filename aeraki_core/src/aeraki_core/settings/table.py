@@ -1,7 +1,8 @@
-"""Every setting, declared once: its type and default, its flag, its variable, its key in a file, and its help.
+"""Every setting, declared once: type, default, flag, variable, key in a file, and help.
 
-:class:`Settings` is what the program reads. Flags, ``aeraki config`` and docs/settings.md are made from :data:`SETTINGS`, which
-is read off its fields, so a new setting is one more field here. Kept light: every command imports it to print its help.
+:class:`Settings` is what the program reads. Flags, ``aeraki config`` and docs/settings.md are made
+from :data:`SETTINGS`, which is derived from its fields, so a new setting is one more field here.
+Kept light: every command imports it to print its help.
 """
 
 # ruff: noqa: RUF009 -- each default below is a dataclasses.field
@@ -508,11 +509,11 @@ class Settings:
         return self.source or ((SourceKind.FILES if self.paths else SourceKind.KUBERNETES),)
 
     def sink_kind(self) -> SinkKind:
-        """The sink to use: the one named, else files where there is a directory, else the cluster."""
+        """The sink to use: the named one, else files if a directory is set, else the cluster."""
         return self.sink or (SinkKind.FILES if self.to else SinkKind.KUBERNETES)
 
     def lease_name(self) -> str:
-        """The name of the Lease: the one set, else one for each instance or each choice of namespaces.
+        """The name of the Lease: the set one, else one for each instance or choice of namespaces.
 
         Controllers with different tasks must not stand by for each other.
         """
@@ -527,7 +528,10 @@ class Settings:
         )
 
     def wanted_plugins(self) -> tuple[str, ...] | None:
-        """The plugins to use, by name; None for all. Where both settings are set, the stronger origin counts."""
+        """The plugins to use, by name; None for all.
+
+        If both settings are set, the stronger origin counts.
+        """
         none_is_stronger = self.origin("no_plugins").rank <= self.origin("plugins").rank
         return () if self.no_plugins and none_is_stronger else self.plugins
 

@@ -1,4 +1,4 @@
 """Where filters go: a folder of files, a cluster, memory.
 
-Each sink tells what is live and applies a plan (base.py).
+Each sink reports what is live and applies a plan (base.py).
 """

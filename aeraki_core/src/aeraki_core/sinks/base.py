@@ -38,14 +38,14 @@ class Obstacle(StrEnum):
 class Written:
     """The result of one step.
 
-    ``error``: what went wrong; None when the step is done.
+    ``error``: the failure; None when the step is done.
     ``retry``: the same step may succeed later.
-    ``passing``: most likely within seconds, as the receiver was away or busy.
-    ``warnings``: what the receiver said about a filter that it took.
-    ``finding``: what is wrong, more precisely than "could not be written". Without a place it is
-    about the service that the filter is for.
+    ``passing``: most likely within seconds, because the receiver was away or busy.
+    ``warnings``: the receiver's warnings about a filter that it accepted.
+    ``finding``: the mistake, more precise than "could not be written". Without a place it is about
+        the service that the filter is for.
     ``skipped``: it was not tried, because this replica does not lead (any more).
-    ``obstacle``: what is in the way of other filters too.
+    ``obstacle``: a problem that blocks other filters too.
     """
 
     step: Step
@@ -110,11 +110,11 @@ def carry_out(
     at_once: int = 1_000_000,
     enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[Written]:
-    """Do the steps: first creations and updates, then deletions, so that nobody lacks a filter.
+    """Do the steps: first creations and updates, then deletions, so that no client lacks a filter.
 
-    A filter stays when one with the same claim could not be written: it would have taken its place.
-    The sink gets ``at_once`` steps at a time, and ``enough`` is asked in between: once it is true,
-    the other steps are not tried and have no result. Once the receiver is away, they fail untried.
+    A filter stays if another one with the same claim, its replacement, could not be written. The
+    sink gets ``at_once`` steps at a time, and ``enough`` is called in between: once it is true, the
+    other steps are not tried and have no result. Once the receiver is away, they fail untried.
     """
     todo = list(steps)
     writes = [step for step in todo if step.action is not Action.DELETE]

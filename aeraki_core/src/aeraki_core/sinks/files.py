@@ -295,10 +295,10 @@ class FilesSink(Sink):
         return Written(step)
 
     def _write(self, path: Path, data: bytes) -> None:
-        """Write a hidden file, then rename it: nobody ever sees half of a content."""
+        """Write a hidden file, then rename it: no reader ever sees half of a content."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Nobody can put a link there beforehand: the name is not known, and only a new file is
-        # opened.
+        # An attacker cannot put a link there beforehand: the name is unknown, and only a new file
+        # is opened.
         temporary = path.with_name(_TEMPORARY.format(secrets.token_hex(8)))
         descriptor = os.open(temporary, _NEW_FILE, 0o666)
         try:

@@ -1,7 +1,8 @@
-"""What a filter must be before a sink writes it: a legal name, and values that have a JSON form.
+"""Requirements of a filter before a sink writes it: a legal name, and values with a JSON form.
 
-Names come from hosts and ``exportTo``, values from a plugin. Whoever wrote those may be careless or
-hostile, so every sink asks here first. A filter that cannot be written fails alone, with a finding.
+Names come from hosts and ``exportTo``, values from a plugin. Their authors may be careless or
+hostile, so every sink checks here first. A filter that cannot be written fails alone, with a
+finding.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Cluster IPs for Services as they lie in Git, where the API server has not given them any.
+"""Cluster IPs for Services from Git, which the API server has not given any.
 
-The name of a sidecar's listener holds the service's address, so there is no outbound filter without one. Live addresses come from
-the cluster; where a configuration is only judged, stand-in addresses do.
+The name of a sidecar's listener holds the service's address, so there is no outbound filter without
+one. Live addresses come from the cluster. Stand-in addresses suffice where a configuration is only
+checked.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["STAND_IN_RANGE", "Addressed", "cluster_addresses", "lacks_address", "with_addresses"]
 
 STAND_IN_RANGE = "250.0.0.0/8"
-"""Of the block that is reserved for no use (RFC 1112), away from 240.240.0.0/16, which Istio gives to ServiceEntries."""
+"""Part of a block reserved for no use (RFC 1112), apart from Istio's 240.240.0.0/16."""
 
 _STAND_IN_IPV6 = "100::"  # the discard-only block, RFC 6666
 
@@ -39,7 +40,10 @@ def with_addresses(
     *,
     stand_in: bool,
 ) -> Addressed:
-    """The objects, each Service without a cluster IP with its live one; else with a stand-in, if that is wanted."""
+    """Return the objects; each Service without a cluster IP gets its live one.
+
+    Without a live one it gets a stand-in, if wanted.
+    """
     stand_ins: dict[ObjectRef, str] = {}
     taken: set[str] = set()
     completed = []
@@ -98,7 +102,10 @@ def _spec(source_object: SourceObject) -> dict[str, Any]:
 
 
 def _stand_in(source_object: SourceObject, taken: set[str]) -> str:
-    """An address made of the name, so that a service keeps it whatever else there is; the next free one where it is taken."""
+    """Return an address made of the name, independent of other services.
+
+    If it is in use, return the next free one.
+    """
     ref = source_object.ref
     number = int.from_bytes(hashlib.sha256(f"{ref.namespace}/{ref.name}".encode()).digest()[:3])
     families = _spec(source_object).get("ipFamilies")

@@ -24,7 +24,10 @@ _ROOT_CERTIFICATE = "istio-ca-root-cert"
 
 
 def connector(settings: Settings) -> Callable[[], Client]:
-    """A function that connects to the cluster; it raises AerakiError when there is no usable configuration."""
+    """Return a function that connects to the cluster.
+
+    It raises AerakiError if there is no usable configuration.
+    """
 
     def run() -> Client:
         from aeraki_core.kube.client import connect
@@ -39,13 +42,16 @@ def filter_namespaces(settings: Settings) -> tuple[str, ...]:
     """The only namespaces whose filters count; empty for all."""
     if not settings.watch_namespaces:
         return ()
-    # Filters for clients go to the root namespace, wherever their service is, or where the settings say.
+    # Filters for clients go to the root namespace, independent of their service's, or where the
+    # settings say.
     clients = [name for name in settings.filter_namespaces if name != "."]
     return tuple(dict.fromkeys((*settings.watch_namespaces, settings.root_namespace, *clients)))
 
 
 def scope_of(settings: Settings) -> Scope:
-    """The namespaces that a controller with these settings watches; asks the cluster for their labels where that matters.
+    """Return the namespaces that a controller with these settings watches.
+
+    It reads their labels from the cluster if the settings select by label.
 
     Raises:
         AerakiError: the cluster's namespaces cannot be read.

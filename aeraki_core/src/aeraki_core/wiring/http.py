@@ -34,7 +34,10 @@ _AT_ONCE = 200  # ports whose rows are made without a pause: some milliseconds
 
 
 class HttpService:
-    """Serves from its start to its end; the address is bound at once, so that a taken port is an error of the start."""
+    """Serves from its start to its end.
+
+    The constructor binds the address, so that a used port is an error of the start.
+    """
 
     def __init__(
         self, address: str, answers: Answers, setting: str, *, probes_only: bool = False
@@ -99,7 +102,10 @@ def http_services(
 
 
 class _Answering:
-    """The answers about one controller. Whatever looks at the pipeline runs in the controller's thread, in small parts."""
+    """The answers about one controller.
+
+    Code that reads the pipeline runs in the controller's thread, in small parts.
+    """
 
     def __init__(
         self,

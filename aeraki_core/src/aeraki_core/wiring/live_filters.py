@@ -1,6 +1,7 @@
-"""Live filters: those of a cluster, of a directory, or of the YAML or JSON that ``kubectl get envoyfilter -A -o yaml`` gives.
+"""Live filters of a cluster, of a directory, or of the output of ``kubectl get envoyfilter -A``.
 
-In: a client, a directory, or text. Out: :class:`~aeraki_core.pipeline.reconcile.Live` values by key; only our own count.
+The output is YAML or JSON. The result is :class:`~aeraki_core.pipeline.reconcile.Live` values by
+key, only of our own filters.
 """
 
 from __future__ import annotations
@@ -58,10 +59,13 @@ def _listed(client: Client, namespace: str | None) -> Iterator[Any]:
 
 
 def from_directory(directory: Path, instance: str = "") -> dict[FilterKey, Live]:
-    """The filters in the files of a directory and of those below it; not those of other instances.
+    """Return the filters in the files of a directory and its subdirectories.
+
+    Those of other instances are left out.
 
     Raises:
-        AerakiError: there is no such directory, or a file cannot be read: what is live is not known then.
+        AerakiError: the directory does not exist, or a file cannot be read: the live state is
+        unknown then.
     """
     if not directory.is_dir():
         raise AerakiError(
@@ -75,10 +79,12 @@ def from_directory(directory: Path, instance: str = "") -> dict[FilterKey, Live]
 
 
 def from_text(data: bytes, name: str, instance: str = "") -> dict[FilterKey, Live]:
-    """The filters in a text of one or several documents. ``name`` is what messages call it; those of other instances are left out.
+    """Return the filters in a text of one or several documents.
+
+    ``name`` is the text's name in messages. Filters of other instances are left out.
 
     Raises:
-        AerakiError: it is neither YAML nor JSON; it names the line.
+        AerakiError: it is neither YAML nor JSON; the message names the line.
     """
     from aeraki_core.manifests.read import decode, load_all, split
     from aeraki_core.sinks.live import live_of

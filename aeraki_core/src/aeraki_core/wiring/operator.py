@@ -1,8 +1,8 @@
-"""The composition root of ``aeraki run``: from settings to a controller and the services beside it.
+"""The composition root of ``aeraki run``: from settings to a controller and its services.
 
-:func:`build_operator` builds in one order: client, leader, pipeline, controller, then the services that take the controller.
-Nothing runs before :meth:`Operator.run`, which starts the services, runs the controller, and stops them in reverse order, so that
-the Lease is given back after the last write.
+:func:`build_operator` builds in one order: client, leader, pipeline, controller, then the services
+that use the controller. Nothing runs before :meth:`Operator.run`. It starts the services, runs the
+controller, and stops them in reverse order, so that the Lease is released after the last write.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def build_single_pass(settings: Settings) -> Controller:
 
 
 def build_operator(settings: Settings, stop: threading.Event) -> Operator:
-    """The controller and its services, as the settings want them; nothing is written once ``stop`` is set.
+    """Build the controller and its services from the settings.
+
+    Nothing is written once ``stop`` is set.
 
     Raises:
         SettingsError: a setting is missing, or the times of the election contradict each other.
@@ -196,14 +198,20 @@ def _loop_timing(settings: Settings) -> LoopTiming:
 
 
 def _elects(settings: Settings) -> bool:
-    """Whether this replica takes part in an election: as set, else in a pod that writes to the cluster."""
+    """Report whether this replica takes part in an election.
+
+    The default is yes in a pod that writes to the cluster.
+    """
     if settings.leader_elect is not None:
         return settings.leader_elect
     return settings.sink_kind() is SinkKind.KUBERNETES and bool(os.environ.get("POD_NAMESPACE"))
 
 
 def _reports_to_cluster(settings: Settings) -> bool:
-    """Whether statuses and Events are written: only where objects come from the cluster that filters go to."""
+    """Report whether statuses and Events are written.
+
+    This requires that objects come from the cluster that filters go to.
+    """
     reads_cluster = SourceKind.KUBERNETES in settings.sources()
     return reads_cluster and settings.sink_kind() is SinkKind.KUBERNETES
 

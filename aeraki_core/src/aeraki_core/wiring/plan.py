@@ -18,7 +18,7 @@ __all__ = ["kept_lines", "plan_for"]
 
 
 def plan_for(session: Session, live: Mapping[FilterKey, Live]) -> Plan:
-    """The plan for all filters, live and desired. Nothing is deleted while objects may be missing."""
+    """Return the plan for all filters. Nothing is deleted while objects may be missing."""
     from aeraki_core.controller.holds import holds_for
     from aeraki_core.pipeline.reconcile import differences, hold_back
 
@@ -30,7 +30,10 @@ def plan_for(session: Session, live: Mapping[FilterKey, Live]) -> Plan:
 
 
 def kept_lines(kept: Iterable[Step]) -> Iterator[str]:
-    """A line for each filter that stays, and why; of those of namespaces that are not watched, which may be many, one for each."""
+    """Yield a line for each filter that stays, with the reason.
+
+    Namespaces that are not watched may have many, so each of them has one line.
+    """
     from aeraki_core.pipeline.reconcile import Action
 
     outside: dict[str, list[FilterKey]] = defaultdict(list)

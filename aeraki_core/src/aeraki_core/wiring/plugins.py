@@ -1,4 +1,4 @@
-"""The plugins that the settings ask for, and a word on standard error about those that are broken."""
+"""The plugins that the settings ask for, and a message on stderr about broken ones."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def tracer_for(settings: Settings) -> Tracer | None:
 
 
 def inactive_findings(registry: Registry) -> tuple[Finding, ...]:
-    """A finding for each plugin that should work and does not; one that was disabled on purpose is none."""
+    """Return a finding for each broken plugin; one that was disabled on purpose has none."""
     from aeraki_core.findings.codes import PLUGIN_INACTIVE
     from aeraki_core.findings.finding import Finding
     from aeraki_core.plugins.discovery import PluginState

@@ -32,7 +32,10 @@ _PATIENCE = 60.0  # seconds until the controller's loop must have taken a new ve
 
 
 class SettingsFile:
-    """Looks at the file in a thread of its own. A mounted ConfigMap is swapped as a whole, so the content is compared."""
+    """Watches the file in a thread of its own.
+
+    A mounted ConfigMap is swapped as a whole, so the content is compared.
+    """
 
     def __init__(self, settings: Settings, every: float = _EVERY) -> None:
         self._settings = settings

@@ -1,7 +1,8 @@
-"""The log of ``aeraki run``: what each port speaks and why, what is written and why, and every finding.
+"""The log of ``aeraki run``: each port's protocol, each write, and every finding, with reasons.
 
-An observer of the controller. The first pass names every port; later ones only what changed. Each line goes to the logger of the
-component that it is about, so ``--log-level sinks:debug`` means what it says.
+An observer of the controller. The first pass names every port; later ones only what changed. Each
+line goes to the logger of its component, so that ``--log-level sinks:debug`` selects those of the
+sinks.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ _DONE = {Action.CREATE: "created", Action.UPDATE: "updated", Action.DELETE: "del
 class RunLog:
     """An observer of the controller.
 
-    ``where``: where filters are written, such as a directory. ``watched``: what is watched; empty for one pass alone.
+    ``where``: where filters are written, such as a directory. ``watched``: what is watched; empty
+    for a single pass.
     """
 
     def __init__(self, pipeline: Pipeline, where: str, watched: str = "") -> None:
@@ -225,7 +227,7 @@ class _Causes:
             return f"{and_more(changed, _CAUSES)} changed"
         if step.action is Action.CREATE:
             return ""
-        # No input changed, so one is missing; what is gone is in nobody's inputs.
+        # No input changed, so an object is missing; deleted objects are in no inputs.
         gone = sorted(self._gone)
         return (
             f"{and_more(gone, _CAUSES)} {'is' if len(gone) == 1 else 'are'} gone"
@@ -252,7 +254,7 @@ class _Causes:
 
 
 def _bounded(findings: Iterable[Finding], more: str) -> Iterator[Finding]:
-    """The findings; of a namespace that has very many the first ones, and how many more there are."""
+    """Yield the findings; of a namespace with very many the first ones and a count."""
     counts: Counter[str] = Counter()
     for finding in findings:
         namespace = finding.ref.namespace if finding.ref is not None else ""

@@ -1,7 +1,8 @@
-"""One look at PATHs through the whole pipeline: what generate, diff, validate, explain and status have in common.
+"""One look at PATHs through the whole pipeline.
 
-A :class:`Session` is the pipeline after its pass, and the findings of source, pipeline and plugins, without those that the user
-ignores. Services without a cluster IP get one here, see :mod:`aeraki_core.wiring.addresses`.
+generate, diff, validate, explain and status share it. A :class:`Session` is the pipeline after its
+pass, and the findings of source, pipeline and plugins, without those that the user ignores.
+Services without a cluster IP get one here, see :mod:`aeraki_core.wiring.addresses`.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class AddressMode(StrEnum):
     AS_WRITTEN = "as written"
     """It gets no outbound filter, and a finding."""
     STAND_IN = "stand-in"
-    """An address that nothing has stands in: the configuration can be judged, its filters cannot be used."""
+    """A placeholder address: the configuration can be checked, its filters cannot be used."""
     CLUSTER = "cluster"
     """The cluster's address; as written where the cluster does not have the Service."""
     CLUSTER_OR_STAND_IN = "cluster or stand-in"
@@ -122,10 +123,12 @@ def open_session(
     *,
     addresses: AddressMode = AddressMode.AS_WRITTEN,
 ) -> Session:
-    """Read the paths and run the pipeline once. ``scope``: only these namespaces; None: those that the settings name.
+    """Read the paths and run the pipeline once.
+
+    ``scope``: only these namespaces; None: those that the settings name.
 
     Raises:
-        AerakiError: a path does not exist, or the cluster is asked and does not answer.
+        AerakiError: a path does not exist, or the cluster is needed and does not answer.
     """
     from aeraki_core.console.logs import configure_logging
     from aeraki_core.findings.finding import in_order
@@ -213,7 +216,7 @@ def _stand_in_findings(pipeline: Pipeline, stand_ins: Mapping[ObjectRef, str]) -
 
 
 class Ignored:
-    """Whether the user does not want to see a finding: by its code, or by an annotation of its object."""
+    """Decides whether the user ignores a finding, by code or by an annotation of its object."""
 
     def __init__(self, codes: Iterable[str], objects: Iterable[SourceObject]) -> None:
         self._codes = frozenset(codes)

@@ -83,7 +83,7 @@ def _end_in_time(
         # The main thread waits for something, or the system's own handler would have ended it all.
         os._exit(128 + second)
     threading.Event().wait(max(0.0, deadline - time.monotonic()))
-    # Whoever reads the log may be away, and then writing to it never returns.
+    # The reader of the log may be away, and then a write to it never returns.
     words = threading.Thread(target=_log_the_end, name="ending-log", daemon=True)
     words.start()
     words.join(_LAST_WORDS)
@@ -93,7 +93,7 @@ def _end_in_time(
 def _next_signal(
     signals: int, ending: frozenset[signal.Signals], timeout: float | None
 ) -> int | None:
-    """The next signal of those that end the process; None after ``timeout`` seconds or at the end."""
+    """Return the next signal that ends the process; None after ``timeout`` seconds or the end."""
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -113,7 +113,7 @@ def _log_the_end() -> None:
 
 @contextmanager
 def interrupted_by_user() -> Iterator[None]:
-    """Ctrl-C raises :class:`~aeraki_core.errors.Interrupted` inside, which no plugin can be the cause of.
+    """Raise :class:`~aeraki_core.errors.Interrupted` at Ctrl-C, which no plugin can cause.
 
     Outside the main thread, where Python handles no signals, nothing changes.
     """

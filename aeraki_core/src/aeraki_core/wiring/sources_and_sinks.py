@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["open_sink", "open_sources"]
 
-# Where two sources know one object, the first of these wins: the cluster has what istiod leaves out.
+# Where two sources know one object, the first of these wins: the cluster has fields that istiod
+# leaves out.
 _PRECEDENCE = (SourceKind.FILES, SourceKind.KUBERNETES, SourceKind.ISTIOD)
 
 
 def open_sources(settings: Settings, pipeline: Pipeline, *, watch: bool) -> list[Source]:
-    """The sources, not started. ``watch`` False: files are read once; a cluster is watched all the same.
+    """Create the sources, not started.
+
+    ``watch`` False: files are read once; a cluster is watched all the same.
 
     Raises:
         SettingsError: a setting that one of them needs is missing.
@@ -49,9 +52,10 @@ def _open_source(
 def open_sink(
     settings: Settings, *, watch: bool, may_write: Callable[[], bool] | None = None
 ) -> Sink:
-    """The sink, not started. ``watch`` False: it need not notice what somebody else changes in a directory.
+    """Create the sink, not started.
 
-    ``may_write`` is asked before each single write to a cluster; None: it always may.
+    ``watch`` False: it need not notice foreign changes in a directory. ``may_write`` is called
+    before each single write to a cluster; None: it always may.
 
     Raises:
         SettingsError: a setting that it needs is missing.

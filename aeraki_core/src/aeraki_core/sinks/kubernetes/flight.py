@@ -1,7 +1,7 @@
-"""Which filters are being written, and which names somebody else has taken.
+"""Which filters are being written, and which names others have claimed.
 
-The watch brings our own writes back. While a filter is being written, what the watch says of it is
-most likely our own doing, and is looked at when the write is over.
+The watch brings our own writes back. An event of the watch during a write is most likely our own,
+and is handled when the write is over.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ class _FilterList:
     def _put(self, decoded: DecodedObject) -> None:
         content, key = decoded.content, key_of(decoded.content)
         if decoded.problem is not None:
-            # What is known stays: nobody who writes such an object decides what happens to a
+            # The last known filter stays: the author of such an object does not decide about a
             # filter.
             _log.warning("EnvoyFilter %s is ignored: %s", key, decoded.problem)
             return
