@@ -1,4 +1,4 @@
-"""The names of Istio's clusters, taken apart."""
+"""The names of Istio's clusters, parsed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The EnvoyFilter: what is written, as a frozen value, and its form as a Kubernetes object.
+"""The EnvoyFilter as a frozen value, and its form as a Kubernetes object.
 
-In: patches that arrange.py has filed. Out: dictionaries for a sink; and back, from what a sink
-finds. Values stay messages until :func:`to_dict`; equality is that of their deterministic bytes.
+arrange.py assembles the patches; a sink writes the dictionaries, and reads live filters back.
+Values stay messages until :func:`to_dict`; equality is that of their deterministic bytes.
 """
 
 from __future__ import annotations
@@ -126,9 +126,9 @@ class EnvoyFilter:
 
 
 def is_up_to_date(live: EnvoyFilter | None, want: EnvoyFilter) -> bool:
-    """Whether what is live is what is wanted.
+    """Report whether the live filter is the desired one.
 
-    That it does not say of which namespaces it is alone is no reason to write it.
+    A missing label of its namespaces alone is no reason to write it.
     """
     if live is None or live == want:
         return live is not None

@@ -1,9 +1,9 @@
-"""Envoy's message types by name, imported when somebody first meets them.
+"""Envoy's message types by name, imported on first use.
 
-An ``Any`` names its type, and protobuf can read it only after the module that defines the type was
-imported. Generators import what they build; whoever reads a filter that already exists imports the
-rest here. The names come from objects that anybody may have written, so only packages of xds-protos
-are looked at, and an unknown name is an answer, never an error.
+An ``Any`` names its type, and protobuf can read it only after the import of the module that defines
+the type. Generators import what they build; readers of existing filters import the rest here. Any
+user may have written the names, so only packages of xds-protos are searched, and an unknown name is
+an answer, never an error.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def import_type(full_name: str) -> bool:
 
 
 def type_names(value: Any) -> Iterator[str]:
-    """The full names of all message types that a tree of dictionaries and lists names as ``@type``."""
+    """Yield the full names of message types in ``@type`` of a tree of dictionaries and lists."""
     # Not by recursion: the tree may be nested deeper than Python's stack.
     waiting = [value]
     while waiting:

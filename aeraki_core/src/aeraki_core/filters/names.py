@@ -1,8 +1,8 @@
-"""Names of EnvoyFilters and values of labels: valid for any host, stable, and telling what they are for.
+"""Names of EnvoyFilters and values of labels: valid for any host, stable and readable.
 
-Names are RFC 1123 names of at most 253 characters, label values have at most 63. A text that had to
-be changed or cut gets a hash, so that two services never share a name: a filter under the name of
-somebody else's would replace it.
+Names are RFC 1123 names of at most 253 characters, label values have at most 63. A text that was
+changed or cut gets a hash, so that two services never share a name: a filter under another's name
+would replace it.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def _fit(text: str, limit: int) -> str:
 
 
 def outbound_name(host: str, port: int, *, scope: str = "") -> str:
-    """The name of the outbound filter of a host's port.
+    """Return the name of the outbound filter of a host's port.
 
-    ``scope`` tells clients apart that have filters of their own.
+    ``scope`` distinguishes clients that have filters of their own.
     """
     tail = f"-{port}{f'-{_hash(scope)}' if scope else ''}"
     return OUTBOUND + _fit(host, 253 - len(OUTBOUND) - len(tail)) + tail
@@ -59,7 +59,8 @@ def inbound_name(selector: Iterable[tuple[str, str]], port: int) -> str:
 
 def packed_name(plugin: str, part: str) -> str:
     """The name of a filter that holds a plugin's patches of many services."""
-    # A namespace has no dot, so the last one is where the plugin's name ends. No name of a port's filter ends so.
+    # A namespace has no dot, so the plugin's name ends at the last one. No name of a port's filter
+    # ends like this.
     return f"{OUTBOUND}{_fit(plugin, 60)}.{_fit(part, 100)}-all"
 
 

@@ -228,7 +228,7 @@ TCP_PROXY = "envoy.filters.network.tcp_proxy"
 
 @dataclass(frozen=True, slots=True)
 class ExtendedSide:
-    """One side of a port that an add-on extends. It adds to what the protocol's plugin makes there."""
+    """One side of a port that an add-on extends, with the patches of the protocol's plugin."""
 
     side: Side
     """The side as the protocol's plugin has it."""

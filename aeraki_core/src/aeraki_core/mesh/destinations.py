@@ -1,7 +1,7 @@
-"""The destinations of a VirtualService's route as Istio's clusters, with Istio's reading of weights and ports.
+"""The destinations of a route as Istio's clusters, with Istio's reading of weights and ports.
 
-A destination that does not exist keeps its place: calls to it fail, as they do with Istio's own routes. To leave it out
-would send them to somebody who did not ask for them.
+A destination that does not exist keeps its place: calls to it fail, as they do with Istio's own
+routes. Without it, its calls would go to other destinations.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Destinations:
         return tuple(clusters)
 
     def mirrors(self, entry: HTTPRoute, path: str) -> tuple[Mirror, ...]:
-        """The destinations that get copies; none, with a finding, where the protocol cannot mirror."""
+        """Return the mirror destinations; none, with a finding, if the protocol cannot mirror."""
         written = [
             (mirror.destination, mirror.percentage, f"{path}.mirrors[{index}].destination")
             for index, mirror in enumerate(entry.mirrors)
@@ -90,9 +90,10 @@ class Destinations:
         return tuple(mirrors)
 
     def other_port(self, destinations: tuple[HTTPRouteDestination, ...]) -> str | None:
-        """The destination that shows that a route is meant for another port: ``host:port``; None when there is none.
+        """Return the destination that shows that a route is meant for another port, or None.
 
-        A route of this port never names another port of the same host, nor a port that speaks HTTP.
+        Its form is ``host:port``. A route of this port never names another port of the same host,
+        nor a port that speaks HTTP.
         """
         for entry in destinations:
             destination = entry.destination
@@ -109,7 +110,10 @@ class Destinations:
         return None
 
     def _weights(self, destinations: tuple[HTTPRouteDestination, ...], path: str) -> list[int]:
-        """Istio's reading: one destination takes all; several without weight share; 0 gets nothing."""
+        """Return Istio's weights: a single destination gets all, several without weight share.
+
+        A weight of 0 gets nothing.
+        """
         if len(destinations) == 1:
             return [1]
         weights = [entry.weight or 0 for entry in destinations]
@@ -173,7 +177,11 @@ class Destinations:
     def _port_number(
         self, destination: Destination, host: str, services: tuple[Service, ...]
     ) -> int | None:
-        """The port that is written; else this port's number where the host has it; else the host's only port."""
+        """Return the port of the destination, or None.
+
+        It is the one in the route, else this port's number if the host has it, else the host's only
+        port.
+        """
         here: Port = self.scope.port
         if destination.port is not None:
             return destination.port.number

@@ -1,8 +1,8 @@
 """The ``http`` entries of a VirtualService, read for a port that speaks no HTTP.
 
-People, and tools for canaries, write ``http`` sections for the HTTP ports of a service that has a port of ours, too. An
-entry is used only if it can mean our port and the protocol can express it; each other outcome has a name and, unless
-the entry says itself that it is for another port, a finding.
+Users, and tools for canaries, write ``http`` sections for the HTTP ports of a service that has a
+port of ours, too. An entry is used only if it can mean our port and the protocol can express it.
+Each other outcome has a name and a finding, unless the entry itself names another port.
 """
 
 from __future__ import annotations
@@ -145,7 +145,10 @@ class _HttpReader:
         return "it delegates its HTTP routes" if "delegate" in entry.others() else None
 
     def _match(self, match: HTTPMatchRequest, path: str) -> RouteMatch | None:
-        """The match, if the protocol can express all of it; otherwise None, with a finding for each field."""
+        """Return the match if the protocol can express all of it.
+
+        Otherwise return None, with a finding for each field.
+        """
         problems = [
             *self._client_problems(match, path),
             *self._field_problems(match, path),

@@ -168,7 +168,7 @@ class Reads:
         return self._store.endpoints(service.namespace, service.ref.name)
 
     def proxy_families(self) -> frozenset[ProxyFamily]:
-        """The IP families of the mesh's proxies, by the settings or else by the mesh's addresses."""
+        """The IP families of the mesh's proxies, from the settings or the mesh's addresses."""
         self.keys.add(ProxyFamiliesKey())
         return self._store.proxy_families()
 

@@ -1,6 +1,7 @@
-"""Whether Envoy's engine takes a regular expression.
+"""Whether Envoy's engine accepts a regular expression.
 
-Envoy refuses a whole listener for one expression that RE2 does not compile, so each is compiled before it is written.
+Envoy rejects a whole listener for one expression that RE2 does not compile, so each is compiled
+before it is written.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Which of several objects counts for a client, as istiod decides it.
 
-istiod shows each client namespace a mesh of its own. Every question about the mesh is therefore
-asked for a client: a namespace, or None for *everybody else*, a client about whose namespace no
-object says anything. The functions here are pure: candidates in, the ones that count out.
-docs/internals/views.md has the rules with their places in Istio's source.
+istiod shows each client namespace a mesh of its own. So every question about the mesh is for a
+client: a namespace, or None for *everybody else*, a client whose namespace no object mentions. The
+functions here are pure: candidates in, the ones that count out. docs/internals/views.md has the
+rules with their places in Istio's source.
 
-Nobody's object counts for others unless istiod gives it that power. That is why plugins get answers
+An object counts for other namespaces only if istiod gives it that power. So plugins get answers
 only through here.
 """
 
@@ -71,10 +71,10 @@ def in_export_order(items: Sequence[E], client: Client) -> Iterator[E]:
 
 
 def services_for(services: Iterable[Service], client: Client) -> tuple[Service, ...]:
-    """The services that a host is for a client; several only as ServiceEntries of one namespace.
+    """Return the services of a host for a client; several only as ServiceEntries of one namespace.
 
     A service of the client's own namespace wins; then a Kubernetes Service; then the first that is
-    exported. So nobody takes a host from its Kubernetes Service except for clients of their own
+    exported. So a ServiceEntry replaces a Kubernetes Service's host only for clients of its own
     namespace.
     """
     visible = first_exported(services, client)
@@ -116,8 +116,8 @@ def destination_rules_for(
         ]
         for rules in rules_by_host
     ]
-    # 2. The service's namespace. 3. The root namespace. There, private rules are nobody else's
-    # business.
+    # 2. The service's namespace. 3. The root namespace. There, private rules do not count for
+    #    others.
     exported = [
         [
             [rule for rule in rules if rule.namespace == namespace and not _is_private(rule)]
@@ -140,7 +140,7 @@ def _is_private(rule: DestinationRule) -> bool:
 
 
 def _merged(rules: Iterable[DestinationRule]) -> tuple[DestinationRule, ...]:
-    """The oldest rule and those with the same ``exportTo``.
+    """Return the oldest rule and those with the same ``exportTo``, merged.
 
     A rule with a workloadSelector counts for the selected workloads, which no filter of ours can
     single out: it is left out.

@@ -1,4 +1,7 @@
-"""What the routes of one VirtualService are read for: a service port, its clients, and what the protocol can express."""
+"""The scope in which the routes of one VirtualService are read.
+
+It is a service port, its clients, and what the protocol can express.
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""The route table of a service port: which routes of which VirtualService apply, and who takes the rest.
+"""The route table of a service port: which routes of which VirtualService apply.
 
-Istio applies ``http`` routes to HTTP ports only, ``tcp`` routes to all others. A protocol of ours matches on methods and
-headers, which only ``http`` can express, so its ports read ``http`` first. That reading must never cost a call: a call
-that no route takes goes where istiod sends it without us, by the ``tcp`` section or to the service itself. So each table
-ends with a route that takes everything.
+Istio applies ``http`` routes to HTTP ports only, ``tcp`` routes to all others. A protocol of ours
+matches on methods and headers, which only ``http`` can express, so its ports read ``http`` first.
+That reading must never cost a call. A call without a matching route goes where istiod sends it
+without us, by the ``tcp`` section or to the service itself. So each table ends with a route that
+matches everything.
 
-See docs/internals/protocols.md, "Common to all". Source of Istio's order: buildSidecarOutboundTCPFilterChainOpts in
-istio/istio, pilot/pkg/networking/core/tls.go.
+See docs/internals/protocols.md, "Common to all". Source of Istio's order:
+buildSidecarOutboundTCPFilterChainOpts in istio/istio, pilot/pkg/networking/core/tls.go.
 """
 
 from __future__ import annotations
@@ -42,10 +43,11 @@ def route_table(
     matches: frozenset[str],
     actions: frozenset[str],
 ) -> tuple[Route, ...]:
-    """The routes of a port, in order; the last takes everything.
+    """Return the routes of a port, in order; the last matches everything.
 
-    ``virtual_services`` are those that apply to the service for these clients, in the order in which sidecars obey them.
-    The other arguments are those of :class:`~aeraki_core.mesh.route_scope.RouteScope`.
+    ``virtual_services`` are those that apply to the service for these clients, in the order in
+    which sidecars obey them. The other arguments are those of
+    :class:`~aeraki_core.mesh.route_scope.RouteScope`.
     """
     scopes = [
         RouteScope(
@@ -76,7 +78,10 @@ def route_table(
 
 
 def _http_routes(scopes: Sequence[RouteScope]) -> tuple[tuple[Route, ...], list[RouteScope]]:
-    """The routes of the first VirtualService whose ``http`` section gives any; and those whose entries cannot be used."""
+    """Return the routes of the first VirtualService with usable ``http`` entries.
+
+    The second value lists those whose entries cannot be used.
+    """
     unusable: list[RouteScope] = []
     for scope in scopes:
         entries = read_http(scope)

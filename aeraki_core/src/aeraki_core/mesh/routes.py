@@ -1,6 +1,7 @@
-"""Routes as values: what a call must be like, and the clusters that it goes to.
+"""Routes as values: conditions of a call, and the clusters that it goes to.
 
-A VirtualService becomes these values in route_table.py; a plugin translates them into its filter's configuration.
+A VirtualService becomes these values in route_table.py; a plugin translates them into its filter's
+configuration.
 """
 
 from __future__ import annotations
@@ -100,6 +101,6 @@ def cluster_name(port: int, host: str, subset: str = "") -> str:
 
 
 def default_routes(service: Service, port: Port) -> tuple[Route, ...]:
-    """One route that takes everything to the service itself: what istiod does without a VirtualService."""
+    """Return one route for everything to the service itself, as istiod does by default."""
     cluster = WeightedCluster(cluster_name(port.number, service.host), 1, service.host, port.number)
     return (Route(RouteMatch(), (cluster,)),)

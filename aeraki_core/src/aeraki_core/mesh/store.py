@@ -70,7 +70,7 @@ class Store:
     """All objects of the mesh that a reader can ask for.
 
     A rejected object never replaces its last good form. It is remembered with the hosts that it
-    names, so that its absence is not taken for a deletion.
+    names, so that its absence does not count as a deletion.
 
     ``keep_labels``: whether anybody asks for the labels of services. ``reloads``: whether
     :meth:`replace_kinds` is used, which needs the objects as they came.
@@ -154,7 +154,7 @@ class Store:
     def upsert(self, item: SourceObject) -> set[Key]:
         """Keep an object, new or changed.
 
-        Returns the keys whose answer changed; empty when only fields changed that nobody reads.
+        Returns the keys whose answer changed; empty when only unused fields changed.
         """
         if item.mirrored:
             return self._upsert_mirrored(item)

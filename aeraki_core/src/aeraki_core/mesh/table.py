@@ -31,7 +31,7 @@ class Table(Generic[T]):
 
     Args:
         parse: makes the value of an object, or raises ``InputError``.
-        own_key: the question that asks for one object by its reference; None when nobody asks it.
+        own_key: the question that asks for one object by its reference; None if it is never asked.
         keys: the questions that a value is an answer to. :meth:`at` finds it by them.
     """
 

@@ -125,7 +125,7 @@ def _restore_patches(restore: Restore, mesh_wide: Mapping[str, Operation]) -> li
 
 
 def _mesh_wide_filters(output: PortOutput) -> dict[str, Operation]:
-    """The network filters that the mesh-wide EnvoyFilter puts into the listeners, by name, and how."""
+    """Return the network filters of the mesh-wide EnvoyFilter by name, with their operation."""
     return {
         patch.name: patch.operation
         for for_audience in output.outbound

@@ -63,7 +63,7 @@ def base_audiences(
 
 
 def is_everybodys(service: Service, reads: Reads) -> bool:
-    """Whether nobody else owns the host, as far as everybody else is concerned."""
+    """Report whether no other service owns the host, as seen by everybody else."""
     owners = reads.services_of_host(service.host)
     return not owners or any(owner.id == service.id for owner in owners)
 

@@ -1,8 +1,9 @@
-"""Which protocol a port speaks, and why. When none: what was probably meant.
+"""Which protocol a port speaks, and why. If none: the probable intention.
 
-The first rule that answers wins: an exclusion, the port's ``appProtocol``, the protocol of a ServiceEntry's port, the
-port's name, a plugin's own detection. A port that nobody speaks and that looks like one of ours gets a
-:class:`PortProblem`, because the most common mistake is a misspelt name, and Istio treats that as plain TCP without a word.
+The first rule that answers wins: an exclusion, the port's ``appProtocol``, the protocol of a
+ServiceEntry's port, the port's name, a plugin's own detection. A port without a protocol that looks
+like one of ours gets a :class:`PortProblem`: the most common mistake is a misspelt name, which
+Istio silently treats as plain TCP.
 
 Facts: docs/internals/protocols.md, "Which ports".
 """
@@ -54,7 +55,10 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PortProblem:
-    """What was probably meant. ``word``: the protocol's word as written; ``remedy``: what to do, a sentence."""
+    """The probable intention of a port.
+
+    ``word``: the protocol's word as written. ``remedy``: what to do, a sentence.
+    """
 
     kind: ProblemKind
     word: str
@@ -63,7 +67,7 @@ class PortProblem:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The protocol of a port, or None; why; and what is probably wrong where there is none.
+    """The protocol of a port, or None; why; and the probable mistake if there is none.
 
     ``findings``: the plugins whose own detection failed for the port.
     """
@@ -82,8 +86,9 @@ class Detection:
 class Detector:
     """Detects by the words of the active protocols; asks the plugins' own detection last.
 
-    ``inactive``: installed plugins that cannot be used, and why, by name. ``disabled``: those that the settings
-    leave out. ``opt_in``: protocols, by name, whose ports must be included by an annotation.
+    ``inactive``: installed plugins that cannot be used, and why, by name. ``disabled``: those that
+    the settings leave out. ``opt_in``: protocols, by name, whose ports must be included by an
+    annotation.
     """
 
     def __init__(
@@ -202,7 +207,10 @@ class Detector:
     def _problem(
         self, word: str, written: str, *, right: Callable[[str], str]
     ) -> PortProblem | None:
-        """What a word that nobody speaks probably means; ``right``: how a token is written there."""
+        """Return the probable meaning of a word that no plugin speaks.
+
+        ``right``: how a token is written there.
+        """
         head, _, rest = word.partition("-")
         if head == _METAPROTOCOL:
             token = rest.partition("-")[0] or "<protocol>"

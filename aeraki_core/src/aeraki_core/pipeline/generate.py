@@ -1,9 +1,9 @@
-"""One service port through its generator: once for each group of clients that see the same mesh.
+"""One service port through its generator: once for each group of clients with the same mesh.
 
-Most ports have one filter for the whole mesh, made for *everybody else*: clients about whose
-namespace no object says anything. The questions that the generator asked name the namespaces whose
-answers may differ. A namespace with other answers gets a run, and a filter, of its own, which
-overrides the mesh-wide one there; equal answers share a run. See docs/internals/views.md.
+Most ports have one filter for the whole mesh, made for *everybody else*: clients whose namespace no
+object mentions. The questions of the generator name the namespaces whose answers may differ. A
+namespace with other answers gets a run, and a filter, of its own, which overrides the mesh-wide one
+there; equal answers share a run. See docs/internals/views.md.
 
 In: a service port with its protocol, the store and the dispatcher. Out: a :class:`PortOutput`.
 """
@@ -237,7 +237,7 @@ class _Runner:
                         todo.append(Audience(namespace, overrides=True))
 
     def run_for_workloads(self) -> None:
-        """The inbound side alone, when no client has the extension but the workload's proxies do."""
+        """Run for the inbound side only: the workload's proxies have the extension, no client."""
         audience = Audience(self.service.namespace, self.service.selector)
         view = self._view(audience)
         if any(self._is_covered(side) for side in view.call.context.inbound):
@@ -259,9 +259,9 @@ class _Runner:
         )
 
     def outbound(self) -> Iterator[OutboundPatches]:
-        """The patches of each audience.
+        """Yield the patches of each audience.
 
-        An override that changes nothing is left out: its clients have the mesh-wide filter.
+        An override without a difference is left out: its clients have the mesh-wide filter.
         """
         first = self.views[0]
         for view in self.views:

@@ -110,7 +110,7 @@ class Groups:
     def _narrower(self, group: Group) -> list[InboundGroup]:
         if not isinstance(group, InboundGroup) or not group.selector:
             return []
-        # Whoever selects a part has all labels of this group: the rarest label leaves the fewest
+        # A selector of a part has all labels of this group: the rarest label leaves the fewest
         # candidates.
         candidates = min(self._sharing(group), key=len)
         return sorted(other for other in candidates if set(other.selector) > set(group.selector))

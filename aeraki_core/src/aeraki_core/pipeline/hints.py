@@ -1,7 +1,8 @@
-"""What somebody probably meant and did not get: findings at objects that no generator ever looks at.
+"""Probable mistakes that no generator sees: findings at objects without effect.
 
-A generator reports what it reads. Nobody reads a port with a misspelt name, an option of a protocol that no port of the
-service speaks, or a route by method for a host whose ports are plain TCP. Each is a mistake that Istio accepts in silence.
+A generator reports what it reads. No generator reads a port with a misspelt name, an option of a
+protocol that no port of the service speaks, or a route by method for a host whose ports are plain
+TCP. Istio accepts each of these mistakes in silence.
 """
 
 from __future__ import annotations
@@ -74,9 +75,10 @@ def virtual_service_hints(
     services_of: Callable[[str], Iterable[tuple[Service, Detections]]],
     domain: str,
 ) -> tuple[Finding, ...]:
-    """Routes that nobody reads: by method for ports that nobody speaks, and at gateways for a protocol of ours.
+    """Return findings for routes without effect.
 
-    ``services_of`` gives the services of a full host with the detections of their ports.
+    These are routes by method for ports without a protocol, and routes at gateways for a protocol
+    of ours. ``services_of`` returns the services of a full host with the detections of their ports.
     """
     ref = virtual_service.ref
     if not virtual_service.for_mesh:
@@ -141,7 +143,10 @@ def _methods(entry: HTTPRoute) -> list[str]:
 
 
 def _is_unread(method: str, ports: Sequence[Port]) -> bool:
-    """Whether no HTTP port can have a call of that method: no port speaks HTTP, or it may, and HTTP has no such method."""
+    """Report whether no HTTP port can have a call of that method.
+
+    This holds if no port speaks HTTP, or if a port may and HTTP has no such method.
+    """
     protocols = {port_protocol(port) for port in ports}
     if PortProtocol.HTTP in protocols:
         return False

@@ -1,12 +1,12 @@
 """Which inbound filter takes effect where two selectors overlap.
 
-They select the same workload, and neither is a part of the other.
+They select the same workload, and neither contains the other.
 
-The older service wins: istiod applies its filter first, which takes the place of tcp_proxy, and the
-younger one finds nothing left to replace (docs/internals/istio.md, "EnvoyFilter").
+The older service wins: istiod applies its filter first, which replaces tcp_proxy, and the younger
+one finds nothing left to replace (docs/internals/istio.md, "EnvoyFilter").
 
-EndpointSlices tell which workloads a selector selects, by their addresses. Where there are none (a
-ServiceEntry, files of Services alone) nothing is reported: selectors with different labels are
+EndpointSlices show which workloads a selector matches, by their addresses. Without them (a
+ServiceEntry, files with only Services) nothing is reported: selectors with different labels are
 common, and most of them share no workload.
 """
 

@@ -221,12 +221,12 @@ class Pipeline:
     # -- a pass ------------------------------------------------------------------------------------
 
     def run(self, enough: Callable[[], bool] = lambda: False) -> Pass:
-        """Bring everything up to date. Without a change that anyone read, nothing runs.
+        """Bring everything up to date. Without a change that a generator read, nothing runs.
 
-        ``enough`` is asked after each generator; once it is true the run ends, and the next one
-        goes on with what is ``left``. Namespaces take turns, so nobody waits for all ports of
-        somebody else. Until everything was generated for the first time no filter is made: one that
-        a run before this process wrote would lose what is not there yet.
+        ``enough`` is called after each generator. Once it is true the run ends, and the next one
+        continues with what is ``left``. Namespaces take turns, so none waits for all ports of
+        another. No filter is assembled before everything was generated for the first time: a filter
+        of an earlier process would lose the missing parts.
         """
         dirty, self._dirty = self._dirty, set()
         if not dirty and not self._waiting and not self._undetected:
@@ -364,7 +364,7 @@ class Pipeline:
             yield from detection.findings
 
     def _report_unspoken(self) -> None:
-        """One finding for all ports that are named by a word that nobody speaks."""
+        """Report one finding for all ports that are named by a word that no plugin speaks."""
         for word, ports in self._ports.take_unspoken().items():
             names = sorted(f"{port.service.host}:{port.number}" for port in ports)
             findings: tuple[Finding, ...] = ()
@@ -468,7 +468,7 @@ class Pipeline:
 
         A plugin's resource by its plugin, a VirtualService here.
         """
-        # As the clients in its own namespace see the mesh: nobody else is sure to see the object.
+        # As the clients in its own namespace see the mesh: only they are sure to see the object.
         reads = Reads(self.store, ref.namespace)
         findings: tuple[Finding, ...] = ()
         if ref.kind == "VirtualService":

@@ -1,7 +1,8 @@
-"""Which ports of a service Aeraki leaves alone, or takes although their protocol is opt-in, by annotation.
+"""Ports that annotations exclude, or include although their protocol is opt-in.
 
-``aeraki.io/exclude`` and ``aeraki.io/include`` on a Service, a ServiceEntry or a Namespace hold ``true`` for all ports, or
-ports by name or number, separated by commas. A Service's own word comes before its namespace's.
+``aeraki.io/exclude`` and ``aeraki.io/include`` on a Service, a ServiceEntry or a Namespace hold
+``true`` for all ports, or ports by name or number, separated by commas. A Service's annotation
+overrides that of its namespace.
 """
 
 from __future__ import annotations

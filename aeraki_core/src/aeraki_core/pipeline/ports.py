@@ -44,7 +44,8 @@ class Affected(NamedTuple):
 class PortTable:
     """The detected protocol, the last run and the last good placements of each service port.
 
-    ``kinds`` are groups and names of the plugins' kinds: for their objects it is known which service ports read them.
+    ``kinds`` are groups and names of the plugins' kinds. The table records which service ports read
+    their objects.
     """
 
     def __init__(self, detector: Detector, kinds: Collection[tuple[str, str]]) -> None:

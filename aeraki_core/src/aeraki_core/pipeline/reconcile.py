@@ -296,8 +296,8 @@ def deletes_too_much(deletions: int, live: int) -> bool:
 class NamespacedPort(NamedTuple):
     """A service port, as the objects of one namespace see it.
 
-    Several namespaces can speak of the same host. What one of them asks for and cannot get holds
-    nothing that another has.
+    Several namespaces can have objects for the same host. A failed request of one namespace holds
+    nothing that another one has.
     """
 
     service_port: ServicePort
@@ -320,7 +320,7 @@ def unreplaced(deletion: Step, unwritten: Collection[NamespacedPort]) -> bool:
         return False
     if deletion.before.namespaces:
         return not claims_of(deletion.before).isdisjoint(unwritten)
-    # Nobody knows whose it is, so whoever speaks of its service ports may replace it.
+    # Its namespace is unknown, so any namespace with these service ports may replace it.
     service_ports = {claim.service_port for claim in unwritten}
     return not service_ports.isdisjoint(deletion.before.service_ports)
 

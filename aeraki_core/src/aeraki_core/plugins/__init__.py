@@ -1,5 +1,5 @@
-"""Plugins: found through entry points, judged before use, called behind a guard.
+"""Plugins: found through entry points, checked before use, called behind a guard.
 
-discovery.py finds and imports, registry.py decides which are active and why others are not, dispatch.py is the only caller
-of hooks.
+discovery.py finds and imports, registry.py decides which are active and why others are not,
+dispatch.py is the only caller of hooks.
 """

@@ -1,4 +1,4 @@
-"""What an add-on may add to a port that another plugin's protocol has, and what would disturb it."""
+"""What an add-on may add to a port of another plugin's protocol, and what would disturb it."""
 
 from __future__ import annotations
 

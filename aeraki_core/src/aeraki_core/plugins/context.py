@@ -64,8 +64,8 @@ class Audience:
     """The clients that one set of outbound filters is for.
 
     ``namespace`` None: the whole mesh, through the root namespace. ``labels``: only the workloads
-    with them. ``overrides``: these clients also get the filter of the whole mesh, and this one takes
-    its place.
+    with them. ``overrides``: these clients also get the filter of the whole mesh, and this one
+    replaces it.
     """
 
     namespace: str | None = None
@@ -298,9 +298,9 @@ class GenerateContext(PortContext):
 
     @cached_property
     def _virtual_services(self) -> tuple[VirtualService, ...]:
-        """All that apply to the service for these clients, in the order in which sidecars obey them.
+        """The ones that apply to the service for these clients, in the order of sidecars.
 
-        One for exactly this host is reported where an older one of the same host comes first.
+        One for exactly this host is reported if an older one for the same host comes first.
         """
         host = self.service.host
         virtual_services = tuple(
@@ -320,12 +320,12 @@ class GenerateContext(PortContext):
     def routes(
         self, *, match: tuple[str, ...] = (), action: tuple[str, ...] = ()
     ) -> tuple[Route, ...]:
-        """The routes of this port, in order; the first that matches a call takes it.
+        """Return the routes of this port, in order; the first match wins.
 
-        ``match`` names what the protocol can match on (``method``, ``headers``, ``without_headers``,
-        ``query_params``), ``action`` what it can do besides (``mirror``, ``timeout``, ``retries``).
-        Whatever else is written is reported at its field; a route with a match that cannot be
-        expressed is left out. Without a VirtualService, one route takes everything to the service.
+        ``match`` names what the protocol can match on (``method``, ``headers``,
+        ``without_headers``, ``query_params``), ``action`` what it can do besides (``mirror``,
+        ``timeout``, ``retries``). Other fields are reported; a route with a match that cannot be
+        expressed is left out. Without a VirtualService, one route sends everything to the service.
 
         Raises:
             PluginError: ``match`` or ``action`` holds another word.

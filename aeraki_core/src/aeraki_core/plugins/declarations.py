@@ -1,7 +1,7 @@
-"""What a plugin declares is checked before it is used: each mistake is one sentence with its remedy.
+"""Checks the declarations of a plugin before use: each mistake is one sentence with its remedy.
 
-Declarations reach users (annotations, findings, CRDs) and proxies (extensions), where a mistake shows
-late and far from its cause. So a plugin with a wrong declaration does not become active.
+Declarations reach users (annotations, findings, CRDs) and proxies (extensions), where a mistake
+shows late and far from its cause. So a plugin with a wrong declaration does not become active.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def check_codes(codes: Iterable[Code]) -> None:
 
 
 def check_kinds(kinds: tuple[Kind[Any], ...]) -> None:
-    """Refuse kinds of which no CRD can be made, or that are Kubernetes' or Istio's own.
+    """Reject kinds without a possible CRD, and Kubernetes' and Istio's own.
 
     Raises:
         PluginError: the message says which value, and what to write.

@@ -1,7 +1,8 @@
-"""Find plugins: every entry point of the group ``aeraki.plugins``, with what its distribution says of itself.
+"""Find plugins: every entry point of the group ``aeraki.plugins``, with its metadata.
 
-In: the installed distributions. Out: :class:`Candidate` values, imported where that is possible. A distribution's requirement on
-the core is read from its metadata before anything of it is imported, so that an old plugin is refused with a clear word.
+Each installed one becomes a :class:`Candidate`, imported if possible. The requirement of its
+distribution on the core is read from the metadata before the import, so that an outdated plugin is
+rejected with a clear message.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class PluginState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plugin that was found. ``module`` is what its entry point names; None unless ``state`` is still active."""
+    """A discovered plugin.
+
+    ``module`` is the object that its entry point names; None unless ``state`` is still active.
+    """
 
     name: str
     distribution: str
@@ -66,7 +70,10 @@ def core_version() -> str:
 
 
 def discover(only: Iterable[str] | None = None) -> tuple[Candidate, ...]:
-    """Every plugin that is installed, sorted by name. ``only``: names to use; the others are disabled; None uses all."""
+    """Return every installed plugin, sorted by name.
+
+    ``only``: names to use; the others are disabled; None uses all.
+    """
     wanted = None if only is None else frozenset(only)
     points = metadata.entry_points(group=ENTRY_POINT_GROUP)
     found = {
@@ -134,7 +141,10 @@ def _with(candidate: Candidate, state: PluginState, reason: str, detail: str = "
 
 
 def _requirement_problem(distribution: metadata.Distribution | None) -> str:
-    """Why this core does not meet the distribution's requirement on it; empty when it does or asks for nothing."""
+    """Return why this core does not meet the distribution's requirement on it.
+
+    Empty if it does, or if the distribution has none.
+    """
     running = core_version()
     for text in (distribution.requires or ()) if distribution else ():
         try:

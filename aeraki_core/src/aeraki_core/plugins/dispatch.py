@@ -73,7 +73,7 @@ class CallStats:
 
 @dataclass(frozen=True, slots=True)
 class HookDetection:
-    """What the plugins' detection says of one port.
+    """The result of the plugins' detection for one port.
 
     ``findings``: one for each plugin whose hook failed. ``unsure``: the protocols of those plugins,
     any of which the port may speak.
@@ -86,7 +86,10 @@ class HookDetection:
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What a generator gave. ``patches`` None: it could not, and what it gave before stays; ``findings`` says why."""
+    """The result of a generator.
+
+    ``patches`` is None if it failed, and its earlier patches stay; ``findings`` says why.
+    """
 
     patches: tuple[Patch, ...] | None
     findings: tuple[Finding, ...]
@@ -95,7 +98,7 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class PortCall:
-    """A call of ``aeraki_generate`` that is about to happen: the plugin's side of it and the core's."""
+    """A pending call of ``aeraki_generate``: the plugin's side of it and the core's."""
 
     context: GenerateContext
     recorder: Recorder
@@ -236,10 +239,10 @@ class Dispatcher:
         return Generated(patches, tuple(findings), seconds)
 
     def extend(self, call: PortCall, generated: Generated) -> Generated:
-        """What the protocol's owner generated, with what the add-ons of all plugins add before it.
+        """Put the patches of all plugins' add-ons before those of the protocol's owner.
 
-        The order is that of the plugins' names. An add-on that fails keeps its last good patches; when
-        there are none in this process, the whole port keeps its filters, so that nothing is lost.
+        The order is that of the plugins' names. An add-on that fails keeps its last good patches.
+        If this process has none, the whole port keeps its filters, so that nothing is lost.
         """
         patches = generated.patches
         if patches is None:
@@ -365,7 +368,10 @@ class Dispatcher:
         subject: object,
         recorder: Recorder | None = None,
     ) -> T:
-        """Call one implementation with the parameters that it asks for; a generator is consumed inside the guard."""
+        """Call one implementation with the parameters that it asks for.
+
+        A generator is consumed inside the guard.
+        """
         implementation = self.registry.implementations[plugin][hook]
         taken = {name: arguments[name] for name in implementation.argnames}
         stats = self._stats(plugin, hook)
@@ -454,7 +460,7 @@ def _of_plugin(finding: Finding, plugin: str, secrets: tuple[Secret, ...]) -> Fi
 
 
 def _shown(error: BaseException, secrets: tuple[Secret, ...]) -> str:
-    """The error's type and first line, shortened and without secrets: no whole dump, no values from deep inside."""
+    """Return the error's type and first line, shortened and without secrets."""
     # TracebackException also formats an error that cannot print itself.
     text = redact(str(traceback.TracebackException.from_exception(error)), secrets)
     return f"{type(error).__name__}: {next(iter(text.splitlines()), '')[:200]}"

@@ -1,7 +1,7 @@
-"""Every hook that a plugin can implement. docs/plugins.md is the one page to read; tests run the examples below.
+"""Every hook that a plugin can implement. docs/plugins.md describes them; tests run the examples.
 
-A plugin is a module (or an object) named by an entry point of the group ``aeraki.plugins``. It implements any of these
-functions under :data:`hookimpl`, with the parameters that it needs.
+A plugin is a module (or an object) named by an entry point of the group ``aeraki.plugins``. It
+implements any of these functions under :data:`hookimpl`, with the parameters that it needs.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class HookSpec(typing.Protocol):
 
     @_hookspec
     def aeraki_protocols(self) -> Iterable[Protocol]:
-        """The protocols that the plugin brings. Called once, when it is loaded.
+        """Return the protocols that the plugin brings. Called once, when the plugin is loaded.
 
-        A name, token or kind that another plugin has claimed makes both conflicting: neither is used.
+        A name, token or kind that another plugin has claimed makes both conflicting: neither is
+        used.
 
         >>> @hookimpl
         ... def aeraki_protocols():
@@ -79,12 +80,12 @@ class HookSpec(typing.Protocol):
         labels: Mapping[str, str],
         annotations: Mapping[str, str],
     ) -> str | None:
-        """The name of one of the plugin's own protocols for a TCP port that no token matched, or None.
+        """Return one of the plugin's protocols for a TCP port without a matching token, or None.
 
-        It may look at its parameters only: the port, its service, and the labels and annotations
-        of the service's object. A plugin that takes ``labels`` or ``annotations`` is asked again
-        whenever one of them changes. The first answer wins, in the order of the plugins' names. If
-        it raises, a port that spoke one of the plugin's protocols goes on speaking it.
+        It may look at its parameters only: the port, its service, and the labels and annotations of
+        the service's object. A plugin with the parameter ``labels`` or ``annotations`` is asked
+        again whenever one of them changes. The first answer wins, in the order of the plugins'
+        names. If it raises, a port that spoke one of the plugin's protocols keeps it.
 
         >>> @hookimpl
         ... def aeraki_detect_protocol(port, labels):
@@ -106,7 +107,7 @@ class HookSpec(typing.Protocol):
 
     @_hookspec
     def aeraki_addons(self) -> Iterable[AddOn]:
-        """What the plugin adds to ports that it, or another plugin, speaks. Called once, when it is loaded.
+        """Return what the plugin adds to its own or other plugins' ports. Called once, at load.
 
         >>> @hookimpl
         ... def aeraki_addons():
@@ -121,10 +122,11 @@ class HookSpec(typing.Protocol):
 
     @_hookspec
     def aeraki_extend(self, addon: AddOn, context: ExtendContext) -> Iterable[Patch]:
-        """The patches of an add-on for one service port of a protocol.
+        """Yield the patches of an add-on for one service port of a protocol.
 
-        They may insert filters and merge, never replace. As for ``aeraki_generate``, all that it uses
-        is ``context``. If it raises, its last good patches stay, and the protocol's plugin goes on.
+        They may insert filters and merge, never replace. As for ``aeraki_generate``, ``context`` is
+        the only input. If it raises, its last good patches stay, and the protocol's plugin
+        continues.
 
         >>> @hookimpl
         ... def aeraki_extend(addon, context):
@@ -135,9 +137,9 @@ class HookSpec(typing.Protocol):
 
     @_hookspec
     def aeraki_validate(self, resource: Resource[Any], context: ValidateContext) -> None:
-        """Report what is wrong with an object of a kind of the plugin, beyond what its model checks.
+        """Report mistakes in an object of the plugin's kinds, beyond the checks of its model.
 
-        One implementation for ``aeraki validate``, the controller, and the object's status.
+        One implementation serves ``aeraki validate``, the controller, and the object's status.
 
         >>> @hookimpl
         ... def aeraki_validate(resource, context):

@@ -1,9 +1,9 @@
 """Which Envoy extensions the stock istio-proxy image has.
 
-Each release of istio-proxy is built with a list of extensions, and a sidecar refuses a whole listener
-for one filter that it lacks. The names here are those of the filters and clusters that a plugin can
-use, from ``bazel/extension_config/extensions_build_config.bzl`` in istio/proxy: Envoy's extensions
-without those that Istio disables, and the contrib ones that it enables.
+Each release of istio-proxy is built with a list of extensions, and a sidecar rejects a whole
+listener for one filter that it lacks. The names here are those of the filters and clusters that a
+plugin can use, from ``bazel/extension_config/extensions_build_config.bzl`` in istio/proxy: Envoy's
+extensions without those that Istio disables, and the contrib ones that it enables.
 """
 
 from __future__ import annotations
@@ -80,6 +80,6 @@ def releases_without(extension: str) -> tuple[str, ...]:
 
 
 def extension_of_type(type_name: str) -> str | None:
-    """The extension that a configuration's message type belongs to; None when its name does not tell."""
+    """Return the extension of a configuration's message type; None if the name does not show it."""
     match = _TYPE.match(type_name)
     return f"envoy.{match[1]}.{match[2]}" if match else None

@@ -22,12 +22,15 @@ _ANY = ".*"
 
 
 def matches_any(match: StringMatch) -> bool:
-    """Whether it only asks that there is a value: ``{}``, an empty prefix, or the expression ``.*``."""
+    """Report whether it only requires a value: ``{}``, an empty prefix, or the regex ``.*``."""
     return match.is_presence or match.prefix == "" or match.regex == _ANY
 
 
 def string_matcher(match: StringMatch) -> StringMatcher:
-    """The match as Envoy's StringMatcher. Expressions match the whole text, in Istio as in Envoy."""
+    """Return the match as Envoy's StringMatcher.
+
+    Expressions match the whole text, in Istio as in Envoy.
+    """
     if matches_any(match):
         return StringMatcher(safe_regex=RegexMatcher(regex=_ANY))
     if match.prefix is not None:
@@ -38,7 +41,10 @@ def string_matcher(match: StringMatch) -> StringMatcher:
 
 
 def header_matchers(match: RouteMatch) -> list[HeaderMatcher]:
-    """``headers`` and ``withoutHeaders``. A call that lacks a header satisfies ``withoutHeaders``, as in Istio."""
+    """Return the matchers of ``headers`` and ``withoutHeaders``.
+
+    A call that lacks a header satisfies ``withoutHeaders``, as in Istio.
+    """
     found = [_header(name, value) for name, value in match.headers]
     for name, value in match.without_headers:
         matcher = _header(name, value)

@@ -1,7 +1,7 @@
 """Which Envoy extensions a patch needs, so that a plugin can only use what it declares.
 
-A proxy that lacks an extension refuses the whole listener or cluster. Declarations say which proxies a
-filter is written for, so a patch that uses something else would break those that lack it.
+A proxy that lacks an extension rejects the whole listener or cluster. Declarations decide which
+proxies a filter is written for, so a patch with other extensions would break proxies without them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What one call of a hook asked and reported: the core's side of a context.
+"""The questions and reports of one call of a hook: the core's side of a context.
 
-A context shows its author only what an author uses. The rest is here: the core keeps the recorder of
-each call, and reads from it what a change must run again, which findings the call gave, and which
-Secrets it saw.
+A context shows only what a plugin's author uses. The rest is here: the core keeps the recorder of
+each call. It shows which changes require a new run, the findings of the call, and the Secrets that
+it saw.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Recorder:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """The Secrets that were handed out: no text may hold one of their values."""
+        """The Secrets that the plugin received: no text may hold one of their values."""
         return tuple(self.reads.secrets.values())
 
     def add(
@@ -93,7 +93,7 @@ class Recorder:
         return extension
 
     def require_kind(self, kind: Kind[Any]) -> None:
-        """Refuse a kind that is not the plugin's own: nobody watches it.
+        """Reject a kind that is not the plugin's own: no source watches it.
 
         Raises:
             PluginError: the plugin does not declare it.

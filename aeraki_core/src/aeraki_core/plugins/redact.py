@@ -1,7 +1,7 @@
-"""Texts without the secrets that a plugin was given: its errors and findings go to logs, Events and statuses.
+"""Texts without the Secrets that a plugin received.
 
-In: a text or an error, and the Secrets that were handed out. Out: the same with ``***`` in the place of each of their values, also
-where the value is quoted, escaped, trimmed, encoded, only one line of several, or cut off with an ellipsis.
+Its errors and findings go to logs, Events and statuses. ``***`` replaces each value, also where it
+is quoted, escaped, trimmed, encoded, only one line of several, or cut off with an ellipsis.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class RedactedError(Exception):
 def redact(text: str, secrets: Iterable[Secret]) -> str:
     """The text without any value of these Secrets."""
     forms = {form for secret in secrets for value in secret.data.values() for form in _forms(value)}
-    # An expression of them all would take seconds: a Secret may hold a bundle of certificates, of which each line counts.
+    # One expression for all would take seconds: a Secret may hold a bundle of certificates, and
+    # each line counts.
     there = (_pattern(form) for form in _longest_first(form for form in forms if form in text))
     patterns = [*_longest_first(_remnants(text, forms)), *there]
     return re.sub("|".join(patterns), MASK, text) if patterns else text
@@ -43,7 +44,10 @@ def _longest_first(texts: Iterable[str]) -> list[str]:
 
 
 def redact_error(error: BaseException, secrets: Iterable[Secret]) -> BaseException:
-    """What may be logged with its traceback in the error's place: the error itself, if no secret was given to whoever raised it."""
+    """Return what may be logged with its traceback in the error's place.
+
+    This is the error itself if the code that raised it received no Secret.
+    """
     secrets = tuple(secrets)
     if not secrets:
         return error
@@ -56,7 +60,7 @@ def _forms(value: str) -> frozenset[str]:
 
 
 def _written(value: str) -> Iterator[str]:
-    # A short line of several, such as a bracket, tells nothing.
+    # A short line of several, such as a bracket, reveals nothing.
     lines = (line for line in map(str.strip, value.splitlines()) if len(line) >= _SHORT)
     for text in {value, value.strip(), *lines}:
         if text:
@@ -73,7 +77,10 @@ def _written(value: str) -> Iterator[str]:
 
 
 def _remnants(text: str, forms: Iterable[str]) -> Iterator[str]:
-    """Expressions for what stands of a form at an ellipsis: its beginning before it, its end behind it."""
+    """Yield expressions for a form that is cut at an ellipsis.
+
+    Its beginning stands before the ellipsis, its end behind it.
+    """
     for cut in _ELLIPSIS.finditer(text):
         mark = re.escape(cut[0])
         before = text[max(0, cut.start() - _NEAR) : cut.start()]

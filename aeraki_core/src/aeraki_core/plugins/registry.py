@@ -1,7 +1,8 @@
 """Which plugins are active, what they bring, and why the others are not.
 
-In: candidates. Out: a :class:`Registry` of :class:`PluginInfo`. A protocol, token or kind that two plugins claim makes both
-conflicting; the message names both distributions. One bad plugin never stops the others.
+A :class:`Registry` holds a :class:`PluginInfo` for each candidate. A protocol, token or kind that
+two plugins claim makes both conflicting; the message names both distributions. One bad plugin never
+stops the others.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ _HOOKS = [name for name in dir(HookSpec) if name.startswith("aeraki_")]
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """One plugin. ``detail`` is a traceback when there is one, for ``--debug`` and ``aeraki plugins NAME``."""
+    """One plugin.
+
+    ``detail`` is a traceback, if there is one, for ``--debug`` and ``aeraki plugins NAME``.
+    """
 
     name: str
     distribution: str
@@ -243,7 +247,7 @@ def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
 
 
 def _check_hook(name: str, function: Callable[..., object]) -> None:
-    """That there is such a hook, and that it gives the parameters; pluggy would say it in words of its own."""
+    """Check that the hook exists and has these parameters; pluggy's message is unclear."""
     if name not in _HOOKS:
         near = difflib.get_close_matches(name, _HOOKS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_HOOKS)}"

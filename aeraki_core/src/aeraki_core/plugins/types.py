@@ -1,8 +1,8 @@
-"""What a plugin declares about a protocol, as frozen values.
+"""A plugin's declarations about a protocol, as frozen values.
 
-A plugin hands its :class:`Protocol` to the core once, when it is loaded. Everything that a user sees
-of it (annotations, ``aeraki plugins``, the pages) comes from these values, so each field says what it
-means to a user.
+The core reads a plugin's :class:`Protocol` once, when it loads the plugin. Everything that a user
+sees of it (annotations, ``aeraki plugins``, the pages) comes from these values, so each field
+documents its meaning for a user.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ OPTION_TYPES: tuple[OptionType[Any], ...] = (
 class Option(Generic[T_co]):
     """A setting of one service that no Istio resource can hold: ``<protocol>.aeraki.io/<name>``.
 
-    The annotation stands at the Service or ServiceEntry. ``context.option(OPTION)`` gives its value,
-    of the type that ``type`` says: ``Option[int]`` with a default, ``Option[int | None]`` without.
+    The Service or ServiceEntry has the annotation. ``context.option(OPTION)`` returns its value of
+    the type ``type``: ``Option[int]`` with a default, ``Option[int | None]`` without.
     """
 
     name: str

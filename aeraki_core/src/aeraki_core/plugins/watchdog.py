@@ -1,8 +1,8 @@
-"""Says in the log which plugin's code does not return, and where it is.
+"""Logs which plugin's code does not return, and where it is.
 
-Without it a hook that loops looks like a controller with nothing to do: the process lives, the log is
-empty, and no filter changes. The watchdog cannot end the hook, but it names the plugin and shows the
-line, which is what its author needs.
+Without it a hook that loops looks like a controller with nothing to do: the process lives, the log
+is empty, and no filter changes. The watchdog cannot end the hook, but it names the plugin and shows
+the line, which its author needs.
 """
 
 from __future__ import annotations
