@@ -18,7 +18,7 @@ Schema = dict[str, Any]
 
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _INT_OR_STRING = "x-kubernetes-int-or-string"
-# Keys that mean the same in both, so they are taken as they are.
+# Keys with the same meaning in both schemas are copied.
 _SAME = (
     "type",
     "enum",

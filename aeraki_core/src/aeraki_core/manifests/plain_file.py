@@ -51,7 +51,7 @@ def signature_of(status: os.stat_result) -> Signature:
 
 
 def identity_of(status: os.stat_result) -> tuple[int, int]:
-    """What tells one file or folder from another."""
+    """Return what distinguishes one file or folder from another."""
     return (status.st_dev, status.st_ino)
 
 
@@ -79,7 +79,7 @@ def read_plain_file(path: str, limit: int) -> tuple[bytes, Signature]:
         raise TooLargeError
     if status.st_size == 0:
         return b"", signature_of(status)
-    # Without O_NONBLOCK, opening waits if a pipe has just taken the file's place.
+    # Without O_NONBLOCK, opening blocks if a pipe has just replaced the file.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)

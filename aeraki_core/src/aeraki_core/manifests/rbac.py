@@ -55,9 +55,9 @@ def _rule(group: str, resources: Iterable[str], verbs: Iterable[str]) -> Object:
 
 
 def _definitions(group: str, plurals: Iterable[str]) -> Object:
-    """The right to see that a kind's definition was deleted.
+    """Return the right to see that a kind's definition was deleted.
 
-    Its objects are gone then, but nobody deleted them one by one.
+    Its objects are gone then, but no user deleted them one by one.
     """
     names = sorted(f"{plural}.{group}" for plural in plurals)
     return {

@@ -1,4 +1,4 @@
-"""What the core knows of a mesh: objects as frozen values, parsed from Kubernetes dictionaries. No client in sight.
+"""The objects of a mesh as frozen values, parsed from Kubernetes dictionaries, without a client.
 
-In: a dictionary as Kubernetes writes it. Out: a typed object, or :class:`~aeraki_core.errors.RejectedError` naming the fields.
+Parsing returns a typed object or raises :class:`~aeraki_core.errors.RejectedError` with the fields.
 """

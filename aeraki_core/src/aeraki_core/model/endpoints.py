@@ -1,7 +1,7 @@
 """The endpoints of a Kubernetes Service, from its EndpointSlices.
 
-In: EndpointSlice dictionaries. Out: :class:`EndpointSlice` values, and :class:`Endpoints`, their
-union.
+Each dictionary becomes an :class:`EndpointSlice`; :class:`Endpoints` is the union of those of a
+Service.
 """
 
 from __future__ import annotations

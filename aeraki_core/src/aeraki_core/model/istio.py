@@ -1,8 +1,8 @@
 """VirtualService and DestinationRule: the parts that routes are made of.
 
-In: dictionaries of either kind, any served version (the fields are the same). Out: frozen models.
-Fields that no protocol of ours can use are kept by name only, so that a finding can tell that they
-have no effect. Source of the shapes: Istio's VirtualService and DestinationRule reference.
+The models read any served version, because the fields are the same. Fields that no protocol of ours
+can use are kept by name only, for a finding that they have no effect. Source of the shapes: Istio's
+VirtualService and DestinationRule reference.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """The outbound listeners that istiod makes for a service port, and which proxies have them.
 
-Facts: docs/internals/istio.md, "Addresses and outbound TCP listeners". A listener is named by its first
-address, as it is written in the object. For a Service with several addresses that is the first one
-of a family that the proxy has; where there is none it is a wildcard, ``::`` in proxies with IPv6
-alone. Seen in tests/istio/test_ip_families.py.
-
-In: a service, a port, its endpoints if it is headless. Out: :class:`Listener` values in a stable
-order.
+Facts: docs/internals/istio.md, "Addresses and outbound TCP listeners". The name of a listener holds
+its first address, as the object has it. For a Service with several addresses that is the first one
+of a family that the proxy has. Where there is none it is a wildcard, ``::`` in proxies with only
+IPv6. Tested in tests/istio/test_ip_families.py. The order of the listeners is stable.
 """
 
 from __future__ import annotations

@@ -86,8 +86,8 @@ class Index(Generic[K, I, V]):
 class MultiMap(Generic[K, H]):
     """A set of values by key, where most keys have one value or two.
 
-    A value is anything hashable but a list or a set. One value is kept as it is and a few in a list,
-    because sets of them would take 13 % more memory in all.
+    A value is anything hashable but a list or a set. One value is kept as it is and a few in a
+    list, because sets of them would take 13 % more memory in all.
     """
 
     _FEW = 8

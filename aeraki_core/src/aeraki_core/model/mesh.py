@@ -15,9 +15,9 @@ __all__ = ["Mesh", "ProxyFamily", "ProxyRule", "parse_proxy_rule"]
 
 
 class ProxyFamily(StrEnum):
-    """Of which IP families a proxy's own addresses are: IPv4 alone, IPv6 alone, or both.
+    """The IP families of a proxy's own addresses: only IPv4, only IPv6, or both.
 
-    Listeners are named by it.
+    Names of listeners depend on it.
     """
 
     IPV4 = "ipv4"
@@ -52,8 +52,8 @@ class Mesh:
 
     ``namespaces``: where outbound filters go instead of the root namespace; ``.`` is the service's
     own. ``proxy_rules`` add to the stock extensions. ``registry_only``:
-    meshConfig.outboundTrafficPolicy is REGISTRY_ONLY. ``proxy_families``: the proxies that there
-    are; empty when nobody said, and the addresses of the mesh tell (``Store.proxy_families``).
+    meshConfig.outboundTrafficPolicy is REGISTRY_ONLY. ``proxy_families``: the proxies that exist;
+    empty if not set, and then the addresses of the mesh decide (``Store.proxy_families``).
     ``opt_in``: protocols, by name, whose ports must be included by the annotation
     ``aeraki.io/include``.
     """

@@ -1,8 +1,8 @@
 """Which code of which plugin runs at this moment, and for how long.
 
 A plugin's code runs inside the controller's own threads, so one call that does not return stops
-everything behind it. Nobody can end such a call safely from outside, but everybody can see it: each
-call of a plugin's code is entered here, and a watchdog, the metrics and the probes look at the list.
+everything behind it. Nothing can end such a call safely from outside, but it can be shown: each
+call of a plugin's code is entered here. A watchdog, the metrics and the probes read the list.
 """
 
 from __future__ import annotations

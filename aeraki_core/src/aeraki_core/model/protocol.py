@@ -1,7 +1,8 @@
-"""What Istio itself takes a port for, by its declaration.
+"""The protocol that Istio itself assumes for a port, by its declaration.
 
-Istio asks the ``appProtocol`` first, then the prefix of the port's name, for a ServiceEntry its ``protocol``; a port that
-declares nothing is sniffed. Source: istio/istio, pkg/config/kube/conversion.go and pkg/config/protocol/instance.go.
+Istio reads the ``appProtocol`` first, then the prefix of the port's name, for a ServiceEntry its
+``protocol``; a port without a declaration is sniffed. Source: istio/istio,
+pkg/config/kube/conversion.go and pkg/config/protocol/instance.go.
 """
 
 from __future__ import annotations

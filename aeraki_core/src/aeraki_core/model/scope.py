@@ -1,6 +1,6 @@
-"""Which namespaces are watched, where not all are.
+"""Which namespaces are watched, if not all are.
 
-In: names of namespaces. Out: whether what is said of one is said by somebody who looks at it. Pure.
+Pure: a name of a namespace in, and out whether objects of it count.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ __all__ = ["EVERYWHERE", "Scope", "named"]
 class Scope:
     """``watched``: these namespaces; None for all.
 
-    ``others``: those that are there and are not watched; None for every other one.
+    ``others``: those that exist and are not watched; None for every other one.
 
-    With ``others``, a namespace that is in neither does not exist: what was in it is gone, whoever
-    watched it.
+    With ``others``, a namespace that is in neither does not exist: its objects are gone, no matter
+    which controller watched it.
     """
 
     watched: frozenset[str] | None = None

@@ -35,7 +35,10 @@ _NEVER = frozenset({"kubernetes.io/service-account-token", "bootstrap.kubernetes
 
 
 def _why_refused(content: Mapping[str, Any]) -> str:
-    """Why the values stay unread: an object may name any Secret, also one that its author cannot read."""
+    """Return why the values stay unread.
+
+    An object may name any Secret, also one that its author cannot read.
+    """
     kind = str(content.get("type") or "")
     labels = (content.get("metadata") or {}).get("labels") or {}
     opted_in = isinstance(labels, Mapping) and str(labels.get(OPT_IN_LABEL)).lower() == "true"

@@ -1,9 +1,9 @@
-"""Label selectors, as Kubernetes writes and means them.
+"""Label selectors, as Kubernetes writes and defines them.
 
-In: the text that ``kubectl -l`` takes, or the mapping that manifests have (``matchLabels``,
-``matchExpressions``). Out: a :class:`LabelSelector`, which says whether labels match. Grammar and
-meaning: k8s.io/apimachinery, pkg/labels/selector.go; ``!=`` and ``notin`` are also true of what has
-no such label.
+A :class:`LabelSelector` is parsed from the text that ``kubectl -l`` accepts, or from the mapping
+that manifests have (``matchLabels``, ``matchExpressions``). Grammar and meaning:
+k8s.io/apimachinery, pkg/labels/selector.go. ``!=`` and ``notin`` also match objects without the
+label.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A service of the mesh: what Kubernetes Services and Istio ServiceEntries have in common.
+"""A service of the mesh: the common part of Kubernetes Services and Istio ServiceEntries.
 
-In: dictionaries of both kinds. Out: one :class:`Service` for each host. Facts: Istio's ServiceEntry
+Dictionaries of both kinds become one :class:`Service` for each host. Facts: Istio's ServiceEntry
 reference, docs/internals/istio.md.
 """
 
@@ -70,7 +70,10 @@ class Port:
 
 
 class ServiceId(NamedTuple):
-    """Names a service: a ServiceEntry can hold several hosts, and two objects can claim one host."""
+    """Identifies a service.
+
+    A ServiceEntry can hold several hosts, and two objects can claim one host.
+    """
 
     ref: ObjectRef
     host: str
@@ -83,8 +86,8 @@ class Service:
     ``addresses`` are virtual IPs and CIDRs as given (never ``None`` or 0.0.0.0), ``auto_addresses``
     those that istiod allocated. ``headless``: no virtual IP, one listener for each endpoint.
     ``selector`` is that of its workloads; empty without one. ``export_to`` holds namespaces, ``*``
-    for all; ``.`` is resolved. Its annotations are asked for by name (``GenerateContext.option``),
-    so that one that nobody reads changes nothing.
+    for all; ``.`` is resolved. Plugins ask for its annotations by name
+    (``GenerateContext.option``), so that a change of an unused one has no effect.
     """
 
     ref: ObjectRef
@@ -226,10 +229,10 @@ class _EntryStatus(Spec):
 def resolve_export_to(
     values: tuple[str, ...] | None, namespace: str, field: str = "spec.exportTo"
 ) -> frozenset[str]:
-    """``exportTo`` with ``.`` resolved; absent or empty means everywhere, ``~`` nobody.
+    """Return ``exportTo`` with ``.`` resolved; absent or empty means everywhere, ``~`` nowhere.
 
     Raises:
-        RejectedError: a value is no namespace. It would become a part of a path, of a request or a
+        RejectedError: a value is not a namespace. It would become part of a path, of a request or a
         file.
     """
     names = {namespace if value == "." else value for value in values or ("*",)}

@@ -1,8 +1,8 @@
-"""What plugins build the models of their resources from.
+"""Base types for the models of plugins' resources.
 
-The CRD's schema is made from the model, and the two agree: whatever the API server admits, the model
-reads, and every value fits into Envoy's configuration. So durations have an upper limit that a
-schema's pattern can express, and a share is never above 100.
+The CRD's schema is made from the model, and the two agree: the model reads everything that the API
+server admits, and every value fits into Envoy's configuration. So durations have an upper limit
+that a schema's pattern can express, and a share is never above 100.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["Duration", "Percentage", "PositiveDuration", "SpecModel", "duration_
 class SpecModel(Spec):
     """Base of the models of a ``spec`` and its parts.
 
-    Keys are camelCase, unknown ones are ignored, and null means absent, as in the API server. Values
-    are frozen.
+    Keys are camelCase, unknown ones are ignored, and null means absent, as in the API server.
+    Values are frozen.
     """
 
     @model_validator(mode="before")

@@ -1,7 +1,7 @@
 """Base of the models of Kubernetes specs, and the one way from a dictionary to a model.
 
-In: a dictionary. Out: a frozen pydantic model, or :class:`~aeraki_core.errors.RejectedError` with
-each field's path.
+The result is a frozen pydantic model, or :class:`~aeraki_core.errors.RejectedError` with each
+field's path.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Upserted:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """An object is gone, and the source is sure of it. It may be one that nobody heard of."""
+    """An object is gone, and the source is sure of it. It may be an unknown one."""
 
     source: str
     ref: ObjectRef
@@ -62,7 +62,7 @@ class Problems:
 class Scoped:
     """From here on only these namespaces are read.
 
-    What is Removed together with it is not gone, but out of sight.
+    Objects that are Removed with it are not gone, but out of sight.
     """
 
     source: str
@@ -71,7 +71,10 @@ class Scoped:
 
 @dataclass(frozen=True, slots=True)
 class Incomplete:
-    """Something may exist although it could not be read: nothing is deleted; the rest is written."""
+    """Something may exist although it could not be read.
+
+    Nothing is deleted; the rest is written.
+    """
 
     reason: str
     words: frozenset[str] | None = frozenset()

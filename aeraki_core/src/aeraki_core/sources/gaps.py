@@ -1,4 +1,4 @@
-"""What the sources cannot vouch for now, as a value: nothing may be deleted that it may be about."""
+"""The current gaps of the sources, as a value: nothing that they may concern is deleted."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def listening() -> Iterator[Overheard]:
 
 
 def leaks(made: Made, overheard: Overheard, canaries: Iterable[str]) -> list[str]:
-    """Where a canary came out that nobody may read: one line for each place."""
+    """Return where a canary leaked: one line for each place."""
     places = [("the log", text) for text in overheard.logged]
     places.append(("the output", overheard.printed.getvalue()))
     for finding in made.findings:

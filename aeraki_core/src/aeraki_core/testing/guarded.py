@@ -1,6 +1,6 @@
 """Plugins whose hooks run under a guard: for deadlines, and for what a hook must not touch.
 
-A guard is a context manager that is entered for each call of a hook. What a hook yields is taken
+A guard is a context manager that is entered for each call of a hook. Generators are consumed
 inside, so that lazy code is guarded too.
 """
 
@@ -71,7 +71,7 @@ def deadline(seconds: float) -> Guard:
             raise DeadlineError(f"{hook} takes longer than {seconds:g} s")
 
         before = signal.signal(signal.SIGALRM, end)
-        # It rings again: what is raised in a destructor or in a callback of the garbage collector is lost.
+        # Repeat: an exception in a destructor or in a callback of the garbage collector is lost.
         left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
         start = time.monotonic()
         try:

@@ -1,7 +1,7 @@
-"""What is passed over in folders: what .gitignore names, the templates of Helm charts, and globs that the user excludes.
+"""Ignored paths in folders: .gitignore, the templates of Helm charts, and globs of the user.
 
-Only for commands that read once. A running controller reads everything, so that an edit of .gitignore deletes no filter.
-A path that is named outright is always read.
+Only for commands that read once. A running controller reads everything, so that an edit of
+.gitignore deletes no filter. A path that is named outright is always read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ class Pattern:
 
 
 def parse_patterns(lines: Sequence[str], base: Path) -> tuple[Pattern, ...]:
-    """The patterns of a .gitignore file in the folder ``base``; comments, blank lines and what git cannot read are none."""
+    """Return the patterns of a .gitignore file in the folder ``base``.
+
+    Comments, blank lines and lines that git cannot read are left out.
+    """
     patterns = (_parse(line, base) for line in lines)
     return tuple(pattern for pattern in patterns if pattern is not None)
 
@@ -48,7 +51,8 @@ def _parse(line: str, base: Path) -> Pattern | None:
     negated = text.startswith("!")
     text = text[1:] if negated else text
     folders_only, text = text.endswith("/"), text.rstrip("/")
-    # A slash before the end ties the pattern to the folder of the file; without one it counts at any depth.
+    # A slash before the end ties the pattern to the folder of the file. Without one it matches at
+    # any depth.
     anchored = "/" in text
     expression = _translate(text.removeprefix("/"))
     try:
@@ -59,7 +63,10 @@ def _parse(line: str, base: Path) -> Pattern | None:
 
 
 def _translate(glob: str) -> str:
-    """A glob of git as a regular expression: ``*`` and ``?`` stay within a name, ``**`` does not."""
+    """Return a glob of git as a regular expression.
+
+    ``*`` and ``?`` stay within a name, ``**`` does not.
+    """
     parts: list[str] = []
     index = 0
     while index < len(glob):
@@ -89,7 +96,7 @@ class Excluded:
     """Answers for each entry of a folder whether to pass it over; reads each .gitignore once."""
 
     def __init__(self, globs: Sequence[str] = ()) -> None:
-        """``globs`` are the user's, in the form of .gitignore, and count from the working directory."""
+        """``globs`` are the user's, as in .gitignore, relative to the working directory."""
         self._globs = parse_patterns(globs, Path.cwd())
         self._by_folder: dict[Path, tuple[Pattern, ...]] = {}
 
@@ -107,7 +114,10 @@ class Excluded:
         return excluded
 
     def _patterns(self, folder: Path) -> tuple[Pattern, ...]:
-        """The patterns of all .gitignore files from the root of the repository down to the folder; none outside of one."""
+        """Return the patterns of all .gitignore files from the repository's root to the folder.
+
+        Outside of a repository there are none.
+        """
         if folder not in self._by_folder:
             chain = [folder, *folder.parents]
             root = next((place for place in chain if (place / ".git").exists()), None)

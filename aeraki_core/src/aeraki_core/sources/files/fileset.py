@@ -1,10 +1,10 @@
-"""What a set of files says now, against what it said before.
+"""The changes of a set of files since the last look.
 
 Files are looked at first (:meth:`FileSet.look`) and take effect later (:meth:`FileSet.take`), so
-that a look at a file that an editor is just saving can be thrown away.
+that a look at a file that an editor is just saving can be discarded.
 
-One rule keeps the mesh as it was when something goes wrong: as long as anything cannot be read,
-nothing counts as gone. What can be read takes effect all the same.
+One rule keeps the mesh as it is on errors: as long as anything cannot be read, nothing counts as
+gone. Readable files take effect all the same.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ class _Identity(NamedTuple):
 
 
 def _parts(value: Any, items: tuple[int, ...], inherited: _Type) -> Iterator[_Part]:
-    """Every object of a document, taken out of lists."""
+    """Yield every object of a document, also those in lists."""
     if isinstance(value, dict):
         api_version, kind, inner = value.get("apiVersion"), value.get("kind"), value.get("items")
         typed = isinstance(api_version, str) and isinstance(kind, str) and kind.endswith("List")

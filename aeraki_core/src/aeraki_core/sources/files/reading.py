@@ -90,7 +90,7 @@ def read_file(
     known: tuple[Manifest, ...] = before.manifests if before else ()
     text = _read_text(path, limit, stream=not signature)
     if isinstance(text, Trouble):
-        # Nothing tells when it can be read again; but a stream is asked only once.
+        # Nothing shows when it can be read again; a stream is read only once.
         again = text.code is UNREADABLE and signature
         return FileReading(FileState(_AGAIN if again else signature, known, text), {}, [])
     by_text: dict[str, list[Manifest]] = defaultdict(list)

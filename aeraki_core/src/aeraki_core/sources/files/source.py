@@ -198,7 +198,7 @@ class FilesSource(Source):
         return [_place(path) for path in self._paths]
 
     def _give(self, emit: Emit, changes: Changes, *, first: bool = False) -> None:
-        """Hand the changes on, what is new before what is gone."""
+        """Hand the changes on: new objects before deleted ones."""
         events: list[Event] = [Upserted(self.name, item) for item in changes.upserts]
         events += [Removed(self.name, ref) for ref in changes.removals]
         events += [Problems(self.name, place, findings) for place, findings in changes.problems]

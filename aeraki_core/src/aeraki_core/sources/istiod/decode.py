@@ -96,9 +96,9 @@ def _object(
 def _service(
     metadata: Mapping[str, Any], entry: config_pb2.ServiceEntry, domain: str
 ) -> SourceObject | None:
-    """The Kubernetes Service that a synthetic ServiceEntry stands for; None for a real one.
+    """Return the Kubernetes Service behind a synthetic ServiceEntry; None for a real one.
 
-    Most objects are these, so they are not taken through a dictionary of all fields.
+    Most objects are these, so they are not converted through a dictionary of all fields.
     """
     name, namespace = metadata["name"].removeprefix(_SYNTHETIC), metadata["namespace"]
     if name == metadata["name"] or list(entry.hosts) != [service_host(name, namespace, domain)]:

@@ -1,8 +1,8 @@
 """What istiod has sent, and what of it is new.
 
-istiod sends every type in full at every push, and almost all of it is what it sent before. A
-resource whose bytes are known is not parsed: comparing a digest costs a hundredth of that. Of each
-object only two digests are kept; the object itself goes to whoever is told of it.
+istiod sends every type in full at every push, and almost all of it repeats the last one. A resource
+with known bytes is not parsed: comparing a digest costs a hundredth of that. Only two digests of
+each object are kept; the object itself goes on with its event.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _KeptForm(NamedTuple):
 
 
 class _Decoded(NamedTuple):
-    """An object that was parsed and not told yet."""
+    """A parsed object without an event so far."""
 
     url: str
     bytes_digest: bytes
@@ -54,7 +54,7 @@ class ResourceMirror:
 
     @property
     def unread(self) -> str | None:
-        """What cannot be read at all, so that nobody knows which object it is; None: nothing."""
+        """Return what cannot be read at all, so that its object is unknown; None: nothing."""
         return next(iter(self._unread.values()), None)
 
     def holds(self, url: str) -> bool:
@@ -92,7 +92,7 @@ class ResourceMirror:
         self._forms[url] = forms
 
     def changes(self) -> list[Event]:
-        """What differs from what was told before: what is gone, then what is new or changed."""
+        """Return the changes since the last call: deletions, then new and changed objects."""
         decoded, self._decoded = self._decoded, []
         events: list[Event] = [Removed(self._source, ref) for ref in self._gone()]
         for url, digest, source_object in decoded:
@@ -103,7 +103,7 @@ class ResourceMirror:
         return events
 
     def _gone(self) -> list[ObjectRef]:
-        """The objects that were told, and of which no type holds any form now."""
+        """Return the reported objects that no type holds in any form."""
         lost, self._lost = self._lost, set()
         if not lost:
             return []

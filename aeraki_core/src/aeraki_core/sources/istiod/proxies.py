@@ -1,8 +1,8 @@
-"""Which proxies refuse what they are sent.
+"""Which proxies reject their configuration.
 
 istiod's ``syncz`` (type ``istio.io/debug``) lists for each connected proxy what was sent to it and
-what it acknowledged. A proxy that refuses keeps its last good configuration, and nobody else says
-so. One istiod knows only the proxies that are connected to it.
+what it acknowledged. A proxy that rejects keeps its last good configuration, and no other interface
+reports that. One istiod knows only the proxies that are connected to it.
 """
 
 from __future__ import annotations
@@ -92,10 +92,10 @@ def parse_syncz(content: Any) -> frozenset[Unacknowledged]:
 def refusals(
     seen: Mapping[tuple[str, str], float], now: Iterable[Unacknowledged], at: float, patience: float
 ) -> tuple[dict[tuple[str, str], float], tuple[Refusal, ...]]:
-    """Since when each proxy has not acknowledged a part, and those that exceed ``patience`` seconds.
+    """Return since when each proxy has not acknowledged a part, and those past ``patience`` s.
 
-    The time goes on when a proxy is sent something new before it has acknowledged the last: it
-    refuses that too, or is slow.
+    The time continues when a proxy receives something new before it has acknowledged the last: it
+    rejects that too, or is slow.
     """
     since = {key: seen.get(key, at) for key in ((item.proxy, item.part) for item in now)}
     late = (

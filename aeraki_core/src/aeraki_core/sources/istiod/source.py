@@ -154,8 +154,8 @@ class IstiodSource:
                 continue
             if self._must_ask_again(url, response, session):
                 session.later(self._believe_empty, lambda url=url: stream.ask(url))  # type: ignore[misc]
-            # Under the lock: a stream that refresh() has ended must not say Synced after refresh()
-            # said Unsynced, for that would pass for the fresh answer that was asked for.
+            # Under the lock: a stream that refresh() has ended must not report Synced after
+            # refresh() reported Unsynced. The controller would read it as the fresh answer.
             with self._lock:
                 if session.answered >= set(TYPES) and not self._stale:
                     self._tell()
@@ -174,7 +174,8 @@ class IstiodSource:
         session.empty.pop(url, None)
         session.answered.add(url)
         if not self._synced_once:
-            # Nobody acts before the first Synced, so the objects need not wait here for each other.
+            # The controller acts only after the first Synced, so the objects need not wait here for
+            # each other.
             for start in range(0, len(response.resources), _PIECE):
                 part = response.resources[start : start + _PIECE]
                 self._mirror.take(url, part, partial=True)

@@ -40,8 +40,9 @@ class XdsStream:
 
         self._istiod = istiod
         self._requests: queue.SimpleQueue[DiscoveryRequest | None] = queue.SimpleQueue()
-        # type~ip~id~domain. A `waypoint` sees the whole mesh and every change; a `sidecar` sees what
-        # Sidecar resources leave it, a `router` misses some changes (docs/internals/istio.md).
+        # type~ip~id~domain. A `waypoint` sees the whole mesh and every change. A `sidecar` sees
+        # what Sidecar resources leave it, and a `router` misses some changes
+        # (docs/internals/istio.md).
         self._node = f"waypoint~127.0.0.1~{name}.{namespace}~{namespace}.svc.cluster.local"
         self._namespace = namespace
         self._first = True

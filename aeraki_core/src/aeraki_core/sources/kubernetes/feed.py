@@ -1,10 +1,10 @@
-"""What one list of a cluster holds, as events.
+"""The events of one list of a cluster.
 
-A feed takes the news of one informer and returns what follows from it. It has no thread and asks
-nobody: the source's coordinator calls it.
+A feed converts the news of one informer to events. It has no thread and calls no other part: the
+source's coordinator calls it.
 
-An object is Removed when a watch says so, or when a fresh full list lacks it. It is not Removed
-when the definition of its kind (the CRD) was deleted, which takes all its objects along: nobody
+An object is Removed when a watch reports it, or when a fresh full list lacks it. It is not Removed
+when the definition of its kind (the CRD) was deleted, which deletes all its objects too: no user
 deleted those one by one, so the last known ones stay.
 """
 
@@ -65,7 +65,7 @@ class Feed:
         group = f".{kind[0]}" if kind[0] else ""
         self.place = f"{kind[1]}{group}{f' {scope}' if scope else ''}"
         self.reason: str | None = None
-        """Why nothing can be said about what is missing; None when the list is current."""
+        """Why missing objects prove nothing; None when the list is current."""
         self.incomplete: Incomplete | None = None
         """What may exist although it is not known."""
         self.stale = True
@@ -115,14 +115,14 @@ class Feed:
         return self._remove(gone)
 
     def drop_all(self) -> list[Event]:
-        """Forget everything: nobody wants the list any more."""
+        """Forget everything: the list is not wanted any more."""
         return [*self._remove(list(self._versions)), *self._say(None, NOT_READ)]
 
     # -- one sort of news each -------------------------------------------------------------------
 
     def _page(self, resource: ApiResource, objects: Iterable[DecodedObject]) -> list[Event]:
         self._present.update(self._stage(resource, objects))
-        # Nobody acts on the first list before it is complete, so its objects need not wait here.
+        # The controller acts only on a complete first list, so its objects need not wait here.
         return [] if self._complete else self._hand_on(())
 
     def _list_ended(self, *, definition_deleted: bool) -> list[Event]:
@@ -171,7 +171,7 @@ class Feed:
     def _stage(
         self, resource: ApiResource, objects: Iterable[DecodedObject]
     ) -> Iterable[ObjectRef]:
-        """Keep what is new or changed until it is handed on; returns all that are read."""
+        """Keep new and changed objects until they are handed on; return all that are read."""
         refs: list[ObjectRef] = []
         for content, problem in objects:
             ref = _ref(resource, content)
@@ -219,7 +219,7 @@ def _upserted(
     resource: ApiResource, ref: ObjectRef, content: Object, problem: str | None
 ) -> Upserted:
     metadata = content["metadata"]
-    # Half of an object's size, and nobody reads them.
+    # Half of an object's size, and unused.
     metadata.pop("managedFields", None)
     annotations = metadata.get("annotations")
     if annotations is not None:

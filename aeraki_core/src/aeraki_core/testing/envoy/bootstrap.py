@@ -51,10 +51,12 @@ def _common(admin: Path | None) -> dict[str, Any]:
 
 
 def static_bootstrap(config: EnvoyConfig, admin: Path | None = None) -> dict[str, Any]:
-    """All listeners and clusters in the bootstrap itself; ``admin``: the socket of the admin interface.
+    """Return a bootstrap with all listeners and clusters.
+
+    ``admin`` is the socket of the admin interface.
 
     Raises:
-        ValueError: a message holds a type that nothing defines, so it cannot be written as JSON.
+        ValueError: a message holds an undefined type, so it cannot be written as JSON.
     """
     return {
         **_common(admin),

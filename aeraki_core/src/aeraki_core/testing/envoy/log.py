@@ -49,7 +49,10 @@ class LogRecord:
 
 
 def parse_log(lines: Iterable[str]) -> list[LogRecord]:
-    """The records of those lines; what comes before the first (a crash of the loader) is an error."""
+    """Return the records of those lines.
+
+    Lines before the first record (a crash of the loader) are an error.
+    """
     found: list[LogRecord] = []
     for line in lines:
         match = _START.fullmatch(line.rstrip("\n"))

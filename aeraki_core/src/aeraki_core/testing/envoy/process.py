@@ -30,7 +30,7 @@ _DRAIN_SECONDS = 45  # as Istio's proxies
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What Envoy said about a configuration: errors stop it from loading, warnings do not."""
+    """Envoy's verdict on a configuration: errors stop it from loading, warnings do not."""
 
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -60,10 +60,10 @@ class LiveEnvoy(RunningEnvoy):
         self._server = server
 
     def push(self, config: EnvoyConfig, timeout: float = 10.0) -> None:
-        """Give it another configuration; returns when Envoy has taken it.
+        """Give it another configuration; return when Envoy has applied it.
 
         Raises:
-            NackError: Envoy refused it, with its words; what was in force stays in force.
+            NackError: Envoy rejected it, with its message; the last good configuration stays.
             EnvoyError: no answer within ``timeout`` seconds.
         """
         self._server.push(config, timeout)

@@ -31,7 +31,7 @@ _CONTEXTS = frozenset({INBOUND, OUTBOUND, ANY, "GATEWAY", "WAYPOINT"})
 _FILTER_LISTS = frozenset({"NETWORK_FILTER", "LISTENER_FILTER"})
 _INSERTS = frozenset({"INSERT_BEFORE", "INSERT_AFTER", "INSERT_FIRST"})
 _MERGES = frozenset({"MERGE", "MERGE_AND_REPLACE_LIST"})
-# What istiod does something with. Inserting into what is no list of filters is ADD.
+# Operations that istiod implements. Inserting into anything but a list of filters is ADD.
 _OPERATIONS: Mapping[str, frozenset[str]] = {
     "NETWORK_FILTER": _INSERTS | {"ADD", "REPLACE", "REMOVE", "MERGE"},
     "LISTENER_FILTER": _INSERTS | {"ADD", "REPLACE", "REMOVE", "MERGE"},

@@ -52,9 +52,9 @@ def chain_matches(listener: Any, chain: Any, patch: FilterPatch) -> bool:
 
 
 def cluster_matches(cluster: Any, patch: FilterPatch, hosts: Mapping[str, tuple[str, ...]]) -> bool:
-    """By the whole name, or by what the name says: ``<direction>|<port>|<subset>|<host>``.
+    """Match by the whole name, or by its parts: ``<direction>|<port>|<subset>|<host>``.
 
-    ``hosts``: an inbound cluster's services, since its name tells none.
+    ``hosts``: an inbound cluster's services, since its name has none.
     """
     match = patch.cluster
     if match.name:

@@ -189,7 +189,7 @@ def _chains(
         filters = (*before, last) if protocol is ListenerProtocol.MONGO else (last,)
         yield _Chain(filters, bind.ranges)
         return
-    # Where the address does not tell the service, the server name must.
+    # Where the address does not identify the service, the server name must.
     shared = bool(bind.ranges) or bind.address == view.proxy.wildcard
     hosts = frozenset({service.host}) if shared else frozenset()
     yield _Chain((_default_filter(service, port),), bind.ranges, hosts)

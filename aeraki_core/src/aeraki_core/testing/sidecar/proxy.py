@@ -59,7 +59,7 @@ class Proxy:
 
     @property
     def family(self) -> ProxyFamily:
-        """Of which IP families its addresses are."""
+        """The IP families of its addresses."""
         if self.dual_stack:
             return ProxyFamily.DUAL
         return ProxyFamily.IPV6 if ":" in self.ip else ProxyFamily.IPV4

@@ -55,7 +55,7 @@ class ClientRule:
 def client_rule(objects: MeshObjects, proxy: Proxy, service: Service) -> ClientRule | None:
     """The rule for a client's calls to a service; None when there is none."""
     client, root = proxy.namespace, objects.mesh.root_namespace
-    # A client in the root namespace first obeys only what nobody else sees.
+    # A client in the root namespace first obeys only private rules.
     private = True if client == root else None
     own = _rules_in(objects, client, service.host, private=private)
     if not own:

@@ -50,7 +50,7 @@ class HostImport:
     excluded: bool = False
 
     def is_for(self, namespace: str) -> bool:
-        """Whether the entry speaks of objects in that namespace."""
+        """Report whether the entry selects objects in that namespace."""
         return self.namespace in ("*", namespace)
 
 
