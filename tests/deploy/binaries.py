@@ -1,7 +1,8 @@
-"""Helm and kustomize, built with Go's installer once, and the CRD that a ServiceMonitor needs: in the rig's cache, by version.
+"""Helm and kustomize, built with Go's installer once, and the CRD that a ServiceMonitor needs.
 
-``python -m tests.deploy.binaries`` makes them and prints their paths. It does not wait for the rig's own build, which takes far
-longer: the two may go on at once.
+All are in the rig's cache, by version. ``python -m tests.deploy.binaries`` makes them and prints
+their paths. It does not wait for the rig's own build, which takes far longer; the two may run at
+once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What each call of a plugin's hooks asks and answers, for its author: ``--trace PLUGIN``.
+"""The questions and answers of each call of a plugin's hooks, for its author: ``--trace PLUGIN``.
 
-A generator that gives nothing looks like one that is not called. A trace shows the call, each question
-to the context with its answer, the patches, the findings and the time. It holds no value of a Secret
-and no content of a patch, which may hold one.
+A generator without a result looks like one that is not called. A trace shows the call, each
+question to the context with its answer, the patches, the findings and the time. It holds no value
+of a Secret and no content of a patch, which may hold one.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def open_registry(settings: Settings) -> Registry:
 
 
 def tracer_for(settings: Settings) -> Tracer | None:
-    """Prints the calls of the plugins that ``--trace`` names, on standard error; None without any."""
+    """Return a printer of the calls of ``--trace``'s plugins, on standard error; None without any."""
     if not settings.trace:
         return None
     import json

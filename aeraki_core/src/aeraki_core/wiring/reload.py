@@ -1,8 +1,8 @@
-"""Files that change while the controller runs: that of the settings, and plugins of ``--plugin``.
+"""Files that change while the controller runs: the settings file, and plugins of ``--plugin``.
 
-Log levels follow the settings file at once, so that a problem can be looked at without a restart. Every
-other setting that changes is logged, and counts from the next start. A plugin's file is loaded again,
-so that its author sees what a change does; a version that cannot be used changes nothing.
+Log levels follow the settings file at once, so that a problem can be examined without a restart.
+Every other change of a setting is logged, and takes effect at the next start. A plugin's file is
+loaded again, so that its author sees the effect of a change; an unusable version changes nothing.
 """
 
 from __future__ import annotations
