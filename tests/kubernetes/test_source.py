@@ -126,6 +126,27 @@ def test_changes_arrive_one_by_one(
     seen.wait_no_object(name)
 
 
+def test_envoy_filters_of_other_people_arrive_and_ours_do_not(
+    start: Start, control_plane: ControlPlane, namespace: str
+) -> None:
+    def envoy_filter(name: str, **labels: str) -> Object:
+        meta = {"name": name, "namespace": namespace, "labels": labels}
+        kind = {"apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter"}
+        return {**kind, "metadata": meta, "spec": {"priority": 5}}
+
+    api = control_plane.api
+    ours = {"app.kubernetes.io/managed-by": "aeraki"}
+    api.create(envoy_filter("ours", **ours))
+    api.create(envoy_filter("theirs"))
+    _, seen = start()
+    seen.wait_synced()
+    assert f"EnvoyFilter {namespace}/theirs" in seen.objects
+    api.create(envoy_filter("ours-too", **ours))
+    api.create(envoy_filter("theirs-too", team="data"))
+    seen.wait_object(f"EnvoyFilter {namespace}/theirs-too")
+    assert not [name for name in seen.objects if name.startswith(f"EnvoyFilter {namespace}/ours")]
+
+
 def test_only_the_namespaces_asked_for(
     start: Start, make_namespace: Callable[[], str], control_plane: ControlPlane
 ) -> None:

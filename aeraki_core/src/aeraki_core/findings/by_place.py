@@ -19,14 +19,15 @@ __all__ = ["FindingsByPlace", "Place", "Subject"]
 class Subject(StrEnum):
     """What a place of the pipeline is.
 
-    The newest form of an object, an object, a service, a service port, a group of placements, or a
-    word in the names of ports.
+    The newest form of an object, an object, a service, a service port, EnvoyFilters of other people
+    at a service port, a group of placements, or a word in the names of ports.
     """
 
     REJECTED = "rejected"
     OBJECT = "object"
     SERVICE = "service"
     PORT = "port"
+    FOREIGN_FILTERS = "foreign filters"
     GROUP = "group"
     WORD = "word"
 

@@ -231,6 +231,12 @@ SIDECAR_LISTENER = Code(
     "Sidecar has a listener of its own for the port",
     "Remove bind and captureMode NONE from the Sidecar's egress listener, if its clients need the protocol.",
 )
+FOREIGN_FILTER = Code(
+    "AER0223",
+    _W,
+    "EnvoyFilter of somebody else changes the same place",
+    "Change it as the message says, or leave the port to it with the annotation aeraki.io/exclude.",
+)
 FOREIGN_CLUSTER = Code(
     "AER0217",
     _E,

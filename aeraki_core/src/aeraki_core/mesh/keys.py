@@ -22,6 +22,7 @@ __all__ = [
     "DestinationRulesKey",
     "DetectionKey",
     "EndpointsKey",
+    "ForeignFiltersKey",
     "HostKey",
     "Key",
     "LabelsKey",
@@ -100,6 +101,12 @@ class EndpointsKey(NamedTuple):
     namespace: str
     name: str
     asks: str = "endpoints"
+
+
+class ForeignFiltersKey(NamedTuple):
+    """The EnvoyFilters of other people that can meet one of ours."""
+
+    asks: str = "foreign filters"
 
 
 class ProxyFamiliesKey(NamedTuple):
@@ -195,6 +202,7 @@ Key = (
     | DetectionKey
     | NamespaceKey
     | EndpointsKey
+    | ForeignFiltersKey
     | ProxyFamiliesKey
     | ListenerKey
     | VirtualServiceKey

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from aeraki_core.errors import InputError, Problem, RejectedError
 from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.foreign_filters import ForeignFilters
 from aeraki_core.mesh.keys import (
     DestinationRulesKey,
     EndpointsKey,
@@ -116,6 +117,8 @@ class Store:
             lambda item: parse_namespace(item.ref, item.content),
             own_key=lambda ref: NamespaceKey(ref.name),
         )
+        self.foreign_filters = ForeignFilters()
+        """EnvoyFilters of other people (ForeignFiltersKey)."""
         self._tables: tuple[_Objects, ...] = (
             self._namespaces,
             self._services,
@@ -125,6 +128,7 @@ class Store:
             self._sidecars,
             self._resources,
             self._secrets,
+            self.foreign_filters,
         )
         self._upserts: dict[tuple[str, str], Callable[[SourceObject], set[Key]]] = {
             ("", "Namespace"): self._namespaces.upsert,
@@ -134,6 +138,7 @@ class Store:
             ("networking.istio.io", "VirtualService"): self._virtual_services.upsert,
             ("networking.istio.io", "DestinationRule"): self._destination_rules.upsert,
             ("networking.istio.io", "Sidecar"): self._sidecars.upsert,
+            ("networking.istio.io", "EnvoyFilter"): self.foreign_filters.upsert,
             ("", "Secret"): self._secrets.upsert,
             **dict.fromkeys(self._kinds, self._resources.upsert),
         }

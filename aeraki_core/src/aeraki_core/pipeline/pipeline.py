@@ -25,6 +25,7 @@ from aeraki_core.mesh.keys import (
     AnnotationsKey,
     DetectionKey,
     EndpointsKey,
+    ForeignFiltersKey,
     Key,
     LabelsKey,
     NamespaceKey,
@@ -45,6 +46,7 @@ from aeraki_core.model.service import Port, Service, ServiceId, is_wildcard
 from aeraki_core.pipeline.arrange import Arrangement, assemble, place
 from aeraki_core.pipeline.detect import Detector, ProblemKind
 from aeraki_core.pipeline.filters import FilterTable
+from aeraki_core.pipeline.foreign_filters import foreign_filter_findings
 from aeraki_core.pipeline.generate import PortId, PortOutput, generate_port
 from aeraki_core.pipeline.groups import Groups
 from aeraki_core.pipeline.hints import Detections, service_hints, virtual_service_hints
@@ -240,6 +242,7 @@ class Pipeline:
         groups: set[Group] = set()
         services: set[ServiceId] = set()
         relabelled, self._undetected = self._undetected, set()
+        other_filters = False
         for key in dirty:
             match key:
                 case ServiceKey():
@@ -261,6 +264,8 @@ class Pipeline:
                 case RejectedKey():
                     rejected = self.store.rejected().get(key.ref, ())
                     self.unlocated.put(Place(Subject.REJECTED, key.ref), rejected)
+                case ForeignFiltersKey():
+                    other_filters = True
                 case EndpointsKey():
                     groups.update(self._groups_of(key))
         # A load of the mesh has hundreds of thousands of keys, and nothing below needs them.
@@ -312,6 +317,8 @@ class Pipeline:
             self._outdated = set()
         for port in ran:
             self._ports.set_state(port, self._reports.state(port))
+        for port in self._ports.placed() if other_filters else ran:
+            self._meet_foreign_filters(port)
         for ref in sorted(objects | {service_id.ref for service_id in services | relabelled}):
             self._validate(ref)
         return Pass(
@@ -426,8 +433,15 @@ class Pipeline:
         self._ports.place(port, after)
         return self._groups.replace(port, before, after)
 
+    def _meet_foreign_filters(self, port: PortId) -> None:
+        findings = foreign_filter_findings(
+            self._ports.placements(port), self.store.foreign_filters, self.mesh.root_namespace
+        )
+        self.unlocated.put(Place(Subject.FOREIGN_FILTERS, port), findings)
+
     def _forget(self, port: PortId) -> set[Group]:
         self.unlocated.put(Place(Subject.PORT, port), ())
+        self.unlocated.put(Place(Subject.FOREIGN_FILTERS, port), ())
         return self._groups.replace(port, self._ports.forget(port), ())
 
     def _assemble_all(self, groups: Iterable[Group]) -> set[FilterKey]:

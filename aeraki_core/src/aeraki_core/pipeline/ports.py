@@ -81,6 +81,10 @@ class PortTable:
         """The port's last good placements."""
         return self._placements.get(port, ())
 
+    def placed(self) -> tuple[PortId, ...]:
+        """All ports with good placements."""
+        return tuple(self._placements)
+
     def has_good_output(self, port: PortId) -> bool:
         """Whether the port's generator has succeeded, be it with no patch at all."""
         return port in self._placements

@@ -96,6 +96,7 @@ class Reports:
         if run is None:
             return
         yield from run.findings
+        yield from self._findings.at(Place(Subject.FOREIGN_FILTERS, port_id))
         for placement in self._ports.placements(port_id):
             at_group = self._findings.at(Place(Subject.GROUP, placement.group))
             yield from (finding for finding in at_group if finding.ref == run.service.ref)

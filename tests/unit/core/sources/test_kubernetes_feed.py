@@ -18,7 +18,7 @@ from aeraki_core.kube.informer import (
 )
 from aeraki_core.kube.resources import ApiResource
 from aeraki_core.sources.events import Event, Problems, Removed, Upserted
-from aeraki_core.sources.kubernetes.feed import Feed
+from aeraki_core.sources.kubernetes.feed import Feed, ForeignFilterFeed
 
 DEMOS = ApiResource("demo.aeraki.io", "v1", "Demo", "demos")
 
@@ -141,3 +141,14 @@ def test_a_list_that_cannot_be_read_is_a_problem_until_it_can(feed: Feed) -> Non
     assert feed.take(Failed("no answer")) == []
     feed.take(ListBegan())
     assert feed.take(ListEnded(DEMOS)) == [Problems("kubernetes", feed.place, ())]
+
+
+@pytest.mark.parametrize("news", [Failed("forbidden"), NotServed()])
+def test_nothing_waits_for_envoy_filters_of_other_people(news: ListNews) -> None:
+    feed = ForeignFilterFeed()
+    listed(feed, page(demo("a")))
+    feed.ask_again()
+    (problems,) = [*feed.take(ListBegan()), *feed.take(news)]
+    assert isinstance(problems, Problems)
+    assert problems.findings
+    assert (feed.stale, feed.reason, feed.incomplete) == (False, None, None)

@@ -10,9 +10,10 @@ deleted those one by one, so the last known ones stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from sys import intern
 
+from aeraki_core.filters.envoyfilter import MANAGED_BY, MANAGER
 from aeraki_core.findings.codes import KIND_NOT_SERVED, NOT_READ
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.kube.decode import DecodedObject, Object
@@ -32,7 +33,7 @@ from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef, group_of_plugin
 from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Upserted
 
-__all__ = ["NAME", "Feed"]
+__all__ = ["NAME", "Feed", "ForeignFilterFeed"]
 
 NAME = "kubernetes"
 """The source's word on the command line."""
@@ -77,6 +78,11 @@ class Feed:
         self._present: set[ObjectRef] = set()
         self._staged: dict[ObjectRef, Upserted] = {}
         self._problem: str | None = None
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """What the list asks the server for, beside its kind and namespace."""
+        return {"fieldSelector": f"metadata.name={self.name}"} if self.name else {}
 
     def ask_again(self) -> None:
         """From now on only a list that begins later is fresh."""
@@ -202,6 +208,36 @@ class Feed:
         self._problem = message
         findings = () if message is None else (Finding(code, message),)
         return [Problems(NAME, self.place, findings)]
+
+
+class ForeignFilterFeed(Feed):
+    """The list of the EnvoyFilters that are not ours, which the server picks out.
+
+    They only make findings, so nothing waits for a list that cannot be read.
+    """
+
+    def __init__(
+        self,
+        namespace: str | None = None,
+        *,
+        reads: Callable[[str], bool] = lambda namespace: True,
+    ) -> None:
+        kind = ("networking.istio.io", "EnvoyFilter")
+        super().__init__(kind, namespace, optional=True, reads=reads)
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """Our own are left out: there may be thousands."""
+        return {"labelSelector": f"{MANAGED_BY}!={MANAGER}"}
+
+    def _failed(self, reason: str) -> list[Event]:
+        self.stale = False
+        return self._say(reason, NOT_READ)
+
+    def _not_served(self) -> list[Event]:
+        events = super()._not_served()
+        self.incomplete = None
+        return events
 
 
 def _ref(resource: ApiResource, content: Object) -> ObjectRef:

@@ -163,6 +163,7 @@ class NamespaceFeed:
     namespace = None
     name = ""
     place = "Namespace"
+    params: Mapping[str, str] = {}
 
     def __init__(self, selection: Selection) -> None:
         self._selection = selection

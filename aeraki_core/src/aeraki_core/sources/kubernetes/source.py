@@ -29,7 +29,7 @@ from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.model.selector import LabelSelector
 from aeraki_core.sources.chain import passing
 from aeraki_core.sources.events import Emit, Event, Scoped, Synced, Unsynced
-from aeraki_core.sources.kubernetes.feed import NAME, Feed
+from aeraki_core.sources.kubernetes.feed import NAME, Feed, ForeignFilterFeed
 from aeraki_core.sources.kubernetes.namespaces import NAMESPACE, NamespaceFeed, Selection
 from aeraki_core.sources.kubernetes.secrets import (
     SECRET,
@@ -171,7 +171,7 @@ class _Informers:
             lambda: self._discovery.find(kind),
             report,
             namespace=feed.namespace,
-            params={"fieldSelector": f"metadata.name={feed.name}"} if feed.name else {},
+            params=feed.params,
             tuning=self._tuning,
         )
         self._informers[feed] = informer
@@ -273,6 +273,8 @@ class _Coordinator:
             for namespace in sorted(self._scope.watched or ()) or (None,):
                 feed = Feed(kind, namespace, optional=kind in self._kinds, reads=reads)
                 self._feeds.append(feed)
+        for namespace in sorted(self._scope.watched or ()) or (None,):
+            self._feeds.append(ForeignFilterFeed(namespace, reads=reads))
         for each in self._all_feeds():
             self._informers.start(each)
 

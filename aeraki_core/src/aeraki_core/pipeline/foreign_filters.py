@@ -1,0 +1,167 @@
+"""Where EnvoyFilters of other people and ours meet, and which of the two takes effect.
+
+istiod applies the patches of a filter chain by priority, then the root namespace's first, then by
+age; MERGE patches come after all others. The first that takes tcp_proxy away leaves nothing for
+those that look for it later (docs/internals/istio.md, "EnvoyFilter";
+tests/istio/test_priority.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
+
+from aeraki_core.filters.cluster_name import ClusterName
+from aeraki_core.filters.envoyfilter import ConfigPatch
+from aeraki_core.filters.patch import ApplyTo
+from aeraki_core.findings.codes import FOREIGN_FILTER
+from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.foreign_filters import ForeignFilter, ForeignFilters, ForeignPatch, Target
+from aeraki_core.pipeline.arrange import LAST_PRIORITY, PRIORITY, TCP_PROXY
+from aeraki_core.pipeline.placement import InboundGroup, Label, Placement
+
+__all__ = ["foreign_filter_findings"]
+
+
+class _Meeting(NamedTuple):
+    """A patch of ours, one of somebody else for the same chain, and where that is."""
+
+    placement: Placement
+    ours: ConfigPatch
+    foreign: ForeignFilter
+    theirs: ForeignPatch
+    where: str
+
+
+def foreign_filter_findings(
+    placements: Iterable[Placement], foreign: ForeignFilters, root_namespace: str
+) -> tuple[Finding, ...]:
+    """One finding for each patch of somebody else that hides the filter of a port, or is hidden."""
+    if not len(foreign):
+        return ()
+    findings: dict[tuple[ForeignFilter, int], Finding] = {}
+    for placement in placements:
+        port = placement.service_port.port
+        for meeting in _meetings(placement, foreign):
+            outcome = _outcome(meeting, root_namespace)
+            if outcome is None or not _reaches(meeting, root_namespace):
+                continue
+            theirs = meeting.foreign
+            clients = ""
+            if theirs.ref.namespace != root_namespace and not _is_inbound(placement):
+                clients = f" of clients in {theirs.ref.namespace}"
+            message = f"port {port}: {theirs.ref} {outcome} ({meeting.where}{clients})"
+            finding = Finding(FOREIGN_FILTER, message, placement.ref, "spec.ports")
+            findings.setdefault((theirs, meeting.theirs.index), finding)
+    return tuple(findings.values())
+
+
+def _meetings(placement: Placement, foreign: ForeignFilters) -> Iterator[_Meeting]:
+    inbound = _is_inbound(placement)
+    host, port = placement.service_port
+    for ours in placement.patches:
+        if ours.apply_to is not ApplyTo.NETWORK_FILTER or ours.match.filter != TCP_PROXY:
+            continue
+        listener = ours.match.listener
+        number = ours.match.destination_port if inbound else port
+        side = "inbound" if inbound else f"listener {listener}"
+        for each in foreign.at(number) if inbound else foreign.at(listener, number):
+            for patch in each.patches:
+                meets = (
+                    patch.meets_inbound(number)
+                    if inbound
+                    else patch.meets_outbound(listener, number)
+                )
+                if patch.target is not Target.CLUSTER and meets:
+                    yield _Meeting(placement, ours, each, patch, side)
+        if not inbound:
+            cluster = str(ClusterName("outbound", port, "", host))
+            for each in foreign.at(cluster, host):
+                for patch in each.patches:
+                    removed = patch.cluster == cluster or patch.host == host
+                    if patch.target is Target.CLUSTER and removed and patch.port in (0, port):
+                        yield _Meeting(placement, ours, each, patch, f"cluster {cluster}")
+
+
+def _outcome(meeting: _Meeting, root_namespace: str) -> str | None:
+    """Which of the two has no effect, and what to do; None when both have theirs."""
+    ours, theirs = meeting.ours, meeting.theirs
+    if theirs.target is Target.CLUSTER:
+        return "removes the cluster that calls go to; they fail unless something adds it again"
+    if theirs.target is not Target.NETWORK_FILTER:
+        what = "listener" if theirs.target is Target.LISTENER else "filter chain"
+        return f"removes the {what}, and Aeraki's filter with it"
+    name = _filter_name(ours)
+    theirs_first = _is_first(meeting, root_namespace)
+    replaces = ours.operation == "REPLACE"
+    takes_away = theirs.operation in ("REPLACE", "REMOVE")
+    does = {"REPLACE": "replaces", "REMOVE": "removes", "MERGE": "merges into"}.get(
+        theirs.operation, "inserts beside"
+    )
+    priorities = f"priority {meeting.foreign.priority}, Aeraki's {meeting.placement.priority}"
+    if theirs.anchor == TCP_PROXY:
+        if theirs.operation == "MERGE" and replaces:
+            return (
+                f"merges into tcp_proxy, which Aeraki's {name} has replaced, so the merge has no "
+                f"effect; merge into {name} instead"
+            )
+        if theirs_first and theirs.operation == "REPLACE" and theirs.brings == TCP_PROXY:
+            if not replaces:
+                return None
+            return f"replaces tcp_proxy with one of its own, which Aeraki's {name} replaces in turn"
+        if takes_away and theirs_first:
+            return (
+                f"{does} tcp_proxy before Aeraki's filter looks for it, which then has no effect; "
+                f"remove one of the two, or exclude the port ({priorities})"
+            )
+        if replaces and not theirs_first and theirs.operation != "MERGE":
+            return (
+                f"{does} tcp_proxy after Aeraki has replaced it, so it has no effect; give it a "
+                f"priority below {PRIORITY}, or anchor it at {name} ({priorities})"
+            )
+        return None
+    if theirs.anchor != name or theirs.operation == "MERGE":
+        return None
+    if theirs_first:
+        return (
+            f"{does} {name} before Aeraki has written it, so it has no effect; give it a priority "
+            f"above {LAST_PRIORITY} ({priorities})"
+        )
+    if takes_away:
+        return f"{does} {name} of Aeraki after it was written, and takes its place ({priorities})"
+    return None
+
+
+def _is_first(meeting: _Meeting, root_namespace: str) -> bool:
+    """Whether istiod applies the other filter before ours.
+
+    The age of ours is not known before it is written, so of two with one priority and place the
+    other counts as older.
+    """
+    placement, foreign = meeting.placement, meeting.foreign
+    mine = (placement.priority, placement.key.namespace != root_namespace)
+    return (foreign.priority, foreign.ref.namespace != root_namespace) <= mine
+
+
+def _reaches(meeting: _Meeting, root_namespace: str) -> bool:
+    """Whether some proxy has both filters."""
+    placement, foreign = meeting.placement, meeting.foreign
+    mine, theirs = placement.key.namespace, foreign.ref.namespace
+    return (root_namespace in (mine, theirs) or mine == theirs) and _may_share(
+        placement.selector, foreign.labels
+    )
+
+
+def _may_share(selector: Collection[Label], other: Collection[Label]) -> bool:
+    """Whether a workload may have the labels of both."""
+    both = {*selector, *other}
+    return len({name for name, _ in both}) == len(both)
+
+
+def _is_inbound(placement: Placement) -> bool:
+    return isinstance(placement.group, InboundGroup)
+
+
+def _filter_name(patch: ConfigPatch) -> str:
+    """The name of the network filter that a patch of ours brings."""
+    return str(getattr(patch.value.message(), "name", "")) if patch.value is not None else ""
