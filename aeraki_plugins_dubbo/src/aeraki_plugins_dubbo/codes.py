@@ -18,20 +18,22 @@ BAD_INTERFACE = Code(
     "DUB0101",
     Severity.WARNING,
     "not the name of a Dubbo interface",
-    "Write the interface's full name, alone or with one * at its start or end; group and version are options.",
+    "Write the interface's full name, alone or with one * at its start or end; "
+    "group and version are options.",
 )
 MAY_ABORT = Code(
     "DUB0102",
     Severity.WARNING,
     "dubbo_proxy can abort the sidecar",
-    "Use proxies that have envoy.filters.network.generic_proxy and name it in --proxy-extensions; or accept it: "
-    "the option engine, dubbo_proxy.",
+    "Use proxies that have envoy.filters.network.generic_proxy and name it in --proxy-extensions; "
+    "or accept it: the option engine, dubbo_proxy.",
 )
 ENGINE_MISSING = Code(
     "DUB0103",
     Severity.ERROR,
     "proxies are not known to have generic_proxy",
-    "Name envoy.filters.network.generic_proxy in --proxy-extensions, or choose another engine; they get no filter until then.",
+    "Name envoy.filters.network.generic_proxy in --proxy-extensions, "
+    "or choose another engine; they get no filter until then.",
 )
 NEEDS_DUBBO_PROXY = Code(
     "DUB0104",
@@ -49,7 +51,8 @@ ARGUMENT = Code(
     "DUB0106",
     Severity.WARNING,
     "argument cannot be matched so",
-    "Name the argument by its index (the first is 0) and give an exact text that is not empty; the route is left out.",
+    "Name the argument by its index (the first is 0) and give an exact text that is not empty; "
+    "the route is left out.",
 )
 
 CODES = (

@@ -13,7 +13,8 @@ _GIB = 2**30
 INTERFACE = Option(
     name="interface",
     type=OptionType.LIST,
-    help="The interfaces that the service offers; * at the start or end of a name stands for the rest. Default: any.",
+    help="The interfaces that the service offers; "
+    "* at the start or end of a name stands for the rest. Default: any.",
     default=(),
     aliases=("interface",),
 )
@@ -32,7 +33,8 @@ VERSION = Option(
 ENGINE = Option(
     name="engine",
     type=OptionType.TEXT,
-    help="Envoy's filter for it; auto takes generic_proxy where the proxies have it and the routes allow it.",
+    help="Envoy's filter for it; "
+    "auto takes generic_proxy where the proxies have it and the routes allow it.",
     default="auto",
     choices=("auto", "dubbo_proxy", "generic_proxy"),
 )
@@ -45,7 +47,8 @@ INBOUND = Option(
 BUFFER_LIMIT_BYTES = Option(
     name="buffer-limit-bytes",
     type=OptionType.INT,
-    help="What a connection may buffer, on both sides: messages of over 1 MiB need it. Default: Envoy's 1 MiB.",
+    help="What a connection may buffer, on both sides: messages of over 1 MiB need it. "
+    "Default: Envoy's 1 MiB.",
     minimum=1024,
     maximum=_GIB,
 )
@@ -55,7 +58,8 @@ DUBBO = Protocol(
     tokens=("dubbo",),
     extension=Extension("envoy.filters.network.dubbo_proxy", stock=True),
     more_extensions=(Extension("envoy.filters.network.generic_proxy", stock=False),),
-    summary="Dubbo 2 with Hessian 2: routes by interface, method, attachments, arguments; subsets and weights",
+    summary="Dubbo 2 with Hessian 2: routes by interface, "
+    "method, attachments, arguments; subsets and weights",
     options=(
         INTERFACE,
         GROUP,

@@ -12,13 +12,15 @@ FILTER = "envoy.filters.network.kafka_broker"
 ALLOWED = Option(
     name="api-keys-allowed",
     type=OptionType.LIST,
-    help="Only these requests pass, by name (Produce) or number (0); another one closes its connection",
+    help="Only these requests pass, by name (Produce) or number (0); "
+    "another one closes its connection",
     default=(),
 )
 DENIED = Option(
     name="api-keys-denied",
     type=OptionType.LIST,
-    help="These requests close their connection, by name (CreateTopics) or number (19), allowed or not",
+    help="These requests close their connection, "
+    "by name (CreateTopics) or number (19), allowed or not",
     default=(),
 )
 FORCE_RESPONSE_REWRITE = Option(
@@ -38,7 +40,8 @@ KAFKA = Protocol(
     name="kafka",
     tokens=("kafka",),
     extension=Extension(FILTER, stock=False),
-    summary="Metrics of each kind of request, limits on which may pass, brokers' addresses rewritten",
+    summary="Metrics of each kind of request, "
+    "limits on which may pass, brokers' addresses rewritten",
     options=(
         ALLOWED,
         DENIED,

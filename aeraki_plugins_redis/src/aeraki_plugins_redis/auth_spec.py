@@ -17,16 +17,18 @@ class SecretReference(SpecModel):
     name: str = Field("", description="The Secret's name; it is read in the object's namespace.")
     password_field: str = Field(
         "",
-        description="The field that holds the password. Without it: password, or token if there is no password.",
+        description="The field that holds the password. "
+        "Without it: password, or token if there is no password.",
     )
     previous_password_field: str = Field(
         "",
-        description="The field that holds a second password, which clients may still give while the "
-        "password is changed. Without it: previousPassword, if the Secret has it.",
+        description="The field that holds a second password, which clients may still give while "
+        "the password is changed. Without it: previousPassword, if the Secret has it.",
     )
     username_field: str = Field(
         "",
-        description="The field that holds the username. Without it: username, if the Secret has it.",
+        description="The field that holds the username. "
+        "Without it: username, if the Secret has it.",
     )
 
 
@@ -40,7 +42,8 @@ class PlainAuth(SpecModel):
         SecretStr, WithJsonSchema({"type": "string", "format": "password"})
     ] = Field(
         SecretStr(""),
-        description="A second password, which clients may still give while the password is changed.",
+        description="A second password, "
+        "which clients may still give while the password is changed.",
         json_schema_extra={"default": ""},
     )
     username: str = Field("", description="The username; Redis before 6 knows none.")

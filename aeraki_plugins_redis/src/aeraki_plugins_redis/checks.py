@@ -85,7 +85,10 @@ def _redis_destination(spec: RedisDestinationSpec, context: ValidateContext) -> 
         except ValueError as error:
             context.report(ENDPOINT, str(error), field=f"{path}.redis.discoveryEndpoints[{index}]")
     if spec.tcp.max_connections > 0:
-        message = "redis_proxy keeps one connection to an instance for each of the sidecar's workers, whatever the limit"
+        message = (
+            "redis_proxy keeps one connection to an instance for "
+            "each of the sidecar's workers, whatever the limit"
+        )
         context.report(NO_EFFECT, message, field=f"{path}.tcp.maxConnections")
 
 
@@ -103,8 +106,8 @@ def _host(kind: Kind[Any], host: str, path: str, context: ValidateContext) -> No
     mine = [service for service in services if service.namespace == own.namespace]
     if not mine:
         message = (
-            f"{services[0].host} belongs to {services[0].ref}; this object takes effect for clients "
-            f"in namespace {own.namespace} only"
+            f"{services[0].host} belongs to {services[0].ref}; "
+            f"this object takes effect for clients in namespace {own.namespace} only"
         )
         context.report(OTHER_NAMESPACE, message, field=path)
         return

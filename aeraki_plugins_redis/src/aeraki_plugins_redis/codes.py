@@ -35,7 +35,8 @@ NO_CLUSTER = Code(
     "RDS0101",
     _W,
     "redis_proxy cannot reach this service",
-    "Give the service a ClusterIP or endpoints that Istio knows; until then its clients' commands pass as plain TCP.",
+    "Give the service a ClusterIP or endpoints that Istio knows; "
+    "until then its clients' commands pass as plain TCP.",
 )
 VIRTUAL_SERVICE = Code(
     "RDS0102",
@@ -90,21 +91,23 @@ INBOUND_CLUSTER = Code(
     "RDS0111",
     _W,
     "no inbound filter for a node of a Redis Cluster",
-    "Remove the option inbound, or the mode CLUSTER: nodes need commands that the filter does not pass.",
+    "Remove the option inbound, or the mode CLUSTER: "
+    "nodes need commands that the filter does not pass.",
 )
 # 02xx: values.
 AUTH_REFUSED = Code(
     "RDS0112",
     _I,
     "AUTH of clients is refused",
-    "If clients send a password, name it in a RedisDestination, or set redis.aeraki.io/proxy to never. "
-    "If they send none, set it to always.",
+    "If clients send a password, name it in a RedisDestination, "
+    "or set redis.aeraki.io/proxy to never. If they send none, set it to always.",
 )
 CLUSTER_TLS = Code(
     "RDS0113",
     _E,
     "Redis Cluster behind TLS",
-    "Remove the mode CLUSTER, or the tls settings of the DestinationRule; until then commands pass as Istio sends them.",
+    "Remove the mode CLUSTER, or the tls settings of the DestinationRule; "
+    "until then commands pass as Istio sends them.",
 )
 CLUSTER_POLICY = Code(
     "RDS0114",
@@ -133,7 +136,8 @@ ENDPOINT = Code(
     "RDS0205",
     _E,
     "not a discovery endpoint",
-    "Write host or host:port, an IPv6 address with a port as [address]:port; it is left out until then.",
+    "Write host or host:port, an IPv6 address with a port as [address]:port; "
+    "it is left out until then.",
 )
 NO_PASSWORD = Code(
     "RDS0206",

@@ -77,7 +77,10 @@ def why_unreachable(context: GenerateContext, service: Service, port: Port) -> s
     # type.
     for item in (service, *context.services_of_host(service.host)):
         if item.headless or item.resolution in ("NONE", "DYNAMIC_DNS"):
-            return f"{item.ref} gives {item.host} the resolution {'NONE' if item.headless else item.resolution}"
+            return (
+                f"{item.ref} gives {item.host} the resolution "
+                f"{'NONE' if item.headless else item.resolution}"
+            )
     if _load_balancer(context, service, port).get("simple") == "PASSTHROUGH":
         return f"a DestinationRule gives {service.host} the load balancer PASSTHROUGH"
     return None

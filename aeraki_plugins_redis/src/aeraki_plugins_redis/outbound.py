@@ -54,8 +54,9 @@ def can_be_proxied(context: GenerateContext) -> bool:
         mode = tls_mode(context, context.service, context.port)
         if mode:
             message = (
-                f"a DestinationRule gives {context.service.host} tls {mode}, which the clusters of "
-                "mode CLUSTER cannot keep; no filter is written, so that no password goes out in clear"
+                f"a DestinationRule gives {context.service.host} tls {mode}, "
+                "which the clusters of mode CLUSTER cannot keep; "
+                "no filter is written, so that no password goes out in clear"
             )
             context.report(CLUSTER_TLS, message, ref=destination.ref, field="spec")
             return False
@@ -184,7 +185,10 @@ def _report_vain(
         return
     destinations = (destination_of(context, item.service) for item in targets if item.service)
     if not any(item is not None and is_cluster(item) for item in destinations):
-        message = "no route leads to a RedisDestination of mode CLUSTER, so there are no replicas to read from"
+        message = (
+            "no route leads to a RedisDestination of mode CLUSTER, "
+            "so there are no replicas to read from"
+        )
         context.report(NO_EFFECT, message, ref=resource.ref, field="spec.settings.readPolicy")
 
 

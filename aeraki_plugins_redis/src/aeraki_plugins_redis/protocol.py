@@ -13,14 +13,15 @@ FILTER = "envoy.filters.network.redis_proxy"
 PROXY = Option(
     name="proxy",
     type=OptionType.TEXT,
-    help="Whether clients get the filter; auto: where a RedisService or RedisDestination is for the service. "
-    "Default: always, with a finding where nothing says that clients need no AUTH.",
+    help="Whether clients get the filter; auto: where a RedisService or RedisDestination is for "
+    "the service. Default: always, with a finding where nothing says that clients need no AUTH.",
     choices=("auto", "always", "never"),
 )
 INBOUND = Option(
     name="inbound",
     type=OptionType.BOOL,
-    help="Whether the workloads' sidecars get a filter too; replication between the workloads does not pass it.",
+    help="Whether the workloads' sidecars get a filter too; "
+    "replication between the workloads does not pass it.",
     default=False,
 )
 

@@ -85,7 +85,8 @@ class Settings(SpecModel):
     case_insensitive: bool = Field(False, description="Prefixes match keys in any case.")
     op_timeout: Duration = Field(
         OP_TIMEOUT,
-        description="How long Redis may take for a command; each answer on the connection starts it anew.",
+        description="How long Redis may take for a command; "
+        "each answer on the connection starts it anew.",
     )
     enable_command_stats: bool = Field(False, description="Keep statistics for each command.")
     max_buffer_size_before_flush: int = Field(
@@ -96,17 +97,20 @@ class Settings(SpecModel):
     )
     buffer_flush_timeout: Duration = Field(
         "3ms",
-        description="A batch is sent at the latest after this time; it counts with maxBufferSizeBeforeFlush only.",
+        description="A batch is sent at the latest after this time; "
+        "it counts with maxBufferSizeBeforeFlush only.",
     )
     max_upstream_unknown_connections: int = Field(
         MAX_UPSTREAM_UNKNOWN_CONNECTIONS,
         ge=0,
         le=MAX_UINT32,
-        description="How many connections a worker may have to nodes that only a redirection named.",
+        description="How many connections a worker may have "
+        "to nodes that only a redirection named.",
     )
     enable_hashtagging: bool = Field(
         False,
-        description="Keys with the same {tag} go to the same instance. A Redis Cluster does so in any case.",
+        description="Keys with the same {tag} go to the same instance. "
+        "A Redis Cluster does so in any case.",
     )
     enable_redirection: bool = Field(
         False, description="Follow MOVED and ASK answers instead of handing them to the client."
@@ -147,7 +151,8 @@ class Destination(SpecModel):
         0,
         ge=0,
         le=65535,
-        description="Its port. 0: the port of the same name, else of the same number, else its only one.",
+        description="Its port. 0: the port of the same name, "
+        "else of the same number, else its only one.",
     )
 
 
@@ -255,7 +260,8 @@ class TCPSettings(SpecModel):
         0,
         ge=-(2**31),
         le=2**31 - 1,
-        description="A limit that Envoy keeps for the cluster, but that its Redis filter does not ask for.",
+        description="A limit that Envoy keeps for the cluster, "
+        "but that its Redis filter does not ask for.",
     )
     connect_timeout: PositiveDuration | None = Field(
         None, description="How long connecting may take. Default: Istio's, 10s."
@@ -270,14 +276,16 @@ class RedisSettings(SpecModel):
 
     mode: Mode = Field(
         Mode.PROXY,
-        description="PROXY: independent instances, keys are spread by hash. CLUSTER: a Redis Cluster.",
+        description="PROXY: independent instances, keys are spread by hash. "
+        "CLUSTER: a Redis Cluster.",
     )
     auth: Auth | None = Field(
         None, description="What the sidecars give to Redis; clients need not know it."
     )
     discovery_endpoints: tuple[str, ...] = Field(
         (),
-        description="Nodes of the Redis Cluster to ask for the others: host or host:port. Default: the service.",
+        description="Nodes of the Redis Cluster to ask for the others: host or host:port. "
+        "Default: the service.",
     )
 
 

@@ -119,7 +119,10 @@ def _target(
     if port is None:
         message = f"{host} has no port {destination.port}"
         if not destination.port:
-            message = f"{host} has several ports, none named {context.port.name} and none {context.port.number}"
+            message = (
+                f"{host} has several ports, "
+                f"none named {context.port.name} and none {context.port.number}"
+            )
         context.report(UNKNOWN_PORT, f"{message}; {_FAIL}", ref=resource.ref, field=f"{path}.port")
         return Target(cluster_name(destination.port or context.port.number, host), service)
     reason = why_unreachable(context, service, port)

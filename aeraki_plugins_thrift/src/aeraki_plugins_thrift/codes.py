@@ -10,15 +10,15 @@ METHOD = Code(
     "THR0101",
     Severity.WARNING,
     "method cannot be matched so",
-    "Give method.exact (Service:method in a multiplexed service), or method.prefix Service: for a whole service; "
-    "the route is left out.",
+    "Give method.exact (Service:method in a multiplexed service), "
+    "or method.prefix Service: for a whole service; the route is left out.",
 )
 MIRROR = Code(
     "THR0102",
     Severity.WARNING,
     "mirroring could abort the sidecar",
-    "Declare that the servers do not speak unframed Thrift: the option transport (or server-transport), framed or header. "
-    "Until then the calls are not mirrored.",
+    "Declare that the servers do not speak unframed Thrift: the option transport "
+    "(or server-transport), framed or header. Until then the calls are not mirrored.",
 )
 
 CODES = (

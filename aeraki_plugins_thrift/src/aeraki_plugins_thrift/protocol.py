@@ -33,21 +33,24 @@ TRANSPORT = Option(
 SERVER_TRANSPORT = Option(
     name="server-transport",
     type=OptionType.TEXT,
-    help="The transport of the servers, where clients use several. auto: that of the option transport.",
+    help="The transport of the servers, where clients use several. "
+    "auto: that of the option transport.",
     default="auto",
     choices=TRANSPORTS,
 )
 PROTOCOL = Option(
     name="protocol",
     type=OptionType.TEXT,
-    help="The protocol of clients and servers; never one that they do not speak. auto: found out for each connection.",
+    help="The protocol of clients and servers; "
+    "never one that they do not speak. auto: found out for each connection.",
     default="auto",
     choices=("auto", "binary", "lax-binary", "compact"),
 )
 PAYLOAD_PASSTHROUGH = Option(
     name="payload-passthrough",
     type=OptionType.BOOL,
-    help="Whether arguments are passed on undecoded, where transport (framed, header) and protocol stay the same.",
+    help="Whether arguments are passed on undecoded, "
+    "where transport (framed, header) and protocol stay the same.",
     default=False,
 )
 MAX_REQUESTS_PER_CONNECTION = Option(
@@ -60,7 +63,8 @@ MAX_REQUESTS_PER_CONNECTION = Option(
 STRIP_SERVICE_NAME = Option(
     name="strip-service-name",
     type=OptionType.BOOL,
-    help="Whether Service:method reaches the server as method: for a server that is not multiplexed.",
+    help="Whether Service:method reaches the server as method: "
+    "for a server that is not multiplexed.",
     default=False,
 )
 PRESERVE_HEADER_CASE = Option(

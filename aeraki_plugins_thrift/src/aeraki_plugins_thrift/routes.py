@@ -84,7 +84,10 @@ def method_match(method: StringMatch | None) -> RouteMatch | str:
         return f"no expression can be matched, so not {method.regex!r}"
     service = (method.prefix or "").removesuffix(":")
     if not service or service == method.prefix:
-        return f"no prefix but a whole service's name and a colon can be matched, so not {method.prefix!r}"
+        return (
+            "no prefix but a whole service's name and a colon can be matched, "
+            f"so not {method.prefix!r}"
+        )
     return RouteMatch(service_name=service)
 
 
@@ -109,7 +112,10 @@ def _may_mirror(context: GenerateContext, route: Route, mirror: Mirror) -> bool:
         why = "both are of other services, whose transport is not known here"
     else:
         why = "this service's servers are not declared as framed or header"
-    message = f"calls are not mirrored to {mirror.cluster}: {why}, and between unframed servers Envoy aborts"
+    message = (
+        f"calls are not mirrored to {mirror.cluster}: "
+        f"{why}, and between unframed servers Envoy aborts"
+    )
     context.report(MIRROR, message, ref=route.ref, field=route.field)
     return False
 

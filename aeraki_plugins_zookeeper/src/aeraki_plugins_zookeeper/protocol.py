@@ -27,7 +27,8 @@ LEAST_THRESHOLD, GREATEST_THRESHOLD = 0.001, 86400.0
 MAX_PACKET_BYTES = Option(
     name="max-packet-bytes",
     type=OptionType.INT,
-    help="Larger messages are not decoded; the jute.maxbuffer of the servers. Envoy's default: 1 MiB",
+    help="Larger messages are not decoded; "
+    "the jute.maxbuffer of the servers. Envoy's default: 1 MiB",
     minimum=1,
     maximum=2**32 - 1,
 )
@@ -40,14 +41,16 @@ LATENCY_THRESHOLD_METRICS = Option(
 DEFAULT_LATENCY_THRESHOLD = Option(
     name="default-latency-threshold",
     type=OptionType.DURATION,
-    help="The threshold of the opcodes that latency-thresholds does not name. Envoy's default: 100ms",
+    help="The threshold of the opcodes that latency-thresholds does not name. "
+    "Envoy's default: 100ms",
     minimum=LEAST_THRESHOLD,
     maximum=GREATEST_THRESHOLD,
 )
 LATENCY_THRESHOLDS = Option(
     name="latency-thresholds",
     type=OptionType.MAP,
-    help="Thresholds of single opcodes, `opcode: duration`, by Envoy's names (GetData, Create, ...)",
+    help="Thresholds of single opcodes, `opcode: "
+    "duration`, by Envoy's names (GetData, Create, ...)",
     default=(),
 )
 REQUEST_BYTES = Option(

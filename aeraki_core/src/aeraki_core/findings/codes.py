@@ -14,7 +14,8 @@ NOT_YAML = Code(
     "AER0101",
     _E,
     "not valid YAML or JSON",
-    "Fix the syntax error on the reported line. The last valid version of the file stays in effect.",
+    "Fix the syntax error on the reported line. "
+    "The last valid version of the file stays in effect.",
 )
 NOT_AN_OBJECT = Code(
     "AER0102",
@@ -72,20 +73,22 @@ KIND_NOT_SERVED = Code(
     "AER0113",
     _W,
     "cluster does not serve the kind",
-    "Apply its CRD (`aeraki crds` prints those of the plugins). Objects that were read before stay in effect.",
+    "Apply its CRD (`aeraki crds` prints those of the plugins). "
+    "Objects that were read before stay in effect.",
 )
 NOT_READ = Code(
     "AER0114",
     _W,
     "objects cannot be read from the cluster",
-    "Check that the API server answers, and that the ServiceAccount has the rights that `aeraki rbac` prints.",
+    "Check that the API server answers, "
+    "and that the ServiceAccount has the rights that `aeraki rbac` prints.",
 )
 ISTIOD_NOT_READ = Code(
     "AER0115",
     _W,
     "configuration cannot be read from istiod",
-    "Check that istiod runs, its address and certificate, and the ServiceAccount's token. "
-    "Report an answer in an unknown form as an issue. Configuration that was read before stays in effect.",
+    "Check that istiod runs, its address and certificate, and the ServiceAccount's token. Report "
+    "an answer in an unknown form as an issue. Configuration that was read before stays in effect.",
 )
 SECRET_NOT_RELEASED = Code(
     "AER0117",
@@ -136,7 +139,8 @@ HEADLESS_ROUTES = Code(
     "AER0206",
     _W,
     "routes have no effect on this service",
-    "Give the service a cluster IP (ServiceEntry: a resolution other than NONE), or remove the routes.",
+    "Give the service a cluster IP (ServiceEntry: "
+    "a resolution other than NONE), or remove the routes.",
 )
 SHARED_CIDR = Code(
     "AER0207",
@@ -154,7 +158,8 @@ INBOUND_OVERLAP = Code(
     "AER0210",
     _W,
     "overlapping selectors configure one port differently",
-    "Use the same protocol and options for both ports, or add a label so that the selectors do not overlap.",
+    "Use the same protocol and options for both ports, "
+    "or add a label so that the selectors do not overlap.",
 )
 STAND_IN_ADDRESS = Code(
     "AER0230",
@@ -192,14 +197,15 @@ LOST_PROTOCOL = Code(
     "AER0215",
     _W,
     "port lost its protocol, and its filters are removed",
-    "Correct the port's name or appProtocol, unless the change was meant. This is reported until the service"
-    " changes again.",
+    "Correct the port's name or appProtocol, unless the change was meant. "
+    "This is reported until the service changes again.",
 )
 PORT_NOT_SPOKEN = Code(
     "AER0216",
     _I,
     "ports of a protocol that no active plugin speaks",
-    "Install or enable the plugin of the protocol, if there is one; until then Istio treats the ports as plain TCP.",
+    "Install or enable the plugin of the protocol, if there is one; "
+    "until then Istio treats the ports as plain TCP.",
 )
 HOST_TAKEN = Code(
     "AER0218",
@@ -223,13 +229,15 @@ CLUSTER_SHARED = Code(
     "AER0221",
     _W,
     "cluster settings reach clients with other rules",
-    "Remove the DestinationRule or resource in the named namespaces, or make it equal to the others.",
+    "Remove the DestinationRule or resource in the named namespaces, "
+    "or make it equal to the others.",
 )
 SIDECAR_LISTENER = Code(
     "AER0222",
     _W,
     "Sidecar has a listener of its own for the port",
-    "Remove bind and captureMode NONE from the Sidecar's egress listener, if its clients need the protocol.",
+    "Remove bind and captureMode NONE from the Sidecar's egress listener, "
+    "if its clients need the protocol.",
 )
 FOREIGN_FILTER = Code(
     "AER0223",
@@ -255,7 +263,8 @@ UNKNOWN_SUBSET = Code(
     "AER0302",
     _E,
     "unknown subset",
-    "Add the subset to the DestinationRule, or correct its name. Calls on this route fail until then.",
+    "Add the subset to the DestinationRule, or correct its name. "
+    "Calls on this route fail until then.",
 )
 UNKNOWN_PORT = Code(
     "AER0303", _E, "ambiguous destination port", "Set the destination's port.number."
@@ -276,7 +285,8 @@ UNSUPPORTED_MATCH = Code(
     "AER0306",
     _W,
     "unsupported match",
-    "Correct or remove the field. The route is ignored, because without the field it would match more calls.",
+    "Correct or remove the field. "
+    "The route is ignored, because without the field it would match more calls.",
 )
 UNSUPPORTED_FIELD = Code(
     "AER0307",
@@ -291,7 +301,8 @@ BAD_REGEX = Code(
     "AER0309",
     _E,
     "invalid regular expression",
-    "Correct the expression: RE2 syntax, without look-around and back-references. The route is ignored until then.",
+    "Correct the expression: RE2 syntax, without look-around and back-references. "
+    "The route is ignored until then.",
 )
 SHADOWED = Code(
     "AER0310",
@@ -362,7 +373,8 @@ UNHANDLED = Code(
     "AER0406",
     _E,
     "plugin cannot read the object",
-    "Report this to the author of the plugin. The last valid version of the object stays in effect.",
+    "Report this to the author of the plugin. "
+    "The last valid version of the object stays in effect.",
 )
 KEPT_BY_PLUGIN = Code(
     "AER0407",
@@ -428,7 +440,8 @@ UPSTREAM_FILTER = Code(
     "AER0508",
     _W,
     "filter of upstream Aeraki",
-    "Stop upstream Aeraki, then use --adopt-upstream to replace its filters. Delete the rest by hand.",
+    "Stop upstream Aeraki, then use --adopt-upstream to replace its filters. "
+    "Delete the rest by hand.",
 )
 PROXY_REFUSES = Code(
     "AER0509",
@@ -440,8 +453,8 @@ OUTSIDE = Code(
     "AER0510",
     _I,
     "filter of a service whose namespace is not watched",
-    "The filter stays. If no other controller watches the namespace, delete its filters: "
-    "kubectl delete envoyfilters -A -l app.kubernetes.io/managed-by=aeraki,aeraki.io/namespace=NAMESPACE",
+    "The filter stays. If no other controller watches the namespace, delete its filters: kubectl "
+    "delete envoyfilters -A -l app.kubernetes.io/managed-by=aeraki,aeraki.io/namespace=NAMESPACE",
 )
 UNWRITABLE = Code(
     "AER0511",
@@ -465,7 +478,8 @@ UNLABELLED_FILTER = Code(
     "AER0514",
     _W,
     "filter lost the label that says whose it is",
-    "Restore the label app.kubernetes.io/managed-by: aeraki, and Aeraki manages the filter again; or delete it.",
+    "Restore the label app.kubernetes.io/managed-by: aeraki, "
+    "and Aeraki manages the filter again; or delete it.",
 )
 
 CORE_CODES: tuple[Code, ...] = tuple(

@@ -118,8 +118,8 @@ def _requirement(part: str, text: str) -> Requirement:
     key = part.removeprefix("!").strip()
     if not key or re.search(r"[\s()<>=!]", key):
         raise ValueError(
-            f"{part!r} in the selector {text!r} is none of KEY=VALUE, KEY!=VALUE, KEY in (VALUE,...), "
-            f"KEY notin (VALUE,...), KEY, !KEY"
+            f"{part!r} in the selector {text!r} is none of KEY=VALUE, "
+            "KEY!=VALUE, KEY in (VALUE,...), KEY notin (VALUE,...), KEY, !KEY"
         )
     return _checked(
         key, SelectorOperator.DOES_NOT_EXIST if negated else SelectorOperator.EXISTS, ()

@@ -316,7 +316,10 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
     export_to = resolve_export_to(spec.export_to, ref.namespace)
     size = len(spec.hosts) * len(numbers) * max(1, len(export_to))
     if size > MAX_PORTS:
-        message = f"hosts x ports x namespaces of exportTo are {size}, more than {MAX_PORTS}; split the object"
+        message = (
+            f"hosts x ports x namespaces of exportTo are {size}, "
+            f"more than {MAX_PORTS}; split the object"
+        )
         raise RejectedError((Problem("spec", message),))
     metadata = content.get("metadata") or {}
     labels = text_map(metadata.get("labels"))

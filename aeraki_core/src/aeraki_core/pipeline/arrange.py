@@ -288,8 +288,8 @@ def _assemble_inbound(
     findings = tuple(
         Finding(
             INBOUND_TAKEN,
-            f"{winner.ref} configures port {group.target_port} of the same workload differently and "
-            "is older; its filter takes effect",
+            f"{winner.ref} configures port {group.target_port} of the same "
+            "workload differently and is older; its filter takes effect",
             placement.ref,
             "spec.ports",
         )

@@ -192,7 +192,10 @@ class Detector:
         if not name.startswith(_PREFIX):
             head = name.partition("-")[0]
             if head in self._protocols and not self._istio_speaks(port):
-                remedy = f"{written} lacks the prefix {_PREFIX}: name it {_PREFIX}{name}, or set appProtocol {head}."
+                remedy = (
+                    f"{written} lacks the prefix {_PREFIX}: "
+                    f"name it {_PREFIX}{name}, or set appProtocol {head}."
+                )
                 problem = PortProblem(ProblemKind.NO_PREFIX, head, remedy)
                 return Detection(None, f"{written} lacks the prefix {_PREFIX}", problem)
             return Detection(None, f"{written} names no protocol")

@@ -311,8 +311,8 @@ class _Runner:
                 yield from self._shared_clusters(view, names)
         if self.dropped:
             message = (
-                f"port {self.port.number}: clients in more than {MAX_VIEWS} namespaces may need a filter of "
-                f"their own; those in {_listed(self.dropped)} have the mesh-wide one"
+                f"port {self.port.number}: clients in more than {MAX_VIEWS} namespaces may need "
+                f"a filter of their own; those in {_listed(self.dropped)} have the mesh-wide one"
             )
             yield Finding(TOO_MANY_VIEWS, message, self.service.ref)
 
@@ -403,8 +403,9 @@ class _Runner:
             patch not in view.outbound and not _is_replaced(patch, view) for patch in clusters
         ):
             message = (
-                f"port {self.port.number}: the filter of the mesh changes {self.service.host}'s cluster in a way "
-                f"that clients in {_listed(namespaces)} should not get, because other rules apply to them"
+                f"port {self.port.number}: the filter of the mesh changes "
+                f"{self.service.host}'s cluster in a way that clients in "
+                f"{_listed(namespaces)} should not get, because other rules apply to them"
             )
             yield Finding(CLUSTER_SHARED, message, self.service.ref)
 
@@ -431,7 +432,8 @@ def _listed(names: Iterable[str]) -> str:
 
 def _missing_extension(service: Service, port: Port, protocol: Protocol) -> Finding:
     message = (
-        f"port {port.number} speaks {protocol.name}, but no proxy is known to have {protocol.extension.name}; "
+        f"port {port.number} speaks {protocol.name}, "
+        f"but no proxy is known to have {protocol.extension.name}; "
         "no filter is written; proxies that have it are named by --proxy-extensions"
     )
     return Finding(MISSING_EXTENSION, message, service.ref, "spec.ports")

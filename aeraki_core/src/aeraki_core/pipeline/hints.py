@@ -99,7 +99,10 @@ def virtual_service_hints(
         index = next((index for index, method in fields if _is_unread(method, ports)), None)
         if index is not None:
             names = ", ".join(f"{port.name or port.number}" for port in ports)
-            message = f"no port of {host} ({names}) speaks a protocol with methods; Istio ignores the route"
+            message = (
+                f"no port of {host} ({names}) speaks a protocol with methods; "
+                "Istio ignores the route"
+            )
             findings.append(
                 Finding(METHOD_ROUTES_UNUSED, message, ref, f"spec.http[{index}].match")
             )

@@ -56,11 +56,17 @@ def own_listeners(
         others = [claim for claim in claims if claim.service != service.id]
         if others and any(claim.ranges for claim in claims):
             names = ", ".join(str(claim.service.ref) for claim in others)
-            message = f"listener {listener.name} is shared with {names}; its chains cannot be told apart, none is patched"
+            message = (
+                f"listener {listener.name} is shared with {names}; "
+                "its chains cannot be told apart, none is patched"
+            )
             findings.append(Finding(SHARED_CIDR, message, service.ref, "spec.addresses"))
         elif claims and claims[0].service != service.id:
             owner = claims[0].service
-            message = f"listener {listener.name} belongs to {owner.ref} ({owner.host}), which is older; no filter for it here"
+            message = (
+                f"listener {listener.name} belongs to {owner.ref} ({owner.host}), which is older; "
+                "no filter for it here"
+            )
             findings.append(Finding(LISTENER_TAKEN, message, service.ref, "spec.ports"))
         else:
             own.append(listener)
@@ -81,8 +87,9 @@ def _sidecar_listeners(service: Service, port: Port, reads: Reads) -> Iterator[F
                 and egress.imports(service.namespace, service.host)
             ):
                 message = (
-                    f"port {port.number}: {sidecar.ref} gives clients in {sidecar.ref.namespace} the listener "
-                    f"{egress.listener}, which is not patched; their calls pass as plain TCP"
+                    f"port {port.number}: {sidecar.ref} gives clients in {sidecar.ref.namespace} "
+                    f"the listener {egress.listener}, which is not patched; "
+                    "their calls pass as plain TCP"
                 )
                 yield Finding(SIDECAR_LISTENER, message, service.ref, "spec.ports")
 
@@ -101,7 +108,13 @@ def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> t
 
 def _no_listener(service: Service, port: Port) -> Finding:
     if service.resolution is Resolution.CLUSTER_IP and not service.headless:
-        message = f"port {port.number}: no spec.clusterIP, so the name of the listener is not known; no outbound filter"
+        message = (
+            f"port {port.number}: no spec.clusterIP, "
+            "so the name of the listener is not known; no outbound filter"
+        )
         return Finding(NO_ADDRESS, message, service.ref, "spec.clusterIP")
-    message = f"port {port.number}: no endpoint is known, and sidecars have a listener for each; no outbound filter"
+    message = (
+        f"port {port.number}: no endpoint is known, "
+        "and sidecars have a listener for each; no outbound filter"
+    )
     return Finding(NO_LISTENER, message, service.ref, "spec.ports")

@@ -378,7 +378,10 @@ class Pipeline:
             if names:
                 verb = "port is" if len(names) == 1 else "ports are"
                 shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-                message = f"{len(names)} {verb} named tcp-{word}, and no active plugin speaks {word} ({shown})"
+                message = (
+                    f"{len(names)} {verb} named tcp-{word}, "
+                    f"and no active plugin speaks {word} ({shown})"
+                )
                 findings = (Finding(PORT_NOT_SPOKEN, message),)
             self.unlocated.put(Place(Subject.WORD, word), findings)
 

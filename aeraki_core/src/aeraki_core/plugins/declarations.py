@@ -130,7 +130,8 @@ def _check_extension(extension: Extension) -> None:
     name: object = extension.name
     if not isinstance(name, str) or not _EXTENSION.fullmatch(name):
         raise PluginError(
-            f"{name!r} is no name of an Envoy extension: write one such as envoy.filters.network.echo"
+            f"{name!r} is no name of an Envoy extension: "
+            "write one such as envoy.filters.network.echo"
         )
     if not isinstance(extension.stock, bool):
         raise PluginError(f"stock of {name} is True or False, not {extension.stock!r}")

@@ -99,7 +99,8 @@ class OptionReader:
             )
         if option not in self._owner.options:
             raise PluginError(
-                f"{self._owner.name} does not declare the option {option.name!r}: list it in options"
+                f"{self._owner.name} does not declare the "
+                f"option {option.name!r}: list it in options"
             )
         for annotation in (self._owner.annotation(option), *option.aliases):
             text = self._reads.annotation(self._service, annotation)

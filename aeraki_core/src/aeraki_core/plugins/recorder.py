@@ -71,7 +71,8 @@ class Recorder:
             if not isinstance(value, kind):
                 expected = getattr(kind, "__name__", str(kind))
                 raise PluginError(
-                    f"report: {name} is a {type(value).__name__}, where a value of {expected} belongs"
+                    f"report: {name} is a {type(value).__name__}, "
+                    f"where a value of {expected} belongs"
                 )
         if code not in self.codes:
             raise PluginError(f"report: the plugin declares no code {code.id}: list it in codes")

@@ -20,9 +20,12 @@ __all__ = ["MASK", "RedactedError", "redact", "redact_error"]
 
 MASK = "***"
 
-_SHORT = 4  # a value with fewer characters counts only as a word of its own: letters of other words tell nothing of it
+# A value with fewer characters counts only as a word of its own: within other words it reveals
+# nothing.
+_SHORT = 4
 _ELLIPSIS = re.compile(r"\.\.\.|\N{HORIZONTAL ELLIPSIS}")
-_NEAR = 300  # characters beside an ellipsis: as many as somebody leaves of a value that is too long (pydantic: 50)
+# Characters beside an ellipsis: as many as libraries keep of a long value (pydantic: 50).
+_NEAR = 300
 
 
 class RedactedError(Exception):

@@ -238,7 +238,8 @@ def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
         for implementation in caller.get_hookimpls():
             if implementation.hookwrapper or implementation.wrapper:
                 raise PluginError(
-                    f"{caller.name} is a wrapper; hooks of Aeraki are called one by one and not wrapped"
+                    f"{caller.name} is a wrapper; "
+                    "hooks of Aeraki are called one by one and not wrapped"
                 )
             found[caller.name] = implementation
     if not found:
@@ -287,7 +288,8 @@ def _collect(
         declared = hooks[name].function()
         if not isinstance(declared, Iterable) or isinstance(declared, str):
             raise PluginError(
-                f"{name} gave a {type(declared).__name__} where a list of {of.__name__} values belongs"
+                f"{name} gave a {type(declared).__name__} "
+                f"where a list of {of.__name__} values belongs"
             )
         values = tuple(islice(declared, MAX_DECLARED + 1))
         if answers is not None:

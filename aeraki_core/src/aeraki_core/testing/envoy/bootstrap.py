@@ -29,7 +29,8 @@ def _common(admin: Path | None) -> dict[str, Any]:
                 {
                     "name": "envoy.resource_monitors.global_downstream_max_connections",
                     "typed_config": {
-                        "@type": f"{_TYPE}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                        "@type": f"{_TYPE}.resource_monitors.downstream_connections.v3."
+                        "DownstreamConnectionsConfig",
                         "max_active_downstream_connections": _MAX_CONNECTIONS,
                     },
                 }

@@ -135,8 +135,8 @@ class _FilterReader:
     def done(self) -> None:
         if self._left:
             raise EnvoyFilterError(
-                f"{self.where}: {', '.join(sorted(self._left))} is not read by istiod for a sidecar's"
-                " TCP, or not modelled here; remove it"
+                f"{self.where}: {', '.join(sorted(self._left))} is not read by "
+                "istiod for a sidecar's TCP, or not modelled here; remove it"
             )
 
 
@@ -255,7 +255,8 @@ def _check(patch: FilterPatch) -> None:
         # MERGE without one is applied by istiod to every network filter, of any type: never meant.
         if asked is not None and not asked[1]:
             raise EnvoyFilterError(
-                f"{patch.ref}: {patch.operation} of {patch.apply_to} needs match.listener.{asked[0]}"
+                f"{patch.ref}: {patch.operation} of "
+                f"{patch.apply_to} needs match.listener.{asked[0]}"
             )
     if patch.apply_to == "LISTENER_FILTER" and patch.listener.filter:
         raise EnvoyFilterError(f"{patch.ref}: LISTENER_FILTER matches no network filter")
