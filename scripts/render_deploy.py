@@ -284,7 +284,8 @@ def _kinds() -> dict[str, tuple[Kind[Any], ...]]:
     absent = [name for name in wanted if name not in plugins or not plugins[name].active]
     if absent:
         raise SystemExit(
-            f"plugins that are not installed or not active here: {', '.join(absent)}; see `aeraki plugins`"
+            f"plugins that are not installed or not active here: {', '.join(absent)}; "
+            "see `aeraki plugins`"
         )
     return {
         name: tuple(sorted(plugins[name].kinds, key=lambda kind: (kind.group, kind.kind)))

@@ -25,7 +25,9 @@ kind: VirtualService
 metadata: {name: e, namespace: evil}
 spec:
   hosts: ["nowhere.evil.com"]
-  http: [{match: [{headers: {"x\e[2J\n::warning::hdr": {regex: "("}}}], route: [{destination: {host: "a\e[2J"}}]}]
+  http:
+  - match: [{headers: {"x\e[2J\n::warning::hdr": {regex: "("}}}]
+    route: [{destination: {host: "a\e[2J"}}]
 ---
 apiVersion: v1
 kind: Service

@@ -21,7 +21,8 @@ from tests.peers.needs import REDIS, need
 from tests.peers.redis import RedisServer
 
 _numbers = count(os.getpid())
-_CLAIM = 65535  # no server and no client of the tests has it: above the ports that the system gives to clients
+# No server and no client of the tests has it: above the ports that the system gives to clients.
+_CLAIM = 65535
 
 
 @pytest.fixture

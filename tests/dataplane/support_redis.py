@@ -25,7 +25,11 @@ def redis_destination(spec: str, *, name: str = "rules", namespace: str = "defau
 
 
 def _object(kind: str, name: str, namespace: str, spec: str) -> str:
-    head = f"apiVersion: redis.aeraki.io/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}}}\n"
+    head = (
+        "apiVersion: redis.aeraki.io/v1alpha1\n"
+        f"kind: {kind}\n"
+        f"metadata: {{name: {name}, namespace: {namespace}}}\n"
+    )
     return f"{head}spec:\n{indent(dedent(spec).strip(), '  ')}\n"
 
 

@@ -52,7 +52,12 @@ def virtual_service(name: str, http: str, section: str = "http") -> str:
     """A VirtualService of the service of that name, as YAML."""
     head = "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
     meta = f"metadata: {{name: {name}, namespace: default}}\n"
-    return f"{head}{meta}spec:\n  hosts: [{name}]\n  {section}:\n{indent(dedent(http).strip(), '  ')}\n"
+    return (
+        f"{head}{meta}spec:\n"
+        f"  hosts: [{name}]\n"
+        f"  {section}:\n"
+        f"{indent(dedent(http).strip(), '  ')}\n"
+    )
 
 
 def with_routes(

@@ -167,7 +167,10 @@ def test_by_attachment_turned_round(mesh: Mesh, servers: Three, engine: str) -> 
       {to("v1")}
     - match: [{{method: {{exact: present}}, withoutHeaders: {{tag: {{}}}}}}]
       {to("v1")}
-    - match: [{{method: {{exact: two}}, headers: {{user: {{}}}}, withoutHeaders: {{tag: {{exact: gray}}}}}}]
+    - match:
+      - method: {{exact: two}}
+        headers: {{user: {{}}}}
+        withoutHeaders: {{tag: {{exact: gray}}}}
       {to("v1")}
     - {to("v2")}
     """
@@ -356,7 +359,8 @@ def test_another_service(mesh: Mesh, servers: Three, engine: str) -> None:
         - match: [{{method: {{exact: sayHello}}}}]
           route: [{{destination: {{host: other}}}}]
         - match: [{{method: {{exact: sayBye}}}}]
-          route: [{{destination: {{host: other.default.svc.cluster.local, port: {{number: 20999}}}}}}]
+          route:
+          - destination: {{host: other.default.svc.cluster.local, port: {{number: 20999}}}}
         - {to("v1")}
         """
         with DubboClient(run_greeter(mesh, servers, http, engine)) as client:

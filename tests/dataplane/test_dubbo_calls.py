@@ -194,8 +194,9 @@ def test_a_client_that_gives_up_harms_nobody(mesh: Mesh, server: DubboServer, en
 
 
 SURVIVED = (
-    "This Envoy survives what aborted dubbo_proxy up to 1.40. Let the engine `auto` take dubbo_proxy without DUB0102 "
-    "(aeraki_plugins_dubbo/plan.py), correct docs/protocols/dubbo.md, and turn this test round."
+    "This Envoy survives what aborted dubbo_proxy up to 1.40. "
+    "Let the engine `auto` take dubbo_proxy without DUB0102 (aeraki_plugins_dubbo/plan.py), "
+    "correct docs/protocols/dubbo.md, and turn this test round."
 )
 
 

@@ -121,7 +121,8 @@ def test_the_password_of_a_routes_destination(
         redis_destination(
             """
             host: sessions
-            trafficPolicy: {connectionPool: {redis: {auth: {plain: {password: of app, username: app}}}}}
+            trafficPolicy:
+              connectionPool: {redis: {auth: {plain: {password: of app, username: app}}}}
             """,
             name="sessions",
         ),

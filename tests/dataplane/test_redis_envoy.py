@@ -32,7 +32,10 @@ def single(mesh: Mesh, redis_servers: Three) -> Address:
     return at
 
 
-REFUSED = "SUBSCRIBE a, BLPOP a 1, XREAD STREAMS a 0, WAIT 1 1, DBSIZE, COMMAND, RESET, MONITOR, XGROUP a b, XINFO a b, FCALL a 0"
+REFUSED = (
+    "SUBSCRIBE a, BLPOP a 1, XREAD STREAMS a 0, WAIT 1 1, DBSIZE, "
+    "COMMAND, RESET, MONITOR, XGROUP a b, XINFO a b, FCALL a 0"
+)
 
 
 def test_commands_that_do_not_pass(single: Address) -> None:

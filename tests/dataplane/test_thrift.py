@@ -251,7 +251,10 @@ def test_by_header(mesh: Mesh) -> None:
       {to("v2")}
     - match: [{{headers: {{tag: {{regex: "[0-9]+"}}}}}}]
       {to("v3")}
-    - match: [{{method: {{exact: transfer}}, headers: {{user: {{}}}}, withoutHeaders: {{tag: {{exact: never}}}}}}]
+    - match:
+      - method: {{exact: transfer}}
+        headers: {{user: {{}}}}
+        withoutHeaders: {{tag: {{exact: never}}}}
       {to("v1")}
     - match: [{{method: {{exact: balance}}, withoutHeaders: {{tag: {{}}}}}}]
       {to("v2")}

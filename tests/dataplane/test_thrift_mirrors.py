@@ -151,8 +151,9 @@ def test_an_unframed_mirror_of_an_unframed_server_aborts_envoy(
             wait_until(lambda: sidecar.envoy.exit_code is not None, 5, "Envoy to end")
         except WaitTimeoutError:
             pytest.fail(
-                "This Envoy survives what aborted thrift_proxy up to 1.40. Let the plugin mirror without a declared transport "
-                "(aeraki_plugins_thrift/routes.py, THR0102), correct docs/protocols/thrift.md, and remove this test."
+                "This Envoy survives what aborted thrift_proxy up to 1.40. Let the plugin "
+                "mirror without a declared transport (aeraki_plugins_thrift/routes.py, "
+                "THR0102), correct docs/protocols/thrift.md, and remove this test."
             )
         wait_until(lambda: "std::terminate called" in sidecar.envoy.log, 10, "the reason")
 

@@ -227,7 +227,8 @@ class RunningPod:
             (_ISTIOD, _ISTIOD_PORT, self._plane.istiod_ports.secure_grpc),
         ]
         rules = [
-            f"-A OUTPUT -d {address} -p tcp --dport {port} -j DNAT --to-destination {network.gateway}:{real}"
+            f"-A OUTPUT -d {address} -p tcp --dport {port} -j "
+            f"DNAT --to-destination {network.gateway}:{real}"
             for address, port, real in ways
         ]
         self._pod.run(
@@ -280,13 +281,17 @@ class RunningPod:
         yield "mount -t tmpfs tmpfs $layer && mkdir $layer/upper $layer/work $root"
         yield (
             "mount -t overlay overlay "
-            f"-o lowerdir={shlex.quote(str(self._image.root))},upperdir=$layer/upper,workdir=$layer/work $root"
+            f"-o lowerdir={shlex.quote(str(self._image.root))},"
+            "upperdir=$layer/upper,workdir=$layer/work $root"
         )
         # A link in the image is meant for the image, so it is followed inside.
         yield 'at() { chroot $root mkdir -p "$1" && to=$root$(chroot $root realpath "$1"); }'
         yield "at /proc && mount -t proc proc $to && at /dev && mount --rbind /dev $to"
         for file in ("/etc/hosts", "/etc/resolv.conf"):
-            yield f"at /etc && touch $to/{Path(file).name} && mount --bind {file} $to/{Path(file).name}"
+            yield (
+                f"at /etc && touch $to/{Path(file).name} && "
+                f"mount --bind {file} $to/{Path(file).name}"
+            )
         for name, path, read_only in self._all_mounts():
             yield f"at {shlex.quote(path)}"
             (limit,) = [

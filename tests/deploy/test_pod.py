@@ -149,7 +149,8 @@ def test_it_is_closed_in_as_the_deployment_says(install: Install, node: Node) ->
     pod.wait_ready()
     identity = pod.execute("grep", "-E", "^(Uid|CapEff|CapBnd|NoNewPrivs)", "/proc/1/status")
     assert re.sub(r"\s+", " ", identity).strip() == (
-        "Uid: 65532 65532 65532 65532 CapEff: 0000000000000000 CapBnd: 0000000000000000 NoNewPrivs: 1"
+        "Uid: 65532 65532 65532 65532 CapEff: "
+        "0000000000000000 CapBnd: 0000000000000000 NoNewPrivs: 1"
     )
     assert (
         pod.execute("cat", "/var/run/secrets/kubernetes.io/serviceaccount/namespace")

@@ -138,7 +138,10 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 
 def test_a_link_that_leads_nowhere_would_be_found(tmp_path: Path) -> None:
-    text = "# A `b` (c)\n\n```sh\n[no](link.md)\n```\n`[no](link.md)` [one](a.md) and [two\nlines](b.md#c-d)\n## A `b` (c)\n"
+    text = (
+        "# A `b` (c)\n\n```sh\n[no](link.md)\n```\n`[no](link.md)` "
+        "[one](a.md) and [two\nlines](b.md#c-d)\n## A `b` (c)\n"
+    )
     (tmp_path / "page.md").write_text(text, encoding="utf-8")
     assert [found["target"] for found in LINK.finditer(without_code(text))] == ["a.md", "b.md#c-d"]
     assert anchors(tmp_path / "page.md") == {"a-b-c", "a-b-c-1"}

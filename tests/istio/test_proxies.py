@@ -94,7 +94,8 @@ def test_the_controller_tells_of_a_proxy_that_refuses_its_filter(
         (finding,) = found()
         assert finding.code.id == "AER0509"
         assert str(finding.ref) == (
-            f"EnvoyFilter {ROOT_NAMESPACE}/aeraki-outbound-kafka.{namespace}.svc.cluster.local-{KAFKA.port}"
+            "EnvoyFilter "
+            f"{ROOT_NAMESPACE}/aeraki-outbound-kafka.{namespace}.svc.cluster.local-{KAFKA.port}"
         )
         control_plane.api.delete("v1", "Service", "kafka", namespace=namespace)
         running.wait(lambda: not found(), "the end of the finding", timeout=30)

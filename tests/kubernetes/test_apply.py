@@ -300,7 +300,8 @@ def test_what_the_server_cannot_take_now_is_tried_again(
         control_plane.istiod.start()
         wait_until(webhook_answers, 30, "the webhook to answer", swallow=(ApiError,))
 
-    control_plane.istiod.stop()  # and with it the webhook, without which the server takes no EnvoyFilter
+    # This stops the webhook too, without which the server accepts no EnvoyFilter.
+    control_plane.istiod.stop()
     monkeypatch.setattr(apply, "time", SimpleNamespace(sleep=sleep))
     result = aeraki("apply", "-f", mesh(1))
     assert (result.code, result.out) == (0, said(1, namespace, "created"))

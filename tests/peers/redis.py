@@ -167,7 +167,8 @@ class RedisCluster:
                 host, port = each.address
                 own = "myself," if each is server else ""
                 lines.append(
-                    f"{ids[each.name]} {host}:{port}@{each.option('cluster-port')} {own}{roles[each.name]}"
+                    f"{ids[each.name]} {host}:{port}@{each.option('cluster-port')} "
+                    f"{own}{roles[each.name]}"
                 )
             (server.folder / "nodes.conf").write_text("\n".join([*lines, ""]))
 

@@ -52,7 +52,8 @@ _GOOD = """
 
     @hookimpl
     def aeraki_protocols():
-        return [Protocol(name="{token}", tokens=("{token}",), extension=Extension(ECHO, stock=True), summary="Echoes")]
+        return [Protocol(name="{token}", tokens=("{token}",), \
+extension=Extension(ECHO, stock=True), summary="Echoes")]
 
     @hookimpl
     def aeraki_generate(protocol, context):

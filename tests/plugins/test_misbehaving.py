@@ -72,12 +72,14 @@ def test_the_one_that_works_works(judged: dict[str, Any]) -> None:
         (
             "clash-one",
             "conflicting",
-            "token clash is claimed by aeraki-plugins-clash-one 1.2.3 and aeraki-plugins-clash-two 2.0",
+            "token clash is claimed by aeraki-plugins-clash-one "
+            "1.2.3 and aeraki-plugins-clash-two 2.0",
         ),
         (
             "clash-two",
             "conflicting",
-            "token clash is claimed by aeraki-plugins-clash-one 1.2.3 and aeraki-plugins-clash-two 2.0",
+            "token clash is claimed by aeraki-plugins-clash-one "
+            "1.2.3 and aeraki-plugins-clash-two 2.0",
         ),
     ],
 )
@@ -101,7 +103,8 @@ def test_a_failed_plugin_shows_where(judged: dict[str, Any]) -> None:
         (
             "raises",
             "AER0401",
-            "raises 1.2.3 raised ZeroDivisionError: division by zero (aeraki_plugins_raises/__init__.py:13)",
+            "raises 1.2.3 raised ZeroDivisionError: "
+            "division by zero (aeraki_plugins_raises/__init__.py:13)",
         ),
         ("exits", "AER0401", "aeraki-plugins-exits 1.2.3 raised SystemExit: 3"),
         ("garbage", "AER0402", "aeraki_generate gave a str where a Patch belongs"),
@@ -109,7 +112,8 @@ def test_a_failed_plugin_shows_where(judged: dict[str, Any]) -> None:
         (
             "no-message",
             "AER0401",
-            "a config is one of Envoy's messages (of xds-protos), not a dict (aeraki_plugins_no_message/__init__.py:13)",
+            "a config is one of Envoy's messages (of xds-protos), "
+            "not a dict (aeraki_plugins_no_message/__init__.py:13)",
         ),
         ("forgets-yield", "AER0402", "aeraki_generate gave no Patch values: yield them"),
         ("endless", "AER0402", "aeraki_generate gave more than 10000 patches"),

@@ -180,7 +180,8 @@ class PodNetwork(Startable):
         self._in_node("link set up0 up")
         self._holder.write("/proc/sys/net/ipv4/ip_forward", "1")
         forwards = [
-            f"-A PREROUTING -d {self.gateway} -p tcp --dport {port} -j DNAT --to-destination {machine}:{port}"
+            f"-A PREROUTING -d {self.gateway} -p tcp --dport "
+            f"{port} -j DNAT --to-destination {machine}:{port}"
             for port in self._forwarded_ports()
         ]
         rules = "\n".join(["*nat", *forwards, "COMMIT", ""])

@@ -22,7 +22,8 @@ RULES = f"""\
 -A ISTIO_INBOUND -p tcp -m multiport --dports {ADMIN_PORT},15008,15020,15021,15090 -j RETURN
 -A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT
 -A ISTIO_OUTPUT -s 127.0.0.6/32 -o lo -j RETURN
--A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -p tcp -m owner --gid-owner {PROXY_GROUP} -j ISTIO_IN_REDIRECT
+-A ISTIO_OUTPUT ! -d 127.0.0.1/32 -o lo -p tcp -m owner --gid-owner {PROXY_GROUP} \
+-j ISTIO_IN_REDIRECT
 -A ISTIO_OUTPUT -o lo -m owner ! --gid-owner {PROXY_GROUP} -j RETURN
 -A ISTIO_OUTPUT -m owner --gid-owner {PROXY_GROUP} -j RETURN
 -A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN

@@ -83,7 +83,11 @@ import os, pathlib, signal, sys
 from types import SimpleNamespace
 from tests.rig.interception import PodNetwork
 from tests.rig.istio import Ports
-network = PodNetwork(SimpleNamespace(folder=pathlib.Path(sys.argv[1]), istiod_ports=Ports(1, 2, 3, 4, 5), server="https://127.0.0.1:6"))
+network = PodNetwork(SimpleNamespace(
+    folder=pathlib.Path(sys.argv[1]),
+    istiod_ports=Ports(1, 2, 3, 4, 5),
+    server="https://127.0.0.1:6",
+))
 network.start()
 network.pod("some", "default")
 print(network.link, flush=True)

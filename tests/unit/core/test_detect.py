@@ -105,7 +105,8 @@ def detect(
         (
             Port(1, "echo-main"),
             ProblemKind.NO_PREFIX,
-            "port name 'echo-main' lacks the prefix tcp-: name it tcp-echo-main, or set appProtocol echo.",
+            "port name 'echo-main' lacks the prefix tcp-: "
+            "name it tcp-echo-main, or set appProtocol echo.",
         ),
         (
             Port(1, "tcp-loud"),

@@ -43,7 +43,8 @@ def ports(*names: str, **extra: Any) -> list[dict[str, Any]]:
             "echo",
             {},
             "AER0212",
-            "port 7000: port name 'echo' lacks the prefix tcp-: name it tcp-echo, or set appProtocol echo.",
+            "port 7000: port name 'echo' lacks the prefix tcp-: "
+            "name it tcp-echo, or set appProtocol echo.",
         ),
     ],
 )

@@ -61,10 +61,10 @@ def test_the_older_service_has_the_shared_workloads_and_both_are_told() -> None:
     pods(mesh, "old", "10.1.0.2", "10.1.0.3")
     assert priorities(mesh) == {"app": 11, "tier": 10}
     assert told(mesh) == {
-        "young": "its selector and the one of Service shop/old select the same workloads, and both configure port 9000: "
-        "the filter of Service shop/old takes effect there",
-        "old": "its selector and the one of Service shop/young select the same workloads, and both configure port 9000: "
-        "the filter of Service shop/old takes effect there",
+        "young": "its selector and the one of Service shop/old select the same workloads, "
+        "and both configure port 9000: the filter of Service shop/old takes effect there",
+        "old": "its selector and the one of Service shop/young select the same workloads, "
+        "and both configure port 9000: the filter of Service shop/old takes effect there",
     }
 
 

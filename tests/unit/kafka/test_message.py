@@ -66,7 +66,8 @@ def test_a_definition_of_xds_protos_is_used_instead_of_ours(tmp_path: Path) -> N
     foreign_package(tmp_path, "contrib.envoy.extensions.filters.network.kafka_broker.v3")
     printed = run(REPORT, tmp_path)
     assert printed == (
-        f"type.googleapis.com/{FULL_NAME} contrib/envoy/extensions/filters/network/kafka_broker/v3/kafka_broker.proto"
+        f"type.googleapis.com/{FULL_NAME} "
+        "contrib/envoy/extensions/filters/network/kafka_broker/v3/kafka_broker.proto"
     )
 
 

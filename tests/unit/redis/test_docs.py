@@ -43,9 +43,16 @@ def test_every_field() -> None:
 
 def test_the_example_gives_a_filter() -> None:
     example, *_ = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: redis-password, namespace: shop}\nstringData: {password: p}\n"
+    secret = (
+        "---\n"
+        "apiVersion: v1\n"
+        "kind: Secret\n"
+        "metadata: {name: redis-password, namespace: shop}\n"
+        "stringData: {password: p}\n"
+    )
     sessions = (
-        "---\napiVersion: v1\nkind: Service\nmetadata: {name: sessions, namespace: shop, annotations: {redis.aeraki.io/proxy: always}}\n"
+        "---\napiVersion: v1\nkind: Service\nmetadata:\n  name: sessions\n  namespace: shop\n"
+        "  annotations: {redis.aeraki.io/proxy: always}\n"
         "spec: {clusterIP: 10.96.0.11, ports: [{name: tcp-redis, port: 6379}]}\n"
     )
     made = generate(example + secret + sessions, plugins=[aeraki_plugins_redis])

@@ -204,7 +204,8 @@ class Edits(RuleBasedStateMachine):
         self.run()
         filters, findings = self.fresh()
         if self.intake.held:
-            return  # what the broken file said before is still in force, of which a fresh run knows nothing
+            # The last valid version of the broken file stays in effect; a fresh run has none.
+            return
         assert {key: live.filter for key, live in self.sink.live().items()} == filters
         assert list(self.ledger.findings) == findings
         # A finding that only moved to another line or file is not reported again.

@@ -87,7 +87,9 @@ ODD_LISTS = {
     "Status": b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success"}',
     "no resourceVersion": b'{"kind":"ServiceList","apiVersion":"v1","metadata":{},"items":[]}',
     "no metadata": b'{"kind":"ServiceList","apiVersion":"v1","items":[]}',
-    "items of another shape": b'{"kind":"ServiceList","metadata":{"resourceVersion":"1"},"items":{}}',
+    "items of another shape": (
+        b'{"kind":"ServiceList","metadata":{"resourceVersion":"1"},"items":{}}'
+    ),
     "an object": b'{"kind":"Service","metadata":{"resourceVersion":"1"}}',
     "a list": b"[]",
     "nothing": b"",

@@ -117,9 +117,9 @@ def test_a_restart_needs_nothing_that_was_imported_before(sink: FilesSink, folde
     """The filters are read before any generator has run and imported the types that they hold."""
     write(sink, filters())
     code = (
-        "import sys\nfrom aeraki_core.sinks.files import FilesSink\n"
-        f"sink = FilesSink({str(folder)!r}, watch=False)\nsink.start(lambda key: None)\n"
-        "assert all(live.filter is not None for live in sink.live().values())\nprint(len(sink.live()))"
+        "import sys\nfrom aeraki_core.sinks.files import FilesSink\nsink = "
+        f"FilesSink({str(folder)!r}, watch=False)\nsink.start(lambda key: None)\nassert "
+        "all(live.filter is not None for live in sink.live().values())\nprint(len(sink.live()))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder

@@ -76,7 +76,10 @@ def test_keys_are_always_text() -> None:
 
 
 def test_aliases_and_merges_are_followed() -> None:
-    text = "base: &b {a: 1, b: 2}\nover:\n  <<: *b\n  b: 3\nlist:\n  <<: [*b, {c: 4, a: 9}]\nsame: *b\n"
+    text = (
+        "base: &b {a: 1, b: 2}\nover:\n  <<: *b\n  b: "
+        "3\nlist:\n  <<: [*b, {c: 4, a: 9}]\nsame: *b\n"
+    )
     found = load(text)
     assert found["over"] == {"a": 1, "b": 3}
     assert found["list"] == {"a": 1, "b": 2, "c": 4}

@@ -248,8 +248,8 @@ def test_one_bad_document_gives_one_finding_and_stops_no_other(tmp_path: Path, c
 
 def test_the_same_in_a_list_names_the_item(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(
-        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: {name: 1}\n"
-        "- 7\n- apiVersion: v1\n  kind: Service\n  metadata: {name: a}\n"
+        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: "
+        "{name: 1}\n- 7\n- apiVersion: v1\n  kind: Service\n  metadata: {name: a}\n"
     )
     found = look(tmp_path)
     assert names(found) == ["Service default/a"]

@@ -116,7 +116,8 @@ def test_findings_are_one_line_each() -> None:
     )
     assert made.codes == ("AER0111",)
     assert made.findings_text == (
-        "warning AER0111 Service default/cart metadata.annotations.volume: volume: 99 is above the greatest value 11\n"
+        "warning AER0111 Service default/cart metadata.annotations.volume: "
+        "volume: 99 is above the greatest value 11\n"
     )
 
 

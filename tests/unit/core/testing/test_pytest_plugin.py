@@ -61,7 +61,9 @@ def test_without_envoy_a_test_fails_with_what_to_install(tmp_path: Path) -> None
 
 def test_golden_files_are_written_only_when_asked(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
-        "from pathlib import Path\ndef test_it(golden):\n    golden.check(Path('out.txt'), 'text\\n')\n"
+        "from pathlib import Path\n"
+        "def test_it(golden):\n"
+        "    golden.check(Path('out.txt'), 'text\\n')\n"
     )
     assert run_pytest(tmp_path).returncode == 1
     assert run_pytest(tmp_path, "--regenerate").returncode == 0
