@@ -69,4 +69,5 @@ DUBBO = Protocol(
         BUFFER_LIMIT_BYTES,
     ),
     codes=CODES,
+    load_balancing_hash=False,
 )

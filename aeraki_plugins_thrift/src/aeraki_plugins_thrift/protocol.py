@@ -96,4 +96,5 @@ THRIFT = Protocol(
         INBOUND,
     ),
     codes=CODES,
+    load_balancing_hash=False,
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aeraki_core.findings.codes import HEADLESS_ROUTES
 from aeraki_core.model.mesh import Mesh
 
-from tests.unit.core.echo import Mesher
+from tests.unit.core.echo import EchoPlugin, Mesher
 
 HOST = "cart.shop.svc.cluster.local"
 METHOD = [{"match": [{"method": {"exact": "a"}}], "route": [{"destination": {"host": "cart"}}]}]
@@ -149,3 +150,80 @@ def test_a_protocol_that_is_opt_in_waits_for_an_annotation() -> None:
     assert (said(mesh), mesh.names()) == ([], set())
     mesh.service(annotations={"aeraki.io/include": "7000"})
     assert mesh.names()
+
+
+def hashing(**hash_policy: Any) -> dict[str, Any]:
+    return {"loadBalancer": {"consistentHash": hash_policy or {"useSourceIp": True}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields"),
+    [
+        ({"trafficPolicy": hashing()}, ["spec.trafficPolicy.loadBalancer.consistentHash"]),
+        ({"trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}}, []),
+        (
+            {"subsets": [{"name": "v1"}, {"name": "v2", "trafficPolicy": hashing()}]},
+            ["spec.subsets[1].trafficPolicy.loadBalancer.consistentHash"],
+        ),
+        # Settings of a port take the place of all others.
+        (
+            {
+                "trafficPolicy": {
+                    **hashing(),
+                    "portLevelSettings": [
+                        {"port": {"number": 7000}, "loadBalancer": {"simple": "RANDOM"}}
+                    ],
+                }
+            },
+            [],
+        ),
+        (
+            {"trafficPolicy": {"portLevelSettings": [{"port": {"number": 7000}, **hashing()}]}},
+            ["spec.trafficPolicy.portLevelSettings[0].loadBalancer.consistentHash"],
+        ),
+        (
+            {"trafficPolicy": {"portLevelSettings": [{"port": {"number": 7001}, **hashing()}]}},
+            [],
+        ),
+    ],
+)
+@pytest.mark.parametrize("host", [HOST, "*.shop.svc.cluster.local"])
+def test_a_hash_that_the_protocol_does_not_compute(
+    spec: dict[str, Any], fields: list[str], host: str
+) -> None:
+    plugin = EchoPlugin()
+    plugin.protocol = replace(plugin.protocol, load_balancing_hash=False)
+    mesh = Mesher(plugin)
+    mesh.service()
+    ref = mesh.put("DestinationRule", "cart", {"host": host, **spec})
+    assert [(code, field) for code, field, _ in said(mesh)] == [("AER0224", each) for each in fields]
+    mesh.pipeline.remove(ref)
+    assert said(mesh) == []
+    able = Mesher()
+    able.service()
+    able.put("DestinationRule", "cart", {"host": host, **spec})
+    assert said(able) == []
+
+
+def test_workloads_whose_own_rule_lacks_subsets() -> None:
+    mesh = Mesher()
+    mesh.service()
+    subsets = [{"name": "v1"}, {"name": "v2"}]
+    mesh.put("DestinationRule", "cart", {"host": HOST, "subsets": subsets})
+    selector = {"matchLabels": {"app": "front"}}
+
+    def said_of(**spec: Any) -> list[str]:
+        rule = {"host": HOST, "workloadSelector": selector, **spec}
+        mesh.put("DestinationRule", "front", rule, namespace="web")
+        return [message for code, _, message in said(mesh) if code == "AER0225"]
+
+    (message,) = said_of(trafficPolicy={"tls": {"mode": "DISABLE"}})
+    assert "app=front in web" in message
+    assert "subset v1, v2 fail" in message
+    assert said_of(subsets=subsets, trafficPolicy={"tls": {"mode": "DISABLE"}}) == []
+    (message,) = said_of(subsets=subsets, trafficPolicy={"loadBalancer": {"simple": "RANDOM"}})
+    assert "loadBalancer" in message
+    # Rules of one selector are merged.
+    more = {"host": HOST, "workloadSelector": selector, "subsets": subsets}
+    mesh.put("DestinationRule", "front-too", more, namespace="web")
+    assert said_of() == []

@@ -245,6 +245,18 @@ FOREIGN_FILTER = Code(
     "EnvoyFilter of somebody else changes the same place",
     "Change it as the message says, or leave the port to it with the annotation aeraki.io/exclude.",
 )
+HASH_UNUSED = Code(
+    "AER0224",
+    _W,
+    "consistentHash has no effect on the protocol",
+    "Remove it, or use another load balancer: calls are spread as if no key was given.",
+)
+RULE_OF_SOME_WORKLOADS = Code(
+    "AER0225",
+    _W,
+    "DestinationRule of some workloads is not looked at",
+    "Give the rule the subsets that routes use, or remove its workloadSelector.",
+)
 FOREIGN_CLUSTER = Code(
     "AER0217",
     _E,

@@ -184,6 +184,18 @@ class Reads:
         self.keys.add(SidecarListenersKey(port))
         return self._store.sidecar_listeners(port)
 
+    def rules_of_any_client(self, host: str) -> tuple[DestinationRule, ...]:
+        """The DestinationRules that some client may obey for the host.
+
+        In each namespace those of the most specific host, as istiod looks them up.
+        """
+        rules: list[DestinationRule] = []
+        for name in self._each(DestinationRulesKey, host):
+            namespaces = {rule.namespace for rule in rules}
+            named = self._store.destination_rules(name)
+            rules += (rule for rule in named if rule.namespace not in namespaces)
+        return tuple(rules)
+
     def resource(self, ref: ObjectRef) -> Resource[Any] | None:
         """One object of a plugin's kind."""
         self.keys.add(ResourceKey(ref))

@@ -7,10 +7,10 @@ VirtualService and DestinationRule reference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from sys import intern
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
@@ -27,6 +27,7 @@ __all__ = [
     "HTTPRetry",
     "HTTPRoute",
     "HTTPRouteDestination",
+    "HashSetting",
     "StringMatch",
     "VirtualService",
     "parse_destination_rule",
@@ -208,9 +209,27 @@ class VirtualService:
         return (self.export_to - {"*"}) | self.source_namespaces
 
 
+class HashSetting(NamedTuple):
+    """A ``consistentHash`` of a DestinationRule: its field, and the ports that it is for."""
+
+    path: str
+    port: int
+    """The only port; 0: every port but ``other_ports``, which have settings of their own."""
+    other_ports: tuple[int, ...] = ()
+
+    def is_for(self, port: int) -> bool:
+        """Whether calls to that port obey it."""
+        return self.port == port if self.port else port not in self.other_ports
+
+
 class _Subset(Spec):
     name: str
     labels: dict[str, Any] = Field(default_factory=dict)
+    traffic_policy: dict[str, Any] | None = None
+
+
+class _WorkloadSelector(Spec):
+    match_labels: dict[str, str] = Field(default_factory=dict)
 
 
 class _DestinationRuleSpec(Spec):
@@ -218,7 +237,7 @@ class _DestinationRuleSpec(Spec):
     subsets: Annotated[tuple[_Subset, ...], BeforeValidator(_listed)] = ()
     traffic_policy: dict[str, Any] | None = None
     export_to: tuple[str, ...] | None = None
-    workload_selector: dict[str, Any] | None = None
+    workload_selector: _WorkloadSelector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +246,8 @@ class DestinationRule:
 
     Its host (full, lower case), its subsets' names, and its trafficPolicy as written.
 
-    ``has_selector``: it has a workloadSelector, so it counts for some workloads of its own
-    namespace only.
+    ``selector``: the labels of its workloadSelector; with one it counts for those workloads of its
+    own namespace only. ``hash_settings``: where it asks for load balancing by hash.
     """
 
     ref: ObjectRef
@@ -237,7 +256,13 @@ class DestinationRule:
     traffic_policy: Mapping[str, Any] | None
     export_to: frozenset[str]
     age: Age
-    has_selector: bool = False
+    selector: tuple[tuple[str, str], ...] | None = None
+    hash_settings: tuple[HashSetting, ...] = ()
+
+    @property
+    def has_selector(self) -> bool:
+        """Whether it counts for some workloads only."""
+        return self.selector is not None
 
     @property
     def namespace(self) -> str:
@@ -295,5 +320,36 @@ def parse_destination_rule(
         traffic_policy=spec.traffic_policy,
         export_to=resolve_export_to(spec.export_to, ref.namespace),
         age=Age(created, ref.name, ref.namespace),
-        has_selector=spec.workload_selector is not None,
+        selector=None
+        if spec.workload_selector is None
+        else tuple(sorted(spec.workload_selector.match_labels.items())),
+        hash_settings=(
+            *_hash_settings(spec.traffic_policy, "spec.trafficPolicy"),
+            *(
+                setting
+                for index, subset in enumerate(spec.subsets)
+                for setting in _hash_settings(
+                    subset.traffic_policy, f"spec.subsets[{index}].trafficPolicy"
+                )
+            ),
+        ),
     )
+
+
+def _hash_settings(policy: Mapping[str, Any] | None, path: str) -> Iterator[HashSetting]:
+    """Where a trafficPolicy asks for a hash. Settings of a port take the place of all others."""
+    numbers: list[int] = []
+    levels = (policy or {}).get("portLevelSettings")
+    for index, level in enumerate(levels if isinstance(levels, list | tuple) else ()):
+        number = _part(_part(level, "port"), "number")
+        if isinstance(number, int):
+            numbers.append(number)
+            if _part(_part(level, "loadBalancer"), "consistentHash"):
+                field = f"{path}.portLevelSettings[{index}].loadBalancer.consistentHash"
+                yield HashSetting(field, number)
+    if _part(_part(policy, "loadBalancer"), "consistentHash"):
+        yield HashSetting(f"{path}.loadBalancer.consistentHash", 0, tuple(numbers))
+
+
+def _part(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else None

@@ -11,19 +11,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from aeraki_core.findings.codes import (
     GATEWAY_ROUTES,
+    HASH_UNUSED,
     METHOD_ROUTES_UNUSED,
     OPTION_WITHOUT_PORT,
     PLUGIN_NOT_ACTIVE,
     PORT_MISNAMED,
     PORT_WITHOUT_PREFIX,
+    RULE_OF_SOME_WORKLOADS,
 )
 from aeraki_core.findings.finding import Code, Finding
-from aeraki_core.model.istio import HTTPRoute, TCPRoute, VirtualService, full_host
+from aeraki_core.mesh.resolve import is_visible
+from aeraki_core.model.istio import DestinationRule, HTTPRoute, TCPRoute, VirtualService, full_host
 from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, Service
 from aeraki_core.pipeline.detect import Detection, ProblemKind
 
-__all__ = ["Detections", "service_hints", "virtual_service_hints"]
+__all__ = ["Detections", "rule_hints", "service_hints", "virtual_service_hints"]
 
 Detections = Mapping[int, Detection]
 """The detection of each port of a service, by its number."""
@@ -68,6 +71,69 @@ def service_hints(
         field = f"metadata.annotations.{annotation}"
         findings.append(Finding(OPTION_WITHOUT_PORT, message, service.ref, field))
     return tuple(findings)
+
+
+def rule_hints(
+    service: Service, detections: Detections, rules: Sequence[DestinationRule]
+) -> tuple[Finding, ...]:
+    """DestinationRules of a service that do not do what they seem to.
+
+    ``rules``: all that some client may obey for it. Nothing for a service without a protocol.
+    """
+    spoken = {
+        number: detection.protocol
+        for number, detection in detections.items()
+        if detection.protocol is not None
+    }
+    findings: list[Finding] = []
+    for rule in rules if spoken else ():
+        for setting in rule.hash_settings:
+            unhashed = [
+                f"{number} ({protocol.name})"
+                for number, protocol in sorted(spoken.items())
+                if not protocol.load_balancing_hash and setting.is_for(number)
+            ]
+            if unhashed:
+                message = (
+                    f"{service.host}: the proxy computes no hash for port {', '.join(unhashed)}, so "
+                    "calls are spread without one"
+                )
+                findings.append(Finding(HASH_UNUSED, message, rule.ref, setting.path))
+        if rule.selector is not None:
+            findings += _for_some_workloads(service, rule, rules)
+    return tuple(findings)
+
+
+def _for_some_workloads(
+    service: Service, rule: DestinationRule, rules: Sequence[DestinationRule]
+) -> Iterable[Finding]:
+    """What the workloads of a rule's selector lack, for which the filter is made without the rule.
+
+    istiod merges rules of one selector, and takes nothing from rules of other selectors.
+    """
+    alike = [
+        each for each in rules if (each.namespace, each.selector) == (rule.namespace, rule.selector)
+    ]
+    theirs = {name for each in alike for name in each.subsets}
+    others = {
+        name
+        for each in rules
+        if not each.has_selector and is_visible(each, rule.namespace)
+        for name in each.subsets
+    }
+    lacks = sorted(others - theirs)
+    has_balancer = bool((rule.traffic_policy or {}).get("loadBalancer"))
+    if not lacks and not has_balancer:
+        return
+    selected = ", ".join(f"{name}={value}" for name, value in rule.selector or ())
+    effects = [f"calls that a route sends to subset {', '.join(lacks)} fail"] if lacks else []
+    if has_balancer:
+        effects.append("its loadBalancer does not change what the filter asks of the cluster")
+    message = (
+        f"workloads with {selected or 'any labels'} in {rule.namespace} obey this rule alone for "
+        f"{service.host}, and their filter is made without it: {'; '.join(effects)}"
+    )
+    yield Finding(RULE_OF_SOME_WORKLOADS, message, rule.ref, "spec.workloadSelector")
 
 
 def virtual_service_hints(

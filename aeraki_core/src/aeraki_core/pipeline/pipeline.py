@@ -49,7 +49,7 @@ from aeraki_core.pipeline.filters import FilterTable
 from aeraki_core.pipeline.foreign_filters import foreign_filter_findings
 from aeraki_core.pipeline.generate import PortId, PortOutput, generate_port
 from aeraki_core.pipeline.groups import Groups
-from aeraki_core.pipeline.hints import Detections, service_hints, virtual_service_hints
+from aeraki_core.pipeline.hints import Detections, rule_hints, service_hints, virtual_service_hints
 from aeraki_core.pipeline.overlaps import Overlaps, Rank
 from aeraki_core.pipeline.placement import Group, InboundGroup, Placement, group_order
 from aeraki_core.pipeline.port_choice import PortChoice
@@ -527,7 +527,12 @@ class Pipeline:
             for name, prefix in self._option_prefixes.items()
             if (annotations := reads.annotations(service, prefix))
         }
-        return service_hints(service, self._ports.detections(service.id), options)
+        detections = self._ports.detections(service.id)
+        hints = service_hints(service, detections, options)
+        if any(detection.protocol is not None for detection in detections.values()):
+            rules = reads.rules_of_any_client(service.host)
+            hints = (*hints, *rule_hints(service, detections, rules))
+        return hints
 
     # -- answers (reports.py) ----------------------------------------------------------------------
 

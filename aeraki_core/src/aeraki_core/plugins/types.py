@@ -178,6 +178,9 @@ class Protocol:
     """The annotations that it knows."""
     codes: tuple[Code, ...] = ()
     """The findings that the plugin reports on its own."""
+    load_balancing_hash: bool = True
+    """Whether its filters give load balancing a hash. False: the ``consistentHash`` of a
+    DestinationRule has no effect, which the core reports."""
 
     def annotation(self, option: Option[Any]) -> str:
         """The whole name of an option's annotation."""
