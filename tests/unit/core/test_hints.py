@@ -196,7 +196,9 @@ def test_a_hash_that_the_protocol_does_not_compute(
     mesh = Mesher(plugin)
     mesh.service()
     ref = mesh.put("DestinationRule", "cart", {"host": host, **spec})
-    assert [(code, field) for code, field, _ in said(mesh)] == [("AER0224", each) for each in fields]
+    assert [(code, field) for code, field, _ in said(mesh)] == [
+        ("AER0224", each) for each in fields
+    ]
     mesh.pipeline.remove(ref)
     assert said(mesh) == []
     able = Mesher()
@@ -227,3 +229,21 @@ def test_workloads_whose_own_rule_lacks_subsets() -> None:
     more = {"host": HOST, "workloadSelector": selector, "subsets": subsets}
     mesh.put("DestinationRule", "front-too", more, namespace="web")
     assert said_of() == []
+
+
+def test_a_name_of_another_host_has_no_port_of_its_own() -> None:
+    mesh = Mesher()
+    mesh.service(ip=None, type="ExternalName", externalName="cart.example.com")
+    (finding,) = said(mesh)
+    assert finding[:2] == ("AER0226", "spec.ports[0].name")
+    assert "cart.example.com" in finding[2]
+    assert not mesh.names()
+    ref = mesh.service(ip=None, type="ExternalName", externalName="a.com", ports=ports("tcp"))
+    assert said(mesh) == []
+    mesh.service(ip=None, type="ExternalName", externalName="a.com")
+    assert [code for code, _, _ in said(mesh)] == ["AER0226"]
+    mesh.service()
+    assert said(mesh) == []
+    mesh.service(ip=None, type="ExternalName", externalName="a.com")
+    mesh.pipeline.remove(ref)
+    assert said(mesh) == []

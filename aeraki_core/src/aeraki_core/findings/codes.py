@@ -36,6 +36,12 @@ UNKNOWN_KIND = Code(
     "unknown kind",
     "Correct apiVersion and kind, or install the plugin that provides the kind.",
 )
+UPSTREAM_KIND = Code(
+    "AER0118",
+    _W,
+    "kind of upstream Aeraki that is not read",
+    "Write what the message says. docs/comparison.md has a counterpart for each field.",
+)
 REJECTED = Code(
     "AER0106",
     _E,
@@ -256,6 +262,12 @@ RULE_OF_SOME_WORKLOADS = Code(
     _W,
     "DestinationRule of some workloads is not looked at",
     "Give the rule the subsets that routes use, or remove its workloadSelector.",
+)
+EXTERNAL_NAME = Code(
+    "AER0226",
+    _W,
+    "ExternalName Service has no listener",
+    "Name the port at the Service or ServiceEntry of the host that the name stands for.",
 )
 FOREIGN_CLUSTER = Code(
     "AER0217",

@@ -24,6 +24,7 @@ from aeraki_core.mesh.keys import (
     ResourceKey,
     ResourcesKey,
     SecretKey,
+    ServiceKey,
     SidecarListenersKey,
     SidecarNamespacesKey,
     SidecarsKey,
@@ -48,8 +49,10 @@ from aeraki_core.model.namespace import Namespace, parse_namespace
 from aeraki_core.model.resource import LoadedKind, Resource
 from aeraki_core.model.secret import Secret, parse_secret
 from aeraki_core.model.service import (
+    ExternalName,
     Service,
     ServiceId,
+    parse_external_name,
     parse_service,
     parse_service_entry,
 )
@@ -144,6 +147,7 @@ class Store:
         }
         self._objects: dict[ObjectRef, SourceObject] | None = {} if reloads else None
         self._rejected = RejectedObjects()
+        self._external_names: dict[ObjectRef, ExternalName] = {}
         self._mirrored: dict[ObjectRef, tuple[str, ...]] = {}
         self._origins: dict[ObjectRef, Location] = {}
         # Kubernetes objects with an IPv6 address: while there is one, proxies with IPv6 are
@@ -192,7 +196,7 @@ class Store:
         for table in self._tables:
             if ref in table:
                 changed |= table.remove(ref)
-        changed |= self._note_addresses(ref, ())
+        changed |= self._note_addresses(ref, ()) | self._put_external_name(ref, None)
         return changed | self._follow_endpoints(changed)
 
     def replace_kinds(self, kinds: Iterable[LoadedKind[Any]], plugin: str) -> set[Key]:
@@ -209,11 +213,20 @@ class Store:
         return changed
 
     def _upsert_service(self, item: SourceObject) -> set[Key]:
+        external = parse_external_name(item.ref, item.content, self.mesh.domain)
         changed = self._services.upsert(item, self._parse_service)
+        changed |= self._put_external_name(item.ref, external)
         addresses = [
             address for service in self._services.of(item.ref) for address in service.addresses
         ]
         return changed | self._note_addresses(item.ref, addresses)
+
+    def _put_external_name(self, ref: ObjectRef, external: ExternalName | None) -> set[Key]:
+        before = self._external_names.pop(ref, None)
+        if external is not None:
+            self._external_names[ref] = external
+        services = {each.service for each in (before, external) if each is not None}
+        return set() if before == external else {ServiceKey(*each.id) for each in services}
 
     def _parse_service(self, item: SourceObject) -> tuple[Service, ...]:
         service = parse_service(item.ref, item.content, self.mesh.domain)
@@ -316,6 +329,10 @@ class Store:
     def service(self, service_id: ServiceId) -> Service | None:
         """The service of that id (ServiceKey)."""
         return self._services.get(service_id)
+
+    def external_name(self, ref: ObjectRef) -> ExternalName | None:
+        """The Service of type ExternalName (ServiceKey)."""
+        return self._external_names.get(ref)
 
     def annotations(self, ref: ObjectRef) -> Mapping[str, str]:
         """The annotations of a service's object (AnnotationKey, AnnotationsKey)."""

@@ -21,11 +21,13 @@ from aeraki_core.model.meta import Age, ObjectRef, is_dns_label
 from aeraki_core.model.wire import Spec, check, text_map
 
 __all__ = [
+    "ExternalName",
     "Port",
     "Resolution",
     "Service",
     "ServiceId",
     "is_wildcard",
+    "parse_external_name",
     "parse_service",
     "parse_service_entry",
     "service_host",
@@ -245,6 +247,37 @@ def resolve_export_to(
 
 def _age(ref: ObjectRef, metadata: Mapping[str, Any]) -> Age:
     return Age(intern(str(metadata.get("creationTimestamp") or "")), ref.name, ref.namespace)
+
+
+class ExternalName(NamedTuple):
+    """A Service that is another name of a host: for DNS alone, so it has no listener.
+
+    ``service``: its ports, as for any Service.
+    """
+
+    service: Service
+    target: str
+
+
+def parse_external_name(
+    ref: ObjectRef, content: Mapping[str, Any], domain: str
+) -> ExternalName | None:
+    """A Kubernetes Service of type ExternalName; None for other types.
+
+    Raises:
+        RejectedError: a field does not fit.
+    """
+    spec = _mapping(content.get("spec"))
+    if spec.get("type") != "ExternalName":
+        return None
+    plain = {**content, "spec": {**spec, "type": "ClusterIP"}}
+    service = parse_service(ref, plain, domain)
+    target = str(spec.get("externalName") or "").lower().removesuffix(".")
+    return ExternalName(service, target) if service is not None else None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Service | None:

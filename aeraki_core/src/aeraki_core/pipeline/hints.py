@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from aeraki_core.findings.codes import (
+    EXTERNAL_NAME,
     GATEWAY_ROUTES,
     HASH_UNUSED,
     METHOD_ROUTES_UNUSED,
@@ -23,10 +24,16 @@ from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.resolve import is_visible
 from aeraki_core.model.istio import DestinationRule, HTTPRoute, TCPRoute, VirtualService, full_host
 from aeraki_core.model.protocol import PortProtocol, port_protocol
-from aeraki_core.model.service import Port, Service
-from aeraki_core.pipeline.detect import Detection, ProblemKind
+from aeraki_core.model.service import ExternalName, Port, Service
+from aeraki_core.pipeline.detect import Detection, Detector, ProblemKind
 
-__all__ = ["Detections", "rule_hints", "service_hints", "virtual_service_hints"]
+__all__ = [
+    "Detections",
+    "external_name_hints",
+    "rule_hints",
+    "service_hints",
+    "virtual_service_hints",
+]
 
 Detections = Mapping[int, Detection]
 """The detection of each port of a service, by its number."""
@@ -70,6 +77,23 @@ def service_hints(
         )
         field = f"metadata.annotations.{annotation}"
         findings.append(Finding(OPTION_WITHOUT_PORT, message, service.ref, field))
+    return tuple(findings)
+
+
+def external_name_hints(external: ExternalName, detector: Detector) -> tuple[Finding, ...]:
+    """Ports of ours at a Service that is only another name: nothing listens for it."""
+    service = external.service
+    findings: list[Finding] = []
+    for port in service.ports:
+        protocol = detector.detect(service, port).protocol
+        if protocol is not None:
+            message = (
+                f"port {port.number}: calls go to {external.target or 'another host'} by DNS, so "
+                f"{protocol.name} counts only at a Service or ServiceEntry of that host"
+            )
+            findings.append(
+                Finding(EXTERNAL_NAME, message, service.ref, _port_field(service, port))
+            )
     return tuple(findings)
 
 

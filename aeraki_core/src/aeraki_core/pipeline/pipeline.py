@@ -49,7 +49,13 @@ from aeraki_core.pipeline.filters import FilterTable
 from aeraki_core.pipeline.foreign_filters import foreign_filter_findings
 from aeraki_core.pipeline.generate import PortId, PortOutput, generate_port
 from aeraki_core.pipeline.groups import Groups
-from aeraki_core.pipeline.hints import Detections, rule_hints, service_hints, virtual_service_hints
+from aeraki_core.pipeline.hints import (
+    Detections,
+    external_name_hints,
+    rule_hints,
+    service_hints,
+    virtual_service_hints,
+)
 from aeraki_core.pipeline.overlaps import Overlaps, Rank
 from aeraki_core.pipeline.placement import Group, InboundGroup, Placement, group_order
 from aeraki_core.pipeline.port_choice import PortChoice
@@ -495,8 +501,11 @@ class Pipeline:
                 findings = self._validate_virtual_service(virtual_service, reads)
         elif ref.kind in _SERVICES:
             services = self.store.services_of(ref)
+            external = self.store.external_name(ref)
             exists = bool(services)
-            findings = tuple(
+            if external is not None:
+                findings = external_name_hints(external, self._detector)
+            findings += tuple(
                 finding
                 for service in services
                 for finding in self._validate_service(service, reads)

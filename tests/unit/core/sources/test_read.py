@@ -221,6 +221,18 @@ BAD = {
         2,
         False,
     ),
+    "kind of MetaProtocol": (
+        "apiVersion: metaprotocol.aeraki.io/v1alpha1\nkind: MetaRouter\n",
+        "AER0118",
+        2,
+        False,
+    ),
+    "policy of upstream": (
+        "apiVersion: gizmo.aeraki.io/v1alpha1\nkind: GizmoAuthorizationPolicy\n",
+        "AER0118",
+        2,
+        False,
+    ),
     "unknown aeraki kind": ("apiVersion: gizmo.aeraki.io/v1\nkind: Gizmo\n", "AER0105", 2, False),
     "unknown kind of a plugin's group": (
         "apiVersion: echo.example.com/v1\nkind: EchoPolcy\n",

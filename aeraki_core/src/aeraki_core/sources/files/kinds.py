@@ -71,6 +71,20 @@ _HOME = {
     "DestinationRule": f"{_ISTIO}/v1",
     "Sidecar": f"{_ISTIO}/v1",
 }
+# Kinds of upstream Aeraki that have no counterpart here, and what to write instead.
+_UPSTREAM = {
+    ("metaprotocol.aeraki.io", "MetaRouter"): (
+        "MetaProtocol is not supported: write the routes as the http section of a VirtualService, "
+        "with match.method and match.headers, and name the ports tcp-<protocol>"
+    ),
+    ("metaprotocol.aeraki.io", "ApplicationProtocol"): (
+        "MetaProtocol is not supported: a protocol of your own is a plugin (`aeraki new-plugin`) for "
+        "a filter that Envoy has"
+    ),
+}
+_UPSTREAM_POLICY = (
+    "not enforced: an AuthorizationPolicy of Istio limits who may connect, but not what they call"
+)
 _OWN_GROUPS = (".istio.io", ".aeraki.io")
 _BUILT_IN = frozenset({"apps", "autoscaling", "batch", "extensions", "policy"})
 
@@ -83,6 +97,8 @@ class KindVerdict:
     """Whether its kind is read."""
     unknown: str | None = None
     """Why the kind looks like a mistake; None when it is simply another one."""
+    unsupported: str | None = None
+    """What to write instead of a kind of upstream Aeraki; None for other kinds."""
     misspelt: bool = False
     """Whether a kind that is read was most likely meant, so that its absence says nothing."""
 
@@ -98,6 +114,10 @@ def judge(
         return _READ
     group, slash, _ = api_version.partition("/")
     group = group if slash else ""
+    if (group, kind) in _UPSTREAM:
+        return KindVerdict(False, unsupported=_UPSTREAM[group, kind])
+    if group.endswith(".aeraki.io") and kind.endswith("AuthorizationPolicy"):
+        return KindVerdict(False, unsupported=_UPSTREAM_POLICY)
     if kind in _KNOWN.get(group, ()):
         return _LEAVE
     known_group = group in _KNOWN and (slash != "" or api_version == "v1")

@@ -19,6 +19,7 @@ from aeraki_core.findings.codes import (
     NOT_YAML,
     REJECTED,
     UNKNOWN_KIND,
+    UPSTREAM_KIND,
 )
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.manifests.locate import Document, FileOrigin
@@ -215,6 +216,8 @@ def _identify(part: _Part, rules: Rules) -> _Identity | Trouble | None:
             is_meant = isinstance(metadata, dict)
             return Trouble(NOT_AN_OBJECT, f"no {name}", broken=is_meant, field=name)
     verdict = judge(api_version, kind, rules.reads, rules.plugin_groups)
+    if verdict.unsupported:
+        return Trouble(UPSTREAM_KIND, verdict.unsupported, field="kind")
     if verdict.unknown:
         return Trouble(UNKNOWN_KIND, verdict.unknown, broken=verdict.misspelt, field="kind")
     if not verdict.read:
