@@ -104,7 +104,9 @@ def test_only_listeners_that_a_proxy_can_have_are_patched(
 
 
 @pytest.mark.parametrize("as_endpoint", [False, True], ids=["Service", "EndpointSlice"])
-def test_an_ipv6_address_in_the_cluster_tells_of_proxies_with_ipv6_alone(as_endpoint: bool) -> None:
+def test_an_ipv6_address_in_the_namespace_tells_of_proxies_with_ipv6_alone(
+    as_endpoint: bool,
+) -> None:
     mesh = Mesher()
     mesh.service("other", ports=[{"name": "tcp", "port": 1}])
     mesh.entry(
@@ -123,6 +125,19 @@ def test_an_ipv6_address_in_the_cluster_tells_of_proxies_with_ipv6_alone(as_endp
     assert listeners(mesh) == ["2001:2::7_7000", "0.0.0.0_7000", "::_7000", "2001:db8::1_7000"]
     mesh.pipeline.remove(added)
     assert listeners(mesh) == before
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name", "is_cluster_wide"),
+    [("default", "kubernetes", True), ("istio-system", "istiod", True), ("evil", "six", False)],
+)
+def test_an_ipv6_address_elsewhere_counts_only_if_the_mesh_itself_has_it(
+    namespace: str, name: str, is_cluster_wide: bool
+) -> None:
+    mesh = Mesher()
+    mesh.entry("e", ["a.example.com"], resolution="DNS")
+    mesh.service(name, "fd00::1", namespace=namespace, ports=[{"name": "tcp", "port": 1}])
+    assert ("::_7000" in listeners(mesh)) is is_cluster_wide
 
 
 def test_a_listener_is_named_by_an_address_as_it_is_written() -> None:

@@ -110,8 +110,9 @@ class ForeignFiltersKey(NamedTuple):
 
 
 class ProxyFamiliesKey(NamedTuple):
-    """The IP families of the mesh's proxies."""
+    """The IP families of the mesh's proxies, as objects of a namespace tell."""
 
+    namespace: str
     asks: str = "proxy families"
 
 

@@ -167,10 +167,15 @@ class Reads:
         self.keys.add(EndpointsKey(service.namespace, service.ref.name))
         return self._store.endpoints(service.namespace, service.ref.name)
 
-    def proxy_families(self) -> frozenset[ProxyFamily]:
-        """The IP families of the mesh's proxies, from the settings or the mesh's addresses."""
-        self.keys.add(ProxyFamiliesKey())
-        return self._store.proxy_families()
+    def proxy_families(self, service: Service) -> frozenset[ProxyFamily]:
+        """The IP families of the mesh's proxies, by the settings or else by addresses.
+
+        Only those of the service's own namespace and of the mesh itself: nobody else's object adds
+        a patch to a filter of this service.
+        """
+        namespaces = {service.namespace, self.mesh.root_namespace}
+        self.keys.update(map(ProxyFamiliesKey, namespaces))
+        return self._store.proxy_families(namespaces)
 
     def sidecars(self, namespace: str) -> tuple[SidecarScope, ...]:
         """The Sidecars of a namespace, the oldest first."""

@@ -9,6 +9,7 @@ owns the store; it does no I/O.
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -61,6 +62,7 @@ from aeraki_core.model.sidecar import SidecarScope, parse_sidecar
 __all__ = ["Location", "SourceObject", "Store", "host_suffixes"]
 
 _IPV4_CLUSTER = frozenset({ProxyFamily.IPV4, ProxyFamily.DUAL})
+_API_SERVER = ObjectRef("Service", "default", "kubernetes")
 
 
 class _Objects(Protocol):
@@ -150,9 +152,8 @@ class Store:
         self._external_names: dict[ObjectRef, ExternalName] = {}
         self._mirrored: dict[ObjectRef, tuple[str, ...]] = {}
         self._origins: dict[ObjectRef, Location] = {}
-        # Kubernetes objects with an IPv6 address: while there is one, proxies with IPv6 are
-        # assumed.
-        self._with_ipv6: set[ObjectRef] = set()
+        # Kubernetes objects with an IPv6 address, by namespace.
+        self._with_ipv6: defaultdict[str, set[ObjectRef]] = defaultdict(set)
 
     # -- what a source reads -----------------------------------------------------------------------
 
@@ -274,12 +275,18 @@ class Store:
         return moved
 
     def _note_addresses(self, ref: ObjectRef, addresses: Iterable[str]) -> set[Key]:
-        before = bool(self._with_ipv6)
+        # The API server's own Service tells of the whole cluster.
+        namespace = self.mesh.root_namespace if ref == _API_SERVER else ref.namespace
+        with_ipv6 = self._with_ipv6[namespace]
+        before = bool(with_ipv6)
         if any(":" in address for address in addresses):
-            self._with_ipv6.add(ref)
+            with_ipv6.add(ref)
         else:
-            self._with_ipv6.discard(ref)
-        return {ProxyFamiliesKey()} if bool(self._with_ipv6) != before else set()
+            with_ipv6.discard(ref)
+        after = bool(with_ipv6)
+        if not after:
+            del self._with_ipv6[namespace]
+        return {ProxyFamiliesKey(namespace)} if after != before else set()
 
     def _parse_resource(self, item: SourceObject) -> Resource[Any]:
         ref, kind = item.ref, self._kinds[item.api_group, item.ref.kind]
@@ -354,15 +361,16 @@ class Store:
         """The endpoints of a Kubernetes Service (EndpointsKey)."""
         return union(self._slices.at(EndpointsKey(namespace, name)))
 
-    def proxy_families(self) -> frozenset[ProxyFamily]:
+    def proxy_families(self, namespaces: Iterable[str]) -> frozenset[ProxyFamily]:
         """The IP families of the mesh's proxies (ProxyFamiliesKey).
 
         Unless ``Mesh.proxy_families`` names them, IPv6-only proxies are assumed once a Kubernetes
-        Service or an EndpointSlice has an IPv6 address.
+        Service or an EndpointSlice of one of these namespaces has an IPv6 address.
         """
         if self.mesh.proxy_families:
             return frozenset(self.mesh.proxy_families)
-        return frozenset(ProxyFamily) if self._with_ipv6 else _IPV4_CLUSTER
+        has_ipv6 = any(namespace in self._with_ipv6 for namespace in namespaces)
+        return frozenset(ProxyFamily) if has_ipv6 else _IPV4_CLUSTER
 
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Who claims the listener, the oldest first (ListenerKey)."""

@@ -45,7 +45,7 @@ def own_listeners(
     if len({listener.families for listener in wanted}) > 1:
         # istiod looks at each patch for every proxy: none for a listener that no proxy has
         # (docs/internals/istio.md).
-        families = reads.proxy_families()
+        families = reads.proxy_families(service)
         wanted = tuple(listener for listener in wanted if listener.families & families)
     findings: list[Finding] = []
     if not wanted:

@@ -256,7 +256,7 @@ class Settings:
         "The IP families of the proxies' own addresses: ipv4 or ipv6 (that one alone), dual (both);"
         " separated by commas.",
         metavar="WORDS",
-        default_text="ipv4,dual; with ipv6 where a Service or an endpoint has an IPv6 address",
+        default_text="ipv4,dual; with ipv6 where the mesh or the namespace has an IPv6 address",
     )
     opt_in: tuple[str, ...] = _setting(
         _MESH,
