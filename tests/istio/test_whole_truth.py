@@ -143,7 +143,7 @@ def test_all_inbound_chains_of_the_target_port_and_no_other(
         for port in ports:
             wait_chains(far, port, OUTBOUND[port], count)
         wait_chains(beside, DUBBO, ("tcp_proxy",), count)
-        far.wait_cluster(f"aeraki-redis-inbound-{REDIS.target_port}")
+        far.wait_cluster(f"aeraki-redis|inbound|{REDIS.target_port}||")
     assert not far.rejected()
 
 

@@ -120,14 +120,8 @@ def _host(kind: Kind[Any], host: str, path: str, context: ValidateContext) -> No
         context.report(SHADOWED, message, field=path)
     if any(context.speaks(REDIS, service, port) for service in mine for port in service.ports):
         return
-    message = f"no port of {mine[0].host} is known to speak Redis"
-    if isinstance(own.spec, RedisDestinationSpec) and own.spec.redis.mode is Mode.PROXY:
-        # Not for its own clients, but where a RedisService of another host routes to it.
-        context.report(
-            NO_EFFECT, f"{message}; it counts for routes from elsewhere only", field=path
-        )
-    else:
-        context.report(NOT_REDIS, message, field=path)
+    message = f"no port of {mine[0].host} is known to speak Redis; this object has no effect on it"
+    context.report(NOT_REDIS, message, field=path)
 
 
 def _settings(settings: Settings, context: ValidateContext) -> None:

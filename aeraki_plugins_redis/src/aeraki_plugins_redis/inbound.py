@@ -33,6 +33,6 @@ def inbound(context: GenerateContext) -> Iterator[Patch]:
         return
     password = password_of(context, destination)
     for side in context.inbound:
-        name = f"aeraki-redis-inbound-{side.target_port}"
+        name = side.added_name("redis")
         yield side.replace_tcp_proxy(FILTER, inbound_proxy(side.stat_prefix, name, password))
         yield side.add_cluster(application(name, side.target_port, password))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from aeraki_core import GenerateContext, Outbound, Patch, Port, Resource, Service, VirtualService
+from aeraki_core import GenerateContext, Outbound, Patch, Resource, VirtualService
 from aeraki_plugins_redis.auth import Credentials, credentials
 from aeraki_plugins_redis.cluster import merged, redis_cluster
 from aeraki_plugins_redis.codes import (
@@ -76,16 +76,16 @@ def can_be_proxied(context: GenerateContext) -> bool:
 
 def _is_asked_for(context: GenerateContext) -> bool:
     """Report whether an object of the namespace or the inbound option asks for the filter."""
-    return context.option(INBOUND) or _has_object(context, context.service)
-
-
-def _has_object(context: GenerateContext, service: Service) -> bool:
-    redis_service = resource_of(context, REDIS_SERVICE, service)
-    return redis_service is not None or destination_of(context, service) is not None
+    service = context.service
+    return (
+        context.option(INBOUND)
+        or resource_of(context, REDIS_SERVICE, service) is not None
+        or destination_of(context, service) is not None
+    )
 
 
 def outbound(context: GenerateContext) -> Iterator[Patch]:
-    """The filter, then its clusters: the service's own in any case, for others may route to it."""
+    """The filter, and what Istio's cluster of the port needs: others may route to it, too."""
     resource = resource_of(context, REDIS_SERVICE, context.service)
     spec = resource.spec if resource else None
     routes = routes_of(context, resource)
@@ -94,10 +94,10 @@ def outbound(context: GenerateContext) -> Iterator[Patch]:
     side = context.outbound
     demanded = _demanded(context, resource)
     yield side.replace_tcp_proxy(FILTER, outbound_proxy(side.stat_prefix, spec, routes, demanded))
-    yield from _cluster(context, side, context.service, context.port)
+    yield from _cluster(context, side)
     for target in targets:
-        if target.cluster != side.cluster:
-            yield from _other_cluster(context, target)
+        if resource is not None and target.cluster != side.cluster:
+            _report_unprepared(context, resource, target)
 
 
 def _demanded(
@@ -109,36 +109,25 @@ def _demanded(
     return credentials(context, resource, resource.spec.settings.auth, "spec.settings.auth")
 
 
-def _other_cluster(context: GenerateContext, target: Target) -> Iterator[Patch]:
-    """Yield the patches for another service's cluster, whose port may not be declared as Redis.
+def _report_unprepared(
+    context: GenerateContext, resource: Resource[RedisServiceSpec], target: Target
+) -> None:
+    """Report a route to a port that has no filter of its own, so that nothing prepares its cluster.
 
-    There are none if that service's own filters bring them.
+    A filter changes no cluster of another service: that would reach all clients of that service.
     """
     service, port = target.service, target.port
-    if service is None or port is None:
-        return
-    is_foreign = service.namespace != context.service.namespace
-    if context.speaks(REDIS, service, port) and (is_foreign or _has_object(context, service)):
-        return
-    destination = destination_of(context, service)
-    if destination is not None and is_cluster(destination):
-        # Several routes may lead there. Each would add a cluster of the same name, which Envoy
-        # rejects.
-        if any(
-            context.speaks(REDIS, service, other) for other in service.ports
-        ):  # else checks.py reports it
-            message = (
-                f"port {port.number} is not known to speak Redis, so mode CLUSTER does not reach it"
-            )
-            context.report(NOT_REDIS, message, ref=destination.ref, field="spec.host")
-        return
-    yield from _cluster(context, Outbound(target.cluster, target.cluster), service, port)
+    if service is not None and port is not None and not context.speaks(REDIS, service, port):
+        message = (
+            f"port {port.number} of {service.host} is not known to speak Redis: its instances are not "
+            "chosen by the key, and its RedisDestination has no effect"
+        )
+        context.report(NOT_REDIS, message, ref=resource.ref, field="spec.redis")
 
 
-def _cluster(
-    context: GenerateContext, side: Outbound, service: Service, port: Port
-) -> Iterator[Patch]:
-    """Istio's cluster of a service port, changed as its RedisDestination says."""
+def _cluster(context: GenerateContext, side: Outbound) -> Iterator[Patch]:
+    """Istio's cluster of the service port, changed as its RedisDestination says."""
+    service, port = context.service, context.port
     destination = destination_of(context, service)
     password = password_of(context, destination)
     if destination is not None and is_cluster(destination):

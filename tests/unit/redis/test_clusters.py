@@ -113,23 +113,14 @@ def test_clients_with_routes_of_their_own_have_a_redis_cluster_once() -> None:
     assert names.count(NAME) == 1
 
 
-def test_several_routes_to_one_plain_port_are_one_merge_each() -> None:
-    """Each RedisService brings what the cluster needs: whichever goes, the other still works."""
+def test_a_route_changes_no_cluster_of_another_service() -> None:
+    """The port is not known to speak Redis, and its other clients would get the change as well."""
     plain = service("plain", {"tcp": 7000}, cluster_ip="10.96.0.12")
-    queue = service("queue", {"tcp-redis": 6379}, cluster_ip="10.96.0.11")
     routes = [{"route": {"host": "plain"}}]
-    services = [
-        resource(REDIS_SERVICE, name, host=[name], redis=routes) for name in ("cache", "queue")
-    ]
-    result = made(CACHE, queue, plain, *services)
-    target = "outbound|7000||plain.default.svc.cluster.local"
-    patches = [
-        patch for patch in result.patches("CLUSTER") if patch["match"]["cluster"]["name"] == target
-    ]
-    assert [patch["patch"] for patch in patches] == [
-        {"operation": "MERGE", "value": {"lb_policy": "MAGLEV"}}
-    ] * 2
-    assert result.codes == ()
+    result = made(CACHE, plain, resource(REDIS_SERVICE, "cache", host=["cache"], redis=routes))
+    assert "plain.default" not in str(result.patches("CLUSTER"))
+    (finding,) = result.findings
+    assert (finding.code.id, str(finding.ref)) == ("RDS0106", "RedisService default/cache")
 
 
 def test_a_service_that_nothing_asks_about_is_named() -> None:

@@ -15,6 +15,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
 __all__ = [
+    "ADDED_PREFIX",
     "ApplyTo",
     "ExtendedSide",
     "FrozenMessage",
@@ -104,6 +105,9 @@ def pack(message: Message) -> AnyMessage:
     return packed
 
 
+ADDED_PREFIX = "aeraki-"
+"""How the names of added clusters begin. Istio gives no cluster such a name."""
+
 _CLUSTER = "envoy.config.cluster.v3.Cluster"
 _LISTENER = "envoy.config.listener.v3.Listener"
 
@@ -167,8 +171,18 @@ class Side:
         name = _name_of(cluster, "replace_cluster")
         return Patch(self, ApplyTo.CLUSTER, Operation.REPLACE, FrozenMessage.of(cluster), name)
 
+    def added_name(self, word: str) -> str:
+        """The name of a cluster that the plugin adds here; ``word`` tells several apart.
+
+        It holds the name of Istio's cluster, so it is neither Istio's nor that of another service.
+        """
+        return f"{ADDED_PREFIX}{word}|{self.cluster}"
+
     def add_cluster(self, cluster: Message) -> Patch:
-        """One more cluster for the sidecars that get this service's filter."""
+        """One more cluster for the sidecars that get this service's filter.
+
+        Its name is one that :meth:`added_name` gives.
+        """
         name = _name_of(cluster, "add_cluster")
         return Patch(self, ApplyTo.CLUSTER, Operation.ADD, FrozenMessage.of(cluster), name)
 

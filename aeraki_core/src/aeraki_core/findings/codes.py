@@ -273,7 +273,7 @@ FOREIGN_CLUSTER = Code(
     "AER0217",
     _E,
     "plugin changes a cluster of another service",
-    "Route to a service of the same namespace, or report this to the author of the plugin.",
+    "Report this to the author of the plugin; the last good filter stays until then.",
 )
 
 # 03xx: routes.

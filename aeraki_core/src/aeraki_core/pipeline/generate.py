@@ -18,6 +18,7 @@ from typing import NamedTuple
 from aeraki_core.filters.patch import ApplyTo, Inbound, Operation, Outbound, Patch
 from aeraki_core.findings.codes import (
     CLUSTER_SHARED,
+    FOREIGN_CLUSTER,
     LISTENER_TAKEN,
     MISSING_EXTENSION,
     TOO_MANY_VIEWS,
@@ -35,7 +36,7 @@ from aeraki_core.pipeline.audiences import (
     is_everybodys,
     namespaces_with_extensions,
 )
-from aeraki_core.pipeline.authority import allowed_patches
+from aeraki_core.pipeline.authority import foreign_changes
 from aeraki_core.pipeline.own_listeners import Restore, own_listeners, restores
 from aeraki_core.plugins.context import Audience, Detect
 from aeraki_core.plugins.dispatch import Dispatcher, Generated, PortCall
@@ -368,12 +369,21 @@ class _Runner:
 
     def _generate(self, view: _View) -> None:
         generated = self.dispatcher.extend(view.call, self.dispatcher.generate(view.call))
+        foreign = tuple(foreign_changes(generated.patches or (), view.call.context))
+        if foreign:
+            # To leave out one change would alter what works. So the last good filter stays whole.
+            generated = replace(generated, patches=None)
         view.generated = generated
-        if generated.patches is not None:
-            plugin = self.dispatcher.registry.owner(self.protocol)
-            view.patches, view.refusals = allowed_patches(
-                generated.patches, view.call.context, view.reads, plugin.title
+        view.patches = generated.patches or ()
+        plugin = self.dispatcher.registry.owner(self.protocol).title
+        view.refusals = tuple(
+            Finding(
+                FOREIGN_CLUSTER,
+                f"port {self.port.number}: {plugin} may not {change}; what was written before stays",
+                self.service.ref,
             )
+            for change in foreign
+        )
 
     def _is_covered(self, side: Inbound) -> bool:
         """Whether the proxies of these workloads are known to have the protocol's extension."""
