@@ -1,4 +1,4 @@
-"""EnvoyFilters of other people beside ours: a finding for each of the two that has no effect, and for no other."""
+"""Foreign EnvoyFilters beside ours: each of the two without effect has a finding, no other."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def ends_the_program(error: BaseException) -> bool:
 
 
 def line_of_plugin(error: BaseException) -> str:
-    """The last line of the plugin's package on the way to the error, such as ``pkg/module.py:7``.
+    """Return the last line of the plugin's package before the error, such as ``pkg/module.py:7``.
 
     Empty when no code but the core's took part.
     """

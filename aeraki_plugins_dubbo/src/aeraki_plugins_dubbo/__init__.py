@@ -22,13 +22,13 @@ __all__ = ["DUBBO", "aeraki_generate", "aeraki_protocols"]
 
 @hookimpl
 def aeraki_protocols() -> Iterable[Protocol]:
-    """The one protocol of this plugin."""
+    """Return the one protocol of this plugin."""
     return [DUBBO]
 
 
 @hookimpl
 def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
-    """The clients' filter routes; the workloads' filter hands every call to the application."""
+    """Yield filters: the clients' routes, the workloads' hands calls to the application."""
     buffer_limit = context.option(BUFFER_LIMIT_BYTES)
     for plan in plans(context):
         config = CONFIGS[plan.engine](plan.side.stat_prefix, plan.called, plan.routes)

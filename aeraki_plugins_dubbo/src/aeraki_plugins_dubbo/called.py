@@ -30,7 +30,7 @@ ANY = Called()
 
 
 def called(context: GenerateContext) -> Called:
-    """What the service's options say. Names that no call can have are reported and left out."""
+    """Return the called names in the service's options. Impossible names are reported."""
     interfaces = []
     for name in context.option(INTERFACE):
         problem = interface_problem(name)
@@ -45,7 +45,7 @@ def called(context: GenerateContext) -> Called:
 
 
 def interface_problem(name: str) -> str | None:
-    """Why no call can be of that interface; None when one can."""
+    """Return why no call can be of that interface; None if one can."""
     if any(char.isspace() or not char.isprintable() for char in name):
         return "holds a space or a control character"
     if "/" in name or ":" in name:

@@ -107,7 +107,7 @@ def _property(name: str, value: StringMatch) -> KeyValueMatchEntry:
 
 
 def _action(route: Route) -> RouteAction:
-    """The action; a route without timeout has none, where Envoy's default would be 15 s."""
+    """Return the action; without timeout it has none, where Envoy's default would be 15 s."""
     action = RouteAction(cluster=route.clusters[0].cluster, timeout=_duration(route.timeout or 0.0))
     if route.retries is not None:
         # Envoy counts the first try here too.

@@ -18,13 +18,13 @@ __all__ = ["KAFKA", "aeraki_generate", "aeraki_protocols"]
 
 @hookimpl
 def aeraki_protocols() -> Iterable[Protocol]:
-    """The one protocol of this plugin."""
+    """Return the one protocol of this plugin."""
     return [KAFKA]
 
 
 @hookimpl
 def aeraki_generate(context: GenerateContext) -> Iterable[Patch]:
-    """The same filter on both sides; each has its own stats."""
+    """Yield the same filter on both sides; each has its own stats."""
     context.check_tcp_routes(HTTP_ROUTES)
     config = kafka_broker(context)
     for side in (context.outbound, *context.inbound):

@@ -114,7 +114,7 @@ _NUMBERS = {name.lower(): number for number, name in enumerate(API_KEYS)}
 
 
 def api_key(text: str) -> int | None:
-    """The number of an API key given by name (any case) or by number; None when it is neither."""
+    """Return the number of an API key, by name (any case) or by number; None if neither."""
     if text.isascii() and text.isdigit():
         # A hundred digits are no API key either; int() would take its time over more.
         number = int(text) if len(text) <= 5 else _LARGEST + 1

@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):(?P<port>[0-9]{
 
 
 def kafka_broker(context: GenerateContext) -> Any:
-    """The filter's configuration; ``stat_prefix`` is left to the side that it is for.
+    """Return the filter's configuration; the side sets ``stat_prefix``.
 
     Raises:
         KeepLastGood: none of the allowed API keys can be read.
@@ -45,7 +45,7 @@ def kafka_broker(context: GenerateContext) -> Any:
 
 
 def _keys(context: GenerateContext, option: Option[tuple[str, ...]]) -> list[int]:
-    """The API keys of an option, sorted; each that cannot be read is reported and left out."""
+    """Return the API keys of an option, sorted; unreadable ones are reported and left out."""
     found: set[int] = set()
     for item in context.option(option):
         number = api_key(item)

@@ -30,19 +30,19 @@ __all__ = ["aeraki_generate", "aeraki_protocols", "aeraki_resources", "aeraki_va
 
 @hookimpl
 def aeraki_protocols() -> Iterable[Protocol]:
-    """The one protocol of this plugin."""
+    """Return the one protocol of this plugin."""
     return [REDIS]
 
 
 @hookimpl
 def aeraki_resources() -> Iterable[Kind[Any]]:
-    """Its two resources, which are upstream's."""
+    """Return its two resources, which are upstream's."""
     return [REDIS_SERVICE, REDIS_DESTINATION]
 
 
 @hookimpl
 def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
-    """The clients' filter and its clusters; the workloads' filter if the service asks for it."""
+    """Yield the clients' filter and its clusters, and the workloads' filter on request."""
     if can_be_proxied(context):
         yield from outbound(context)
         yield from inbound(context)

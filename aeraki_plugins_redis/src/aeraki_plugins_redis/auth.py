@@ -34,14 +34,14 @@ class Credentials:
 
 
 def inline(text: str) -> DataSource:
-    """The text as Envoy takes it."""
+    """Return the text as Envoy's data source."""
     return DataSource(inline_string=text)
 
 
 def credentials(
     context: GenerateContext, resource: Resource[Any], auth: Auth | None, path: str
 ) -> Credentials | None:
-    """What ``auth``, the resource's field ``path``, says; None when it says nothing.
+    """Return the credentials of ``auth``, the resource's field ``path``; None without any.
 
     Raises:
         KeepLastGood: there is no password, or no Secret or field of that name. It was reported.

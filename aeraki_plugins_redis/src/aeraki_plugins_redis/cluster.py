@@ -32,7 +32,7 @@ _CONNECT_TIMEOUT = "10s"  # Istio's default
 
 
 def merged(tcp: TCPSettings | None, credentials: Credentials | None, *, sharding: bool) -> Cluster:
-    """What is merged into Istio's cluster. ``sharding``: instances are chosen by the key's hash."""
+    """Return the merge into Istio's cluster. ``sharding``: the key's hash chooses instances."""
     cluster = Cluster()
     if sharding:
         # Without a hash, keys go astray (docs/internals/envoy.md, "Redis").

@@ -30,26 +30,26 @@ T = TypeVar("T", bound=BaseModel)
 
 
 def resource_of(context: GenerateContext, kind: Kind[T], service: Service) -> Resource[T] | None:
-    """The oldest object that speaks for the service's host to these clients."""
+    """Return the oldest object for the service's host, as these clients see it."""
     return next(iter(context.resources(kind, service.host)), None)
 
 
 def destination_of(
     context: GenerateContext, service: Service
 ) -> Resource[RedisDestinationSpec] | None:
-    """The RedisDestination of a service."""
+    """Return the RedisDestination of a service."""
     return resource_of(context, REDIS_DESTINATION, service)
 
 
 def is_cluster(destination: Resource[RedisDestinationSpec]) -> bool:
-    """Whether it is a Redis Cluster."""
+    """Report whether it is a Redis Cluster."""
     return destination.spec.redis.mode is Mode.CLUSTER
 
 
 def password_of(
     context: GenerateContext, destination: Resource[RedisDestinationSpec] | None
 ) -> Credentials | None:
-    """What the sidecars give to Redis; None when it asks for nothing.
+    """Return the password that sidecars send to Redis; None if it needs none.
 
     Raises:
         KeepLastGood: it is not to be had. It was reported.
@@ -92,13 +92,13 @@ def shards_itself(context: GenerateContext, service: Service, port: Port) -> boo
 
 
 def tls_mode(context: GenerateContext, service: Service, port: Port) -> str:
-    """The TLS mode that a DestinationRule gives the connections to it; empty for none."""
+    """Return the TLS mode of a DestinationRule for the connections to it; empty for none."""
     mode = str(_part(_policy(context, service, port), "tls").get("mode") or "")
     return "" if mode == "DISABLE" else mode
 
 
 def vain_policies(context: GenerateContext, service: Service, port: Port) -> Iterator[str]:
-    """The parts of a DestinationRule's traffic policy that a Redis Cluster's own cluster lacks."""
+    """Yield the parts of a DestinationRule's policy that a Redis Cluster's cluster lacks."""
     policy = _policy(context, service, port)
     if _part(policy, "outlierDetection"):
         yield "outlierDetection"
@@ -111,7 +111,7 @@ def _load_balancer(context: GenerateContext, service: Service, port: Port) -> Ma
 
 
 def _policy(context: GenerateContext, service: Service, port: Port) -> Mapping[str, Any]:
-    """The traffic policy of the DestinationRule that applies, as Istio reads it; empty without one.
+    """Return the policy of the applying DestinationRule, as Istio reads it; empty without one.
 
     The first trafficPolicy wins; settings for the port take the place of all of it
     (docs/internals/istio.md).
@@ -126,6 +126,6 @@ def _policy(context: GenerateContext, service: Service, port: Port) -> Mapping[s
 
 
 def _part(value: Any, key: str) -> Mapping[str, Any]:
-    """A part of an object that no model has judged; empty when it is not of that form."""
+    """Return a part of an object that no model has checked; empty if it has another form."""
     found = value.get(key) if isinstance(value, Mapping) else None
     return found if isinstance(found, Mapping) else {}

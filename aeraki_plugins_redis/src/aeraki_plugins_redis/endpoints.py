@@ -22,7 +22,7 @@ class HostPort(NamedTuple):
 
 
 def parse_endpoint(text: str, default_port: int) -> HostPort:
-    """The host and port of an endpoint; without a port, ``default_port``.
+    """Parse the host and port of an endpoint; without a port, ``default_port``.
 
     Raises:
         ValueError: it is not of one of those forms.

@@ -33,7 +33,7 @@ def outbound_proxy(
     routes: tuple[Route, ...],
     credentials: Credentials | None,
 ) -> RedisProxy:
-    """The clients' filter. ``credentials`` is what clients must give."""
+    """Return the clients' filter. ``credentials`` is what clients must send."""
     proxy = RedisProxy(stat_prefix=stat_prefix, settings=_settings(spec.settings if spec else None))
     for route in routes:
         if route.prefix:
@@ -48,7 +48,7 @@ def outbound_proxy(
 
 
 def inbound_proxy(stat_prefix: str, cluster: str, credentials: Credentials | None) -> RedisProxy:
-    """The workload's filter: everything to the application, for those who know its password."""
+    """Return the workload's filter: everything to the application, behind its password."""
     proxy = RedisProxy(
         stat_prefix=stat_prefix,
         settings=_ConnPoolSettings(op_timeout=duration_message(_INBOUND_OP_TIMEOUT)),

@@ -219,7 +219,7 @@ class RedisServiceSpec(SpecModel):
     faults: tuple[Fault, ...] = Field((), description="Faults to inject.")
 
     def repeats(self) -> dict[int, int]:
-        """The routes that never take a key, by index, and the earlier route that takes theirs.
+        """Return the routes that no key reaches, by index, and the earlier route with their keys.
 
         Envoy would refuse two routes of one prefix.
         """

@@ -86,7 +86,7 @@ def routes_of(
 
 
 def targets_of(routes: tuple[Route, ...]) -> tuple[Target, ...]:
-    """Every cluster that commands or copies go to, once, in order."""
+    """Return every cluster of commands or copies, once, in order."""
     targets = (
         target
         for route in routes

@@ -20,13 +20,13 @@ __all__ = ["THRIFT", "aeraki_generate", "aeraki_protocols"]
 
 @hookimpl
 def aeraki_protocols() -> Iterable[Protocol]:
-    """The one protocol of this plugin."""
+    """Return the one protocol of this plugin."""
     return [THRIFT]
 
 
 @hookimpl
 def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
-    """The clients' filter routes; the workloads' filter hands every call to the application."""
+    """Yield filters: the clients' routes, the workloads' hands calls to the application."""
     sides: list[tuple[Side, list[Route]]] = [(context.outbound, outbound_routes(context))]
     if context.option(INBOUND):
         sides += [(side, inbound_routes(context, side)) for side in context.inbound]

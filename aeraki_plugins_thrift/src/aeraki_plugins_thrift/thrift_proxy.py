@@ -45,7 +45,7 @@ _PROTOCOLS = {
 
 
 def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> ThriftProxy:
-    """The filter's config."""
+    """Return the filter's config."""
     limit = context.option(MAX_REQUESTS_PER_CONNECTION)
     # Answer a call that finds no server. By default Envoy would also close the caller's connection.
     router = Router(close_downstream_on_upstream_error=BoolValue(value=False))
@@ -69,13 +69,13 @@ def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> T
 
 
 def server_transport(context: GenerateContext) -> str:
-    """What the service's servers are declared to speak: ``auto`` where nothing is."""
+    """Return the declared transport of the service's servers: ``auto`` if there is none."""
     declared = context.option(SERVER_TRANSPORT)
     return context.option(TRANSPORT) if declared == "auto" else declared
 
 
 def cluster_options(context: GenerateContext) -> Cluster | None:
-    """What a declared transport or protocol adds to the clusters; None when nothing is declared.
+    """Return the additions to clusters for a declared transport or protocol; None without.
 
     Without it, an upstream connection keeps the flavour of its first call, and clients of another
     one fail on it.

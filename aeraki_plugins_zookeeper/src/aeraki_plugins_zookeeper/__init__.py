@@ -18,13 +18,13 @@ __all__ = ["ZOOKEEPER", "aeraki_generate", "aeraki_protocols"]
 
 @hookimpl
 def aeraki_protocols() -> Iterable[Protocol]:
-    """The one protocol of this plugin."""
+    """Return the one protocol of this plugin."""
     return [ZOOKEEPER]
 
 
 @hookimpl
 def aeraki_generate(context: GenerateContext) -> Iterable[Patch]:
-    """The same filter on both sides; each has its own stats."""
+    """Yield the same filter on both sides; each has its own stats."""
     context.check_tcp_routes(HTTP_ROUTES)
     config = zookeeper_proxy(context)
     for side in (context.outbound, *context.inbound):

@@ -35,7 +35,7 @@ _OPCODES = {name.lower(): number for name, number in LatencyThresholdOverride.Op
 
 
 def zookeeper_proxy(context: GenerateContext) -> ZooKeeperProxy:
-    """The filter's configuration; ``stat_prefix`` is left to the side that it is for."""
+    """Return the filter's configuration; the side sets ``stat_prefix``."""
     config = ZooKeeperProxy(
         enable_latency_threshold_metrics=context.option(LATENCY_THRESHOLD_METRICS),
         enable_per_opcode_request_bytes_metrics=context.option(REQUEST_BYTES),

@@ -36,7 +36,7 @@ class Debounce:
         self._last = now
 
     def _is_quiet(self, now: float) -> bool:
-        """Whether neither an event nor an action was within the quiet time before."""
+        """Report whether the quiet time before had neither an event nor an action."""
         return all(at is None or now - at >= self._quiet for at in (self._last, self._acted))
 
     @property

@@ -14,7 +14,7 @@ __all__ = ["holds_for"]
 
 
 def holds_for(filters: Iterable[Live], pipeline: Pipeline, gaps: Gaps) -> Holds:
-    """What must stay of these live filters, and why."""
+    """Return the live filters that must stay, and why."""
     held: dict[FilterKey, str] = {}
     outside: dict[FilterKey, str] = {}
     for live in filters:

@@ -96,7 +96,7 @@ class Intake:
         return self._expected is not None and not self._expected
 
     def confirmed(self) -> bool:
-        """Whether what is known rests on a fresh full answer that was asked for.
+        """Report whether the state comes from a fresh full answer to a request.
 
         True once for each time.
         """

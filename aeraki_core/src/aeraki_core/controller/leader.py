@@ -100,7 +100,7 @@ class Leader:
         self._holder = ""
 
     def may_write(self) -> bool:
-        """Whether the Lease is ours now. Ask before each write."""
+        """Report whether the Lease is ours at this moment. Call before each write."""
         return self._leads and self._clock() < self._until
 
     @property

@@ -153,7 +153,7 @@ class Controller:
         self._queue.put(_Leads(leads))
 
     def call(self, function: Callable[[], T], timeout: float) -> T:
-        """What the function returns when the loop's thread calls it between two passes.
+        """Return the function's result from the loop's thread, between two passes.
 
         Raises:
             TimeoutError: the loop did not call it within ``timeout`` seconds. What the function
@@ -213,7 +213,7 @@ class Controller:
     # -- for others to ask, from an observer or a call --------------------------------------------
 
     def problem(self, key: FilterKey) -> str | None:
-        """Why a live filter is not the desired one; None when it is."""
+        """Return why a live filter differs from the desired one; None if it does not."""
         return self._writer.problem(key)
 
     @property
@@ -229,7 +229,7 @@ class Controller:
     # -- running ----------------------------------------------------------------------------------
 
     def run_once(self, patience: float = 30.0) -> PassReport:
-        """One pass over what the sources have, and the end.
+        """Run one pass over the content of the sources, and end.
 
         Raises:
             AerakiError: a source or the sink cannot be used; or one source has not given
@@ -454,7 +454,7 @@ class Controller:
 
 
 def _gives(item: _Item) -> bool:
-    """Whether a source gave something. That it tried again in vain does not count."""
+    """Report whether a source produced an event. A failed retry does not count."""
     return isinstance(item, tuple) and any(
         isinstance(event, Upserted | Removed | Synced) for event in item
     )

@@ -147,7 +147,7 @@ class Metrics:
         build.labels(core_version()).set(1)
 
     def text(self) -> bytes:
-        """The exposition text of now."""
+        """Return the exposition text."""
         return generate_latest(self._registry)
 
     def __call__(self, event: ControllerEvent) -> None:

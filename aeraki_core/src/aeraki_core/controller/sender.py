@@ -87,7 +87,7 @@ class Sender(Generic[K, V]):
                 self._stopped.wait(self._backoff.next())
 
     def _try(self, key: K, value: V) -> bool:
-        """Whether the next may be sent at once."""
+        """Report whether the next request may be sent at once."""
         try:
             self._send(key, value)
         except NotSentError:

@@ -58,7 +58,7 @@ class Snapshots:
         self._not_before = 0.0
 
     def get(self, question: str, make: Callable[[], bytes]) -> bytes:
-        """The answer to a question, which ``make`` gives.
+        """Return the answer to a question; ``make`` computes it.
 
         Raises:
             TimeoutError: it could not be made in time, and there is none from before. What ``make``

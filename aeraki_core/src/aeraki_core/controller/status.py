@@ -128,7 +128,7 @@ class Statuses:
             self._update(ref, self._seen[ref])
 
     def _written_for(self, report: PassReport) -> Iterator[ObjectRef]:
-        """The objects behind the filters that this pass wrote, keeps or released."""
+        """Yield the objects behind the filters that this pass wrote, keeps or released."""
         service_ports: set[ServicePort] = set()
         for step in (*(written.step for written in report.written), *report.kept):
             for side in (step.before, step.after):
@@ -182,7 +182,7 @@ class Statuses:
 
 
 def _own(status: Any) -> Object:
-    """The part of a status that is ours; empty when there is none."""
+    """Return our part of a status; empty if there is none."""
     if not isinstance(status, Mapping) or not status:
         return {}
     own = [
@@ -194,7 +194,7 @@ def _own(status: Any) -> Object:
 
 
 def _status(found: Iterable[Condition], generation: int, before: Object, now: datetime) -> Object:
-    """The status to write. A condition's time is when its status last changed."""
+    """Return the status to write. A condition's time is when its status last changed."""
     known = {item.get("type"): item for item in before.get("conditions") or ()}
     fresh = []
     for item in found:

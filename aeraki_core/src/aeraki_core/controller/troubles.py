@@ -120,7 +120,7 @@ class Troubles:
         self._findings = None
 
     def unwritten(self, tried: Callable[[FilterKey], bool]) -> frozenset[NamespacedPort]:
-        """What the filters are for that could not be written, but for those that are tried now."""
+        """Return the service ports of unwritten filters, without those under way."""
         return frozenset(
             claim
             for key, written in (*self._failed.items(), *self._waiting.items())
@@ -131,7 +131,7 @@ class Troubles:
     # -- for others -------------------------------------------------------------------------------
 
     def problem(self, key: FilterKey) -> str | None:
-        """Why a live filter is not the desired one; None when it is."""
+        """Return why a live filter differs from the desired one; None if it does not."""
         kept = self.kept.get(key)
         if kept is not None:
             return kept.message
@@ -139,7 +139,7 @@ class Troubles:
         return _finding_of(written).message if written is not None else None
 
     def findings(self) -> tuple[Finding, ...]:
-        """What is wrong now; computed only after something changed."""
+        """Return the current findings; computed only after a change."""
         if self._findings is None:
             self._findings = tuple(self._all())
         return self._findings
@@ -195,7 +195,7 @@ def _finding_of(written: Written) -> Finding:
 
 
 def _by_filter(code: Code, steps: Iterable[Step]) -> Iterator[Finding]:
-    """A finding for each filter; of a namespace with many, for the first ones and for the rest."""
+    """Yield a finding for each filter; of a namespace with many, the first ones and a summary."""
     by_namespace = defaultdict[str, list[Step]](list)
     for step in steps:
         by_namespace[step.key.namespace].append(step)

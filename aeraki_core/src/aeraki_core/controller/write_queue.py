@@ -28,7 +28,7 @@ _MANY_LANES = 1_000
 
 
 def owner_of(step: Step) -> str:
-    """The namespace that a step is charged to: that of the filter's first service."""
+    """Return the namespace that a step counts for: that of the filter's first service."""
     namespaces = _namespaces(step)
     return namespaces[0] if namespaces else step.key.namespace
 
@@ -139,7 +139,7 @@ class WriteQueue:
         return min(times, default=None)
 
     def _heads(self, lane: _Lane) -> Iterator[_Waiting]:
-        """The first step of each kind that does not wait for others."""
+        """Yield the first step of each kind that does not wait for others."""
         for table in (lane.fresh, lane.writes):
             yield from islice(table.values(), 1)
         deletions = (each for each in lane.deletions.values() if self._may_delete(each.step))
@@ -167,7 +167,7 @@ class WriteQueue:
         return None
 
     def _may_delete(self, step: Step) -> bool:
-        """Whether no write waits that may take the place of what is deleted."""
+        """Report whether no pending write may replace the filters to delete."""
         namespaces: Iterable[str] = _namespaces(step)
         # Of a filter that does not say for which namespaces it is, any write may take the place.
         return not any(self._writes[name] for name in namespaces or tuple(self._writes))

@@ -123,7 +123,7 @@ class FilterWriter:
         return min((at for at in times if at is not None), default=None)
 
     def everything(self) -> set[FilterKey]:
-        """All filters, desired and live."""
+        """Return all filters, desired and live."""
         return {*self._pipeline.filters, *self._sink.live()}
 
     def stand_by(self) -> tuple[FilterKey, ...]:
@@ -141,14 +141,14 @@ class FilterWriter:
         return self._troubles.clear()
 
     def problem(self, key: FilterKey) -> str | None:
-        """Why a live filter is not the desired one: it is kept or could not be written.
+        """Return why a live filter differs from the desired one: kept, or not written.
 
         None when it is.
         """
         return self._troubles.problem(key)
 
     def findings(self) -> tuple[Finding, ...]:
-        """What is kept, and what could not be written."""
+        """Return findings about filters that are kept or could not be written."""
         return self._troubles.findings()
 
     def write(
@@ -160,7 +160,7 @@ class FilterWriter:
         confirmed: bool = False,
         full: bool = False,
     ) -> Outcome:
-        """One round: look at what may differ, and do some of what waits.
+        """Run one round: check filters that may differ, and do some pending steps.
 
         ``gaps``: what the sources cannot vouch for. ``confirmed``: they have just given fresh full
         answers, so that even many deletions are meant. ``full``: ``changed`` are all filters.
@@ -215,7 +215,7 @@ class FilterWriter:
             yield from self._troubles.left_alone(Action.OUTSIDE)
 
     def _probes(self, now: float) -> frozenset[FilterKey]:
-        """One filter for each namespace that may exist by now: if it succeeds, others follow."""
+        """Yield a pending filter of each namespace that may exist by this time."""
         return frozenset(
             next(iter(self._parked[namespace]))
             for namespace in self._namespaces.due(now)
@@ -225,7 +225,7 @@ class FilterWriter:
     # -- what is to be done about them ------------------------------------------------------------
 
     def _look_at(self, keys: set[FilterKey], round_: _Round) -> tuple[Plan, bool]:
-        """The plan for these filters, and whether its deletions must be confirmed first.
+        """Return the plan for these filters, and whether its deletions need confirmation.
 
         Deletions that wait are doubted with the others: their filters join ``keys``.
         """
@@ -266,7 +266,7 @@ class FilterWriter:
         return self._held_back((*steps, *(s for s in waiting if s.key in keys)), gaps), True
 
     def _held_back(self, steps: Sequence[Step], gaps: Gaps) -> Plan:
-        """The plan without what must stay now."""
+        """Return the plan without the steps that must wait."""
         befores = (step.before for step in steps if step.before is not None)
         holds = holds_for(befores, self._pipeline, gaps)
         active = {plugin.name for plugin in self._pipeline.registry.active}
@@ -276,7 +276,7 @@ class FilterWriter:
         return keep_unreplaced(hold_back(steps, active, holds), unwritten)
 
     def _counts(self, deletion: Step) -> bool:
-        """Whether the guard counts a deletion: not confirmed, and certainly of our filter."""
+        """Report whether the guard counts a deletion: unconfirmed, and certainly of our filter."""
         return (
             deletion.key not in self._confirmed
             and deletion.before is not None
@@ -323,7 +323,7 @@ class FilterWriter:
         return tuple(step for step in picked if step.key not in stays), held
 
     def _do(self, steps: Sequence[Step], now: float) -> list[Written]:
-        """The results of the steps that there was time for; the others wait for the next round."""
+        """Return the results of the steps that fit into the time; the others wait."""
         waiting = {step.key: step for step in steps}
         tried: list[Written] = []
         end = self._clock() + _SLICE
@@ -396,7 +396,7 @@ class FilterWriter:
             self._namespaces.clear(key.namespace)
 
     def _service_of(self, step: Step) -> ObjectRef | None:
-        """The service that a filter is for."""
+        """Return the service that a filter is for."""
         item = step.after or step.before
         if item is None:
             return None

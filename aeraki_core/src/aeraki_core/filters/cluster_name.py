@@ -23,7 +23,7 @@ class ClusterName(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> ClusterName:
-        """The parts of a name.
+        """Return the parts of a name.
 
         Raises:
             ValueError: it is not a name that Istio gives the cluster of a host's port.

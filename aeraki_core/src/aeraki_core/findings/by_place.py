@@ -49,11 +49,11 @@ class FindingsByPlace:
         self._touched: dict[Finding, bool] = {}
 
     def __iter__(self) -> Iterator[Finding]:
-        """Each finding once, in no order."""
+        """Return each finding once, in no order."""
         return iter(self._counts)
 
     def at(self, place: Hashable) -> tuple[Finding, ...]:
-        """What is wrong at one place."""
+        """Return the findings at one place."""
         return self._at.get(place, ())
 
     def put(self, place: Hashable, findings: tuple[Finding, ...]) -> None:
@@ -77,7 +77,7 @@ class FindingsByPlace:
                 self._touched.setdefault(finding, True)
 
     def changes(self) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
-        """Those that came and those that went since this was last asked, in no order."""
+        """Return the findings that came and went since the last call, in no order."""
         touched, self._touched = self._touched, {}
         came = tuple(
             item for item, was_there in touched.items() if not was_there and item in self._counts

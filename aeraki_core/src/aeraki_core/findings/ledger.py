@@ -38,7 +38,7 @@ class Ledger:
         return in_order(self._locate(item) for items in self._given.values() for item in items)
 
     def update(self) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
-        """Those that are new since the last update, and those that are over."""
+        """Return the findings that are new since the last update, and those that are over."""
         touched: set[Finding] = set()
         for part in self._parts:
             came, went = part.changes()

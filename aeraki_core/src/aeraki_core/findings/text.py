@@ -30,7 +30,7 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def escape(text: str) -> str:
-    r"""The text on one line, with each control, format or unassigned character as ``\x1b``.
+    r"""Return the text on one line, with each control, format or unassigned character as ``\x1b``.
 
     Spaces of all kinds, letters, marks and symbols of all scripts stay as they are.
     """
@@ -60,7 +60,7 @@ def count(things: int | Sized, word: str) -> str:
 def and_more(
     things: Sequence[object] | Collection[object], most: int, separator: str = ", "
 ) -> str:
-    """The first ``most`` of the things, and how many more there are: ``a, b and 3 more``."""
+    """Return the first ``most`` of the things, and how many more there are: ``a, b and 3 more``."""
     shown = separator.join(str(thing) for thing in list(things)[:most])
     return f"{shown} and {len(things) - most} more" if len(things) > most else shown
 

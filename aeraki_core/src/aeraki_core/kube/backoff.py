@@ -80,7 +80,7 @@ class KeyedBackoff(Generic[K]):
         self._failed.clear()
 
     def due(self, now: float) -> frozenset[K]:
-        """What is to be tried now."""
+        """Return the keys whose retry is due."""
         return frozenset(key for key, (_, at) in self._failed.items() if at <= now)
 
     def at(self, key: K) -> float | None:

@@ -65,7 +65,7 @@ class Requests:
             self._counts[method, code] += 1
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """How many there were so far."""
+        """Return the counts so far."""
         with self._lock:
             return dict(self._counts)
 
@@ -94,7 +94,7 @@ class Client:
         self._headers_until = 0.0
 
     def only_if(self, may_write: Callable[[], bool]) -> Client:
-        """The same client, which asks before each write and raises :class:`NotSentError` if not."""
+        """Return a client that asks before each write and raises :class:`NotSentError` on no."""
         gated = copy.copy(self)
         gated._may_write = may_write  # noqa: SLF001 its own class
         return gated
@@ -114,7 +114,7 @@ class Client:
         content_type: str = "application/json",
         timeout: float = 20.0,
     ) -> Answer:
-        """One request; ``timeout`` in seconds, for the connection and for each wait for bytes."""
+        """Send one request; ``timeout`` in seconds, for the connection and each wait for bytes."""
         response = self._send(method, path, params, body, content_type, timeout, stream=False)
         with _naming(f"{method} {path}"):
             return Answer(decode_object(response.data), _warnings(response))
@@ -122,7 +122,7 @@ class Client:
     def list_page(
         self, path: str, params: Mapping[str, str] | None = None, *, timeout: float = 60.0
     ) -> ListPage:
-        """One page of a list, decoded object by object; ``timeout`` as for :meth:`request`."""
+        """Read one page of a list, decoded object by object; ``timeout`` as for `request`."""
         response = self._send("GET", path, params, None, "", timeout, stream=False)
         with _naming(f"GET {path}"):
             return decode_list(response.data)
@@ -135,7 +135,7 @@ class Client:
         size: int = 500,
         timeout: float = 60.0,
     ) -> Iterator[Object]:
-        """The objects of a list, read page by page as they are asked for.
+        """Yield the objects of a list, read page by page as they are asked for.
 
         An object that cannot be read is left out with a warning.
         """
@@ -154,7 +154,7 @@ class Client:
             query["continue"] = page.next_page
 
     def stream(self, path: str, params: Mapping[str, str], *, idle: float) -> WatchStream:
-        """A GET whose answer comes line by line.
+        """Open a GET whose answer comes line by line.
 
         It ends with an error after ``idle`` seconds without a byte.
         """
@@ -239,7 +239,7 @@ class WatchStream:
         self._response.close()
 
     def __iter__(self) -> Iterator[list[bytes]]:
-        """All complete lines of each piece, so that what came together can be handled together.
+        """Yield all complete lines of each piece, so that they can be handled together.
 
         Raises:
             UnreachableError: the connection broke, or nothing came for too long.
@@ -271,7 +271,7 @@ def _warn_unverified(server: str) -> None:
 
 
 def _without_pool(error: Exception) -> str:
-    """The error without urllib3's name for the connection, which only repeats the address."""
+    """Return the error without urllib3's name for the connection: it repeats the address."""
     return re.sub(r"^\w+\(host=[^)]*\): ", "", str(error))
 
 
@@ -285,7 +285,7 @@ def _naming(request: str) -> Iterator[None]:
 
 
 def _status(data: bytes) -> Object:
-    """The Status that comes with a refusal; proxies send text or HTML."""
+    """Return the Status that comes with a refusal; proxies send text or HTML."""
     try:
         return decode_object(data)
     except AnswerError:
@@ -313,7 +313,7 @@ def _warnings(response: urllib3.BaseHTTPResponse) -> tuple[str, ...]:
 
 
 def connect(kubeconfig: Path | None = None, context: str | None = None) -> Client:
-    """A client for the cluster that the arguments name.
+    """Return a client for the cluster that the arguments name.
 
     Without them: ``$KUBECONFIG``, then the pod's own ServiceAccount, then ``~/.kube/config``. No
     request is sent.

@@ -88,7 +88,7 @@ class WatchEvent:
 
 
 def decode_object(data: bytes) -> Object:
-    """The object that is the whole answer, cut off below ``MAX_DEPTH`` levels; empty for no bytes.
+    """Return the whole answer as an object, cut off below ``MAX_DEPTH`` levels.
 
     Raises:
         AnswerError: the answer is not a JSON object.
@@ -100,7 +100,7 @@ def decode_object(data: bytes) -> Object:
 
 
 def decode_list(data: bytes) -> ListPage:
-    """One page of a list.
+    """Return one page of a list.
 
     Raises:
         AnswerError: the answer is not a list of objects with names, or has no resourceVersion.
@@ -128,7 +128,7 @@ def decode_list(data: bytes) -> ListPage:
 
 
 def decode_watch_event(line: bytes) -> WatchEvent:
-    """One line of a watch.
+    """Return one line of a watch.
 
     Raises:
         AnswerError: the line is not a watch event, or its object has no name.
@@ -161,7 +161,7 @@ class _Reader:
         self._position = 0
 
     def members(self) -> Iterator[str]:
-        """The keys of the object at the position; the caller reads the value of each."""
+        """Yield the keys of the object at the position; the caller reads the value of each."""
         self._expect("{")
         if self._skip("}"):
             return
@@ -176,7 +176,7 @@ class _Reader:
             self._expect(",")
 
     def items(self) -> Iterator[_Value]:
-        """The values of the array at the position."""
+        """Yield the values of the array at the position."""
         self._expect("[")
         if self._skip("]"):
             return
@@ -187,7 +187,7 @@ class _Reader:
             self._expect(",")
 
     def value(self) -> _Value:
-        """The value at the position."""
+        """Return the value at the position."""
         start = self._start()
         try:
             value, self._position = _DECODER.raw_decode(self._text, start)
@@ -205,7 +205,7 @@ class _Reader:
         return _Value(value)
 
     def next_is(self, character: str) -> bool:
-        """Whether the next value begins with the character."""
+        """Report whether the next value begins with the character."""
         return self._text.startswith(character, self._start())
 
     def _salvage(self, start: int, problem: str) -> _Value:
@@ -232,7 +232,7 @@ _TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether a value is nested more than ``MAX_DEPTH`` deep."""
+    """Report whether a value is nested more than ``MAX_DEPTH`` deep."""
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [
@@ -302,7 +302,7 @@ def _scalar(word: str) -> Any:
 
 
 def _identified(value: _Value) -> DecodedObject:
-    """The value as an object with a name.
+    """Return the value as an object with a name.
 
     Raises:
         AnswerError: it has none. No API server sends that.

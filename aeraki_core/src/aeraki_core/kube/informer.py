@@ -207,7 +207,7 @@ class Informer:
     def _after(
         self, error: RequestError, place: tuple[ApiResource, str] | None
     ) -> tuple[ApiResource, str] | None:
-        """Where to go on after an error, once enough time has passed."""
+        """Return the position to continue at after an error, once enough time has passed."""
         if isinstance(error, ApiError):
             if error.status == 410:
                 _log.info("%s: the watch is too old; listing again", self.name)

@@ -36,7 +36,7 @@ class ApiResource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None) -> str:
-        """The URL path of the collection, or of the object called ``name``.
+        """Return the URL path of the collection, or of the object called ``name``.
 
         ``namespace`` None: the collection of all namespaces.
         """
@@ -55,7 +55,7 @@ class ApiResource:
 
 
 def _quoted(part: str) -> str:
-    """One step of a path, whatever its text. Dots alone would lead to another path."""
+    """Return one step of a path with any text. Dots alone would lead to another path."""
     return part.replace(".", "%2E") if part in (".", "..") else quote(part, safe="")
 
 
@@ -68,7 +68,7 @@ class Discovery:
         self._known: dict[str, tuple[float, tuple[ApiResource, ...]]] = {}
 
     def find(self, wanted: GroupKind, version: str | None = None) -> ApiResource | None:
-        """The kind in ``version``, or in the first version that the server names.
+        """Return the kind in ``version``, or in the first version that the server names.
 
         None: it is not served.
 
@@ -108,7 +108,7 @@ class Discovery:
         )
 
     def _get(self, path: str, kind: str, field: str) -> list[Any]:
-        """The list in a field of the answer; empty where the server does not serve the path."""
+        """Return the list in a field of the answer; empty if the server does not serve the path."""
         try:
             answer = self._client.request("GET", path).body
         except ApiError as error:

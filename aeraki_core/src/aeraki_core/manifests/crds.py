@@ -76,7 +76,7 @@ _STATUS: Schema = {
 
 
 def crd(kind: Kind[Any]) -> dict[str, Any]:
-    """The CustomResourceDefinition of a kind."""
+    """Return the CustomResourceDefinition of a kind."""
     spec = structural(kind.spec.model_json_schema(by_alias=True, mode="validation"))
     properties: Schema = {
         "apiVersion": {"type": "string"},
@@ -123,14 +123,14 @@ def crd(kind: Kind[Any]) -> dict[str, Any]:
 
 
 def structural(schema: Mapping[str, Any]) -> Schema:
-    """A JSON Schema of pydantic's as a structural schema."""
+    """Return a JSON Schema of pydantic's as a structural schema."""
     return _convert(schema, schema.get("$defs", {}), ())
 
 
 def _convert(
     schema: Mapping[str, Any], definitions: Mapping[str, Any], inside: tuple[str, ...]
 ) -> Schema:
-    """One part of the schema, made structural.
+    """Return one part of the schema, made structural.
 
     ``inside`` are the definitions around it: one of them again is a recursion, which a structural
     schema cannot express.
@@ -204,7 +204,7 @@ def _object(
 
 
 def _union(branches: list[Schema]) -> Schema:
-    """What all branches have in common; a structural schema gives each value one type."""
+    """Return the common part of all branches; a structural schema gives each value one type."""
     if all(branch == branches[0] for branch in branches):
         return branches[0]
     kinds = {branch.get("type") for branch in branches}
@@ -240,7 +240,7 @@ def _union(branches: list[Schema]) -> Schema:
 
 
 def _annotate(found: Schema, schema: Mapping[str, Any]) -> Schema:
-    """Its description and default; those of the place go before those of the type."""
+    """Add its description and default; those of the place go before those of the type."""
     annotated = dict(found)
     if schema.get("description"):
         annotated["description"] = " ".join(str(schema["description"]).split())

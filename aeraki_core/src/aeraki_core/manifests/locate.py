@@ -25,7 +25,7 @@ _KEY_END = re.compile(r"[.\[]|$")
 
 
 def display(path: str) -> str:
-    """A path as it can be printed, whatever bytes its name has."""
+    """Return a path as it can be printed, whatever bytes its name has."""
     return "<stdin>" if path == STDIN else os.fsencode(path).decode("utf-8", "replace")
 
 
@@ -46,7 +46,7 @@ class Document:
         return f"Document({self.path!r}, line {self.line})"
 
     def locate(self, field: str, items: tuple[int, ...] = ()) -> int:
-        """The line of a field of the document's object; ``items`` as for :class:`FileOrigin`."""
+        """Return the line of a field of the document's object; ``items`` as for `FileOrigin`."""
         return self.line + line_of(self.text, field, items)
 
 
@@ -67,7 +67,7 @@ class FileOrigin:
         return f"FileOrigin({self.document!r}, {self.items!r})"
 
     def locate(self, field: str | None) -> tuple[str, int]:
-        """The file and the line (from 1) of a field, or of its nearest parent that is there."""
+        """Return the file and the line (from 1) of a field, or of its nearest existing parent."""
         return display(self.document.path), self.document.locate(field or "", self.items)
 
 
@@ -103,18 +103,18 @@ class _Node:
         """The event of the key whose value comes next, while a mapping is read."""
 
     def child(self, key: str) -> _Node | None:
-        """The value of a key of a mapping."""
+        """Return the value of a key of a mapping."""
         return self.inner.get(key) if isinstance(self.inner, dict) else None
 
     def item(self, index: int) -> _Node | None:
-        """One item of a list."""
+        """Return one item of a list."""
         if isinstance(self.inner, list) and index < len(self.inner):
             return self.inner[index]
         return None
 
 
 def _enter_mapping(node: _Node, field: str) -> tuple[_Node, str]:
-    """The value of the key that the path begins with, and the rest of the path.
+    """Return the value of the key that the path begins with, and the rest of the path.
 
     The node itself, and no rest, when it has no such key.
     """
@@ -128,7 +128,7 @@ def _enter_mapping(node: _Node, field: str) -> tuple[_Node, str]:
 # Findings about one document mostly come in a row; a few documents may take turns.
 @lru_cache(maxsize=8)
 def _outline(text: str) -> _Node:
-    """All lines of a document. Of one that cannot be read to its end, those before."""
+    """Return all lines of a document, or those before a syntax error."""
     holder = _Node(0, [])
     stack = [holder]
     try:

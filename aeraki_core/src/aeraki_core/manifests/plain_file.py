@@ -46,7 +46,7 @@ class TooLargeError(OSError):
 
 
 def signature_of(status: os.stat_result) -> Signature:
-    """What changes with a file."""
+    """Return the values that change with a file."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
@@ -56,7 +56,7 @@ def identity_of(status: os.stat_result) -> tuple[int, int]:
 
 
 def type_of(mode: int) -> str:
-    """What stands under a path, in a user's words."""
+    """Return the kind of a path in a user's words."""
     names = {
         stat.S_IFREG: "file",
         stat.S_IFDIR: "folder",
@@ -67,7 +67,7 @@ def type_of(mode: int) -> str:
 
 
 def read_plain_file(path: str, limit: int) -> tuple[bytes, Signature]:
-    """A file's bytes, and its signature as it was read.
+    """Read a file's bytes, and the signature that it had then.
 
     Raises:
         TooLargeError: it holds more than ``limit`` bytes.
@@ -93,7 +93,7 @@ def read_plain_file(path: str, limit: int) -> tuple[bytes, Signature]:
 
 
 def read_file_or_pipe(path: str, limit: int) -> bytes:
-    """A file that the user names, which may be the pipe of a shell's ``<(...)``.
+    """Read a file that the user names, which may be the pipe of a shell's ``<(...)``.
 
     Raises:
         TooLargeError: it holds more than ``limit`` bytes.
@@ -105,7 +105,7 @@ def read_file_or_pipe(path: str, limit: int) -> bytes:
 
 
 def read_stream(path: str, limit: int, patience: float = STREAM_PATIENCE) -> bytes:
-    """All that a named pipe brings until its writers close it.
+    """Read a named pipe until its writers close it.
 
     Raises:
         TooLargeError: it brings more than ``limit`` bytes.
@@ -129,7 +129,7 @@ def read_stream(path: str, limit: int, patience: float = STREAM_PATIENCE) -> byt
 
 
 def read_standard_input(limit: int, patience: float = STREAM_PATIENCE) -> bytes:
-    """All of standard input.
+    """Read all of standard input.
 
     Raises:
         TooLargeError: it brings more than ``limit`` bytes.

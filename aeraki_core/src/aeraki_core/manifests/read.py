@@ -88,7 +88,7 @@ class Slice:
 
 
 def decode(data: bytes) -> str:
-    """A file's bytes as text with Unix line ends, without a byte order mark.
+    """Decode a file's bytes as text with Unix line ends, without a byte order mark.
 
     Raises:
         UnreadableError: it is not UTF-8.
@@ -102,7 +102,7 @@ def decode(data: bytes) -> str:
 
 
 def split(text: str) -> Iterator[Slice]:
-    """The documents of a file; those without any content are left out.
+    """Yield the documents of a file; those without any content are left out.
 
     A line that starts with ``---`` or ``...`` ends a document wherever it stands (YAML 1.2, 9.1.2),
     so this needs no parser.
@@ -124,12 +124,12 @@ def split(text: str) -> Iterator[Slice]:
 
 
 def looks_like_json(text: str) -> bool:
-    """Whether the document is an object in JSON's own way of writing."""
+    """Report whether the document is an object in JSON's own way of writing."""
     return _JSON_START.match(text) is not None
 
 
 def load_all(piece: Slice, budget: AliasBudget | None = None) -> list[tuple[Slice, Any]]:
-    """The values of a document: one; or several where JSON objects follow each other.
+    """Return the values of a document: one; or several where JSON objects follow each other.
 
     ``budget`` is the file's; None: the document is all there is.
 
@@ -143,7 +143,7 @@ def load_all(piece: Slice, budget: AliasBudget | None = None) -> list[tuple[Slic
 
 
 def events(text: str) -> Iterator[Any]:
-    """The parser's events of a document, for those who need only the place of something.
+    """Return the parser's events of a document, for those who need only the place of something.
 
     Raises:
         yaml.YAMLError: it is not YAML.
@@ -345,7 +345,7 @@ _MERGE = "<<\0"
 
 
 def _plain(text: str) -> Any:
-    """What a scalar without quotes stands for."""
+    """Return the value of a scalar without quotes."""
     if len(text) <= 5 and text in _WORDS:
         return _WORDS[text]
     if text[0] not in "0123456789+-.":
@@ -410,7 +410,7 @@ def _load_json(piece: Slice, budget: AliasBudget) -> list[tuple[Slice, Any]]:
 
 
 def _depth(value: Any) -> int:
-    """How deep the value is nested, up to one more than is allowed."""
+    """Return how deep the value is nested, up to one more than is allowed."""
     depth, level = 0, [value]
     while level and depth <= MAX_DEPTH:
         level = [

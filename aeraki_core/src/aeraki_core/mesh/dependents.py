@@ -37,5 +37,5 @@ class Dependents(Generic[R]):
         self.record(reader, {*self._keys_of.get(reader, ()), *keys})
 
     def of(self, key: Key) -> Iterator[R]:
-        """Those who read the key when they last ran."""
+        """Return the readers of the key in their last run."""
         return self._readers.values(key)

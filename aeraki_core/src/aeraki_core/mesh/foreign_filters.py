@@ -60,7 +60,7 @@ class ForeignPatch:
     host: str = ""
 
     def meets_outbound(self, listener: str, port: int) -> bool:
-        """Whether it applies to the plain chain of an outbound listener."""
+        """Report whether it applies to the plain chain of an outbound listener."""
         return (
             self.context != "SIDECAR_INBOUND"
             and self.listener in ("", listener)
@@ -70,7 +70,7 @@ class ForeignPatch:
         )
 
     def meets_inbound(self, target_port: int) -> bool:
-        """Whether it applies to the inbound chains of a target port."""
+        """Report whether it applies to the inbound chains of a target port."""
         return (
             self.context != "SIDECAR_OUTBOUND"
             and self.listener in ("", _VIRTUAL_INBOUND)
@@ -105,7 +105,7 @@ class ForeignFilters:
         return len(self._filters)
 
     def upsert(self, item: SourceObject) -> set[Key]:
-        """Keep an EnvoyFilter, if it can meet one of ours. Returns the keys whose answer changed."""
+        """Keep an EnvoyFilter that can meet one of ours. Returns the keys whose answer changed."""
         foreign = _parse(item)
         if self._filters.get(item.ref) == foreign:
             return set()
@@ -127,7 +127,7 @@ class ForeignFilters:
         return {ForeignFiltersKey()}
 
     def at(self, *places: str | int) -> Iterator[ForeignFilter]:
-        """Those that may meet a listener's name, a port's number or a host; each once."""
+        """Yield the filters that may meet a listener's name, a port or a host; each once."""
         found = {
             foreign.ref: foreign
             for place in (*places, "")
@@ -137,7 +137,7 @@ class ForeignFilters:
 
 
 def _places(foreign: ForeignFilter) -> set[str | int]:
-    """Where to look an EnvoyFilter up: the narrowest thing that each of its patches asks for."""
+    """Return the keys of an EnvoyFilter: the narrowest match of each patch."""
     return {
         patch.cluster
         or patch.host
@@ -149,7 +149,7 @@ def _places(foreign: ForeignFilter) -> set[str | int]:
 
 
 def _parse(item: SourceObject) -> ForeignFilter | None:
-    """An EnvoyFilter; None when it is ours, or can meet no filter of ours.
+    """Parse an EnvoyFilter; None if it is ours, or can meet no filter of ours.
 
     istiod ignores what it does not understand, so nothing here is an error.
     """

@@ -16,7 +16,7 @@ MAX_PROGRAM_SIZE = 32768
 
 @lru_cache(maxsize=16384)  # compiling takes 5 to 11 ms; every view and every run asks again
 def regex_problem(pattern: str) -> str | None:
-    """Why RE2 refuses the expression; None when it takes it."""
+    """Return why RE2 rejects the expression; None if it accepts it."""
     import re2
 
     options = re2.Options()

@@ -21,7 +21,7 @@ __all__ = ["RejectedObjects", "host_suffixes", "named_hosts"]
 
 
 def host_suffixes(host: str) -> Iterator[str]:
-    """The host, then every wildcard that stands for it, the most specific first.
+    """Yield the host, then every wildcard that matches it, the most specific first.
 
     ``a.b.c`` gives ``a.b.c``, ``*.b.c``, ``*.c``, ``*``.
     """
@@ -56,7 +56,7 @@ class RejectedObjects:
         return changed
 
     def accept(self, ref: ObjectRef) -> set[Key]:
-        """The object fits its kind now, or is gone. Returns the keys whose answer changed."""
+        """Accept an object that is valid or gone. Returns the keys whose answer changed."""
         if self.findings.pop(ref, None) is None:
             return set()
         for host in self._hosts.pop(ref):
@@ -64,14 +64,14 @@ class RejectedObjects:
         return {RejectedKey(ref)}
 
     def naming(self, host: str) -> tuple[ObjectRef, ...]:
-        """The rejected objects that name the host or a wildcard over it, sorted."""
+        """Return the rejected objects that name the host or a wildcard over it, sorted."""
         # A rejected object that names every host says nothing about this one.
         names = [name for name in host_suffixes(host) if name != "*" or host == "*"]
         return tuple(sorted({ref for name in names for ref in self._by_host.values(name)}))
 
 
 def named_hosts(item: SourceObject, domain: str) -> tuple[str, ...]:
-    """The hosts that an object seems to speak for, whatever else is wrong with it."""
+    """Return the hosts that an object names, even if other fields are invalid."""
     if item.ref.kind == "Service" and item.api_group == "":
         names: list[object] = [item.ref.name]
     else:

@@ -52,12 +52,12 @@ O = TypeVar("O", bound=_Owned)  # noqa: E741
 
 
 def is_visible(item: _Exported, client: Client) -> bool:
-    """Whether the client sees an object, by its ``exportTo``."""
+    """Report whether the client sees an object, by its ``exportTo``."""
     return "*" in item.export_to or client in item.export_to
 
 
 def first_exported(items: Iterable[E], client: Client) -> list[E]:
-    """The visible objects in istiod's order.
+    """Return the visible objects in istiod's order.
 
     Those exported to the client by name, then public ones; the oldest first.
     """
@@ -65,7 +65,7 @@ def first_exported(items: Iterable[E], client: Client) -> list[E]:
 
 
 def in_export_order(items: Sequence[E], client: Client) -> Iterator[E]:
-    """The visible objects in the same order, one by one; ``items`` are sorted by age already."""
+    """Yield the visible objects in istiod's order; ``items`` are sorted by age already."""
     yield from (item for item in items if client in item.export_to and "*" not in item.export_to)
     yield from (item for item in items if "*" in item.export_to)
 
@@ -96,7 +96,7 @@ def destination_rules_for(
     service_namespace: str | None,
     root_namespace: str,
 ) -> tuple[DestinationRule, ...]:
-    """The DestinationRules of a service for a client, merged by istiod.
+    """Return the DestinationRules of a service for a client, merged by istiod.
 
     Subsets united, the first trafficPolicy counts.
 
@@ -152,7 +152,7 @@ def _merged(rules: Iterable[DestinationRule]) -> tuple[DestinationRule, ...]:
 def virtual_services_for(
     virtual_services: Iterable[Sequence[VirtualService]], client: Client
 ) -> tuple[VirtualService, ...]:
-    """The VirtualServices of a host for a client, in the order in which its sidecar obeys them.
+    """Return a host's VirtualServices for a client, in the order of its sidecar.
 
     ``virtual_services``: those of the host, then of each wildcard over it, the most specific first.
     """
@@ -179,7 +179,7 @@ def objects_for(
     service_namespace: str | None,
     root_namespace: str,
 ) -> tuple[O, ...]:
-    """The objects of a plugin's kind that speak for a host.
+    """Return the objects of a plugin's kind for a host.
 
     Of the client's namespace, else the service's, else the root's.
 

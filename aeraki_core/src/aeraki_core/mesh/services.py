@@ -80,28 +80,28 @@ class ServiceTable:
             yield from services
 
     def of(self, ref: ObjectRef) -> tuple[Service, ...]:
-        """The services of one object: a ServiceEntry has one for each host."""
+        """Return the services of one object: a ServiceEntry has one for each host."""
         return self._services.get(ref, ())
 
     def get(self, service_id: ServiceId) -> Service | None:
-        """The service of that id."""
+        """Return the service of that id."""
         services = self._services.get(service_id.ref, ())
         return next((service for service in services if service.host == service_id.host), None)
 
     def of_host(self, host: str) -> tuple[Service, ...]:
-        """The services of a host, the oldest first."""
+        """Return the services of a host, the oldest first."""
         return oldest_first(self._by_host.values(host))
 
     def annotations(self, ref: ObjectRef) -> Mapping[str, str]:
-        """The annotations of a service's object."""
+        """Return the annotations of a service's object."""
         return self._annotations.get(ref, {})
 
     def labels(self, ref: ObjectRef) -> Mapping[str, str]:
-        """The labels of a service's object; empty where labels are not kept."""
+        """Return the labels of a service's object; empty where labels are not kept."""
         return self._labels.get(ref, {})
 
     def claims(self, listener: str) -> tuple[Claim, ...]:
-        """Who claims a listener, in any proxy, the oldest first."""
+        """Return the claims of a listener, in any proxy, the oldest first."""
         claims = self._claims.values(listener)
         if len(claims) < 2:
             return claims
@@ -136,7 +136,7 @@ class ServiceTable:
         return self._put(ref, (), {}) if ref in self._services else set()
 
     def follow_endpoints(self, namespace: str, name: str) -> set[Key]:
-        """The endpoints of a Kubernetes Service changed.
+        """Follow a change of the endpoints of a Kubernetes Service.
 
         Returns the listeners whose claims changed.
         """
@@ -185,7 +185,7 @@ class ServiceTable:
         return changed
 
     def _wanted_claims(self, service: Service) -> dict[str, Claim]:
-        """The claims of a service by the listener's name."""
+        """Return the claims of a service by the listener's name."""
         endpoints = (
             self._endpoints_of(service.namespace, service.ref.name) if service.headless else None
         )

@@ -15,7 +15,7 @@ class Location(Protocol):
     """Where an object was read, down to its fields."""
 
     def locate(self, field: str | None) -> tuple[str, int]:
-        """The file and the line (from 1) of a field, or of its nearest parent.
+        """Return the file and the line (from 1) of a field, or of its nearest parent.
 
         A field is written as ``spec.http[0].route``.
         """

@@ -55,11 +55,11 @@ class Table(Generic[T]):
         return iter(self._values.values())
 
     def get(self, ref: ObjectRef) -> T | None:
-        """The value of one object."""
+        """Return the value of one object."""
         return self._values.get(ref)
 
     def at(self, key: Key) -> tuple[T, ...]:
-        """The values that answer a question, in no order."""
+        """Return the values that answer a question, in no order."""
         return self._index.values(key)
 
     def upsert(self, item: SourceObject) -> set[Key]:
@@ -96,5 +96,5 @@ class Table(Generic[T]):
 
 
 def oldest_first(values: Iterable[A]) -> tuple[A, ...]:
-    """The values in Istio's order of precedence."""
+    """Return the values in Istio's order of precedence."""
     return tuple(sorted(values, key=lambda value: value.age))

@@ -49,14 +49,14 @@ class Listener:
 
 
 def needs_endpoints(service: Service) -> bool:
-    """Whether the listeners follow the endpoints: a headless service has one for each."""
+    """Report whether the listeners depend on the endpoints: a headless service has one for each."""
     return service.headless
 
 
 def outbound_listeners(
     service: Service, port: int, endpoints: Endpoints | None
 ) -> tuple[Listener, ...]:
-    """The listeners of that port.
+    """Return the listeners of that port.
 
     Empty when there are none, or none that can be known (see NO_LISTENER, NO_ADDRESS).
     """

@@ -62,21 +62,21 @@ class Index(Generic[K, I, V]):
             del self._at[key]
 
     def get(self, key: K, identity: I) -> V | None:
-        """The value of that identity."""
+        """Return the value of that identity."""
         values = self._at.get(key)
         if isinstance(values, dict):
             return values.get(identity)
         return values[1] if values is not None and values[0] == identity else None
 
     def values(self, key: K) -> tuple[V, ...]:
-        """All values of a key, in the order in which they came."""
+        """Return all values of a key, in the order in which they came."""
         values = self._at.get(key)
         if values is None:
             return ()
         return tuple(values.values()) if isinstance(values, dict) else (values[1],)
 
     def identities(self, key: K) -> tuple[I, ...]:
-        """The identities of all values of a key, in the same order."""
+        """Return the identities of all values of a key, in the same order."""
         values = self._at.get(key)
         if values is None:
             return ()
@@ -96,7 +96,7 @@ class MultiMap(Generic[K, H]):
         self._at: dict[K, H | list[H] | set[H]] = {}
 
     def values(self, key: K) -> Iterator[H]:
-        """All values of a key, in no order."""
+        """Yield all values of a key, in no order."""
         values = self._at.get(key)
         if isinstance(values, list | set):
             yield from values

@@ -36,7 +36,7 @@ _BUILT_IN = ("k8s.io", "istio.io")
 
 
 def group_of_plugin(group: str) -> str:
-    """The API group of a reference: empty for the groups of Kubernetes and Istio."""
+    """Return the API group of a reference: empty for the groups of Kubernetes and Istio."""
     return "" if "." not in group or group.endswith(_BUILT_IN) else intern(group)
 
 
@@ -56,7 +56,7 @@ class Age:
 
 
 def is_dns_label(name: str) -> bool:
-    """Whether Kubernetes accepts it as a namespace's name.
+    """Report whether Kubernetes accepts it as a namespace's name.
 
     An RFC 1123 label of at most 63 characters.
     """
@@ -64,7 +64,7 @@ def is_dns_label(name: str) -> bool:
 
 
 def is_dns_subdomain(name: str) -> bool:
-    """Whether Kubernetes accepts it as an object's name.
+    """Report whether Kubernetes accepts it as an object's name.
 
     An RFC 1123 subdomain of at most 253 characters.
     """

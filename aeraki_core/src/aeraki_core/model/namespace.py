@@ -22,7 +22,7 @@ class Namespace:
 
 
 def parse_namespace(ref: ObjectRef, content: Mapping[str, Any]) -> Namespace:
-    """A Namespace; annotations of others are left out, so that their changes cost nothing."""
+    """Parse a Namespace; unused annotations are left out, so that their changes cost nothing."""
     annotations = (content.get("metadata") or {}).get("annotations") or {}
     prefix = f"{ANNOTATION_PREFIX}/"
     return Namespace(

@@ -47,7 +47,7 @@ class PluginCall:
         return self.seconds >= STUCK_AFTER
 
     def stack(self) -> str:
-        """Where it is now, as a traceback; empty when its thread has ended."""
+        """Return the current place as a traceback; empty if the thread has ended."""
         frame = sys._current_frames().get(self.thread)  # noqa: SLF001 - the documented name
         return "" if frame is None else "".join(traceback.format_stack(frame))
 
@@ -79,11 +79,11 @@ class PluginCalls:
                 self._running[thread] = outer
 
     def running(self) -> tuple[PluginCall, ...]:
-        """The calls that have not returned, the longest first. Any thread may ask."""
+        """Return the calls that have not returned, the longest first. Any thread may ask."""
         return tuple(sorted(self._running.values(), key=lambda call: call.since))
 
     def stuck(self) -> tuple[PluginCall, ...]:
-        """The calls that run for longer than :data:`STUCK_AFTER`, the longest first."""
+        """Return the calls that run for longer than :data:`STUCK_AFTER`, the longest first."""
         return tuple(call for call in self.running() if call.stuck)
 
 

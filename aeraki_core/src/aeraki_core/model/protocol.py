@@ -52,7 +52,7 @@ _APP_PROTOCOLS = {
 
 
 def port_protocol(port: Port) -> PortProtocol:
-    """What Istio takes the port for."""
+    """Return the protocol that Istio assumes for the port."""
     transport = port.protocol.lower()
     if (
         transport != "tcp"

@@ -25,20 +25,20 @@ class Scope:
     others: frozenset[str] | None = None
 
     def watches(self, namespace: str) -> bool:
-        """Whether objects of the namespace are read.
+        """Report whether objects of the namespace are read.
 
         Those without one (cluster-scoped) always are.
         """
         return self.watched is None or not namespace or namespace in self.watched
 
     def covers(self, namespace: str) -> bool:
-        """Whether nothing of the namespace escapes us: it is watched, or known not to exist."""
+        """Report whether the namespace is watched, or known not to exist."""
         if self.watched is None or namespace in self.watched:
             return True
         return self.others is not None and namespace not in self.others
 
     def why_outside(self, namespaces: Collection[str]) -> str | None:
-        """Why a filter for services of these namespaces is not ours to judge; None when it is.
+        """Return why these namespaces' filters are not ours to judge; None if they are.
 
         A filter that does not tell (no namespace) is ours only where all namespaces are.
         """
@@ -55,6 +55,6 @@ EVERYWHERE = Scope()
 
 
 def named(namespaces: Iterable[str]) -> Scope:
-    """These namespaces, whether they exist or not; all when none is named."""
+    """Return a scope of these namespaces, whether they exist or not; all if none is named."""
     found = frozenset(namespaces)
     return Scope(found) if found else EVERYWHERE

@@ -50,7 +50,7 @@ def _why_refused(content: Mapping[str, Any]) -> str:
 
 
 def parse_secret(ref: ObjectRef, content: Mapping[str, Any]) -> Secret:
-    """A Secret, ``stringData`` over ``data``.
+    """Parse a Secret, ``stringData`` over ``data``.
 
     Values that are not UTF-8 text are left out: no option of ours can use them.
 

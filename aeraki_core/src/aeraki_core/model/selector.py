@@ -41,7 +41,7 @@ class Requirement:
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether the condition is true of these labels."""
+        """Report whether the condition is true of these labels."""
         match self.operator:
             case SelectorOperator.IN:
                 return labels.get(self.key) in self.values
@@ -72,7 +72,7 @@ class LabelSelector:
     requirements: tuple[Requirement, ...]
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether all conditions are true of these labels."""
+        """Report whether all conditions are true of these labels."""
         return all(item.matches(labels) for item in self.requirements)
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class LabelSelector:
 
 
 def parse_selector(text: str) -> LabelSelector:
-    """A selector such as ``env=prod,team!=x``, ``env in (prod, test)``, ``env``, ``!env``.
+    """Parse a selector such as ``env=prod,team!=x``, ``env in (prod, test)``, ``env``, ``!env``.
 
     Raises:
         ValueError: it is not of that form; the message says what is wrong.
@@ -92,7 +92,7 @@ def parse_selector(text: str) -> LabelSelector:
 
 
 def _split(text: str) -> Iterable[str]:
-    """The parts between commas that are not within parentheses."""
+    """Yield the parts between commas that are not within parentheses."""
     depth, start = 0, 0
     for index, char in enumerate(text):
         depth += (char == "(") - (char == ")")
@@ -127,7 +127,7 @@ def _requirement(part: str, text: str) -> Requirement:
 
 
 def from_mapping(content: Mapping[str, Any]) -> LabelSelector:
-    """A selector as manifests have it, such as an entry of Istio's ``discoverySelectors``.
+    """Parse a selector in its manifest form, such as an entry of ``discoverySelectors``.
 
     Raises:
         ValueError: it is not of that form.

@@ -40,11 +40,11 @@ class ImportedHosts(NamedTuple):
     """Whether the entry takes hosts away that other entries import (written ``~namespace``)."""
 
     def covers(self, namespace: str, host: str) -> bool:
-        """Whether the entry is about every name of that host, in that namespace."""
+        """Report whether the entry matches every name of that host, in that namespace."""
         return self.namespace in ("*", namespace) and _is_covered(host, self.host)
 
     def meets(self, namespace: str, host: str) -> bool:
-        """Whether the entry is about some name of that host, in that namespace."""
+        """Report whether the entry matches some name of that host, in that namespace."""
         if self.namespace not in ("*", namespace):
             return False
         return _is_covered(host, self.host) or _is_covered(self.host, host)
@@ -74,12 +74,12 @@ class EgressImports:
         return f"{self.bind or '127.0.0.1'}_{self.port}"
 
     def imports(self, namespace: str, host: str) -> bool:
-        """Whether a service of that namespace and host is imported."""
+        """Report whether a service of that namespace and host is imported."""
         about = [entry for entry in self.hosts if entry.covers(namespace, host)]
         return bool(about) and not any(entry.excluded for entry in about)
 
     def imports_routes(self, namespace: str, host: str) -> bool:
-        """Whether a VirtualService of that namespace for the host is imported."""
+        """Report whether a VirtualService of that namespace for the host is imported."""
         excluded = any(entry.excluded and entry.covers(namespace, host) for entry in self.hosts)
         return not excluded and any(
             not entry.excluded and entry.meets(namespace, host) for entry in self.hosts
@@ -98,7 +98,7 @@ class SidecarScope:
     age: Age
 
     def imports(self, namespace: str, host: str) -> bool:
-        """Whether any entry imports a service of that namespace and host."""
+        """Report whether any entry imports a service of that namespace and host."""
         return any(imports.imports(namespace, host) for imports in self.egress)
 
 
@@ -124,7 +124,7 @@ class _SidecarSpec(Spec):
 
 
 def parse_sidecar(ref: ObjectRef, content: Mapping[str, Any]) -> SidecarScope:
-    """A Sidecar resource.
+    """Parse a Sidecar resource.
 
     Raises:
         RejectedError: it does not fit the kind.
@@ -151,7 +151,7 @@ def _imports(egress: _Egress, namespace: str) -> EgressImports:
 
 
 def _entry(text: str, own: str) -> ImportedHosts:
-    """An entry ``namespace/host``.
+    """Parse an entry ``namespace/host``.
 
     ``.`` is the Sidecar's own namespace; ``~namespace`` excludes, ``~`` alone in every namespace.
     """
@@ -163,7 +163,7 @@ def _entry(text: str, own: str) -> ImportedHosts:
 
 
 def _is_covered(host: str, by: str) -> bool:
-    """Whether ``by`` stands for every name that ``host`` stands for."""
+    """Report whether ``by`` matches every name that ``host`` matches."""
     if not by.startswith("*"):
         return host == by
     return host[host.startswith("*") :].endswith(by[1:])

@@ -83,7 +83,7 @@ PositiveDuration = Annotated[
 
 
 def duration_message(text: str) -> DurationMessage:
-    """A :data:`Duration` as Envoy takes it.
+    """Return a :data:`Duration` as Envoy's message.
 
     Raises:
         ValueError: it is no duration.

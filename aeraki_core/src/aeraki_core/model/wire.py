@@ -62,7 +62,7 @@ def field_path(location: tuple[int | str, ...], root: str = "spec") -> str:
 
 
 def check(model: type[S], value: Any, root: str = "spec") -> S:
-    """The value as that model.
+    """Return the value as that model.
 
     Raises:
         RejectedError: it does not fit; one problem for each wrong field, without the value itself

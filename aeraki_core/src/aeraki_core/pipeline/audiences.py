@@ -26,7 +26,7 @@ EVERYBODY = Audience(None)
 def base_audiences(
     service: Service, protocol: Protocol, reads: Reads
 ) -> tuple[tuple[Audience, ...], tuple[Finding, ...]]:
-    """The clients that see the service and whose proxies have the extension, and findings.
+    """Return the clients that see the service and whose proxies have the extension, and findings.
 
     A filter in the root namespace reaches the whole mesh. So none is written there for the proxies
     of that namespace alone, unless the service belongs to it.
@@ -95,7 +95,7 @@ def _with_extension(
 
 
 def _filter_namespaces(service: Service, mesh: Mesh) -> frozenset[str | None]:
-    """The namespaces of the outbound filters; None is the root namespace, for the whole mesh."""
+    """Return the namespaces of the outbound filters; None is the root namespace (whole mesh)."""
     wanted = {service.namespace if name == "." else name for name in mesh.namespaces}
     if "*" in service.export_to:
         return frozenset(wanted) if wanted else frozenset({None})

@@ -124,7 +124,7 @@ class Detector:
         *,
         before: Protocol | None = None,
     ) -> Detection:
-        """The protocol of a port of a service.
+        """Return the protocol of a port of a service.
 
         ``choice``: what annotations include and exclude. ``before``: what the port spoke until
         now; it stays where the plugin's own detection fails.
@@ -145,7 +145,7 @@ class Detector:
         return detection
 
     def _declared(self, port: Port) -> Detection | None:
-        """What the port declares; None when a plugin may be asked."""
+        """Return the detection by declaration; None if plugins may be asked."""
         if port.app_protocol:
             word = port.app_protocol.lower().removeprefix(_APP_PROTOCOL_PREFIX)
             if word in self._protocols and port.protocol == "TCP":
@@ -178,7 +178,7 @@ class Detector:
         return self._nothing(port)
 
     def _nothing(self, port: Port) -> Detection:
-        """No protocol: quote what is written, and find what was probably meant."""
+        """Return a detection without a protocol: the declared text, and the probable intention."""
         if port.app_protocol:
             word = port.app_protocol.lower().removeprefix(_APP_PROTOCOL_PREFIX)
             written = f"appProtocol {port.app_protocol!r}"
@@ -236,7 +236,7 @@ class Detector:
         return PortProblem(ProblemKind.MISSPELT, word, remedy)
 
     def _name_token(self, name: str) -> str | None:
-        """The word of ``tcp-<word>`` or ``tcp-<word>-<anything>``, in any case.
+        """Return the word of ``tcp-<word>`` or ``tcp-<word>-<anything>``, in any case.
 
         A word may hold dashes; the longest that is known wins.
         """

@@ -36,7 +36,7 @@ class _Meeting(NamedTuple):
 def foreign_filter_findings(
     placements: Iterable[Placement], foreign: ForeignFilters, root_namespace: str
 ) -> tuple[Finding, ...]:
-    """One finding for each patch of somebody else that hides the filter of a port, or is hidden."""
+    """Return a finding for each foreign patch that hides the filter of a port, or is hidden."""
     if not len(foreign):
         return ()
     findings: dict[tuple[ForeignFilter, int], Finding] = {}
@@ -84,7 +84,7 @@ def _meetings(placement: Placement, foreign: ForeignFilters) -> Iterator[_Meetin
 
 
 def _outcome(meeting: _Meeting, root_namespace: str) -> str | None:
-    """Which of the two has no effect, and what to do; None when both have theirs."""
+    """Return which of the two has no effect, and what to do; None if both have theirs."""
     ours, theirs = meeting.ours, meeting.theirs
     if theirs.target is Target.CLUSTER:
         return "removes the cluster that calls go to; they fail unless something adds it again"
@@ -133,7 +133,7 @@ def _outcome(meeting: _Meeting, root_namespace: str) -> str | None:
 
 
 def _is_first(meeting: _Meeting, root_namespace: str) -> bool:
-    """Whether istiod applies the other filter before ours.
+    """Report whether istiod applies the other filter before ours.
 
     The age of ours is not known before it is written, so of two with one priority and place the
     other counts as older.
@@ -144,7 +144,7 @@ def _is_first(meeting: _Meeting, root_namespace: str) -> bool:
 
 
 def _reaches(meeting: _Meeting, root_namespace: str) -> bool:
-    """Whether some proxy has both filters."""
+    """Report whether some proxy has both filters."""
     placement, foreign = meeting.placement, meeting.foreign
     mine, theirs = placement.key.namespace, foreign.ref.namespace
     return (root_namespace in (mine, theirs) or mine == theirs) and _may_share(
@@ -153,7 +153,7 @@ def _reaches(meeting: _Meeting, root_namespace: str) -> bool:
 
 
 def _may_share(selector: Collection[Label], other: Collection[Label]) -> bool:
-    """Whether a workload may have the labels of both."""
+    """Report whether a workload may have the labels of both."""
     both = {*selector, *other}
     return len({name for name, _ in both}) == len(both)
 
@@ -163,5 +163,5 @@ def _is_inbound(placement: Placement) -> bool:
 
 
 def _filter_name(patch: ConfigPatch) -> str:
-    """The name of the network filter that a patch of ours brings."""
+    """Return the name of the network filter that a patch of ours brings."""
     return str(getattr(patch.value.message(), "name", "")) if patch.value is not None else ""

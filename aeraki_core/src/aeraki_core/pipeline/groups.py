@@ -59,13 +59,13 @@ class Groups:
         return touched
 
     def members(self, group: Group) -> tuple[Placement, ...]:
-        """The placements of a group; empty when the last one is gone."""
+        """Return the placements of a group; empty when the last one is gone."""
         return tuple(
             placement for placements in self._members.values(group) for placement in placements
         )
 
     def ports(self, group: Group) -> tuple[PortId, ...]:
-        """The service ports that have placements in a group."""
+        """Return the service ports that have placements in a group."""
         return self._members.identities(group)
 
     def broader(self, group: Group) -> tuple[Placement, ...]:

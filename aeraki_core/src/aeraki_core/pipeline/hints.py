@@ -230,7 +230,7 @@ def _gateway_hints(
 
 
 def _methods(entry: HTTPRoute) -> list[str]:
-    """What the matches of an entry ask of the method."""
+    """Return the conditions of an entry's matches on the method."""
     methods = [match.method for match in entry.match or () if match.method is not None]
     return [method.exact or method.prefix or method.regex or "" for method in methods]
 
@@ -251,7 +251,7 @@ def _speaks(detections: Detections) -> bool:
 
 
 def _is_left_alone(detection: Detection) -> bool:
-    """Whether an annotation, or its absence, keeps a port that may speak the protocol."""
+    """Report whether an annotation, or its absence, keeps a port that may speak the protocol."""
     problem = detection.problem
     return problem is not None and problem.kind in (ProblemKind.EXCLUDED, ProblemKind.NOT_INCLUDED)
 

@@ -67,7 +67,7 @@ class Overlaps:
         return to_rank.union(*map(self._rivals, inbound))
 
     def rank(self, group: Group) -> Rank:
-        """The rank of a group, once all changed groups are updated."""
+        """Return the rank of a group, once all changed groups are updated."""
         if not isinstance(group, InboundGroup):
             return Rank()
         members, rivals = self._groups.members(group), self._rivals(group)
@@ -89,7 +89,7 @@ class Overlaps:
         return Rank(after, tuple(findings), recheck)
 
     def _rivals(self, group: InboundGroup) -> set[InboundGroup]:
-        """The groups with a filter for the same port of the same workloads."""
+        """Return the groups with a filter for the same port of the same workloads."""
         return {
             other
             for address in self._addresses.get(group, ())
@@ -107,7 +107,7 @@ class Overlaps:
             self._addresses[group] = addresses
 
     def _workload_addresses(self, members: Iterable[Placement]) -> tuple[str, ...]:
-        """The addresses of the selected workloads, as far as they are known."""
+        """Return the known addresses of the selected workloads."""
         refs = {placement.ref for placement in members if placement.ref.kind == "Service"}
         return tuple(
             {
@@ -119,7 +119,7 @@ class Overlaps:
 
 
 def _cross(selector: tuple[Label, ...], other: tuple[Label, ...]) -> bool:
-    """Whether some workload may have the labels of both, and neither is a part of the other.
+    """Report whether a workload may have the labels of both, and neither contains the other.
 
     The labels must be compared although the addresses are equal: pods in their node's network share
     its address.

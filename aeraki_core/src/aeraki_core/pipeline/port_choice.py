@@ -27,7 +27,7 @@ class PortChoice:
     INCLUDE: ClassVar[str] = "aeraki.io/include"
 
     def why_excluded(self, port: Port) -> str | None:
-        """Why the port is left alone; None when it is not."""
+        """Return why the port is left alone; None if it is not."""
         for words, where in ((self.service, "the service"), (self.namespace, "the namespace")):
             if words and _names(words.get(self.EXCLUDE), port):
                 return f"{where} excludes it ({self.EXCLUDE})"
@@ -36,7 +36,7 @@ class PortChoice:
         return None
 
     def includes(self, port: Port) -> bool:
-        """Whether an annotation includes the port."""
+        """Report whether an annotation includes the port."""
         return any(
             _names(words.get(self.INCLUDE), port)
             for words in (self.service, self.namespace)
@@ -45,6 +45,6 @@ class PortChoice:
 
 
 def _names(text: str | None, port: Port) -> bool:
-    """Whether an annotation's text names the port."""
+    """Report whether an annotation's text names the port."""
     words = {word.strip().lower() for word in (text or "").split(",") if word.strip()}
     return bool(words & {"true", port.name.lower(), str(port.number)})

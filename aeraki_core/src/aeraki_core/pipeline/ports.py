@@ -66,44 +66,44 @@ class PortTable:
     # -- look-ups ----------------------------------------------------------------------------------
 
     def detection(self, service: Service, number: int) -> Detection | None:
-        """The protocol of a port, as it was detected; None before the service's first pass."""
+        """Return the detected protocol of a port; None before the service's first pass."""
         return self._detections.get(service.id, {}).get(number)
 
     def run_of(self, port: PortId) -> PortRun | None:
-        """The last run of a port's generator; None without a protocol."""
+        """Return the last run of a port's generator; None without a protocol."""
         return self._runs.get(port)
 
     def runs(self) -> Mapping[PortId, PortRun]:
-        """The last run of each service port that speaks a protocol."""
+        """Return the last run of each service port that speaks a protocol."""
         return self._runs
 
     def placements(self, port: PortId) -> tuple[Placement, ...]:
-        """The port's last good placements."""
+        """Return the port's last good placements."""
         return self._placements.get(port, ())
 
     def placed(self) -> tuple[PortId, ...]:
-        """All ports with good placements."""
+        """Return all ports with good placements."""
         return tuple(self._placements)
 
     def has_good_output(self, port: PortId) -> bool:
-        """Whether the port's generator has succeeded, be it with no patch at all."""
+        """Report whether the port's generator has succeeded, even without patches."""
         return port in self._placements
 
     def placements_of(self, service: Service) -> Iterable[Placement]:
-        """The last good placements of all ports of a service."""
+        """Yield the last good placements of all ports of a service."""
         for number in self._detections.get(service.id, ()):
             yield from self.placements(PortId(service.id, number))
 
     def reading(self, ref: ObjectRef) -> Collection[PortId]:
-        """The service ports whose generator read an object of a plugin's kind."""
+        """Return the service ports whose generator read an object of a plugin's kind."""
         return self._reading.get(ref, ())
 
     def resources_of(self, port: PortId) -> tuple[ObjectRef, ...]:
-        """The objects of plugins' kinds that a port's generator read."""
+        """Return the objects of plugins' kinds that a port's generator read."""
         return _resources(self._runs.get(port), self._kinds)
 
     def affected(self, keys: Iterable[Key]) -> Affected:
-        """Who asked one of these questions when it last ran."""
+        """Return the ports that asked one of these questions in their last run."""
         affected = Affected(set(), set())
         for key in keys:
             for reader in self._dependents.of(key):
@@ -114,16 +114,16 @@ class PortTable:
         return affected
 
     def take_touched(self) -> set[ObjectRef]:
-        """The objects of plugins' kinds whose readers ran, came or went since the last call."""
+        """Return the objects of plugins' kinds whose readers changed since the last call."""
         touched, self._touched = self._touched, set()
         return touched
 
     def detections(self, service_id: ServiceId) -> Mapping[int, Detection]:
-        """The detection of each port of a service."""
+        """Return the detection of each port of a service."""
         return self._detections.get(service_id, {})
 
     def take_unspoken(self) -> Mapping[str, Collection[PortId]]:
-        """The ports named ``tcp-<word>``, by each word whose ports changed since the last call."""
+        """Return the ports named ``tcp-<word>``, by each word that changed since the last call."""
         words, self._unspoken_touched = self._unspoken_touched, set()
         return {word: self._unspoken.get(word, ()) for word in words}
 

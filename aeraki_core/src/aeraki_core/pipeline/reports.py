@@ -68,12 +68,12 @@ class Reports:
         self._root = store.mesh.root_namespace
 
     def all(self) -> tuple[PortReport, ...]:
-        """Every port of every service, sorted by host and port."""
+        """Return every port of every service, sorted by host and port."""
         services = sorted(self._store.services(), key=lambda service: (service.host, service.ref))
         return tuple(self.port(service, port) for service in services for port in service.ports)
 
     def port(self, service: Service, port: Port) -> PortReport:
-        """One port of a service."""
+        """Return one port of a service."""
         port_id = PortId(service.id, port.number)
         run = self._ports.run_of(port_id)
         filters = self._filters.of_port(ServicePort(service.host, port.number))
@@ -92,7 +92,7 @@ class Reports:
         )
 
     def _findings_of(self, port_id: PortId, run: PortRun | None) -> Iterator[Finding]:
-        """What its generator reported, and what keeps its patches out of a filter."""
+        """Yield its generator's findings, and those about patches that reach no filter."""
         if run is None:
             return
         yield from run.findings
@@ -102,7 +102,7 @@ class Reports:
             yield from (finding for finding in at_group if finding.ref == run.service.ref)
 
     def state(self, port_id: PortId) -> PortState | None:
-        """How a port stands; None when it speaks no protocol."""
+        """Return the state of a port; None if it has no protocol."""
         run = self._ports.run_of(port_id)
         if run is None:
             return None
@@ -119,7 +119,7 @@ class Reports:
         return PortState.PARTIAL
 
     def reading(self, ref: ObjectRef) -> tuple[PortReport, ...]:
-        """The service ports that rest on an object of a plugin's kind, by host and port."""
+        """Return the service ports that read an object of a plugin's kind, by host and port."""
         reports = []
         for port_id in self._ports.reading(ref):
             service = self._store.service(port_id.service)
@@ -129,12 +129,12 @@ class Reports:
         return tuple(sorted(reports, key=lambda report: (report.service.host, report.port.number)))
 
     def resources_read_for(self, service_port: ServicePort) -> Iterator[ObjectRef]:
-        """The objects of plugins' kinds that the filters of a service port rest on."""
+        """Yield the objects of plugins' kinds that the filters of a service port read."""
         for service in self._store.services_of_host(service_port.host):
             yield from self._ports.resources_of(PortId(service.id, service_port.port))
 
     def why_held(self, service_port: ServicePort, namespaces: Collection[str]) -> str | None:
-        """Why a live filter of a service port must stay; None when it need not.
+        """Return why a live filter of a service port must stay; None if it need not.
 
         ``namespaces``: those of the filter's services; empty when they are not known.
         """
@@ -158,11 +158,11 @@ class Reports:
         return None
 
     def findings(self) -> tuple[Finding, ...]:
-        """All findings in order, each at its file and line where the source knows them."""
+        """Return all findings in order, each at its file and line where the source knows them."""
         return in_order(self.locate(finding) for finding in self._findings)
 
     def findings_about(self, ref: ObjectRef) -> tuple[Finding, ...]:
-        """What is wrong with an object of a plugin's kind.
+        """Return the findings about an object of a plugin's kind.
 
         By its model, its plugin, or a generator that read it.
         """
@@ -176,7 +176,7 @@ class Reports:
         return in_order(findings)
 
     def locate(self, finding: Finding) -> Finding:
-        """The finding with its file and line, if its object came from a file."""
+        """Return the finding with its file and line, if its object came from a file."""
         if finding.source is not None or finding.ref is None:
             return finding
         origin = self._store.origin(finding.ref)

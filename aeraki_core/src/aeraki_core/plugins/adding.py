@@ -16,7 +16,7 @@ _ADDING = frozenset({Operation.INSERT_BEFORE, Operation.MERGE})
 def why_not_added(
     values: tuple[object, ...] | None, addon: AddOn, sides: Collection[Side], most: int
 ) -> str:
-    """Why what ``aeraki_extend`` gave cannot be used; empty when it can."""
+    """Return why the result of ``aeraki_extend`` cannot be used; empty if it can."""
     if values is None:
         return "gave no Patch values: yield them, or return a list of them"
     if len(values) > most:
@@ -38,7 +38,7 @@ def why_not_added(
 def without_conflicts(
     own: tuple[Patch, ...], others: Iterable[Patch]
 ) -> tuple[tuple[Patch, ...], list[str]]:
-    """The add-on's patches that can take effect beside the others, and why the rest is left out."""
+    """Return the add-on's patches without conflicts, and why the rest is left out."""
     filters = [patch for patch in others if patch.apply_to is ApplyTo.NETWORK_FILTER]
     taken = {(patch.side, patch.name): patch.plugin for patch in filters}
     replaced = {patch.side for patch in filters if patch.operation is Operation.REPLACE}

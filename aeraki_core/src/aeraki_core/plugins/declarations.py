@@ -308,7 +308,7 @@ def _check_model(kind: Kind[Any]) -> None:
 
 
 def _values(owner: Protocol | AddOn, name: str, kind: type[Any]) -> tuple[Any, ...]:
-    """The values of a field that is a tuple of them."""
+    """Return the values of a field that is a tuple of them."""
     values: Any = getattr(owner, name)
     if isinstance(values, kind) or not isinstance(values, tuple | list):
         raise PluginError(f"{name} of {owner.name} is a tuple: write ({name.upper()},)")

@@ -54,7 +54,7 @@ class HookSpec(typing.Protocol):
 
     @_hookspec
     def aeraki_resources(self) -> Iterable[Kind[Any]]:
-        """The custom resources that the plugin reads. Called once, when it is loaded.
+        """Return the custom resources that the plugin reads. Called once, when it is loaded.
 
         They feed the CRD manifests, what is watched, the role, and validation.
 
@@ -94,7 +94,7 @@ class HookSpec(typing.Protocol):
 
     @_hookspec
     def aeraki_generate(self, protocol: Protocol, context: GenerateContext) -> Iterable[Patch]:
-        """The patches for one service port that speaks one of the plugin's protocols.
+        """Return the patches for one service port that speaks one of the plugin's protocols.
 
         It is pure and deterministic: all it uses is ``context``, which records what it reads. It is
         called again when, and only when, something of that changes. If it raises, the last good

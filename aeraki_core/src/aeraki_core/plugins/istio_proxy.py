@@ -67,7 +67,7 @@ _TYPE = re.compile(r"envoy\.extensions\.(filters\.network|filters\.listener|clus
 
 
 def releases_with(extension: str) -> tuple[str, ...]:
-    """The known releases whose stock proxy has the extension."""
+    """Return the known releases whose stock proxy has the extension."""
     if extension in _ALWAYS:
         return RELEASES
     since = _SINCE.get(extension)
@@ -75,7 +75,7 @@ def releases_with(extension: str) -> tuple[str, ...]:
 
 
 def releases_without(extension: str) -> tuple[str, ...]:
-    """The known releases whose stock proxy lacks the extension."""
+    """Return the known releases whose stock proxy lacks the extension."""
     return tuple(release for release in RELEASES if release not in releases_with(extension))
 
 

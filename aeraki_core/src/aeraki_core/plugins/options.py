@@ -36,7 +36,7 @@ class OptionOwner(Protocol):
         ...
 
     def annotation(self, option: Option[Any]) -> str:
-        """The whole name of an option's annotation."""
+        """Return the whole name of an option's annotation."""
         ...
 
 
@@ -52,7 +52,7 @@ class OptionReader:
         self._recorder = recorder
 
     def value(self, option: Option[V]) -> V:
-        """The option's value, or its default; a text that does not fit is reported.
+        """Return the option's value, or its default; an invalid text is reported.
 
         Raises:
             PluginError: the owner does not declare the option.
@@ -69,7 +69,7 @@ class OptionReader:
         return option.default
 
     def field(self, option: Option[Any]) -> str:
-        """The annotation that gives the option its value; without one, where it would stand.
+        """Return the annotation of the option's value; if there is none, its main one.
 
         Raises:
             PluginError: the owner does not declare the option.
@@ -92,7 +92,7 @@ class OptionReader:
                 self._recorder.add(UNKNOWN_OPTION, message, self._service.ref, field)
 
     def _texts(self, option: Option[Any]) -> Iterator[tuple[str, str]]:
-        """The annotations that are there for an option and their texts, its own name first."""
+        """Yield the existing annotations for an option and their texts, its own name first."""
         if not isinstance(option, Option):
             raise PluginError(
                 f"an option is asked for by its Option value, not by a {type(option).__name__}"
@@ -109,7 +109,7 @@ class OptionReader:
 
 
 def parse_option(option: Option[Any], text: str) -> Any:
-    """The value that the text stands for.
+    """Parse the value of the text.
 
     Raises:
         ValueError: it does not fit the option; the message says what would.

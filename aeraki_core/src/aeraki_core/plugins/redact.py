@@ -33,7 +33,7 @@ class RedactedError(Exception):
 
 
 def redact(text: str, secrets: Iterable[Secret]) -> str:
-    """The text without any value of these Secrets."""
+    """Return the text without any value of these Secrets."""
     forms = {form for secret in secrets for value in secret.data.values() for form in _forms(value)}
     # One expression for all would take seconds: a Secret may hold a bundle of certificates, and
     # each line counts.

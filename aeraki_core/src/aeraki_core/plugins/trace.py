@@ -55,7 +55,7 @@ class HookTrace:
     seconds: float = 0.0
 
     def redacted(self, secrets: Collection[Secret]) -> HookTrace:
-        """The same without the values of these Secrets."""
+        """Return it without the values of these Secrets."""
 
         def clean(text: str) -> str:
             return _shortened(redact(text, secrets))
@@ -73,7 +73,7 @@ class HookTrace:
         )
 
     def lines(self) -> Iterator[str]:
-        """The trace for a reader."""
+        """Yield the trace for a reader."""
         about = f" {self.subject}" if self.subject else ""
         yield f"trace {self.plugin}: {self.hook}{about}  {self.seconds * 1000:.1f} ms"
         for each in self.given:
@@ -138,7 +138,7 @@ class Tracer:
 
 
 def answer_texts(answer: object) -> list[str]:
-    """What a hook answered: each patch or value on a line of its own."""
+    """Return the texts of a hook's answer: each patch or value on a line of its own."""
     values = answer if isinstance(answer, tuple) else (answer,)
     texts = [_text(value) for value in values[:MAX_QUESTIONS] if value != ""]
     return texts or ["nothing"]
@@ -185,7 +185,7 @@ _NOTING: dict[type[Context], type[Context]] = {}
 
 
 def _noting_class(plain: type[Context]) -> type[Context]:
-    """The class of contexts that note each question; made once for each kind of context."""
+    """Return the class of contexts that records each question; made once for each kind."""
     if plain in _NOTING:
         return _NOTING[plain]
 
@@ -224,7 +224,7 @@ def _ask(notes: _Notes, name: str, method: Callable[..., Any], *args: Any, **kwa
 
 
 def _name(value: object) -> str:
-    """An argument: declarations by their name, everything else as Python writes it."""
+    """Return an argument as text: declarations by name, others as Python writes them."""
     match value:
         case Option() | Protocol() | AddOn():
             return value.name
@@ -245,7 +245,7 @@ def _text(value: object) -> str:
 
 
 def _guarded(write: Callable[[Any], str], value: object) -> str:
-    """A value as text; it may be the plugin's own, and its ``repr`` may raise anything."""
+    """Return a value as text; it may be the plugin's own, and its ``repr`` may raise anything."""
     try:
         return write(value)[:_READ]
     except BaseException as error:

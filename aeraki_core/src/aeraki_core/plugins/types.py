@@ -183,7 +183,7 @@ class Protocol:
     DestinationRule has no effect, which the core reports."""
 
     def annotation(self, option: Option[Any]) -> str:
-        """The whole name of an option's annotation."""
+        """Return the whole name of an option's annotation."""
         return f"{self.name}.aeraki.io/{option.name}"
 
 
@@ -205,9 +205,9 @@ class AddOn:
     """The findings that it reports on its own."""
 
     def annotation(self, option: Option[Any]) -> str:
-        """The whole name of an option's annotation."""
+        """Return the whole name of an option's annotation."""
         return f"{self.name}.aeraki.io/{option.name}"
 
     def extends(self, protocol: Protocol) -> bool:
-        """Whether it is asked for ports of that protocol."""
+        """Report whether it is asked for ports of that protocol."""
         return not self.protocols or protocol.name in self.protocols

@@ -47,7 +47,7 @@ def find_project_file(directory: Path) -> Path | None:
 
 
 def read_file(path: Path) -> dict[str, FileEntry]:
-    """The settings of a file, by name.
+    """Read the settings of a file, by name.
 
     Raises:
         SettingsError: the file cannot be read, is not YAML, or holds an unknown key or a value that
@@ -90,7 +90,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _read_entry(where: str, key: str, value: Any, *, is_project: bool) -> tuple[str, Any]:
-    """The name of the setting, and its value."""
+    """Return the name of the setting, and its value."""
     setting = _BY_KEY.get(key)
     if setting is None:
         near = difflib.get_close_matches(key, _BY_KEY, n=1)

@@ -83,21 +83,21 @@ class Form(Generic[T_co]):
         self.words = tuple(words)
 
     def parse(self, texts: Sequence[str]) -> T_co:
-        """The value of a flag, given once or several times."""
+        """Parse the value of a flag, given once or several times."""
         return self._read(texts[-1].strip())
 
     def variable(self, text: str) -> T_co:
-        """The value of an environment variable."""
+        """Parse the value of an environment variable."""
         return self.parse((text,))
 
     def load(self, value: Any) -> T_co:
-        """The value of a settings file, as YAML has it."""
+        """Load the value of a settings file, as YAML."""
         if not isinstance(value, str):
             raise ValueError("write a text")
         return self.parse((value,))
 
     def show(self, value: Any) -> str:
-        """The value as its flag takes it; empty for none."""
+        """Return the value as its flag takes it; empty for none."""
         return "" if value is None else self._show(value)
 
 
@@ -347,10 +347,10 @@ SELECTORS = ListForm(parse_selector, separator=";", from_yaml=_selector)
 
 
 def choice(*words: W) -> Form[W]:
-    """One of the words."""
+    """Return the form of one of the words."""
     return Form(_one_of(words), words=words)
 
 
 def choices(*words: W) -> ListForm[W]:
-    """A list of some of the words."""
+    """Return the form of a list of some of the words."""
     return ListForm(_one_of(words), words=words)

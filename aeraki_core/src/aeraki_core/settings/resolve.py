@@ -31,7 +31,7 @@ def resolve(
     file: Path | None = None,
     directory: Path | None = None,
 ) -> Settings:
-    """The settings.
+    """Resolve the settings.
 
     Args:
         flags: the texts of each flag that was given, by name of the setting.

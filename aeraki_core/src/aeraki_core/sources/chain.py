@@ -19,7 +19,7 @@ Stage = Callable[[Emit], Emit]
 
 
 def passing(choose: Callable[[Iterable[Event]], Sequence[Event]]) -> Stage:
-    """A stage that passes on what ``choose`` returns."""
+    """Return a stage that passes on what ``choose`` returns."""
 
     def stage(emit: Emit) -> Emit:
         def pass_on(*events: Event) -> None:
@@ -33,7 +33,7 @@ def passing(choose: Callable[[Iterable[Event]], Sequence[Event]]) -> Stage:
 
 
 def only_in(source: str, scope: Scope) -> Stage:
-    """A stage that passes on only objects of the scope's namespaces, and says so first."""
+    """Return a stage that passes on only objects of the scope's namespaces, after the scope."""
     if scope.watched is None:
         return lambda emit: emit
 
@@ -52,7 +52,7 @@ def only_in(source: str, scope: Scope) -> Stage:
 
 
 def namespace_of(event: Event) -> str | None:
-    """The namespace of the object that an event is about; None for any other event."""
+    """Return the namespace of the object that an event is about; None for any other event."""
     match event:
         case Upserted(_, item):
             return item.ref.namespace

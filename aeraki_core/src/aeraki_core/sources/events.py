@@ -83,7 +83,7 @@ class Incomplete:
     its last good form is in effect."""
 
     def concerns(self, host: str) -> bool:
-        """Whether what is missing may be about the host.
+        """Report whether missing objects may concern the host.
 
         It names the host in full or in short, or a wildcard over it.
         """

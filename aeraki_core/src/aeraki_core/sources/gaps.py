@@ -20,7 +20,7 @@ class Gaps:
     unread: tuple[Incomplete, ...] = ()
 
     def why_held(self, host: str) -> str | None:
-        """Why the live filters of a host stay as they are; None when nothing unread concerns it."""
+        """Return why a host's live filters stay as they are; None if no gap concerns the host."""
         for incomplete in self.unread:
             if incomplete.concerns(host):
                 return f"not everything about it could be read: {incomplete.reason}"

@@ -27,7 +27,7 @@ MIRRORS: Mapping[str, str] = {"istiod": "kubernetes"}
 
 
 def merged(order: Sequence[str]) -> Stage:
-    """A stage for the events of several sources, usable by all their threads at once.
+    """Return a stage for the events of several sources, usable by all their threads at once.
 
     ``order`` names the sources, the one that decides first. One source needs no merging.
     """
@@ -67,7 +67,7 @@ class _Merge:
         self._ghosts: set[ObjectRef] = set()
 
     def choose(self, events: Iterable[Event]) -> list[Event]:
-        """The events that count, or what takes their place."""
+        """Return the events that count, or their replacements."""
         return [left for event in events for left in self._decide(event)]
 
     def _decide(self, event: Event) -> list[Event]:
@@ -114,7 +114,7 @@ class _Merge:
         return [event]
 
     def _mirrored(self, ref: ObjectRef, original: str) -> list[Event]:
-        """The addresses that the mirrors of a source know of the object."""
+        """Return the addresses of the object in the sources' mirrors."""
         return [
             _mirrored(name, ref, form.addresses)
             for name, form in self._forms[ref].items()
@@ -129,7 +129,7 @@ _NO_FORM = _MergedForm(None)
 
 
 def _addresses(event: Upserted) -> tuple[str, ...]:
-    """The addresses of a Service; none of any other object."""
+    """Return the addresses of a Service; none of any other object."""
     if event.object.ref.kind != "Service":
         return ()
     spec = event.object.content.get("spec") or {}

@@ -55,7 +55,7 @@ def service(
     created: str | None = None,
     **spec: Any,
 ) -> dict[str, Any]:
-    """A Service.
+    """Build a Service.
 
     ``ports``: by name the number, or (number, targetPort).
     ``cluster_ip``: "None" makes it headless.
@@ -84,7 +84,7 @@ def endpoint_slice(
     *,
     namespace: str = "default",
 ) -> dict[str, Any]:
-    """An EndpointSlice of a Service. ``ports``: by the Service's port name the workload's port."""
+    """Build an EndpointSlice. ``ports``: the workload's port by the Service's port name."""
     labels = {"kubernetes.io/service-name": service_name}
     kind = "EndpointSlice"
     found = _object("discovery.k8s.io/v1", kind, f"{service_name}-1", namespace, {"labels": labels})
@@ -107,7 +107,7 @@ def service_entry(
     auto_addresses: Iterable[str] = (),
     **spec: Any,
 ) -> dict[str, Any]:
-    """A ServiceEntry.
+    """Build a ServiceEntry.
 
     ``ports``: numbers by name, of protocol TCP.
     ``auto_addresses``: what istiod allocated, in its status.
@@ -135,7 +135,7 @@ def virtual_service(
     created: str | None = None,
     **spec: Any,
 ) -> dict[str, Any]:
-    """A VirtualService; its routes as ``http=[...]`` or ``tcp=[...]``."""
+    """Build a VirtualService; its routes as ``http=[...]`` or ``tcp=[...]``."""
     found = _object(_ISTIO, "VirtualService", name, namespace, {"creationTimestamp": created})
     found["spec"] = {"hosts": list(hosts), **spec}
     return found
@@ -149,7 +149,7 @@ def destination_rule(
     namespace: str = "default",
     **spec: Any,
 ) -> dict[str, Any]:
-    """A DestinationRule. ``subsets``: labels by subset name."""
+    """Build a DestinationRule. ``subsets``: labels by subset name."""
     found = _object(_ISTIO, "DestinationRule", name, namespace, {})
     found["spec"] = {"host": host, **spec}
     if subsets:
@@ -160,7 +160,7 @@ def destination_rule(
 
 
 def secret(name: str, data: Mapping[str, str], *, namespace: str = "default") -> dict[str, Any]:
-    """A Secret of plain texts."""
+    """Build a Secret of plain texts."""
     found = _object("v1", "Secret", name, namespace, {})
     found["stringData"] = dict(data)
     return found
@@ -169,14 +169,14 @@ def secret(name: str, data: Mapping[str, str], *, namespace: str = "default") ->
 def resource(
     kind: Kind[Any], name: str, *, namespace: str = "default", **spec: Any
 ) -> dict[str, Any]:
-    """An object of a plugin's kind."""
+    """Build an object of a plugin's kind."""
     found = _object(kind.api_version, kind.kind, name, namespace, {})
     found["spec"] = spec
     return found
 
 
 def objects_in(text: str) -> list[dict[str, Any]]:
-    """The objects of a YAML or JSON text: of several documents, and of Lists.
+    """Return the objects in a YAML or JSON text: of several documents, and of Lists.
 
     Raises:
         ValueError: it is not YAML, or a document is no object.
@@ -196,5 +196,5 @@ def objects_in(text: str) -> list[dict[str, Any]]:
 
 
 def to_yaml(objects: Iterable[Mapping[str, Any]]) -> str:
-    """The objects as ``aeraki generate`` prints filters, in the order given; empty for none."""
+    """Return the objects as ``aeraki generate`` prints filters, in this order; empty for none."""
     return render_objects(objects)

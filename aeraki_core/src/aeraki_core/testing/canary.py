@@ -21,7 +21,7 @@ Objects = Sequence[Mapping[str, Any]]
 
 
 def with_canaries(objects: Objects) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
-    """The objects with a canary for each value of a Secret, and the canaries."""
+    """Return the objects with a canary for each value of a Secret, and the canaries."""
     canaries: list[str] = []
 
     def canary() -> str:

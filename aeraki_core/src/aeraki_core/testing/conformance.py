@@ -115,12 +115,12 @@ class PluginConformance:
                 metafunc.parametrize(argument, sorted(examples))
 
     def objects(self, example: str) -> list[Mapping[str, Any]]:
-        """The objects of an example."""
+        """Return the objects of an example."""
         given = {**self.not_for, **self.reporting, **self.examples}[example]
         return list(objects_in(given)) if isinstance(given, str) else list(given)
 
     def make(self, objects: Objects, *, example: str = "", guard: Guard | None = None) -> Made:
-        """What the plugin makes of objects, in the mesh of an example.
+        """Return the plugin's result for objects, in the mesh of an example.
 
         ``guard``: entered for each call of a hook, instead of the deadline.
         """
@@ -134,13 +134,13 @@ class PluginConformance:
         return replace(mesh, proxy_rules=mesh.proxy_rules + rules)
 
     def _made(self, example: str) -> Made:
-        """What the plugin makes of an example, once for all tests."""
+        """Return the plugin's result for an example, once for all tests."""
         if example not in self._plain:
             self._plain[example] = self.make(self.objects(example), example=example)
         return self._plain[example]
 
     def _sound(self, example: str) -> Made:
-        """The same for tests that would say nothing, slowly, of an example that fails already."""
+        """Return the example's result; fail early if another test reports its problem."""
         made = self._made(example)
         assert not _BROKEN & set(made.codes), "a hook fails: see test_does_not_break"
         assert made.filters, "the example gives no filter: see test_makes_filters"
@@ -212,7 +212,7 @@ class PluginConformance:
         assert not wrong, _first(wrong)
 
     def changes(self, example: str) -> list[tuple[str, list[Mapping[str, Any]]]]:
-        """The changes that a running pipeline gets and loses again."""
+        """Return the changes that a running pipeline receives and undoes."""
         return list(small_changes(self.objects(example), _CHANGES))
 
     def test_leaves_its_input_alone(self, example: str) -> None:
@@ -320,7 +320,7 @@ class PluginConformance:
 
 
 def _first(lines: Iterable[str]) -> str:
-    """A few lines and how many there are: a failure must stay readable."""
+    """Return a few lines and their count: a failure must stay readable."""
     lines = list(lines)
     more = len(lines) - _SHOWN
     return "\n".join(lines[:_SHOWN]) + (f"\n... and {more} more" if more > 0 else "")

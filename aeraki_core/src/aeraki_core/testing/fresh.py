@@ -172,7 +172,7 @@ def _shift_clocks() -> None:
 
 
 def _load(request: dict[str, Any]) -> Any:
-    """The conformance class, by its module's name or, where that is not enough, by its file."""
+    """Load the conformance class, by its module's name or, if that is ambiguous, by its file."""
     name = request["module"]
     try:
         module = importlib.import_module(name)
@@ -190,7 +190,7 @@ def _load(request: dict[str, Any]) -> Any:
 
 
 def digest(text: str) -> str:
-    """A short form of a text, to compare it with another."""
+    """Return a short form of a text, to compare it with another."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -200,7 +200,7 @@ def _text(kit: Any, example: str, objects: Any, sentry: _Sentry) -> str:
 
 
 def _in_a_child(kit: Any, example: str, objects: Any, sentry: _Sentry) -> str:
-    """The digest of what a fork of this process makes of objects; empty where it fails."""
+    """Return the digest of the result of a fork of this process; empty if it fails."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

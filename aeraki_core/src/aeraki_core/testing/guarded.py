@@ -32,7 +32,7 @@ class DeadlineError(BaseException):
 
 
 def guarded(registry: Registry, guard: Guard) -> Registry:
-    """The same plugins with every hook behind the guard."""
+    """Return the plugins with every hook behind the guard."""
     implementations = {}
     for plugin, hooks in registry.implementations.items():
         implementations[plugin] = dict(hooks)
@@ -56,7 +56,7 @@ def _behind(guard: Guard, name: str, function: Callable[..., Any]) -> Callable[.
 
 
 def deadline(seconds: float) -> Guard:
-    """A guard that ends a hook after some seconds of wall time.
+    """Return a guard that ends a hook after some seconds of wall time.
 
     It needs the main thread, which is the only one that gets signals; elsewhere nothing ends.
     """

@@ -67,7 +67,7 @@ def _variants(
 
 
 def _another(value: Any) -> Any:
-    """A value of the same type."""
+    """Return a value of the same type."""
     match value:
         case bool():
             return not value

@@ -37,7 +37,7 @@ _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 
 
 def crd_problems(crd: Mapping[str, Any]) -> list[str]:
-    """What an API server would refuse; one line for each, with its place."""
+    """Return what an API server would reject; one line for each problem, with its place."""
     spec = crd["spec"]
     names, group = spec["names"], spec["group"]
     problems = []

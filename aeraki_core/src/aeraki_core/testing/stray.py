@@ -37,7 +37,7 @@ class _Meant:
 
 
 def stray_changes(made: Made) -> list[str]:
-    """One line for each stray change, sorted. A cluster that a filter adds is no stray."""
+    """Return one line for each stray change, sorted. A cluster that a filter adds is not stray."""
     objects = read_objects(made.objects, made.mesh)
     meant = _meant(made, objects)
     lines: set[str] = set()

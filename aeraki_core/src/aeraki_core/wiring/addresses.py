@@ -63,7 +63,7 @@ def with_addresses(
 
 
 def cluster_addresses(client: Client) -> dict[ObjectRef, tuple[str, ...]]:
-    """The cluster IPs of the cluster's Services; those without one are left out.
+    """Return the cluster IPs of the cluster's Services; those without one are left out.
 
     Raises:
         AerakiError: the Services cannot be read.
@@ -81,7 +81,7 @@ def cluster_addresses(client: Client) -> dict[ObjectRef, tuple[str, ...]]:
 
 
 def lacks_address(source_object: SourceObject) -> bool:
-    """Whether the API server would give the object a cluster IP and the manifest has none."""
+    """Report whether the manifest lacks the cluster IP that the API server would set."""
     if source_object.ref.kind != "Service" or source_object.api_version != "v1":
         return False
     spec = _spec(source_object)

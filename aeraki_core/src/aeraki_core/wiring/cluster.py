@@ -39,7 +39,7 @@ def connector(settings: Settings) -> Callable[[], Client]:
 
 
 def filter_namespaces(settings: Settings) -> tuple[str, ...]:
-    """The only namespaces whose filters count; empty for all."""
+    """Return the only namespaces whose filters count; empty for all."""
     if not settings.watch_namespaces:
         return ()
     # Filters for clients go to the root namespace, independent of their service's, or where the
@@ -84,7 +84,7 @@ def live_in_cluster(settings: Settings) -> Mapping[FilterKey, Live]:
 
 
 def istiod_of(settings: Settings) -> Istiod:
-    """Where istiod is, and who we are there."""
+    """Return istiod's address, and our credentials there."""
     from aeraki_core.sources.istiod.connection import Istiod, from_file
 
     root = settings.root_namespace
@@ -101,7 +101,7 @@ def istiod_of(settings: Settings) -> Istiod:
 
 
 def _published_certificate(settings: Settings) -> bytes:
-    """The certificate that istiod publishes in the root namespace."""
+    """Return the certificate that istiod publishes in the root namespace."""
     path = f"/api/v1/namespaces/{settings.root_namespace}/configmaps/{_ROOT_CERTIFICATE}"
     config_map = connector(settings)().request("GET", path).body
     return str((config_map.get("data") or {}).get("root-cert.pem", "")).encode()

@@ -16,7 +16,7 @@ __all__ = ["inactive_findings", "open_registry", "tracer_for"]
 
 
 def open_registry(settings: Settings) -> Registry:
-    """The registry of the plugins to use.
+    """Open the registry of the plugins to use.
 
     Raises:
         SettingsError: a plugin asked for by name, or to be traced, is not installed.

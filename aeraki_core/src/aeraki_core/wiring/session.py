@@ -72,7 +72,7 @@ class Session:
 
 
 def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:
-    """An empty pipeline of the mesh that the settings describe."""
+    """Create an empty pipeline of the mesh that the settings describe."""
     from aeraki_core.pipeline.arrange import Arrangement
     from aeraki_core.pipeline.pipeline import Pipeline
     from aeraki_core.plugins.dispatch import Dispatcher
@@ -112,7 +112,7 @@ class AddressMode(StrEnum):
 
 
 def address_mode(*, use_cluster: bool) -> AddressMode:
-    """The mode of a command that judges a configuration."""
+    """Return the mode of a command that judges a configuration."""
     return AddressMode.CLUSTER_OR_STAND_IN if use_cluster else AddressMode.STAND_IN
 
 
@@ -184,7 +184,7 @@ def open_session(
 
 
 def _of_no_manifest(finding: Finding) -> Finding:
-    """The finding; a softer one for broken YAML in a file that names neither apiVersion nor kind.
+    """Return the finding; a softer one for broken YAML without apiVersion and kind.
 
     Tags of other tools are no syntax of a manifest. A controller does not make this difference: it
     must not take what a damaged file held for gone.
@@ -203,7 +203,7 @@ def _of_no_manifest(finding: Finding) -> Finding:
 
 
 def _stand_in_findings(pipeline: Pipeline, stand_ins: Mapping[ObjectRef, str]) -> Iterator[Finding]:
-    """A finding for each stand-in address that is in a filter."""
+    """Yield a finding for each stand-in address that is in a filter."""
     from aeraki_core.findings.codes import STAND_IN_ADDRESS
     from aeraki_core.findings.finding import Finding
 
@@ -227,7 +227,7 @@ class Ignored:
         }
 
     def __call__(self, finding: Finding) -> bool:
-        """Whether it is ignored."""
+        """Report whether it is ignored."""
         code = finding.code.id
         if code in self._codes:
             return True
@@ -242,7 +242,7 @@ def _ignored_codes(source_object: SourceObject) -> frozenset[str]:
 
 
 def has_errors(findings: tuple[Finding, ...], *, strict: bool = False) -> bool:
-    """Whether one of them is an error; ``strict``: or a warning."""
+    """Report whether one of them is an error; ``strict``: or a warning."""
     from aeraki_core.findings.finding import Severity
 
     return any(

@@ -41,7 +41,7 @@ class Flight:
                 self._taken.discard(key)
 
     def is_for_the_controller(self, news: FilterNews) -> bool:
-        """Whether somebody else did something to a filter of ours, or freed a name that we want."""
+        """Report whether another writer changed a filter of ours, or freed a name that we want."""
         after = self._filters.entry(news.key)
         with self._lock:
             if news.key in self._writing:
@@ -54,7 +54,7 @@ class Flight:
         return freed or now_ours or news.before.whose is Whose.OURS
 
     def end(self, steps: Iterable[Step]) -> Iterator[FilterKey]:
-        """The writes are over. Gives those of the filters that somebody else changed meanwhile."""
+        """End the writes. Yields the filters that others changed meanwhile."""
         with self._lock:
             self._writing.clear()
             seen, self._seen = self._seen, set()
@@ -65,7 +65,7 @@ class Flight:
                     yield step.key
 
     def _is_known_as_taken(self, key: FilterKey) -> bool:
-        """Whether the name is still somebody else's, as our last write found and reported."""
+        """Report whether the name still belongs to others, as our last write reported."""
         entry = self._filters.entry(key)
         with self._lock:
             return key in self._taken and entry is not None and entry.whose is not Whose.OURS

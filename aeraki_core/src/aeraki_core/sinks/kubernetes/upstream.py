@@ -20,7 +20,7 @@ _PREFIXES = ("aeraki-outbound-", "aeraki-inbound-")
 
 
 def superseded(upstream: Iterable[FilterKey], live: Iterable[ServicePort]) -> list[FilterKey]:
-    """Those of upstream's filters whose service port one of ours is for, sorted."""
+    """Return upstream's filters whose service port has one of ours, sorted."""
     service_ports = set(live)
     hosts = {service_port.host for service_port in service_ports}
     return sorted(

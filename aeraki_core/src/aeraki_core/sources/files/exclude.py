@@ -27,7 +27,7 @@ class Pattern:
     negated: bool
 
     def matches(self, path: Path, *, is_folder: bool) -> bool:
-        """Whether the line is about the path."""
+        """Report whether the pattern matches the path."""
         if self.folders_only and not is_folder:
             return False
         if not path.is_relative_to(self.base):
@@ -101,7 +101,7 @@ class Excluded:
         self._by_folder: dict[Path, tuple[Pattern, ...]] = {}
 
     def __call__(self, path: str, is_folder: bool) -> bool:
-        """Whether an entry found in a folder is passed over."""
+        """Report whether an entry of a folder is ignored."""
         entry = Path(path).absolute()
         folder = entry.parent
         if is_folder and entry.name == _TEMPLATES and (folder / _CHART).is_file():

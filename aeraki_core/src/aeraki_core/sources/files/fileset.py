@@ -112,7 +112,7 @@ class FileSet:
         return look
 
     def _tree_with(self, paths: Collection[str]) -> Tree | None:
-        """The tree with these files looked at again; None when more than their content changed."""
+        """Return the tree with these files read again; None if more than their content changed."""
         signatures: dict[str, Signature] = {}
         for path in paths:
             if path not in self._tree.files or Path(path).is_symlink() or not Path(path).is_file():
@@ -150,7 +150,7 @@ class FileSet:
         return Changes(upserts, removals, self._changed_findings(places), incomplete)
 
     def _incomplete(self) -> Incomplete | None:
-        """What cannot be read; until everything was read once, with the words that it mentions."""
+        """Return the unreadable part; until everything was read once, with the words in it."""
         if not self._broken:
             return None
         more = f" (and {len(self._broken) - 1} more)" if len(self._broken) > 1 else ""
@@ -190,7 +190,7 @@ class FileSet:
         return touched
 
     def _take_tree(self, tree: Tree) -> set[str]:
-        """The places whose troubles are the tree's own."""
+        """Apply the tree; return the places whose problems are the tree's own."""
         places = self._tree.troubles.keys() | tree.troubles.keys() | self._lost.keys()
         lost: dict[str, Identity] = {}
         for anchor, identity in {**self._tree.anchors, **self._lost}.items():
@@ -224,7 +224,7 @@ class FileSet:
     def _settle(
         self, touched: Iterable[ObjectRef], contents: Mapping[Declared, SourceObject], hold: bool
     ) -> tuple[tuple[SourceObject, ...], tuple[ObjectRef, ...]]:
-        """Which declaration of each object is in effect."""
+        """Decide which declaration of each object is in effect."""
         upserts: list[Declared] = []
         removals: list[ObjectRef] = []
         for ref in touched:
@@ -246,14 +246,14 @@ class FileSet:
         )
 
     def _position(self, item: Declared) -> tuple[int, int, int]:
-        """Where an object stands in the order of all files."""
+        """Return an object's position in the order of all files."""
         document = item.origin.document
         return (self._tree.order[document.path], document.line, item.index)
 
     # -- findings --------------------------------------------------------------------------------
 
     def _changed_findings(self, places: Iterable[str]) -> tuple[PlaceFindings, ...]:
-        """The findings of those of the places where they are others than before."""
+        """Return the findings of the places where they changed."""
         changed: list[PlaceFindings] = []
         for place in sorted(places):
             findings = tuple(self._findings(place))

@@ -109,7 +109,7 @@ _READ, _LEAVE = KindVerdict(read=True), KindVerdict(read=False)
 def judge(
     api_version: str, kind: str, reads: Reads, plugin_groups: Collection[str] = ()
 ) -> KindVerdict:
-    """What to do with an object; ``plugin_groups`` are the groups of the active plugins' kinds."""
+    """Decide about an object; ``plugin_groups`` are the groups of the active plugins' kinds."""
     if reads(api_version, kind):
         return _READ
     group, slash, _ = api_version.partition("/")
@@ -145,5 +145,5 @@ def judge(
 
 
 def _looks_own(group: str) -> bool:
-    """Whether the group is Istio's or Aeraki's, or one of them misspelt."""
+    """Report whether the group is Istio's or Aeraki's, or one of them misspelt."""
     return group.endswith(_OWN_GROUPS) or bool(get_close_matches(group, _KNOWN, 1, 0.85))

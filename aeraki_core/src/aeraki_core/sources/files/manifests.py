@@ -67,7 +67,7 @@ class Trouble:
     field: str | None = None
 
     def finding(self, path: str, first_line: int) -> Finding:
-        """The trouble as a finding at a file's line."""
+        """Return the problem as a finding at a file's line."""
         line = None if self.line is None else first_line + self.line
         return Finding(self.code, self.message, self.ref, self.field, path, line)
 
@@ -106,7 +106,7 @@ class ParsedManifest(NamedTuple):
 
 
 def parse(piece: Slice, path: str, rules: Rules, budget: AliasBudget) -> list[ParsedManifest]:
-    """The document's manifest; several only where JSON objects follow each other in one text."""
+    """Parse the document; several manifests only where JSON objects follow each other."""
     before = budget.spent
     try:
         values = load_all(piece, budget)
@@ -120,7 +120,7 @@ def parse(piece: Slice, path: str, rules: Rules, budget: AliasBudget) -> list[Pa
 
 
 def load_object(declared: Declared) -> SourceObject:
-    """The object with its content, read from its document again."""
+    """Load the object with its content, from its document again."""
     origin = declared.origin
     [(_, value)] = load_all(Slice(origin.document.line, origin.document.text))
     for index in origin.items:
@@ -152,7 +152,7 @@ def _manifest(piece: Slice, path: str, value: Any, rules: Rules, aliased: int) -
 
 
 def _words(text: str) -> frozenset[str]:
-    """Everything in the text that may name a host."""
+    """Return all words of the text that may name a host."""
     return frozenset(word.strip(".-") for word in _WORD.findall(text.lower()))
 
 
@@ -199,7 +199,7 @@ def _parts(value: Any, items: tuple[int, ...], inherited: _Type) -> Iterator[_Pa
 
 
 def _identify(part: _Part, rules: Rules) -> _Identity | Trouble | None:
-    """What names the object, or what is wrong with it; None when its kind is not read."""
+    """Return the object's identity, or its problem; None if its kind is not read."""
     content = part.content
     if not isinstance(content, dict):
         code = NOT_AN_OBJECT if part.items else NOT_KUBERNETES
@@ -263,5 +263,5 @@ _SHAPES = {
 
 
 def _shape(value: Any) -> str:
-    """What a value is, in a user's words; never the value itself."""
+    """Return the type of a value in a user's words; never the value itself."""
     return _SHAPES.get(type(value), "a value")

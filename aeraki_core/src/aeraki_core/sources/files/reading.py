@@ -123,7 +123,7 @@ class _FileText(NamedTuple):
 
 
 def _read_text(path: str, limit: int, *, stream: bool) -> _FileText | Trouble:
-    """A file's text, or why there is none. ``stream``: it is a pipe, or standard input."""
+    """Read a file's text, or why there is none. ``stream``: it is a pipe, or standard input."""
     signature: Signature = ()
     try:
         if path == STDIN:

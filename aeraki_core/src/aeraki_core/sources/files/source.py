@@ -149,7 +149,7 @@ class FilesSource(Source):
             self._give(emit, self._files.take(look))
 
     def _settled(self, paths: Collection[str]) -> Look:
-        """A look at the files. While it is doubtful, more, until two are the same.
+        """Look at the files, again while the result is doubtful, until two looks are equal.
 
         An editor may be about to bring back what is missing.
         """
@@ -165,7 +165,7 @@ class FilesSource(Source):
         return look
 
     def _changes(self) -> Iterator[Collection[str]]:
-        """The paths that changed, each time that some did; none: look at everything."""
+        """Yield the paths that changed, at each change; none: look at everything."""
         from watchfiles import watch
 
         places = self._places()
@@ -194,7 +194,7 @@ class FilesSource(Source):
                 yield ()
 
     def _places(self) -> list[tuple[int, ...] | None]:
-        """What the paths lead to: folders by their identity, files by their state too."""
+        """Return the identities of the targets; for files their state too."""
         return [_place(path) for path in self._paths]
 
     def _give(self, emit: Emit, changes: Changes, *, first: bool = False) -> None:
@@ -210,7 +210,7 @@ class FilesSource(Source):
 
 
 def _place(path: str) -> tuple[int, ...] | None:
-    """What a path leads to: a folder by its identity, a file by its state too."""
+    """Return the identity of a path's target; for a file its state too."""
     try:
         status = Path(path).stat()
     except OSError:

@@ -53,7 +53,7 @@ def scan(
 
 
 def unreadable(error: OSError) -> Trouble:
-    """What the system says about a file or folder that cannot be read."""
+    """Return the system's message about a file or folder that cannot be read."""
     return Trouble(UNREADABLE, (error.strerror or str(error)).lower(), None, broken=True)
 
 

@@ -22,7 +22,7 @@ _KEEPALIVE_MS = 30_000
 
 
 def from_file(path: Path, what: str) -> Callable[[], bytes]:
-    """A function that reads the file at every call.
+    """Return a function that reads the file at every call.
 
     It raises AerakiError when the file cannot be read.
     """
@@ -51,7 +51,7 @@ class Istiod:
     """The name in istiod's certificate; empty for the address's own."""
 
     def channel(self) -> grpc.Channel:
-        """A new channel; nothing is sent before the first call.
+        """Open a channel; nothing is sent before the first call.
 
         Raises:
             AerakiError: the certificate cannot be read.
@@ -77,7 +77,7 @@ class Istiod:
         )
 
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """Who we are.
+        """Return our credentials.
 
         Raises:
             AerakiError: the token cannot be read.

@@ -37,7 +37,7 @@ _UNSPECIFIED = ("0.0.0.0", "::")
 
 
 def decode(kind: str, data: bytes, domain: str) -> SourceObject:
-    """One resource as an object; with a problem if only its name can be read.
+    """Decode a resource as an object; with a problem if only its name can be read.
 
     Raises:
         ValueError: not even the name can be read.
@@ -70,7 +70,7 @@ def decode(kind: str, data: bytes, domain: str) -> SourceObject:
 
 
 def _metadata(sent: config_pb2.Metadata) -> dict[str, Any]:
-    """Everything but the name."""
+    """Return everything but the name."""
     metadata: dict[str, Any] = {}
     if sent.HasField("create_time"):
         metadata["creationTimestamp"] = sent.create_time.ToJsonString()

@@ -58,7 +58,7 @@ class ResourceMirror:
         return next(iter(self._unread.values()), None)
 
     def holds(self, url: str) -> bool:
-        """Whether there is any object of the type."""
+        """Report whether there is any object of the type."""
         return bool(self._forms[url])
 
     def take(self, url: str, resources: Iterable[AnyMessage], *, partial: bool = False) -> None:

@@ -71,7 +71,7 @@ class Refusal:
 
 
 def parse_syncz(content: Any) -> frozenset[Unacknowledged]:
-    """Who has not acknowledged the last, from istiod's answer.
+    """Return the proxies in istiod's answer that have not acknowledged the last push.
 
     Raises:
         ValueError: it is not of the form that istiod sends.
@@ -109,7 +109,7 @@ def refusals(
 def suspects(
     refusal: Refusal, written: Mapping[FilterKey, float], at: float, root_namespace: str
 ) -> list[FilterKey]:
-    """The filters that the refusal may be about, the likeliest first.
+    """Return the filters that the refusal may be about, the likeliest first.
 
     ``written``: when each filter of ours was written last, by the same clock as ``at`` (now). Only
     filters of the root namespace and of the proxy's own apply to it, and only those written before
@@ -124,7 +124,7 @@ def suspects(
 
 
 def explain(refusal: Refusal, causes: Sequence[FilterKey]) -> Finding:
-    """The finding about one proxy, at the filter that is most likely the cause."""
+    """Return the finding about one proxy, at the filter that is most likely the cause."""
     likely = f"; most likely because of {causes[0]}" if causes else ""
     message = (
         f"proxy {refusal.proxy} does not accept the {refusal.part}s that it was sent "

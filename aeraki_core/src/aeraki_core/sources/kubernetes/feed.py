@@ -189,7 +189,7 @@ class Feed:
         return refs
 
     def _hand_on(self, gone: Iterable[ObjectRef]) -> list[Event]:
-        """What is gone and what changed, as one."""
+        """Return deletions and changes as one batch."""
         events = self._remove(gone)
         staged, self._staged = self._staged, {}
         for ref, upserted in staged.items():
@@ -202,7 +202,7 @@ class Feed:
         return [Removed(NAME, ref) for ref in refs if self._versions.pop(ref, None) is not None]
 
     def _say(self, message: str | None, code: Code) -> list[Event]:
-        """The list's own problem, if it is another than before."""
+        """Return the list's own problem, if it changed."""
         if message == self._problem:
             return []
         self._problem = message

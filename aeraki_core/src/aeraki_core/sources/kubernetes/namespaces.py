@@ -80,11 +80,11 @@ class Selection:
         return bool(self._entering)
 
     def reads(self, namespace: str) -> bool:
-        """Whether what comes of the namespace may be of use."""
+        """Report whether objects of the namespace may be of use."""
         return namespace not in self._others
 
     def counting(self, events: Iterable[Event]) -> list[Event]:
-        """The events that count now; those of a namespace that is not known yet are kept."""
+        """Return the events that count; those of an unknown namespace are kept."""
         return [event for event in events if self._counts(event)]
 
     def _counts(self, event: Event) -> bool:
@@ -106,7 +106,7 @@ class Selection:
         return True
 
     def enter(self) -> list[Event]:
-        """Everything was read again: what there is of the namespaces that came to match."""
+        """Return the objects of the namespaces that came to match, after a full read."""
         found: list[Event] = []
         for name in sorted(self._entering):
             found += self._waiting.pop(name, {}).values()
@@ -115,7 +115,7 @@ class Selection:
         return found
 
     def know_all(self, found: Mapping[str, Labels]) -> Change:
-        """All namespaces that there are."""
+        """Accept the list of all existing namespaces."""
         for name in [*self._watched, *self._others, *self._entering]:
             if name not in found:
                 self.forget(name)
@@ -204,7 +204,7 @@ class NamespaceFeed:
         return Change()
 
     def problems(self) -> list[Event]:
-        """What is wrong with the list, if it is another thing than before."""
+        """Return the list's problem, if it changed."""
         if self.reason == self._problem:
             return []
         self._problem = self.reason
@@ -213,7 +213,7 @@ class NamespaceFeed:
 
 
 def _labels(objects: Iterable[DecodedObject]) -> dict[str, Labels]:
-    """The labels of each namespace; what cannot be read matches no label."""
+    """Return the labels of each namespace; an unreadable one matches no label."""
     return {
         content["metadata"]["name"]: dict(content["metadata"].get("labels") or {})
         for content, _ in objects

@@ -41,7 +41,7 @@ class SecretName(NamedTuple):
 
 
 def refusal_of(secret: Object) -> str | None:
-    """Why a Secret is not read; None when it is."""
+    """Return why a Secret is not read; None if it is."""
     secret_type, metadata = secret.get("type") or "", secret["metadata"]
     released = (metadata.get("labels") or {}).get(RELEASE_LABEL) == "true"
     if secret_type in _RELEASED or (released and secret_type != _TOKEN):
@@ -119,7 +119,7 @@ class SecretReferences:
         return differs
 
     def _names(self, source_object: SourceObject) -> frozenset[SecretName] | None:
-        """The Secrets of one object; None when it cannot be read: its last form still counts."""
+        """Return an object's Secrets; None if it is unreadable: its last form still counts."""
         ref = source_object.ref
         kind = self._kinds.get((source_object.api_group, ref.kind))
         if kind is None or source_object.problem is not None:

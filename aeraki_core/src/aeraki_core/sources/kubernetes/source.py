@@ -178,7 +178,7 @@ class _Informers:
         informer.start()
 
     def follows(self, feed: Feed | NamespaceFeed) -> bool:
-        """Whether the feed's list is followed. Late news of a forgotten one may still come."""
+        """Report whether the feed's list is followed. A forgotten one may still send late news."""
         return feed in self._informers
 
     def refresh(self, feed: Feed | NamespaceFeed) -> None:
@@ -199,7 +199,7 @@ class _Informers:
             informer.join(max(0.0, deadline - time.monotonic()))
 
     def _is_going(self, resource: ApiResource) -> bool:
-        """Whether the definition of the kind is gone or going, and so all objects with it.
+        """Report whether the definition of the kind is being deleted, and so all its objects.
 
         Raises:
             RequestError: the server could not be asked.
@@ -279,7 +279,7 @@ class _Coordinator:
             self._informers.start(each)
 
     def _all_feeds(self) -> list[Feed | NamespaceFeed]:
-        """All but those of Secrets; that of the namespaces first."""
+        """Return all feeds but those of Secrets; that of the namespaces first."""
         return [*([self._namespace_feed] if self._namespace_feed is not None else ()), *self._feeds]
 
     # -- news ------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ class _Coordinator:
             self._follow_secrets()
 
     def _scoped(self) -> list[Event]:
-        """Which namespaces count, if these are others than before."""
+        """Return the namespaces that count, if they changed."""
         scope = self._selection.scope if self._selection is not None else self._scope
         if scope == self._said_scope:
             return []

@@ -30,7 +30,7 @@ def validate_many(
     tolerate: Collection[str] = (),
     at_most: int | None = None,
 ) -> dict[str, Verdict]:
-    """The verdicts of those configurations that are not clean, in the order given. Empty: all are.
+    """Return the verdicts that are not clean, in the order given. Empty: all are clean.
 
     ``at_once``: how many go into one start of Envoy.
     ``tolerate``: warnings that contain one of these texts do not count.
@@ -107,7 +107,7 @@ def _unique(resources: Mapping[str, Any], prefix: str, addresses: Iterator[str])
 
 
 def _rename(value: Any, names: Mapping[str, str]) -> Any:
-    """The same with every text replaced that is a cluster's name, in filters of any kind."""
+    """Return it with every text replaced that is a cluster's name, in filters of any kind."""
     if isinstance(value, str):
         return names.get(value, value)
     if isinstance(value, Mapping):

@@ -40,7 +40,7 @@ class EnvoyMissingError(EnvoyError):
 
 
 def find_envoy() -> Path:
-    """The Envoy binary.
+    """Find the Envoy binary.
 
     Raises:
         EnvoyMissingError: there is none, or AERAKI_ENVOY names something that cannot be run.

@@ -49,7 +49,7 @@ def to_envoy(
     bind: Mapping[str, Address] | None = None,
     inbound: Mapping[int, Address] | None = None,
 ) -> EnvoyConfig:
-    """The configuration for a real Envoy.
+    """Return the configuration for a real Envoy.
 
     ``endpoints``: where clusters really lead.
     ``bind``: other addresses for listeners, by name.
@@ -73,7 +73,7 @@ def to_envoy(
 
 
 def inbound_listener(config: SidecarConfig, target_port: int, bind: Address) -> Listener:
-    """A listener of its own, really bound, with virtualInbound's plaintext chain of a target port.
+    """Return a listener, really bound, with virtualInbound's plaintext chain of a target port.
 
     Without traffic interception no client reaches a chain by its destination port, so the chain is
     copied to where one can.

@@ -21,13 +21,13 @@ _LEVELS = ("trace", "debug", "info", "warning", "error", "critical")
 
 
 def readable(records: Iterable[LogRecord]) -> str:
-    """The log for a person: without the lists of extensions and headers that Envoy begins with."""
+    """Return the log for a person: without Envoy's initial lists of extensions and headers."""
     shown = (item for item in records if not item.text.startswith(_NOISE))
     return "".join(f"{item}\n" for item in shown)
 
 
 def reason_of(text: str) -> str:
-    """An error of Envoy's without the whole configuration that it repeats in some of them."""
+    """Return an error of Envoy's without the configuration that some errors repeat."""
     return _DUMP.sub("", text).strip()
 
 

@@ -103,7 +103,7 @@ class Envoy:
 
     @classmethod
     def find(cls) -> Envoy:
-        """The binary of this machine.
+        """Find the binary of this machine.
 
         Raises:
             EnvoyMissingError: there is none; the message says what to install.
@@ -140,7 +140,7 @@ class Envoy:
         )
 
     def lacking(self, config: EnvoyConfig) -> frozenset[str]:
-        """The names of a configuration's network filters whose type this binary lacks."""
+        """Return the names of a configuration's network filters whose type this binary lacks."""
         found = set()
         for _, item in _filters(config):
             if item.HasField("typed_config") and item.typed_config.TypeName() not in self.type_urls:
@@ -148,7 +148,7 @@ class Envoy:
         return frozenset(found)
 
     def without(self, config: EnvoyConfig, names: frozenset[str]) -> EnvoyConfig:
-        """The configuration without the network filters of those names."""
+        """Return the configuration without the network filters of those names."""
         listeners = []
         for listener in config.listeners:
             copied = type(listener)()
@@ -167,7 +167,7 @@ class Envoy:
         return found
 
     def validate(self, config: EnvoyConfig, *, tolerate: Collection[str] = ()) -> Verdict:
-        """What Envoy says about a configuration; nothing is bound or connected.
+        """Return Envoy's verdict on a configuration; nothing is bound or connected.
 
         ``tolerate``: warnings that contain one of these texts are left out.
 
@@ -179,7 +179,7 @@ class Envoy:
     def validate_bootstrap(
         self, bootstrap: Mapping[str, Any], *, tolerate: Collection[str] = ()
     ) -> Verdict:
-        """The same for a whole bootstrap."""
+        """Return Envoy's verdict on a whole bootstrap."""
         with tempfile.TemporaryDirectory(prefix="aeraki-") as folder:
             path = Path(folder, "envoy.json")
             path.write_text(json.dumps(bootstrap), encoding="utf-8")
@@ -279,7 +279,7 @@ def _shorten(text: str, path: Path) -> str:
 
 
 def _filters(config: EnvoyConfig) -> Iterator[tuple[Any, Any]]:
-    """Every network filter with the chain that it is in."""
+    """Yield every network filter with the chain that it is in."""
     for listener in config.listeners:
         chains = list(listener.filter_chains)
         if listener.HasField("default_filter_chain"):

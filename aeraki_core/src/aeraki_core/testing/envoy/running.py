@@ -89,7 +89,7 @@ class RunningEnvoy:
             return ""
 
     def wait_for(self, condition: Callable[[], T | None], timeout: float, what: str) -> T:
-        """The first true value of ``condition``; ``what`` completes "waited 10 s for Envoy ...".
+        """Wait for a true ``condition``; ``what`` completes "waited 10 s for Envoy ...".
 
         Raises:
             EnvoyError: Envoy ended, or the condition did not come true within ``timeout`` seconds.
@@ -148,7 +148,7 @@ class RunningEnvoy:
         return tuple(reason_of(str(record)) for record in self.records if record.is_warning)
 
     def wait_for_log(self, text: str, timeout: float = 10.0) -> LogRecord:
-        """The first record that contains ``text``.
+        """Wait for the first record that contains ``text``.
 
         Raises:
             EnvoyError: there is none within ``timeout`` seconds.
@@ -162,7 +162,7 @@ class RunningEnvoy:
     # -- the admin interface
 
     def admin(self, path: str, method: str = "GET") -> str:
-        """The answer of the admin interface to a path such as ``/clusters``.
+        """Return the admin interface's answer for a path such as ``/clusters``.
 
         Raises:
             OSError: it does not answer.
@@ -184,7 +184,7 @@ class RunningEnvoy:
         }
 
     def wait_for_stat(self, name: str, at_least: int = 1, timeout: float = 10.0) -> int:
-        """The value of a counter or gauge, once it has reached ``at_least``.
+        """Wait until a counter or gauge has reached ``at_least``; return its value.
 
         Raises:
             EnvoyError: it has not within ``timeout`` seconds.
@@ -197,7 +197,7 @@ class RunningEnvoy:
         return self.stats(name)[name]
 
     def listeners(self) -> dict[str, Address]:
-        """The address of each active listener, bound or not, by name."""
+        """Return the address of each active listener, bound or not, by name."""
         given = json.loads(self.admin("/listeners?format=json")).get("listener_statuses", [])
         return {
             item["name"]: (
@@ -208,7 +208,7 @@ class RunningEnvoy:
         }
 
     def clusters(self) -> dict[str, tuple[Address, ...]]:
-        """The endpoints of each cluster, by name."""
+        """Return the endpoints of each cluster, by name."""
         given = json.loads(self.admin("/clusters?format=json")).get("cluster_statuses", [])
         found: dict[str, tuple[Address, ...]] = {}
         for item in given:
@@ -222,6 +222,6 @@ class RunningEnvoy:
         return found
 
     def config_dump(self) -> dict[str, Any]:
-        """The configuration as Envoy has it (``/config_dump``)."""
+        """Return the configuration as Envoy has it (``/config_dump``)."""
         found: dict[str, Any] = json.loads(self.admin("/config_dump"))
         return found

@@ -20,7 +20,7 @@ _FROM_FILES = (FILE_CERTIFICATE, FILE_ROOT)
 
 
 def with_local_tls(cluster: Cluster) -> Cluster:
-    """The cluster with certificates that this machine has; it is changed in place."""
+    """Return the cluster with certificates of this machine; it is changed in place."""
     del cluster.transport_socket_matches[:]
     socket = cluster.transport_socket
     context = UpstreamTlsContext()

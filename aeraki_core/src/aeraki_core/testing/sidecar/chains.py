@@ -74,7 +74,7 @@ HTTP_INSPECTOR = ListenerFilter(
 
 
 def address(ip: str, port: int) -> Address:
-    """A TCP address."""
+    """Return a TCP address."""
     return Address(socket_address=SocketAddress(address=ip, port_value=port))
 
 
@@ -97,13 +97,13 @@ def tcp_proxy(stat_prefix: str, clusters: Sequence[Weighted]) -> Filter:
 
 
 def mongo_proxy(stat_prefix: str) -> Filter:
-    """What istiod puts before tcp_proxy on ports named ``mongo`` (PILOT_ENABLE_MONGO_FILTER)."""
+    """Return istiod's filter before tcp_proxy on ports ``mongo`` (PILOT_ENABLE_MONGO_FILTER)."""
     config = MongoProxy(stat_prefix=stat_prefix)
     return Filter(name="envoy.filters.network.mongo_proxy", typed_config=pack(config))
 
 
 def http_filter(port: int, hosts: Iterable[str]) -> Filter:
-    """An HTTP connection manager that knows a port's services by host, without their routes."""
+    """Return an HTTP connection manager with a port's services by host, without their routes."""
     routes = RouteConfiguration(name=str(port))
     routes.validate_clusters.value = False
     for host in hosts:
@@ -131,7 +131,7 @@ def chain(
     transport: str = "",
     protocols: Iterable[str] = (),
 ) -> FilterChain:
-    """A filter chain; without anything to match on it matches all."""
+    """Return a filter chain; without any match it matches all connections."""
     item = FilterChain(name=name, filters=filters)
     match = FilterChainMatch(
         transport_protocol=transport,

@@ -61,7 +61,7 @@ _MAX_RING, _MAX_MAGLEV = 8 * 1024 * 1024, 5_000_011
 
 
 def outbound_clusters(view: View) -> tuple[Cluster, ...]:
-    """Those of the services that the proxy sees."""
+    """Return the clusters of the services that the proxy sees."""
     clusters: dict[str, Cluster] = {}
     for service in view.services:
         if service.resolution is Resolution.DYNAMIC_DNS:
@@ -118,7 +118,7 @@ def _cluster(
 
 
 def port_policy(policy: Policy, port: int) -> Policy:
-    """The policy for one port: a port's own settings inherit nothing from the others."""
+    """Return the policy for one port: a port's own settings inherit nothing from the others."""
     ports = policy.get("portLevelSettings")
     for item in ports if isinstance(ports, list) else ():
         if part(item, "port").get("number") == port:
@@ -253,7 +253,7 @@ def _set_duration(message: Duration, value: Any) -> bool:
 
 
 def original_dst(name: str) -> Cluster:
-    """A cluster that leads to wherever the client connected to."""
+    """Return a cluster that leads to wherever the client connected to."""
     cluster = Cluster(
         name=name,
         type=Cluster.DiscoveryType.Value("ORIGINAL_DST"),

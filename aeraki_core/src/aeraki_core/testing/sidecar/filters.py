@@ -103,7 +103,7 @@ class FilterPatch:
     value: Message | None = field(repr=False)
 
     def copy(self) -> Any:
-        """A copy of its value, to put somewhere."""
+        """Return a copy of the patch's value."""
         if self.value is None:
             raise EnvoyFilterError(f"{self.ref}: has no value")
         found = type(self.value)()
@@ -285,7 +285,7 @@ def _value(ref: PatchRef, apply_to: str, value: Mapping[str, Any]) -> Message:
 
 
 def scope_miss(content: Mapping[str, Any], proxy: Proxy, root_namespace: str) -> str | None:
-    """Why an EnvoyFilter is not for the proxy; None when it is."""
+    """Return why an EnvoyFilter is not for the proxy; None if it is."""
     namespace = str((content.get("metadata") or {}).get("namespace") or "default")
     spec = content.get("spec") or {}
     if spec.get("targetRefs"):
@@ -301,7 +301,7 @@ def scope_miss(content: Mapping[str, Any], proxy: Proxy, root_namespace: str) ->
 def patches_of(
     filters: Iterable[Mapping[str, Any]], root_namespace: str
 ) -> list[tuple[Mapping[str, Any], tuple[FilterPatch, ...]]]:
-    """Each EnvoyFilter with its patches, in the order in which istiod applies them.
+    """Return each EnvoyFilter with its patches, in the order in which istiod applies them.
 
     That order is: priority, the root namespace before others, creation time, name.
 

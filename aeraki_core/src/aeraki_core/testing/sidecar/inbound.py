@@ -95,7 +95,7 @@ class TargetPort:
 
 
 def target_ports(view: View) -> tuple[TargetPort, ...]:
-    """The workload's TCP ports, by number."""
+    """Return the workload's TCP ports, by number."""
     ports: dict[int, TargetPort] = {}
     if view.sidecar is not None and view.sidecar.ingress:
         for item in view.sidecar.ingress:
@@ -122,7 +122,7 @@ def _has_tcp_chains(protocol: ListenerProtocol) -> bool:
 
 
 def virtual_inbound(view: View) -> Listener:
-    """The listener that takes all captured inbound traffic."""
+    """Return the listener that takes all captured inbound traffic."""
     proxy = view.proxy
     listener = Listener(
         name="virtualInbound",
@@ -161,7 +161,7 @@ def _chains(proxy: Proxy, name: str, cluster: str, port: TargetPort) -> list[Fil
 
 
 def inbound_clusters(view: View) -> tuple[Cluster, ...]:
-    """One for each target port, and the one for everything else."""
+    """Return a cluster for each target port, and the one for everything else."""
     clusters = [_cluster(view, port) for port in target_ports(view)]
     return (*clusters, _from_here(view, original_dst(INBOUND_PASSTHROUGH)))
 

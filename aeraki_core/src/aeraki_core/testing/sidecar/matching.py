@@ -14,7 +14,7 @@ _VIRTUAL = frozenset({"virtualInbound", "virtualOutbound"})
 
 
 def proxy_matches(patch: FilterPatch, proxy: Proxy) -> str | None:
-    """Why ``match.proxy`` is not for the proxy; None when it is."""
+    """Return why ``match.proxy`` is not for the proxy; None if it is."""
     if patch.version:
         import re2
 

@@ -25,7 +25,7 @@ _MISSING_TYPE = re.compile(
 
 
 def to_message(kind: type[M], value: Mapping[str, Any]) -> M:
-    """The message that a dictionary says.
+    """Return the message of a dictionary.
 
     Raises:
         ValueError: an unknown field, a value of the wrong form, or an unknown ``@type``.
@@ -42,7 +42,7 @@ def to_message(kind: type[M], value: Mapping[str, Any]) -> M:
 
 
 def to_dict(message: Message) -> dict[str, Any]:
-    """The message as Envoy's JSON, in snake_case.
+    """Return the message as Envoy's JSON, in snake_case.
 
     Raises:
         ValueError: it holds an ``Any`` of a type that nothing defines.

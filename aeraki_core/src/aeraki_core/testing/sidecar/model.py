@@ -55,7 +55,7 @@ class SidecarConfig:
         return self.outbound_clusters + self.inbound_clusters
 
     def listener(self, name: str) -> Listener:
-        """The listener of that name.
+        """Return the listener of that name.
 
         Raises:
             KeyError: there is none; the message names those that are.
@@ -63,7 +63,7 @@ class SidecarConfig:
         return _named("listener", self.listeners, name)
 
     def cluster(self, name: str) -> Cluster:
-        """The cluster of that name.
+        """Return the cluster of that name.
 
         Raises:
             KeyError: there is none; the message names those that are.
@@ -84,7 +84,7 @@ def model_sidecar(
     *,
     mesh: Mesh | None = None,
 ) -> SidecarConfig:
-    """The configuration of one proxy, without any EnvoyFilter.
+    """Return the configuration of one proxy, without any EnvoyFilter.
 
     ``mesh_objects``: Services, EndpointSlices, ServiceEntries, VirtualServices, DestinationRules
     and Sidecars as Kubernetes dictionaries; other kinds are ignored.

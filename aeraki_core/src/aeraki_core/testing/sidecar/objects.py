@@ -49,11 +49,11 @@ class MeshObjects:
     sidecars: tuple[SidecarResource, ...]
 
     def spec(self, ref: ObjectRef) -> Mapping[str, Any]:
-        """The spec of an object; empty when it has none."""
+        """Return the spec of an object; empty when it has none."""
         return part(self.contents.get(ref), "spec")
 
     def endpoints(self, service: Service) -> Endpoints:
-        """The endpoints of a Kubernetes Service."""
+        """Return the endpoints of a Kubernetes Service."""
         owner = (service.namespace, service.ref.name)
         return union(item for item in self.slices if (item.ref.namespace, item.service) == owner)
 
@@ -117,14 +117,14 @@ def read_objects(
 
 
 def part(value: Any, *names: str) -> Mapping[str, Any]:
-    """A mapping inside mappings; empty where there is none, or where something else stands."""
+    """Return a mapping inside mappings; empty if there is none, or another type."""
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value if isinstance(value, Mapping) else {}
 
 
 def source_object(content: Mapping[str, Any]) -> SourceObject | None:
-    """The object as a source hands it on; None without apiVersion, kind or name."""
+    """Return the object as a source hands it on; None without apiVersion, kind or name."""
     metadata = content.get("metadata")
     if not isinstance(metadata, Mapping):
         return None

@@ -89,7 +89,7 @@ class _Entry:
 
 
 def outbound_listeners(view: View) -> tuple[Listener, ...]:
-    """All of them, by name."""
+    """Return all listeners, by name."""
     entries: dict[_ListenerPlace, _Entry] = {}
     for egress in view.egress:
         # A listener of its own port comes first, and what follows adds nothing to it.
@@ -154,7 +154,7 @@ def _binds(
 
 
 def _entry_binds(proxy: Proxy, service: Service) -> Iterator[_Bind]:
-    """Those of a ServiceEntry: of each address, of the allocated ones, or of none."""
+    """Yield the binds of a ServiceEntry: of each address, of the allocated ones, or of none."""
     if service.addresses:
         for item in service.addresses:
             if "/" in item:
@@ -171,7 +171,7 @@ def _entry_binds(proxy: Proxy, service: Service) -> Iterator[_Bind]:
 
 
 def _of_proxy(addresses: tuple[str, ...], proxy: Proxy) -> list[str]:
-    """Those of the families that the proxy has."""
+    """Return the addresses of the proxy's families."""
     return [item for item in addresses if proxy.dual_stack or (":" in item) == (":" in proxy.ip)]
 
 
@@ -287,7 +287,7 @@ def _passthrough(view: View) -> Filter:
 
 
 def virtual_outbound(view: View) -> Listener:
-    """The listener that takes all captured traffic and what no other listener is for."""
+    """Return the listener for all captured traffic without another listener."""
     listener = Listener(
         name="virtualOutbound",
         address=address(view.proxy.wildcard, OUTBOUND_PORT),

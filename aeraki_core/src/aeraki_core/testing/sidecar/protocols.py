@@ -56,12 +56,12 @@ _WELL_KNOWN = frozenset({25, 53, 3306, 27017})
 
 
 def protocol_named(name: str) -> ListenerProtocol:
-    """The protocol of a name as ServiceEntries and Sidecars write it."""
+    """Return the protocol of a name as ServiceEntries and Sidecars write it."""
     return _NAMED.get(name.lower(), ListenerProtocol.SNIFFED)
 
 
 def protocol_of(service: Service, port: Port) -> ListenerProtocol:
-    """The protocol of a service port: by its name or appProtocol in a Service."""
+    """Return the protocol of a service port: by its name or appProtocol in a Service."""
     if port.protocol == "UDP":
         return ListenerProtocol.UDP
     if service.resolution is not Resolution.CLUSTER_IP:

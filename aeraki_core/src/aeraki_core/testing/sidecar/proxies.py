@@ -25,7 +25,7 @@ def proxies_for(
     filters: Iterable[Mapping[str, Any]],
     mesh: Mesh | None = None,
 ) -> tuple[Proxy, ...]:
-    """The proxies, sorted by namespace."""
+    """Return the proxies, sorted by namespace."""
     parsed, filters = read_objects(objects, mesh), list(filters)
     namespaces = {"default"} | set(map(_namespace, filters))
     for ref, content in parsed.contents.items():
@@ -52,7 +52,7 @@ def proxies_for(
 
 
 def _clients(objects: MeshObjects) -> list[Proxy]:
-    """One for each way in which the name of a listener depends on the proxy."""
+    """Return a proxy for each form that the name of a listener can have."""
     told = objects.mesh.proxy_families
     families = set(told) or {ProxyFamily.IPV4, ProxyFamily.DUAL}
     if not told and _has_ipv6(objects):
@@ -70,7 +70,7 @@ def _clients(objects: MeshObjects) -> list[Proxy]:
 
 
 def _has_ipv6(objects: MeshObjects) -> bool:
-    """Whether Kubernetes itself has IPv6 addresses: then there may be proxies with IPv6 alone."""
+    """Report whether Kubernetes has IPv6 addresses: then some proxies may have only IPv6."""
     of_services = (
         address
         for service in objects.services

@@ -65,7 +65,7 @@ class Proxy:
         return ProxyFamily.IPV6 if ":" in self.ip else ProxyFamily.IPV4
 
     def has_labels(self, wanted: Mapping[str, str]) -> bool:
-        """Whether a selector with these labels selects it; an empty one selects all."""
+        """Report whether a selector with these labels selects it; an empty one selects all."""
         return all(self.labels.get(key) == value for key, value in wanted.items())
 
     def __str__(self) -> str:

@@ -42,7 +42,7 @@ class ClientRule:
     export_to_as_written: frozenset[str]
 
     def with_rule(self, other: ClientRule) -> ClientRule:
-        """The same with what another rule adds."""
+        """Return the rule with what another rule adds."""
         subsets = {**other.subsets, **self.subsets}
         names = dict.fromkeys((*self.subsets, *other.subsets))
         return replace(
@@ -53,7 +53,7 @@ class ClientRule:
 
 
 def client_rule(objects: MeshObjects, proxy: Proxy, service: Service) -> ClientRule | None:
-    """The rule for a client's calls to a service; None when there is none."""
+    """Return the rule for a client's calls to a service; None when there is none."""
     client, root = proxy.namespace, objects.mesh.root_namespace
     # A client in the root namespace first obeys only private rules.
     private = True if client == root else None
@@ -81,7 +81,7 @@ def _exported(
 def _rules_in(
     objects: MeshObjects, namespace: str, host: str, *, private: bool | None
 ) -> tuple[ClientRule, ...]:
-    """The merged rules of the most specific host in a namespace.
+    """Return the merged rules of the most specific host in a namespace.
 
     ``private``: only those that no other namespace sees, or only the others; None for those that
     the namespace itself sees.

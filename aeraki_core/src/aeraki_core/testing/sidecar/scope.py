@@ -26,14 +26,14 @@ __all__ = [
 
 
 def hosts_match(one: str, other: str) -> bool:
-    """Whether two hosts have a name in common; either may be a wildcard (``*.example.com``)."""
+    """Report whether two hosts share a name; either may be a wildcard (``*.example.com``)."""
     if one.startswith("*") and other.startswith("*"):
         return one[1:].endswith(other[1:]) or other[1:].endswith(one[1:])
     return is_covered(one, other) or is_covered(other, one)
 
 
 def is_covered(host: str, by: str) -> bool:
-    """Whether ``by`` stands for every name that ``host`` stands for."""
+    """Report whether ``by`` matches every name that ``host`` matches."""
     return host == by or (by.startswith("*") and host[host.startswith("*") :].endswith(by[1:]))
 
 
@@ -71,11 +71,11 @@ class EgressListener:
     captured: bool = True
 
     def imports_service(self, host: str, namespace: str) -> bool:
-        """Whether a service of that host and namespace is imported."""
+        """Report whether a service of that host and namespace is imported."""
         return self._imports(host, namespace, is_covered)
 
     def imports_virtual_service(self, hosts: Iterable[str], namespace: str) -> bool:
-        """Whether a VirtualService for those hosts in that namespace is imported."""
+        """Report whether a VirtualService for those hosts in that namespace is imported."""
         return any(self._imports(host, namespace, hosts_match) for host in hosts)
 
     def _imports(self, host: str, namespace: str, matches: Callable[[str, str], bool]) -> bool:
@@ -114,7 +114,7 @@ class SidecarResource:
 
 
 def parse_sidecar(ref: ObjectRef, content: Mapping[str, Any]) -> SidecarResource:
-    """A Sidecar resource; fields of another form than Istio's are left out."""
+    """Parse a Sidecar resource; fields of another form than Istio's are left out."""
     spec = _mapping(content.get("spec"))
     mode = _mapping(spec.get("outboundTrafficPolicy")).get("mode")
     egress = tuple(_egress(item, ref.namespace) for item in _mappings(spec.get("egress")))

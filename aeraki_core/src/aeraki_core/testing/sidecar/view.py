@@ -36,7 +36,7 @@ class Egress:
     virtual_services: tuple[VirtualService, ...]
 
     def tcp_routes(self, host: str) -> Iterator[tuple[VirtualService, TCPRoute]]:
-        """The ``tcp`` routes for a host, in istiod's order."""
+        """Yield the ``tcp`` routes for a host, in istiod's order."""
         for virtual_service in self.virtual_services:
             if any(hosts_match(name, host) for name in virtual_service.hosts):
                 for route in virtual_service.tcp:
@@ -99,18 +99,18 @@ class View:
         return tuple(by_host.values())
 
     def service(self, host: str) -> Service | None:
-        """The service of a host that the proxy has clusters for."""
+        """Return the service of a host that the proxy has clusters for."""
         return next((service for service in self.services if service.host == host), None)
 
     def destination_rule(self, service: Service) -> ClientRule | None:
-        """The DestinationRule for the proxy's calls to a service."""
+        """Return the DestinationRule for the proxy's calls to a service."""
         key = (service.host, service.namespace)
         if key not in self._rules:
             self._rules[key] = client_rule(self.objects, self.proxy, service)
         return self._rules[key]
 
     def selecting(self) -> tuple[Service, ...]:
-        """The services whose selector selects the proxy's workload, the oldest first."""
+        """Return the services whose selector selects the proxy's workload, the oldest first."""
         return tuple(
             service
             for service in self.objects.services
