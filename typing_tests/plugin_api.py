@@ -130,6 +130,7 @@ def aeraki_generate(protocol: Protocol, context: GenerateContext) -> Iterator[Pa
     assert_type(context.virtual_service, VirtualService | None)
     assert_type(context.destination_rules(), tuple[DestinationRule, ...])
     assert_type(context.routes(match=("method",), action=("mirror",)), tuple[Route, ...])
+    assert_type(context.routes(adapt=lambda route: route if route.ref else None), tuple[Route, ...])
     assert_type(context.services_of_host("a.shop.svc.cluster.local"), tuple[Service, ...])
     assert_type(context.full_host("a"), str)
     assert_type(context.has_extension("envoy.filters.network.echo"), bool)

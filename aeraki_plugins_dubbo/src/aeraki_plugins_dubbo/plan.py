@@ -74,11 +74,16 @@ def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | No
         if not has_generic_proxy:
             _report_missing(context)
             return None
-        routes = context.routes(match=_MATCH, action=_GENERIC_PROXY_ACTION)
-        return Engine.GENERIC_PROXY, tuple(_with_one_cluster(context, route) for route in routes)
+        return Engine.GENERIC_PROXY, context.routes(
+            match=_MATCH,
+            action=_GENERIC_PROXY_ACTION,
+            adapt=lambda route: _with_one_cluster(context, route),
+        )
     if wish == "auto" and has_generic_proxy:
-        routes = _usable(
-            context, context.routes(match=_DUBBO_PROXY_MATCH, action=_GENERIC_PROXY_ACTION)
+        routes = context.routes(
+            match=_DUBBO_PROXY_MATCH,
+            action=_GENERIC_PROXY_ACTION,
+            adapt=lambda route: _usable(context, route),
         )
         needy = next((route for route in routes if _needs_dubbo_proxy(route)), None)
         if needy is None:
@@ -87,7 +92,9 @@ def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | No
         context.report(NEEDS_DUBBO_PROXY, message, ref=needy.ref, field=needy.field)
     if wish == "auto":
         _report_may_abort(context)
-    return Engine.DUBBO_PROXY, _usable(context, context.routes(match=_DUBBO_PROXY_MATCH))
+    return Engine.DUBBO_PROXY, context.routes(
+        match=_DUBBO_PROXY_MATCH, adapt=lambda route: _usable(context, route)
+    )
 
 
 def _inbound_engine(context: GenerateContext, side: Inbound) -> Engine | None:
@@ -136,24 +143,18 @@ def _with_one_cluster(context: GenerateContext, route: Route) -> Route:
     return replace(route, clusters=(heaviest,))
 
 
-def _usable(context: GenerateContext, routes: tuple[Route, ...]) -> tuple[Route, ...]:
-    """Return the routes whose arguments can be matched.
+def _usable(context: GenerateContext, route: Route) -> Route | None:
+    """Return the route if its arguments can be matched; otherwise report it and leave it out.
 
-    The others are reported and left out. They are never widened to match more calls.
+    It is never widened to match more calls.
     """
-    usable = []
-    for route in routes:
-        problems = [
-            (name, argument_problem(name, value)) for name, value in route.match.query_params
-        ]
-        for name, problem in problems:
-            if problem:
-                message = f"{name!r}: {problem}; the route is left out"
-                field = f"{route.match_field}.queryParams.{name}"
-                context.report(ARGUMENT, message, ref=route.ref, field=field)
-        if not any(problem for _, problem in problems):
-            usable.append(route)
-    return tuple(usable)
+    problems = [(name, argument_problem(name, value)) for name, value in route.match.query_params]
+    for name, problem in problems:
+        if problem:
+            message = f"{name!r}: {problem}; the route is left out"
+            field = f"{route.match_field}.queryParams.{name}"
+            context.report(ARGUMENT, message, ref=route.ref, field=field)
+    return None if any(problem for _, problem in problems) else route
 
 
 def argument_problem(name: str, value: StringMatch) -> str | None:

@@ -40,27 +40,35 @@ _RUNTIME_KEY = "aeraki.thrift.mirror"
 
 
 def outbound_routes(context: GenerateContext) -> list[ThriftRoute]:
-    """Return the clients' routes, in order.
-
-    A route whose method cannot be matched is reported and left out. It is never widened to match
-    more calls.
-    """
+    """Return the clients' routes, in order."""
     strip = context.option(STRIP_SERVICE_NAME)
+    routes = context.routes(
+        match=("method", "headers", "without_headers"),
+        action=("mirror",),
+        adapt=lambda route: _usable(context, route),
+    )
     found = []
-    for route in context.routes(match=("method", "headers", "without_headers"), action=("mirror",)):
+    for route in routes:
         match = method_match(route.match.method)
         if isinstance(match, str):
-            message = f"{match}; the route is left out"
-            context.report(METHOD, message, ref=route.ref, field=f"{route.match_field}.method")
-            continue
+            continue  # _usable has left such a route out already
         match.headers.extend(header_matchers(route.match))
-        mirrors = [mirror for mirror in route.mirrors if _may_mirror(context, route, mirror)]
-        found.append(
-            ThriftRoute(
-                match=match, route=_action(replace(route, mirrors=tuple(mirrors)), strip=strip)
-            )
-        )
+        found.append(ThriftRoute(match=match, route=_action(route, strip=strip)))
     return found
+
+
+def _usable(context: GenerateContext, route: Route) -> Route | None:
+    """Return the route with the mirrors that are safe; None if its method cannot be matched.
+
+    Such a route is reported. It is never widened to match more calls.
+    """
+    match = method_match(route.match.method)
+    if isinstance(match, str):
+        message = f"{match}; the route is left out"
+        context.report(METHOD, message, ref=route.ref, field=f"{route.match_field}.method")
+        return None
+    mirrors = tuple(mirror for mirror in route.mirrors if _may_mirror(context, route, mirror))
+    return replace(route, mirrors=mirrors)
 
 
 def inbound_routes(context: GenerateContext, side: Inbound) -> list[ThriftRoute]:

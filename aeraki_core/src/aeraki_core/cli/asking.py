@@ -1,6 +1,7 @@
-"""A running controller, asked over HTTP: what `aeraki status` and `aeraki explain` show without PATHs.
+"""A running controller, asked over HTTP for what commands show without PATHs.
 
-In: a URL, or the settings of the pod in which the command runs. Out: the JSON of cli/describe.py.
+The answers are the JSON of console/describe.py. Inside the controller's pod the settings say where
+it listens, so that `kubectl exec ... -- aeraki status` needs no address.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import quote
 
 import click
 
-from aeraki_core.console.describe import NotThereError
+from aeraki_core.console.targets import NotThereError
 from aeraki_core.errors import AerakiError
 from aeraki_core.settings import Settings
 

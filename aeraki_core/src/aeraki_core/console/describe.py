@@ -1,17 +1,16 @@
-"""Service ports as plain JSON: what `aeraki status` and `aeraki explain` print, and what a running controller answers.
+"""Service ports as plain JSON, for `aeraki status`, `aeraki explain` and a running controller.
 
-In: a pipeline after a pass. Out: dictionaries. No value of a patch is among them: that may hold a password.
+No value of a patch is among them, because that may hold a password.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from aeraki_core.console.finding_forms import as_dict
 from aeraki_core.console.near import near_misses
-from aeraki_core.errors import AerakiError, SettingsError
+from aeraki_core.console.targets import ports_meant
 
 if TYPE_CHECKING:
     from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter
@@ -19,11 +18,7 @@ if TYPE_CHECKING:
     from aeraki_core.model.meta import ObjectRef
     from aeraki_core.pipeline.pipeline import Pipeline, PortReport
 
-__all__ = ["NotThereError", "explanation", "hosts_meant", "overview", "port_row"]
-
-
-class NotThereError(AerakiError):
-    """There is no such service or port, or the name can mean several."""
+__all__ = ["explanation", "overview", "port_row"]
 
 
 def overview(reports: Iterable[PortReport], findings: Iterable[Finding]) -> dict[str, Any]:
@@ -52,70 +47,19 @@ def port_row(report: PortReport) -> dict[str, Any]:
 
 
 def explanation(pipeline: Pipeline, target: str) -> dict[str, Any]:
-    """All that is known of a service's ports. ``target`` is HOST or HOST:PORT; of the host its unique beginning is enough.
+    """All that is known of the service ports that a text means.
 
     Raises:
-        NotThereError: there is no such service or port, or there are several; the message says which.
-        SettingsError: the target is not of that form.
+        NotThereError: it means none, or the host is not unique; the message says which.
+        SettingsError: the text names no host, address, listener, cluster or filter.
     """
-    host, port = _split(target)
-    # Only that service is looked at: a mesh may have ten thousand.
-    services = sorted(pipeline.store.services(), key=lambda item: (item.host, item.ref))
-    known = sorted({service.host for service in services})
-    meant = hosts_meant(host, known)
-    if len(meant) != 1:
-        raise NotThereError(_not_found(host, meant, known))
-    every = [
-        (service, item)
-        for service in services
-        if service.host == meant[0]
-        for item in service.ports
-    ]
-    found = [
-        pipeline.report(service, item) for service, item in every if port in (None, item.number)
-    ]
-    if not found:
-        raise NotThereError(
-            f"{meant[0]} has no port {port}; it has {', '.join(str(item.number) for _, item in every)}"
-        )
-    return {"ports": [_long(pipeline, report) for report in found]}
-
-
-def _split(target: str) -> tuple[str, int | None]:
-    host, colon, port = target.rpartition(":")
-    if not colon:
-        return target.lower(), None
-    if not port.isdecimal():
-        raise SettingsError(f"{port!r} is not a port number; write HOST or HOST:PORT")
-    return host.lower(), int(port)
-
-
-def hosts_meant(text: str, known: Iterable[str]) -> list[str]:
-    """The hosts that the text can mean: the host itself, or all that begin with its labels."""
-    known = list(known)
-    return [text] if text in known else [host for host in known if host.startswith(f"{text}.")]
-
-
-def _not_found(host: str, meant: list[str], known: list[str]) -> str:
-    if meant:
-        return f"{host!r} can mean {', '.join(meant)}; write more of it"
-    short = {name.partition(".")[0]: name for name in known}
-    near = difflib.get_close_matches(host, known, n=3, cutoff=0.5) or [
-        short[name] for name in difflib.get_close_matches(host.partition(".")[0], short, n=3)
-    ]
-    hint = (
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else f"there are {len(known)}; `aeraki status --all-ports` lists them"
-    )
-    return (
-        f"no service {host!r}; {hint}"
-        if known
-        else f"no service {host!r}: there is no service at all"
-    )
+    reports = (pipeline.report(service, port) for service, port in ports_meant(pipeline, target))
+    return {"ports": [_long(pipeline, report) for report in reports]}
 
 
 def _long(pipeline: Pipeline, report: PortReport) -> dict[str, Any]:
+    from aeraki_core.console.route_tables import route_tables
+
     registry, protocol = pipeline.registry, report.detection.protocol
     owner = registry.owner(protocol) if protocol else None
     objects = report.run.objects if report.run else ()
@@ -135,6 +79,7 @@ def _long(pipeline: Pipeline, report: PortReport) -> dict[str, Any]:
         "read": [{"object": str(ref), "place": _place(pipeline, ref)} for ref in objects],
         "remedy": report.detection.problem.remedy if report.detection.problem else None,
         "filters": _filters(pipeline, report),
+        "routes": route_tables(pipeline, report),
         "near": [
             {"object": str(miss.ref), "place": _place(pipeline, miss.ref), "reason": miss.reason}
             for miss in near_misses(pipeline.store, report.service)

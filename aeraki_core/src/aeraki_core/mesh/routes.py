@@ -12,7 +12,15 @@ from aeraki_core.model.istio import StringMatch
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service
 
-__all__ = ["Mirror", "Route", "RouteMatch", "WeightedCluster", "cluster_name", "default_routes"]
+__all__ = [
+    "Mirror",
+    "PlannedRoute",
+    "Route",
+    "RouteMatch",
+    "WeightedCluster",
+    "cluster_name",
+    "default_routes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,17 @@ class Route:
     ref: ObjectRef | None = None
     field: str = ""
     match_field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRoute:
+    """A route as it is written, and as the protocol's filter has it.
+
+    ``used`` None: the filter cannot express it, so the plugin reported it and left it out.
+    """
+
+    written: Route
+    used: Route | None
 
 
 def cluster_name(port: int, host: str, subset: str = "") -> str:

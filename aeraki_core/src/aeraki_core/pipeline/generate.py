@@ -26,6 +26,7 @@ from aeraki_core.findings.codes import (
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.keys import Key
 from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.routes import PlannedRoute
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.listeners import Listener
 from aeraki_core.model.meta import ObjectRef
@@ -42,7 +43,15 @@ from aeraki_core.plugins.context import Audience, Detect
 from aeraki_core.plugins.dispatch import Dispatcher, Generated, PortCall
 from aeraki_core.plugins.types import Protocol
 
-__all__ = ["OutboundPatches", "PortId", "PortOutput", "PortRun", "generate_port"]
+__all__ = [
+    "ClientRoutes",
+    "OutboundPatches",
+    "PortId",
+    "PortOutput",
+    "PortRun",
+    "client_routes",
+    "generate_port",
+]
 
 MAX_VIEWS = 200
 """Of client namespaces with a filter of their own for one service port.
@@ -168,6 +177,47 @@ def generate_port(
         outbound=() if failed or not audiences else tuple(runner.outbound()),
         inbound=() if failed or not views else runner.inbound(),
         keys=tuple(reads.keys),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientRoutes:
+    """The routes of a service port for clients that see the same mesh.
+
+    - audiences: these clients; without a namespace, all that no other audience names
+    - is_theirs: the host is this service for them
+    - routes: None when the protocol's plugin asks for none, because calls are not routed one by one
+    """
+
+    audiences: tuple[Audience, ...]
+    is_theirs: bool
+    routes: tuple[PlannedRoute, ...] | None
+
+
+def client_routes(
+    service: Service,
+    port: Port,
+    protocol: Protocol,
+    store: Store,
+    dispatcher: Dispatcher,
+    detect: Detect,
+) -> tuple[ClientRoutes, ...]:
+    """The routes of one service port for all its clients, by a run of its generator.
+
+    They are not remembered, because a mesh has many and they are asked for one port at a time.
+    """
+    reads = Reads(store)
+    runner = _Runner(service, port, protocol, reads, dispatcher, detect)
+    audiences, _ = base_audiences(service, protocol, reads)
+    if audiences:
+        runner.run_for_clients(audiences)
+    return tuple(
+        ClientRoutes(
+            audiences=tuple(view.audiences),
+            is_theirs=view.generated is not None,
+            routes=view.call.recorder.routes,
+        )
+        for view in runner.views
     )
 
 

@@ -47,7 +47,13 @@ from aeraki_core.pipeline.arrange import Arrangement, assemble, place
 from aeraki_core.pipeline.detect import Detector, ProblemKind
 from aeraki_core.pipeline.filters import FilterTable
 from aeraki_core.pipeline.foreign_filters import foreign_filter_findings
-from aeraki_core.pipeline.generate import PortId, PortOutput, generate_port
+from aeraki_core.pipeline.generate import (
+    ClientRoutes,
+    PortId,
+    PortOutput,
+    client_routes,
+    generate_port,
+)
 from aeraki_core.pipeline.groups import Groups
 from aeraki_core.pipeline.hints import (
     Detections,
@@ -586,6 +592,13 @@ class Pipeline:
     def report(self, service: Service, port: Port) -> PortReport:
         """Why one service port is as it is."""
         return self._reports.port(service, port)
+
+    def client_routes(self, service: Service, port: Port) -> tuple[ClientRoutes, ...]:
+        """The routes of one service port for all its clients; none when it speaks no protocol."""
+        protocol = self._spoken(service, port)
+        if protocol is None:
+            return ()
+        return client_routes(service, port, protocol, self.store, self.dispatcher, self._spoken)
 
     def port_counts(self) -> Mapping[tuple[str, PortState], int]:
         """How many service ports there are of each protocol and state."""

@@ -26,7 +26,7 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.findings.finding import Code
 from aeraki_core.mesh.route_table import route_table
-from aeraki_core.mesh.routes import Route, cluster_name, default_routes
+from aeraki_core.mesh.routes import PlannedRoute, Route, cluster_name, default_routes
 from aeraki_core.model.istio import DestinationRule, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
@@ -50,6 +50,11 @@ ACTIONS = frozenset({"mirror", "timeout", "retries"})
 
 Detect = Callable[[Service, Port], Protocol | None]
 """Says which protocol a port speaks, by the rules of the whole mesh."""
+
+
+def _as_written(route: Route) -> Route | None:
+    """For a filter that can express every route that the core gives."""
+    return route
 
 
 class KeepLastGood(AerakiError):
@@ -318,7 +323,11 @@ class GenerateContext(PortContext):
         return virtual_services
 
     def routes(
-        self, *, match: tuple[str, ...] = (), action: tuple[str, ...] = ()
+        self,
+        *,
+        match: tuple[str, ...] = (),
+        action: tuple[str, ...] = (),
+        adapt: Callable[[Route], Route | None] = _as_written,
     ) -> tuple[Route, ...]:
         """Return the routes of this port, in order; the first match wins.
 
@@ -327,9 +336,18 @@ class GenerateContext(PortContext):
         ``timeout``, ``retries``). Other fields are reported; a route with a match that cannot be
         expressed is left out. Without a VirtualService, one route sends everything to the service.
 
+        ``adapt`` gives each route as the filter can express it, or None for a route that the plugin
+        reports and leaves out. ``aeraki explain`` and ``aeraki route`` show what it gives.
+
         Raises:
             PluginError: ``match`` or ``action`` holds another word.
         """
+        written = self._routes(match, action)
+        planned = tuple(PlannedRoute(route, adapt(route)) for route in written)
+        self._recorder.routes = planned
+        return tuple(route.used for route in planned if route.used is not None)
+
+    def _routes(self, match: tuple[str, ...], action: tuple[str, ...]) -> tuple[Route, ...]:
         for name, words, known in (("match", match, MATCHES), ("action", action, ACTIONS)):
             unknown = sorted({*words} - known)
             if unknown:

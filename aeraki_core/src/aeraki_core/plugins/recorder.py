@@ -14,6 +14,7 @@ from typing import Any
 from aeraki_core.errors import PluginError
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.routes import PlannedRoute
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Kind
 from aeraki_core.model.secret import Secret
@@ -43,6 +44,8 @@ class Recorder:
     """What was reported, by the plugin or for it."""
     extensions: set[str] = field(default_factory=set)
     """The Envoy extensions that it asked for."""
+    routes: tuple[PlannedRoute, ...] | None = None
+    """The routes that it asked for last; None when it asked for none."""
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

@@ -1,24 +1,22 @@
-"""``aeraki explain HOST[:PORT]``: why a service's ports are as they are, in PATHs or in a running controller."""
+"""``aeraki explain TARGET``: how service ports are handled and why, in PATHs or in a running controller."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 
-from aeraki_core.cli.asking import controller_option, explanation_of
-from aeraki_core.cli.command import PIPELINE, define, require_paths, use_cluster_option
+from aeraki_core.cli.asking import controller_option
+from aeraki_core.cli.command import PIPELINE, define, use_cluster_option
+from aeraki_core.cli.explaining import explained
 from aeraki_core.console import output
-from aeraki_core.console.describe import NotThereError, explanation
 from aeraki_core.console.finding_forms import from_dict
+from aeraki_core.console.targets import NotThereError
 from aeraki_core.findings.text import escape
 from aeraki_core.settings import SettingGroup, Settings
-from aeraki_core.wiring.session import address_mode, open_session
 
 __all__ = ["command"]
-
-_EXAMPLE = "aeraki explain orders:9090 deploy/"
 
 
 @define(
@@ -28,37 +26,31 @@ _EXAMPLE = "aeraki explain orders:9090 deploy/"
     epilog="Example: aeraki explain orders.shop:9090 -f deploy/",
     traces=True,
 )
-@click.argument("target", metavar="HOST[:PORT]")
+@click.argument("target", metavar="TARGET")
 @click.option(
     "-o",
     "--output",
     "form",
     type=click.Choice(["text", "json", "yaml"]),
     default="text",
-    help="The form.",
+    help="Output format.",
 )
 @use_cluster_option
 @controller_option
 def command(
     settings: Settings, *, target: str, form: str, controller: str | None, use_cluster: bool
 ) -> int:
-    """Say why: the port, what matched, the plugin, the objects read, the filters made, the findings.
+    """Explain how a service port is handled, and why: protocol, plugin, routes, filters, findings.
 
-    HOST is a host of the mesh, or as much of its beginning as is unique: `orders` for orders.shop.svc.cluster.local. Without
-    PATHs it asks a running controller. Exits with 1 if there is no such service or port.
+    TARGET is HOST or HOST:PORT, where the first labels of a host do if they are unique: `orders` for
+    orders.shop.svc.cluster.local. It may also be what Envoy shows: an address, a listener
+    (10.1.2.3_20880), a cluster (outbound|20880|v1|HOST), or the name of an EnvoyFilter.
+
+    Without PATHs it asks a running controller. Exits with 1 if there is no such service or port.
     """
+    example = f"aeraki explain {target} -f deploy/"
     try:
-        if settings.paths and not controller:
-            paths = require_paths(settings, _EXAMPLE)
-            addresses = address_mode(use_cluster=use_cluster)
-            session = open_session(settings, paths, addresses=addresses)
-            content = explanation(session.pipeline, target)
-        elif settings.trace:
-            raise click.UsageError(f"--trace follows hooks here: name files:\n\n  {_EXAMPLE}")
-        else:
-            content = explanation_of(
-                settings, controller, target, f"aeraki explain {target} -f deploy/"
-            )
+        content = explained(settings, controller, target, example, use_cluster=use_cluster)
     except NotThereError as error:
         output.error(str(error))
         return 1
@@ -103,6 +95,7 @@ def _text(port: Mapping[str, Any]) -> str:
         "read",
         *(f"{item['object']:<{width}}  {item['place'] or ''}".rstrip() for item in port["read"]),
     )
+    line("routes", *_table_texts(port["routes"]))
     line("filters", *(_filter_texts(port["filters"]) or ["none"]))
     line("nearly", *(_near_text(near) for near in port["near"]))
     line("findings", *([] if port["findings"] else ["none"]))
@@ -113,6 +106,33 @@ def _text(port: Mapping[str, Any]) -> str:
             + "\n"
         )
     return text
+
+
+def _table_texts(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The routes for each group of clients: what a call must be like, and where it goes."""
+    from aeraki_core.console.route_tables import (
+        clients_text,
+        destinations_text,
+        match_text,
+        source_text,
+    )
+
+    texts: list[str] = []
+    if all(table["routes"] is None for table in tables):
+        return texts  # the protocol does not route single calls
+    for table in tables:
+        texts.append(clients_text(table, tables))
+        if not table["isTheirs"]:
+            texts.append("  the host is another service for them")
+        elif table["routes"] is None:
+            texts.append("  calls are not routed one by one")
+        rows = table["routes"] or ()
+        width = max((len(match_text(route)) for route in rows), default=0)
+        for number, route in enumerate(rows, start=1):
+            where = destinations_text(route) if route["isUsed"] else "left out, see the findings"
+            text = f"  {number}  {match_text(route):<{width}} -> {where}"
+            texts.append(f"{text}  ({source_text(route)})")
+    return texts
 
 
 def _filter_texts(filters: Iterable[Mapping[str, Any]]) -> list[str]:

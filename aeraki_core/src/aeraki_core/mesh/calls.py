@@ -1,0 +1,138 @@
+"""Which route takes a call, and why the routes before it do not.
+
+People ask this about one call that went to the wrong place. The decision is that of the sidecar's
+filter: the routes in order, the first whose conditions all hold. docs/internals/envoy.md says how
+Envoy compares; expressions match the whole text, by the same engine as Envoy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aeraki_core.mesh.routes import RouteMatch
+from aeraki_core.model.istio import StringMatch
+
+__all__ = ["Call", "Condition", "Mismatch", "RouteChoice", "choose_route", "conditions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What is known of a call.
+
+    - method: its method; None for a call whose method no route may ask about
+    - headers, query_params: pairs of name and value; names of headers compare without case
+    """
+
+    method: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    query_params: tuple[tuple[str, str], ...] = ()
+
+
+class Condition(NamedTuple):
+    """One thing that a route asks: that a part of the call matches, or (``negated``) that it does not.
+
+    ``name`` is the part in words: ``method``, ``header user``, ``parameter 0``.
+    """
+
+    name: str
+    wanted: StringMatch
+    negated: bool = False
+
+    def __str__(self) -> str:
+        text = f"{self.name} {_wanted_text(self.wanted)}".rstrip()
+        return f"not {text}" if self.negated else text
+
+
+class Mismatch(NamedTuple):
+    """A condition that a call does not fulfil; ``actual`` is what the call has, None for nothing."""
+
+    condition: Condition
+    actual: str | None
+
+    def __str__(self) -> str:
+        if self.actual is None:
+            return f"the call has no {self.condition.name}"
+        return f"the call's {self.condition.name} is {self.actual}"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteChoice:
+    """The route that takes a call, by index, and for each route before it what the call lacks.
+
+    ``taken`` None: no route takes it, and the proxy answers with an error. A route that the filter
+    does not have has no mismatches.
+    """
+
+    taken: int | None
+    passed: tuple[tuple[Mismatch, ...], ...]
+
+
+def choose_route(matches: Sequence[RouteMatch | None], call: Call) -> RouteChoice:
+    """The decision of the sidecar's filter. None stands for a route that the filter does not have."""
+    passed: list[tuple[Mismatch, ...]] = []
+    for index, match in enumerate(matches):
+        if match is None:
+            passed.append(())
+            continue
+        mismatches = tuple(_mismatches(match, call))
+        if not mismatches:
+            return RouteChoice(index, tuple(passed))
+        passed.append(mismatches)
+    return RouteChoice(None, tuple(passed))
+
+
+def conditions(match: RouteMatch) -> tuple[Condition, ...]:
+    """All that a route asks; empty when it takes any call."""
+    return tuple(condition for condition, _ in _asked(match, Call()))
+
+
+def _mismatches(match: RouteMatch, call: Call) -> Iterator[Mismatch]:
+    for condition, actual in _asked(match, call):
+        # A call always has a method, so a condition that any method fulfils needs none.
+        if condition.name == "method" and _takes_any(condition.wanted):
+            continue
+        if _holds(condition.wanted, actual) is condition.negated:
+            yield Mismatch(condition, actual)
+
+
+def _asked(match: RouteMatch, call: Call) -> Iterator[tuple[Condition, str | None]]:
+    """Each condition with what the call has there."""
+    headers = {name.lower(): value for name, value in call.headers}
+    if match.method is not None:
+        yield Condition("method", match.method), call.method
+    for name, wanted in match.headers:
+        yield Condition(f"header {name}", wanted), headers.get(name.lower())
+    for name, wanted in match.without_headers:
+        yield Condition(f"header {name}", wanted, negated=True), headers.get(name.lower())
+    for name, wanted in match.query_params:
+        yield Condition(f"parameter {name}", wanted), dict(call.query_params).get(name)
+
+
+def _takes_any(wanted: StringMatch) -> bool:
+    return wanted.is_presence or wanted.prefix == "" or wanted.regex == ".*"
+
+
+def _holds(wanted: StringMatch, actual: str | None) -> bool:
+    """Whether a text fulfils a match; a text that is not there fulfils none."""
+    if actual is None:
+        return False
+    if wanted.is_presence:
+        return True
+    if wanted.prefix is not None:
+        return actual.startswith(wanted.prefix)
+    if wanted.regex is not None:
+        import re2
+
+        return re2.fullmatch(wanted.regex, actual) is not None
+    return actual == wanted.exact
+
+
+def _wanted_text(wanted: StringMatch) -> str:
+    """A match in words."""
+    if wanted.prefix is not None:
+        return f"starts with {wanted.prefix}"
+    if wanted.regex is not None:
+        return f"matches {wanted.regex}"
+    return "is there" if wanted.is_presence else f"is {wanted.exact or repr('')}"
