@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.running import Run
 
 SERVICE = """\
@@ -37,3 +39,15 @@ def test_a_file_that_is_wrong_is_named(aeraki: Run, tmp_path: Path) -> None:
     assert "import failed: RuntimeError: not today" in listed.out + listed.err
     missing = aeraki("plugins", "--plugin", tmp_path / "nowhere.py")
     assert "there is no such Python file" in missing.out + missing.err
+
+
+@pytest.mark.filterwarnings("ignore::aeraki_core.deprecations.AerakiDeprecationWarning")
+def test_what_a_file_uses_that_is_deprecated_is_shown(aeraki: Run, tmp_path: Path) -> None:
+    plugin = tmp_path / "old.py"
+    assert aeraki("new-plugin", "old", "--one-file", "--to", tmp_path).code == 0
+    code = "Code('OLD0101', Severity.INFO, 'old', 'None.')"
+    text = f"{plugin.read_text()}\nfrom aeraki_core import Code, Severity\n{code}\n"
+    plugin.write_text(text)
+    shown = aeraki("plugins", "old", "--plugin", plugin)
+    line = len(text.splitlines())
+    assert f"  deprecated {plugin}:{line}: Code(...) with arguments by position" in shown.out, shown

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 ECHO = "envoy.filters.network.echo"
 LOUD = Option(name="loud", type=OptionType.BOOL, help="Say it loud", default=False)
-NOTED = Code("ECO0101", Severity.INFO, "noted", "Nothing to do.")
+NOTED = Code(id="ECO0101", severity=Severity.INFO, title="noted", action="Nothing to do.")
 
 
 class Spec(BaseModel):

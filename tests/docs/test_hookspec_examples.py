@@ -30,7 +30,9 @@ def plugin() -> ModuleType:
     names = vars(module)
     names.update({name: getattr(aeraki_core, name) for name in aeraki_core.__all__})
     names.update(Echo=Echo, EchoPolicySpec=EchoPolicySpec)
-    names["ECHO_UNKNOWN_HOST"] = Code("ECH0101", Severity.WARNING, "no such host", "Correct it.")
+    names["ECHO_UNKNOWN_HOST"] = Code(
+        id="ECH0101", severity=Severity.WARNING, title="no such host", action="Correct it."
+    )
     for function in HOOKS.values():
         for example in doctest.DocTestParser().get_examples(function.__doc__ or ""):
             exec(example.source, names)

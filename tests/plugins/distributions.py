@@ -109,7 +109,8 @@ DISTRIBUTIONS = (
         "from aeraki_core import Code, Severity\n"
         + _plugin(
             "undeclared-code",
-            "context.report(Code('UND0101', Severity.ERROR, 'a', 'b'), 'not declared'); " + _WORKS,
+            "context.report(Code(id='UND0101', severity=Severity.ERROR, title='a', action='b'), 'not declared'); "
+            + _WORKS,
         ),
     ),
     Distribution(
@@ -162,7 +163,7 @@ DISTRIBUTIONS = (
 )
 
 
-_CODE = "Code({id!r}, Severity.WARNING, 'a title', 'an action')"
+_CODE = "Code(id={id!r}, severity=Severity.WARNING, title='a title', action='an action')"
 
 
 def _declares(name: str, *, protocol: str = "", kind: str = "", more: str = "") -> Distribution:

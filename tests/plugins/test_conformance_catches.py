@@ -63,7 +63,9 @@ KIND = Kind(
 INBOUND = Option(
     name="inbound", type=OptionType.BOOL, help="Answer at the workload too.", default=True
 )
-EMPTY = Code("GUD0101", Severity.WARNING, "policy without names", "Name somebody.")
+EMPTY = Code(
+    id="GUD0101", severity=Severity.WARNING, title="policy without names", action="Name somebody."
+)
 
 Body = Callable[[GenerateContext], Iterable[Patch]]
 
@@ -345,7 +347,7 @@ def kit(changed: Any, **members: Any) -> type[PluginConformance]:
 
 
 def test_a_code_without_an_example_is_named() -> None:
-    other = Code("GUD0102", Severity.ERROR, "never", "Nothing.")
+    other = Code(id="GUD0102", severity=Severity.ERROR, title="never", action="Nothing.")
     with pytest.raises(AssertionError, match="reports GUD0102"):
         run(kit(plugin(codes=(EMPTY, other))), "test_every_finding_has_an_example")
 

@@ -1,3 +1,4 @@
+from aeraki_core.deprecations import AerakiDeprecationWarning as AerakiDeprecationWarning
 from aeraki_core.filters.patch import ExtendedSide as ExtendedSide
 from aeraki_core.filters.patch import Inbound as Inbound
 from aeraki_core.filters.patch import Outbound as Outbound

@@ -33,7 +33,14 @@ def from_stub(
 
     def get(name: str) -> Any:
         if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            # pytest loads this module in every run, and hardly any needs the table.
+            from aeraki_core.deprecations import Use, deprecation, warn_caller
+
+            old = deprecation(Use.NAME, name)
+            if old is None or old.instead not in homes:
+                raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            warn_caller(old, 1)
+            return get(old.instead)
         module, attribute = homes[name]
         value = getattr(import_module(module), attribute)
         names[name] = value

@@ -15,43 +15,43 @@ __all__ = [
 ]
 
 BAD_INTERFACE = Code(
-    "DUB0101",
-    Severity.WARNING,
-    "not the name of a Dubbo interface",
-    "Write the interface's full name, alone or with one * at its start or end; "
+    id="DUB0101",
+    severity=Severity.WARNING,
+    title="not the name of a Dubbo interface",
+    action="Write the interface's full name, alone or with one * at its start or end; "
     "group and version are options.",
 )
 MAY_ABORT = Code(
-    "DUB0102",
-    Severity.WARNING,
-    "dubbo_proxy can abort the sidecar",
-    "Use proxies that have envoy.filters.network.generic_proxy and name it in --proxy-extensions; "
+    id="DUB0102",
+    severity=Severity.WARNING,
+    title="dubbo_proxy can abort the sidecar",
+    action="Use proxies that have envoy.filters.network.generic_proxy and name it in --proxy-extensions; "
     "or accept it: the option engine, dubbo_proxy.",
 )
 ENGINE_MISSING = Code(
-    "DUB0103",
-    Severity.ERROR,
-    "proxies are not known to have generic_proxy",
-    "Name envoy.filters.network.generic_proxy in --proxy-extensions, "
+    id="DUB0103",
+    severity=Severity.ERROR,
+    title="proxies are not known to have generic_proxy",
+    action="Name envoy.filters.network.generic_proxy in --proxy-extensions, "
     "or choose another engine; they get no filter until then.",
 )
 NEEDS_DUBBO_PROXY = Code(
-    "DUB0104",
-    Severity.INFO,
-    "routes need dubbo_proxy",
-    "Remove the weights or arguments from the routes, and generic_proxy is used.",
+    id="DUB0104",
+    severity=Severity.INFO,
+    title="routes need dubbo_proxy",
+    action="Remove the weights or arguments from the routes, and generic_proxy is used.",
 )
 NO_WEIGHTS = Code(
-    "DUB0105",
-    Severity.ERROR,
-    "generic_proxy knows no weights",
-    "Give the route one destination, or let the option engine be auto or dubbo_proxy.",
+    id="DUB0105",
+    severity=Severity.ERROR,
+    title="generic_proxy knows no weights",
+    action="Give the route one destination, or let the option engine be auto or dubbo_proxy.",
 )
 ARGUMENT = Code(
-    "DUB0106",
-    Severity.WARNING,
-    "argument cannot be matched so",
-    "Name the argument by its index (the first is 0) and give an exact text that is not empty; "
+    id="DUB0106",
+    severity=Severity.WARNING,
+    title="argument cannot be matched so",
+    action="Name the argument by its index (the first is 0) and give an exact text that is not empty; "
     "the route is left out.",
 )
 

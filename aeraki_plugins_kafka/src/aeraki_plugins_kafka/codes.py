@@ -7,28 +7,28 @@ from aeraki_core import Code, Severity
 __all__ = ["BAD_REWRITE", "CODES", "HTTP_ROUTES", "NO_API_VERSIONS", "UNKNOWN_API_KEY"]
 
 HTTP_ROUTES = Code(
-    "KAF0101",
-    Severity.WARNING,
-    "http routes have no effect on Kafka",
-    "Write them as tcp routes, which choose a destination for each connection, or remove them.",
+    id="KAF0101",
+    severity=Severity.WARNING,
+    title="http routes have no effect on Kafka",
+    action="Write them as tcp routes, which choose a destination for each connection, or remove them.",
 )
 UNKNOWN_API_KEY = Code(
-    "KAF0102",
-    Severity.ERROR,
-    "not an API key of Kafka",
-    "Write the key's name as Kafka's protocol has it (Produce, Fetch, ...), or its number.",
+    id="KAF0102",
+    severity=Severity.ERROR,
+    title="not an API key of Kafka",
+    action="Write the key's name as Kafka's protocol has it (Produce, Fetch, ...), or its number.",
 )
 NO_API_VERSIONS = Code(
-    "KAF0103",
-    Severity.WARNING,
-    "clients may not ask for the API's versions",
-    "Add ApiVersions to api-keys-allowed: it is the first request of every current client.",
+    id="KAF0103",
+    severity=Severity.WARNING,
+    title="clients may not ask for the API's versions",
+    action="Add ApiVersions to api-keys-allowed: it is the first request of every current client.",
 )
 BAD_REWRITE = Code(
-    "KAF0104",
-    Severity.ERROR,
-    "not a rule for a broker's address",
-    "Write `id: host:port`, such as `0: broker-0.example.com:9092`, once for each broker.",
+    id="KAF0104",
+    severity=Severity.ERROR,
+    title="not a rule for a broker's address",
+    action="Write `id: host:port`, such as `0: broker-0.example.com:9092`, once for each broker.",
 )
 
 CODES = (HTTP_ROUTES, UNKNOWN_API_KEY, NO_API_VERSIONS, BAD_REWRITE)

@@ -32,121 +32,132 @@ _E, _W, _I = Severity.ERROR, Severity.WARNING, Severity.INFO
 
 # 01xx: services, hosts and routes.
 NO_CLUSTER = Code(
-    "RDS0101",
-    _W,
-    "redis_proxy cannot reach this service",
-    "Give the service a ClusterIP or endpoints that Istio knows; "
+    id="RDS0101",
+    severity=_W,
+    title="redis_proxy cannot reach this service",
+    action="Give the service a ClusterIP or endpoints that Istio knows; "
     "until then its clients' commands pass as plain TCP.",
 )
 VIRTUAL_SERVICE = Code(
-    "RDS0102",
-    _W,
-    "VirtualService does not route Redis",
-    "Write the routes in a RedisService; all commands go to the service itself until then.",
+    id="RDS0102",
+    severity=_W,
+    title="VirtualService does not route Redis",
+    action="Write the routes in a RedisService; all commands go to the service itself until then.",
 )
 UNKNOWN_HOST = Code(
-    "RDS0103",
-    _W,
-    "host is not in the mesh",
-    "Correct the host, or add its Service or ServiceEntry.",
+    id="RDS0103",
+    severity=_W,
+    title="host is not in the mesh",
+    action="Correct the host, or add its Service or ServiceEntry.",
 )
 UNKNOWN_PORT = Code(
-    "RDS0104",
-    _E,
-    "destination port cannot be told",
-    "Name one of the destination's ports; commands on this route fail until then.",
+    id="RDS0104",
+    severity=_E,
+    title="destination port cannot be told",
+    action="Name one of the destination's ports; commands on this route fail until then.",
 )
 DEAD_ROUTE = Code(
-    "RDS0105",
-    _E,
-    "redis_proxy cannot reach this destination",
-    "Send the route to a service with a ClusterIP or with endpoints that Istio knows.",
+    id="RDS0105",
+    severity=_E,
+    title="redis_proxy cannot reach this destination",
+    action="Send the route to a service with a ClusterIP or with endpoints that Istio knows.",
 )
 NOT_REDIS = Code(
-    "RDS0106",
-    _W,
-    "port is not known to speak Redis",
-    "Name the port tcp-redis or tcp-redis-<anything>, or set its appProtocol to redis.",
+    id="RDS0106",
+    severity=_W,
+    title="port is not known to speak Redis",
+    action="Name the port tcp-redis or tcp-redis-<anything>, or set its appProtocol to redis.",
 )
 OTHER_NAMESPACE = Code(
-    "RDS0107",
-    _W,
-    "host belongs to another namespace",
-    "Move the object to the namespace of the service, if it is meant for all clients.",
+    id="RDS0107",
+    severity=_W,
+    title="host belongs to another namespace",
+    action="Move the object to the namespace of the service, if it is meant for all clients.",
 )
 SHADOWED = Code(
-    "RDS0108",
-    _W,
-    "an older object already speaks for the host",
-    "Merge the two; the older is used.",
+    id="RDS0108",
+    severity=_W,
+    title="an older object already speaks for the host",
+    action="Merge the two; the older is used.",
 )
-NO_HOST = Code("RDS0109", _W, "object names no host", "Give it a host; it has no effect without.")
+NO_HOST = Code(
+    id="RDS0109",
+    severity=_W,
+    title="object names no host",
+    action="Give it a host; it has no effect without.",
+)
 REPEATED_PREFIX = Code(
-    "RDS0110",
-    _W,
-    "route never takes a key",
-    "Remove it, or give it another prefix; the first of two is used.",
+    id="RDS0110",
+    severity=_W,
+    title="route never takes a key",
+    action="Remove it, or give it another prefix; the first of two is used.",
 )
 INBOUND_CLUSTER = Code(
-    "RDS0111",
-    _W,
-    "no inbound filter for a node of a Redis Cluster",
-    "Remove the option inbound, or the mode CLUSTER: "
+    id="RDS0111",
+    severity=_W,
+    title="no inbound filter for a node of a Redis Cluster",
+    action="Remove the option inbound, or the mode CLUSTER: "
     "nodes need commands that the filter does not pass.",
 )
 # 02xx: values.
 AUTH_REFUSED = Code(
-    "RDS0112",
-    _I,
-    "AUTH of clients is refused",
-    "If clients send a password, name it in a RedisDestination, "
+    id="RDS0112",
+    severity=_I,
+    title="AUTH of clients is refused",
+    action="If clients send a password, name it in a RedisDestination, "
     "or set redis.aeraki.io/proxy to never. If they send none, set it to always.",
 )
 CLUSTER_TLS = Code(
-    "RDS0113",
-    _E,
-    "Redis Cluster behind TLS",
-    "Remove the mode CLUSTER, or the tls settings of the DestinationRule; "
+    id="RDS0113",
+    severity=_E,
+    title="Redis Cluster behind TLS",
+    action="Remove the mode CLUSTER, or the tls settings of the DestinationRule; "
     "until then commands pass as Istio sends them.",
 )
 CLUSTER_POLICY = Code(
-    "RDS0114",
-    _W,
-    "traffic policy has no effect on a Redis Cluster",
-    "Remove the setting, or set connections in the RedisDestination.",
+    id="RDS0114",
+    severity=_W,
+    title="traffic policy has no effect on a Redis Cluster",
+    action="Remove the setting, or set connections in the RedisDestination.",
 )
 
 # RDS0201 is free: the model refuses a percentage above 100.
 WHOLE_PERCENT = Code(
-    "RDS0202",
-    _W,
-    "share of a fault is not a whole percent",
-    "Give whole percents; Envoy cuts the fraction off.",
+    id="RDS0202",
+    severity=_W,
+    title="share of a fault is not a whole percent",
+    action="Give whole percents; Envoy cuts the fraction off.",
 )
 FAULT_COMMAND = Code(
-    "RDS0203",
-    _W,
-    "fault never meets this command",
-    "Correct the command; docs/protocols/redis.md says which ones Envoy passes on.",
+    id="RDS0203",
+    severity=_W,
+    title="fault never meets this command",
+    action="Correct the command; docs/protocols/redis.md says which ones Envoy passes on.",
 )
 NO_DELAY = Code(
-    "RDS0204", _W, "fault delays by nothing", "Give the fault a delay, or the type ERROR."
+    id="RDS0204",
+    severity=_W,
+    title="fault delays by nothing",
+    action="Give the fault a delay, or the type ERROR.",
 )
 ENDPOINT = Code(
-    "RDS0205",
-    _E,
-    "not a discovery endpoint",
-    "Write host or host:port, an IPv6 address with a port as [address]:port; "
+    id="RDS0205",
+    severity=_E,
+    title="not a discovery endpoint",
+    action="Write host or host:port, an IPv6 address with a port as [address]:port; "
     "it is left out until then.",
 )
 NO_PASSWORD = Code(
-    "RDS0206",
-    _E,
-    "auth without a password",
-    "Give auth.plain a password, or name a Secret; the last good filter stays until then.",
+    id="RDS0206",
+    severity=_E,
+    title="auth without a password",
+    action="Give auth.plain a password, or name a Secret; the last good filter stays until then.",
 )
 NO_EFFECT = Code(
-    "RDS0207", _I, "setting has no effect", "Remove it, or see what the message names."
+    id="RDS0207",
+    severity=_I,
+    title="setting has no effect",
+    action="Remove it, or see what the message names.",
 )
 
 CODES = (

@@ -7,17 +7,17 @@ from aeraki_core import Code, Severity
 __all__ = ["CODES", "METHOD", "MIRROR"]
 
 METHOD = Code(
-    "THR0101",
-    Severity.WARNING,
-    "method cannot be matched so",
-    "Give method.exact (Service:method in a multiplexed service), "
+    id="THR0101",
+    severity=Severity.WARNING,
+    title="method cannot be matched so",
+    action="Give method.exact (Service:method in a multiplexed service), "
     "or method.prefix Service: for a whole service; the route is left out.",
 )
 MIRROR = Code(
-    "THR0102",
-    Severity.WARNING,
-    "mirroring could abort the sidecar",
-    "Declare that the servers do not speak unframed Thrift: the option transport "
+    id="THR0102",
+    severity=Severity.WARNING,
+    title="mirroring could abort the sidecar",
+    action="Declare that the servers do not speak unframed Thrift: the option transport "
     "(or server-transport), framed or header. Until then the calls are not mirrored.",
 )
 

@@ -7,22 +7,22 @@ from aeraki_core import Code, Severity
 __all__ = ["BAD_THRESHOLD", "CODES", "HTTP_ROUTES", "UNUSED_THRESHOLDS"]
 
 HTTP_ROUTES = Code(
-    "ZKP0101",
-    Severity.WARNING,
-    "http routes have no effect on ZooKeeper",
-    "Write them as tcp routes, which choose a destination for each connection, or remove them.",
+    id="ZKP0101",
+    severity=Severity.WARNING,
+    title="http routes have no effect on ZooKeeper",
+    action="Write them as tcp routes, which choose a destination for each connection, or remove them.",
 )
 BAD_THRESHOLD = Code(
-    "ZKP0102",
-    Severity.WARNING,
-    "not a latency threshold",
-    "Write `opcode: duration`, such as `GetData: 50ms`; until then the default threshold counts.",
+    id="ZKP0102",
+    severity=Severity.WARNING,
+    title="not a latency threshold",
+    action="Write `opcode: duration`, such as `GetData: 50ms`; until then the default threshold counts.",
 )
 UNUSED_THRESHOLDS = Code(
-    "ZKP0103",
-    Severity.WARNING,
-    "latency thresholds have no effect",
-    "Set latency-threshold-metrics to true, or remove the thresholds.",
+    id="ZKP0103",
+    severity=Severity.WARNING,
+    title="latency thresholds have no effect",
+    action="Set latency-threshold-metrics to true, or remove the thresholds.",
 )
 
 CODES = (HTTP_ROUTES, BAD_THRESHOLD, UNUSED_THRESHOLDS)

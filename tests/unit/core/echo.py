@@ -33,7 +33,9 @@ from aeraki_core import (
 )
 
 ECHO = "envoy.filters.network.echo"
-BAD_VOLUME = Code("ECH0101", Severity.WARNING, "volume is too high", "Lower it.")
+BAD_VOLUME = Code(
+    id="ECH0101", severity=Severity.WARNING, title="volume is too high", action="Lower it."
+)
 
 
 class EchoSpec(BaseModel):

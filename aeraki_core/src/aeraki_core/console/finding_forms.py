@@ -53,7 +53,10 @@ def from_dict(content: Mapping[str, Any]) -> Finding:
         KeyError: it is not of that form.
     """
     code = Code(
-        content["code"], Severity[content["severity"].upper()], content["title"], content["action"]
+        id=content["code"],
+        severity=Severity[content["severity"].upper()],
+        title=content["title"],
+        action=content["action"],
     )
     about = content.get("object")
     ref = ObjectRef(about["kind"], about["namespace"], about["name"]) if about else None

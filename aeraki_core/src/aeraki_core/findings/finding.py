@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from aeraki_core.deprecations import keywords_only_later
 from aeraki_core.model.meta import ObjectRef
 
 __all__ = ["Code", "Finding", "Severity", "in_order"]
@@ -32,6 +33,7 @@ class Severity(IntEnum):
         return self.name.lower()
 
 
+@keywords_only_later
 @dataclass(frozen=True, slots=True)
 class Code:
     """One kind of finding.

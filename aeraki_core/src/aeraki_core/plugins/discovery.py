@@ -21,6 +21,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from aeraki_core.deprecations import collected
 from aeraki_core.errors import ends_the_program
 from aeraki_core.model.plugin_calls import PLUGIN_CALLS
 from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
@@ -54,6 +55,8 @@ class Candidate:
     reason: str = ""
     module: Any = field(default=None, compare=False, repr=False)
     detail: str = field(default="", compare=False, repr=False)
+    deprecated: tuple[str, ...] = ()
+    """What its import used that a later version does not have, each with its line."""
 
     @property
     def title(self) -> str:
@@ -93,14 +96,14 @@ def load(point: metadata.EntryPoint, wanted: frozenset[str] | None) -> Candidate
     if refused:
         return _with(candidate, PluginState.INCOMPATIBLE, refused)
     try:
-        with PLUGIN_CALLS.entered(point.name, "import", distribution):
+        with PLUGIN_CALLS.entered(point.name, "import", distribution), collected() as uses:
             module = point.load()
     except BaseException as error:
         if ends_the_program(error):
             raise
         reason = f"import failed: {type(error).__name__}: {error}"
         return _with(candidate, PluginState.FAILED, reason, detail=traceback.format_exc())
-    return Candidate(point.name, distribution, version, module=module)
+    return Candidate(point.name, distribution, version, module=module, deprecated=tuple(uses))
 
 
 def load_file(path: Path) -> Candidate:
@@ -118,7 +121,7 @@ def load_file(path: Path) -> Candidate:
     before = sys.modules.get(spec.name)
     sys.modules[spec.name] = module
     try:
-        with PLUGIN_CALLS.entered(name, "import", path):
+        with PLUGIN_CALLS.entered(name, "import", path), collected() as uses:
             # Not through the cache of compiled files, which takes a version of the same second and
             # size for the one before.
             exec(loader.source_to_code(path.read_bytes(), path), vars(module))  # noqa: S102
@@ -131,7 +134,7 @@ def load_file(path: Path) -> Candidate:
             raise
         reason = f"import failed: {type(error).__name__}: {error}"
         return _with(candidate, PluginState.FAILED, reason, detail=traceback.format_exc())
-    return Candidate(name, str(path), "", module=module)
+    return Candidate(name, str(path), "", module=module, deprecated=tuple(uses))
 
 
 def _with(candidate: Candidate, state: PluginState, reason: str, detail: str = "") -> Candidate:

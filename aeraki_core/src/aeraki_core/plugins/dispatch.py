@@ -18,6 +18,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from aeraki_core.deprecations import parameters_of
 from aeraki_core.errors import ends_the_program, line_of_plugin
 from aeraki_core.filters.envoyfilter import ServicePort
 from aeraki_core.filters.patch import Patch
@@ -373,7 +374,10 @@ class Dispatcher:
         A generator is consumed inside the guard.
         """
         implementation = self.registry.implementations[plugin][hook]
-        taken = {name: arguments[name] for name in implementation.argnames}
+        taken = {
+            name: arguments[name if name in arguments else parameters_of(hook)[name]]
+            for name in implementation.argnames
+        }
         stats = self._stats(plugin, hook)
         stats.calls += 1
         start = time.perf_counter()

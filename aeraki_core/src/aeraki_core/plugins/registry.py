@@ -20,6 +20,13 @@ from typing import Any
 
 import pluggy
 
+from aeraki_core.deprecations import (
+    Use,
+    collected,
+    deprecation,
+    parameters_of,
+    warn_function,
+)
 from aeraki_core.errors import PluginError, ends_the_program
 from aeraki_core.findings.finding import Code
 from aeraki_core.model.meta import ObjectRef
@@ -59,6 +66,8 @@ class PluginInfo:
     kinds: tuple[Kind[Any], ...] = ()
     addons: tuple[AddOn, ...] = ()
     hooks: tuple[str, ...] = ()
+    deprecated: tuple[str, ...] = ()
+    """What it uses that a later version of the core does not have, each with its line."""
 
     @property
     def active(self) -> bool:
@@ -126,7 +135,8 @@ class Registry:
     def takes(self, hook: str, parameter: str) -> bool:
         """Whether an active plugin's implementation of the hook takes the parameter."""
         implementations = (hooks.get(hook) for hooks in self.implementations.values())
-        return any(each is not None and parameter in each.argnames for each in implementations)
+        names = {parameter, *(old for old, new in parameters_of(hook).items() if new == parameter)}
+        return any(each is not None and names & {*each.argnames} for each in implementations)
 
     @cached_property
     def _owners(self) -> dict[str, PluginInfo]:
@@ -193,7 +203,9 @@ def _judge(
     if candidate.state != PluginState.ACTIVE:
         return base, {}
     try:
-        hooks = _hooks_of(candidate)
+        with collected() as uses:
+            hooks = _hooks_of(candidate)
+        base = replace(base, deprecated=(*candidate.deprecated, *uses))
         collect = partial(_collect, candidate.name, hooks, tracer)
         protocols = collect("aeraki_protocols", Protocol)
         kinds = collect("aeraki_resources", Kind)
@@ -222,6 +234,9 @@ def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
     """The plugin's implementations by hook name, held to the specification by pluggy."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(HookSpec)
+    for name in _HOOKS:
+        specification = getattr(manager.hook, name).spec
+        specification.argnames = (*specification.argnames, *parameters_of(name))
     for name in dir(candidate.module):
         marked = manager.parse_hookimpl_opts(candidate.module, name)
         if marked is not None:
@@ -254,7 +269,13 @@ def _check_hook(name: str, function: Callable[..., object]) -> None:
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_HOOKS)}"
         raise PluginError(f"there is no hook {name}; {hint}")
     given = _parameters(getattr(HookSpec, name))[1:]
-    strange = [parameter for parameter in _parameters(function) if parameter not in given]
+    deprecated = parameters_of(name)
+    for parameter in _parameters(function):
+        old = deprecation(Use.PARAMETER, f"{name}.{parameter}")
+        if old is not None:
+            warn_function(old, function)
+    known = {*given, *deprecated}
+    strange = [parameter for parameter in _parameters(function) if parameter not in known]
     if strange:
         has = f"it has {', '.join(given)}" if given else "it has none"
         raise PluginError(f"{name} is given no {' and no '.join(strange)}; {has}")

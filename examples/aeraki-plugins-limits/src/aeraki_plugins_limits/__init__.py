@@ -48,10 +48,10 @@ CONNECTIONS_PER_SECOND = Option(
     maximum=LARGEST,
 )
 NO_WORKLOAD = Code(
-    "LMT0101",
-    Severity.WARNING,
-    "limits without a workload",
-    "Give the service a selector: the limits are kept by the sidecars of its workloads.",
+    id="LMT0101",
+    severity=Severity.WARNING,
+    title="limits without a workload",
+    action="Give the service a selector: the limits are kept by the sidecars of its workloads.",
 )
 LIMITS = AddOn(
     name="limits",

@@ -49,10 +49,10 @@ DELAY_PERCENT = Option(
     maximum=100,
 )
 NO_DELAY = Code(
-    "MNG0101",
-    Severity.WARNING,
-    "share of a delay that is not set",
-    "Set mongo.aeraki.io/delay too, or remove mongo.aeraki.io/delay-percent.",
+    id="MNG0101",
+    severity=Severity.WARNING,
+    title="share of a delay that is not set",
+    action="Set mongo.aeraki.io/delay too, or remove mongo.aeraki.io/delay-percent.",
 )
 
 PROTOCOL = Protocol(

@@ -98,6 +98,7 @@ def describe(plugin: PluginInfo) -> dict[str, Any]:
         "state": str(plugin.state),
         "reason": plugin.reason,
         "hooks": list(plugin.hooks),
+        "deprecated": list(plugin.deprecated),
         "protocols": [
             {
                 "name": protocol.name,
@@ -163,6 +164,7 @@ def _page(plugin: PluginInfo) -> str:
         lines.append(f"  reason     {plugin.reason}")
     if plugin.hooks:
         lines.append(f"  hooks      {', '.join(plugin.hooks)}")
+    lines += [f"  deprecated {use}" for use in plugin.deprecated]
     for kind in plugin.kinds:
         short = f" ({', '.join(kind.short_names)})" if kind.short_names else ""
         lines.append(f"  kind       {kind.kind}{short}, {kind.api_version}: {kind.summary}")

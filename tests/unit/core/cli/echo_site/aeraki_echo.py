@@ -25,7 +25,12 @@ from aeraki_core import (
 )
 
 FILTER = "envoy.filters.network.direct_response"
-TOO_LOUD = Code("ECH0101", Severity.WARNING, "volume is too high", "Lower it to 11 or less.")
+TOO_LOUD = Code(
+    id="ECH0101",
+    severity=Severity.WARNING,
+    title="volume is too high",
+    action="Lower it to 11 or less.",
+)
 VOLUME = Option(
     name="volume",
     type=OptionType.INT,
