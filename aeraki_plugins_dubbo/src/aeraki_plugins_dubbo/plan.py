@@ -63,8 +63,10 @@ def plans(context: GenerateContext) -> Iterator[Plan]:
         for side in context.inbound:
             engine_here = _inbound_engine(context, side)
             if engine_here is not None:
-                own = WeightedCluster(side.cluster, 1, context.service.host, side.target_port)
-                yield Plan(side, engine_here, ANY, (Route(RouteMatch(), (own,)),))
+                own = WeightedCluster(
+                    cluster=side.cluster, weight=1, host=context.service.host, port=side.target_port
+                )
+                yield Plan(side, engine_here, ANY, (Route(match=RouteMatch(), clusters=(own,)),))
 
 
 def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | None:

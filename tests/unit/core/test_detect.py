@@ -77,7 +77,9 @@ def test_why_is_told() -> None:
     ]
 
 
-SERVICE = Service(ObjectRef("Service", "shop", "cart"), "cart.shop.svc.cluster.local", ())
+SERVICE = Service(
+    ref=ObjectRef("Service", "shop", "cart"), host="cart.shop.svc.cluster.local", ports=()
+)
 
 
 def detect(
@@ -91,36 +93,40 @@ def detect(
 @pytest.mark.parametrize(
     ("port", "kind", "remedy"),
     [
-        (Port(1, "tcp-ecoh"), ProblemKind.MISSPELT, "port name 'tcp-ecoh': did you mean tcp-echo?"),
         (
-            Port(1, "tcp-eho-2"),
+            Port(number=1, name="tcp-ecoh"),
+            ProblemKind.MISSPELT,
+            "port name 'tcp-ecoh': did you mean tcp-echo?",
+        ),
+        (
+            Port(number=1, name="tcp-eho-2"),
             ProblemKind.MISSPELT,
             "port name 'tcp-eho-2': did you mean tcp-echo?",
         ),
         (
-            Port(1, "rpc", app_protocol="ehco"),
+            Port(number=1, name="rpc", app_protocol="ehco"),
             ProblemKind.MISSPELT,
             "appProtocol 'ehco': did you mean echo?",
         ),
         (
-            Port(1, "echo-main"),
+            Port(number=1, name="echo-main"),
             ProblemKind.NO_PREFIX,
             "port name 'echo-main' lacks the prefix tcp-: "
             "name it tcp-echo-main, or set appProtocol echo.",
         ),
         (
-            Port(1, "tcp-loud"),
+            Port(number=1, name="tcp-loud"),
             ProblemKind.INACTIVE,
             "port name 'tcp-loud': plugin loud is failed: no module named loud.",
         ),
         (
-            Port(1, "tcp-metaprotocol-echo"),
+            Port(number=1, name="tcp-metaprotocol-echo"),
             ProblemKind.MISSPELT,
             "port name 'tcp-metaprotocol-echo': MetaProtocol is not supported; "
             "name the port tcp-echo if a plugin speaks echo.",
         ),
         (
-            Port(1, "tcp-mongo"),
+            Port(number=1, name="tcp-mongo"),
             ProblemKind.NOBODY,
             "Install the plugin that speaks mongo, if there is one.",
         ),
@@ -135,11 +141,11 @@ def test_what_was_probably_meant(port: Port, kind: ProblemKind, remedy: str) -> 
 @pytest.mark.parametrize(
     "port",
     [
-        Port(1, "http-echo"),
-        Port(1, "tcp"),
-        Port(1, "tcp-echo", "UDP"),
-        Port(1, "metrics"),
-        Port(1, ""),
+        Port(number=1, name="http-echo"),
+        Port(number=1, name="tcp"),
+        Port(number=1, name="tcp-echo", protocol="UDP"),
+        Port(number=1, name="metrics"),
+        Port(number=1, name=""),
     ],
 )
 def test_a_port_that_looks_like_none_of_ours_has_no_problem(port: Port) -> None:
@@ -148,12 +154,12 @@ def test_a_port_that_looks_like_none_of_ours_has_no_problem(port: Port) -> None:
 
 
 def test_the_protocol_of_a_service_entry_counts() -> None:
-    assert detect(Port(1, "tcp", "ECHO")) == Detection(ECHO, "protocol 'ECHO'")
+    assert detect(Port(number=1, name="tcp", protocol="ECHO")) == Detection(ECHO, "protocol 'ECHO'")
 
 
 @pytest.mark.parametrize("text", ["true", "main, 7000", "tcp-echo"])
 def test_an_excluded_port_is_left_alone(text: str) -> None:
-    port = Port(7000, "tcp-echo")
+    port = Port(number=7000, name="tcp-echo")
     for choice in (
         PortChoice({PortChoice.EXCLUDE: text}),
         PortChoice({}, {PortChoice.EXCLUDE: text}),
@@ -166,12 +172,12 @@ def test_an_excluded_port_is_left_alone(text: str) -> None:
 
 def test_a_service_comes_before_its_namespace() -> None:
     choice = PortChoice({PortChoice.INCLUDE: "tcp-echo"}, {PortChoice.EXCLUDE: "true"})
-    assert detect(Port(1, "tcp-echo"), choice=choice).protocol is ECHO
-    assert detect(Port(1, "tcp-echo-2"), choice=choice).protocol is None
+    assert detect(Port(number=1, name="tcp-echo"), choice=choice).protocol is ECHO
+    assert detect(Port(number=1, name="tcp-echo-2"), choice=choice).protocol is None
 
 
 def test_an_opt_in_protocol_takes_only_included_ports() -> None:
-    port = Port(7000, "tcp-echo")
+    port = Port(number=7000, name="tcp-echo")
     problem = detect(port, opt_in=("echo",)).problem
     assert problem is not None
     assert problem.remedy == 'Set the annotation aeraki.io/include: "tcp-echo".'

@@ -164,12 +164,25 @@ class Side:
         ``cluster`` is an ``envoy.config.cluster.v3.Cluster`` that holds only what is to be merged.
         """
         _require(cluster, _CLUSTER, "merge_cluster")
-        return Patch(self, ApplyTo.CLUSTER, Operation.MERGE, FrozenMessage.of(cluster), "", subset)
+        return Patch(
+            side=self,
+            apply_to=ApplyTo.CLUSTER,
+            operation=Operation.MERGE,
+            value=FrozenMessage.of(cluster),
+            name="",
+            subset=subset,
+        )
 
     def replace_cluster(self, cluster: Message) -> Patch:
         """Take Istio's cluster of the name in ``cluster.name`` away and put this one there."""
         name = _name_of(cluster, "replace_cluster")
-        return Patch(self, ApplyTo.CLUSTER, Operation.REPLACE, FrozenMessage.of(cluster), name)
+        return Patch(
+            side=self,
+            apply_to=ApplyTo.CLUSTER,
+            operation=Operation.REPLACE,
+            value=FrozenMessage.of(cluster),
+            name=name,
+        )
 
     def added_name(self, word: str) -> str:
         """The name of a cluster that the plugin adds here; ``word`` tells several apart.
@@ -184,7 +197,13 @@ class Side:
         Its name is one that :meth:`added_name` gives.
         """
         name = _name_of(cluster, "add_cluster")
-        return Patch(self, ApplyTo.CLUSTER, Operation.ADD, FrozenMessage.of(cluster), name)
+        return Patch(
+            side=self,
+            apply_to=ApplyTo.CLUSTER,
+            operation=Operation.ADD,
+            value=FrozenMessage.of(cluster),
+            name=name,
+        )
 
     def merge_listener(self, listener: Message) -> Patch:
         """Merge into the listeners of this side (``envoy.config.listener.v3.Listener``).
@@ -192,14 +211,25 @@ class Side:
         Inbound that is the one listener of the workload, so all its ports are changed.
         """
         _require(listener, _LISTENER, "merge_listener")
-        return Patch(self, ApplyTo.LISTENER, Operation.MERGE, FrozenMessage.of(listener))
+        return Patch(
+            side=self,
+            apply_to=ApplyTo.LISTENER,
+            operation=Operation.MERGE,
+            value=FrozenMessage.of(listener),
+        )
 
     def _filter(self, operation: Operation, name: str, config: Message) -> Patch:
         from envoy.config.listener.v3.listener_components_pb2 import Filter
 
         value = Filter(name=name, typed_config=pack(config))
         # As plain text: a StrEnum would do until it is written as YAML.
-        return Patch(self, ApplyTo.NETWORK_FILTER, operation, FrozenMessage.of(value), str(name))
+        return Patch(
+            side=self,
+            apply_to=ApplyTo.NETWORK_FILTER,
+            operation=operation,
+            value=FrozenMessage.of(value),
+            name=str(name),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +237,7 @@ class Outbound(Side):
     """The clients' side: the service port's listeners in every sidecar that may call it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inbound(Side):
     """The workload's side.
 
@@ -218,7 +248,7 @@ class Inbound(Side):
     selector: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:
     """What to put where; the core decides in which EnvoyFilter it is written.
 
@@ -273,7 +303,13 @@ class ExtendedSide:
 
         value = Filter(name=TCP_PROXY, typed_config=pack(config))
         frozen = FrozenMessage.of(value)
-        return Patch(self.side, ApplyTo.NETWORK_FILTER, Operation.MERGE, frozen, TCP_PROXY)
+        return Patch(
+            side=self.side,
+            apply_to=ApplyTo.NETWORK_FILTER,
+            operation=Operation.MERGE,
+            value=frozen,
+            name=TCP_PROXY,
+        )
 
     def merge_cluster(self, cluster: Message, subset: str | None = None) -> Patch:
         """Merge into Istio's cluster of the port; see :meth:`Side.merge_cluster`."""

@@ -85,7 +85,13 @@ class Destinations:
             if cluster is not None:
                 share = 100.0 if percentage is None else percentage.value
                 mirrors.append(
-                    Mirror(cluster.cluster, share, cluster.host, cluster.port, cluster.subset)
+                    Mirror(
+                        cluster=cluster.cluster,
+                        percentage=share,
+                        host=cluster.host,
+                        port=cluster.port,
+                        subset=cluster.subset,
+                    )
                 )
         return tuple(mirrors)
 
@@ -172,7 +178,13 @@ class Destinations:
                 f"no DestinationRule gives {host} a subset {subset}; calls on this route fail",
                 f"{path}.subset",
             )
-        return WeightedCluster(cluster_name(number, host, subset), weight, host, number, subset)
+        return WeightedCluster(
+            cluster=cluster_name(number, host, subset),
+            weight=weight,
+            host=host,
+            port=number,
+            subset=subset,
+        )
 
     def _port_number(
         self, destination: Destination, host: str, services: tuple[Service, ...]

@@ -157,10 +157,10 @@ class _HttpReader:
         if any(problems):
             return None
         return RouteMatch(
-            match.method,
-            tuple(sorted(match.headers.items())),
-            tuple(sorted(match.without_headers.items())),
-            tuple(sorted(match.query_params.items())),
+            method=match.method,
+            headers=tuple(sorted(match.headers.items())),
+            without_headers=tuple(sorted(match.without_headers.items())),
+            query_params=tuple(sorted(match.query_params.items())),
         )
 
     def _client_problems(self, match: HTTPMatchRequest, path: str) -> list[bool]:

@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedCluster:
     """A destination of a route.
 
@@ -41,7 +41,7 @@ class WeightedCluster:
     subset: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mirror:
     """A destination that gets a copy of calls.
 
@@ -59,7 +59,7 @@ class Mirror:
     subset: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RouteMatch:
     """What a call must be like; all of it holds. Empty: any call.
 
@@ -77,7 +77,7 @@ class RouteMatch:
         return self == RouteMatch()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One route; the first whose match holds takes the call.
 
@@ -121,5 +121,10 @@ def cluster_name(port: int, host: str, subset: str = "") -> str:
 
 def default_routes(service: Service, port: Port) -> tuple[Route, ...]:
     """Return one route for everything to the service itself, as istiod does by default."""
-    cluster = WeightedCluster(cluster_name(port.number, service.host), 1, service.host, port.number)
-    return (Route(RouteMatch(), (cluster,)),)
+    cluster = WeightedCluster(
+        cluster=cluster_name(port.number, service.host),
+        weight=1,
+        host=service.host,
+        port=port.number,
+    )
+    return (Route(match=RouteMatch(), clusters=(cluster,)),)

@@ -295,7 +295,7 @@ class Store:
         domain = self.mesh.domain
         hosts = tuple(full_host(host, ref.namespace, domain) for host in kind.hosts_of(spec))
         age = Age(created, ref.name, ref.namespace)
-        return Resource(ref, spec, hosts, age, kind.secrets_of(spec))
+        return Resource(ref=ref, spec=spec, hosts=hosts, age=age, secrets=kind.secrets_of(spec))
 
     # -- which objects are good --------------------------------------------------------------------
 

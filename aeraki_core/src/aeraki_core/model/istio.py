@@ -168,7 +168,7 @@ class _VirtualServiceSpec(_Open):
     export_to: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualService:
     """A VirtualService.
 
@@ -240,7 +240,7 @@ class _DestinationRuleSpec(Spec):
     workload_selector: _WorkloadSelector | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationRule:
     """A DestinationRule.
 

@@ -46,7 +46,7 @@ class ProxyRule:
         return self.namespace == namespace and set(self.labels) <= set(labels)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mesh:
     """The mesh's own facts.
 

@@ -172,7 +172,7 @@ def _texts(value: Any) -> Iterator[str]:
             todo.append(part.get_secret_value())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resource(Generic[T]):
     """An object of a plugin's kind."""
 

@@ -55,7 +55,7 @@ class Resolution(StrEnum):
     DYNAMIC_DNS = "DYNAMIC_DNS"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
     """A port of a service. ``target_port`` is the workload's port, by number or by name."""
 
@@ -81,7 +81,7 @@ class ServiceId(NamedTuple):
     host: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One host of the mesh and its ports.
 
@@ -299,11 +299,11 @@ def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Se
         host=service_host(ref.name, ref.namespace, domain),
         ports=tuple(
             Port(
-                port.port,
-                intern(port.name),
-                intern(port.protocol.upper()),
-                port.app_protocol,
-                port.target_port or port.port,
+                number=port.port,
+                name=intern(port.name),
+                protocol=intern(port.protocol.upper()),
+                app_protocol=port.app_protocol,
+                target_port=port.target_port or port.port,
             )
             for port in spec.ports or ()
         ),
@@ -363,7 +363,13 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
     )
     allocated = (status.addresses or ()) if allocates else ()
     ports = tuple(
-        Port(port.number, port.name, port.protocol.upper(), None, port.target_port or port.number)
+        Port(
+            number=port.number,
+            name=port.name,
+            protocol=port.protocol.upper(),
+            app_protocol=None,
+            target_port=port.target_port or port.number,
+        )
         for port in spec.ports
     )
     return tuple(

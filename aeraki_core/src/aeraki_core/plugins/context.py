@@ -218,7 +218,12 @@ class PortContext(Context):
         # Cluster and chain have the target port's number, not the service port's
         # (docs/internals/istio.md, "Inbound").
         return tuple(
-            Inbound(f"inbound|{number}||", f"inbound|{number}||", number, selector)
+            Inbound(
+                cluster=f"inbound|{number}||",
+                stat_prefix=f"inbound|{number}||",
+                target_port=number,
+                selector=selector,
+            )
             for number in numbers
         )
 

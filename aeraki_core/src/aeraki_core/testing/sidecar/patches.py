@@ -39,7 +39,7 @@ from aeraki_core.testing.sidecar.proxy import Proxy
 __all__ = ["Patched", "apply_filters", "patched_sidecar", "unmatched"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Patched:
     """A configuration after its EnvoyFilters.
 
@@ -113,7 +113,12 @@ def apply_filters(config: SidecarConfig, filters: Iterable[Mapping[str, Any]]) -
         # A patch that spares the passthrough chain has nothing to do where there is none.
         if patch.ref not in hits and patch.listener.chain != PASSTHROUGH_CHAIN:
             misses[patch.ref] = f"{_NO_PLACE} {patch.apply_to} of this proxy"
-    return Patched(patched, dict(hits), misses, outward.ineffective | inward.ineffective)
+    return Patched(
+        config=patched,
+        hits=dict(hits),
+        misses=misses,
+        ineffective=outward.ineffective | inward.ineffective,
+    )
 
 
 def patched_sidecar(
