@@ -22,3 +22,4 @@ def test_every_example_passes_its_own_tests_in_an_empty_environment() -> None:
     )
     assert done.returncode == 0, done.stdout[-5000:]
     assert "aeraki-plugins-mongo works as its wheel" in done.stdout
+    assert "aeraki-plugins-sample works as its wheel" in done.stdout

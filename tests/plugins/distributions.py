@@ -25,6 +25,7 @@ __all__ = [
     "SHARED_CODE",
     "Distribution",
     "install",
+    "install_folders",
 ]
 
 _PYPROJECT = """\
@@ -417,7 +418,15 @@ def install(
     Raises:
         CalledProcessError: one cannot be built; its output is printed.
     """
-    folders = [_write(distribution, work) for distribution in distributions]
+    install_folders(target, work, [_write(each, work) for each in distributions])
+
+
+def install_folders(target: Path, work: Path, folders: Iterable[Path]) -> None:
+    """Build the distributions in these folders and install them into ``target``.
+
+    Raises:
+        CalledProcessError: one cannot be built; its output is printed.
+    """
     build = "import os, sys; from hatchling.build import build_wheel\n"
     build += "for folder in sys.argv[2:]:\n    os.chdir(folder)\n    build_wheel(sys.argv[1])"
     wheels = work / "wheels"
