@@ -135,11 +135,11 @@ class Mesher:
         self._start(candidates, mesh, **kwargs)
 
     @classmethod
-    def of(cls, candidates: Iterable[Candidate]) -> Mesher:
+    def of(cls, candidates: Iterable[Candidate], mesh: Mesh | None = None) -> Mesher:
         """A mesh with these plugins, whatever they bring."""
-        mesh = cls.__new__(cls)
-        mesh._start(candidates, None)
-        return mesh
+        mesher = cls.__new__(cls)
+        mesher._start(candidates, mesh)
+        return mesher
 
     def _start(self, candidates: Iterable[Candidate], mesh: Mesh | None, **kwargs: Any) -> None:
         self.registry = build_registry(candidates)

@@ -7,17 +7,20 @@ from typing import Any
 
 import pytest
 from aeraki_core.console.describe import explanation
+from aeraki_core.model.mesh import ProxyRule
 from aeraki_core.plugins.discovery import Candidate
 from envoy.extensions.filters.network.connection_limit.v3.connection_limit_pb2 import (
     ConnectionLimit,
 )
 from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
+from envoy.extensions.filters.network.ext_proc.v3.ext_proc_pb2 import NetworkExternalProcessor
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from aeraki_core import (
     AddOn,
     ExtendContext,
     Extension,
+    Mesh,
     Option,
     OptionType,
     Patch,
@@ -34,12 +37,12 @@ Body = Callable[[ExtendContext], Iterable[Any]]
 class Extender:
     """An add-on with that body."""
 
-    def __init__(self, name: str, body: Body) -> None:
+    def __init__(self, name: str, body: Body, extension: str = LIMIT) -> None:
         self.body = body
         self.addon = AddOn(
             name=name,
             summary="For tests",
-            extensions=(Extension(LIMIT, stock=True),),
+            extensions=(Extension(extension, stock=extension == LIMIT),),
             options=(BROKEN,),
         )
 
@@ -60,13 +63,15 @@ def limit(context: ExtendContext) -> Iterator[Patch]:
     yield context.outbound.insert_before_protocol(LIMIT, config)
 
 
-def mesh_with(*extenders: Extender, insert: bool = False) -> Mesher:
+def mesh_with(
+    *extenders: Extender, insert: bool = False, rules: Iterable[ProxyRule] = ()
+) -> Mesher:
     echo = Candidate("echo", "echo-dist", "1.0", module=EchoPlugin(insert=insert))
     others = [
         Candidate(each.addon.name, f"{each.addon.name}-dist", "1.0", module=each)
         for each in extenders
     ]
-    return Mesher.of([echo, *others])
+    return Mesher.of([echo, *others], Mesh(proxy_rules=tuple(rules)))
 
 
 def names(mesh: Mesher) -> list[str]:
@@ -163,3 +168,62 @@ def test_a_merge_into_a_tcp_proxy_that_is_replaced_is_a_finding() -> None:
     beside.service()
     assert names(beside) == ["envoy.filters.network.tcp_proxy", ECHO]
     assert beside.codes() == []
+
+
+CONTRIB = "envoy.filters.network.ext_proc"
+
+
+def contrib(context: ExtendContext) -> Iterator[Patch]:
+    for side in (context.outbound, *context.inbound):
+        yield side.insert_before_protocol(CONTRIB, NetworkExternalProcessor(stat_prefix="x"))
+
+
+def filters(mesh: Mesher) -> dict[str, list[str]]:
+    """The network filters of each EnvoyFilter, by its namespace and side."""
+    mesh.run()
+    found: dict[str, list[str]] = {}
+    for key, each in mesh.pipeline.filters.items():
+        side = "in" if "inbound" in key.name else "out"
+        values: list[Any] = [patch.value.message() for patch in each.patches if patch.value]
+        found[f"{key.namespace} {side}"] = [value.name for value in values]
+    return found
+
+
+def test_one_whose_extension_nobody_has_is_left_out_with_one_finding() -> None:
+    mesh = mesh_with(Extender("guard", contrib, CONTRIB))
+    mesh.service()
+    mesh.service("other", "10.0.0.2")
+    assert filters(mesh)["istio-system out"] == [ECHO]
+    (finding,) = mesh.pipeline.findings()
+    assert (finding.code.id, finding.plugin, finding.ref) == ("AER0411", "guard", None)
+    assert f"needs {CONTRIB}, which no proxy is known to have" in finding.message
+    assert {report.state for report in mesh.pipeline.reports()} == {"current"}
+
+
+def test_all_proxies_have_it() -> None:
+    mesh = mesh_with(Extender("guard", contrib, CONTRIB), rules=[ProxyRule(CONTRIB)])
+    mesh.service()
+    assert filters(mesh) == {
+        "istio-system out": [CONTRIB, ECHO],
+        "shop in": [CONTRIB, ECHO],
+    }
+    assert mesh.codes() == []
+
+
+def test_only_the_clients_that_have_it_get_it() -> None:
+    mesh = mesh_with(Extender("guard", contrib, CONTRIB), rules=[ProxyRule(CONTRIB, "crm")])
+    mesh.service()
+    assert filters(mesh) == {
+        "istio-system out": [ECHO],
+        "crm out": [CONTRIB],
+        "shop in": [ECHO],
+    }
+    assert mesh.codes() == []
+
+
+def test_only_the_workloads_that_have_it_get_it() -> None:
+    rule = ProxyRule(CONTRIB, "shop", (("app", "cart"),))
+    mesh = mesh_with(Extender("guard", contrib, CONTRIB), rules=[rule])
+    mesh.service()
+    assert filters(mesh) == {"istio-system out": [ECHO], "shop in": [CONTRIB, ECHO]}
+    assert mesh.codes() == []

@@ -441,6 +441,12 @@ ADD_ON_CONFLICT = Code(
     title="add-on is left out",
     action="Remove one of the two, or limit the add-on to other protocols.",
 )
+ADD_ON_WITHOUT_EXTENSION = Code(
+    id="AER0411",
+    severity=_I,
+    title="no proxy has the extension of an add-on",
+    action="Name the proxies that have it with --proxy-extensions, or remove the plugin.",
+)
 
 # 05xx: writing.
 WRITE_FAILED = Code(

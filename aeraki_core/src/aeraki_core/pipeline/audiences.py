@@ -114,5 +114,5 @@ def namespaces_with_extensions(call: PortCall, mesh: Mesh) -> set[str]:
         if rule.namespace is not None
         and rule.namespace != mesh.root_namespace
         and not rule.labels
-        and not call.context.has_extension(extension)
+        and not call.has_extension(extension)
     }

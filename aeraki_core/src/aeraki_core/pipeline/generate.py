@@ -386,7 +386,7 @@ class _Runner:
         fresh = self._view(audience)
         for view in self.views:
             same_extensions = all(
-                fresh.call.context.has_extension(name) == view.call.context.has_extension(name)
+                fresh.call.has_extension(name) == view.call.has_extension(name)
                 for name in tuple(view.call.recorder.extensions)
             )
             if same_extensions and fresh.reads.agrees_with(view.reads):

@@ -8,7 +8,7 @@ rested on: a change of it, and nothing else, runs the hook again. So a context o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -76,6 +76,13 @@ class Audience:
     namespace: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     overrides: bool = False
+
+    def has_extension(self, name: str, service: Service, mesh: Mesh) -> bool:
+        """Whether all proxies that a filter of the service for these clients reaches have it."""
+        namespace = self.namespace
+        if namespace == mesh.root_namespace and service.export_to != {namespace}:
+            namespace = None  # what is written there reaches the whole mesh
+        return any(rule.covers(namespace, self.labels) for rule in mesh.rules_for(name))
 
 
 class Context:
@@ -268,12 +275,7 @@ class PortContext(Context):
         if self._recorder.require_extension(name).stock:
             return True
         self._recorder.extensions.add(name)
-        namespace = self._audience.namespace
-        if namespace == self.mesh.root_namespace and self.service.export_to != {namespace}:
-            namespace = None  # what is written there reaches the whole mesh
-        return any(
-            rule.covers(namespace, self._audience.labels) for rule in self.mesh.rules_for(name)
-        )
+        return self._audience.has_extension(name, self.service, self.mesh)
 
     def missing_secret(self, message: str, ref: ObjectRef, field: str) -> KeepLastGood:
         """Report a missing Secret, or field of one, and give the error to raise.
@@ -434,7 +436,13 @@ class ExtendContext(Context):
     """What ``aeraki_extend`` may ask, for one service port and one audience of clients."""
 
     def __init__(
-        self, addon: AddOn, generating: GenerateContext, *, recorder: Recorder, detect: Detect
+        self,
+        addon: AddOn,
+        generating: GenerateContext,
+        *,
+        inbound: Iterable[Inbound],
+        recorder: Recorder,
+        detect: Detect,
     ) -> None:
         super().__init__(generating.service.ref, recorder=recorder, detect=detect)
         self.addon = addon
@@ -442,7 +450,7 @@ class ExtendContext(Context):
         self.service = generating.service
         self.port = generating.port
         self.outbound = ExtendedSide(generating.outbound)
-        self.inbound = tuple(map(ExtendedSide, generating.inbound))
+        self.inbound = tuple(map(ExtendedSide, inbound))
         self._options = OptionReader(
             addon, generating.service, reads=recorder.reads, recorder=recorder
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -21,9 +21,10 @@ from typing import Any, TypeVar
 from aeraki_core.deprecations import parameters_of
 from aeraki_core.errors import ends_the_program, line_of_plugin
 from aeraki_core.filters.envoyfilter import ServicePort
-from aeraki_core.filters.patch import Patch
+from aeraki_core.filters.patch import Patch, Side
 from aeraki_core.findings.codes import (
     ADD_ON_CONFLICT,
+    ADD_ON_WITHOUT_EXTENSION,
     GENERATOR_GARBAGE,
     GENERATOR_RAISED,
     HOOK_RAISED,
@@ -32,6 +33,7 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.reads import Reads
+from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.plugin_calls import PLUGIN_CALLS, STUCK_AFTER
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.secret import Secret
@@ -105,6 +107,30 @@ class PortCall:
     recorder: Recorder
     detect: Detect
     audience: Audience
+
+    def has_extension(self, name: str) -> bool:
+        """Whether all proxies of the audience have an extension that is not in the stock proxy.
+
+        Namespaces that have it where others do not get a call of their own.
+        """
+        self.recorder.extensions.add(name)
+        return self.audience.has_extension(name, self.context.service, self.context.mesh)
+
+    def covered_sides(self, addon: AddOn) -> tuple[Side, ...]:
+        """The sides whose proxies have all that the add-on's filters need."""
+        needed = [each.name for each in addon.extensions if not each.stock]
+        service, mesh = self.context.service, self.context.mesh
+        # Each is asked for, so that a namespace that has one of them is looked at.
+        lacking = [name for name in needed if not self.has_extension(name)]
+        inbound = tuple(
+            side
+            for side in self.context.inbound
+            if all(
+                any(rule.covers(service.namespace, side.selector) for rule in mesh.rules_for(name))
+                for name in needed
+            )
+        )
+        return inbound if lacking else (self.context.outbound, *inbound)
 
 
 @dataclass(slots=True)
@@ -254,8 +280,12 @@ class Dispatcher:
             for addon in plugin.addons:
                 if not addon.extends(call.context.protocol):
                     continue
+                findings += _nowhere(plugin, addon, call.context.mesh)
+                sides = call.covered_sides(addon)
+                if not sides:
+                    continue
                 key = (call.context.service.id, call.context.port.number, call.audience, addon.name)
-                own, reported = self._extended(plugin, addon, call, (*added, *patches))
+                own, reported = self._extended(plugin, addon, call, sides, (*added, *patches))
                 findings += reported
                 if own is None:
                     own = self._last_good.get(key)
@@ -266,12 +296,23 @@ class Dispatcher:
         return Generated((*added, *patches), tuple(findings), generated.seconds)
 
     def _extended(
-        self, plugin: PluginInfo, addon: AddOn, call: PortCall, others: tuple[Patch, ...]
+        self,
+        plugin: PluginInfo,
+        addon: AddOn,
+        call: PortCall,
+        covered: tuple[Side, ...],
+        others: tuple[Patch, ...],
     ) -> tuple[tuple[Patch, ...] | None, list[Finding]]:
-        """The patches of one add-on, None if it failed; and its findings."""
+        """The patches of one add-on for these sides, None if it failed; and its findings."""
         generating = call.context
         recorder = self._recorder(plugin, call.recorder.reads, addon.extensions)
-        context = ExtendContext(addon, generating, recorder=recorder, detect=call.detect)
+        context = ExtendContext(
+            addon,
+            generating,
+            inbound=(side for side in generating.inbound if side in covered),
+            recorder=recorder,
+            detect=call.detect,
+        )
         where = f"port {generating.port.number}: add-on {addon.name}"
         problem = ""
         own: tuple[Patch, ...] | None = None
@@ -290,7 +331,11 @@ class Dispatcher:
             sides = {generating.outbound, *generating.inbound}
             problem = why_not_added(values, addon, sides, MAX_PATCHES)
             if not problem:
-                own = tuple(replace(patch, plugin=plugin.name) for patch in values or ())
+                own = tuple(
+                    replace(patch, plugin=plugin.name)
+                    for patch in values or ()
+                    if patch.side in covered
+                )
         except KeepLastGood as reason:
             problem = f"keeps its last patches: {redact(str(reason), recorder.secrets)}"
         except BaseException as error:
@@ -402,6 +447,17 @@ class Dispatcher:
 
     def _stats(self, plugin: str, hook: str) -> CallStats:
         return self.stats.setdefault((plugin, hook), CallStats())
+
+
+def _nowhere(plugin: PluginInfo, addon: AddOn, mesh: Mesh) -> Iterator[Finding]:
+    """A finding for each extension of an add-on that no proxy of the mesh has; one for all ports."""
+    for extension in addon.extensions:
+        if not extension.stock and not any(mesh.rules_for(extension.name)):
+            message = (
+                f"add-on {addon.name} of {plugin.title} needs {extension.name}, "
+                "which no proxy is known to have; it is left out everywhere"
+            )
+            yield Finding(ADD_ON_WITHOUT_EXTENSION, message, plugin=plugin.name)
 
 
 def _named(plugin: PluginInfo, answer: object) -> tuple[Protocol | None, str]:
