@@ -10,6 +10,7 @@ needs=(
   mvn:maven
   setpriv:util-linux
   prometheus:prometheus
+  chromium:chromium
 )
 missing=()
 for need in "${needs[@]}"; do

@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "validate": "Say what is wrong with the configuration.",
     "explain": "Explain how a service port is handled, and why.",
     "route": "Show which route takes a call, and why.",
+    "report": "Print a page about a mesh, for a browser.",
     "status": "Show services, protocols, filters and findings.",
     "plugins": "Show every plugin, and why it is not active.",
     "findings": "Say what a finding's code means and what to do.",

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 _TEXT = "text/plain; charset=utf-8"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _JSON = "application/json"
-_PATHS = b"there are /healthz, /readyz, /metrics, /status and /explain?target=HOST[:PORT]\n"
+_HTML = "text/html; charset=utf-8"
+_PATHS = b"there are /, /healthz, /readyz, /metrics, /status and /explain?target=HOST[:PORT]\n"
 _PROBES = b"there are /healthz and /readyz\n"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _KNOWN_CLIENTS = 1_000
@@ -58,6 +59,8 @@ class Answers:
     metrics: Callable[[], bytes]
     status: Callable[[], bytes]
     explain: Callable[[str], bytes]
+    page: Callable[[], bytes]
+    page_headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +267,8 @@ class _Handler(BaseHTTPRequestHandler):
             case "/explain":
                 target = (parse_qs(url.query).get("target") or [""])[0]
                 self._answer(_JSON, lambda: answers.explain(target))
+            case "/":
+                self._answer(_HTML, answers.page, answers.page_headers)
             case _:
                 self._send(404, _TEXT, _PATHS)
 
@@ -282,7 +287,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _probe(self, answer: ProbeAnswer) -> None:
         self._send(200 if answer.good else 503, _TEXT, f"{answer.text}\n".encode())
 
-    def _answer(self, content_type: str, make: Callable[[], bytes]) -> None:
+    def _answer(
+        self, content_type: str, make: Callable[[], bytes], headers: Mapping[str, str] | None = None
+    ) -> None:
         try:
             body = make()
         except TimeoutError:
@@ -290,12 +297,20 @@ class _Handler(BaseHTTPRequestHandler):
         except AerakiError as error:
             self._send(404, _TEXT, f"{error}\n".encode())
         else:
-            self._send(200, content_type, body)
+            self._send(200, content_type, body, headers=headers)
 
     def _send(
-        self, status: int, content_type: str, body: bytes, *, retry_after: int | None = None
+        self,
+        status: int,
+        content_type: str,
+        body: bytes,
+        *,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         if retry_after is not None:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aeraki_core.console.describe import explanation, port_row
 from aeraki_core.console.finding_forms import as_dict
+from aeraki_core.console.page.content import (
+    MAX_PORTS,
+    PageContent,
+    WriteRecord,
+    page_row,
+    shown_first,
+)
+from aeraki_core.console.page.render import HEADERS, render
 from aeraki_core.controller.metrics import Metrics
 from aeraki_core.controller.serving import Answers, ProbeAnswer, Server
 from aeraki_core.controller.snapshot import Snapshots
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
     from aeraki_core.controller.leader import Leader
     from aeraki_core.controller.loop import Controller
     from aeraki_core.model.service import Port, Service
-    from aeraki_core.pipeline.pipeline import Pipeline
+    from aeraki_core.pipeline.pipeline import Pipeline, PortReport
     from aeraki_core.settings import Settings
 
 __all__ = ["HttpService", "http_services"]
@@ -31,6 +40,7 @@ log = logging.getLogger("aeraki_core.controller")
 _STUCK = 300.0
 _PATIENCE = 15.0  # seconds that an answer waits for the loop
 _AT_ONCE = 200  # ports whose rows are made without a pause: some milliseconds
+_ROUTES_AT_ONCE = 20  # ports whose routes are: each costs a run of its generator
 
 
 class HttpService:
@@ -69,6 +79,7 @@ def http_services(
     leader: Leader | None,
     identity: str,
     cluster: str,
+    writes: Callable[[], tuple[WriteRecord, ...]],
 ) -> tuple[list[HttpService], Metrics]:
     """The servers that the settings ask for, and the metrics, which must observe the controller.
 
@@ -84,13 +95,17 @@ def http_services(
         queued=lambda: controller.queued,
         busy=lambda: controller.busy,
     )
-    answering = _Answering(settings, pipeline, controller, leader, identity, cluster, metrics)
+    answering = _Answering(
+        settings, pipeline, controller, leader, identity, cluster, metrics, writes
+    )
     answers = Answers(
         healthy=answering.healthy,
         ready=answering.ready,
         metrics=answering.metrics_text,
         status=answering.status,
         explain=answering.explain,
+        page=answering.page,
+        page_headers=HEADERS,
     )
     services = []
     if settings.http_address:
@@ -116,6 +131,7 @@ class _Answering:
         identity: str,
         cluster: str,
         metrics: Metrics,
+        writes: Callable[[], tuple[WriteRecord, ...]],
     ) -> None:
         self._settings = settings
         self._pipeline = pipeline
@@ -124,6 +140,7 @@ class _Answering:
         self._identity = identity
         self._cluster = cluster
         self._metrics = metrics
+        self._writes = writes
         self._snapshots = Snapshots(lambda: controller.passes)
         # Some numbers change without a pass, such as whether a source is in sync.
         self._metrics_text = Snapshots(lambda: controller.passes, stale=1.0)
@@ -153,6 +170,37 @@ class _Answering:
             return json.dumps(answer).encode()
 
         return self._snapshots.get(f"explain {target}", explained)
+
+    def page(self) -> bytes:
+        return self._snapshots.get("page", self._page)
+
+    def _page(self) -> bytes:
+        call = self._controller.call
+        about = call(self._about, _PATIENCE)
+        ports = call(self._ports, _PATIENCE)
+        reports: list[PortReport] = []
+        for start in range(0, len(ports), _AT_ONCE):
+            part = ports[start : start + _AT_ONCE]
+            reports += call(partial(self._reports, part), _PATIENCE)
+        shown = shown_first(reports)
+        rows: list[dict[str, Any]] = []
+        for start in range(0, len(shown[:MAX_PORTS]), _ROUTES_AT_ONCE):
+            part_shown = shown[:MAX_PORTS][start : start + _ROUTES_AT_ONCE]
+            rows += call(partial(self._page_rows, part_shown), _PATIENCE)
+        content = PageContent(
+            title="Mesh",
+            facts=_facts(about),
+            ports=rows,
+            filters=about["filters"],
+            more_ports=len(shown[MAX_PORTS:]),
+            silent_ports=len(reports) - len(shown),
+            findings=call(lambda: self._controller.findings, _PATIENCE),
+            writes=call(self._writes, _PATIENCE),
+            plugins=self._pipeline.registry.plugins,
+            docs_url=self._settings.docs_url,
+            at=datetime.now(UTC),
+        )
+        return render(content)
 
     def _role(self) -> str:
         if self._leader is None:
@@ -200,5 +248,27 @@ class _Answering:
         )
         return [(service, port) for service in services for port in service.ports]
 
+    def _reports(self, ports: Sequence[tuple[Service, Port]]) -> list[PortReport]:
+        return [self._pipeline.report(service, port) for service, port in ports]
+
+    def _page_rows(self, reports: Sequence[PortReport]) -> list[dict[str, Any]]:
+        return [page_row(self._pipeline, report) for report in reports]
+
     def _rows(self, ports: Sequence[tuple[Service, Port]]) -> list[dict[str, Any]]:
         return [port_row(self._pipeline.report(service, port)) for service, port in ports]
+
+
+def _facts(about: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What the head of the page says about the controller."""
+    last = about["lastPass"]
+    facts = (
+        ("version", about["version"]),
+        ("replica", about["identity"]),
+        ("role", about["role"]),
+        ("leader", about["leader"] or ""),
+        ("cluster", about["cluster"] or ""),
+        ("sources", ", ".join(about["sources"])),
+        ("last pass", f"{datetime.fromtimestamp(last, UTC):%Y-%m-%d %H:%M:%S} UTC" if last else ""),
+        ("deletions wait", about["held"] or ""),
+    )
+    return tuple((name, value) for name, value in facts if value)

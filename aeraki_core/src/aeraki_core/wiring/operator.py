@@ -116,7 +116,8 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
         return not stop.is_set() and (leader is None or leader.may_write())
 
     pipeline = _open_pipeline(settings)
-    observers = Observers([_run_log(settings, pipeline, watch=True)])
+    run_log = _run_log(settings, pipeline, watch=True)
+    observers = Observers([run_log])
     controller = Controller(
         pipeline,
         open_sources(settings, pipeline, watch=True),
@@ -131,7 +132,13 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
         from aeraki_core.wiring.http import http_services
 
         servers, metrics = http_services(
-            settings, pipeline, controller, leader, identity, client.server if client else ""
+            settings,
+            pipeline,
+            controller,
+            leader,
+            identity,
+            client.server if client else "",
+            lambda: run_log.writes,
         )
         observers.add(metrics)
         services += servers

@@ -8,11 +8,13 @@ sinks.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aeraki_core.console.finding_forms import as_dict
+from aeraki_core.console.page.content import WriteRecord
 from aeraki_core.controller.observer import (
     ControllerEvent,
     FilterChanged,
@@ -45,6 +47,7 @@ _MANY = (
     100  # more lines than this nobody reads: they are counted, and each is logged at level debug
 )
 _OF_NAMESPACE = 50  # findings of one namespace in one pass that have a line each
+_REMEMBERED = 100  # writes that the page shows
 _CAUSES = 3  # objects that are named as the cause of one write
 _LEVELS = {
     Severity.ERROR: logging.ERROR,
@@ -67,6 +70,12 @@ class RunLog:
         self._watched = watched
         self._causes = _Causes(pipeline)
         self._first = True
+        self._writes: deque[WriteRecord] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def writes(self) -> tuple[WriteRecord, ...]:
+        """The latest writes with their causes, oldest first."""
+        return tuple(self._writes)
 
     def __call__(self, event: ControllerEvent) -> None:
         """Log an event; the election logs its own."""
@@ -162,13 +171,21 @@ class RunLog:
         """One filter: what was done and why, or that it failed."""
         step = written.step
         fields = {"filter": str(step.key), "action": str(step.action)}
+        cause = self._causes.of(step)
+        record = WriteRecord(
+            at=time.time(),
+            action=_DONE[step.action],
+            filter=str(step.key),
+            cause=cause,
+            error=None if written.error is None else str(written.error),
+        )
+        self._writes.append(record)
         if written.error is not None:
             # A finding says so once; each try says it again.
             again = "; it is tried again" if written.retry else ""
             text = f"{step.key} could not be written: {written.error}{again}"
             _log(_SINKS, logging.DEBUG, text, **fields)
             return
-        cause = self._causes.of(step)
         _log(_SINKS, level, f"{_DONE[step.action]} {step.key}{cause and f': {cause}'}", **fields)
         for warning in written.warnings:
             _log(_SINKS, logging.DEBUG, f"{step.key}: {warning}", filter=str(step.key))

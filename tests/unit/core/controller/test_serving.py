@@ -38,6 +38,8 @@ class Told:
             metrics=lambda: b"up 1\n",
             status=self.say_status,
             explain=self.explain,
+            page=lambda: b"<!doctype html>",
+            page_headers={"Content-Security-Policy": "default-src 'none'"},
         )
 
 
@@ -75,7 +77,8 @@ def test_probes_and_metrics(server: Server, told: Told) -> None:
     assert get(server, "/readyz") == (200, "ok, leads\n")
     assert get(server, "/ready") == (200, "ok, leads\n")  # as upstream's probe asks
     assert get(server, "/metrics") == (200, "up 1\n")
-    code, text = get(server, "/")
+    assert get(server, "/") == (200, "<!doctype html>")
+    code, text = get(server, "/other")
     assert code == 404
     assert "/status" in text
 

@@ -1,0 +1,1 @@
+"""One page about a mesh: its services, routes, findings and latest writes, as one HTML document."""
