@@ -119,8 +119,8 @@ def _report_unprepared(
     service, port = target.service, target.port
     if service is not None and port is not None and not context.speaks(REDIS, service, port):
         message = (
-            f"port {port.number} of {service.host} is not known to speak Redis: its instances are not "
-            "chosen by the key, and its RedisDestination has no effect"
+            f"port {port.number} of {service.host} is not known to speak Redis: "
+            "its instances are not chosen by the key, and its RedisDestination has no effect"
         )
         context.report(NOT_REDIS, message, ref=resource.ref, field="spec.redis")
 

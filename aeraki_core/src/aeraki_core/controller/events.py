@@ -1,4 +1,4 @@
-"""Kubernetes Events for findings, so that ``kubectl describe`` says what is wrong with a Service.
+"""Kubernetes Events for findings, so that ``kubectl describe`` shows what is wrong with a Service.
 
 Each finding becomes an Event (events.k8s.io/v1) at the object that it is about: one for each
 object, code and message. When the same finding comes again while the Event is still there (an hour,

@@ -175,7 +175,7 @@ class Troubles:
     def _missing_namespaces(self) -> Iterator[Finding]:
         waiting = defaultdict[tuple[str, ObjectRef | None], list[FilterKey]](list)
         for key, written in self._waiting.items():
-            # A namespace that is being deleted takes its filters along: nothing is wrong.
+            # The filters of a terminating namespace are deleted with it: nothing is wrong.
             if written.obstacle is Obstacle.NO_NAMESPACE:
                 waiting[key.namespace, self._service_of(written.step)].append(key)
         by_service = defaultdict[ObjectRef | None, list[str]](list)

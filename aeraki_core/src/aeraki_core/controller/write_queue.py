@@ -169,7 +169,7 @@ class WriteQueue:
     def _may_delete(self, step: Step) -> bool:
         """Report whether no pending write may replace the filters to delete."""
         namespaces: Iterable[str] = _namespaces(step)
-        # Of a filter that does not say for which namespaces it is, any write may take the place.
+        # Any write may replace a filter that does not list its namespaces.
         return not any(self._writes[name] for name in namespaces or tuple(self._writes))
 
     def _forget_idle(self, now: float) -> None:

@@ -239,7 +239,7 @@ class FilterWriter:
         deletions = {step.key for step in plan.steps if step.action is Action.DELETE}
         if round_.confirmed:
             self._confirmed |= deletions
-        # One that is not wanted any more must be confirmed anew when it is wanted again.
+        # A deletion that lapses must be confirmed again if it comes back.
         self._confirmed -= keys - deletions
         if not deletions:
             return plan, False

@@ -183,7 +183,7 @@ def _patch_dict(patch: ConfigPatch) -> dict[str, Any]:
                 patch.value.message(), preserving_proto_field_name=True
             )
         except (json_format.Error, KeyError, TypeError, ValueError) as error:
-            # Protobuf takes values that its JSON form does not know, such as a duration of ages.
+            # Protobuf accepts values that have no JSON form, such as a duration of 20,000 years.
             name = patch.match.filter or patch.match.cluster or patch.match.service
             where = f"{patch.apply_to} {patch.operation} {name}".strip()
             raise UnserialisableError(f"the value of {where} has no JSON form: {error}") from error

@@ -178,7 +178,7 @@ class Client:
         if body is not None:
             data = json.dumps(body, separators=(",", ":")).encode()
             headers["Content-Type"] = content_type
-        # Asked last: what comes before takes time, and a process may be paused.
+        # Check last: the steps before take time, and a process may be paused.
         if method != "GET" and self._may_write is not None and not self._may_write():
             raise NotSentError(f"{what}: not sent, because another replica leads")
         try:

@@ -156,7 +156,7 @@ def _convert(
         found = _union([_convert(item, definitions, inside) for item in branches])
         return _annotate(found, schema)
     found = {key: schema[key] for key in _SAME if key in schema}
-    # A second pattern, say: what stands beside a type can only be more of such keys.
+    # Example: a second pattern. Beside a type, only such keys may follow.
     narrower = [{key: part[key] for key in _SAME if key in part} for part in parts]
     if narrower := [part for part in narrower if part and "type" not in part]:
         found["allOf"] = narrower
@@ -244,8 +244,8 @@ def _annotate(found: Schema, schema: Mapping[str, Any]) -> Schema:
     annotated = dict(found)
     if schema.get("description"):
         annotated["description"] = " ".join(str(schema["description"]).split())
-    # A default that says "nothing" would only be stored in every object, and GitOps tools would
-    # show it as a difference.
+    # An empty default would be stored in every object, and GitOps tools would show it as a
+    # difference.
     if schema.get("default") not in (None, "", [], {}):
         annotated["default"] = schema["default"]
     return annotated

@@ -172,7 +172,7 @@ class ResourceKey(NamedTuple):
 
 
 class ResourcesKey(NamedTuple):
-    """The objects of a plugin's kind that speak for a host."""
+    """The objects of a plugin's kind for a host."""
 
     group: str
     kind: str

@@ -249,7 +249,7 @@ class Reads:
         return self.answer(DestinationRulesKey(host))
 
     def resources(self, group: str, kind: str, host: str) -> tuple[Resource[Any], ...]:
-        """Objects of a plugin's kind that speak for the host to the client, the oldest first."""
+        """The objects of a plugin's kind for the host, as the client sees them, oldest first."""
         return self.answer(ResourcesKey(group, kind, host))
 
     def answer(self, key: ViewKey) -> tuple[Any, ...]:

@@ -398,7 +398,7 @@ class Store:
         return oldest_first(self._sidecars.at(SidecarsKey(namespace)))
 
     def resources(self, group: str, kind: str, host: str) -> tuple[Resource[Any], ...]:
-        """Objects of a plugin's kind that speak for the host, the oldest first (ResourcesKey)."""
+        """The objects of a plugin's kind for the host, the oldest first (ResourcesKey)."""
         return oldest_first(self._resources.at(ResourcesKey(group, kind, host)))
 
     def resource(self, ref: ObjectRef) -> Resource[Any] | None:

@@ -1,4 +1,4 @@
-"""Objects of one kind: by reference, and by what they speak for."""
+"""Objects of one kind: by reference, and by the hosts that they configure."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Kind(Generic[T]):
     short_names: tuple[str, ...] = ()
     """Short names for kubectl."""
     hosts: Callable[[T], Iterable[str]] = _no_hosts
-    """The hosts that an object speaks for, short or full.
+    """The hosts that an object configures, short or full.
 
     ``context.resources`` finds it by them.
     """
@@ -98,7 +98,7 @@ class LoadedKind(Kind[T]):
             return check(self.spec, spec)
 
     def hosts_of(self, spec: T) -> tuple[str, ...]:
-        """The hosts that an object speaks for, short or full.
+        """The hosts that an object configures, short or full.
 
         Raises:
             HandlingError: ``hosts`` failed, or gave something that is not text.
@@ -181,7 +181,7 @@ class Resource(Generic[T]):
     spec: T = field(hash=False)
     """Its ``spec`` as the kind's model."""
     hosts: tuple[str, ...]
-    """The full hosts that it speaks for, in the order in which it names them."""
+    """The full hosts that it configures, in the order in which it names them."""
     age: Age
     """Sorts the oldest first, as Istio does."""
     secrets: tuple[str, ...] = ()

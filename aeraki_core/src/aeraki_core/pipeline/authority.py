@@ -16,7 +16,7 @@ __all__ = ["foreign_changes"]
 
 
 def foreign_changes(patches: Iterable[Patch], context: GenerateContext) -> Iterator[str]:
-    """What the patches do to clusters that are not the plugin's to change; nothing if all are fine."""
+    """Yield what the patches change in clusters that are not the plugin's to change."""
     own = {context.outbound.cluster, *(side.cluster for side in context.inbound)}
     for patch in patches:
         if patch.apply_to is not ApplyTo.CLUSTER:

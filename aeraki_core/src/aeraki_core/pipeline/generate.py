@@ -349,8 +349,7 @@ class _Runner:
             overrides = all(each.overrides for each in view.audiences) and bool(view.audiences)
             for finding in view.findings:
                 if finding in told or (overrides and finding.code is LISTENER_TAKEN):
-                    # A listener of somebody else is restored for these clients, so nothing is
-                    # wrong.
+                    # Another service's listener is restored for these clients, so nothing is wrong.
                     continue
                 told.add(finding)
                 if overrides:
@@ -429,7 +428,8 @@ class _Runner:
         view.refusals = tuple(
             Finding(
                 FOREIGN_CLUSTER,
-                f"port {self.port.number}: {plugin} may not {change}; what was written before stays",
+                f"port {self.port.number}: {plugin} may not {change}; "
+                "what was written before stays",
                 self.service.ref,
             )
             for change in foreign

@@ -119,8 +119,8 @@ def rule_hints(
             ]
             if unhashed:
                 message = (
-                    f"{service.host}: the proxy computes no hash for port {', '.join(unhashed)}, so "
-                    "calls are spread without one"
+                    f"{service.host}: the proxy computes no hash for port "
+                    f"{', '.join(unhashed)}, so calls are spread without one"
                 )
                 findings.append(Finding(HASH_UNUSED, message, rule.ref, setting.path))
         if rule.selector is not None:

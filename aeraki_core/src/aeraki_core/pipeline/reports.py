@@ -141,7 +141,7 @@ class Reports:
         services = self._store.services_of_host(service_port.host)
         owners = {*(namespaces or {service.namespace for service in services}), self._root}
         for ref in self._store.rejected_for(service_port.host):
-            # Where nothing says whose the host is, anybody may have spoken for it.
+            # If the owner of the host is unknown, the object may be the owner's.
             if ref.namespace in owners or not (namespaces or services):
                 return f"{ref} names {service_port.host} and cannot be used"
         for service in services:

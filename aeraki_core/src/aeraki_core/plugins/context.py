@@ -124,7 +124,7 @@ class Context:
         return spoken is not None and spoken.name == protocol.name
 
     def resources(self, kind: Kind[T], host: str) -> tuple[Resource[T], ...]:
-        """The plugin's resources that speak for a host, short or full, the oldest first.
+        """The plugin's resources for a host, short or full, the oldest first.
 
         Raises:
             PluginError: the plugin does not declare the kind.
@@ -250,7 +250,7 @@ class PortContext(Context):
         )
 
     def resources(self, kind: Kind[T], host: str | None = None) -> tuple[Resource[T], ...]:
-        """The plugin's resources that speak for the service, the oldest first.
+        """The plugin's resources for the service, the oldest first.
 
         ``host``: for another host, short or full.
 

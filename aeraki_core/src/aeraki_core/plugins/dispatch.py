@@ -482,7 +482,7 @@ def _judge(
 ) -> tuple[tuple[Patch, ...] | None, tuple[Code, str] | None]:
     """The patches that a generator gave, or what is wrong with them."""
     if values is None:
-        # Not the same as no patch, which takes the filters away: perhaps a yield was forgotten.
+        # Not the same as no patch, which removes the filters: a yield may be missing.
         text = "aeraki_generate gave no Patch values: yield them, or return a list of them"
         return None, (GENERATOR_GARBAGE, text)
     if len(values) > MAX_PATCHES:

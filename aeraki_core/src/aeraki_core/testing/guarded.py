@@ -49,7 +49,7 @@ def _behind(guard: Guard, name: str, function: Callable[..., Any]) -> Callable[.
     def call(*arguments: Any) -> Any:
         with guard(name):
             answer = function(*arguments)
-            # One more than the dispatcher takes: it says that there are too many.
+            # One more than the dispatcher accepts, so that it reports too many.
             return list(islice(answer, MAX_PATCHES + 1)) if isinstance(answer, Iterator) else answer
 
     return call

@@ -57,7 +57,7 @@ class MemorySink(Sink):
             yield Written(step)
 
     def tamper(self, key: FilterKey, item: EnvoyFilter | None) -> None:
-        """Change (or delete, with None) a filter as somebody else would."""
+        """Change (or delete, with None) a filter as another writer would."""
         if item is None:
             self._live.pop(key, None)
         else:

@@ -181,7 +181,7 @@ class RunLog:
         )
         self._writes.append(record)
         if written.error is not None:
-            # A finding says so once; each try says it again.
+            # A finding reports it once, this line at each try.
             again = "; it is tried again" if written.retry else ""
             text = f"{step.key} could not be written: {written.error}{again}"
             _log(_SINKS, logging.DEBUG, text, **fields)

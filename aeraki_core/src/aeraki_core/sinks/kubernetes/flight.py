@@ -33,7 +33,7 @@ class Flight:
             self._writing.update(step.key for step in steps)
 
     def set_taken(self, key: FilterKey, *, taken: bool) -> None:
-        """Whether a write found that the name is somebody else's."""
+        """Whether a write found that the name belongs to others."""
         with self._lock:
             if taken:
                 self._taken.add(key)

@@ -102,7 +102,7 @@ class LiveFilters:
         with self._lock:
             entry = self._entries.get(want.key)
             if entry is not None and entry.live is live:
-                # One that an older version wrote does not say for which namespaces it is.
+                # A filter of an older version does not list its namespaces.
                 entry.live = replace(
                     live, service_ports=want.service_ports, filter=want, namespaces=want.namespaces
                 )
@@ -166,8 +166,8 @@ class LiveFilters:
             if entry is None or entry.whose is not Whose.OURS:
                 return None
             if entry.live is None or (entry.live.filter is None and entry.raw is not None):
-                # Tried again next time, if it cannot be read: the plugin that knows its types may
-                # be imported then.
+                # An unreadable filter is retried next time: the plugin with its types may be
+                # imported then.
                 entry.live = live_of(json.loads(entry.raw or b"{}"), self.instance)
                 if entry.live is not None and entry.live.filter is not None:
                     entry.raw = None

@@ -155,8 +155,8 @@ class ApiWriter:
         params = {**self._params, "fieldManager": FIELD_MANAGER}
         if known is not None:
             params["force"] = "true"
-            # If somebody recreated or changed it meanwhile, the server answers with a conflict:
-            # also to a former leader that was paused in the middle of a write.
+            # If another writer recreated or changed it meanwhile, the server answers with a
+            # conflict, also to a former leader that was paused in the middle of a write.
             body = {
                 **body,
                 "metadata": {**body["metadata"], "uid": known[0], "resourceVersion": known[1]},
@@ -265,7 +265,7 @@ def _obstacle(error: ApiError, namespace: str) -> Obstacle | None:
 
 
 def _taken(step: Step) -> Written:
-    """The name belongs to somebody else's filter."""
+    """The name belongs to a foreign filter."""
     return Written(
         step, NOT_OURS_MESSAGE, finding=Finding(NOT_OURS, f"{step.key}: {NOT_OURS_MESSAGE}")
     )

@@ -78,8 +78,8 @@ _UPSTREAM = {
         "with match.method and match.headers, and name the ports tcp-<protocol>"
     ),
     ("metaprotocol.aeraki.io", "ApplicationProtocol"): (
-        "MetaProtocol is not supported: a protocol of your own is a plugin (`aeraki new-plugin`) for "
-        "a filter that Envoy has"
+        "MetaProtocol is not supported: a protocol of your own is "
+        "a plugin (`aeraki new-plugin`) for a filter that Envoy has"
     ),
 }
 _UPSTREAM_POLICY = (

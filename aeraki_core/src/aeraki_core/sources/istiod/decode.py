@@ -118,7 +118,7 @@ def _service(
 
 
 def _port(port: config_pb2.ServicePort) -> dict[str, Any]:
-    # istiod says here what it takes the port for (HTTP, TCP, ...); a Service's port only knows the
+    # istiod sends the protocol that it detected (HTTP, TCP, ...); a Service's port has only the
     # transport.
     protocol = "UDP" if port.protocol == "UDP" else "TCP"
     return {"name": port.name, "port": port.number, "protocol": protocol}
