@@ -1,7 +1,8 @@
 """The command ``aeraki``: one module per command, one module (output.py) that prints.
 
-Data goes to stdout, all else to stderr. A command's module is imported when the command is used, and heavy libraries when they are
-needed: ``aeraki --help`` answers at once. docs/cli.md is the page for users.
+Data goes to stdout, all else to stderr. A command's module is imported when the command runs, and
+heavy libraries when they are needed: ``aeraki --help`` answers at once. docs/cli.md is the page for
+users.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cli.main(translated, prog_name="aeraki")
     finally:
         if arguments is None:
-            # The process ends: another Ctrl-C may end it sooner, and is nothing to show a traceback for.
+            # The process ends: another Ctrl-C may end it sooner, and needs no traceback.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

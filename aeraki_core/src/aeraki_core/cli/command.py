@@ -1,6 +1,7 @@
-"""What all commands share: flags made from the table of settings, and one place where errors become messages and exit codes.
+"""Shared by all commands: flags from the table of settings, and one place for errors.
 
-In: a function that takes :class:`Settings` (and its own parameters) and returns an exit code. Out: a click command.
+A command is a function that receives :class:`Settings` (and its own parameters) and returns an exit
+code. Errors become messages and exit codes here.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ FILES = ("paths", "default_namespace", "max_file_size", "exclude")
 
 
 class CommandOption(click.Option):
-    """A flag under a heading of the help. ``setting`` is what it sets, if it is one of the table."""
+    """A flag under a heading of the help. ``setting`` is what it sets, if it is in the table."""
 
     def __init__(
         self, *args: Any, section: str = "Options", setting: Setting | None = None, **kwargs: Any
@@ -105,10 +106,11 @@ def define(
     epilog: str | None = None,
     traces: bool = False,
 ) -> Callable[[Callable[..., int]], Command]:
-    """Make a command of a function ``(settings, **parameters) -> exit code`` with the flags of these scopes.
+    """Make a command of a function ``(settings, **parameters) -> exit code``.
 
-    ``more``: keys of settings of other scopes that it has flags for, too. ``error_exit`` is the exit code after an error that is
-    not the user's spelling. ``traces``: it calls hooks, and has ``--trace``.
+    It has the flags of these scopes. ``more``: keys of settings of other scopes that it has flags
+    for, too. ``error_exit`` is the exit code after an error other than a usage error. ``traces``:
+    it calls hooks, and has ``--trace``.
     """
 
     def decorate(function: Callable[..., int]) -> Command:
@@ -172,7 +174,7 @@ def _guarded(
     except (click.ClickException, click.exceptions.Exit):
         raise
     except BrokenPipeError:
-        # The reader has gone: nothing can be said to it.
+        # The reader has gone: no message can reach it.
         _forget_stdout()
         return _BROKEN_PIPE
     except KeyboardInterrupt:
@@ -193,7 +195,8 @@ def _guarded(
     except Exception as error:  # noqa: BLE001 a defect of ours: one line, and how to get the rest
         output.error(f"internal error: {type(error).__name__}: {error}")
         output.note(
-            "  This is a defect of Aeraki. Run the command again with --debug and report what it prints."
+            "  This is a defect of Aeraki. "
+            "Run the command again with --debug and report what it prints."
         )
         output.traceback()
         return error_exit
@@ -201,7 +204,7 @@ def _guarded(
 
 
 def _forget_stdout() -> None:
-    """What is still in its buffer cannot be written, and Python must not try again at its own exit."""
+    """Drop the rest of stdout's buffer, so that Python does not write it again at exit."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -1,6 +1,7 @@
-"""What a shell offers for a value: words that it may be, or files.
+"""The completions of a shell for a value: possible words, or files.
 
-In: functions that give words. Out: callbacks for click, which give what begins as what was typed so far.
+Functions that return words become callbacks for click, which return those that begin with the typed
+text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The last word on generated filters: does a real Envoy load every kind of sidecar that they make?
+"""The final check of generated filters: a real Envoy loads every kind of sidecar that they make.
 
-In: a session. Out: what Envoy refuses or warns about. The sidecars are modelled as istiod would make them (aeraki_core.testing).
+The result is what Envoy rejects or warns about. The sidecars are modelled as istiod would make them
+(aeraki_core.testing).
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ __all__ = ["EnvoyVerdict", "check"]
 
 @dataclass(frozen=True, slots=True)
 class EnvoyVerdict:
-    """What Envoy said, by sidecar. ``lacking``: network filters that this Envoy does not have, so that they were not tried."""
+    """Envoy's messages by sidecar.
+
+    ``lacking``: network filters that this Envoy does not have, so that they were not loaded.
+    """
 
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -39,7 +43,8 @@ def check(session: Session) -> EnvoyVerdict:
         from aeraki_core.testing.generating import Made
     except ImportError as error:
         raise AerakiError(
-            f"--envoy needs the extra `testing` ({error.name} is missing): pip install 'aeraki-core[testing]'"
+            f"--envoy needs the extra `testing` ({error.name} is missing): "
+            "pip install 'aeraki-core[testing]'"
         ) from None
 
     pipeline = session.pipeline

@@ -1,7 +1,8 @@
-"""Filters without their secrets, for a diff: what came from a Secret, and every field that Envoy's API marks as sensitive.
+"""Filters without their secrets, for a diff.
 
-In: filters, live and desired, and the values of the Secrets that were read. Out: their Kubernetes form with ``***`` in place of
-each secret; where only secrets differ, ``*** (before)`` and ``*** (after)``, as kubectl diff has it.
+``***`` replaces each value that came from a Secret, and every field that Envoy's API marks as
+sensitive. Where only secrets differ, they are ``*** (before)`` and ``*** (after)``, as in kubectl
+diff.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def secret_values(pipeline: Pipeline) -> frozenset[str]:
 def masked_pair(
     before: EnvoyFilter | None, after: EnvoyFilter | None, secrets: Collection[str]
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Both filters without their secrets, told apart where their secrets differ."""
+    """Return both filters without their secrets, distinguished where their secrets differ."""
     differ = (
         before is not None
         and after is not None

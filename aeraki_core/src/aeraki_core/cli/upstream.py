@@ -1,7 +1,7 @@
 """The arguments of upstream's controller, translated to ours, so that its manifests keep working.
 
-Upstream is a Go program: one dash is as good as two, and a boolean may be ``--flag=true``. The names are those of its releases,
-old and new. A flag without an equivalent is reported and ignored.
+Upstream is a Go program: one dash is as good as two, and a boolean may be ``--flag=true``. The
+names are those of its releases, old and new. A flag without an equivalent is reported and ignored.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ _SWITCHES = frozenset({"log_as_json"})
 
 
 def translate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments to use and the notes to give. A command line without upstream's spellings stays as it is."""
+    """Return the arguments to use and the notes to print.
+
+    A command line without upstream's spellings stays as it is.
+    """
     given = list(arguments)
     if given and _name(given[0]):
         given.insert(0, "run")  # upstream has no commands

@@ -1,7 +1,8 @@
-"""Findings as machines read them: JSON, SARIF 2.1.0, JUnit's XML, and the workflow commands of GitHub Actions.
+"""Findings for machines: JSON, SARIF 2.1.0, JUnit's XML, and GitHub Actions' workflow commands.
 
-JSON holds texts as they are, in ASCII; the others are shown to people, so their texts are escaped first. Sources: SARIF 2.1.0
-(OASIS), "Workflow commands for GitHub Actions", GitLab's "Unit test reports".
+JSON holds texts as they are, in ASCII. The others are shown to people, so their texts are escaped
+first. Sources: SARIF 2.1.0 (OASIS), "Workflow commands for GitHub Actions", GitLab's "Unit test
+reports".
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ def help_url(code: str, docs_url: str) -> str | None:
 
 
 def as_dict(finding: Finding, docs_url: str = "") -> dict[str, Any]:
-    """A finding as JSON has it; what is not known is left out. ``docs_url``: where the pages are served."""
+    """Return a finding in its JSON form; unknown fields are left out.
+
+    ``docs_url``: where the pages are served.
+    """
     ref = finding.ref
     content: dict[str, Any] = {
         "code": finding.code.id,
@@ -77,7 +81,10 @@ def to_json(findings: Sequence[Finding], docs_url: str = "") -> str:
 
 
 def sarif(findings: Sequence[Finding], version: str, docs_url: str = "") -> str:
-    """A SARIF log of one run; ``version`` is that of Aeraki, ``docs_url`` where its pages are served."""
+    """Return a SARIF log of one run.
+
+    ``version`` is that of Aeraki, ``docs_url`` where its pages are served.
+    """
     codes = {item.code.id: item.code for item in findings}
     rules = [
         {
@@ -123,7 +130,10 @@ def _locations(finding: Finding) -> list[dict[str, Any]]:
 
 
 def junit(findings: Sequence[Finding], least: Severity) -> str:
-    """A test case for each finding, failed if it is at least that severe; one that passes where there is none."""
+    """Return a test case for each finding, failed if it is at least that severe.
+
+    Without findings there is one test case that passes.
+    """
     from xml.etree import ElementTree
 
     failures = sum(item.severity >= least for item in findings)

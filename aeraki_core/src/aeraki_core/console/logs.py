@@ -1,6 +1,7 @@
-"""Log lines on stderr: as text for people, as JSON for machines, with a level for each component.
+"""Log lines on stderr: as text for people, as JSON for machines, with levels by component.
 
-The components are a fixed table and the plugins by name, so a module that moves changes nobody's settings.
+The components are a fixed table and the plugins by name, so a module that moves changes no user's
+settings.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ COMPONENTS = {
     "plugins": "hooks that fail or take long",
     "settings": "a settings file that changes",
 }
-"""Component and what its loggers report. The loggers of component X are ``aeraki_core.X`` and those below it."""
+"""Component and what its loggers report.
+
+The loggers of component X are ``aeraki_core.X`` and those below it.
+"""
 
 _CORE = "aeraki_core"
 _OFF = logging.CRITICAL + 1
@@ -70,7 +74,10 @@ class _Json(logging.Formatter):
 
 
 def _traceback(record: logging.LogRecord) -> str:
-    """The record's traceback for whoever debugs the command (``--debug``) or the component (its level); else empty."""
+    """Return the record's traceback if the command (``--debug``) or the component debugs.
+
+    Otherwise return an empty text.
+    """
     wanted = output.debugs() or logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
     if not wanted or not record.exc_info:
         return ""
@@ -78,7 +85,7 @@ def _traceback(record: logging.LogRecord) -> str:
 
 
 def component_of(logger: str) -> str:
-    """The component that a logger belongs to: one of the table, or a plugin's package without its prefix."""
+    """Return a logger's component: one of the table, or a plugin's package without prefix."""
     package, _, rest = logger.partition(".")
     if package == _CORE and rest:
         return rest.partition(".")[0]
@@ -97,7 +104,7 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 def configure_logging(settings: Settings, *, default: str) -> None:
-    """Send log lines to stderr. ``default`` is the level of everything where the settings give none."""
+    """Send log lines to stderr. ``default`` is the level of everything without a set level."""
     handler = _Stderr()
     handler.setFormatter(_Json() if settings.log_format == "json" else _Text())
     logging.getLogger().handlers = [handler]
@@ -105,7 +112,7 @@ def configure_logging(settings: Settings, *, default: str) -> None:
 
 
 def set_levels(settings: Settings, *, default: str) -> None:
-    """Set the level of everything and of each component that has its own; the others follow everything."""
+    """Set the level of everything and of each component with its own; the others follow."""
     for name, logger in logging.root.manager.loggerDict.items():
         if name.startswith("aeraki_") and isinstance(logger, logging.Logger):
             logger.setLevel(logging.NOTSET)

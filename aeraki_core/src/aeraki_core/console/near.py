@@ -1,7 +1,8 @@
-"""VirtualServices and DestinationRules that nearly speak for a host, and why they do not.
+"""VirtualServices and DestinationRules that nearly match a host, and why they do not.
 
-The object that somebody wrote for a service and that has no effect is not among those that were read for it: its host is
-misspelt or of another namespace, or it is for gateways alone. This is a guess for people; no filter depends on it.
+An object that a user wrote for a service, but without effect, is not among those that were read for
+it. Its host is misspelt or of another namespace, or it is for gateways alone. This is a guess for
+people; no filter depends on it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _ALIKE = 0.7  # of difflib: one or two letters of a short name
 
 @dataclass(frozen=True, slots=True)
 class NearMiss:
-    """An object that was probably meant for a service. ``reason`` says why it has no effect there."""
+    """An object that was probably meant for a service; ``reason`` says why it has no effect."""
 
     ref: ObjectRef
     reason: str
@@ -53,7 +54,10 @@ def _other_host(host: str) -> str:
 
 
 def _is_alike(one: str, other: str) -> bool:
-    """Whether one host was probably meant as the other: the same name elsewhere, or a few letters off."""
+    """Report whether one host was probably meant as the other.
+
+    They are alike if they have the same name elsewhere, or differ in a few letters.
+    """
     name, _, rest = one.partition(".")
     other_name, _, other_rest = other.partition(".")
     if name == other_name:

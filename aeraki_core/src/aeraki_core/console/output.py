@@ -1,7 +1,7 @@
-"""The one module that prints. Data goes to stdout as it is; all else goes to stderr, each text escaped.
+"""The one module that prints. Data goes to stdout as it is; all else goes to stderr, escaped.
 
-Colours only where a person looks: on a terminal, unless ``--no-color`` or ``NO_COLOR`` says otherwise, or anywhere with
-``FORCE_COLOR``. What a pipe gets is byte for byte what a file gets.
+Colours only where a person looks: on a terminal, unless ``--no-color`` or ``NO_COLOR`` forbids
+them, or anywhere with ``FORCE_COLOR``. A pipe gets the same bytes as a file.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ def data(text: str) -> None:
     try:
         stream.flush()
         while rest:
-            # With PYTHONUNBUFFERED a write may take a part only, and Python itself would drop the remainder.
+            # With PYTHONUNBUFFERED a write may be partial, and Python itself would drop the
+            # remainder.
             rest = rest[stream.buffer.write(rest) or 0 :]
         stream.buffer.flush()
     except OSError as error:
@@ -239,7 +240,10 @@ def summary(items: Sequence[Finding]) -> str:
 def table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], *, colors: dict[str, str] | None = None
 ) -> str:
-    """Columns of text. ``colors`` gives the colour of a cell by its text; lines are broken only on a terminal."""
+    """Return columns of text.
+
+    ``colors`` returns the colour of a cell by its text. Lines are broken only on a terminal.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,6 +1,6 @@
-"""A line on the terminal that says what takes so long. In a pipe, and for what is quick, there is none.
+"""A line about a long operation, on a terminal's stderr, rewritten in place and erased at the end.
 
-In: what is being done. Out: on stderr, rewritten in place, and gone when it is done.
+In a pipe, and for quick operations, there is none.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ _ERASE = "\x1b[K"
 
 @contextmanager
 def progress(what: str, *, typed: bool = False) -> Iterator[None]:
-    """Say ``what`` and for how long, while the block takes long and somebody looks.
+    """Show ``what`` and for how long, while the block takes long and a person looks.
 
-    ``typed``: it waits for standard input; where somebody types that on the same terminal, nothing is said.
+    ``typed``: it waits for standard input; nothing is shown if the user types that on the same
+    terminal.
     """
     if not _is_seen() or (typed and sys.stdin.isatty()):
         yield
@@ -47,7 +48,7 @@ def _show(what: str, done: threading.Event) -> None:
     if done.wait(_LONG):
         return
     while True:
-        # The cursor stays at the line's start, so that a message that comes in between is written over it.
+        # The cursor stays at the line's start, so that another message is written over the line.
         sys.stderr.write(f"{_ERASE}{what}, {time.monotonic() - start:.0f} s\r")
         sys.stderr.flush()
         if done.wait(_INTERVAL):

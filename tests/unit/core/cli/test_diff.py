@@ -53,7 +53,10 @@ def test_new_and_gone_filters_are_shown_whole(aeraki: Run, shop: Path, live: Pat
 
 def test_filters_of_others_are_no_difference(aeraki: Run, shop: Path, live: Path) -> None:
     (live / "theirs.yaml").write_text(
-        "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: theirs, namespace: shop}\nspec: {}\n"
+        "apiVersion: networking.istio.io/v1alpha3\n"
+        "kind: EnvoyFilter\n"
+        "metadata: {name: theirs, namespace: shop}\n"
+        "spec: {}\n"
     )
     assert aeraki("diff", "-f", shop, "--live", live).code == 0
 
@@ -78,8 +81,8 @@ def test_a_held_filter_is_no_difference_is_named_and_gives_2(
         in result.err
     )
     assert (
-        "the difference is not complete: no filter could be made for cart.shop.svc.cluster.local:7000"
-        in result.err
+        "the difference is not complete: "
+        "no filter could be made for cart.shop.svc.cluster.local:7000" in result.err
     )
 
 

@@ -31,8 +31,8 @@ def test_says_port_match_plugin_reads_filters_and_findings(aeraki: Run, secretiv
         )
     assert f"{OUTBOUND}  (all clients)" in out
     assert (
-        "outbound NETWORK_FILTER REPLACE at listener 10.96.0.1_7000, filter envoy.filters.network.tcp_proxy"
-        in out
+        "outbound NETWORK_FILTER REPLACE at listener 10.96.0.1_7000, "
+        "filter envoy.filters.network.tcp_proxy" in out
     )
     assert (
         "inbound NETWORK_FILTER REPLACE at port 17000, filter envoy.filters.network.tcp_proxy"

@@ -46,7 +46,11 @@ def test_an_error_in_one_object_gives_1_and_the_filters_of_the_others(
     aeraki: Run, shop: Path
 ) -> None:
     (shop / "bad.yaml").write_text(
-        "apiVersion: v1\nkind: Service\nmetadata: {name: bad, namespace: shop}\nspec:\n  ports: [{port: none}]\n"
+        "apiVersion: v1\n"
+        "kind: Service\n"
+        "metadata: {name: bad, namespace: shop}\n"
+        "spec:\n"
+        "  ports: [{port: none}]\n"
     )
     result = aeraki("generate", "-f", shop, "-o", "name")
     assert result.code == 1

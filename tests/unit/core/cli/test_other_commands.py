@@ -60,8 +60,8 @@ class TestPlugins:
         result = aeraki("plugins", "--plugins", "echo,broken")
         assert result.code == 1
         assert (
-            "broken: failed: import failed: ModuleNotFoundError: No module named 'nowhere_to_be_found'"
-            in result.err
+            "broken: failed: import failed: ModuleNotFoundError: "
+            "No module named 'nowhere_to_be_found'" in result.err
         )
         assert "Traceback" in aeraki("plugins", "broken", "--plugins", "echo,broken").out
         filters = aeraki("generate", "-f", "-", "--plugins", "echo,broken", stdin="")

@@ -208,12 +208,11 @@ def test_what_a_plugin_prints_is_no_part_of_the_data(
     aeraki: Run, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "aeraki_chatty.py").write_text(
-        "from aeraki_core import Extension, Protocol, hookimpl\nprint('imported')\n"
-        "@hookimpl\ndef aeraki_protocols():\n"
-        "    extension = Extension('envoy.filters.network.echo', stock=True)\n"
-        "    return [Protocol(name='chatty', tokens=('chatty',), extension=extension, summary='x')]\n"
-        "@hookimpl\ndef aeraki_generate(context):\n    return []\n"
-        "@hookimpl\ndef aeraki_detect_protocol(port, service):\n    print('asked')\n"
+        "from aeraki_core import Extension, Protocol, hookimpl\nprint('imported')\n@hookimpl\n"
+        "def aeraki_protocols():\n    extension = Extension('envoy.filters.network.echo', "
+        "stock=True)\n    return [Protocol(name='chatty', tokens=('chatty',), "
+        "extension=extension, summary='x')]\n@hookimpl\ndef aeraki_generate(context):\n    "
+        "return []\n@hookimpl\ndef aeraki_detect_protocol(port, service):\n    print('asked')\n"
     )
     info = tmp_path / "aeraki_chatty-1.dist-info"
     info.mkdir()
@@ -229,8 +228,8 @@ def test_what_a_plugin_prints_is_no_part_of_the_data(
 def test_a_second_signal_ends_the_process_without_a_word() -> None:
     done = _python(
         "import os, signal\nfrom aeraki_core.wiring.signals import stopped_by_signals\n"
-        "with stopped_by_signals() as stop:\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n    stop.wait()\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "with stopped_by_signals() as stop:\n    os.kill(os.getpid(), "
+        "signal.SIGINT)\n    stop.wait()\n    os.kill(os.getpid(), signal.SIGINT)\n"
     )
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
@@ -296,8 +295,8 @@ class TestSpelling:
         result = aeraki("version")
         assert result.code == 0
         assert (
-            "AERAKI_ROOT_NAMESPAC is no setting and has no effect; did you mean AERAKI_ROOT_NAMESPACE?"
-            in result.err
+            "AERAKI_ROOT_NAMESPAC is no setting and has no effect; "
+            "did you mean AERAKI_ROOT_NAMESPACE?" in result.err
         )
 
     @pytest.mark.parametrize(

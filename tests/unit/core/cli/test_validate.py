@@ -25,7 +25,8 @@ def test_a_warning_counts_with_strict(aeraki: Run, shop: Path) -> None:
     result = aeraki("validate", "-f", shop)
     assert result.code == 0
     assert result.out == (
-        f"{shop}/policy.yaml:6: warning ECH0101: volume 12 is above 11 (EchoPolicy shop/cart spec.volume)\n"
+        f"{shop}/policy.yaml:6: warning ECH0101: "
+        "volume 12 is above 11 (EchoPolicy shop/cart spec.volume)\n"
         "    Lower it to 11 or less.\n"
     )
     assert aeraki("validate", "--strict", "-f", shop).code == 1
@@ -87,7 +88,8 @@ def test_github_commands_stay_on_their_line(aeraki: Run, tmp_path: Path) -> None
     out = aeraki("validate", "-f", folder, "-o", "github").out
     place = str(folder).replace(",", "%2C").replace(":", "%3A")
     assert out.startswith(
-        f"::warning file={place}/policy.yaml,line=6,title=ECH0101 volume is too high::volume 12 is above 11"
+        f"::warning file={place}/policy.yaml,line=6,title=ECH0101 "
+        "volume is too high::volume 12 is above 11"
     )
     assert out.count("\n") == 1
 

@@ -40,9 +40,10 @@ _DRY = {None: "", "client": " (dry run)", "server": " (server dry run)"}
 def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) -> int:
     """Write the filters for the configuration in PATHs to the cluster, once.
 
-    Says of each filter whether it was created, configured, pruned, or is unchanged. Only filters of Aeraki's own are looked at.
-    Without --prune none is deleted; with it, PATHs must hold the whole mesh's configuration: every filter that they do not ask for
-    goes, also those of plugins that are not active; but none of another --instance, nor of a namespace that the settings leave out.
+    Reports for each filter whether it was created, configured, pruned, or is unchanged. Only
+    Aeraki's own filters are considered. Without --prune none is deleted. With --prune, PATHs must
+    hold the whole mesh's configuration: every other filter is deleted, also those of plugins that
+    are not active, but none of another --instance, nor of a namespace that the settings leave out.
 
     Exits with 1 if a finding is an error or a filter could not be written.
     """
@@ -64,7 +65,8 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
         output.note(line)
     if work.left:
         output.warning(
-            f"not deleted, though nothing in PATHs makes it (--prune does): {and_more([step.key for step in work.left], _NAMED)}"
+            "not deleted, though nothing in PATHs makes it (--prune does): "
+            f"{and_more([step.key for step in work.left], _NAMED)}"
         )
     if work.pruned and asks and not _agreed(work.pruned):
         output.note("nothing was written")
@@ -78,7 +80,11 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """``steps``: what is done, deletions last; ``pruned``: those. ``left``: what only --prune deletes. ``kept``: what stays."""
+    """The steps of one command.
+
+    ``steps`` are carried out, deletions last, and ``pruned`` are these deletions. ``left``: filters
+    that only --prune deletes. ``kept``: filters that stay.
+    """
 
     steps: tuple[Step, ...]
     pruned: tuple[Step, ...]
@@ -87,7 +93,10 @@ class _Work:
 
 
 def _sorted_out(plan: Plan, *, prune: bool, complete: bool) -> _Work:
-    """The plan's steps by what becomes of them. ``complete``: all of PATHs could be read; otherwise nothing is deleted."""
+    """Sort the plan's steps by what happens to them.
+
+    ``complete``: all of PATHs could be read; otherwise nothing is deleted.
+    """
     from aeraki_core.pipeline.reconcile import Action
 
     writes = tuple(step for step in plan.steps if step.action is not Action.DELETE)
@@ -151,7 +160,7 @@ def _do(settings: Settings, steps: Sequence[Step], dry_run: str | None) -> bool:
 
 
 def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Written]:
-    """What became of the steps; those that a busy server did not take are tried again a few times."""
+    """Return the results of the steps; those that a busy server rejects are retried a few times."""
     from aeraki_core.kube.backoff import Backoff
     from aeraki_core.sinks.base import carry_out
 

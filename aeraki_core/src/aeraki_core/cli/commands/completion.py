@@ -10,7 +10,10 @@ from aeraki_core.settings import Settings
 
 __all__ = ["command"]
 
-_EPILOG = 'bash: eval "$(aeraki completion bash)"; fish: aeraki completion fish > ~/.config/fish/completions/aeraki.fish'
+_EPILOG = (
+    'bash: eval "$(aeraki completion bash)"; '
+    "fish: aeraki completion fish > ~/.config/fish/completions/aeraki.fish"
+)
 
 
 @define("completion", epilog=_EPILOG)

@@ -1,4 +1,7 @@
-"""``aeraki config``: every setting, its value, and where that came from. docs/settings.md is ``aeraki config -o markdown``."""
+"""``aeraki config``: every setting, its value, and its origin.
+
+docs/settings.md is ``aeraki config -o markdown``.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,10 @@ _TITLES = {
     help="The form.",
 )
 def command(settings: Settings, *, form: str) -> int:
-    """Show every setting, its value and its origin; takes every flag of `run`, to try what it would do.
+    """Show every setting, its value and its origin.
 
-    Flags go before the environment, the environment before the file that --config names, the file before the default.
+    Takes every flag of `run`, to try what it would do. Flags go before the environment, the
+    environment before the file that --config names, the file before the default.
     """
     texts = {item.name: item.text(getattr(settings, item.name)) for item in SETTINGS}
     match form:
@@ -67,12 +71,13 @@ def _markdown() -> str:
     lines = [
         "# Settings",
         "",
-        "A setting is a flag, an environment variable and a key of the settings file that `--config FILE` (or `AERAKI_CONFIG`)",
-        "names. The flag counts before the environment, the environment before the file, the file before the default.",
-        "`aeraki config` shows each with its value and where that came from. An empty variable counts as none. An unknown key or a",
-        "value that does not fit is an error that names file and line; the exit code is then 2.",
+        "A setting is a flag, an environment variable, and a key of the settings file that",
+        "`--config FILE` (or `AERAKI_CONFIG`) names. The flag goes before the environment, the",
+        "environment before the file, the file before the default. `aeraki config` shows each",
+        "value and its origin. An empty variable counts as none. An unknown key or an invalid",
+        "value is an error that names file and line; the exit code is then 2.",
         "",
-        "This page is made by `aeraki config -o markdown > docs/settings.md`; a test holds it to the code.",
+        "`aeraki config -o markdown > docs/settings.md` writes this page; a test compares them.",
     ]
     for group, (title, where) in _TITLES.items():
         lines += [
@@ -105,15 +110,17 @@ def _row(setting: Setting) -> str:
 _FORMS = """
 ## How values are written
 
-- A list is separated by commas in a flag or a variable; its flag may be given several times. In the file it is a YAML list.
-  Several paths in `AERAKI_PATHS` are separated by `:`, as in `PATH`.
+- A list is separated by commas in a flag or a variable; its flag may be given several times. In
+  the file it is a YAML list. Several paths in `AERAKI_PATHS` are separated by `:`, as in `PATH`.
 - A time is `500ms`, `1.5s`, `1m`. A size is `500kB`, `10MiB`.
-- `logLevel` in the file may be a mapping, such as `{all: info, pipeline: debug}`; `all` is everything.
-- `proxyExtensions` says which proxies have an Envoy extension that the stock istio-proxy lacks. As text it is
-  `EXTENSION` for the whole mesh, `NAMESPACE:EXTENSION` for a namespace, `NAMESPACE/KEY=VALUE,...:EXTENSION` for its
-  workloads with these labels; several in one variable are separated by blanks. In the file an entry may also be a mapping.
-  What is written into the root namespace reaches the whole mesh, so a rule for that namespace brings clients a filter only of
-  services that are exported to it alone.
+- `logLevel` in the file may be a mapping, such as `{all: info, pipeline: debug}`; `all` is
+  everything.
+- `proxyExtensions` lists the proxies with an Envoy extension that the stock istio-proxy lacks. As
+  text it is `EXTENSION` for the whole mesh, `NAMESPACE:EXTENSION` for a namespace,
+  `NAMESPACE/KEY=VALUE,...:EXTENSION` for its workloads with these labels; several in one variable
+  are separated by blanks. In the file an entry may also be a mapping. Filters in the root namespace
+  reach the whole mesh. So a rule for that namespace brings clients a filter only of services that
+  are exported to it alone.
 - Paths are relative to the working directory.
 
 ```yaml

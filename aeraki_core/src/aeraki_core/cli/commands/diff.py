@@ -43,10 +43,11 @@ _EXAMPLE = "kubectl get envoyfilter -A -o yaml | aeraki diff -f deploy/ --live -
 def command(settings: Settings, *, where: str, form: str) -> int:
     """Show what would change: from the live filters to those for the configuration in PATHs.
 
-    What the controller would leave alone (filters of a plugin that is not active, or of a service that cannot be judged now) is no
-    difference; it is named on stderr. Values that came from a Secret, and fields that Envoy calls sensitive, are shown as ***.
+    What the controller would leave alone (filters of a plugin that is not active, or of a service
+    that cannot be judged now) is no difference; stderr lists it. Values that came from a Secret,
+    and fields that Envoy calls sensitive, are shown as ***.
 
-    Exits with 0 without a difference, 1 with one, 2 if it cannot be told in full.
+    Exits with 0 without a difference, 1 with one, 2 if the comparison is incomplete.
     """
     paths = require_paths(settings, _EXAMPLE)
     if where == "-" and "-" in paths:
@@ -90,7 +91,8 @@ def _scope(settings: Settings, where: str) -> Scope:
 
     if where != "cluster" and settings.watch_namespace_selector:
         raise SettingsError(
-            "--watch-namespace-selector: only a cluster tells the labels of namespaces; use --live cluster"
+            "--watch-namespace-selector: only a cluster tells the labels of namespaces; "
+            "use --live cluster"
         )
     return scope_of(settings)
 
@@ -111,7 +113,7 @@ def _unsure(session: Session) -> str | None:
 
 
 def _show(session: Session, plan: Plan) -> bool:
-    """Print the difference of every filter; False when one of them has no form that could be shown."""
+    """Print the difference of every filter; return False if one of them has no printable form."""
     from aeraki_core.cli.masking import secret_values
     from aeraki_core.errors import UnserialisableError
 
@@ -120,7 +122,8 @@ def _show(session: Session, plan: Plan) -> bool:
     for step in sorted(plan.steps, key=lambda step: step.key):
         if step.before is not None and step.before.filter is None:
             output.note(
-                f"{step.key}: what is live is not as Aeraki writes it; it is shown as if it were not there"
+                f"{step.key}: what is live is not as Aeraki writes it; "
+                "it is shown as if it were not there"
             )
         try:
             output.diff(list(_lines(step, secrets)))

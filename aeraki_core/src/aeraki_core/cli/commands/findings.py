@@ -1,4 +1,7 @@
-"""``aeraki findings``: what each code means and what to do. docs/findings.md is ``aeraki findings -o markdown``."""
+"""``aeraki findings``: the meaning and the remedy of each code.
+
+docs/findings.md is ``aeraki findings -o markdown``.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,8 @@ def command(settings: Settings, *, code: str | None, form: str) -> int:
     ]
     if not codes:
         output.error(
-            f"no code {code!r} is known; `aeraki findings` lists those of the core and of the active plugins"
+            f"no code {code!r} is known; "
+            "`aeraki findings` lists those of the core and of the active plugins"
         )
         return 1
     match form:
@@ -66,7 +70,9 @@ def command(settings: Settings, *, code: str | None, form: str) -> int:
         case _ if code is not None:
             item = codes[0]
             output.data(
-                f"{output.style(item.id, bold=True)}  {item.severity.label}  {item.title}\n\n{item.action}\n"
+                f"{output.style(item.id, bold=True)}  {item.severity.label}  {item.title}\n"
+                "\n"
+                f"{item.action}\n"
             )
         case _:
             colors = {"error": "red", "warning": "yellow", "info": "cyan"}
@@ -94,11 +100,12 @@ def _markdown(chapters: list[tuple[str, list[Code]]]) -> str:
     lines = [
         "# Findings",
         "",
-        "What `aeraki validate`, `generate`, `status` and the controller say about a mesh's configuration. A code never changes",
-        "its meaning. *error*: something that was asked for does not happen. *warning*: it happens, but perhaps not as meant.",
-        "*info*: good to know. `aeraki findings CODE` prints one of them.",
+        "What `aeraki validate`, `generate`, `status` and the controller report about a mesh's",
+        "configuration. A code never changes its meaning. *error*: something requested does not",
+        "work. *warning*: it works, but perhaps not as meant. *info*: good to know.",
+        "`aeraki findings CODE` prints one of them.",
         "",
-        "This page is made by `aeraki findings -o markdown > docs/findings.md`; a test holds it to the code.",
+        "`aeraki findings -o markdown > docs/findings.md` writes this page; a test compares them.",
     ]
     for title, codes in chapters:
         lines += [
@@ -109,7 +116,8 @@ def _markdown(chapters: list[tuple[str, list[Code]]]) -> str:
             "|---|---|---|---|",
         ]
         lines += [
-            f'| <a id="{code.id.lower()}"></a>{code.id} | {code.severity.label} | {_cell(code.title)} | {_cell(code.action)} |'
+            f'| <a id="{code.id.lower()}"></a>{code.id} | {code.severity.label} '
+            f"| {_cell(code.title)} | {_cell(code.action)} |"
             for code in codes
         ]
     return "\n".join(lines) + "\n"

@@ -43,16 +43,18 @@ STAND_IN_ANNOTATION = "aeraki.io/stand-in-address"
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Write one file for each filter there instead, and remove those of ours that nothing makes any more.",
+    help="Write one file for each filter there instead, "
+    "and remove those of ours that nothing makes any more.",
 )
 def command(settings: Settings, *, form: str, directory: Path | None, use_cluster: bool) -> int:
     """Print the EnvoyFilters for the configuration in PATHs, always in the same order.
 
-    Findings go to stderr. Exits with 1 if one is an error; what could be made is printed all the same. Passwords that come
-    from Secrets are part of the filters that need them.
+    Findings go to stderr. Exits with 1 if one is an error; what could be made is printed all the
+    same. Passwords that come from Secrets are part of the filters that need them.
 
-    A filter holds the cluster IP of its service. Where a manifest has none, --use-cluster takes it from the cluster. Without,
-    a stand-in address is printed, the filter has an annotation that says so, and the exit code is 1; --to writes no such filter.
+    A filter holds the cluster IP of its service. Where a manifest has none, --use-cluster takes it
+    from the cluster. Without, a stand-in address is printed, the filter has an annotation that says
+    so, and the exit code is 1; --to writes no such filter.
     """
     paths = require_paths(settings, "aeraki generate deploy/")
     addresses = address_mode(use_cluster=use_cluster)
@@ -74,8 +76,8 @@ def command(settings: Settings, *, form: str, directory: Path | None, use_cluste
         output.data(render_list(objects) if form == "json" else render_objects(objects))
     if session.stand_ins:
         output.error(
-            f"{count(session.stand_ins, 'service')} without a cluster IP: filters with the annotation"
-            f" {STAND_IN_ANNOTATION} have no effect in a cluster; give --use-cluster"
+            f"{count(session.stand_ins, 'service')} without a cluster IP: filters with the "
+            f"annotation {STAND_IN_ANNOTATION} have no effect in a cluster; give --use-cluster"
         )
     if not filters:
         output.note(_why_none(session))
@@ -146,4 +148,7 @@ def _why_none(session: Session) -> str:
     names = ", ".join(
         f"tcp-{token}" for protocol in session.registry.protocols for token in protocol.tokens
     )
-    return f"No filter: see the findings, or name a port for its protocol ({names}); `aeraki status` shows every port."
+    return (
+        f"No filter: see the findings, or name a port for its protocol ({names}); "
+        "`aeraki status` shows every port."
+    )

@@ -112,7 +112,7 @@ def _settings(config: Any, directory: Path, settings: Settings) -> Settings:
 
 
 def _write_items(items: Sequence[Any], directory: Path) -> dict[str, int]:
-    """A file for each item, so that a finding tells its item; the item's index by file."""
+    """Write a file for each item, so that a finding leads to its item; return the index by file."""
     sources = {}
     for index, item in enumerate(items):
         file = directory / f"{index:06}.json"
@@ -216,7 +216,7 @@ def _reference(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The file that an item comes from and its place there; empty where nobody says it."""
+    """Return the file that an item comes from and its place there; empty if unknown."""
     metadata = item.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
     if not isinstance(annotations, Mapping):

@@ -18,7 +18,8 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 @define(
     "new-plugin",
-    epilog="Example: aeraki new-plugin echo && cd aeraki-plugins-echo && pip install -e '.[test]' && pytest",
+    epilog="Example: aeraki new-plugin echo && cd "
+    "aeraki-plugins-echo && pip install -e '.[test]' && pytest",
 )
 @click.argument("name")
 @click.option(
@@ -51,7 +52,8 @@ def command(
 
     if not _NAME.fullmatch(name):
         raise click.UsageError(
-            f"{name!r} is no protocol's name: lower-case letters, digits and single dashes, such as my-proto"
+            f"{name!r} is no protocol's name: lower-case letters, "
+            "digits and single dashes, such as my-proto"
         )
     words = [word.strip() for word in wanted.split(",") if word.strip()]
     unknown = next((word for word in words if word not in [*Part]), None)

@@ -63,7 +63,8 @@ def command(settings: Settings, *, name: str | None, form: str) -> int:
         output.data(output.table(_HEADINGS, [_row(plugin) for plugin in chosen], colors=_COLORS))
     else:
         output.note(
-            "No plugin is installed. Each protocol is a distribution of its own, such as aeraki-plugins-NAME."
+            "No plugin is installed. "
+            "Each protocol is a distribution of its own, such as aeraki-plugins-NAME."
         )
     for plugin in chosen:
         if plugin.reason and form == "text" and name is None:

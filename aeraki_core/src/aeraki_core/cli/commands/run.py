@@ -1,4 +1,4 @@
-"""``aeraki run``: the controller, until it is told to end, or for one pass."""
+"""``aeraki run``: the controller, until a signal ends it, or for one pass."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _EPILOG = "Example: aeraki run -f deploy/ --to filters/   (files: no cluster is 
 def command(settings: Settings, *, once: bool) -> int:
     """Watch the sources, generate, and write what differs, until Ctrl-C or SIGTERM.
 
-    Says which services it found, what each port speaks and why, which filters it wrote where, and every finding. With --once it
-    exits with 1 if a finding is an error or a filter could not be written.
+    Logs the services, what each port speaks and why, which filters it wrote where, and every
+    finding. With --once it exits with 1 if a finding is an error or a filter could not be written.
     """
     from aeraki_core.console.logs import configure_logging
     from aeraki_core.wiring.operator import build_operator, build_single_pass

@@ -1,4 +1,7 @@
-"""``aeraki status``: services, protocols, filters and findings, of PATHs or of a running controller."""
+"""``aeraki status``: services, protocols, filters and findings.
+
+They are those of PATHs or of a running controller.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +56,10 @@ def command(
     controller: str | None,
     use_cluster: bool,
 ) -> int:
-    """Show the services of PATHs, or of a running controller: protocol, state, filters and findings of each port.
+    """Show the services of PATHs, or of a running controller, with the state of each port.
 
-    With -n only that namespace: its services, its findings, and its exit code. Exits with 1 if a finding is an error.
+    A port has a protocol, a state, filters and findings. With -n only that namespace: its services,
+    its findings, and its exit code. Exits with 1 if a finding is an error.
     """
     is_everywhere = settings.origin("default_namespace").kind is OriginKind.DEFAULT
     namespace = None if all_namespaces or is_everywhere else settings.default_namespace
@@ -115,7 +119,7 @@ def _show(content: dict[str, Any], form: str, *, namespace: str | None, all_port
 
 
 def _heading(controller: Mapping[str, Any]) -> str:
-    """Which controller answered, so that nobody reads the answer of another one."""
+    """Return which controller answered, so that its answer is not mistaken for another's."""
     parts = [f"aeraki {controller['version']}", controller["identity"], controller["role"]]
     if controller.get("cluster"):
         parts.append(f"cluster {controller['cluster']}")

@@ -43,11 +43,13 @@ __all__ = ["command"]
     help="The form on stdout.",
 )
 def command(settings: Settings, *, strict: bool, envoy: bool, use_cluster: bool, form: str) -> int:
-    """Report what is wrong with the configuration in PATHs: code, object, field and line of each finding.
+    """Report what is wrong with the configuration in PATHs: code, object, field and line.
 
-    A Service without a cluster IP, as it lies in Git, gets a stand-in address, so that its filters can be checked.
+    A Service without a cluster IP, as it lies in Git, gets a stand-in address, so that its filters
+    can be checked.
 
-    Exits with 1 if a finding is an error (with --strict: or a warning), or if Envoy refuses a filter.
+    Exits with 1 if a finding is an error (with --strict: or a warning), or if Envoy refuses a
+    filter.
     """
     paths = require_paths(settings, "aeraki validate deploy/")
     session = open_session(settings, paths, addresses=address_mode(use_cluster=use_cluster))
@@ -64,7 +66,10 @@ def command(settings: Settings, *, strict: bool, envoy: bool, use_cluster: bool,
 
 
 def _loads_in_envoy(session: Session, *, strict: bool) -> bool:
-    """Whether a real Envoy takes every sidecar's configuration (``strict``: without a warning); says what it did not take."""
+    """Report whether a real Envoy accepts every sidecar's configuration, and print the failures.
+
+    ``strict``: without a warning.
+    """
     from aeraki_core.cli.in_envoy import check
 
     with progress("loading in Envoy"):
