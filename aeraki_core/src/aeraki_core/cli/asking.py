@@ -31,7 +31,8 @@ def controller_option(function: F) -> F:
     option = click.option(
         "--controller",
         metavar="URL",
-        help=f"Ask a running controller.  [default without PATHs: {_DEFAULT}, or as --http-address of its pod says]",
+        help="Ask a running controller.  [default without PATHs: "
+        f"{_DEFAULT}, or as --http-address of its pod says]",
     )
     return option(function)
 
@@ -49,11 +50,12 @@ def status_of(settings: Settings, url: str | None, example: str) -> dict[str, An
 def explanation_of(
     settings: Settings, url: str | None, target: str, example: str
 ) -> dict[str, Any]:
-    """What a controller says of one service.
+    """Return a controller's answer about one service.
 
     Raises:
-        AerakiError: it cannot be asked, or is busy; NotThereError: it knows no such service or port.
-        click.UsageError: no controller was named, and there is none where one would be.
+        NotThereError: it has no such service or port.
+        AerakiError: it cannot be reached, or is busy.
+        click.UsageError: no controller was named, and there is none at the default address.
     """
     return _get(settings, url, f"/explain?target={quote(target)}", example)
 
@@ -77,8 +79,10 @@ def _get(settings: Settings, url: str | None, path: str, example: str) -> dict[s
         if url is not None:
             raise AerakiError(f"--controller: {base} gives no answer: {reason}") from None
         raise click.UsageError(
-            f"nothing to read; name files or directories with -f, or a running controller with --controller URL "
-            f"({base}: {reason}):\n\n  {example}"
+            "nothing to read; name files or directories with -f, "
+            f"or a running controller with --controller URL ({base}: {reason}):\n"
+            "\n"
+            f"  {example}"
         ) from None
     if not isinstance(content, dict) or "ports" not in content:
         raise AerakiError(f"{base} is not a controller of Aeraki")

@@ -21,7 +21,7 @@ def explained(
     Raises:
         NotThereError: there is no such service or port, or several.
         AerakiError: the controller cannot be asked.
-        click.UsageError: there are neither PATHs nor a controller, or a controller is asked to trace.
+        click.UsageError: there are neither PATHs nor a controller, or a controller should trace.
     """
     if controller or not settings.paths:
         if settings.trace:

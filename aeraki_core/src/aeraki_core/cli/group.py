@@ -47,7 +47,7 @@ class LazyGroup(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As click's, and a flag of a command that comes before it is answered with where it goes."""
+        """Parse as click does, and explain where a command's flag that comes before it goes."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -97,6 +97,6 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 def cli() -> None:
     """Lets Istio manage layer-7 protocols other than HTTP.
 
-    Finds the ports of a mesh that speak a protocol it has a plugin for (tcp-PROTOCOL), and writes the EnvoyFilters that
-    make the sidecars speak it.
+    Finds the ports of a mesh that speak a protocol it has a plugin for (tcp-PROTOCOL), and writes
+    the EnvoyFilters that make the sidecars speak it.
     """

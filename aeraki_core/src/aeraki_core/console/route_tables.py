@@ -108,7 +108,7 @@ def _route(pipeline: Pipeline, report: PortReport, planned: PlannedRoute) -> dic
 
 
 def _is_about(field: str, route: Route) -> bool:
-    """Whether a finding at the field is about the route, and not about another match of its entry."""
+    """Report whether a finding at the field is about the route, not another match of its entry."""
     if route.match_field and f"{field}.".startswith(f"{route.match_field}."):
         return True
     is_within = bool(route.field) and f"{field}.".startswith(f"{route.field}.")

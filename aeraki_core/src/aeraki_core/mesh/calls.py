@@ -31,7 +31,7 @@ class Call:
 
 
 class Condition(NamedTuple):
-    """One thing that a route asks: that a part of the call matches, or (``negated``) that it does not.
+    """A condition of a route: a part of the call matches or, if ``negated``, does not.
 
     ``name`` is the part in words: ``method``, ``header user``, ``parameter 0``.
     """
@@ -46,7 +46,7 @@ class Condition(NamedTuple):
 
 
 class Mismatch(NamedTuple):
-    """A condition that a call does not fulfil; ``actual`` is what the call has, None for nothing."""
+    """A condition that a call does not fulfil; ``actual`` is the call's value, None without one."""
 
     condition: Condition
     actual: str | None
@@ -70,7 +70,7 @@ class RouteChoice:
 
 
 def choose_route(matches: Sequence[RouteMatch | None], call: Call) -> RouteChoice:
-    """The decision of the sidecar's filter. None stands for a route that the filter does not have."""
+    """Return the decision of the sidecar's filter. None is a route that the filter lacks."""
     passed: list[tuple[Mismatch, ...]] = []
     for index, match in enumerate(matches):
         if match is None:

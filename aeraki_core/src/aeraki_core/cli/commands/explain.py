@@ -1,4 +1,4 @@
-"""``aeraki explain TARGET``: how service ports are handled and why, in PATHs or in a running controller."""
+"""``aeraki explain TARGET``: how service ports are handled and why, in PATHs or a controller."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def command(
 ) -> int:
     """Explain how a service port is handled, and why: protocol, plugin, routes, filters, findings.
 
-    TARGET is HOST or HOST:PORT, where the first labels of a host do if they are unique: `orders` for
-    orders.shop.svc.cluster.local. It may also be what Envoy shows: an address, a listener
+    TARGET is HOST or HOST:PORT, where the first labels of a host do if they are unique: `orders`
+    for orders.shop.svc.cluster.local. It may also be what Envoy shows: an address, a listener
     (10.1.2.3_20880), a cluster (outbound|20880|v1|HOST), or the name of an EnvoyFilter.
 
     Without PATHs it asks a running controller. Exits with 1 if there is no such service or port.

@@ -61,9 +61,9 @@ def command(
 ) -> int:
     """Print the roles with the least rights that a controller with these settings needs.
 
-    A controller that watches everything, or namespaces by their labels, gets a ClusterRole; one that
-    watches namespaces by name, a Role in each. It gets another Role for its Lease, and one in each
-    namespace whose Secrets it may read.
+    A controller that watches everything, or namespaces by their labels, gets a ClusterRole; one
+    that watches namespaces by name, a Role in each. It gets another Role for its Lease, and one in
+    each namespace whose Secrets it may read.
     """
     from aeraki_core.manifests.rbac import Watched, bindings, roles
     from aeraki_core.manifests.write import render_list, render_objects
