@@ -110,8 +110,8 @@ DISTRIBUTIONS = (
         "from aeraki_core import Code, Severity\n"
         + _plugin(
             "undeclared-code",
-            "context.report(Code(id='UND0101', severity=Severity.ERROR, title='a', action='b'), 'not declared'); "
-            + _WORKS,
+            "context.report(Code(id='UND0101', severity=Severity.ERROR, "
+            "title='a', action='b'), 'not declared'); " + _WORKS,
         ),
     ),
     Distribution(

@@ -1,4 +1,4 @@
-"""What plugins still may use and should not: declared here, and warned about with the plugin's line.
+"""The table of what plugins should not use any more; warnings name the plugin's line.
 
 RELEASE.md promises that something public works for one more minor version and warns. This is the
 one table of it; every place that offers something old asks the table, so a promise that is over is
@@ -71,7 +71,10 @@ class Deprecation:
             Use.PARAMETER: (f"the parameter {parameter} of {hook}", "take"),
             Use.POSITION: (f"{self.name}(...) with arguments by position", "write"),
         }[self.use]
-        return f"{what} is deprecated since {self.since} and goes in {self.gone}: {remedy} {self.instead}"
+        return (
+            f"{what} is deprecated since {self.since} and goes in {self.gone}: "
+            f"{remedy} {self.instead}"
+        )
 
 
 DEPRECATIONS: tuple[Deprecation, ...] = (

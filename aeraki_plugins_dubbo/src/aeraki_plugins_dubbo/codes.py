@@ -25,8 +25,8 @@ MAY_ABORT = Code(
     id="DUB0102",
     severity=Severity.WARNING,
     title="dubbo_proxy can abort the sidecar",
-    action="Use proxies that have envoy.filters.network.generic_proxy and name it in --proxy-extensions; "
-    "or accept it: the option engine, dubbo_proxy.",
+    action="Use proxies that have envoy.filters.network.generic_proxy and name it "
+    "in --proxy-extensions; or accept it: the option engine, dubbo_proxy.",
 )
 ENGINE_MISSING = Code(
     id="DUB0103",
@@ -51,8 +51,8 @@ ARGUMENT = Code(
     id="DUB0106",
     severity=Severity.WARNING,
     title="argument cannot be matched so",
-    action="Name the argument by its index (the first is 0) and give an exact text that is not empty; "
-    "the route is left out.",
+    action="Name the argument by its index (the first is 0) and give "
+    "an exact text that is not empty; the route is left out.",
 )
 
 CODES = (

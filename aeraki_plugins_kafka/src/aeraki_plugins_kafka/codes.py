@@ -10,7 +10,8 @@ HTTP_ROUTES = Code(
     id="KAF0101",
     severity=Severity.WARNING,
     title="http routes have no effect on Kafka",
-    action="Write them as tcp routes, which choose a destination for each connection, or remove them.",
+    action="Write them as tcp routes, "
+    "which choose a destination for each connection, or remove them.",
 )
 UNKNOWN_API_KEY = Code(
     id="KAF0102",

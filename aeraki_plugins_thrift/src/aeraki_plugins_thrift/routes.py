@@ -72,14 +72,14 @@ def _usable(context: GenerateContext, route: Route) -> Route | None:
 
 
 def inbound_routes(context: GenerateContext, side: Inbound) -> list[ThriftRoute]:
-    """Every call to the application."""
+    """Return one route, for every call to the application."""
     strip = context.option(STRIP_SERVICE_NAME)
     action = RouteAction(cluster=side.cluster, strip_service_name=strip)
     return [ThriftRoute(match=RouteMatch(method_name=""), route=action)]
 
 
 def method_match(method: StringMatch | None) -> RouteMatch | str:
-    """The match of a method, or why there is none. Envoy takes an empty name as any."""
+    """Return the match of a method, or why there is none. Envoy reads an empty name as any."""
     if method is None or matches_any(method):
         return RouteMatch(method_name="")
     if method.exact is not None:

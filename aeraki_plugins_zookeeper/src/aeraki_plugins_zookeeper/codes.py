@@ -10,13 +10,15 @@ HTTP_ROUTES = Code(
     id="ZKP0101",
     severity=Severity.WARNING,
     title="http routes have no effect on ZooKeeper",
-    action="Write them as tcp routes, which choose a destination for each connection, or remove them.",
+    action="Write them as tcp routes, "
+    "which choose a destination for each connection, or remove them.",
 )
 BAD_THRESHOLD = Code(
     id="ZKP0102",
     severity=Severity.WARNING,
     title="not a latency threshold",
-    action="Write `opcode: duration`, such as `GetData: 50ms`; until then the default threshold counts.",
+    action="Write `opcode: duration`, such as `GetData: 50ms`; "
+    "until then the default threshold counts.",
 )
 UNUSED_THRESHOLDS = Code(
     id="ZKP0103",

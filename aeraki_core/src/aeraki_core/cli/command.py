@@ -241,7 +241,7 @@ def _completion(setting: Setting) -> completing.Complete:
 
 
 def _texts(setting: Setting, value: Any) -> tuple[str, ...]:
-    """The texts of a flag as click gives them; empty when it was not given."""
+    """Return the texts of a flag as click gives them; empty when it was not given."""
     if value is None or value == ():
         return ()
     if setting.is_switch:
@@ -295,7 +295,7 @@ def _common() -> list[click.Parameter]:
 
 
 def require_paths(settings: Settings, example: str) -> tuple[str, ...]:
-    """The paths to read.
+    """Return the paths to read.
 
     Raises:
         click.UsageError: none was given, or one does not exist; it shows the example.
@@ -309,7 +309,7 @@ def require_paths(settings: Settings, example: str) -> tuple[str, ...]:
 
 
 def use_cluster_option(function: F) -> F:
-    """The flag ``--use-cluster``."""
+    """Return the flag ``--use-cluster``."""
     option = click.option(
         "--use-cluster",
         is_flag=True,

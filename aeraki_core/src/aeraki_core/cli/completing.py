@@ -20,7 +20,7 @@ Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]
 
 
 def words(known: Callable[[], Iterable[str]]) -> Complete:
-    """Those of the words; of a list with commas, for its last item."""
+    """Complete one of the words; of a list with commas, its last item."""
 
     def complete(
         _ctx: click.Context, _parameter: click.Parameter, incomplete: str
@@ -54,7 +54,7 @@ def files(*others: str) -> Complete:
 
 
 def plugin_names() -> Iterable[str]:
-    """The names of the plugins that are installed; none is imported."""
+    """Return the names of the installed plugins; none is imported."""
     from importlib import metadata
 
     from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
@@ -63,7 +63,7 @@ def plugin_names() -> Iterable[str]:
 
 
 def code_names() -> Iterable[str]:
-    """The codes of the core's findings."""
+    """Return the codes of the core's findings."""
     from aeraki_core.findings.codes import CORE_CODES
 
     return [code.id for code in CORE_CODES]

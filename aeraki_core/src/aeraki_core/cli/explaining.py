@@ -16,7 +16,7 @@ __all__ = ["explained"]
 def explained(
     settings: Settings, controller: str | None, target: str, example: str, *, use_cluster: bool
 ) -> dict[str, Any]:
-    """The JSON of console/describe.py for a target. ``example``: a command line with PATHs.
+    """Return the JSON of console/describe.py for a target. ``example``: a command line with PATHs.
 
     Raises:
         NotThereError: there is no such service or port, or several.

@@ -138,7 +138,7 @@ def _number(level: str) -> int:
 
 
 def _logger_name(component: str) -> str | None:
-    """The logger of a component or a plugin; None when there is neither."""
+    """Return the logger of a component or a plugin; None when there is neither."""
     from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
 
     for point in metadata.entry_points(group=ENTRY_POINT_GROUP):

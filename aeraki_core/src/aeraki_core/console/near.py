@@ -31,7 +31,7 @@ class NearMiss:
 
 
 def near_misses(store: Store, service: Service) -> Iterator[NearMiss]:
-    """Those of a service, sorted by object. Looks at every VirtualService and DestinationRule."""
+    """Yield a service's near misses by object; reads every VirtualService and DestinationRule."""
     host = service.host
     for virtual_service in sorted(store.all_virtual_services(), key=lambda each: each.ref):
         if host in virtual_service.hosts:

@@ -81,7 +81,7 @@ def reserved() -> Iterator[None]:
 
 
 def _stdout() -> TextIO:
-    """Where data goes.
+    """Return the stream for data.
 
     Raises:
         OSError: the process was started without one.
@@ -93,12 +93,12 @@ def _stdout() -> TextIO:
 
 
 def debugs() -> bool:
-    """Whether tracebacks were asked for."""
+    """Report whether tracebacks were requested."""
     return _state.debug
 
 
 def wants_color(stream: TextIO) -> bool:
-    """Whether colours go to that stream."""
+    """Report whether that stream gets colours."""
     if _state.no_color or os.environ.get("NO_COLOR"):
         return False
     force = os.environ.get("FORCE_COLOR")
@@ -110,7 +110,7 @@ def wants_color(stream: TextIO) -> bool:
 def style(
     text: str, color: str | None = None, *, bold: bool = False, stream: TextIO | None = None
 ) -> str:
-    """The text in that colour, where the stream (default: stdout) takes colours."""
+    """Return the text in that colour, if the stream (default: stdout) gets colours."""
     return (
         click.style(text, fg=color, bold=bold or None) if wants_color(stream or _stdout()) else text
     )
@@ -189,7 +189,7 @@ def traceback() -> None:
 
 
 def finding_text(finding: Finding, stream: TextIO | None = None) -> str:
-    """A finding on two lines: place, severity, code, message and object; then what to do."""
+    """Return a finding on two lines: place, severity, code, message and object; then what to do."""
     label, subject = finding.severity.label, finding_subject(finding)
     title = style(f"{label} {finding.code.id}", _SEVERITY_COLORS[label], bold=True, stream=stream)
     about = f" ({subject})" if subject else ""
@@ -199,12 +199,12 @@ def finding_text(finding: Finding, stream: TextIO | None = None) -> str:
 
 
 def _is_seen(stream: TextIO) -> bool:
-    """Whether a person reads the stream: a terminal, or whatever ``FORCE_COLOR`` says is one."""
+    """Report whether a person reads the stream: a terminal, or ``FORCE_COLOR`` is set."""
     return stream.isatty() or os.environ.get("FORCE_COLOR", "0") != "0"
 
 
 def _excerpt(finding: Finding) -> str:
-    """The line of the file with a caret under the field; empty when it cannot be shown."""
+    """Return the line of the file with a caret under the field; empty if it cannot be shown."""
     import linecache
 
     if not finding.source or not finding.line:
@@ -228,7 +228,7 @@ def findings(items: Iterable[Finding]) -> None:
 
 
 def summary(items: Sequence[Finding]) -> str:
-    """How many findings of each severity, such as ``2 errors, 1 warning``; empty for none."""
+    """Count the findings of each severity, such as ``2 errors, 1 warning``; empty for none."""
     counts: dict[str, int] = {}
     for item in sorted(items, key=lambda item: -item.severity):
         label = item.severity.label

@@ -39,7 +39,7 @@ _COLORS = {Verdict.TAKEN.value: "green", Verdict.LEFT_OUT.value: "yellow"}
 
 
 def route_answer(port: Mapping[str, Any], client: str | None, call: Call) -> dict[str, Any]:
-    """What happens to the call on one port: the routes of these clients, each with its verdict."""
+    """Return the call's fate on one port: the routes of these clients, each with its verdict."""
     table = _table_of(port["routes"], client)
     answer: dict[str, Any] = {
         "host": port["host"],
@@ -81,14 +81,14 @@ def _judge(answer: dict[str, Any], routes: Sequence[Mapping[str, Any]], call: Ca
 
 
 def _why_left_out(route: Mapping[str, Any]) -> list[str]:
-    """The findings at the route's match; all of the route where there is none."""
+    """Return the findings at the route's match; all of the route if it has none."""
     findings = route["findings"]
     at_match = [each for each in findings if (each["field"] or "").startswith(route["field"])]
     return [each["message"] for each in at_match or findings]
 
 
 def _table_of(tables: Sequence[Mapping[str, Any]], client: str | None) -> Mapping[str, Any] | None:
-    """The routes for clients of a namespace; None stands for clients that no object names."""
+    """Return the routes for clients of a namespace; None: clients that no object names."""
     chosen = [table for table in tables if client in table["namespaces"]]
     chosen += [table for table in tables if table["everybody"]]
     if not chosen and client is None and tables:
@@ -97,7 +97,7 @@ def _table_of(tables: Sequence[Mapping[str, Any]], client: str | None) -> Mappin
 
 
 def answer_text(answer: Mapping[str, Any], call: Call) -> str:
-    """The answer for a terminal."""
+    """Return the answer for a terminal."""
     title = output.style(escape(f"{answer['host']}:{answer['port']}"), bold=True)
     lines = [f"{title}  {escape(answer['protocol'])}, {escape(answer['clients'] or 'no client')}"]
     lines.append(f"  call     {escape(_call_text(call))}")
@@ -120,7 +120,7 @@ def _call_text(call: Call) -> str:
 
 
 def _ways(route: Mapping[str, Any]) -> list[str]:
-    """Where a call of this route goes, a line for each destination."""
+    """Return the destinations of a call of this route, one on a line."""
     ways = []
     for each in route["destinations"]:
         text = f"{percent(each['share']):>6} -> {each['cluster']}"

@@ -35,7 +35,7 @@ _MOST_NAMESPACES = 5
 
 
 def route_tables(pipeline: Pipeline, report: PortReport) -> list[dict[str, Any]]:
-    """The routes of a port, one table for all clients that have the same.
+    """Return the routes of a port, one table for all clients with the same routes.
 
     Each table has the namespaces of its clients, whether all others have it too, and its ``routes``
     (None: the protocol does not route single calls).
@@ -126,7 +126,7 @@ def _destination(cluster: WeightedCluster | Mirror, report: PortReport) -> dict[
 
 
 def _endpoints(store: Store, cluster: WeightedCluster) -> list[str] | None:
-    """The addresses behind a destination; None where no object that is read names them.
+    """Return the addresses behind a destination; None if no object names them.
 
     Which of them a subset has depends on the labels of pods, which are not read.
     """
@@ -156,7 +156,7 @@ def _text_match(wanted: StringMatch) -> dict[str, str]:
 
 
 def match_of(route: Mapping[str, Any]) -> RouteMatch:
-    """The match of a route that :func:`route_tables` gave."""
+    """Return the match of a route from :func:`route_tables`."""
     content = route["match"]
 
     def pairs(name: str) -> tuple[tuple[str, StringMatch], ...]:
@@ -190,12 +190,12 @@ def clients_text(table: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) 
 
 
 def match_text(route: Mapping[str, Any]) -> str:
-    """What a route asks of a call."""
+    """Return the conditions of a route as text."""
     return ", ".join(map(str, conditions(match_of(route)))) or "any call"
 
 
 def destination_text(destination: Mapping[str, Any]) -> str:
-    """A destination, short where it is the service itself."""
+    """Return a destination as text, short if it is the service itself."""
     subset = destination["subset"]
     if destination["isOwn"]:
         return f"subset {subset}" if subset else "the service"
@@ -204,7 +204,7 @@ def destination_text(destination: Mapping[str, Any]) -> str:
 
 
 def destinations_text(route: Mapping[str, Any]) -> str:
-    """Where the calls of a route go, and who gets copies."""
+    """Return the destinations of a route's calls and of their copies as text."""
     several = len(route["destinations"]) > 1
     texts = [
         f"{percent(each['share'])} {destination_text(each)}" if several else destination_text(each)
@@ -218,12 +218,12 @@ def destinations_text(route: Mapping[str, Any]) -> str:
 
 
 def percent(share: float) -> str:
-    """A share of calls."""
+    """Return a share of calls as text."""
     return f"{share:g} %"
 
 
 def source_text(route: Mapping[str, Any]) -> str:
-    """Where a route is written."""
+    """Return the place of a route in its object as text."""
     if route["object"] is None:
         return "by default"
     name = f" {route['name']!r}" if route["name"] else ""

@@ -43,7 +43,7 @@ class Target(NamedTuple):
 
 
 def ports_meant(pipeline: Pipeline, text: str) -> tuple[Target, ...]:
-    """The service ports that a text means, sorted by host and port; never empty.
+    """Return the service ports that a text matches, sorted by host and port; never empty.
 
     ``HOST`` or ``HOST:PORT``, where the first labels of a host do if they are unique; an address, a
     listener (``10.1.2.3_20880``), a cluster (``outbound|20880|v1|HOST``), or the name of an
@@ -61,13 +61,13 @@ def ports_meant(pipeline: Pipeline, text: str) -> tuple[Target, ...]:
 
 
 def _hosts_meant(text: str, known: Iterable[str]) -> list[str]:
-    """The hosts that a text can mean: the host itself, or all that begin with its labels."""
+    """Return the hosts that a text matches: the host itself, or all that begin with its labels."""
     known = list(known)
     return [text] if text in known else [host for host in known if host.startswith(f"{text}.")]
 
 
 def _targets(store: Store) -> Iterator[Target]:
-    """Every port of every service, sorted."""
+    """Yield every port of every service, sorted."""
     for service in sorted(store.services(), key=lambda service: (service.host, service.ref)):
         yield from (Target(service, port) for port in service.ports)
 
@@ -89,7 +89,7 @@ def _of_cluster(store: Store, text: str) -> tuple[Target, ...]:
 
 
 def _of_filter(pipeline: Pipeline, text: str) -> tuple[Target, ...]:
-    """The ports that an EnvoyFilter is for; empty when none of ours has that name."""
+    """Return the ports of an EnvoyFilter; empty if none of ours has that name."""
     name = text.removeprefix("EnvoyFilter ")
     wanted = {
         service_port
@@ -105,7 +105,7 @@ def _of_filter(pipeline: Pipeline, text: str) -> tuple[Target, ...]:
 
 
 def _of_address(store: Store, text: str) -> tuple[Target, ...]:
-    """The ports behind an address or a listener; empty when the text is no address.
+    """Return the ports behind an address or a listener; empty if the text is no address.
 
     Raises:
         NotThereError: no service has that address.

@@ -27,7 +27,8 @@ UNREADABLE = Code(
     id="AER0103",
     severity=_E,
     title="file cannot be read",
-    action="Check that the file exists and its permissions. Its last readable version stays in effect.",
+    action="Check that the file exists and its permissions. "
+    "Its last readable version stays in effect.",
 )
 TOO_LARGE = Code(
     id="AER0104",
@@ -75,7 +76,8 @@ BAD_NAME = Code(
     id="AER0110",
     severity=_E,
     title="invalid name",
-    action="Use lower-case letters, digits, '-' and '.', at most 253 characters (Kubernetes names).",
+    action="Use lower-case letters, digits, '-' and '.', "
+    "at most 253 characters (Kubernetes names).",
 )
 BAD_OPTION = Code(
     id="AER0111",
@@ -107,8 +109,9 @@ ISTIOD_NOT_READ = Code(
     id="AER0115",
     severity=_W,
     title="configuration cannot be read from istiod",
-    action="Check that istiod runs, its address and certificate, and the ServiceAccount's token. Report "
-    "an answer in an unknown form as an issue. Configuration that was read before stays in effect.",
+    action="Check that istiod runs, its address and certificate, and the ServiceAccount's token. "
+    "Report an answer in an unknown form as an issue. "
+    "Configuration that was read before stays in effect.",
 )
 SECRET_NOT_RELEASED = Code(
     id="AER0117",
@@ -121,7 +124,8 @@ NOT_KUBERNETES = Code(
     id="AER0116",
     severity=_I,
     title="file is not a Kubernetes manifest",
-    action="Exclude the file with --exclude or .gitignore, or ignore this code. Nothing of it is used.",
+    action="Exclude the file with --exclude or .gitignore, or ignore this code. "
+    "Nothing of it is used.",
 )
 
 # 02xx: ports, addresses and workloads.
@@ -172,7 +176,8 @@ NO_ADDRESS = Code(
     id="AER0209",
     severity=_W,
     title="service has no cluster IP yet",
-    action="Render from the objects in the cluster, or set spec.clusterIP. A filter needs the address.",
+    action="Render from the objects in the cluster, or set spec.clusterIP. "
+    "A filter needs the address.",
 )
 INBOUND_OVERLAP = Code(
     id="AER0210",
@@ -185,8 +190,8 @@ STAND_IN_ADDRESS = Code(
     id="AER0230",
     severity=_I,
     title="stand-in address for a service without cluster IP",
-    action="Nothing to do for a check. For filters that work, take the address from the cluster with"
-    " --use-cluster.",
+    action="Nothing to do for a check. "
+    "For filters that work, take the address from the cluster with --use-cluster.",
 )
 
 PORT_MISNAMED = Code(
@@ -243,7 +248,8 @@ TOO_MANY_VIEWS = Code(
     id="AER0220",
     severity=_W,
     title="too many client namespaces with settings of their own",
-    action="Use fewer VirtualServices, DestinationRules and resources of single namespaces for the host.",
+    action="Use fewer VirtualServices, "
+    "DestinationRules and resources of single namespaces for the host.",
 )
 CLUSTER_SHARED = Code(
     id="AER0221",
@@ -263,7 +269,8 @@ FOREIGN_FILTER = Code(
     id="AER0223",
     severity=_W,
     title="EnvoyFilter of somebody else changes the same place",
-    action="Change it as the message says, or leave the port to it with the annotation aeraki.io/exclude.",
+    action="Change it as the message says, "
+    "or leave the port to it with the annotation aeraki.io/exclude.",
 )
 HASH_UNUSED = Code(
     id="AER0224",
@@ -320,7 +327,8 @@ CLIENT_MATCH = Code(
     id="AER0305",
     severity=_W,
     title="unsupported match on the client",
-    action="Remove sourceLabels, sourceNamespace or gateways from the match; the route is left out.",
+    action="Remove sourceLabels, sourceNamespace or gateways from the match; "
+    "the route is left out.",
 )
 UNSUPPORTED_MATCH = Code(
     id="AER0306",
@@ -364,7 +372,8 @@ NO_ROUTE_LEFT = Code(
     id="AER0312",
     severity=_E,
     title="no route can be used",
-    action="Write routes that the protocol can match on; until then calls go where Istio sends them.",
+    action="Write routes that the protocol can match on; "
+    "until then calls go where Istio sends them.",
 )
 METHOD_ROUTES_UNUSED = Code(
     id="AER0314",
@@ -433,7 +442,8 @@ HOOK_SLOW = Code(
     id="AER0408",
     severity=_E,
     title="plugin's hook does not return",
-    action="Report it to the plugin's author; the log shows where the hook is. Everything waits for it.",
+    action="Report it to the plugin's author; "
+    "the log shows where the hook is. Everything waits for it.",
 )
 ADD_ON_CONFLICT = Code(
     id="AER0410",
@@ -459,7 +469,8 @@ HELD = Code(
     id="AER0502",
     severity=_W,
     title="filter kept although nothing needs it",
-    action="Fix what the message names. The filter is deleted once its service is known to be gone.",
+    action="Fix what the message names. "
+    "The filter is deleted once its service is known to be gone.",
 )
 ORPHAN = Code(
     id="AER0503",
@@ -484,7 +495,8 @@ REFUSED = Code(
     id="AER0506",
     severity=_E,
     title="filter was rejected",
-    action="Correct the configuration of the field in the message. The write is retried when it changes.",
+    action="Correct the configuration of the field in the message. "
+    "The write is retried when it changes.",
 )
 WRITE_WARNING = Code(
     id="AER0507",
@@ -503,14 +515,16 @@ PROXY_REFUSES = Code(
     id="AER0509",
     severity=_E,
     title="proxies reject the configuration",
-    action="See the log of the proxy. Usually its Envoy lacks an extension: see --proxy-extensions.",
+    action="See the log of the proxy. "
+    "Usually its Envoy lacks an extension: see --proxy-extensions.",
 )
 OUTSIDE = Code(
     id="AER0510",
     severity=_I,
     title="filter of a service whose namespace is not watched",
-    action="The filter stays. If no other controller watches the namespace, delete its filters: kubectl "
-    "delete envoyfilters -A -l app.kubernetes.io/managed-by=aeraki,aeraki.io/namespace=NAMESPACE",
+    action="The filter stays. If no other controller watches the namespace, "
+    "delete its filters: kubectl delete envoyfilters -A -l "
+    "app.kubernetes.io/managed-by=aeraki,aeraki.io/namespace=NAMESPACE",
 )
 UNWRITABLE = Code(
     id="AER0511",

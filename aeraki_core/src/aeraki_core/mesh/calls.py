@@ -84,7 +84,7 @@ def choose_route(matches: Sequence[RouteMatch | None], call: Call) -> RouteChoic
 
 
 def conditions(match: RouteMatch) -> tuple[Condition, ...]:
-    """All that a route asks; empty when it takes any call."""
+    """Return all conditions of a route; empty if it matches any call."""
     return tuple(condition for condition, _ in _asked(match, Call()))
 
 
@@ -98,7 +98,7 @@ def _mismatches(match: RouteMatch, call: Call) -> Iterator[Mismatch]:
 
 
 def _asked(match: RouteMatch, call: Call) -> Iterator[tuple[Condition, str | None]]:
-    """Each condition with what the call has there."""
+    """Yield each condition with the call's value."""
     headers = {name.lower(): value for name, value in call.headers}
     if match.method is not None:
         yield Condition("method", match.method), call.method
@@ -115,7 +115,7 @@ def _takes_any(wanted: StringMatch) -> bool:
 
 
 def _holds(wanted: StringMatch, actual: str | None) -> bool:
-    """Whether a text fulfils a match; a text that is not there fulfils none."""
+    """Report whether a text fulfils a match; a missing text fulfils none."""
     if actual is None:
         return False
     if wanted.is_presence:
@@ -130,7 +130,7 @@ def _holds(wanted: StringMatch, actual: str | None) -> bool:
 
 
 def _wanted_text(wanted: StringMatch) -> str:
-    """A match in words."""
+    """Return a match in words."""
     if wanted.prefix is not None:
         return f"starts with {wanted.prefix}"
     if wanted.regex is not None:

@@ -39,7 +39,7 @@ class Restore(NamedTuple):
 def own_listeners(
     service: Service, port: Port, reads: Reads
 ) -> tuple[tuple[Listener, ...], tuple[Finding, ...]]:
-    """The listeners that are the port's own for these clients, and findings about the others."""
+    """Return the port's own listeners for these clients, and findings about the others."""
     endpoints = reads.endpoints(service) if needs_endpoints(service) else None
     wanted = outbound_listeners(service, port.number, endpoints)
     if len({listener.families for listener in wanted}) > 1:
@@ -95,7 +95,7 @@ def _sidecar_listeners(service: Service, port: Port, reads: Reads) -> Iterator[F
 
 
 def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> tuple[Restore, ...]:
-    """What to restore for these clients of the listeners that the mesh-wide filter changes."""
+    """Return what to restore for these clients of the listeners that the mesh-wide filter changes."""
     found: list[Restore] = []
     for listener in mesh_wide:
         claims = reads.claims(listener.name)

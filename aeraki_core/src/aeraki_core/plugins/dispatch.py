@@ -450,7 +450,7 @@ class Dispatcher:
 
 
 def _nowhere(plugin: PluginInfo, addon: AddOn, mesh: Mesh) -> Iterator[Finding]:
-    """A finding for each extension of an add-on that no proxy of the mesh has; one for all ports."""
+    """Yield a finding for each extension of an add-on that no proxy has; one for all ports."""
     for extension in addon.extensions:
         if not extension.stock and not any(mesh.rules_for(extension.name)):
             message = (

@@ -98,7 +98,7 @@ def _scope(settings: Settings, where: str) -> Scope:
 
 
 def _unsure(session: Session) -> str | None:
-    """Why the filters are not all that the configuration asks for; None when they are."""
+    """Return why the filters are incomplete; None if they are complete."""
     if session.incomplete:
         return session.incomplete
     rejected = sorted(session.pipeline.store.rejected())

@@ -82,7 +82,7 @@ def command(settings: Settings, *, code: str | None, form: str) -> int:
 
 
 def chapters_of(registry: Registry) -> list[tuple[str, list[Code]]]:
-    """Every code under its chapter: the core's by number, then each active plugin's."""
+    """Return every code under its chapter: the core's by number, then each active plugin's."""
     from aeraki_core.findings.codes import CORE_CODES
 
     found: dict[str, list[Code]] = {}

@@ -91,7 +91,7 @@ def _resource_list(data: bytes) -> dict[str, Any]:
 
 
 def _settings(config: Any, directory: Path, settings: Settings) -> Settings:
-    """The settings of the functionConfig and the environment; ``settings`` where it has none.
+    """Return the settings of the functionConfig and the environment, or ``settings``.
 
     Raises:
         SettingsError: a key is unknown or a value does not fit.
@@ -122,7 +122,7 @@ def _write_items(items: Sequence[Any], directory: Path) -> dict[str, int]:
 
 
 def _with_filters(items: Sequence[Any], session: Session) -> list[Any]:
-    """The items after the writes of one pass, each filter in the place of the one before it."""
+    """Return the items after the writes of one pass; each filter replaces its predecessor."""
     from aeraki_core.sinks.live import live_of
     from aeraki_core.sinks.writable import UnwritableError, object_of
     from aeraki_core.wiring.plan import kept_lines, plan_for
@@ -175,7 +175,7 @@ def _keep_place(before: Any, after: dict[str, Any]) -> None:
 def _about_item(
     finding: Finding, items: Sequence[Any], sources: Mapping[str, int]
 ) -> tuple[Finding, Mapping[str, Any] | None]:
-    """The finding at the file that the item comes from, and the item; None where it has none."""
+    """Return the finding at the file of its item, and the item; None without one."""
     index = sources.get(finding.source or "")
     if index is None and finding.ref is not None:
         index = _first(items, finding.ref.kind, finding.ref.namespace, finding.ref.name)

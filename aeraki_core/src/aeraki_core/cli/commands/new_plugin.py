@@ -45,8 +45,9 @@ def command(
 ) -> int:
     """Write a plugin for the protocol NAME to start from: package, tests, README.
 
-    It is a whole distribution: `pip install -e .` makes `aeraki plugins` list it, `pytest` loads its
-    filters in a real Envoy. Its filter is Envoy's direct_response; put your protocol's in its place.
+    It is a whole distribution: `pip install -e .` makes `aeraki plugins` list it, `pytest` loads
+    its filters in a real Envoy. Its filter is Envoy's direct_response; replace it by your
+    protocol's.
     """
     from aeraki_core.cli.plugin_template import Part, files, one_file_plugin
 

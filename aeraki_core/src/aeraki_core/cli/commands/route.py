@@ -100,7 +100,7 @@ def command(
 
 
 def _pairs(flag: str, texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """The names and values of a flag.
+    """Parse the names and values of a flag.
 
     Raises:
         click.UsageError: a text has no ``=``.
