@@ -7,7 +7,7 @@ filters, so the generator runs once for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, islice
@@ -283,11 +283,39 @@ class Reads:
     def _virtual_services(self, host: str) -> tuple[VirtualService, ...]:
         names = self._each(VirtualServicesKey, host)
         by_host = [self._store.virtual_services(name) for name in names]
-        virtual_services = virtual_services_for(by_host, self.client)
+        if not any(by_host):
+            return ()
+        virtual_services = virtual_services_for(self._imported(host, by_host), self.client)
         self.objects.update(each.ref for each in virtual_services[:1])
         for each in chain.from_iterable(by_host):
             self.record.clients |= each.client_namespaces
         return virtual_services
+
+    def _imported(
+        self, host: str, by_host: Sequence[Sequence[VirtualService]]
+    ) -> list[list[VirtualService]]:
+        """The VirtualServices of a host that the client's Sidecar imports.
+
+        One that imports a service imports the VirtualServices of its namespace for the host, too.
+        So Sidecars matter only where another namespace routes the host.
+        """
+        owner = self._namespace_of(host)
+        elsewhere = {
+            each.ref: each
+            for each in chain.from_iterable(by_host)
+            if owner not in (None, each.namespace)
+        }
+        if owner is None or not elsewhere:
+            return [[*each] for each in by_host]
+        self.keys.add(SidecarNamespacesKey())
+        sidecar = self._default_sidecar(self.client)
+        left_out = _not_imported(sidecar, elsewhere.values())
+        for namespace in self._store.sidecar_namespaces():
+            other = _default_of(self._store.sidecars(namespace))
+            imports = other is None or not other.egress or other.imports(owner, host)
+            if imports and _not_imported(other or sidecar, elsewhere.values()) != left_out:
+                self.record.clients.add(namespace)
+        return [[each for each in of_host if each.ref not in left_out] for of_host in by_host]
 
     def _destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         names = self._each(DestinationRulesKey, host)
@@ -341,12 +369,15 @@ class Reads:
 
     def _is_imported(self, claim: Claim) -> bool:
         """Whether the default Sidecar of the client's namespace, or of the root's, imports it."""
-        for namespace in (self.client, self.mesh.root_namespace):
-            for sidecar in self.sidecars(namespace) if namespace is not None else ():
-                if not sidecar.labels:
-                    host = claim.service.host
-                    return not sidecar.egress or sidecar.imports(claim.namespace, host)
-        return True
+        sidecar = self._default_sidecar(self.client)
+        if sidecar is None or not sidecar.egress:
+            return True
+        return sidecar.imports(claim.namespace, claim.service.host)
+
+    def _default_sidecar(self, client: Client) -> SidecarScope | None:
+        """The default Sidecar of the client's namespace, else that of the root namespace."""
+        own = _default_of(self.sidecars(client)) if client is not None else None
+        return own or _default_of(self.sidecars(self.mesh.root_namespace))
 
     def _note_exported(self, candidates: Sequence[Service | Claim]) -> None:
         """One public object is the same for everybody.
@@ -378,6 +409,23 @@ class Reads:
         for wildcard in _wildcards(key, host.removeprefix("*.").partition(".")[2]):
             self.keys.add(wildcard)
             yield wildcard.host
+
+
+def _default_of(sidecars: Iterable[SidecarScope]) -> SidecarScope | None:
+    return next((sidecar for sidecar in sidecars if not sidecar.labels), None)
+
+
+def _not_imported(
+    sidecar: SidecarScope | None, virtual_services: Iterable[VirtualService]
+) -> set[ObjectRef]:
+    """The VirtualServices that clients with that Sidecar do not see."""
+    if sidecar is None or not sidecar.egress:
+        return set()
+    return {
+        each.ref
+        for each in virtual_services
+        if not any(sidecar.imports_routes(each.namespace, host) for host in each.hosts)
+    }
 
 
 @lru_cache(maxsize=65536)

@@ -101,6 +101,10 @@ class SidecarScope:
         """Report whether any entry imports a service of that namespace and host."""
         return any(imports.imports(namespace, host) for imports in self.egress)
 
+    def imports_routes(self, namespace: str, host: str) -> bool:
+        """Whether any entry imports a VirtualService of that namespace for the host."""
+        return any(imports.imports_routes(namespace, host) for imports in self.egress)
+
 
 class _Port(Spec):
     number: PortNumber
