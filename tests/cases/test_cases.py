@@ -83,6 +83,29 @@ def test_case_02_a_route_to_the_http_port_takes_no_thrift_calls_and_is_named() -
     assert about(made, "VirtualService shop/orders", "8080", "9090")
 
 
+def test_case_02_a_route_without_ports_to_a_host_that_speaks_http_alone_is_named() -> None:
+    """A canary tool's service has the HTTP port only, which Istio takes where no port is written."""
+    canary = """
+apiVersion: v1
+kind: Service
+metadata: {name: orders-canary, namespace: shop}
+spec: {clusterIP: 10.96.3.9, selector: {app: orders}, ports: [{name: grpc, port: 50051}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders, namespace: shop}
+spec:
+  hosts: [orders]
+  http:
+  - route: [{destination: {host: orders}, weight: 80}, {destination: {host: orders-canary}, weight: 20}]
+"""
+    service = [item for item in objects_in(case("02")) if item["kind"] == "Service"]
+    made = made_of(*service, canary)
+    reached = client_of(made, "web").reaches("10.96.3.4_9090")
+    assert reached == {f"outbound|9090||{ORDERS}"}
+    assert about(made, "VirtualService shop/orders", "orders-canary", "50051")
+
+
 def test_case_19_a_route_for_a_gateway_is_no_route_of_the_mesh() -> None:
     """See istio/istio#35695."""
     made = made_of(case("19"))

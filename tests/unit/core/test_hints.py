@@ -247,3 +247,32 @@ def test_a_name_of_another_host_has_no_port_of_its_own() -> None:
     mesh.service(ip=None, type="ExternalName", externalName="a.com")
     mesh.pipeline.remove(ref)
     assert said(mesh) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "spoken"),
+    [({}, False), ({"appProtocol": "echo"}, True)],
+)
+def test_a_port_whose_name_says_tls_is_left_alone(extra: dict[str, str], spoken: bool) -> None:
+    mesh = Mesher()
+    mesh.service(ports=[{"name": "tcp-echo-ssl", "port": 7000, **extra}])
+    assert bool(mesh.names()) is spoken
+
+
+def test_annotations_of_aeraki_that_mean_nothing() -> None:
+    mesh = Mesher()
+    mesh.service(annotations={"aeraki.io/exlude": "7000", "aeraki.io/include": "tcp-echo, 7001"})
+    where = "metadata.annotations.aeraki.io"
+    meant = "nothing reads aeraki.io/exlude; did you mean aeraki.io/exclude?"
+    assert set(said(mesh)) == {
+        ("AER0111", f"{where}/include", "'7001' names no port of the service"),
+        ("AER0112", f"{where}/exlude", meant),
+    }
+    mesh.service(annotations={"aeraki.io/exclude": "false"})
+    assert said(mesh) == []
+    mesh.put("Namespace", "shop", {}, namespace="", annotations={"aeraki.io/opt-out": "true"})
+    ((code, _, message),) = said(mesh)
+    assert code == "AER0112"
+    assert "aeraki.io/exclude and aeraki.io/include" in message
+    mesh.put("Namespace", "shop", {}, namespace="", annotations={"aeraki.io/exclude": "7001"})
+    assert said(mesh) == []

@@ -290,6 +290,12 @@ EXTERNAL_NAME = Code(
     title="ExternalName Service has no listener",
     action="Name the port at the Service or ServiceEntry of the host that the name stands for.",
 )
+PORT_SAYS_TLS = Code(
+    "AER0227",
+    _W,
+    "port's name says that its clients speak TLS",
+    "Set appProtocol (a ServiceEntry: protocol) if they do not; no filter can read what is encrypted.",
+)
 FOREIGN_CLUSTER = Code(
     id="AER0217",
     severity=_E,

@@ -103,9 +103,16 @@ class Destinations:
         """
         for entry in destinations:
             destination = entry.destination
-            if destination.port is None:
-                continue
-            host, number = self._host(destination), destination.port.number
+            host = self._host(destination)
+            if destination.port is not None:
+                number = destination.port.number
+            else:
+                # Istio takes the only port of a host, whatever it speaks.
+                services = self.reads.services_of_host(host)
+                numbers = {port.number for service in services for port in service.ports}
+                if len(numbers) != 1:
+                    continue
+                (number,) = numbers
             if host == self.scope.service.host:
                 if number != self.scope.port.number:
                     return f"{host}:{number}"

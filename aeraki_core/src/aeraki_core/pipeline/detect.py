@@ -26,6 +26,7 @@ __all__ = ["Detection", "Detector", "PortProblem", "ProblemKind"]
 
 _APP_PROTOCOL_PREFIX = "aeraki.io/"
 _PREFIX = "tcp-"
+_ENCRYPTED = frozenset({"tls", "ssl"})
 _METAPROTOCOL = "metaprotocol"
 """The framework of upstream Aeraki, which needs a proxy of its own (docs/internals/upstream.md)."""
 
@@ -40,6 +41,7 @@ class ProblemKind(StrEnum):
     - INACTIVE: a plugin of that name is installed and cannot be used
     - DISABLED: a plugin of that name is installed and the settings leave it out
     - NOBODY: it is named ``tcp-<word>``, and no installed plugin speaks that word
+    - ENCRYPTED: its name says that clients speak TLS
     - EXCLUDED: an annotation excludes it
     - NOT_INCLUDED: its protocol is opt-in, and nothing includes the port
     """
@@ -49,6 +51,7 @@ class ProblemKind(StrEnum):
     INACTIVE = "inactive"
     DISABLED = "disabled"
     NOBODY = "nobody"
+    ENCRYPTED = "encrypted"
     EXCLUDED = "excluded"
     NOT_INCLUDED = "not included"
 
@@ -157,6 +160,11 @@ class Detector:
         if port.protocol != "TCP":
             return Detection(None, f"its protocol is {port.protocol}")
         token = self._name_token(port.name)
+        tail = port.name.lower().removeprefix(f"{_PREFIX}{token}").split("-")
+        if token and _ENCRYPTED & {*tail}:
+            written = f"port name {port.name!r} says that clients speak TLS"
+            remedy = f"{written}, which no filter can read: it passes as plain TCP."
+            return Detection(None, written, PortProblem(ProblemKind.ENCRYPTED, token, remedy))
         return Detection(self._protocols[token], f"port name {port.name!r}") if token else None
 
     def _istio_speaks(self, port: Port) -> bool:
@@ -198,6 +206,11 @@ class Detector:
                 )
                 problem = PortProblem(ProblemKind.NO_PREFIX, head, remedy)
                 return Detection(None, f"{written} lacks the prefix {_PREFIX}", problem)
+            joined = name.removeprefix("tcp").lstrip("_.").partition("-")[0]
+            if name.startswith("tcp") and joined in self._protocols:
+                remedy = f"{written}: did you mean {_PREFIX}{joined}?"
+                problem = PortProblem(ProblemKind.MISSPELT, joined, remedy)
+                return Detection(None, f"{written} lacks the dash of {_PREFIX}", problem)
             return Detection(None, f"{written} names no protocol")
         word = name.removeprefix(_PREFIX)
         problem = self._problem(word, written, right=lambda token: f"{_PREFIX}{token}")

@@ -8,8 +8,10 @@ TCP. Istio accepts each of these mistakes in silence.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 
 from aeraki_core.findings.codes import (
+    BAD_OPTION,
     EXTERNAL_NAME,
     GATEWAY_ROUTES,
     HASH_UNUSED,
@@ -17,18 +19,24 @@ from aeraki_core.findings.codes import (
     OPTION_WITHOUT_PORT,
     PLUGIN_NOT_ACTIVE,
     PORT_MISNAMED,
+    PORT_SAYS_TLS,
     PORT_WITHOUT_PREFIX,
     RULE_OF_SOME_WORKLOADS,
+    UNKNOWN_OPTION,
 )
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.resolve import is_visible
 from aeraki_core.model.istio import DestinationRule, HTTPRoute, TCPRoute, VirtualService, full_host
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.namespace import ANNOTATION_PREFIX
 from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import ExternalName, Port, Service
 from aeraki_core.pipeline.detect import Detection, Detector, ProblemKind
+from aeraki_core.pipeline.port_choice import PortChoice
 
 __all__ = [
     "Detections",
+    "annotation_hints",
     "external_name_hints",
     "rule_hints",
     "service_hints",
@@ -42,6 +50,7 @@ _CODES: dict[ProblemKind, Code] = {
     ProblemKind.MISSPELT: PORT_MISNAMED,
     ProblemKind.NO_PREFIX: PORT_WITHOUT_PREFIX,
     ProblemKind.INACTIVE: PLUGIN_NOT_ACTIVE,
+    ProblemKind.ENCRYPTED: PORT_SAYS_TLS,
 }
 _HTTP_METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
@@ -77,6 +86,29 @@ def service_hints(
         )
         field = f"metadata.annotations.{annotation}"
         findings.append(Finding(OPTION_WITHOUT_PORT, message, service.ref, field))
+    return tuple(findings)
+
+
+def annotation_hints(
+    ref: ObjectRef, annotations: Mapping[str, str], service: Service | None
+) -> tuple[Finding, ...]:
+    """Annotations ``aeraki.io/...`` of a Service, ServiceEntry or Namespace that mean nothing.
+
+    ``service`` None: of a Namespace, whose words may name ports of any service.
+    """
+    findings: list[Finding] = []
+    known = (PortChoice.EXCLUDE, PortChoice.INCLUDE)
+    for name in sorted(annotations):
+        if name.startswith(f"{ANNOTATION_PREFIX}/") and name not in known:
+            near = get_close_matches(name, known, 1, 0.85)
+            advice = f"did you mean {near[0]}?" if near else f"there are {' and '.join(known)}"
+            message = f"nothing reads {name}; {advice}"
+            findings.append(Finding(UNKNOWN_OPTION, message, ref, f"metadata.annotations.{name}"))
+    if service is not None:
+        ports = [word for port in service.ports for word in (port.name.lower(), str(port.number))]
+        for name, word in PortChoice(annotations).misses(ports):
+            message = f"{word!r} names no port of the service"
+            findings.append(Finding(BAD_OPTION, message, ref, f"metadata.annotations.{name}"))
     return tuple(findings)
 
 

@@ -57,6 +57,7 @@ from aeraki_core.pipeline.generate import (
 from aeraki_core.pipeline.groups import Groups
 from aeraki_core.pipeline.hints import (
     Detections,
+    annotation_hints,
     external_name_hints,
     rule_hints,
     service_hints,
@@ -266,6 +267,7 @@ class Pipeline:
                 case AnnotationKey() | AnnotationsKey() if self._detects_by["annotations"]:
                     relabelled.update(service.id for service in self.store.services_of(key.ref))
                 case NamespaceKey():
+                    self._validate_namespace(key.name)
                     services.update(
                         service.id
                         for service in self.store.services()
@@ -492,6 +494,14 @@ class Pipeline:
         self.unlocated.put(place, (*findings, *rank.findings) if members else ())
         return self._filters.replace(group, filters)
 
+    def _validate_namespace(self, name: str) -> None:
+        namespace = self.store.namespace(name)
+        findings: tuple[Finding, ...] = ()
+        if namespace is not None:
+            findings = annotation_hints(namespace.ref, dict(namespace.annotations), None)
+        place = Place(Subject.OBJECT, ObjectRef("Namespace", "", name))
+        self.unlocated.put(place, findings)
+
     def _validate(self, ref: ObjectRef) -> None:
         """What is wrong with an object on its own.
 
@@ -543,7 +553,10 @@ class Pipeline:
             if (annotations := reads.annotations(service, prefix))
         }
         detections = self._ports.detections(service.id)
-        hints = service_hints(service, detections, options)
+        hints = (
+            *service_hints(service, detections, options),
+            *annotation_hints(service.ref, self.store.annotations(service.ref), service),
+        )
         if any(detection.protocol is not None for detection in detections.values()):
             rules = reads.rules_of_any_client(service.host)
             hints = (*hints, *rule_hints(service, detections, rules))

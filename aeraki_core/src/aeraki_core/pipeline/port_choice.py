@@ -7,7 +7,7 @@ overrides that of its namespace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -43,8 +43,18 @@ class PortChoice:
             if words
         )
 
+    def misses(self, port_names: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """The annotations of the service, each with a word that names none of these ports."""
+        known = {*port_names, "true", "false"}
+        for name in (self.EXCLUDE, self.INCLUDE):
+            for word in sorted(_words((self.service or {}).get(name)) - known):
+                yield name, word
+
+
+def _words(text: str | None) -> set[str]:
+    return {word.strip().lower() for word in (text or "").split(",") if word.strip()}
+
 
 def _names(text: str | None, port: Port) -> bool:
     """Report whether an annotation's text names the port."""
-    words = {word.strip().lower() for word in (text or "").split(",") if word.strip()}
-    return bool(words & {"true", port.name.lower(), str(port.number)})
+    return bool(_words(text) & {"true", port.name.lower(), str(port.number)})
