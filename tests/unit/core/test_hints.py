@@ -276,3 +276,82 @@ def test_annotations_of_aeraki_that_mean_nothing() -> None:
     assert "aeraki.io/exclude and aeraki.io/include" in message
     mesh.put("Namespace", "shop", {}, namespace="", annotations={"aeraki.io/exclude": "7001"})
     assert said(mesh) == []
+
+
+@pytest.mark.parametrize("word", ["tcp-echo", "kubernetes.io/echo", "aeraki.io/tcp-echo"])
+def test_an_app_protocol_with_more_than_the_word(word: str) -> None:
+    mesh = Mesher()
+    mesh.service(ports=[{"name": "rpc", "port": 7000, "appProtocol": word}])
+    ((code, _, message),) = said(mesh)
+    assert code == "AER0211"
+    assert message == f"port 7000: appProtocol {word!r}: did you mean echo?"
+
+
+def test_the_port_of_an_entry_has_no_app_protocol() -> None:
+    mesh = Mesher()
+    mesh.entry("cart", ["cart.example.com"], [{"number": 7000, "name": "echo", "protocol": "TCP"}])
+    ((code, _, message),) = said(mesh)
+    assert code == "AER0212"
+    assert message.endswith("name it tcp-echo.")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "refused"), [("ECHO", True), ("tcp", False), ("Mongo", False)]
+)
+def test_a_protocol_that_istiod_refuses(protocol: str, refused: bool) -> None:
+    mesh = Mesher()
+    port = {"number": 7000, "name": "rpc", "protocol": protocol}
+    mesh.entry("cart", ["cart.example.com"], [port])
+    found = [(code, field) for code, field, _ in said(mesh)]
+    assert found == ([("AER0228", "spec.ports[0].protocol")] if refused else [])
+
+
+def test_what_is_wrong_for_all_but_some_clients_names_those() -> None:
+    mesh = Mesher()
+    mesh.service()
+    subsets = [{"name": "v1"}]
+    mesh.put("DestinationRule", "cart", {"host": HOST, "subsets": subsets, "exportTo": ["web"]})
+    route = {
+        "match": METHOD[0]["match"],
+        "route": [{"destination": {"host": HOST, "subset": "v1"}}],
+    }
+    mesh.routes("cart", [HOST], [route])
+    (message,) = [message for code, _, message in said(mesh) if code == "AER0302"]
+    assert message.startswith("clients outside web: no DestinationRule gives")
+
+
+@pytest.mark.parametrize("host", ["cart.shop", "cart.shop.svc"])
+def test_a_host_without_its_end_is_no_host(host: str) -> None:
+    mesh = Mesher()
+    mesh.service()
+    ref = mesh.put("DestinationRule", "cart", {"host": host, "subsets": [{"name": "v1"}]})
+    mesh.routes("cart", [host], [{"route": [{"destination": {"host": HOST}}]}])
+    assert {(code, field) for code, field, _ in said(mesh)} == {
+        ("AER0301", "spec.host"),
+        ("AER0301", "spec.hosts"),
+    }
+    assert all(f"did you mean {HOST}?" in message for _, _, message in said(mesh))
+    mesh.pipeline.remove(ref)
+    mesh.routes("cart", [HOST], [{"route": [{"destination": {"host": HOST}}]}])
+    assert said(mesh) == []
+
+
+def test_options_of_nobody() -> None:
+    mesh = Mesher()
+    mesh.service(annotations={"ecoh.aeraki.io/volume": "3", "other.aeraki.io/volume": "3"})
+    assert said(mesh) == [
+        (
+            "AER0112",
+            "metadata.annotations.ecoh.aeraki.io/volume",
+            "nothing reads ecoh.aeraki.io/volume; did you mean echo.aeraki.io/volume?",
+        )
+    ]
+    mesh.service(annotations={})
+    assert said(mesh) == []
+    mesh.service(annotations={"ehco.aeraki.io/volume": "3"})
+    assert [code for code, _, _ in said(mesh)] == ["AER0112"]
+    mesh.service(annotations={})
+    mesh.put("Namespace", "shop", {}, namespace="", annotations={"echo.aeraki.io/volume": "3"})
+    ((code, _, message),) = said(mesh)
+    assert code == "AER0112"
+    assert "each Service" in message

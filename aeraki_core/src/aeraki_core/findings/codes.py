@@ -291,10 +291,16 @@ EXTERNAL_NAME = Code(
     action="Name the port at the Service or ServiceEntry of the host that the name stands for.",
 )
 PORT_SAYS_TLS = Code(
-    "AER0227",
-    _W,
-    "port's name says that its clients speak TLS",
-    "Set appProtocol (a ServiceEntry: protocol) if they do not; no filter can read what is encrypted.",
+    id="AER0227",
+    severity=_W,
+    title="port's name says that its clients speak TLS",
+    action="Set appProtocol (a ServiceEntry: protocol) if they do not; no filter can read what is encrypted.",
+)
+PROTOCOL_REFUSED = Code(
+    id="AER0228",
+    severity=_W,
+    title="Istio knows no such protocol",
+    action="Set the port's protocol to TCP and name it tcp-<protocol>.",
 )
 FOREIGN_CLUSTER = Code(
     id="AER0217",

@@ -189,6 +189,11 @@ class Reads:
         self.keys.add(SidecarListenersKey(port))
         return self._store.sidecar_listeners(port)
 
+    def rules_named(self, host: str) -> tuple[DestinationRule, ...]:
+        """The DestinationRules of exactly this host, whoever may obey them."""
+        self.keys.add(DestinationRulesKey(host))
+        return self._store.destination_rules(host)
+
     def rules_of_any_client(self, host: str) -> tuple[DestinationRule, ...]:
         """The DestinationRules that some client may obey for the host.
 

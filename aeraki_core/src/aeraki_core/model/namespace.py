@@ -15,7 +15,7 @@ ANNOTATION_PREFIX = "aeraki.io"
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A Namespace and its annotations ``aeraki.io/...``, sorted."""
+    """A Namespace and its annotations for Aeraki, sorted."""
 
     ref: ObjectRef
     annotations: tuple[tuple[str, str], ...] = ()
@@ -24,14 +24,13 @@ class Namespace:
 def parse_namespace(ref: ObjectRef, content: Mapping[str, Any]) -> Namespace:
     """Parse a Namespace; unused annotations are left out, so that their changes cost nothing."""
     annotations = (content.get("metadata") or {}).get("annotations") or {}
-    prefix = f"{ANNOTATION_PREFIX}/"
     return Namespace(
         ref,
         tuple(
             sorted(
                 (str(name), str(text))
                 for name, text in annotations.items()
-                if str(name).startswith(prefix)
+                if f".{name}".partition("/")[0].endswith(f".{ANNOTATION_PREFIX}")
             )
         ),
     )

@@ -20,6 +20,7 @@ from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, Service
 from aeraki_core.pipeline.port_choice import PortChoice
 from aeraki_core.plugins.dispatch import HookDetection
+from aeraki_core.plugins.istio_proxy import ISTIO_PROTOCOLS
 from aeraki_core.plugins.types import Protocol
 
 __all__ = ["Detection", "Detector", "PortProblem", "ProblemKind"]
@@ -183,14 +184,19 @@ class Detector:
             names = ", ".join(finding.plugin or "" for finding in answer.findings)
             reason = f"the detection of plugin {names} fails"
             return Detection(None, reason, findings=answer.findings)
-        return self._nothing(port)
+        return self._nothing(port, is_entry=service.ref.kind == "ServiceEntry")
 
-    def _nothing(self, port: Port) -> Detection:
-        """Return a detection without a protocol: the declared text, and the probable intention."""
+    def _nothing(self, port: Port, *, is_entry: bool) -> Detection:
+        """Return a detection without a protocol: the declared text, and the probable intention.
+
+        ``is_entry``: the port is a ServiceEntry's, which has no appProtocol.
+        """
         if port.app_protocol:
             word = port.app_protocol.lower().removeprefix(_APP_PROTOCOL_PREFIX)
             written = f"appProtocol {port.app_protocol!r}"
-            problem = self._problem(word, written, right=lambda token: token)
+            # Some write the port's name here, or a prefix of their own.
+            bare = word.rpartition("/")[2].removeprefix(_PREFIX)
+            problem = self._problem(bare, written, right=lambda token: token)
             if problem is not None:
                 return Detection(None, f"no plugin speaks {written}", problem)
         written = f"port name {port.name!r}"
@@ -200,11 +206,12 @@ class Detector:
         if not name.startswith(_PREFIX):
             head = name.partition("-")[0]
             if head in self._protocols and not self._istio_speaks(port):
-                remedy = (
-                    f"{written} lacks the prefix {_PREFIX}: "
-                    f"name it {_PREFIX}{name}, or set appProtocol {head}."
-                )
-                problem = PortProblem(ProblemKind.NO_PREFIX, head, remedy)
+                remedy = f"{written} lacks the prefix {_PREFIX}: name it {_PREFIX}{name}"
+                if not is_entry:
+                    remedy += f", or set appProtocol {head}"
+                elif head in ISTIO_PROTOCOLS:
+                    remedy += f", or set protocol {head.upper()}"
+                problem = PortProblem(ProblemKind.NO_PREFIX, head, f"{remedy}.")
                 return Detection(None, f"{written} lacks the prefix {_PREFIX}", problem)
             joined = name.removeprefix("tcp").lstrip("_.").partition("-")[0]
             if name.startswith("tcp") and joined in self._protocols:

@@ -341,7 +341,7 @@ class _Runner:
     def findings(self) -> Iterator[Finding]:
         """The findings of all views, each once.
 
-        One that only some clients have names their namespaces.
+        One that only some clients have names their namespaces, or those of all others.
         """
         told: set[Finding] = set()
         for view in self.views:
@@ -355,6 +355,9 @@ class _Runner:
                 if overrides:
                     message = f"clients in {_listed(names)}: {finding.message}"
                     yield replace(finding, message=message)
+                elif finding.ref is not None and (spared := self._spared(view, finding)):
+                    message = f"clients outside {_listed(spared)}: {finding.message}"
+                    yield replace(finding, message=message)
                 else:
                     yield finding
             if overrides and view.generated is not None and not view.failed:
@@ -365,6 +368,17 @@ class _Runner:
                 f"a filter of their own; those in {_listed(self.dropped)} have the mesh-wide one"
             )
             yield Finding(TOO_MANY_VIEWS, message, self.service.ref)
+
+    def _spared(self, view: _View, finding: Finding) -> list[str]:
+        """The namespaces whose clients do not have a finding of the mesh-wide view."""
+        return sorted(
+            audience.namespace
+            for other in self.views
+            if view is self._mesh_wide() and other.generated is not None
+            if finding not in other.findings
+            for audience in other.audiences
+            if audience.namespace is not None
+        )
 
     def _mesh_wide(self) -> _View | None:
         first = self.views[0] if self.views else None

@@ -7,7 +7,7 @@ TCP. Istio accepts each of these mistakes in silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 from aeraki_core.findings.codes import (
@@ -21,6 +21,7 @@ from aeraki_core.findings.codes import (
     PORT_MISNAMED,
     PORT_SAYS_TLS,
     PORT_WITHOUT_PREFIX,
+    PROTOCOL_REFUSED,
     RULE_OF_SOME_WORKLOADS,
     UNKNOWN_OPTION,
 )
@@ -33,6 +34,7 @@ from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import ExternalName, Port, Service
 from aeraki_core.pipeline.detect import Detection, Detector, ProblemKind
 from aeraki_core.pipeline.port_choice import PortChoice
+from aeraki_core.plugins.istio_proxy import ISTIO_PROTOCOLS
 
 __all__ = [
     "Detections",
@@ -72,6 +74,12 @@ def service_hints(
         if problem is not None and code is not None:
             message = f"port {port.number}: {problem.remedy}"
             findings.append(Finding(code, message, service.ref, _port_field(service, port)))
+        if service.ref.kind == "ServiceEntry" and port.protocol.lower() not in ISTIO_PROTOCOLS:
+            message = (
+                f"port {port.number}: istiod refuses a ServiceEntry with protocol {port.protocol}"
+            )
+            field = f"spec.ports[{service.ports.index(port)}].protocol"
+            findings.append(Finding(PROTOCOL_REFUSED, message, service.ref, field))
     spoken = {
         detection.protocol.name
         for detection in detections.values()
@@ -90,19 +98,20 @@ def service_hints(
 
 
 def annotation_hints(
-    ref: ObjectRef, annotations: Mapping[str, str], service: Service | None
+    ref: ObjectRef,
+    annotations: Mapping[str, str],
+    owners: Collection[str],
+    service: Service | None = None,
 ) -> tuple[Finding, ...]:
-    """Annotations ``aeraki.io/...`` of a Service, ServiceEntry or Namespace that mean nothing.
+    """Annotations for Aeraki at a Service, ServiceEntry or Namespace that mean nothing there.
 
-    ``service`` None: of a Namespace, whose words may name ports of any service.
+    ``owners``: the protocols and add-ons, by name. ``service`` None: of a Namespace, which has no
+    options, and whose words may name ports of any service.
     """
     findings: list[Finding] = []
-    known = (PortChoice.EXCLUDE, PortChoice.INCLUDE)
     for name in sorted(annotations):
-        if name.startswith(f"{ANNOTATION_PREFIX}/") and name not in known:
-            near = get_close_matches(name, known, 1, 0.85)
-            advice = f"did you mean {near[0]}?" if near else f"there are {' and '.join(known)}"
-            message = f"nothing reads {name}; {advice}"
+        message = _annotation_problem(name, owners, in_namespace=service is None)
+        if message is not None:
             findings.append(Finding(UNKNOWN_OPTION, message, ref, f"metadata.annotations.{name}"))
     if service is not None:
         ports = [word for port in service.ports for word in (port.name.lower(), str(port.number))]
@@ -110,6 +119,25 @@ def annotation_hints(
             message = f"{word!r} names no port of the service"
             findings.append(Finding(BAD_OPTION, message, ref, f"metadata.annotations.{name}"))
     return tuple(findings)
+
+
+def _annotation_problem(name: str, owners: Collection[str], *, in_namespace: bool) -> str | None:
+    """Why nothing reads an annotation; None when something may, or it is not for Aeraki."""
+    prefix, _, option = name.partition("/")
+    choices = (PortChoice.EXCLUDE, PortChoice.INCLUDE)
+    if prefix == ANNOTATION_PREFIX and name not in choices:
+        near = get_close_matches(name, choices, 1, 0.85)
+        advice = f"did you mean {near[0]}?" if near else f"there are {' and '.join(choices)}"
+        return f"nothing reads {name}; {advice}"
+    owner = prefix.removesuffix(f".{ANNOTATION_PREFIX}")
+    if owner == prefix:
+        return None
+    near = get_close_matches(owner, owners, 1, 0.75)
+    if in_namespace and near:
+        return f"nothing reads {name} here: an option is set at each Service or ServiceEntry"
+    if near and owner not in owners:
+        return f"nothing reads {name}; did you mean {near[0]}.{ANNOTATION_PREFIX}/{option}?"
+    return None
 
 
 def external_name_hints(external: ExternalName, detector: Detector) -> tuple[Finding, ...]:

@@ -218,6 +218,10 @@ class Pipeline:
         self._option_prefixes = {
             protocol.name: f"{protocol.name}.{ANNOTATION_PREFIX}" for protocol in registry.protocols
         }
+        self._option_owners = (
+            *self._option_prefixes,
+            *(addon.name for plugin in registry.active for addon in plugin.addons),
+        )
         unused = [plugin for plugin in registry.plugins if not plugin.active]
         self._detector.learn(
             registry.protocols,
@@ -257,6 +261,8 @@ class Pipeline:
         relabelled, self._undetected = self._undetected, set()
         other_filters = False
         for key in dirty:
+            if isinstance(key, AnnotationsKey) and key.prefix.endswith(f".{ANNOTATION_PREFIX}"):
+                objects.add(key.ref)  # an option that nobody asks for may be a typo
             match key:
                 case ServiceKey():
                     services.add(ServiceId(key.ref, key.host))
@@ -498,7 +504,9 @@ class Pipeline:
         namespace = self.store.namespace(name)
         findings: tuple[Finding, ...] = ()
         if namespace is not None:
-            findings = annotation_hints(namespace.ref, dict(namespace.annotations), None)
+            findings = annotation_hints(
+                namespace.ref, dict(namespace.annotations), self._option_owners
+            )
         place = Place(Subject.OBJECT, ObjectRef("Namespace", "", name))
         self.unlocated.put(place, findings)
 
@@ -555,11 +563,13 @@ class Pipeline:
         detections = self._ports.detections(service.id)
         hints = (
             *service_hints(service, detections, options),
-            *annotation_hints(service.ref, self.store.annotations(service.ref), service),
+            *annotation_hints(
+                service.ref, self.store.annotations(service.ref), self._option_owners, service
+            ),
         )
         if any(detection.protocol is not None for detection in detections.values()):
             rules = reads.rules_of_any_client(service.host)
-            hints = (*hints, *rule_hints(service, detections, rules))
+            hints = (*hints, *rule_hints(service, detections, rules), *_short_hosts(service, reads))
         return hints
 
     # -- answers (reports.py) ----------------------------------------------------------------------
@@ -652,11 +662,30 @@ def _in_turns(ports: Iterable[PortId], *, after: str) -> Iterator[PortId]:
             turns.append(waiting)
 
 
+def _short_hosts(service: Service, reads: Reads) -> Iterator[Finding]:
+    """Yield a finding for each DestinationRule whose host is the service's without its end."""
+    end = f".svc.{reads.mesh.domain}"
+    if service.ref.kind == "Service" and service.host.endswith(end):
+        short = service.host.removesuffix(end)
+        for host in (short, f"{short}.svc"):
+            for rule in reads.rules_named(host):
+                message = f"no service {host} in the mesh; did you mean {service.host}?"
+                yield Finding(UNKNOWN_HOST, message, rule.ref, "spec.host")
+
+
+def _meant_host(host: str, reads: Reads) -> str:
+    """Return the question for a host that lacks the end of a Service's name; else nothing."""
+    for end in (f".svc.{reads.mesh.domain}", f".{reads.mesh.domain}"):
+        if reads.services_of_host(host + end):
+            return f"; did you mean {host}{end}?"
+    return ""
+
+
 def _unknown_hosts(virtual_service: VirtualService, reads: Reads) -> tuple[Finding, ...]:
     return tuple(
         Finding(
             UNKNOWN_HOST,
-            f"no service {host} in the mesh; the routes have no effect",
+            f"no service {host} in the mesh; the routes have no effect" + _meant_host(host, reads),
             virtual_service.ref,
             "spec.hosts",
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["RELEASES", "extension_of_type", "releases_with", "releases_without"]
+__all__ = ["ISTIO_PROTOCOLS", "RELEASES", "extension_of_type", "releases_with", "releases_without"]
 
 RELEASES = ("1.22", "1.23", "1.24", "1.25", "1.26", "1.27", "1.28", "1.29", "1.30", "1.31")
 """The releases of Istio whose lists are known."""
@@ -83,3 +83,25 @@ def extension_of_type(type_name: str) -> str | None:
     """Return the extension of a configuration's message type; None if the name does not show it."""
     match = _TYPE.match(type_name)
     return f"envoy.{match[1]}.{match[2]}" if match else None
+
+
+ISTIO_PROTOCOLS = frozenset(
+    {
+        "tcp",
+        "udp",
+        "grpc",
+        "grpc-web",
+        "http",
+        "http_proxy",
+        "http2",
+        "https",
+        "tls",
+        "mongo",
+        "redis",
+        "mysql",
+    }
+)
+"""What the port of a ServiceEntry may declare; istiod refuses an object with any other protocol.
+
+Source: istio/istio, pkg/config/protocol/instance.go and pkg/config/validation/validation.go.
+"""
