@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "findings": "Say what a finding's code means and what to do.",
     "crds": "Print the CRDs of the active plugins.",
     "rbac": "Print the role that the controller needs.",
+    "convert": "Print routes for upstream's MetaRouters.",
     "new-plugin": "Write a plugin to start from.",
     "config": "Show every setting and where it came from.",
     "version": "Print the version.",
