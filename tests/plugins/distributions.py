@@ -60,6 +60,7 @@ extension=Extension(ECHO, stock=True), summary="Echoes")]
     def aeraki_generate(protocol, context):
         {body}
 """
+_PATCHES = "[context.outbound.replace_tcp_proxy(ECHO, Echo())]"
 _WORKS = "return [context.outbound.replace_tcp_proxy(ECHO, Echo())]"
 
 
@@ -133,6 +134,58 @@ DISTRIBUTIONS = (
         "forgets-yield",
         _plugin("forgets-yield", "context.outbound.replace_tcp_proxy(ECHO, Echo())"),
     ),
+    Distribution("nested", _plugin("nested", "yield (patch for patch in " + _PATCHES + ")")),
+    Distribution(
+        "derived-patch",
+        _plugin("derived-patch", "yield object.__new__(Derived)")
+        + "\nfrom aeraki_core import Patch\n\nclass Derived(Patch):\n    @property\n"
+        "    def side(self): raise RuntimeError('no side')\n",
+    ),
+    Distribution(
+        "odd-patch",
+        "from dataclasses import replace\n"
+        + _plugin("odd-patch", f"return [replace({_PATCHES}[0], side='outbound')]"),
+    ),
+    Distribution(
+        "other-content",
+        "from dataclasses import replace\n"
+        + _plugin(
+            "other-content",
+            f"return [replace({_PATCHES}[0], apply_to=context.outbound.add_cluster("
+            "__import__('envoy.config.cluster.v3.cluster_pb2', fromlist=['x'])"
+            ".Cluster(name='aeraki')).apply_to)]",
+        ),
+    ),
+    Distribution(
+        "huge",
+        _plugin("huge", "return [context.outbound.replace_tcp_proxy('x' * 5_000_000, Echo())]"),
+    ),
+    Distribution(
+        "huge-finding",
+        "from aeraki_core import Code, Severity\n"
+        "LONG = Code(id='LNG0101', severity=Severity.INFO, title='long', action='None.')\n"
+        + _plugin(
+            "huge-finding",
+            "context.report(LONG, 'x' * 5_000_000); raise ValueError('y' * 5_000_000)",
+        ).replace('summary="Echoes"', 'summary="Echoes", codes=(LONG,)'),
+    ),
+    Distribution(
+        "unprintable",
+        _plugin("unprintable", "raise Unprintable")
+        + "\nclass Unprintable(BaseException):\n    def __str__(self): raise RuntimeError('no')\n",
+    ),
+    Distribution(
+        "keeps-unprintable",
+        _plugin("keeps-unprintable", "raise Unprintable")
+        + "\nfrom aeraki_core import KeepLastGood\n\nclass Unprintable(KeepLastGood):\n"
+        "    def __str__(self): raise RuntimeError('no')\n",
+    ),
+    Distribution("closes", _plugin("closes", "raise GeneratorExit")),
+    Distribution("stops", _plugin("stops", "raise StopIteration")),
+    Distribution(
+        "recurses",
+        _plugin("recurses", "return again()") + "\ndef again(): return again()\n",
+    ),
     Distribution("clash-one", _plugin("clash")),
     Distribution("clash-two", _plugin("clash"), version="2.0"),
     Distribution("too-new", _plugin("too-new"), requires="aeraki-core>=99"),
@@ -153,6 +206,15 @@ DISTRIBUTIONS = (
         _plugin("x")
         .replace("return [Protocol(", "return (Protocol(")
         .replace('Echoes")]', 'Echoes"))'),
+    ),
+    Distribution(
+        "derived-protocol",
+        _plugin("x").replace("return [Protocol(", "return [type('Mine', (Protocol,), {})("),
+    ),
+    Distribution(
+        "unprintable-import",
+        "class Unprintable(BaseException):\n    def __str__(self): raise RuntimeError('no')\n"
+        "raise Unprintable\n",
     ),
     Distribution("tokens-text", _plugin("word").replace('("word",)', '"word"')),
     Distribution("no-protocol", _plugin("x").replace("return [Protocol(", "return [dict(")),

@@ -35,6 +35,17 @@ TOKENS = (
     "other-match",
     "other-secret",
     "silent-keep",
+    "nested",
+    "derived-patch",
+    "odd-patch",
+    "other-content",
+    "huge",
+    "huge-finding",
+    "unprintable",
+    "keeps-unprintable",
+    "closes",
+    "stops",
+    "recurses",
 )
 
 

@@ -7,6 +7,7 @@ are called as pytest calls them.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import itertools
 import logging
@@ -14,6 +15,7 @@ import os
 import random
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -21,11 +23,12 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from aeraki_core.mesh.store import Store
 from aeraki_core.testing import Envoy, PluginConformance, resource, secret, service, service_entry
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.extensions.filters.network.echo.v3.echo_pb2 import Echo
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, field_validator
 
 from aeraki_core import (
     Code,
@@ -292,7 +295,20 @@ def trusts_its_input(context: GenerateContext) -> Iterator[Patch]:
     yield from good(context)
 
 
+def remembers(context: GenerateContext, seen: list[str] = []) -> Iterator[Patch]:  # noqa: B006 - the fault
+    seen.append(context.service.host)
+    yield from prefixed(str(len(seen)), context)
+
+
+def starts_a_thread(context: GenerateContext) -> Iterator[Patch]:
+    with contextlib.suppress(PermissionError):
+        threading.Thread(target=int).start()
+    yield from good(context)
+
+
 BODIES: list[tuple[str, Body, str]] = [
+    ("test_gives_the_same_again", remembers, "once more it makes"),
+    ("test_touches_nothing_outside", starts_a_thread, "a hook tried: threading.Thread.start"),
     ("test_makes_filters", nothing, "no filter for cart"),
     ("test_does_not_break", raises, "KeyError"),
     ("test_does_not_break", hangs, "aeraki_generate takes longer than 1 s"),
@@ -340,6 +356,65 @@ def test_the_kit_catches(rule: str, body: Body, words: str) -> None:
 
 
 # -- declarations and claims -----------------------------------------------------------------------
+
+
+# -- models and kinds that break one rule ----------------------------------------------------------
+
+
+def kind_with(spec: type[BaseModel] = Spec, **changed: Any) -> Kind[Any]:
+    values = {field.name: getattr(KIND, field.name) for field in dataclasses.fields(KIND)}
+    return Kind(**{**values, "spec": spec, **changed})
+
+
+class SlowSpec(Spec):
+    @field_validator("host")
+    @classmethod
+    def look(cls, value: str) -> str:
+        while True:
+            pass
+
+
+class FailingSpec(Spec):
+    @field_validator("host")
+    @classmethod
+    def look(cls, value: str) -> str:
+        raise KeyError(value)
+
+
+class OddSchemaSpec(Spec):
+    more: int = Field(default=1, json_schema_extra={"type": "banana"})
+
+
+def no_hosts(spec: Spec) -> list[str]:
+    raise LookupError("no hosts today")
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "words"),
+    [
+        ("test_does_not_break", kind_with(SlowSpec), "its model takes longer than 1 s"),
+        ("test_does_not_break", kind_with(FailingSpec), "its model raised KeyError"),
+        ("test_does_not_break", kind_with(hosts=no_hosts), "Kind.hosts raised LookupError"),
+        ("test_its_crds_are_structural", kind_with(OddSchemaSpec), "banana"),
+    ],
+)
+def test_a_kind_that_fails_is_caught(rule: str, kind: Kind[Any], words: str) -> None:
+    def body(context: GenerateContext) -> Iterator[Patch]:
+        context.resources(kind)
+        yield context.outbound.replace_tcp_proxy(ECHO, Echo())
+
+    with pytest.raises(AssertionError, match=words):
+        run(kit(plugin(body, kind=kind)), rule)
+
+
+def test_a_replaced_function_of_the_core_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def upsert(self: object, item: object) -> Any:
+        return real(self, item)
+
+    real: Any = Store.upsert
+    monkeypatch.setattr(Store, "upsert", upsert)
+    with pytest.raises(AssertionError, match=r"replaces aeraki_core\.mesh\.store\.Store\.upsert"):
+        run(Good, "test_leaves_the_core_alone")
 
 
 def kit(changed: Any, **members: Any) -> type[PluginConformance]:

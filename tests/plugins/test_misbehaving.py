@@ -66,6 +66,8 @@ def test_the_one_that_works_works(judged: dict[str, Any]) -> None:
             "failed",
             "aeraki_protocols gave a Protocol where a list of Protocol values belongs",
         ),
+        ("derived-protocol", "failed", "which is no Protocol"),
+        ("unprintable-import", "failed", "import failed: Unprintable: <exception str() failed>"),
         ("tokens-text", "failed", "the tokens of word are a tuple of words: write ('word',)"),
         ("raises-in-hook", "failed", "ValueError: later"),
         ("bad-token", "failed", "'Bad Token' is no token"),
@@ -136,6 +138,20 @@ def test_a_failed_plugin_shows_where(judged: dict[str, Any]) -> None:
             "no resource that was asked for refers to the Secret shop/s: name it in Kind.secrets",
         ),
         ("silent-keep", "AER0407", "the moon is full; what was written before stays"),
+        ("nested", "AER0402", "aeraki_generate gave a generator where a Patch belongs"),
+        ("derived-patch", "AER0402", "aeraki_generate gave a Derived where a Patch belongs"),
+        ("odd-patch", "AER0402", "aeraki_generate gave a patch whose side is a str"),
+        (
+            "other-content",
+            "AER0402",
+            "aeraki_generate gave a patch of CLUSTER with a envoy.config.listener.v3.Filter",
+        ),
+        ("huge", "AER0402", "aeraki_generate gave patches of more than 4 MiB"),
+        ("unprintable", "AER0401", "raised Unprintable: <exception str() failed>"),
+        ("keeps-unprintable", "AER0407", "<exception str() failed>; what was written before"),
+        ("closes", "AER0401", "aeraki-plugins-closes 1.2.3 raised GeneratorExit"),
+        ("stops", "AER0401", "aeraki-plugins-stops 1.2.3 raised StopIteration"),
+        ("recurses", "AER0401", "raised RecursionError: maximum recursion depth exceeded"),
     ],
 )
 def test_a_generator_that_fails_is_named_at_the_service(
@@ -170,4 +186,25 @@ def test_nobody_else_is_blamed(judged: dict[str, Any]) -> None:
         "other-match",
         "other-secret",
         "silent-keep",
+        "nested",
+        "derived-patch",
+        "odd-patch",
+        "other-content",
+        "huge",
+        "huge-finding",
+        "unprintable",
+        "keeps-unprintable",
+        "closes",
+        "stops",
+        "recurses",
     }
+
+
+def test_a_long_text_is_cut(judged: dict[str, Any]) -> None:
+    found = [
+        (code, len(message))
+        for code, where, message in judged["findings"]
+        if where == "Service shop/huge-finding"
+    ]
+    assert [code for code, _ in found] == ["AER0401", "LNG0101"]
+    assert all(length < 5_000 for _, length in found)

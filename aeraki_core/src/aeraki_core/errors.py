@@ -35,6 +35,7 @@ __all__ = [
     "UnserialisableError",
     "ends_the_program",
     "line_of_plugin",
+    "text_of",
 ]
 
 _CORE = Path(__file__).parent
@@ -111,12 +112,17 @@ def ends_the_program(error: BaseException) -> bool:
     fails. Where Python's default handler is installed, a KeyboardInterrupt may be the user's
     Ctrl-C.
     """
-    if isinstance(error, Interrupted | GeneratorExit):
+    if isinstance(error, Interrupted):
         return True
     return (
         isinstance(error, KeyboardInterrupt)
         and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     )
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, of at most 10,000 characters. A plugin's own may be unable to say it."""
+    return str(traceback.TracebackException.from_exception(error, limit=0))[:10_000]
 
 
 def line_of_plugin(error: BaseException) -> str:

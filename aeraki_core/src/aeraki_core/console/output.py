@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -68,10 +68,23 @@ def configure(*, no_color: bool, debug: bool) -> None:
     _state.debug = debug or os.environ.get("AERAKI_DEBUG", "") not in ("", "0", "false")
 
 
+class _OutputOfPlugins:
+    """Standard error for what a plugin prints; to close it has no effect."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def close(self) -> None:
+        """Keep the stream open: the command's own messages go there too."""
+
+
 @contextmanager
 def reserved() -> Iterator[None]:
     """Meanwhile stdout is for what was asked for alone: what a plugin prints goes to stderr."""
-    before, sys.stdout = sys.stdout, sys.stderr
+    before, sys.stdout = sys.stdout, cast(TextIO, _OutputOfPlugins(sys.stderr))
     _state.reserved, _state.stdout = True, before
     try:
         yield

@@ -11,11 +11,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-__all__ = ["PLUGIN_CALLS", "STUCK_AFTER", "PluginCall", "PluginCalls"]
+__all__ = ["PLUGIN_CALLS", "STUCK_AFTER", "Guard", "PluginCall", "PluginCalls"]
+
+Guard = Callable[[str], AbstractContextManager[None]]
+"""Entered for each call of a plugin's code; gets the hook, or what of a kind runs."""
 
 STUCK_AFTER = 10.0
 """Seconds after which a call counts as stuck; a generator takes a few milliseconds."""
@@ -60,6 +63,16 @@ class PluginCalls:
 
     def __init__(self) -> None:
         self._running: dict[int, PluginCall] = {}
+        self._guard: Guard | None = None
+
+    @contextmanager
+    def guarded_by(self, guard: Guard) -> Iterator[None]:
+        """Enter the guard for each call that begins in the block; for tests of plugins."""
+        before, self._guard = self._guard, guard
+        try:
+            yield
+        finally:
+            self._guard = before
 
     @contextmanager
     def entered(self, plugin: str, hook: str, subject: object) -> Iterator[PluginCall]:
@@ -71,7 +84,11 @@ class PluginCalls:
         outer = self._running.get(thread)
         self._running[thread] = call
         try:
-            yield call
+            if self._guard is None:
+                yield call
+            else:
+                with self._guard(hook):
+                    yield call
         finally:
             if outer is None:
                 self._running.pop(thread, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -172,13 +172,13 @@ def _texts(value: Any) -> Iterator[str]:
             todo.append(part.get_secret_value())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resource(Generic[T]):
     """An object of a plugin's kind."""
 
     ref: ObjectRef
     """Its kind, namespace and name."""
-    spec: T = field(hash=False)
+    spec: T
     """Its ``spec`` as the kind's model."""
     hosts: tuple[str, ...]
     """The full hosts that it configures, in the order in which it names them."""
@@ -186,6 +186,23 @@ class Resource(Generic[T]):
     """Sorts the oldest first, as Istio does."""
     secrets: tuple[str, ...] = ()
     """The names of the Secrets, of its namespace, that it refers to."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Resource):
+            return NotImplemented
+        own = (self.ref, self.hosts, self.age, self.secrets)
+        if own != (other.ref, other.hosts, other.age, other.secrets):
+            return False
+        try:
+            return bool(self.spec == other.spec)
+        except BaseException as error:
+            # The model may compare in its own way. What cannot be compared counts as changed.
+            if ends_the_program(error):
+                raise
+            return False
+
+    def __hash__(self) -> int:
+        return hash(self.ref)
 
     @property
     def namespace(self) -> str:

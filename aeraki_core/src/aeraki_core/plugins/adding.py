@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from aeraki_core.filters.patch import ApplyTo, Operation, Patch, Side
-from aeraki_core.plugins.patch_extensions import extensions_of
+from aeraki_core.plugins.patch_extensions import extensions_of, why_malformed
 from aeraki_core.plugins.types import AddOn
 
 __all__ = ["why_not_added", "without_conflicts"]
@@ -14,17 +15,18 @@ _ADDING = frozenset({Operation.INSERT_BEFORE, Operation.MERGE})
 
 
 def why_not_added(
-    values: tuple[object, ...] | None, addon: AddOn, sides: Collection[Side], most: int
+    values: tuple[Any, ...] | None, addon: AddOn, sides: Collection[Side], most: int
 ) -> str:
     """Return why the result of ``aeraki_extend`` cannot be used; empty if it can."""
     if values is None:
         return "gave no Patch values: yield them, or return a list of them"
     if len(values) > most:
         return f"gave more than {most} patches"
+    malformed = why_malformed(values)
+    if malformed:
+        return malformed
     declared = {extension.name for extension in addon.extensions}
     for value in values:
-        if not isinstance(value, Patch):
-            return f"gave a {type(value).__name__} where a Patch belongs"
         if value.operation not in _ADDING:
             return f"gave a patch that does {value.operation}: an add-on inserts and merges"
         if value.side not in sides:

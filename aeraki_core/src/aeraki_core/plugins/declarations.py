@@ -123,7 +123,7 @@ def _check_tokens(protocol: Protocol) -> None:
 
 def _check_extension(extension: Extension) -> None:
     value: object = extension
-    if not isinstance(value, Extension):
+    if type(value) is not Extension:
         raise PluginError(
             f"{value!r} is no extension: write Extension(name, stock=...) with Envoy's name of it"
         )
@@ -313,7 +313,7 @@ def _values(owner: Protocol | AddOn, name: str, kind: type[Any]) -> tuple[Any, .
     if isinstance(values, kind) or not isinstance(values, tuple | list):
         raise PluginError(f"{name} of {owner.name} is a tuple: write ({name.upper()},)")
     for value in values:
-        if not isinstance(value, kind):
+        if type(value) is not kind:
             raise PluginError(
                 f"{name} of {owner.name} holds {value!r}, which is no {kind.__name__}"
             )

@@ -22,7 +22,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from aeraki_core.deprecations import collected
-from aeraki_core.errors import ends_the_program
+from aeraki_core.errors import ends_the_program, text_of
 from aeraki_core.model.plugin_calls import PLUGIN_CALLS
 from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
 
@@ -101,7 +101,7 @@ def load(point: metadata.EntryPoint, wanted: frozenset[str] | None) -> Candidate
     except BaseException as error:
         if ends_the_program(error):
             raise
-        reason = f"import failed: {type(error).__name__}: {error}"
+        reason = f"import failed: {type(error).__name__}: {text_of(error)}"
         return _with(candidate, PluginState.FAILED, reason, detail=traceback.format_exc())
     return Candidate(point.name, distribution, version, module=module, deprecated=tuple(uses))
 
@@ -132,7 +132,7 @@ def load_file(path: Path) -> Candidate:
             sys.modules[spec.name] = before
         if ends_the_program(error):
             raise
-        reason = f"import failed: {type(error).__name__}: {error}"
+        reason = f"import failed: {type(error).__name__}: {text_of(error)}"
         return _with(candidate, PluginState.FAILED, reason, detail=traceback.format_exc())
     return Candidate(name, str(path), "", module=module, deprecated=tuple(uses))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from aeraki_core.deprecations import parameters_of
-from aeraki_core.errors import ends_the_program, line_of_plugin
+from aeraki_core.errors import ends_the_program, line_of_plugin, text_of
 from aeraki_core.filters.envoyfilter import ServicePort
 from aeraki_core.filters.patch import Patch, Side
 from aeraki_core.findings.codes import (
@@ -47,7 +46,7 @@ from aeraki_core.plugins.context import (
     KeepLastGood,
 )
 from aeraki_core.plugins.options import OptionReader
-from aeraki_core.plugins.patch_extensions import extensions_of
+from aeraki_core.plugins.patch_extensions import extensions_of, why_malformed
 from aeraki_core.plugins.recorder import Recorder
 from aeraki_core.plugins.redact import redact, redact_error
 from aeraki_core.plugins.registry import PluginInfo, Registry
@@ -235,7 +234,7 @@ class Dispatcher:
             )
             patches, problem = _judge(values, context.protocol)
         except KeepLastGood as reason:
-            text = redact(str(reason), recorder.secrets)
+            text = redact(text_of(reason), recorder.secrets)
             log.info(
                 "plugin %s keeps what it made for %s: %s", plugin.name, context.service.host, text
             )
@@ -337,7 +336,7 @@ class Dispatcher:
                     if patch.side in covered
                 )
         except KeepLastGood as reason:
-            problem = f"keeps its last patches: {redact(str(reason), recorder.secrets)}"
+            problem = f"keeps its last patches: {redact(text_of(reason), recorder.secrets)}"
         except BaseException as error:
             if ends_the_program(error):
                 raise
@@ -488,10 +487,9 @@ def _judge(
     if len(values) > MAX_PATCHES:
         text = f"aeraki_generate gave more than {MAX_PATCHES} patches"
         return None, (GENERATOR_GARBAGE, text)
-    wrong = next((value for value in values if not isinstance(value, Patch)), None)
-    if wrong is not None:
-        text = f"aeraki_generate gave a {type(wrong).__name__} where a Patch belongs"
-        return None, (GENERATOR_GARBAGE, text)
+    malformed = why_malformed(values)
+    if malformed:
+        return None, (GENERATOR_GARBAGE, f"aeraki_generate {malformed}")
     declared = {extension.name for extension in (protocol.extension, *protocol.more_extensions)}
     used = (name for patch in values for name in extensions_of(patch))
     undeclared = next((name for name in used if name not in declared), None)
@@ -521,6 +519,5 @@ def _of_plugin(finding: Finding, plugin: str, secrets: tuple[Secret, ...]) -> Fi
 
 def _shown(error: BaseException, secrets: tuple[Secret, ...]) -> str:
     """Return the error's type and first line, shortened and without secrets."""
-    # TracebackException also formats an error that cannot print itself.
-    text = redact(str(traceback.TracebackException.from_exception(error)), secrets)
+    text = redact(text_of(error), secrets)
     return f"{type(error).__name__}: {next(iter(text.splitlines()), '')[:200]}"

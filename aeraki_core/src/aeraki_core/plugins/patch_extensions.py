@@ -1,4 +1,7 @@
-"""Which Envoy extensions a patch needs, so that a plugin can only use what it declares.
+"""What is wrong with a patch, and which Envoy extensions it needs.
+
+A plugin may make a :class:`Patch` by hand, of anything. It is looked at once, when it comes; the
+core trusts it from there on.
 
 A proxy that lacks an extension rejects the whole listener or cluster. Declarations decide which
 proxies a filter is written for, so a patch with other extensions would break proxies without them.
@@ -9,13 +12,55 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from aeraki_core.filters.patch import ApplyTo, Operation, Patch
+from aeraki_core.filters.patch import (
+    ApplyTo,
+    FrozenMessage,
+    Inbound,
+    Operation,
+    Outbound,
+    Patch,
+)
 from aeraki_core.plugins.istio_proxy import extension_of_type
 
-__all__ = ["TCP_PROXY", "extensions_of"]
+__all__ = ["MAX_BYTES", "TCP_PROXY", "extensions_of", "why_malformed"]
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Of all patches of one call. An EnvoyFilter of more than 1.5 MiB cannot be stored at all."""
+
+_TYPES = {
+    ApplyTo.NETWORK_FILTER: "envoy.config.listener.v3.Filter",
+    ApplyTo.CLUSTER: "envoy.config.cluster.v3.Cluster",
+    ApplyTo.LISTENER: "envoy.config.listener.v3.Listener",
+}
 
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
 """Every sidecar has it."""
+
+
+def why_malformed(values: tuple[object, ...]) -> str:
+    """Why what a hook gave are no patches that the core can use; empty where they are."""
+    size = 0
+    for value in values:
+        # Not one of a derived class, whose attributes are the plugin's code.
+        if type(value) is not Patch:
+            return f"gave a {type(value).__name__} where a Patch belongs"
+        parts = (
+            ("side", type(value.side), (Outbound, Inbound)),
+            ("apply_to", type(value.apply_to), (ApplyTo,)),
+            ("operation", type(value.operation), (Operation,)),
+            ("value", type(value.value), (FrozenMessage,)),
+            ("name", type(value.name), (str,)),
+            ("subset", type(value.subset), (str, type(None))),
+        )
+        for name, kind, expected in parts:
+            if kind not in expected:
+                return f"gave a patch whose {name} is a {kind.__name__}"
+        if value.value.type_name != _TYPES[value.apply_to]:
+            return f"gave a patch of {value.apply_to} with a {value.value.type_name}"
+        size += len(value.value.data)
+        if size > MAX_BYTES:
+            return f"gave patches of more than {MAX_BYTES // 1024**2} MiB"
+    return ""
 
 
 def extensions_of(patch: Patch) -> Iterator[str]:

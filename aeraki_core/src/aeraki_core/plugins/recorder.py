@@ -22,6 +22,9 @@ from aeraki_core.plugins.types import Extension
 
 __all__ = ["Recorder"]
 
+MAX_TEXT = 4_000
+"""Characters of one finding: it goes into logs, Events and statuses."""
+
 MAX_FINDINGS = 1_000
 """That one call may report; a plugin that reports without an end must not fill the memory."""
 
@@ -81,7 +84,9 @@ class Recorder:
             raise PluginError(f"report: the plugin declares no code {code.id}: list it in codes")
         if len(self.findings) >= MAX_FINDINGS:
             raise PluginError(f"report: more than {MAX_FINDINGS} findings in one call")
-        self.findings.append(Finding(code, message, ref, field))
+        if len(message) > MAX_TEXT:
+            message = f"{message[:MAX_TEXT]}..."
+        self.findings.append(Finding(code, message, ref, field and field[:MAX_TEXT]))
 
     def require_extension(self, name: str) -> Extension:
         """An extension that may be asked for.

@@ -27,7 +27,7 @@ from aeraki_core.deprecations import (
     parameters_of,
     warn_function,
 )
-from aeraki_core.errors import PluginError, ends_the_program
+from aeraki_core.errors import PluginError, ends_the_program, text_of
 from aeraki_core.findings.finding import Code
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.plugin_calls import PLUGIN_CALLS
@@ -220,7 +220,9 @@ def _judge(
         if ends_the_program(error):
             raise
         reason = (
-            str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            text_of(error)
+            if isinstance(error, PluginError)
+            else f"{type(error).__name__}: {text_of(error)}"
         )
         return replace(
             base, state=PluginState.FAILED, reason=reason, detail=traceback.format_exc()
@@ -318,9 +320,15 @@ def _collect(
     if len(values) > MAX_DECLARED:
         raise PluginError(f"{name} gave more than {MAX_DECLARED} values")
     for value in values:
-        if not isinstance(value, of):
-            raise PluginError(f"{name} gave {value!r}, which is no {of.__name__}")
+        # A class derived from it could raise wherever the core reads it.
+        if type(value) is not of:
+            raise PluginError(f"{name} gave {_shown(value)}, which is no {of.__name__}")
     return values
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"a {type(value).__name__}"
 
 
 def _settle_conflicts(plugins: list[PluginInfo]) -> tuple[PluginInfo, ...]:

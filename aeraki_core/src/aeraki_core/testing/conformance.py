@@ -26,10 +26,12 @@ from aeraki_core.findings.codes import (
     GENERATOR_RAISED,
     HOOK_RAISED,
     LOST_PROTOCOL,
+    UNHANDLED,
 )
 from aeraki_core.findings.finding import Severity
 from aeraki_core.manifests.crds import crd
 from aeraki_core.model.mesh import Mesh, ProxyRule
+from aeraki_core.model.plugin_calls import PLUGIN_CALLS, Guard
 from aeraki_core.testing.builders import objects_in
 from aeraki_core.testing.canary import leaks, listening, with_canaries
 from aeraki_core.testing.envoy.batch import validate_many
@@ -37,7 +39,8 @@ from aeraki_core.testing.envoy.local import EnvoyConfig
 from aeraki_core.testing.envoy.process import Envoy
 from aeraki_core.testing.fresh import PRISTINE, Fresh, digest, run_fresh
 from aeraki_core.testing.generating import LivePipeline, Made, generate, registry_of
-from aeraki_core.testing.guarded import Guard, deadline, guarded
+from aeraki_core.testing.guarded import deadline
+from aeraki_core.testing.intact import replaced_in_core
 from aeraki_core.testing.odd import odd_variants, small_changes
 from aeraki_core.testing.schema import crd_problems
 from aeraki_core.testing.sidecar.patches import unmatched
@@ -45,7 +48,7 @@ from aeraki_core.testing.stray import stray_changes
 
 __all__ = ["PluginConformance"]
 
-_BROKEN = frozenset({GENERATOR_GARBAGE.id, GENERATOR_RAISED.id, HOOK_RAISED.id})
+_BROKEN = frozenset({GENERATOR_GARBAGE.id, GENERATOR_RAISED.id, HOOK_RAISED.id, UNHANDLED.id})
 # Findings about a change itself, which a fresh start cannot have.
 _OF_CHANGES = frozenset({LOST_PROTOCOL.id})
 _SHUFFLES = 5
@@ -125,8 +128,9 @@ class PluginConformance:
         ``guard``: entered for each call of a hook, instead of the deadline.
         """
         guard = guard or deadline(self.deadline)
-        registry = guarded(registry_of([self.plugin]), guard)
-        return generate(objects, plugins=registry, mesh=self._mesh(example))
+        registry = registry_of([self.plugin])
+        with PLUGIN_CALLS.guarded_by(guard):
+            return generate(objects, plugins=registry, mesh=self._mesh(example))
 
     def _mesh(self, example: str) -> Mesh:
         mesh = self.meshes.get(example, self.mesh)
@@ -193,13 +197,14 @@ class PluginConformance:
         """A change to a running pipeline gives what a fresh start gives; undone, nothing stays."""
         plain = _text(self._sound(example))
         objects = self.objects(example)
-        registry = guarded(registry_of([self.plugin]), deadline(self.deadline))
-        live = LivePipeline(registry, self._mesh(example))
+        live = LivePipeline(registry_of([self.plugin]), self._mesh(example))
         live.become(objects)
         elsewhere = self._fresh_run(PRISTINE)[example]
         wrong = []
         for number, (name, changed) in enumerate(self.changes(example)):
-            after, made = live.become(changed), self.make(changed, example=example)
+            with PLUGIN_CALLS.guarded_by(deadline(self.deadline)):
+                after = live.become(changed)
+            made = self.make(changed, example=example)
             fresh = _text(made)
             # An object that a model rejects keeps its last good form, which a fresh start lacks.
             whole = not any(item.severity is Severity.ERROR for item in made.findings)
@@ -311,6 +316,13 @@ class PluginConformance:
             f"{kind.kind}: {problem}" for kind in kinds for problem in crd_problems(crd(kind))
         ]
         assert not problems, _first(problems)
+
+    def test_leaves_the_core_alone(self) -> None:
+        """The plugin replaces no function of the core."""
+        for name in sorted(self.examples):
+            self._made(name)
+        replaced = replaced_in_core(registry_of([self.plugin]))
+        assert not replaced, f"the plugin replaces {_first(replaced)}"
 
     def _all_examples(self) -> list[str]:
         return sorted({**self.examples, **self.reporting})

@@ -6,6 +6,7 @@ as JSON. While a hook runs, files, sockets and other programs are denied and not
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import importlib
@@ -13,15 +14,17 @@ import importlib.util
 import inspect
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["PRISTINE", "Fresh", "FreshError", "digest", "run_fresh"]
 
@@ -40,6 +43,7 @@ _DENIED = (
     "urllib.",
 )
 _TIMEOUT = 300.0
+_CHILD_TIMEOUT = 60
 
 
 class FreshError(AssertionError):
@@ -77,19 +81,28 @@ def run_fresh(kit: type[Any], seed: int) -> dict[str, Fresh]:
             "path": [str(Path(entry).resolve()) for entry in sys.path],
             "answer": str(answer),
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "aeraki_core.testing.fresh", json.dumps(request)],
-            cwd=folder,
-            env=_environment(seed, request["path"]),
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
-        if done.returncode != 0 or not answer.exists():
-            raise FreshError(
-                f"a fresh process ended with {done.returncode}:\n{done.stderr[-4000:]}"
+        printed = Path(folder, "printed.txt")
+        with printed.open("w") as written:
+            # A file, not a pipe: a process that a plugin leaves behind would keep a pipe open.
+            process = subprocess.Popen(
+                [sys.executable, "-m", "aeraki_core.testing.fresh", json.dumps(request)],
+                cwd=folder,
+                env=_environment(seed, request["path"]),
+                stdout=written,
+                stderr=written,
+                start_new_session=True,
             )
+        try:
+            code: int | str = process.wait(_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            code = f"nothing after {_TIMEOUT:g} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if code != 0 or not answer.exists():
+            text = printed.read_text(encoding="utf-8", errors="replace")[-4000:]
+            raise FreshError(f"a fresh process ended with {code}:\n{text}")
         answers = json.loads(answer.read_text(encoding="utf-8"))
     return {
         name: Fresh(item["text"], tuple(item["denied"]), tuple(item["digests"]))
@@ -117,6 +130,15 @@ class _Sentry:
         self.watching = False
         self.denied: list[str] = []
         sys.addaudithook(self._audit)
+        start = threading.Thread.start
+
+        def start_unless_watched(thread: threading.Thread) -> None:
+            # Python 3.11 has no audit event for it.
+            if self.watching:
+                self._deny("threading.Thread.start")
+            start(thread)
+
+        threading.Thread.start = start_unless_watched  # type: ignore[method-assign, assignment]
 
     @contextmanager
     def guard(self, _hook: str) -> Iterator[None]:
@@ -130,7 +152,9 @@ class _Sentry:
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.watching or not event.startswith(_DENIED) or _is_import():
             return
-        what = f"{event} {arguments[0] if arguments else ''}".strip()
+        self._deny(f"{event} {arguments[0] if arguments else ''}".strip())
+
+    def _deny(self, what: str) -> NoReturn:
         self.denied.append(what)
         raise PermissionError(f"a hook must not touch this: {what}")
 
@@ -204,6 +228,9 @@ def _in_a_child(kit: Any, example: str, objects: Any, sentry: _Sentry) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        # It ends in any case: what reads its answer waits for that.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(_CHILD_TIMEOUT)
         try:
             os.write(writing, digest(_text(kit, example, objects, sentry)).encode())
         finally:

@@ -1,58 +1,25 @@
-"""Plugins whose hooks run under a guard: for deadlines, and for what a hook must not touch.
+"""Deadlines for a plugin's code.
 
-A guard is a context manager that is entered for each call of a hook. Generators are consumed
-inside, so that lazy code is guarded too.
+A guard is a context manager that is entered for each call of a hook, of a model and of a kind's
+functions. The dispatcher takes what a hook yields inside, so lazy code is guarded too.
 """
 
 from __future__ import annotations
 
-import copy
-import functools
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
-from aeraki_core.plugins.dispatch import MAX_PATCHES
-from aeraki_core.plugins.registry import Registry
+from aeraki_core.model.plugin_calls import Guard
 
-__all__ = ["DeadlineError", "Guard", "deadline", "guarded"]
-
-Guard = Callable[[str], AbstractContextManager[None]]
-"""Gets the hook's name."""
+__all__ = ["DeadlineError", "deadline"]
 
 
 class DeadlineError(BaseException):
     """A hook takes too long. No Exception, so that a plugin does not catch it by accident."""
-
-
-def guarded(registry: Registry, guard: Guard) -> Registry:
-    """Return the plugins with every hook behind the guard."""
-    implementations = {}
-    for plugin, hooks in registry.implementations.items():
-        implementations[plugin] = dict(hooks)
-        for name, implementation in hooks.items():
-            wrapped = copy.copy(implementation)
-            # The only way to pluggy's value with the same parameters and another function.
-            object.__setattr__(wrapped, "function", _behind(guard, name, implementation.function))
-            implementations[plugin][name] = wrapped
-    return replace(registry, implementations=implementations)
-
-
-def _behind(guard: Guard, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
-        with guard(name):
-            answer = function(*arguments)
-            # One more than the dispatcher accepts, so that it reports too many.
-            return list(islice(answer, MAX_PATCHES + 1)) if isinstance(answer, Iterator) else answer
-
-    return call
 
 
 def deadline(seconds: float) -> Guard:

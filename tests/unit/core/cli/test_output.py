@@ -213,7 +213,8 @@ def test_what_a_plugin_prints_is_no_part_of_the_data(
         "def aeraki_protocols():\n    extension = Extension('envoy.filters.network.echo', "
         "stock=True)\n    return [Protocol(name='chatty', tokens=('chatty',), "
         "extension=extension, summary='x')]\n@hookimpl\ndef aeraki_generate(context):\n    "
-        "return []\n@hookimpl\ndef aeraki_detect_protocol(port, service):\n    print('asked')\n"
+        "return []\n@hookimpl\ndef aeraki_detect_protocol(port, service):\n    import sys\n"
+        "    print('asked')\n    sys.stdout.close()\n"
     )
     info = tmp_path / "aeraki_chatty-1.dist-info"
     info.mkdir()
