@@ -125,6 +125,16 @@ def test_one_that_never_succeeded_holds_the_port() -> None:
     assert mesh.codes() == ["AER0404"]
 
 
+def test_a_service_that_is_gone_leaves_nothing_for_one_of_its_name() -> None:
+    mesh = mesh_with(Extender("guard", limit))
+    ref = mesh.service()
+    assert names(mesh) == [LIMIT, ECHO]
+    mesh.pipeline.remove(ref)
+    mesh.run()
+    mesh.service(annotations={"guard.aeraki.io/broken": "true"})
+    assert mesh.names() == set()
+
+
 @pytest.mark.parametrize(
     ("body", "problem"),
     [

@@ -464,6 +464,7 @@ class Pipeline:
 
     def _forget(self, port: PortId) -> set[Group]:
         self.unlocated.put(Place(Subject.PORT, port), ())
+        self.dispatcher.forget(port.service, port.number)
         self.unlocated.put(Place(Subject.FOREIGN_FILTERS, port), ())
         return self._groups.replace(port, self._ports.forget(port), ())
 

@@ -142,7 +142,7 @@ class Dispatcher:
     registry: Registry
     stats: dict[tuple[str, str], CallStats] = field(default_factory=dict)
     tracer: Tracer | None = None
-    _last_good: dict[tuple[ServiceId, int, Audience, str], tuple[Patch, ...]] = field(
+    _last_good: dict[tuple[ServiceId, int], dict[tuple[Audience, str], tuple[Patch, ...]]] = field(
         default_factory=dict
     )
 
@@ -273,6 +273,7 @@ class Dispatcher:
         patches = generated.patches
         if patches is None:
             return generated
+        port = (call.context.service.id, call.context.port.number)
         added: list[Patch] = []
         findings = list(generated.findings)
         for plugin in self.registry.active:
@@ -283,16 +284,20 @@ class Dispatcher:
                 sides = call.covered_sides(addon)
                 if not sides:
                     continue
-                key = (call.context.service.id, call.context.port.number, call.audience, addon.name)
+                key = (call.audience, addon.name)
                 own, reported = self._extended(plugin, addon, call, sides, (*added, *patches))
                 findings += reported
                 if own is None:
-                    own = self._last_good.get(key)
+                    own = self._last_good.get(port, {}).get(key)
                 if own is None:
                     return Generated(None, tuple(findings), generated.seconds)
-                self._last_good[key] = own
+                self._last_good.setdefault(port, {})[key] = own
                 added += own
         return Generated((*added, *patches), tuple(findings), generated.seconds)
+
+    def forget(self, service: ServiceId, port: int) -> None:
+        """Forget what add-ons gave for a service port that speaks no protocol now."""
+        self._last_good.pop((service, port), None)
 
     def _extended(
         self,
@@ -340,6 +345,12 @@ class Dispatcher:
         except BaseException as error:
             if ends_the_program(error):
                 raise
+            log.warning(
+                "plugin %s: aeraki_extend raised for %s",
+                plugin.name,
+                generating.service.host,
+                exc_info=redact_error(error, recorder.secrets),
+            )
             problem = f"raised {_shown(error, recorder.secrets)}{_at(error)}"
         if own is not None:
             own, conflicts = without_conflicts(own, others)
