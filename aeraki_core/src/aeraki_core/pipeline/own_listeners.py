@@ -95,7 +95,7 @@ def _sidecar_listeners(service: Service, port: Port, reads: Reads) -> Iterator[F
 
 
 def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> tuple[Restore, ...]:
-    """Return what to restore for these clients of the listeners that the mesh-wide filter changes."""
+    """Return the listeners of the mesh-wide filter to restore for these clients."""
     found: list[Restore] = []
     for listener in mesh_wide:
         claims = reads.claims(listener.name)
