@@ -84,7 +84,7 @@ def test_case_02_a_route_to_the_http_port_takes_no_thrift_calls_and_is_named() -
 
 
 def test_case_02_a_route_without_ports_to_a_host_that_speaks_http_alone_is_named() -> None:
-    """A canary tool's service has the HTTP port only, which Istio takes where no port is written."""
+    """A canary tool's service has only the HTTP port, which Istio uses if no port is written."""
     canary = """
 apiVersion: v1
 kind: Service
@@ -97,7 +97,9 @@ metadata: {name: orders, namespace: shop}
 spec:
   hosts: [orders]
   http:
-  - route: [{destination: {host: orders}, weight: 80}, {destination: {host: orders-canary}, weight: 20}]
+  - route:
+    - {destination: {host: orders}, weight: 80}
+    - {destination: {host: orders-canary}, weight: 20}
 """
     service = [item for item in objects_in(case("02")) if item["kind"] == "Service"]
     made = made_of(*service, canary)

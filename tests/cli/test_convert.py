@@ -1,4 +1,4 @@
-"""`aeraki convert`: upstream's MetaRouters as objects that this program reads as they were meant."""
+"""`aeraki convert`: upstream's MetaRouters as objects with the same meaning here."""
 
 from __future__ import annotations
 

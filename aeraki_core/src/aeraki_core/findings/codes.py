@@ -294,7 +294,8 @@ PORT_SAYS_TLS = Code(
     id="AER0227",
     severity=_W,
     title="port's name says that its clients speak TLS",
-    action="Set appProtocol (a ServiceEntry: protocol) if they do not; no filter can read what is encrypted.",
+    action="Set appProtocol (a ServiceEntry: protocol) if they do not; "
+    "no filter can read what is encrypted.",
 )
 PROTOCOL_REFUSED = Code(
     id="AER0228",

@@ -1,4 +1,4 @@
-"""Upstream Aeraki's MetaRouter as a VirtualService and, for subsets that nothing defines, a DestinationRule.
+"""Upstream Aeraki's MetaRouter as a VirtualService and, for new subsets, a DestinationRule.
 
 A MetaRouter matches attributes that a codec of MetaProtocol reads from a call. Here the method is a
 field of the match and everything else is a header; an attribute that is an option of a protocol
@@ -22,7 +22,9 @@ _API_VERSION = "networking.istio.io/v1"
 _METHOD = "method"
 
 _NO_COUNTERPART = {
-    "localRateLimit": "no counterpart; Envoy's local_ratelimit filter limits connections, not calls",
+    "localRateLimit": (
+        "no counterpart; Envoy's local_ratelimit filter limits connections, not calls"
+    ),
     "globalRateLimit": "no counterpart",
 }
 _NO_COUNTERPART_OF_ROUTE = {
@@ -154,7 +156,7 @@ def _virtual_service(converting: _Converting, spec: Mapping[str, Any]) -> dict[s
 def _general_attributes(
     converting: _Converting, routes: Sequence[Mapping[str, Any]]
 ) -> frozenset[str]:
-    """The attributes that describe the service: options, with the same exact value in all routes."""
+    """Return the attributes that describe the service: options, equal in all routes."""
     general = set()
     for name in converting.options:
         values = [_attributes(route).get(name) for route in routes]
@@ -186,7 +188,10 @@ def _route(
         if name in general:
             continue
         if name in converting.options:
-            reason = "describes the service, not the call, and differs between routes; the route is left out"
+            reason = (
+                "describes the service, not the call, and differs between routes; "
+                "the route is left out"
+            )
             converting.report(where, reason)
             return None
         condition = dict(value) if isinstance(value, Mapping) else {}

@@ -41,7 +41,8 @@ def command(settings: Settings, *, form: str) -> int:
     """Print VirtualServices and DestinationRules for upstream's MetaRouters in PATHs.
 
     What has no counterpart is listed on stderr with its place, and so are ports that need another
-    name. Give the DestinationRules and Services, too: subsets that they define are not written again.
+    name. Give the DestinationRules and Services, too: subsets that they define are not written
+    again.
 
     Exits with 1 if something has no counterpart, or if a file cannot be read.
     """

@@ -74,8 +74,8 @@ _HOME = {
 # Kinds of upstream Aeraki that have no counterpart here, and what to write instead.
 _UPSTREAM = {
     ("metaprotocol.aeraki.io", "MetaRouter"): (
-        "MetaProtocol is not supported: `aeraki convert` writes its routes as the http section of a "
-        "VirtualService, with match.method and match.headers; name the ports tcp-<protocol>"
+        "MetaProtocol is not supported: `aeraki convert` writes its routes as the http section "
+        "of a VirtualService, with match.method and match.headers; name the ports tcp-<protocol>"
     ),
     ("metaprotocol.aeraki.io", "ApplicationProtocol"): (
         "MetaProtocol is not supported: a protocol of your own is "
