@@ -1,1 +1,1 @@
-"""The page: as HTML that a strict reader takes apart, from a running controller, and in a browser."""
+"""The page: as HTML for a strict parser, from a running controller, and in a browser."""

@@ -1,4 +1,4 @@
-"""``aeraki report``: the page of a mesh in PATHs, to attach to a pull request or to open in a browser."""
+"""``aeraki report``: the page of a mesh in PATHs, for a pull request or a browser."""
 
 from __future__ import annotations
 

@@ -25,12 +25,15 @@ class Markup:
 
 
 def escaped(text: str) -> str:
-    """The text for HTML, in an element or in a quoted attribute; control and format characters are visible."""
+    """Return the text for an element or a quoted attribute; control characters are visible."""
     return html.escape(escape(text), quote=True)
 
 
 def element(tag: str, *children: Markup | str | None, **attributes: str | int | None) -> Markup:
-    """An element. Texts are escaped; None is left out. ``class_`` stands for ``class``, ``_`` for ``-``."""
+    """Return an element. Texts are escaped; None is left out.
+
+    ``class_`` stands for ``class``, ``_`` for ``-``.
+    """
     names = {name: name.rstrip("_").replace("_", "-") for name in attributes}
     written = "".join(
         f' {names[name]}="{escaped(str(value))}"'

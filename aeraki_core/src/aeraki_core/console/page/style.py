@@ -44,7 +44,8 @@ code, .mono {
 nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; margin-top: .75rem; font-size: .9rem; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .75rem;
   margin-top: 1.25rem; }
-.tile, .card, details { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
+.tile, .card, details {
+  background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 .tile { padding: .75rem 1rem; }
 .tile b { display: block; font-size: 1.6rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: .9rem; }
@@ -66,7 +67,8 @@ summary { display: grid; grid-template-columns: minmax(0, 1fr) auto auto auto; g
 summary::-webkit-details-marker { display: none; }
 summary::before { content: none; }
 summary .host { overflow-wrap: anywhere; font-weight: 600; }
-summary .host::before { content: "\\25B8"; color: var(--soft); display: inline-block; width: 1.1em; }
+summary .host::before {
+  content: "\\25B8"; color: var(--soft); display: inline-block; width: 1.1em; }
 details[open] > summary .host::before { content: "\\25BE"; }
 summary:focus-visible, a:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .inside { border-top: 1px solid var(--line); padding: .75rem 1rem 1rem; }
@@ -82,7 +84,8 @@ summary:focus-visible, a:focus-visible { outline: 2px solid var(--accent); outli
   padding: .35rem 0; position: relative; align-items: center; }
 .route::before { content: ""; position: absolute; left: -.7rem; width: .7rem; top: 50%;
   border-top: 2px solid var(--line); }
-.match { border: 1px solid var(--line); border-radius: 8px; padding: .4rem .7rem; position: relative;
+.match {
+  border: 1px solid var(--line); border-radius: 8px; padding: .4rem .7rem; position: relative;
   overflow-wrap: anywhere; background: var(--card); }
 .match::after { content: "\\2192"; position: absolute; right: -1.3rem; top: 50%;
   transform: translateY(-50%); color: var(--soft); }
