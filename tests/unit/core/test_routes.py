@@ -167,10 +167,30 @@ def test_weights_and_subsets(mesh: Mesher) -> None:
     assert fields(mesh) == []
 
 
-def test_an_unknown_subset_is_reported_and_the_route_stays(mesh: Mesher) -> None:
-    mesh.routes("r", ["cart"], [{"route": [to("cart", subset="v9")]}])
+def test_a_route_to_an_unknown_subset_costs_no_call(mesh: Mesher) -> None:
+    first = [{"method": {"exact": "a"}}]
+    http = [
+        {"match": first, "route": [to("cart", 90), to("cart", 10, subset="v9")]},
+        {"route": [to("cart", subset="v9")]},
+    ]
+    mesh.routes("r", ["cart"], http)
+    assert routes(mesh) == [f"a>{SELF}:90", REST]
+    assert fields(mesh) == [
+        ("AER0302", "spec.http[0].route[1].destination.subset"),
+        ("AER0302", "spec.http[1].route[0].destination.subset"),
+    ]
+
+
+def test_a_tcp_route_keeps_a_destination_that_does_not_exist(mesh: Mesher) -> None:
+    mesh.routes("r", ["cart"], [], tcp=[{"route": [to("cart", subset="v9")]}])
     assert routes(mesh) == [f"*>outbound|7000|v9|{HOST}:1"]
-    assert fields(mesh) == [("AER0302", "spec.http[0].route[0].destination.subset")]
+    assert fields(mesh) == [("AER0302", "spec.tcp[0].route[0].destination.subset")]
+
+
+def test_a_tcp_destination_without_port_is_its_only_port(mesh: Mesher) -> None:
+    mesh.service("one", "10.0.0.2", ports=[{"name": "tcp", "port": 81}])
+    mesh.routes("r", ["cart"], [], tcp=[{"route": [to("one")]}])
+    assert routes(mesh) == ["*>outbound|81||one.shop.svc.cluster.local:1"]
 
 
 def test_a_misspelt_field_is_reported_and_never_widens_a_match(mesh: Mesher) -> None:
@@ -238,8 +258,6 @@ def test_destination_hosts_and_ports(mesh: Mesher) -> None:
         "*>outbound|81||one.shop.svc.cluster.local:1",
         "*>outbound|82||two.shop.svc.cluster.local:1",
         "*>outbound|7000||far.other.svc.cluster.local:1",
-        "*>outbound|7000||nowhere.shop.svc.cluster.local:1",
-        "*>outbound|99||one.shop.svc.cluster.local:1",
     ]
     assert fields(mesh) == [
         ("AER0303", "spec.http[3].route[0].destination.port"),
@@ -364,6 +382,13 @@ def test_routes_have_no_effect_without_load_balancing() -> None:
         "*>outbound|7000||cart.example.com:1"
     )
     assert fields(mesh) == [("AER0206", "spec")]
+
+
+def test_tcp_routes_have_an_effect_without_load_balancing(mesh: Mesher) -> None:
+    mesh.entry("e", ["db.example.com"], addresses=["10.9.0.1"], resolution="NONE")
+    mesh.routes("r", ["db.example.com"], [], tcp=[{"route": [to(HOST)]}])
+    assert mesh.said("aeraki-outbound-db.example.com-7000").endswith(f" *>{SELF}:1")
+    assert fields(mesh) == []
 
 
 @pytest.mark.parametrize(

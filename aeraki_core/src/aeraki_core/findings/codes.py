@@ -315,14 +315,15 @@ UNKNOWN_HOST = Code(
     id="AER0301",
     severity=_W,
     title="host is not in the mesh",
-    action="Correct the host, or add its Service or ServiceEntry.",
+    action="Correct the host, or add its Service or ServiceEntry. "
+    "An http route does without it until then.",
 )
 UNKNOWN_SUBSET = Code(
     id="AER0302",
     severity=_E,
     title="unknown subset",
     action="Add the subset to the DestinationRule, or correct its name. "
-    "Calls on this route fail until then.",
+    "An http route does without it until then.",
 )
 UNKNOWN_PORT = Code(
     id="AER0303",

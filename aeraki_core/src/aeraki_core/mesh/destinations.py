@@ -1,11 +1,14 @@
 """The destinations of a route as Istio's clusters, with Istio's reading of weights and ports.
 
-A destination that does not exist keeps its place: calls to it fail, as they do with Istio's own
-routes. Without it, its calls would go to other destinations.
+Istio ignores the ``http`` section on these ports, so a call that an ``http`` route takes is
+answered without us. A destination that these clients have no cluster for is therefore left out of
+it, with a finding: a route of ours never makes a call fail. Istio obeys the ``tcp`` section, so its
+destinations are what Istio makes of them, whether they exist or not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aeraki_core.findings.codes import (
@@ -22,16 +25,19 @@ from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.routes import Mirror, WeightedCluster, cluster_name
 from aeraki_core.model.istio import Destination, HTTPRoute, HTTPRouteDestination, full_host
 from aeraki_core.model.protocol import PortProtocol, port_protocol
-from aeraki_core.model.service import Port, Service
 
 __all__ = ["Destinations"]
 
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """Reads the destinations of one VirtualService for one service port."""
+    """Reads the destinations of one VirtualService for one service port.
+
+    ``as_istio``: of its ``tcp`` section, so each destination is what Istio makes of it.
+    """
 
     scope: RouteScope
+    as_istio: bool = False
 
     @property
     def reads(self) -> Reads:
@@ -45,7 +51,7 @@ class Destinations:
     def weighted(
         self, destinations: tuple[HTTPRouteDestination, ...], path: str
     ) -> tuple[WeightedCluster, ...]:
-        """The destinations that get calls; empty when there are none."""
+        """Return the destinations that get calls; empty if there are none, or none exists."""
         if not destinations:
             self.say(NO_DESTINATION, "no destination; the route is left out", path)
             return ()
@@ -148,7 +154,7 @@ class Destinations:
         )
 
     def _cluster(self, destination: Destination, weight: int, path: str) -> WeightedCluster | None:
-        """Istio's cluster of a destination; None only when nothing says which port is meant."""
+        """Return Istio's cluster of a destination; None if these clients do not have it."""
         for name in destination.others():
             self.say(
                 UNSUPPORTED_FIELD,
@@ -156,55 +162,43 @@ class Destinations:
                 f"{path}.{name}",
             )
         host, subset = self._host(destination), destination.subset or ""
-        services = self.reads.services_of_host(host)
-        number = self._port_number(destination, host, services)
-        if number is None:
-            self.say(
-                UNKNOWN_PORT,
-                f"{host} has several ports and none is {self.scope.port.number}; it is left out",
-                f"{path}.port",
-            )
-            return None
-        if not services:
-            self.say(
-                UNKNOWN_HOST,
-                f"no service {host} in the mesh; calls on this route fail",
-                f"{path}.host",
-            )
-        elif not any(service.port(number) for service in services):
-            self.say(
-                UNKNOWN_PORT,
-                f"{host} has no port {number}; calls on this route fail",
-                f"{path}.port",
-            )
-        if subset and not any(
-            subset in rule.subsets for rule in self.reads.destination_rules(host)
-        ):
-            self.say(
-                UNKNOWN_SUBSET,
-                f"no DestinationRule gives {host} a subset {subset}; calls on this route fail",
-                f"{path}.subset",
-            )
-        return WeightedCluster(
+        services = self.reads.services_of_destination(host)
+        numbers = {port.number for service in services for port in service.ports}
+        number = self._port_number(destination, numbers)
+        cluster = WeightedCluster(
             cluster=cluster_name(number, host, subset),
             weight=weight,
             host=host,
             port=number,
             subset=subset,
         )
+        problems = tuple(self._problems(cluster, numbers, is_written=destination.port is not None))
+        effect = "connections to it fail" if self.as_istio else "the destination is left out"
+        for code, message, field in problems:
+            self.say(code, f"{message}; {effect}", f"{path}.{field}")
+        return cluster if self.as_istio or not problems else None
 
-    def _port_number(
-        self, destination: Destination, host: str, services: tuple[Service, ...]
-    ) -> int | None:
-        """Return the port of the destination, or None.
+    def _problems(
+        self, cluster: WeightedCluster, numbers: set[int], *, is_written: bool
+    ) -> Iterator[tuple[Code, str, str]]:
+        """Yield why these clients do not have a cluster: code, message, field.
 
-        It is the one in the route, else this port's number if the host has it, else the host's only
-        port.
+        ``numbers``: the host's ports. ``is_written``: the destination says which one.
         """
-        here: Port = self.scope.port
+        host, number, subset = cluster.host, cluster.port, cluster.subset
+        if not numbers:
+            yield UNKNOWN_HOST, f"no service {host} in the mesh", "host"
+        elif number not in numbers and is_written:
+            yield UNKNOWN_PORT, f"{host} has no port {number}", "port"
+        elif number not in numbers:
+            yield UNKNOWN_PORT, f"{host} has several ports and none is {number}", "port"
+        if subset and not any(
+            subset in rule.subsets for rule in self.reads.destination_rules(host)
+        ):
+            yield UNKNOWN_SUBSET, f"no DestinationRule gives {host} a subset {subset}", "subset"
+
+    def _port_number(self, destination: Destination, numbers: set[int]) -> int:
+        """Return the port that is written, else the host's only one, else this port's number."""
         if destination.port is not None:
             return destination.port.number
-        numbers = {port.number for service in services for port in service.ports}
-        if not services or host == self.scope.service.host or here.number in numbers:
-            return here.number
-        return numbers.pop() if len(numbers) == 1 else None
+        return next(iter(numbers)) if len(numbers) == 1 else self.scope.port.number

@@ -19,6 +19,7 @@ from aeraki_core.model.meta import ObjectRef
 __all__ = [
     "AnnotationKey",
     "AnnotationsKey",
+    "DestinationKey",
     "DestinationRulesKey",
     "DetectionKey",
     "EndpointsKey",
@@ -55,6 +56,13 @@ class HostKey(NamedTuple):
 
     host: str
     asks: str = "services of the host"
+
+
+class DestinationKey(NamedTuple):
+    """The services that a host is where a VirtualService names it as a destination."""
+
+    host: str
+    asks: str = "services of the destination"
 
 
 class AnnotationKey(NamedTuple):
@@ -197,6 +205,7 @@ class RejectedKey(NamedTuple):
 Key = (
     ServiceKey
     | HostKey
+    | DestinationKey
     | AnnotationKey
     | AnnotationsKey
     | LabelsKey

@@ -16,6 +16,7 @@ from typing import Any
 from aeraki_core.mesh.keys import (
     AnnotationKey,
     AnnotationsKey,
+    DestinationKey,
     DestinationRulesKey,
     DetectionKey,
     EndpointsKey,
@@ -58,7 +59,9 @@ __all__ = ["Reads", "Record"]
 
 
 HostQuestion = VirtualServicesKey | DestinationRulesKey
-ViewKey = HostKey | VirtualServicesKey | DestinationRulesKey | ResourcesKey | ListenerKey
+ViewKey = (
+    HostKey | DestinationKey | VirtualServicesKey | DestinationRulesKey | ResourcesKey | ListenerKey
+)
 """Questions whose answer depends on who asks."""
 
 
@@ -241,6 +244,10 @@ class Reads:
         """The services that the host is for the client."""
         return self.answer(HostKey(host))
 
+    def services_of_destination(self, host: str) -> tuple[Service, ...]:
+        """Return the services that the host is as a destination of a route."""
+        return self.answer(DestinationKey(host))
+
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Who claims a listener of the client's proxies; the first has it."""
         return self.answer(ListenerKey(listener))
@@ -269,6 +276,8 @@ class Reads:
         match key:
             case HostKey():
                 return self._services(key.host)
+            case DestinationKey():
+                return self._destinations(key.host)
             case VirtualServicesKey():
                 return self._virtual_services(key.host)
             case DestinationRulesKey():
@@ -284,6 +293,17 @@ class Reads:
         self.objects.update(service.ref for service in services)
         self._note_exported(candidates)
         return services
+
+    def _destinations(self, host: str) -> tuple[Service, ...]:
+        """Resolve a destination: Istio imports one of the client's namespace in any case."""
+        services = self.services_of_host(host)
+        if services or self.client is None:
+            return services
+        return tuple(
+            service
+            for service in self._store.services_of_host(host)
+            if service.namespace == self.client
+        )
 
     def _virtual_services(self, host: str) -> tuple[VirtualService, ...]:
         names = self._each(VirtualServicesKey, host)

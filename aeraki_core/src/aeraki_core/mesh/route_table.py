@@ -4,7 +4,7 @@ Istio applies ``http`` routes to HTTP ports only, ``tcp`` routes to all others. 
 matches on methods and headers, which only ``http`` can express, so its ports read ``http`` first.
 That reading must never cost a call. A call without a matching route goes where istiod sends it
 without us, by the ``tcp`` section or to the service itself. So each table ends with a route that
-matches everything.
+matches everything. A filter without ``http`` routes asks for that last route alone.
 
 See docs/internals/protocols.md, "Common to all". Source of Istio's order:
 buildSidecarOutboundTCPFilterChainOpts in istio/istio, pilot/pkg/networking/core/tls.go.
@@ -23,58 +23,39 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.mesh.destinations import Destinations
 from aeraki_core.mesh.http_routes import EntryUse, asks_other_clients, read_http
-from aeraki_core.mesh.reads import Reads
-from aeraki_core.mesh.route_scope import ReportAt, RouteScope
+from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.routes import Route, RouteMatch, default_routes
-from aeraki_core.model.istio import TCPMatch, VirtualService
+from aeraki_core.model.istio import TCPMatch
 from aeraki_core.model.service import Port, Service
 
-__all__ = ["route_table"]
+__all__ = ["route_table", "tcp_route"]
 
 
-def route_table(
-    virtual_services: Sequence[VirtualService],
-    service: Service,
-    port: Port,
-    *,
-    namespace: str | None,
-    reads: Reads,
-    report_at: ReportAt,
-    matches: frozenset[str],
-    actions: frozenset[str],
-) -> tuple[Route, ...]:
+def route_table(scopes: Sequence[RouteScope], service: Service, port: Port) -> tuple[Route, ...]:
     """Return the routes of a port, in order; the last matches everything.
 
-    ``virtual_services`` are those that apply to the service for these clients, in the order in
-    which sidecars obey them. The other arguments are those of
-    :class:`~aeraki_core.mesh.route_scope.RouteScope`.
+    ``scopes``: the VirtualServices that apply to the service for these clients, in the order in
+    which sidecars obey them.
     """
-    scopes = [
-        RouteScope(
-            virtual_service=virtual_service,
-            service=service,
-            port=port,
-            namespace=namespace,
-            reads=reads,
-            matches=matches,
-            actions=actions,
-            report_at=report_at,
-        )
-        for virtual_service in virtual_services
-    ]
     for scope in scopes[:1]:
         _report_unknown_fields(scope)
     http, unusable = _http_routes(scopes)
     if any(route.match.takes_all for route in http):
         return http
-    rest = _tcp_routes(scopes)
+    rest = _tcp_route(scopes)
     if not http and rest is None:
         for scope in unusable[:1]:
             _report_no_route(scope)
         if not unusable and any(scope.virtual_service.has_tls for scope in scopes[:1]):
             message = "only tls routes are given; all calls go to the service itself"
             scopes[0].report(TLS_ROUTES, message, "spec.tls")
-    return (*http, *(rest or default_routes(service, port)))
+    return (*http, *default_routes(service, port)) if rest is None else (*http, rest)
+
+
+def tcp_route(scopes: Sequence[RouteScope], service: Service, port: Port) -> Route:
+    """Return where Istio sends the port's connections: the table's last route without http."""
+    route = _tcp_route(scopes)
+    return default_routes(service, port)[0] if route is None else route
 
 
 def _http_routes(scopes: Sequence[RouteScope]) -> tuple[tuple[Route, ...], list[RouteScope]]:
@@ -95,16 +76,17 @@ def _http_routes(scopes: Sequence[RouteScope]) -> tuple[tuple[Route, ...], list[
     return (), unusable
 
 
-def _tcp_routes(scopes: Sequence[RouteScope]) -> tuple[Route, ...] | None:
-    """The first matching ``tcp`` route of all VirtualServices; None when none matches."""
+def _tcp_route(scopes: Sequence[RouteScope]) -> Route | None:
+    """Return the first matching ``tcp`` route of all VirtualServices; None if none matches."""
     for scope in scopes:
         for index in _matching_tcp(scope, report=True):
             path = f"spec.tcp[{index}]"
+            destinations = Destinations(scope, as_istio=True)
             entry = scope.virtual_service.tcp[index]
-            clusters = Destinations(scope).weighted(entry.route or (), f"{path}.route")
+            clusters = destinations.weighted(entry.route or (), f"{path}.route")
             if clusters:
                 ref = scope.virtual_service.ref
-                return (Route(match=RouteMatch(), clusters=clusters, ref=ref, field=path),)
+                return Route(match=RouteMatch(), clusters=clusters, ref=ref, field=path)
     return None
 
 

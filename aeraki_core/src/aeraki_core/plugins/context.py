@@ -25,8 +25,9 @@ from aeraki_core.findings.codes import (
     UNRESOLVED_TARGET_PORT,
 )
 from aeraki_core.findings.finding import Code
-from aeraki_core.mesh.route_table import route_table
-from aeraki_core.mesh.routes import PlannedRoute, Route, cluster_name, default_routes
+from aeraki_core.mesh.route_scope import RouteScope
+from aeraki_core.mesh.route_table import route_table, tcp_route
+from aeraki_core.mesh.routes import PlannedRoute, Route, WeightedCluster, cluster_name
 from aeraki_core.model.istio import DestinationRule, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
@@ -341,7 +342,8 @@ class GenerateContext(PortContext):
         ``match`` names what the protocol can match on (``method``, ``headers``,
         ``without_headers``, ``query_params``), ``action`` what it can do besides (``mirror``,
         ``timeout``, ``retries``). Other fields are reported; a route with a match that cannot be
-        expressed is left out. Without a VirtualService, one route sends everything to the service.
+        expressed is left out, and so is a destination that these clients have no cluster for. The
+        last route takes everything, by :meth:`tcp_destinations` if no http route does.
 
         ``adapt`` gives each route as the filter can express it, or None for a route that the plugin
         reports and leaves out. ``aeraki explain`` and ``aeraki route`` show what it gives.
@@ -361,21 +363,40 @@ class GenerateContext(PortContext):
                 raise PluginError(
                     f"routes: {name} has no {unknown[0]!r}; it has {', '.join(sorted(known))}"
                 )
-        virtual_services = self._virtual_services
-        if not virtual_services:
-            return default_routes(self.service, self.port)
-        if self.service.original_dst:
-            self._report_original_dst(virtual_services[0])
-            return default_routes(self.service, self.port)
-        return route_table(
-            virtual_services,
-            self.service,
-            self.port,
-            namespace=self._audience.namespace,
-            reads=self._reads,
-            report_at=self._recorder.add,
-            matches=frozenset(match),
-            actions=frozenset(action),
+        scopes = self._scopes(frozenset(match), frozenset(action))
+        if not self.service.original_dst:
+            return route_table(scopes, self.service, self.port)
+        # Istio obeys tcp routes there as well, so those to another service have an effect.
+        route = tcp_route(scopes, self.service, self.port)
+        own = any(cluster.host == self.service.host for cluster in route.clusters)
+        for scope in scopes[:1]:
+            if scope.virtual_service.http or (route.ref is not None and own):
+                self._report_original_dst(scope.virtual_service)
+        return (route,)
+
+    def tcp_destinations(self) -> tuple[WeightedCluster, ...]:
+        """Return where Istio sends this port's connections: by a tcp route, else to the service.
+
+        For a filter that takes no http routes. A destination that does not exist is among them,
+        with a finding, because Istio's own connections to it fail, too.
+        """
+        scopes = self._scopes(frozenset(), frozenset())
+        return tcp_route(scopes, self.service, self.port).clusters
+
+    def _scopes(self, matches: frozenset[str], actions: frozenset[str]) -> tuple[RouteScope, ...]:
+        """Return the VirtualServices of the service, to be read for these clients."""
+        return tuple(
+            RouteScope(
+                virtual_service=virtual_service,
+                service=self.service,
+                port=self.port,
+                namespace=self._audience.namespace,
+                reads=self._reads,
+                matches=matches,
+                actions=actions,
+                report_at=self._recorder.add,
+            )
+            for virtual_service in self._virtual_services
         )
 
     def check_tcp_routes(self, code: Code) -> None:
