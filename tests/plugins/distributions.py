@@ -180,6 +180,10 @@ DISTRIBUTIONS = (
         + "\nfrom aeraki_core import KeepLastGood\n\nclass Unprintable(KeepLastGood):\n"
         "    def __str__(self): raise RuntimeError('no')\n",
     ),
+    Distribution("unordered", _plugin("unordered", "return {*" + _PATCHES + "}")),
+    Distribution(
+        "no-name", _plugin("no-name", "return [context.outbound.replace_tcp_proxy('', Echo())]")
+    ),
     Distribution("closes", _plugin("closes", "raise GeneratorExit")),
     Distribution("stops", _plugin("stops", "raise StopIteration")),
     Distribution(
@@ -330,6 +334,65 @@ DECLARATIONS = (
     ),
     (_declares("kind-k8s", kind="group='apps.k8s.io'"), "groups of k8s.io are reserved"),
     (_declares("kind-spec", kind="spec=dict"), "the spec of Policy is <class 'dict'>"),
+    (
+        _declares("kind-short", kind="short_names='ab'"),
+        "the short names of Policy are 'ab': write a tuple of texts, such as ('a',)",
+    ),
+    (
+        _declares("kind-columns", kind="printer_columns=(('a', 1),)"),
+        "the printer columns of Policy are (('a', 1),): write a tuple of pairs of texts",
+    ),
+    (
+        _declares("kind-hosts", kind="hosts=None"),
+        "hosts of Policy is None: write a function of the spec",
+    ),
+    (_declares("kind-summary", kind="summary=3"), "the summary of Policy is 3: write one line"),
+    (
+        _declares(
+            "kind-schema",
+            kind="spec=type('Odd', (BaseModel,), "
+            "{'model_json_schema': classmethod(lambda cls, **arguments: 'nonsense')})",
+        ),
+        "no CRD can be made of the spec of Policy: TypeError: its schema is a str",
+    ),
+    (
+        _declares(
+            "option-choices", protocol=_option("name='a', type=OptionType.TEXT, choices='ab'")
+        ),
+        "the choices of the option a are 'ab': write a tuple of texts, such as ('a',)",
+    ),
+    (
+        _declares(
+            "option-aliases", protocol=_option("name='a', type=OptionType.TEXT, aliases='ab'")
+        ),
+        "the aliases of the option a are 'ab': write a tuple of texts, such as ('a',)",
+    ),
+    (
+        _declares("option-minimum", protocol=_option("name='a', type=OptionType.INT, minimum='1'")),
+        "a limit of the option a is '1': write a number",
+    ),
+    (
+        _declares(
+            "option-nan",
+            protocol=_option("name='a', type=OptionType.DURATION, default=float('nan')"),
+        ),
+        "the default nan of the option a is not of type DURATION",
+    ),
+    (
+        Distribution(
+            "no-tokens", _plugin("no-tokens").replace('tokens=("no-tokens",)', "tokens=()")
+        ),
+        "no port can speak no-tokens: give it tokens, or write aeraki_detect_protocol",
+    ),
+    (
+        Distribution(
+            "odd-token",
+            "class Word(str):\n    def __eq__(self, other): raise RuntimeError('no')\n"
+            "    __hash__ = str.__hash__\n"
+            + _plugin("odd-token").replace('("odd-token",)', '(Word("odd-token"),)'),
+        ),
+        "the tokens of odd-token are ('odd-token',): write a tuple of texts",
+    ),
     (
         Distribution(
             "stock-claim",

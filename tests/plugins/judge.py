@@ -43,6 +43,8 @@ TOKENS = (
     "huge-finding",
     "unprintable",
     "keeps-unprintable",
+    "unordered",
+    "no-name",
     "closes",
     "stops",
     "recurses",

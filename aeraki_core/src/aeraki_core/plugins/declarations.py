@@ -7,6 +7,8 @@ shows late and far from its cause. So a plugin with a wrong declaration does not
 from __future__ import annotations
 
 import inspect
+import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -57,6 +59,11 @@ def check_hooks(
         )
     if "aeraki_validate" in functions and not kinds:
         raise PluginError("aeraki_validate is never called: declare a kind with aeraki_resources")
+    silent = next((protocol for protocol in protocols if not protocol.tokens), None)
+    if silent is not None and "aeraki_detect_protocol" not in functions:
+        raise PluginError(
+            f"no port can speak {silent.name}: give it tokens, or write aeraki_detect_protocol"
+        )
     if protocols and "aeraki_generate" not in functions:
         raise PluginError("it brings protocols but no aeraki_generate")
     if "aeraki_extend" in functions and not addons:
@@ -78,7 +85,6 @@ def check_protocols(protocols: tuple[Protocol, ...]) -> None:
     Raises:
         PluginError: the message says which value, and what to write.
     """
-    _require_once("protocol", (protocol.name for protocol in protocols))
     for protocol in protocols:
         _check_tokens(protocol)
         _require_line(f"the summary of {protocol.name}", protocol.summary)
@@ -87,6 +93,7 @@ def check_protocols(protocols: tuple[Protocol, ...]) -> None:
         options = _values(protocol, "options", Option)
         _check_options(protocol.name, options)
         _values(protocol, "codes", Code)
+    _require_once("protocol", (protocol.name for protocol in protocols))
 
 
 def check_addons(addons: tuple[AddOn, ...]) -> None:
@@ -95,29 +102,31 @@ def check_addons(addons: tuple[AddOn, ...]) -> None:
     Raises:
         PluginError: the message says which value, and what to write.
     """
-    _require_once("add-on", (addon.name for addon in addons))
     for addon in addons:
         name: object = addon.name
-        if not isinstance(name, str) or not _OPTION_NAME.fullmatch(name):
+        if type(name) is not str or not _OPTION_NAME.fullmatch(name):
             raise PluginError(
                 f"{name!r} is no name of an add-on: lower-case letters, digits and '-'"
             )
         _require_line(f"the summary of {name}", addon.summary)
+        _require_texts(f"the protocols of {name}", addon.protocols)
         for extension in _values(addon, "extensions", Extension):
             _check_extension(extension)
         _check_options(addon.name, _values(addon, "options", Option))
         _values(addon, "codes", Code)
+    _require_once("add-on", (addon.name for addon in addons))
 
 
 def _check_tokens(protocol: Protocol) -> None:
-    tokens: object = protocol.tokens  # a word alone would count as its letters
+    tokens: object = protocol.tokens
     if isinstance(tokens, str):
         raise PluginError(
             f"the tokens of {protocol.name} are a tuple of words: write ({tokens!r},)"
         )
+    _require_texts(f"the tokens of {protocol.name}", tokens)
     for word in (protocol.name, *protocol.tokens):
         text: object = word
-        if not isinstance(text, str) or not _OPTION_NAME.fullmatch(text):
+        if type(text) is not str or not _OPTION_NAME.fullmatch(text):
             raise PluginError(f"{word!r} is no token: lower-case letters, digits and '-' only")
 
 
@@ -128,7 +137,7 @@ def _check_extension(extension: Extension) -> None:
             f"{value!r} is no extension: write Extension(name, stock=...) with Envoy's name of it"
         )
     name: object = extension.name
-    if not isinstance(name, str) or not _EXTENSION.fullmatch(name):
+    if type(name) is not str or not _EXTENSION.fullmatch(name):
         raise PluginError(
             f"{name!r} is no name of an Envoy extension: "
             "write one such as envoy.filters.network.echo"
@@ -142,27 +151,32 @@ def _check_extension(extension: Extension) -> None:
 
 
 def _check_options(owner: str, options: tuple[Option[Any], ...]) -> None:
-    _require_once(f"option of {owner}", (option.name for option in options))
-    aliases = [alias for option in options for alias in option.aliases]
-    _require_once(f"alias of an option of {owner}", aliases)
     for option in options:
         name: object = option.name
-        if not isinstance(name, str) or not _OPTION_NAME.fullmatch(name) or len(name) > 63:
+        if type(name) is not str or not _OPTION_NAME.fullmatch(name) or len(name) > 63:
             raise PluginError(
                 f"{name!r} is no name of an option: lower-case letters and digits, joined by '-'"
             )
         if option.type not in OPTION_TYPES:
             raise PluginError(f"the option {name} has no type: write type=OptionType.TEXT, say")
         _require_line(f"the help of the option {name}", option.help)
+        _require_texts(f"the aliases of the option {name}", option.aliases)
+        _require_texts(f"the choices of the option {name}", option.choices)
         for alias in option.aliases:
             if not _ANNOTATION.fullmatch(alias):
                 raise PluginError(f"{alias!r}, an alias of the option {name}, is no annotation")
         _check_limits(option)
         _check_default(option)
+    _require_once(f"option of {owner}", (option.name for option in options))
+    aliases = [alias for option in options for alias in option.aliases]
+    _require_once(f"alias of an option of {owner}", aliases)
 
 
 def _check_limits(option: Option[Any]) -> None:
     least, greatest = option.minimum, option.maximum
+    for limit in (least, greatest):
+        if limit is not None and not _is_finite(limit):
+            raise PluginError(f"a limit of the option {option.name} is {limit!r}: write a number")
     if (least is not None or greatest is not None) and option.type not in _LIMITED:
         raise PluginError(
             f"the option {option.name} is of type {option.type.name}: only INT and DURATION "
@@ -181,7 +195,7 @@ def _check_default(option: Option[Any]) -> None:
     default: Any = option.default
     if default is None:
         return
-    if not option.type.accepts(default):
+    if not option.type.accepts(default) or (option.type in _LIMITED and not _is_finite(default)):
         raise PluginError(
             f"the default {default!r} of the option {option.name} is not of type "
             f"{option.type.name}: {_FORMS[option.type]}"
@@ -257,7 +271,6 @@ def check_kinds(kinds: tuple[Kind[Any], ...]) -> None:
     Raises:
         PluginError: the message says which value, and what to write.
     """
-    _require_once("kind", (f"{kind.kind}.{kind.group}" for kind in kinds))
     for kind in kinds:
         for what, value, form, example in (
             ("kind", kind.kind, _KIND, "EchoPolicy"),
@@ -265,20 +278,29 @@ def check_kinds(kinds: tuple[Kind[Any], ...]) -> None:
             ("version", kind.version, _VERSION, "v1alpha1"),
         ):
             text: object = value
-            if not isinstance(text, str) or not form.fullmatch(text):
+            if type(text) is not str or not form.fullmatch(text):
                 raise PluginError(
                     f"{value!r} is no {what} of a resource: write one such as {example}"
                 )
         _check_group(kind)
+        _require_line(f"the summary of {kind.kind}", kind.summary)
+        _require_texts(f"the short names of {kind.kind}", kind.short_names)
+        _require_pairs(f"the printer columns of {kind.kind}", kind.printer_columns)
+        for what, function in (("hosts", kind.hosts), ("secrets", kind.secrets)):
+            if not callable(function):
+                raise PluginError(
+                    f"{what} of {kind.kind} is {function!r}: write a function of the spec"
+                )
         for name in kind.short_names:
             if not _PLURAL.fullmatch(name):
                 raise PluginError(f"{name!r}, a short name of {kind.kind}, is no lower-case word")
         _check_model(kind)
+    _require_once("kind", (f"{kind.kind}.{kind.group}" for kind in kinds))
 
 
 def _check_group(kind: Kind[Any]) -> None:
     group: object = kind.group
-    if not isinstance(group, str) or "." not in group or not is_dns_subdomain(group):
+    if type(group) is not str or "." not in group or not is_dns_subdomain(group):
         raise PluginError(
             f"{group!r} is no API group: write a domain of your own, such as echo.example.com"
         )
@@ -297,7 +319,10 @@ def _check_model(kind: Kind[Any]) -> None:
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         raise PluginError(f"the spec of {kind.kind} is {model!r}: write a class of pydantic models")
     try:
-        model.model_json_schema(by_alias=True)
+        schema: object = model.model_json_schema(by_alias=True)
+        json.dumps(schema)
+        if not isinstance(schema, dict):
+            raise TypeError(f"its schema is a {type(schema).__name__}")
     except Exception as error:
         raise PluginError(
             f"no CRD can be made of the spec of {kind.kind}: {type(error).__name__}: {error}"
@@ -320,6 +345,24 @@ def _values(owner: Protocol | AddOn, name: str, kind: type[Any]) -> tuple[Any, .
     return tuple(values)
 
 
+def _require_texts(what: str, values: object) -> None:
+    """Refuse a text alone, which would count as its letters, and whatever is no text."""
+    if not isinstance(values, tuple | list) or any(type(value) is not str for value in values):
+        raise PluginError(f"{what} are {values!r}: write a tuple of texts, such as ('a',)")
+
+
+def _require_pairs(what: str, values: object) -> None:
+    if not isinstance(values, tuple | list) or not all(
+        isinstance(pair, tuple) and len(pair) == 2 and all(type(text) is str for text in pair)
+        for pair in values
+    ):
+        raise PluginError(f"{what} are {values!r}: write a tuple of pairs of texts")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
+
+
 def _require_once(what: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
@@ -329,5 +372,5 @@ def _require_once(what: str, names: Iterable[str]) -> None:
 
 
 def _require_line(what: str, text: object) -> None:
-    if not isinstance(text, str) or not text.strip() or not text.isprintable():
+    if type(text) is not str or not text.strip() or not text.isprintable():
         raise PluginError(f"{what} is {text!r}: write one line of text")

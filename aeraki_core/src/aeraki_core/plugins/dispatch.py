@@ -482,7 +482,8 @@ def _named(plugin: PluginInfo, answer: object) -> tuple[Protocol | None, str]:
 
 def _all(values: Any) -> tuple[Any, ...] | None:
     """What a hook yields, or the list that it returns; None where it is neither."""
-    if not isinstance(values, Iterable):
+    # A set has another order in the next process, and a mapping gives its keys.
+    if not isinstance(values, Iterable) or isinstance(values, set | frozenset | Mapping):
         return None
     return tuple(islice(values, MAX_PATCHES + 1))
 
