@@ -47,7 +47,7 @@ _COMMANDS: Mapping[str, list[str]] = {
     "pytest": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
     "aeraki": [sys.executable, "-c", "from aeraki_core.cli import main; main()"],
 }
-_SECONDS = re.compile(r" in \d+\.\d+s\b")
+_SECONDS = re.compile(r" in \d+\.\d+s( \(\d+:\d\d:\d\d\))?")
 
 
 def run(step: RunCommand, folder: Path) -> str:
@@ -68,7 +68,7 @@ def run(step: RunCommand, folder: Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=280,
         check=False,
     )
     # Findings make `aeraki validate` fail, as they should; nothing else on the page may.
