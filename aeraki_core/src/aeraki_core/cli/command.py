@@ -56,6 +56,29 @@ _SECTIONS = {
     SettingGroup.ALL: "Messages",
 }
 FILES = ("paths", "default_namespace", "max_file_size", "exclude")
+_COMMON = frozenset(
+    {
+        "paths",
+        "default_namespace",
+        "exclude",
+        "source",
+        "sink",
+        "to",
+        "http_address",
+        "leader_elect",
+        "kubeconfig",
+        "context",
+        "root_namespace",
+        "proxy_extensions",
+        "watch_namespaces",
+        "ignore",
+        "plugins",
+        "log_level",
+        "config",
+    }
+)
+"""Names of shared flags that ``--help`` shows; ``--help-all`` shows the others, too."""
+_SHOWS_ALL = "aeraki_core.help-all"
 
 
 class CommandOption(click.Option):
@@ -67,6 +90,11 @@ class CommandOption(click.Option):
         super().__init__(*args, **kwargs)
         self.section = section
         self.setting = setting
+
+    @property
+    def is_common(self) -> bool:
+        """Whether the short help shows it."""
+        return self.section == "Options" or self.name in _COMMON
 
 
 class Command(click.Command):
@@ -83,19 +111,32 @@ class Command(click.Command):
         return []
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The flags by heading; the command's own come first."""
+        """Write the flags by heading, the command's own first, rare ones with --help-all."""
+        shows_all = ctx.meta.get(_SHOWS_ALL, False)
         sections: dict[str, list[tuple[str, str]]] = {}
+        hidden = 0
         for parameter in self.get_params(ctx):
+            if isinstance(parameter, CommandOption) and not (shows_all or parameter.is_common):
+                hidden += 1
+                continue
             # Arguments are in the line of usage, and the text above says what they are.
             record = (
                 None if isinstance(parameter, click.Argument) else parameter.get_help_record(ctx)
             )
+            setting = getattr(parameter, "setting", None)
+            if record is not None and setting is not None and not shows_all:
+                record = (record[0], setting.help)  # without default and variable
             if record is not None:
                 sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
         order = ["Options", "Input", *_SECTIONS.values()]
         for title in sorted(sections, key=order.index):
             with formatter.section(title):
                 formatter.write_dl(sections[title])
+        if hidden:
+            formatter.write_paragraph()
+            formatter.write_text(
+                f"{ctx.command_path} --help-all shows {hidden} more options, and defaults."
+            )
 
 
 def define(
@@ -272,9 +313,24 @@ def _trace_option() -> CommandOption:
     )
 
 
+def _show_all(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        ctx.meta[_SHOWS_ALL] = True
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
 def _common() -> list[click.Parameter]:
     section = _SECTIONS[SettingGroup.ALL]
     return [
+        CommandOption(
+            ["--help-all"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_all,
+            help="Show all options and exit.",
+        ),
         CommandOption(
             ["--config"],
             type=click.Path(path_type=Path),

@@ -439,7 +439,7 @@ class Settings:
         _RUN,
         forms.ADDRESS,
         "",
-        "Where to serve /healthz, /readyz, /metrics, /status and /explain, such as :8080.",
+        "Where to serve a page at /, probes, /metrics, /status and /explain, such as :8080.",
         metavar="[HOST]:PORT",
         default_text="nowhere",
     )

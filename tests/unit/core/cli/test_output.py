@@ -65,7 +65,12 @@ def test_every_command_is_listed_with_its_help(aeraki: Run) -> None:
 def test_every_command_has_help_of_its_own(aeraki: Run, name: str) -> None:
     result = aeraki(name, "--help")
     assert result.code == 0
-    assert "--no-color" in result.out
+    assert "--no-color" not in result.out
+    assert f"aeraki {name} --help-all shows " in result.out
+    everything = aeraki(name, "--help-all")
+    assert everything.code == 0
+    assert "--no-color" in everything.out
+    assert len(everything.out) > len(result.out)
 
 
 def test_an_unknown_command_is_answered_with_the_nearest(aeraki: Run) -> None:
