@@ -112,6 +112,24 @@ def test_a_protocol_that_does_not_route_calls(aeraki: Run) -> None:
     assert "zookeeper does not route single calls" in result.out
 
 
+def test_an_option_limits_the_calls_that_the_service_takes(aeraki: Run, tmp_path: Path) -> None:
+    text = SERVICE.replace("tcp-thrift", "tcp-dubbo").replace(
+        "namespace: shop}\nspec:",
+        "namespace: shop, annotations: {dubbo.aeraki.io/interface: 'com.example.*'}}\nspec:",
+        1,
+    )
+    (tmp_path / "all.yaml").write_text(text)
+    taken = aeraki("route", "hello", tmp_path, "--field", "interface=com.example.Hello")
+    assert taken.code == 0
+    refused = aeraki("route", "hello", tmp_path, "--field", "interface=com.other.Hello")
+    assert refused.code == 1
+    assert "the service takes only calls with interface com.example.*" in refused.out
+    assert "only calls with interface com.example.*" in aeraki("explain", "hello", tmp_path).out
+    unknown = aeraki("route", "hello", tmp_path, "--field", "face=x")
+    assert unknown.code == 2
+    assert "cannot limit 'face'; it can: group, interface, version" in unknown.err
+
+
 def test_usage(aeraki: Run) -> None:
     result = aeraki("route", "greeter.dubbo", SAMPLES, "--header", "alice")
     assert result.code == 2
@@ -121,7 +139,8 @@ def test_usage(aeraki: Run) -> None:
 
 def test_explain_shows_the_routes_in_words(aeraki: Run) -> None:
     out = " ".join(aeraki("explain", "greeter.dubbo", SAMPLES).out.split())
-    assert "routes all clients 1 header batch is true -> subset v2" in out
+    assert "only calls with interface" in out
+    assert "1 header batch is true -> subset v2" in out
     assert "2 method is sayHello -> 80 % subset v1, 20 % subset v2" in out
 
 

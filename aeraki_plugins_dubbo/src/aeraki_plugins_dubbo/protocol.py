@@ -17,18 +17,21 @@ INTERFACE = Option(
     "* at the start or end of a name stands for the rest. Default: any.",
     default=(),
     aliases=("interface",),
+    limits_calls=True,
 )
 GROUP = Option(
     name="group",
     type=OptionType.TEXT,
     help="Only calls of this group are taken. Default: any.",
     default="",
+    limits_calls=True,
 )
 VERSION = Option(
     name="version",
     type=OptionType.TEXT,
     help="Only calls of this version are taken. Default: any.",
     default="",
+    limits_calls=True,
 )
 ENGINE = Option(
     name="engine",

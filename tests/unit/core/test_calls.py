@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from aeraki_core.mesh.calls import Call, choose_route, conditions
+from aeraki_core.mesh.calls import Call, CallLimit, broken_limits, choose_route, conditions
 from aeraki_core.mesh.routes import RouteMatch
 from aeraki_core.model.istio import StringMatch
 
@@ -83,3 +83,21 @@ def test_conditions_in_words() -> None:
         "not header test is ''",
         "parameter 0 matches a|b",
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "actual", "is_taken"),
+    [
+        ((), "anything", True),
+        (("com.a.B",), "com.a.B", True),
+        (("com.a.B",), "com.a.Bc", False),
+        (("com.a.*",), "com.a.B", True),
+        (("*.B",), "com.a.B", True),
+        (("*.B", "x"), "com.a.C", False),
+    ],
+)
+def test_a_service_limits_its_calls(values: tuple[str, ...], actual: str, is_taken: bool) -> None:
+    limit = CallLimit("interface", values)
+    call = Call(fields=(("interface", actual),))
+    assert broken_limits([limit], call) == (() if is_taken else (limit,))
+    assert broken_limits([limit], Call()) == ()  # a part that is not named is not judged

@@ -9,13 +9,14 @@ from typing import Any
 from aeraki_core.console import output
 from aeraki_core.console.route_tables import (
     clients_text,
+    limit_texts,
     match_of,
     match_text,
     percent,
     source_text,
 )
 from aeraki_core.findings.text import and_more, count, escape
-from aeraki_core.mesh.calls import Call, choose_route
+from aeraki_core.mesh.calls import Call, CallLimit, broken_limits, choose_route
 
 __all__ = ["Verdict", "answer_text", "route_answer"]
 
@@ -47,6 +48,7 @@ def route_answer(port: Mapping[str, Any], client: str | None, call: Call) -> dic
         "protocol": port["protocol"],
         "clients": clients_text(table, port["routes"]) if table is not None else None,
         "routes": [],
+        "limits": {},
         "taken": None,
         "problem": None,
     }
@@ -58,8 +60,20 @@ def route_answer(port: Mapping[str, Any], client: str | None, call: Call) -> dic
     elif table["routes"] is None:
         answer["problem"] = f"{port['protocol']} does not route single calls"
     else:
-        _judge(answer, table["routes"], call)
+        answer["limits"] = table["limits"]
+        broken = broken_limits(_limits(table), call)
+        if broken:
+            takes = " or ".join(broken[0].values)
+            answer["problem"] = (
+                f"the service takes only calls with {broken[0].name} {takes}; this one fails"
+            )
+        else:
+            _judge(answer, table["routes"], call)
     return answer
+
+
+def _limits(table: Mapping[str, Any]) -> list[CallLimit]:
+    return [CallLimit(name, tuple(values)) for name, values in table["limits"].items()]
 
 
 def _judge(answer: dict[str, Any], routes: Sequence[Mapping[str, Any]], call: Call) -> None:
@@ -101,6 +115,8 @@ def answer_text(answer: Mapping[str, Any], call: Call) -> str:
     title = output.style(escape(f"{answer['host']}:{answer['port']}"), bold=True)
     lines = [f"{title}  {escape(answer['protocol'])}, {escape(answer['clients'] or 'no client')}"]
     lines.append(f"  call     {escape(_call_text(call))}")
+    if not call.fields:
+        lines += [f"  takes    {escape(text)}" for text in limit_texts(answer)]
     if answer["problem"]:
         lines.append(f"  problem  {escape(answer['problem'])}")
     for number, route in enumerate(answer["routes"], start=1):
@@ -116,6 +132,7 @@ def _call_text(call: Call) -> str:
     parts = [f"method {call.method}"] if call.method is not None else []
     parts += [f"header {name} = {value}" for name, value in call.headers]
     parts += [f"parameter {name} = {value}" for name, value in call.query_params]
+    parts += [f"{name} {value}" for name, value in call.fields]
     return ", ".join(parts) or "no method, no headers"
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "clients_text",
     "destination_text",
     "destinations_text",
+    "limit_texts",
     "match_of",
     "match_text",
     "percent",
@@ -45,6 +46,7 @@ def route_tables(pipeline: Pipeline, report: PortReport) -> list[dict[str, Any]]
         routes = clients.routes
         content = {
             "isTheirs": clients.is_theirs,
+            "limits": {limit.name: list(limit.values) for limit in clients.limits},
             "routes": None
             if routes is None and clients.is_theirs
             else [_route(pipeline, report, route) for route in routes or ()],
@@ -187,6 +189,15 @@ def clients_text(table: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) 
     if table["everybody"]:
         parts.append("all clients" if len(tables) == 1 else "all other clients")
     return ", ".join(parts) or "no client"
+
+
+def limit_texts(table: Mapping[str, Any]) -> list[str]:
+    """Which calls the service takes at all, a text for each limit."""
+    return [
+        f"only calls with {name} {' or '.join(values)}"
+        for name, values in table["limits"].items()
+        if values
+    ]
 
 
 def match_text(route: Mapping[str, Any]) -> str:

@@ -7,14 +7,24 @@ Envoy compares; expressions match the whole text, by the same engine as Envoy's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from aeraki_core.mesh.routes import RouteMatch
 from aeraki_core.model.istio import StringMatch
 
-__all__ = ["Call", "Condition", "Mismatch", "RouteChoice", "choose_route", "conditions"]
+__all__ = [
+    "Call",
+    "CallLimit",
+    "Condition",
+    "Mismatch",
+    "RouteChoice",
+    "broken_limits",
+    "choose_route",
+    "conditions",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +33,43 @@ class Call:
 
     - method: its method; None for a call whose method no route may ask about
     - headers, query_params: pairs of name and value; names of headers compare without case
+    - fields: other parts that a service may limit, such as an interface
     """
 
     method: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     query_params: tuple[tuple[str, str], ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+class CallLimit(NamedTuple):
+    """The values of one part of a call that a service takes; none stands for any.
+
+    ``*`` at the start or the end of a value stands for the rest.
+    """
+
+    name: str
+    values: tuple[str, ...]
+
+    def takes(self, actual: str) -> bool:
+        """Whether a call with that value is taken."""
+        return not self.values or any(map(partial(_is_like, actual), self.values))
+
+
+def _is_like(actual: str, pattern: str) -> bool:
+    if pattern.endswith("*"):
+        return actual.startswith(pattern[:-1])
+    if pattern.startswith("*"):
+        return actual.endswith(pattern[1:])
+    return actual == pattern
+
+
+def broken_limits(limits: Iterable[CallLimit], call: Call) -> tuple[CallLimit, ...]:
+    """The limits that the call does not keep; a part that the call does not name is not judged."""
+    fields = dict(call.fields)
+    return tuple(
+        limit for limit in limits if limit.name in fields and not limit.takes(fields[limit.name])
+    )
 
 
 class Condition(NamedTuple):

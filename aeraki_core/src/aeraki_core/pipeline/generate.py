@@ -24,6 +24,7 @@ from aeraki_core.findings.codes import (
     TOO_MANY_VIEWS,
 )
 from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.calls import CallLimit
 from aeraki_core.mesh.keys import Key
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.routes import PlannedRoute
@@ -39,7 +40,7 @@ from aeraki_core.pipeline.audiences import (
 )
 from aeraki_core.pipeline.authority import foreign_changes
 from aeraki_core.pipeline.own_listeners import Restore, own_listeners, restores
-from aeraki_core.plugins.context import Audience, Detect
+from aeraki_core.plugins.context import Audience, Detect, GenerateContext
 from aeraki_core.plugins.dispatch import Dispatcher, Generated, PortCall
 from aeraki_core.plugins.types import Protocol
 
@@ -187,11 +188,13 @@ class ClientRoutes:
     - audiences: these clients; without a namespace, all that no other audience names
     - is_theirs: the host is this service for them
     - routes: None when the protocol's plugin asks for none, because calls are not routed one by one
+    - limits: which calls the service takes at all, by the options that say so
     """
 
     audiences: tuple[Audience, ...]
     is_theirs: bool
     routes: tuple[PlannedRoute, ...] | None
+    limits: tuple[CallLimit, ...]
 
 
 def client_routes(
@@ -216,9 +219,19 @@ def client_routes(
             audiences=tuple(view.audiences),
             is_theirs=view.generated is not None,
             routes=view.call.recorder.routes,
+            limits=tuple(_limits(view.call.context)),
         )
         for view in runner.views
     )
+
+
+def _limits(context: GenerateContext) -> Iterator[CallLimit]:
+    """The options that limit calls, with their values for this service."""
+    for option in context.protocol.options:
+        if option.limits_calls:
+            value = context.option(option)
+            values = (value,) if isinstance(value, str) else tuple(value or ())
+            yield CallLimit(option.name, () if "*" in values else tuple(filter(None, values)))
 
 
 @dataclass(slots=True)

@@ -187,6 +187,11 @@ def _check_limits(option: Option[Any]) -> None:
             f"the option {option.name} is of type {option.type.name}: only TEXT, LIST and MAP "
             "have choices"
         )
+    if option.limits_calls and option.type not in (OptionType.TEXT, OptionType.LIST):
+        raise PluginError(
+            f"the option {option.name} is of type {option.type.name}: only TEXT and LIST "
+            "limit calls"
+        )
     if least is not None and greatest is not None and least > greatest:
         raise PluginError(f"the option {option.name} has a minimum above its maximum")
 

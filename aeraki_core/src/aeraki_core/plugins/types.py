@@ -95,6 +95,12 @@ class Option(Generic[T_co]):
     """The greatest INT, or DURATION in seconds."""
     aliases: tuple[str, ...]
     """Whole annotation names that mean the same, such as those of another tool."""
+    limits_calls: bool
+    """Whether the service takes only calls with the value, or one of the values, in that part.
+
+    An empty value, and ``*``, is any; ``*`` at the start or the end of a value stands for the rest.
+    ``aeraki route`` compares it. Of type TEXT or LIST.
+    """
 
     @overload
     def __init__(
@@ -108,6 +114,7 @@ class Option(Generic[T_co]):
         minimum: float | None = None,
         maximum: float | None = None,
         aliases: tuple[str, ...] = (),
+        limits_calls: bool = False,
     ) -> None: ...
 
     @overload
@@ -122,6 +129,7 @@ class Option(Generic[T_co]):
         minimum: float | None = None,
         maximum: float | None = None,
         aliases: tuple[str, ...] = (),
+        limits_calls: bool = False,
     ) -> None: ...
 
     def __init__(
@@ -135,6 +143,7 @@ class Option(Generic[T_co]):
         minimum: float | None = None,
         maximum: float | None = None,
         aliases: tuple[str, ...] = (),
+        limits_calls: bool = False,
     ) -> None:
         # As dataclasses do for a frozen class; they know no overloads.
         for key, value in (
@@ -146,6 +155,7 @@ class Option(Generic[T_co]):
             ("minimum", minimum),
             ("maximum", maximum),
             ("aliases", aliases),
+            ("limits_calls", limits_calls),
         ):
             object.__setattr__(self, key, value)
 

@@ -113,6 +113,7 @@ def _table_texts(tables: Sequence[Mapping[str, Any]]) -> list[str]:
     from aeraki_core.console.route_tables import (
         clients_text,
         destinations_text,
+        limit_texts,
         match_text,
         source_text,
     )
@@ -122,6 +123,7 @@ def _table_texts(tables: Sequence[Mapping[str, Any]]) -> list[str]:
         return texts  # the protocol does not route single calls
     for table in tables:
         texts.append(clients_text(table, tables))
+        texts += [f"  {text}" for text in limit_texts(table)]
         if not table["isTheirs"]:
             texts.append("  the host is another service for them")
         elif table["routes"] is None:

@@ -41,6 +41,13 @@ __all__ = ["command"]
     help="A parameter of the call, as queryParams name it; may be given several times.",
 )
 @click.option(
+    "--field",
+    "fields",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Another part of the call that the service may limit by an option, such as an interface.",
+)
+@click.option(
     "-o",
     "--output",
     "form",
@@ -57,6 +64,7 @@ def command(
     method: str | None,
     headers: tuple[str, ...],
     params: tuple[str, ...],
+    fields: tuple[str, ...],
     form: str,
     controller: str | None,
     use_cluster: bool,
@@ -75,6 +83,7 @@ def command(
         method=method,
         headers=_pairs("--header", headers),
         query_params=_pairs("--param", params),
+        fields=_pairs("--field", fields),
     )
     is_anybody = settings.origin("default_namespace").kind is OriginKind.DEFAULT
     client = None if is_anybody else settings.default_namespace
@@ -89,6 +98,7 @@ def command(
         for port in content["ports"]:
             output.error(f"{port['host']}:{port['port']} speaks no protocol: {port['why']}")
         return 1
+    _require_known(call.fields, ports)
     answers = [route_answer(port, client, call) for port in ports]
     if form == "text":
         output.data("\n".join(answer_text(answer, call) for answer in answers))
@@ -110,6 +120,19 @@ def _pairs(flag: str, texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
         if not sign or not name:
             raise click.UsageError(f"{flag}: {text!r} is not NAME=VALUE")
     return tuple((name, value) for name, _, value in pairs)
+
+
+def _require_known(fields: Sequence[tuple[str, str]], ports: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a field that no option limits.
+
+    Raises:
+        click.UsageError: it names those that are.
+    """
+    known = sorted({name for port in ports for table in port["routes"] for name in table["limits"]})
+    for name, _ in fields:
+        if name not in known:
+            names = ", ".join(known) or "none"
+            raise click.UsageError(f"--field: the service cannot limit {name!r}; it can: {names}")
 
 
 def _note_unused(port: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from aeraki_core.console.page.style import STYLE
 from aeraki_core.console.route_tables import (
     clients_text,
     destination_text,
+    limit_texts,
     match_text,
     percent,
     source_text,
@@ -189,7 +190,8 @@ def _port(port: Mapping[str, Any], *, is_open: bool) -> Markup:
 
 def _table(table: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> Markup:
     """The routes of one group of clients as a picture: clients, matches, destinations."""
-    clients = element("div", clients_text(table, tables), class_="clients")
+    limits = (element("small", text) for text in limit_texts(table))
+    clients = element("div", clients_text(table, tables), *limits, class_="clients")
     if not table["isTheirs"]:
         text = "The host is another service for these clients."
         return element("div", clients, element("p", text, class_="routes"), class_="flow")

@@ -89,7 +89,7 @@ summary:focus-visible, a:focus-visible { outline: 2px solid var(--accent); outli
   overflow-wrap: anywhere; background: var(--card); }
 .match::after { content: "\\2192"; position: absolute; right: -1.3rem; top: 50%;
   transform: translateY(-50%); color: var(--soft); }
-.match small, .to small { display: block; color: var(--soft); font-size: .8rem; }
+.match small, .to small, .clients small { display: block; color: var(--soft); font-size: .8rem; }
 .to > div { padding: .15rem 0; overflow-wrap: anywhere; }
 .to .name { display: flex; justify-content: space-between; gap: .75rem; }
 .to .name span:last-child { color: var(--soft); white-space: nowrap;
