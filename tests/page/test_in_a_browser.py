@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,17 +25,22 @@ FLAGS = [
 
 def _open(page: Path, profile: Path) -> tuple[str, list[str]]:
     """The document after the browser has loaded it, and what the browser's console says."""
-    command = ["chromium", *FLAGS, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
+    command = [_browser(), *FLAGS, f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
     # The limit only ends a browser that hangs; it takes some seconds.
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
+def _browser() -> str:
+    """The command of a browser; some machines have only one of the two."""
+    return next((each for each in ("chromium", "google-chrome") if shutil.which(each)), "chromium")
+
+
 @pytest.fixture
 def browser() -> None:
-    """A browser from the distribution's packages."""
-    need("chromium")
+    """A browser that is installed."""
+    need(_browser())
 
 
 @pytest.mark.usefixtures("browser")

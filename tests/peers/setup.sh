@@ -10,8 +10,9 @@ needs=(
   mvn:maven
   setpriv:util-linux
   prometheus:prometheus
-  chromium:chromium
 )
+# Machines that have Chrome may have no package with Chromium.
+command -v google-chrome >/dev/null || needs+=(chromium:chromium)
 missing=()
 for need in "${needs[@]}"; do
   command -v "${need%%:*}" >/dev/null || [ -e "${need%%:*}" ] || missing+=("${need##*:}")
