@@ -22,6 +22,7 @@ __all__ = [
     "OTHER_NAMESPACE",
     "REPEATED_PREFIX",
     "SHADOWED",
+    "TCP_ROUTE",
     "UNKNOWN_HOST",
     "UNKNOWN_PORT",
     "VIRTUAL_SERVICE",
@@ -121,6 +122,14 @@ CLUSTER_POLICY = Code(
     action="Remove the setting, or set connections in the RedisDestination.",
 )
 
+TCP_ROUTE = Code(
+    id="RDS0115",
+    severity=_W,
+    title="redis_proxy cannot follow the tcp routes",
+    action="Write the routes in a RedisService, with one for all keys; "
+    "until then commands pass as Istio sends them.",
+)
+
 # RDS0201 is free: the model refuses a percentage above 100.
 WHOLE_PERCENT = Code(
     id="RDS0202",
@@ -175,6 +184,7 @@ CODES = (
     AUTH_REFUSED,
     CLUSTER_TLS,
     CLUSTER_POLICY,
+    TCP_ROUTE,
     WHOLE_PERCENT,
     FAULT_COMMAND,
     NO_DELAY,

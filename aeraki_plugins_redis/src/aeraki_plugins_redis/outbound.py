@@ -89,6 +89,8 @@ def outbound(context: GenerateContext) -> Iterator[Patch]:
     resource = resource_of(context, REDIS_SERVICE, context.service)
     spec = resource.spec if resource else None
     routes = routes_of(context, resource)
+    if routes is None:
+        return  # Istio's tcp_proxy stays, for its routes say more than redis_proxy can
     targets = targets_of(routes)
     _report_vain(context, resource, targets)
     side = context.outbound
@@ -165,7 +167,10 @@ def _report_vain(
 ) -> None:
     """Report what was written and has no effect on this port."""
     virtual_service = context.virtual_service
-    if virtual_service is not None and _routes_port(virtual_service, context.port.number):
+    takes_all = resource is not None and any(not each.prefix for each in resource.spec.redis)
+    if virtual_service is not None and _is_vain(
+        virtual_service, context.port.number, with_tcp=takes_all
+    ):
         message = (
             f"the routes have no effect on port {context.port.number} of {context.service.host}"
         )
@@ -181,8 +186,8 @@ def _report_vain(
         context.report(NO_EFFECT, message, ref=resource.ref, field="spec.settings.readPolicy")
 
 
-def _routes_port(virtual_service: VirtualService, number: int) -> bool:
-    """Whether one of its routes means that port."""
+def _is_vain(virtual_service: VirtualService, number: int, *, with_tcp: bool) -> bool:
+    """Report whether an http route, or one of tcp if those count, is meant for that port."""
     http = any(
         not entry.match or any(match.port in (None, number) for match in entry.match)
         for entry in virtual_service.http
@@ -191,4 +196,4 @@ def _routes_port(virtual_service: VirtualService, number: int) -> bool:
         not entry.match or any(match.port in (None, number) for match in entry.match)
         for entry in virtual_service.tcp
     )
-    return http or tcp
+    return http or (with_tcp and tcp)

@@ -1,16 +1,25 @@
 """Resolve the routes of a RedisService to routes between Istio's clusters.
 
 A host or port that does not exist is a finding at its field. Such a route stays and points to a
-cluster that does not exist. Without it, its keys would go elsewhere.
+cluster that does not exist. Without it, its keys would go elsewhere. A key without any route goes
+where Istio sends the port's connections.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aeraki_core import GenerateContext, Port, Resource, Service, cluster_name
-from aeraki_plugins_redis.codes import DEAD_ROUTE, UNKNOWN_HOST, UNKNOWN_PORT
+from aeraki_core import (
+    GenerateContext,
+    Port,
+    Resource,
+    Service,
+    cluster_name,
+)
+from aeraki_core import Route as CoreRoute
+from aeraki_plugins_redis.codes import DEAD_ROUTE, TCP_ROUTE, UNKNOWN_HOST, UNKNOWN_PORT
 from aeraki_plugins_redis.destinations import why_unreachable
+from aeraki_plugins_redis.protocol import REDIS
 from aeraki_plugins_redis.resources import Destination, RedisServiceSpec
 
 __all__ = ["Copy", "Route", "Target", "routes_of", "targets_of"]
@@ -51,15 +60,55 @@ class Route:
 
 def routes_of(
     context: GenerateContext, resource: Resource[RedisServiceSpec] | None
-) -> tuple[Route, ...]:
-    """Return the routes of this port.
+) -> tuple[Route, ...] | None:
+    """Return the routes of this port; one of them is for all keys that no prefix fits.
 
-    Without a RedisService, or without routes in it, this is one route for all keys to the service
-    itself.
+    If the RedisService has no such route, it leads where Istio sends the port's connections. None
+    if redis_proxy cannot send commands there; the reason is reported.
     """
-    if resource is None or not resource.spec.redis:
-        own = cluster_name(context.port.number, context.service.host)
-        return (Route("", False, Target(own, context.service, context.port)),)
+    routes = _written_routes(context, resource) if resource is not None else ()
+    if all(route.prefix for route in routes):
+        rest = _rest(context)
+        return None if rest is None else (*routes, Route("", False, rest))
+    return routes
+
+
+def _rest(context: GenerateContext) -> Target | None:
+    """Return where Istio sends the port's connections; None if redis_proxy cannot."""
+    service, port = context.service, context.port
+    route = context.tcp_route()
+    cluster = route.clusters[0].cluster
+    if len(route.clusters) == 1 and cluster == cluster_name(port.number, service.host):
+        return Target(cluster, service, port)
+    reason = _why_not_followed(context, route)
+    if reason is None:
+        return Target(cluster)
+    message = f"port {port.number}: {reason}; no filter is written"
+    context.report(TCP_ROUTE, message, ref=route.ref, field=route.field)
+    return None
+
+
+def _why_not_followed(context: GenerateContext, route: CoreRoute) -> str | None:
+    """Return why redis_proxy cannot send all commands by a tcp route; None if it can."""
+    if len(route.clusters) > 1:
+        return "the route has several destinations, and redis_proxy sends a key to one"
+    (destination,) = route.clusters
+    where = f"the route leads to {destination.host}:{destination.port}"
+    if destination.subset:
+        return f"{where}, subset {destination.subset}, whose instances are not chosen by the key"
+    service = next(iter(context.services_of_host(destination.host)), None)
+    port = service.port(destination.port) if service is not None else None
+    if service is None or port is None:
+        return f"{where}, which does not exist"
+    if not context.speaks(REDIS, service, port):
+        return f"{where}, which is not known to speak Redis"
+    reason = why_unreachable(context, service, port)
+    return None if reason is None else f"{where}: {reason}"
+
+
+def _written_routes(
+    context: GenerateContext, resource: Resource[RedisServiceSpec]
+) -> tuple[Route, ...]:
     repeats = resource.spec.repeats()
     found: list[Route] = []
     for index, entry in enumerate(resource.spec.redis):

@@ -119,7 +119,8 @@ def _restore_patches(restore: Restore, mesh_wide: Mapping[str, Operation]) -> li
         if operation is Operation.INSERT_BEFORE:
             patches.append(ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REMOVE", None))
         else:
-            value = _tcp_proxy(restore.cluster)
+            names = (each.cluster for each in restore.clusters)
+            value = _tcp_proxy(*names, weights=[each.weight for each in restore.clusters])
             patches.append(ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REPLACE", value))
     return patches
 
@@ -191,12 +192,18 @@ def _spare_passthrough(patch: Patch, listener: Listener, mesh: Mesh) -> ConfigPa
     return ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REPLACE", _tcp_proxy(cluster))
 
 
-def _tcp_proxy(cluster: str) -> FrozenMessage:
+def _tcp_proxy(*clusters: str, weights: Sequence[int] = ()) -> FrozenMessage:
+    """Return Istio's own filter to one cluster, or to several by their weights."""
     from envoy.config.listener.v3.listener_components_pb2 import Filter
     from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
-    config = pack(TcpProxy(stat_prefix=cluster, cluster=cluster))
-    return FrozenMessage.of(Filter(name=TCP_PROXY, typed_config=config))
+    config = TcpProxy(stat_prefix=clusters[0])
+    if len(clusters) == 1:
+        config.cluster = clusters[0]
+    else:
+        for name, weight in zip(clusters, weights, strict=True):
+            config.weighted_clusters.clusters.add(name=name, weight=weight)
+    return FrozenMessage.of(Filter(name=TCP_PROXY, typed_config=pack(config)))
 
 
 def _cluster_patches(patch: Patch, context: str) -> list[ConfigPatch]:

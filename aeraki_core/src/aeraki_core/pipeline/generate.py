@@ -424,6 +424,9 @@ class _Runner:
                 self.service, self.port, fresh.reads
             )
             self._generate(fresh)
+            if audience.overrides and not _has_filter(fresh):
+                # Asked here, so that clients with another answer get a view of their own.
+                fresh.call.context.tcp_route()
         elif audience.overrides:
             # Not the service of these clients; but its mesh-wide filter may reach their listeners.
             for listener in self.views[0].listeners:
@@ -477,8 +480,8 @@ class _Runner:
         others = restores(mesh_wide.listeners, self.service, view.reads)
         if view.generated is None or _has_filter(view):
             return others
-        own = view.call.context.outbound.cluster
-        return (*others, *(Restore(listener.name, own) for listener in view.listeners))
+        clusters = view.call.context.tcp_route().clusters
+        return (*others, *(Restore(listener.name, clusters) for listener in view.listeners))
 
     def _shared_clusters(self, view: _View, namespaces: list[str]) -> Iterator[Finding]:
         """Report changes of Istio's clusters that these clients should not get.

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from aeraki_core.filters.cluster_name import ClusterName
 from aeraki_core.findings.codes import (
     LISTENER_TAKEN,
     NO_ADDRESS,
@@ -20,6 +19,7 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.routes import WeightedCluster, cluster_name
 from aeraki_core.model.listeners import Listener, needs_endpoints, outbound_listeners
 from aeraki_core.model.service import Port, Resolution, Service
 
@@ -29,11 +29,11 @@ __all__ = ["Restore", "own_listeners", "restores"]
 class Restore(NamedTuple):
     """A listener that the mesh-wide filter changes and must not change for some clients.
 
-    A tcp_proxy to ``cluster`` takes the place of our filter there.
+    A tcp_proxy to ``clusters`` takes the place of our filter there.
     """
 
     listener: str
-    cluster: str
+    clusters: tuple[WeightedCluster, ...]
 
 
 def own_listeners(
@@ -101,8 +101,11 @@ def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> t
         claims = reads.claims(listener.name)
         if claims and claims[0].service != service.id:
             owner = claims[0]
-            cluster = ClusterName("outbound", owner.port, "", owner.service.host)
-            found.append(Restore(listener.name, str(cluster)))
+            host = owner.service.host
+            cluster = WeightedCluster(
+                cluster=cluster_name(owner.port, host), weight=1, host=host, port=owner.port
+            )
+            found.append(Restore(listener.name, (cluster,)))
     return tuple(found)
 
 

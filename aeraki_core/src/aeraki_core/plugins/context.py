@@ -27,7 +27,7 @@ from aeraki_core.findings.codes import (
 from aeraki_core.findings.finding import Code
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.route_table import route_table, tcp_route
-from aeraki_core.mesh.routes import PlannedRoute, Route, WeightedCluster, cluster_name
+from aeraki_core.mesh.routes import PlannedRoute, Route, cluster_name
 from aeraki_core.model.istio import DestinationRule, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
@@ -343,7 +343,7 @@ class GenerateContext(PortContext):
         ``without_headers``, ``query_params``), ``action`` what it can do besides (``mirror``,
         ``timeout``, ``retries``). Other fields are reported; a route with a match that cannot be
         expressed is left out, and so is a destination that these clients have no cluster for. The
-        last route takes everything, by :meth:`tcp_destinations` if no http route does.
+        last route takes everything, by :meth:`tcp_route` if no http route does.
 
         ``adapt`` gives each route as the filter can express it, or None for a route that the plugin
         reports and leaves out. ``aeraki explain`` and ``aeraki route`` show what it gives.
@@ -374,14 +374,14 @@ class GenerateContext(PortContext):
                 self._report_original_dst(scope.virtual_service)
         return (route,)
 
-    def tcp_destinations(self) -> tuple[WeightedCluster, ...]:
+    def tcp_route(self) -> Route:
         """Return where Istio sends this port's connections: by a tcp route, else to the service.
 
         For a filter that takes no http routes. A destination that does not exist is among them,
         with a finding, because Istio's own connections to it fail, too.
         """
         scopes = self._scopes(frozenset(), frozenset())
-        return tcp_route(scopes, self.service, self.port).clusters
+        return tcp_route(scopes, self.service, self.port)
 
     def _scopes(self, matches: frozenset[str], actions: frozenset[str]) -> tuple[RouteScope, ...]:
         """Return the VirtualServices of the service, to be read for these clients."""
