@@ -7,7 +7,8 @@ application behind an inbound filter. A merge holds only the fields to be merged
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.address_pb2 import Address, SocketAddress
@@ -25,6 +26,7 @@ from aeraki_plugins_redis.auth import Credentials, inline
 from aeraki_plugins_redis.endpoints import HostPort
 from aeraki_plugins_redis.protocol import FILTER
 from aeraki_plugins_redis.resources import TCPKeepalive, TCPSettings
+from aeraki_plugins_redis.traffic_policy import keep_policy
 
 __all__ = ["application", "merged", "redis_cluster"]
 
@@ -47,8 +49,13 @@ def redis_cluster(
     endpoints: Iterable[HostPort],
     tcp: TCPSettings,
     credentials: Credentials | None,
+    *,
+    policy: Mapping[str, Any],
 ) -> Cluster:
-    """Return a cluster that asks the endpoints for nodes and slots, and again when they change."""
+    """Return a cluster that asks the endpoints for nodes and slots, and again when they change.
+
+    ``policy``: the traffic policy of Istio's cluster, whose place it takes.
+    """
     cluster = Cluster(
         name=name,
         cluster_type=Cluster.CustomClusterType(name="envoy.clusters.redis"),
@@ -61,10 +68,11 @@ def redis_cluster(
     # Otherwise a starting sidecar would hold back all its listeners while no node answers or the
     # password is wrong.
     cluster.wait_for_warm_on_init.value = False
+    keep_policy(cluster, policy)
     _connect(cluster, tcp)
     # Not merged into Istio's clusters: they have thresholds, and Envoy obeys the first entry.
     if tcp.max_connections > 0:
-        cluster.circuit_breakers.thresholds.add().max_connections.value = tcp.max_connections
+        cluster.circuit_breakers.thresholds[0].max_connections.value = tcp.max_connections
     _authenticate(cluster, credentials)
     return cluster
 

@@ -6,7 +6,6 @@ from aeraki_core import Code, Severity
 
 __all__ = [
     "AUTH_REFUSED",
-    "CLUSTER_POLICY",
     "CLUSTER_TLS",
     "CODES",
     "DEAD_ROUTE",
@@ -115,13 +114,7 @@ CLUSTER_TLS = Code(
     action="Remove the mode CLUSTER, or the tls settings of the DestinationRule; "
     "until then commands pass as Istio sends them.",
 )
-CLUSTER_POLICY = Code(
-    id="RDS0114",
-    severity=_W,
-    title="traffic policy has no effect on a Redis Cluster",
-    action="Remove the setting, or set connections in the RedisDestination.",
-)
-
+# RDS0114 is free: the cluster of a Redis Cluster keeps the traffic policy.
 TCP_ROUTE = Code(
     id="RDS0115",
     severity=_W,
@@ -183,7 +176,6 @@ CODES = (
     INBOUND_CLUSTER,
     AUTH_REFUSED,
     CLUSTER_TLS,
-    CLUSTER_POLICY,
     TCP_ROUTE,
     WHOLE_PERCENT,
     FAULT_COMMAND,

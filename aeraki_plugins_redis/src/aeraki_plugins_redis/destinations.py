@@ -6,7 +6,7 @@ it. Only a missing password is reported here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -14,15 +14,16 @@ from pydantic import BaseModel
 from aeraki_core import GenerateContext, Kind, Port, Resource, Service
 from aeraki_plugins_redis.auth import Credentials, credentials
 from aeraki_plugins_redis.resources import REDIS_DESTINATION, Mode, RedisDestinationSpec
+from aeraki_plugins_redis.traffic_policy import part
 
 __all__ = [
     "destination_of",
     "is_cluster",
     "password_of",
+    "policy_of",
     "resource_of",
     "shards_itself",
     "tls_mode",
-    "vain_policies",
     "why_unreachable",
 ]
 
@@ -93,24 +94,15 @@ def shards_itself(context: GenerateContext, service: Service, port: Port) -> boo
 
 def tls_mode(context: GenerateContext, service: Service, port: Port) -> str:
     """Return the TLS mode of a DestinationRule for the connections to it; empty for none."""
-    mode = str(_part(_policy(context, service, port), "tls").get("mode") or "")
+    mode = str(part(policy_of(context, service, port), "tls").get("mode") or "")
     return "" if mode == "DISABLE" else mode
 
 
-def vain_policies(context: GenerateContext, service: Service, port: Port) -> Iterator[str]:
-    """Yield the parts of a DestinationRule's policy that a Redis Cluster's cluster lacks."""
-    policy = _policy(context, service, port)
-    if _part(policy, "outlierDetection"):
-        yield "outlierDetection"
-    if _part(_part(policy, "connectionPool"), "tcp"):
-        yield "connectionPool.tcp"
-
-
 def _load_balancer(context: GenerateContext, service: Service, port: Port) -> Mapping[str, Any]:
-    return _part(_policy(context, service, port), "loadBalancer")
+    return part(policy_of(context, service, port), "loadBalancer")
 
 
-def _policy(context: GenerateContext, service: Service, port: Port) -> Mapping[str, Any]:
+def policy_of(context: GenerateContext, service: Service, port: Port) -> Mapping[str, Any]:
     """Return the policy of the applying DestinationRule, as Istio reads it; empty without one.
 
     The first trafficPolicy wins; settings for the port take the place of all of it
@@ -120,12 +112,6 @@ def _policy(context: GenerateContext, service: Service, port: Port) -> Mapping[s
     policy = next((rule.traffic_policy for rule in rules if rule.traffic_policy), {})
     settings = policy.get("portLevelSettings")
     for entry in settings if isinstance(settings, list | tuple) else ():
-        if _part(entry, "port").get("number") == port.number and isinstance(entry, Mapping):
+        if part(entry, "port").get("number") == port.number and isinstance(entry, Mapping):
             return entry
     return policy
-
-
-def _part(value: Any, key: str) -> Mapping[str, Any]:
-    """Return a part of an object that no model has checked; empty if it has another form."""
-    found = value.get(key) if isinstance(value, Mapping) else None
-    return found if isinstance(found, Mapping) else {}

@@ -9,7 +9,6 @@ from aeraki_plugins_redis.auth import Credentials, credentials
 from aeraki_plugins_redis.cluster import merged, redis_cluster
 from aeraki_plugins_redis.codes import (
     AUTH_REFUSED,
-    CLUSTER_POLICY,
     CLUSTER_TLS,
     NO_CLUSTER,
     NO_EFFECT,
@@ -20,10 +19,10 @@ from aeraki_plugins_redis.destinations import (
     destination_of,
     is_cluster,
     password_of,
+    policy_of,
     resource_of,
     shards_itself,
     tls_mode,
-    vain_policies,
     why_unreachable,
 )
 from aeraki_plugins_redis.endpoints import HostPort, parse_endpoint
@@ -133,14 +132,14 @@ def _cluster(context: GenerateContext, side: Outbound) -> Iterator[Patch]:
     destination = destination_of(context, service)
     password = password_of(context, destination)
     if destination is not None and is_cluster(destination):
-        for name in vain_policies(context, service, port):
-            message = f"{name} of a DestinationRule has no effect on {service.host} in mode CLUSTER"
-            context.report(CLUSTER_POLICY, message, ref=destination.ref, field="spec")
         # A ServiceEntry's servers listen on the target port; a Service's ClusterIP on its own.
         number = port.number if service.ref.kind == "Service" else port.target
         own = HostPort(service.host, number if isinstance(number, int) else port.number)
         endpoints = _endpoints(destination.spec, own)
-        cluster = redis_cluster(side.cluster, endpoints, destination.spec.tcp, password)
+        policy = policy_of(context, service, port)
+        cluster = redis_cluster(
+            side.cluster, endpoints, destination.spec.tcp, password, policy=policy
+        )
         yield side.replace_cluster(cluster)
         return
     tcp = destination.spec.tcp if destination else None

@@ -146,7 +146,7 @@ def a_chain_is_changed_for_its_own_service(comparison: Comparison) -> Iterator[R
         _, _, port, host = _cluster_parts(ours.prefix)
         if port != change.port:
             yield change.place, f"{ours.name} is of port {port}"
-        elif host not in _owners(comparison, istio.prefix):
+        elif not _covers(_owners(comparison, istio.prefix), host):
             yield change.place, f"istiod made it for {istio.prefix}, {ours.name} is of {host}"
 
 
@@ -171,7 +171,8 @@ def a_port_answers_every_call(comparison: Comparison) -> Iterator[Reason]:
 def other_calls_go_where_istio_sends_them(comparison: Comparison) -> Iterator[Reason]:
     """A call that matches no route reaches the same clusters as before, in equal shares.
 
-    An HTTP route without a condition may decide otherwise.
+    An HTTP route without a condition may decide otherwise, as far as its destinations exist, and
+    so may the route of a RedisService for all keys.
     """
     for change in _changes(comparison):
         ours, istio = change.ours, change.istio
@@ -179,7 +180,7 @@ def other_calls_go_where_istio_sends_them(comparison: Comparison) -> Iterator[Re
             continue
         _, _, port, host = _cluster_parts(ours.prefix)
         wanted = [istio.default, *_spoken(comparison, host, port)]
-        if ours.default not in wanted:
+        if ours.default not in wanted and not _for_all_keys(comparison, host) & ours.default.keys():
             expected = " or ".join(str(dict(each or {})) for each in wanted)
             yield change.place, f"calls go to {dict(ours.default)}, not to {expected}"
 
@@ -299,10 +300,12 @@ def _owners(comparison: Comparison, prefix: str) -> set[str]:
 
 
 def _hosts(virtual_service: Object) -> set[str]:
-    namespace = virtual_service["metadata"]["namespace"]
-    return {
-        full_host(host, namespace, "cluster.local") for host in virtual_service["spec"]["hosts"]
-    }
+    return _full_hosts(virtual_service, virtual_service["spec"]["hosts"])
+
+
+def _full_hosts(content: Object, hosts: Sequence[str]) -> set[str]:
+    namespace = content["metadata"]["namespace"]
+    return {full_host(host, namespace, "cluster.local") for host in hosts}
 
 
 def _routes(virtual_service: Object, section: str) -> list[tuple[Object, str]]:
@@ -327,11 +330,29 @@ def _spoken(comparison: Comparison, host: str, port: int) -> Iterator[Shares]:
             if route.get("route") and all(
                 _is_open(match, port) for match in route.get("match", ())
             ):
-                yield _asked(route["route"], namespace, port)
+                yield _asked(comparison, route["route"], namespace, port)
+
+
+def _for_all_keys(comparison: Comparison, host: str) -> set[str]:
+    """Return the clusters of a RedisService's route for the keys that no prefix fits."""
+    clusters: set[str] = set()
+    for each in comparison.objects:
+        if each["kind"] == "RedisService" and host in _full_hosts(each, each["spec"]["host"]):
+            routes = [route for route in each["spec"].get("redis", ()) if not route.get("match")]
+            targets = _full_hosts(each, [route["route"]["host"] for route in routes])
+            clusters |= {
+                name for name in comparison.after.clusters if _cluster_parts(name).host in targets
+            }
+    return clusters
 
 
 def _covers(hosts: set[str], host: str) -> bool:
-    return any(host == each or (each.startswith("*") and host.endswith(each[1:])) for each in hosts)
+    """Report whether one of the hosts means the other, as VirtualServices do in Istio."""
+    return any(_means(each, host) or _means(host, each) for each in hosts)
+
+
+def _means(wide: str, host: str) -> bool:
+    return wide == host or (wide.startswith("*") and host.endswith(wide[1:]))
 
 
 def _is_open(match: Object, port: int) -> bool:
@@ -341,12 +362,22 @@ def _is_open(match: Object, port: int) -> bool:
     )
 
 
-def _asked(destinations: Sequence[Object], namespace: str, port: int) -> Shares:
+def _asked(
+    comparison: Comparison, destinations: Sequence[Object], namespace: str, port: int
+) -> Shares:
+    """Return the shares of those destinations that the client has a cluster for."""
     targets = []
     for each in destinations:
         destination = each["destination"]
-        number = destination.get("port", {}).get("number", port)
         host = full_host(destination["host"], namespace, "cluster.local")
+        numbers = {
+            parts.port
+            for parts in map(_cluster_parts, comparison.before.clusters)
+            if parts.host == host
+        }
+        only = next(iter(numbers)) if len(numbers) == 1 else port
+        number = destination.get("port", {}).get("number", only)
         name = f"outbound|{number}|{destination.get('subset', '')}|{host}"
-        targets.append((name, each.get("weight", 1 if len(destinations) == 1 else 0)))
-    return shares(targets)
+        if name in comparison.before.clusters:
+            targets.append((name, each.get("weight", 1 if len(destinations) == 1 else 0)))
+    return shares(targets) if any(weight for _, weight in targets) else {}

@@ -170,15 +170,21 @@ def test_a_redis_cluster_starts_at_the_target_port() -> None:
     assert endpoint["endpoint"]["address"]["socket_address"]["port_value"] == 6380
 
 
-def test_policies_that_a_redis_cluster_lacks_are_named() -> None:
+def test_a_redis_cluster_keeps_what_a_rule_gives_the_cluster_of_istio() -> None:
     policies = {
-        "outlierDetection": {"interval": "1s"},
-        "connectionPool": {"tcp": {"maxConnections": 5}},
+        "outlierDetection": {"consecutive5xxErrors": 3, "interval": "1s"},
+        "connectionPool": {"tcp": {"maxConnections": 5, "connectTimeout": "2s"}},
     }
     rule = destination_rule("cache", "cache", trafficPolicy=policies)
-    cluster = resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER)
-    result = made(service("cache", {"tcp-redis": 6379}), rule, cluster)
-    assert result.codes == ("RDS0114", "RDS0114")
+    destination = resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER)
+    result = made(CACHE, rule, destination)
+    assert result.codes == ()
+    cluster = result.sidecar(Proxy("web")).config.cluster(NAME)
+    plain = made(CACHE, rule).sidecar(Proxy("web")).config.cluster(NAME)
+    assert cluster.cluster_type.name == "envoy.clusters.redis"
+    assert cluster.circuit_breakers == plain.circuit_breakers
+    assert cluster.outlier_detection == plain.outlier_detection
+    assert cluster.connect_timeout == plain.connect_timeout
 
 
 def test_no_object_speaks_for_all_hosts() -> None:

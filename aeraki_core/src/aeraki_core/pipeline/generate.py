@@ -501,8 +501,11 @@ class _Runner:
 
 
 def _is_replaced(merged: Patch, view: _View) -> bool:
-    """Whether these clients get another cluster in the place of the one that is changed."""
-    return any(
+    """Whether these clients get another cluster in the place of the one that is changed.
+
+    Not where the mesh-wide filter has put one there: Envoy refuses two of one name.
+    """
+    return merged.operation is Operation.MERGE and any(
         patch.operation is Operation.REPLACE and patch.name == merged.side.cluster
         for patch in view.outbound
         if patch.apply_to is ApplyTo.CLUSTER
