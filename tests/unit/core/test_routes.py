@@ -391,6 +391,18 @@ def test_tcp_routes_have_an_effect_without_load_balancing(mesh: Mesher) -> None:
     assert fields(mesh) == []
 
 
+def test_tcp_routes_of_a_host_under_a_wildcard_service_count(mesh: Mesher) -> None:
+    """Istio gives its listener to the first VirtualService that matches either way."""
+    mesh.entry("e", ["*.example.com"], addresses=["10.9.0.1"], resolution="NONE")
+    key = "aeraki-outbound-example.com-47287a8f16ec75e6-7000"
+    before = mesh.said(key)
+    http = [{"match": [{"method": {"exact": "a"}}], "route": [to(HOST)]}]
+    ref = mesh.routes("r", ["db.example.com"], http, tcp=[{"route": [to(HOST)]}])
+    assert mesh.said(key).split(" ")[1:] == [f"*>{SELF}:1"]
+    mesh.pipeline.remove(ref)
+    assert mesh.said(key) == before
+
+
 @pytest.mark.parametrize(
     ("spec", "field"),
     [

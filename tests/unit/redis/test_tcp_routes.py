@@ -46,9 +46,7 @@ def test_a_private_route_with_several_gives_its_clients_the_tcp_proxy_back() -> 
         ["cache.default.svc.cluster.local"],
         namespace="crm",
         exportTo=["."],
-        tcp=to(
-            ("cache.default.svc.cluster.local", 80), ("queue.default.svc.cluster.local", 20)
-        ),
+        tcp=to(("cache.default.svc.cluster.local", 80), ("queue.default.svc.cluster.local", 20)),
     )
     made = made_of([CACHE, QUEUE, routes])
     assert client_of(made, "web").filters(LISTENER) == ["redis_proxy"]

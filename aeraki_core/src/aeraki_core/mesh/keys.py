@@ -40,6 +40,7 @@ __all__ = [
     "SidecarsKey",
     "VirtualServiceKey",
     "VirtualServicesKey",
+    "VirtualServicesUnderKey",
 ]
 
 
@@ -145,6 +146,13 @@ class VirtualServicesKey(NamedTuple):
     asks: str = "virtual services"
 
 
+class VirtualServicesUnderKey(NamedTuple):
+    """The VirtualServices that name a host under this wildcard."""
+
+    wildcard: str
+    asks: str = "virtual services under the wildcard"
+
+
 class DestinationRulesKey(NamedTuple):
     """The DestinationRules for exactly this host, or exactly this wildcard."""
 
@@ -217,6 +225,7 @@ Key = (
     | ListenerKey
     | VirtualServiceKey
     | VirtualServicesKey
+    | VirtualServicesUnderKey
     | DestinationRulesKey
     | ResourceKey
     | ResourcesKey

@@ -33,6 +33,7 @@ from aeraki_core.mesh.keys import (
     SidecarsKey,
     VirtualServiceKey,
     VirtualServicesKey,
+    VirtualServicesUnderKey,
 )
 from aeraki_core.mesh.rejected import host_suffixes
 from aeraki_core.mesh.resolve import (
@@ -308,6 +309,10 @@ class Reads:
     def _virtual_services(self, host: str) -> tuple[VirtualService, ...]:
         names = self._each(VirtualServicesKey, host)
         by_host = [self._store.virtual_services(name) for name in names]
+        if host.startswith("*"):
+            # Istio lets a VirtualService of any host under the wildcard decide, too.
+            self.keys.add(VirtualServicesUnderKey(host))
+            by_host[0] = (*by_host[0], *self._store.virtual_services_under(host))
         if not any(by_host):
             return ()
         virtual_services = virtual_services_for(self._imported(host, by_host), self.client)

@@ -42,6 +42,15 @@ class RouteScope:
     actions: frozenset[str]
     report_at: ReportAt
 
+    @property
+    def is_for_whole_host(self) -> bool:
+        """Whether it names the service's host, and not only some hosts under that wildcard."""
+        host = self.service.host
+        return any(
+            host == each or (each.startswith("*") and host.endswith(each[1:]))
+            for each in self.virtual_service.hosts
+        )
+
     def report(self, code: Code, message: str, path: str) -> None:
         """Report a finding at a field of the VirtualService."""
         self.report_at(code, message, self.virtual_service.ref, path)

@@ -65,7 +65,7 @@ def _http_routes(scopes: Sequence[RouteScope]) -> tuple[tuple[Route, ...], list[
     """
     unusable: list[RouteScope] = []
     for scope in scopes:
-        entries = read_http(scope)
+        entries = read_http(scope) if scope.is_for_whole_host else ()
         routes = tuple(route for entry in entries for route in entry.routes)
         if routes:
             return routes, unusable

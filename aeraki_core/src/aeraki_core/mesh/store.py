@@ -31,6 +31,7 @@ from aeraki_core.mesh.keys import (
     SidecarsKey,
     VirtualServiceKey,
     VirtualServicesKey,
+    VirtualServicesUnderKey,
 )
 from aeraki_core.mesh.rejected import RejectedObjects, host_suffixes, named_hosts
 from aeraki_core.mesh.services import Claim, ServiceTable
@@ -100,7 +101,7 @@ class Store:
         self._virtual_services = Table(
             lambda item: parse_virtual_service(item.ref, item.content, mesh.domain),
             own_key=VirtualServiceKey,
-            keys=lambda each: map(VirtualServicesKey, each.hosts),
+            keys=_virtual_service_keys,
         )
         self._destination_rules = Table(
             lambda item: parse_destination_rule(item.ref, item.content, mesh.domain),
@@ -380,6 +381,10 @@ class Store:
         """Those whose hosts name exactly this one, the oldest first (VirtualServicesKey)."""
         return oldest_first(self._virtual_services.at(VirtualServicesKey(host)))
 
+    def virtual_services_under(self, wildcard: str) -> tuple[VirtualService, ...]:
+        """Those that name a host under the wildcard, the oldest first (VirtualServicesUnderKey)."""
+        return oldest_first(self._virtual_services.at(VirtualServicesUnderKey(wildcard)))
+
     def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         """Those whose host is exactly this one, the oldest first (DestinationRulesKey)."""
         return oldest_first(self._destination_rules.at(DestinationRulesKey(host)))
@@ -412,6 +417,14 @@ class Store:
     def secret(self, namespace: str, name: str) -> Secret | None:
         """A Secret (SecretKey)."""
         return self._secrets.get(ObjectRef("Secret", namespace, name))
+
+
+def _virtual_service_keys(virtual_service: VirtualService) -> set[Key]:
+    keys: set[Key] = {VirtualServicesKey(host) for host in virtual_service.hosts}
+    for host in virtual_service.hosts:
+        wildcards = (name for name in host_suffixes(host) if name.startswith("*") and name != host)
+        keys |= {VirtualServicesUnderKey(name) for name in wildcards}
+    return keys
 
 
 def _sidecar_keys(sidecar: SidecarScope) -> list[Key]:
