@@ -64,7 +64,7 @@ def test_no_right_to_secrets_where_no_plugin_needs_any(chart: Chart) -> None:
     ("values", "watched"),
     [
         ({}, Watched()),
-        ({"settings.watchNamespaceSelector": ["team=shop"]}, Watched(selected=True)),
+        ({"settings.watchNamespaceSelector": ["team=shop"]}, Watched()),
         ({"settings.watchNamespaces": ["shop", "orders"]}, Watched(("shop", "orders"))),
         (
             {

@@ -142,7 +142,7 @@ def test_those_for_some_namespaces_are_enough(
             api.create(secret("redis-password", name, "hunter2"))
             api.create(destination(name, "redis-password"))
         names = (mine,) if by == "name" else ()
-        watched = Watched(names, selected=not names, secrets=(mine,))
+        watched = Watched(names, secrets=(mine,))
         chosen: dict[str, Any] = (
             {"namespaces": [mine]} if by == "name" else {"selectors": [f"env={by}"]}
         )

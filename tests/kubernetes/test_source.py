@@ -147,6 +147,21 @@ def test_envoy_filters_of_other_people_arrive_and_ours_do_not(
     assert not [name for name in seen.objects if name.startswith(f"EnvoyFilter {namespace}/ours")]
 
 
+def test_namespaces_arrive_for_their_annotations(
+    start: Start, make_namespace: Callable[..., str], control_plane: ControlPlane
+) -> None:
+    name = make_namespace()
+    _, seen = start()
+    seen.wait_synced()
+    assert f"Namespace {name}" in seen.objects
+    patch = {"metadata": {"annotations": {"aeraki.io/exclude": "true"}}}
+    control_plane.api.merge("v1", "Namespace", name, patch)
+    seen.wait_object(
+        f"Namespace {name}",
+        lambda item: "aeraki.io/exclude" in (item.content["metadata"].get("annotations") or {}),
+    )
+
+
 def test_only_the_namespaces_asked_for(
     start: Start, make_namespace: Callable[[], str], control_plane: ControlPlane
 ) -> None:

@@ -113,12 +113,16 @@ def test_bindings_name_the_roles() -> None:
     assert own["subjects"] == [{"kind": "ServiceAccount", "name": "runner", "namespace": "mesh"}]
 
 
-def test_namespaces_are_read_only_where_a_label_selects_them() -> None:
-    assert ("", "namespaces") not in allowed(rules([PLAIN]))
+def test_namespaces_are_read_where_none_are_named() -> None:
+    assert allowed(rules([PLAIN]))["", "namespaces"] == {"list", "watch"}
     found = roles(
-        [PLAIN], name="aeraki", namespace="mesh", election_id="mine", watched=Watched(selected=True)
+        [PLAIN],
+        name="aeraki",
+        namespace="mesh",
+        election_id="mine",
+        watched=Watched(names=("shop",)),
     )
-    assert allowed(found[0]["rules"])["", "namespaces"] == {"list", "watch"}
+    assert ("", "namespaces") not in allowed([rule for role in found for rule in role["rules"]])
 
 
 class TestNamedNamespaces:

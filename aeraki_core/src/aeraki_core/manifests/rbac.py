@@ -2,8 +2,7 @@
 
 They follow from the active plugins' kinds and from the namespaces that the controller watches:
 
-- all: a ClusterRole;
-- those with some label: the same, which also reads Namespaces;
+- all, or those with some label: a ClusterRole;
 - those named: a Role in each and where filters for clients go, and a ClusterRole that only sees
   whether a CRD was deleted.
 
@@ -39,11 +38,9 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """Which namespaces the controller watches: those named, those that a label selects, or all."""
+    """The namespaces that the controller watches: those named, or else all."""
 
     names: tuple[str, ...] = ()
-    selected: bool = False
-    """Whether a label selects them."""
     clients: tuple[str, ...] = ("istio-system",)
     """Where filters for clients go: the root namespace, and those of ``--filter-namespaces``."""
     secrets: tuple[str, ...] = ()
@@ -113,15 +110,11 @@ def rules(kinds: Iterable[Kind[Any]]) -> list[Object]:
     return [*_everywhere(kinds), *_secrets(kinds)]
 
 
-def _everywhere(kinds: Iterable[Kind[Any]], *, selected: bool = False) -> list[Object]:
-    """The rules of the ClusterRole, where namespaces are not named.
-
-    ``selected``: a label selects those that are watched.
-    """
+def _everywhere(kinds: Iterable[Kind[Any]]) -> list[Object]:
+    """The rules of the ClusterRole, where namespaces are not named."""
     kinds = list(kinds)
-    namespaces = [_rule("", ["namespaces"], _FOLLOW)] if selected else []
     return [
-        *namespaces,
+        _rule("", ["namespaces"], _FOLLOW),
         *_reading(kinds),
         *_filters(),
         _root_certificate(),
@@ -151,7 +144,7 @@ def roles(
     ]
     if not watched.names:
         return [
-            _role(name, None, _everywhere(kinds, selected=watched.selected)),
+            _role(name, None, _everywhere(kinds)),
             _role(name, namespace, holding),
             *reading_secrets,
         ]

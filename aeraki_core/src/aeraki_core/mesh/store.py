@@ -121,7 +121,8 @@ class Store:
         self._secrets = Table(lambda item: parse_secret(item.ref, item.content), own_key=SecretKey)
         self._namespaces = Table(
             lambda item: parse_namespace(item.ref, item.content),
-            own_key=lambda ref: NamespaceKey(ref.name),
+            # Most say nothing, and nobody need run for those.
+            keys=lambda each: [NamespaceKey(each.ref.name)] if each.annotations else [],
         )
         self.foreign_filters = ForeignFilters()
         """EnvoyFilters of other people (ForeignFiltersKey)."""
@@ -351,8 +352,8 @@ class Store:
         return self._services.labels(ref)
 
     def namespace(self, name: str) -> Namespace | None:
-        """A Namespace (NamespaceKey)."""
-        return self._namespaces.get(ObjectRef("Namespace", "", name))
+        """A Namespace with annotations for Aeraki (NamespaceKey)."""
+        return next(iter(self._namespaces.at(NamespaceKey(name))), None)
 
     def services_of_host(self, host: str) -> tuple[Service, ...]:
         """The services of that host, the oldest first (HostKey)."""

@@ -260,6 +260,7 @@ class Pipeline:
         services: set[ServiceId] = set()
         relabelled, self._undetected = self._undetected, set()
         other_filters = False
+        namespaces: set[str] = set()
         for key in dirty:
             if isinstance(key, AnnotationsKey) and key.prefix.endswith(f".{ANNOTATION_PREFIX}"):
                 objects.add(key.ref)  # an option that nobody asks for may be a typo
@@ -274,11 +275,7 @@ class Pipeline:
                     relabelled.update(service.id for service in self.store.services_of(key.ref))
                 case NamespaceKey():
                     self._validate_namespace(key.name)
-                    services.update(
-                        service.id
-                        for service in self.store.services()
-                        if service.namespace == key.name
-                    )
+                    namespaces.add(key.name)
                 case VirtualServiceKey() | ResourceKey():
                     objects.add(key.ref)
                 case RejectedKey():
@@ -288,6 +285,10 @@ class Pipeline:
                     other_filters = True
                 case EndpointsKey():
                     groups.update(self._groups_of(key))
+        if namespaces:
+            services.update(
+                service.id for service in self.store.services() if service.namespace in namespaces
+            )
         # A load of the mesh has hundreds of thousands of keys, and nothing below needs them.
         dirty.clear()
         relabelled -= services

@@ -20,6 +20,16 @@ def test_nothing_wrong_gives_0_and_prints_nothing(aeraki: Run, shop: Path) -> No
     assert result.err == "no findings; 2 filters for 1 port\n"
 
 
+def test_a_namespace_excludes_its_services(aeraki: Run, shop: Path) -> None:
+    text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, annotations: {%s: 'true'}}\n"
+    (shop / "namespace.yaml").write_text(text % "aeraki.io/exclude")
+    assert aeraki("validate", "-f", shop).err == "no findings; 0 filters for 0 ports\n"
+    (shop / "namespace.yaml").write_text(text % "aeraki.io/exlude")
+    result = aeraki("validate", "-f", shop)
+    assert "nothing reads aeraki.io/exlude; did you mean aeraki.io/exclude?" in result.out
+    assert "(Namespace shop metadata.annotations.aeraki.io/exlude)" in result.out
+
+
 def test_a_warning_counts_with_strict(aeraki: Run, shop: Path) -> None:
     (shop / "policy.yaml").write_text(LOUD)
     result = aeraki("validate", "-f", shop)

@@ -18,7 +18,7 @@ from aeraki_core.kube.informer import (
 )
 from aeraki_core.kube.resources import ApiResource
 from aeraki_core.sources.events import Event, Problems, Removed, Upserted
-from aeraki_core.sources.kubernetes.feed import Feed, ForeignFilterFeed
+from aeraki_core.sources.kubernetes.feed import Feed, SideFeed
 
 DEMOS = ApiResource("demo.aeraki.io", "v1", "Demo", "demos")
 
@@ -144,8 +144,8 @@ def test_a_list_that_cannot_be_read_is_a_problem_until_it_can(feed: Feed) -> Non
 
 
 @pytest.mark.parametrize("news", [Failed("forbidden"), NotServed()])
-def test_nothing_waits_for_envoy_filters_of_other_people(news: ListNews) -> None:
-    feed = ForeignFilterFeed()
+def test_nothing_waits_for_a_side_list_that_cannot_be_read(news: ListNews) -> None:
+    feed = SideFeed(("demo.aeraki.io", "Demo"), about="options")
     listed(feed, page(demo("a")))
     feed.ask_again()
     (problems,) = [*feed.take(ListBegan()), *feed.take(news)]

@@ -76,9 +76,7 @@ def command(
         if item not in names or item == settings.root_namespace
     )
     secrets = {text.strip() for text in secret_namespaces.split(",") if text.strip()}
-    watched = Watched(
-        names, bool(settings.watch_namespace_selector), clients, tuple(sorted(secrets))
-    )
+    watched = Watched(names, clients, tuple(sorted(secrets)))
     manifests = roles(
         open_registry(settings).kinds,
         name=name,

@@ -230,6 +230,7 @@ def _identify(part: _Part, rules: Rules) -> _Identity | Trouble | None:
 def _named(type_: _Type, metadata: Mapping[str, Any], rules: Rules) -> _Identity | Trouble:
     kind = type_.kind
     name, namespace = metadata.get("name"), metadata.get("namespace") or rules.namespace
+    is_namespace = type_ == _Type("v1", "Namespace")
     if name is None or name == "":
         message = f"{kind} without metadata.name"
         return Trouble(NOT_AN_OBJECT, message, broken=True, field="metadata.name")
@@ -241,7 +242,7 @@ def _named(type_: _Type, metadata: Mapping[str, Any], rules: Rules) -> _Identity
         message += "put it in quotes"
         return Trouble(BAD_NAME, message, broken=True, field="metadata.namespace")
     group = group_of_plugin(type_.api_version.rpartition("/")[0])
-    ref = ObjectRef(kind, namespace, name, group)
+    ref = ObjectRef(kind, "" if is_namespace else namespace, name, group)
     if len(namespace) > 63 or "." in namespace or not is_dns_subdomain(namespace):
         message = "not a valid namespace"
         return Trouble(BAD_NAME, message, broken=True, ref=ref, field="metadata.namespace")

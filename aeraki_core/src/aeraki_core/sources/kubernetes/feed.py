@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from sys import intern
 
-from aeraki_core.filters.envoyfilter import MANAGED_BY, MANAGER
 from aeraki_core.findings.codes import KIND_NOT_SERVED, NOT_READ
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.kube.decode import DecodedObject, Object
@@ -33,7 +32,7 @@ from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef, group_of_plugin
 from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Upserted
 
-__all__ = ["NAME", "Feed", "ForeignFilterFeed"]
+__all__ = ["NAME", "Feed", "SideFeed"]
 
 NAME = "kubernetes"
 """The source's word on the command line."""
@@ -210,25 +209,29 @@ class Feed:
         return [Problems(NAME, self.place, findings)]
 
 
-class ForeignFilterFeed(Feed):
-    """The list of the EnvoyFilters that are not ours, which the server picks out.
+class SideFeed(Feed):
+    """A list that nothing waits for when it cannot be read.
 
-    They only make findings, so nothing waits for a list that cannot be read.
+    ``about``: what is read of the objects, for messages. ``labels``: a selector of labels.
     """
 
     def __init__(
         self,
+        kind: GroupKind,
         namespace: str | None = None,
         *,
+        about: str,
+        labels: str = "",
         reads: Callable[[str], bool] = lambda namespace: True,
     ) -> None:
-        kind = ("networking.istio.io", "EnvoyFilter")
         super().__init__(kind, namespace, optional=True, reads=reads)
+        self.place = f"{self.place} ({about})"
+        self._labels = labels
 
     @property
     def params(self) -> Mapping[str, str]:
-        """Our own are left out: there may be thousands."""
-        return {"labelSelector": f"{MANAGED_BY}!={MANAGER}"}
+        """The selector, so that the server leaves out what is of no use."""
+        return {"labelSelector": self._labels} if self._labels else {}
 
     def _failed(self, reason: str) -> list[Event]:
         self.stale = False

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aeraki_core.filters.envoyfilter import MANAGED_BY, MANAGER
 from aeraki_core.kube.client import Client
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.informer import Deleted, Informer, ListEnded, ListNews, Tuning
@@ -29,7 +30,7 @@ from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.model.selector import LabelSelector
 from aeraki_core.sources.chain import passing
 from aeraki_core.sources.events import Emit, Event, Scoped, Synced, Unsynced
-from aeraki_core.sources.kubernetes.feed import NAME, Feed, ForeignFilterFeed
+from aeraki_core.sources.kubernetes.feed import NAME, Feed, SideFeed
 from aeraki_core.sources.kubernetes.namespaces import NAMESPACE, NamespaceFeed, Selection
 from aeraki_core.sources.kubernetes.secrets import (
     SECRET,
@@ -51,6 +52,7 @@ _ISTIO: tuple[GroupKind, ...] = (
     ("networking.istio.io", "DestinationRule"),
     ("networking.istio.io", "Sidecar"),
 )
+_FILTER: GroupKind = ("networking.istio.io", "EnvoyFilter")
 _NOT_YET = "not all lists have arrived"
 
 
@@ -274,7 +276,13 @@ class _Coordinator:
                 feed = Feed(kind, namespace, optional=kind in self._kinds, reads=reads)
                 self._feeds.append(feed)
         for namespace in sorted(self._scope.watched or ()) or (None,):
-            self._feeds.append(ForeignFilterFeed(namespace, reads=reads))
+            # Our own filters are left out: there may be thousands.
+            labels = f"{MANAGED_BY}!={MANAGER}"
+            self._feeds.append(
+                SideFeed(_FILTER, namespace, about="of others", labels=labels, reads=reads)
+            )
+        if self._scope.watched is None:
+            self._feeds.append(SideFeed(NAMESPACE, about="annotations"))
         for each in self._all_feeds():
             self._informers.start(each)
 
