@@ -57,6 +57,20 @@ def test_redis_without_the_password_that_it_wants(mesh: Mesh, locked: RedisServe
 
 
 @pytest.mark.parametrize(
+    ("proxy", "said"),
+    [("always", "Client sent AUTH, but no password is set"), ("never", "OK"), ("auto", "OK")],
+)
+def test_clients_that_give_the_password_themselves(
+    mesh: Mesh, locked: RedisServer, proxy: str, said: str
+) -> None:
+    """Many charts do so: such a port is left alone, or a RedisDestination knows the password."""
+    annotations = {"redis.aeraki.io/proxy": proxy}
+    cache = mesh.service("cache", PORTS, locked.address, annotations=annotations)
+    mesh.client()
+    assert said in answer(cache, "SET", "a", 1, password="of redis")
+
+
+@pytest.mark.parametrize(
     ("text", "data"),
     [
         ("{plain: {password: of redis}}", {}),
