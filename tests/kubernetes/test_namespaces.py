@@ -257,7 +257,8 @@ def test_namespaces_that_cannot_be_listed_are_said_and_nothing_is_concluded(
         control_plane.api.apply(selected[0])
         seen.wait_synced(timeout=30)
         assert f"ServiceEntry {mine}/outside" in seen.objects
-        assert not any(seen.problems.values())
+        # Nothing waits for the list of annotations, which is tried again by itself.
+        seen.wait(lambda: not any(seen.problems.values()), "no problem", timeout=60)
     finally:
         source.stop()
         for item in printed:
