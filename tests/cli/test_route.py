@@ -33,6 +33,13 @@ ports: [{name: tcp-thrift, port: 9090}]
 """
 ROUTES = """\
 apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: hello, namespace: shop}
+spec:
+  host: hello
+  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
+---
+apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: hello, namespace: shop}
 spec:
@@ -88,6 +95,8 @@ def test_clients_of_a_namespace_have_their_own_routes(aeraki: Run, tmp_path: Pat
     desk = json.loads(aeraki("route", "hello", tmp_path, "-n", "desk", "-o", "json").out)
     taken = next(each for each in desk["ports"][0]["routes"] if each["verdict"] == "taken")
     assert (taken["name"], desk["ports"][0]["clients"]) == ("desk", "clients in namespace desk")
+    rest = json.loads(aeraki("route", "hello", tmp_path, "-o", "json").out)
+    assert rest["ports"][0]["clients"] == "all other clients"
     explained = aeraki("explain", "hello", tmp_path).out
     assert "all other clients" in explained
     assert "any call -> subset v2" in " ".join(explained.split())

@@ -178,6 +178,9 @@ def match_of(route: Mapping[str, Any]) -> RouteMatch:
 
 def clients_text(table: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> str:
     """Whose routes a table has. ``tables``: all of the port."""
+    if table["everybody"]:
+        # Namespaces that have the same routes as everybody else are nothing special.
+        return "all clients" if len(tables) == 1 else "all other clients"
     parts = []
     if table["namespaces"]:
         word = "namespace" if len(table["namespaces"]) == 1 else "namespaces"
@@ -186,8 +189,6 @@ def clients_text(table: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) 
         f"clients {each['selector']} of {each['namespace'] or 'all namespaces'}"
         for each in table["workloads"]
     ]
-    if table["everybody"]:
-        parts.append("all clients" if len(tables) == 1 else "all other clients")
     return ", ".join(parts) or "no client"
 
 
