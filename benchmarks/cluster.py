@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aeraki_core.filters.envoyfilter import to_dict
+from aeraki_core.filters.output import to_dict
 from aeraki_core.manifests.crds import crd
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.plugins.registry import build_registry

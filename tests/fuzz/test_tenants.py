@@ -11,7 +11,8 @@ import random
 from typing import Any
 
 import pytest
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, to_dict
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.filters.output import Output, to_dict
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
@@ -38,7 +39,7 @@ def as_source(content: Object) -> SourceObject:
     return SourceObject(ref, content["apiVersion"], content)
 
 
-def of_others(pipeline: Pipeline) -> dict[FilterKey, EnvoyFilter]:
+def of_others(pipeline: Pipeline) -> dict[FilterKey, Output]:
     """The filters that are neither in the tenant's namespace nor for a service of it alone."""
     return {
         key: envoy_filter

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from aeraki_core.filters.output_kind import OutputKind
 from aeraki_core.kube.client import Client, connect
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.manifests.crds import crd
@@ -16,7 +17,7 @@ from aeraki_core.manifests.rbac import Watched, bindings, roles
 from aeraki_core.pipeline.reconcile import Action
 from aeraki_core.plugins.registry import build_registry
 from aeraki_core.settings import resolve
-from aeraki_core.sinks.kubernetes.writer import RESOURCE
+from aeraki_core.sinks.kubernetes.writer import resource_of
 from aeraki_core.wiring.cluster import istiod_of
 
 from tests.rig.api import Object
@@ -30,6 +31,8 @@ from .test_faults import GROUP, entry, live
 from .test_source import secret
 
 pytestmark = pytest.mark.mesh
+
+FILTERS = resource_of(OutputKind.ENVOY_FILTER)
 
 
 @contextmanager
@@ -93,7 +96,7 @@ def account(control_plane: ControlPlane, namespace: str, workloads: Workloads) -
 
 def _may_list(client: Client, namespace: str | None) -> bool:
     try:
-        client.request("GET", RESOURCE.path(namespace), params={"limit": "1"})
+        client.request("GET", FILTERS.path(namespace), params={"limit": "1"})
     except ApiError as error:
         if error.status == 403:
             return False
@@ -163,11 +166,11 @@ def test_those_for_named_namespaces_let_nobody_look_elsewhere(
 ) -> None:
     mine, other = make_namespace(), make_namespace()
     client = connect(account(Watched(names=(mine,))))
-    paths = ("/api/v1/services", "/api/v1/secrets", "/api/v1/namespaces", RESOURCE.path())
+    paths = ("/api/v1/services", "/api/v1/secrets", "/api/v1/namespaces", FILTERS.path())
     elsewhere = (
         f"/api/v1/namespaces/{other}/services",
         f"/api/v1/namespaces/{ROOT_NAMESPACE}/secrets",
-        RESOURCE.path(other),
+        FILTERS.path(other),
     )
     for path in (*paths, *elsewhere):
         with pytest.raises(ApiError) as refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from aeraki_core.filters.envoyfilter import EnvoyFilter
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef, group_of_plugin
@@ -222,8 +223,10 @@ class Mesher:
         from google.protobuf.any_pb2 import Any as AnyMessage
 
         self.run()
-        found = next(item for item in self.pipeline.filters if item == (namespace, key))
-        value = self.pipeline.filters[found].patches[0].value
+        found = next(item for item in self.pipeline.filters if item[:2] == (namespace, key))
+        envoy_filter = self.pipeline.filters[found]
+        assert isinstance(envoy_filter, EnvoyFilter)
+        value = envoy_filter.patches[0].value
         assert value is not None
         packed: AnyMessage = value.message().typed_config  # type: ignore[attr-defined]
         config = TcpProxy()

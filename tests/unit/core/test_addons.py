@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aeraki_core.console.describe import explanation
+from aeraki_core.filters.envoyfilter import EnvoyFilter
 from aeraki_core.model.mesh import ProxyRule
 from aeraki_core.plugins.discovery import Candidate
 from envoy.extensions.filters.network.connection_limit.v3.connection_limit_pb2 import (
@@ -78,6 +79,7 @@ def names(mesh: Mesher) -> list[str]:
     """The network filters of the service's clients, in the order in which they are put there."""
     mesh.run()
     (found,) = (each for key, each in mesh.pipeline.filters.items() if "outbound" in key.name)
+    assert isinstance(found, EnvoyFilter)
     values: list[Any] = [
         patch.value.message() for patch in found.patches if patch.value is not None
     ]
@@ -193,6 +195,7 @@ def filters(mesh: Mesher) -> dict[str, list[str]]:
     mesh.run()
     found: dict[str, list[str]] = {}
     for key, each in mesh.pipeline.filters.items():
+        assert isinstance(each, EnvoyFilter)
         side = "in" if "inbound" in key.name else "out"
         values: list[Any] = [patch.value.message() for patch in each.patches if patch.value]
         found[f"{key.namespace} {side}"] = [value.name for value in values]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aeraki_core.filters.envoyfilter import to_dict
+from aeraki_core.filters.output import to_dict
 
 from tests.unit.core.echo import EchoPlugin, Mesher
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aeraki_core.filters.envoyfilter import FilterKey, from_dict, to_dict
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
+from aeraki_core.filters.output import from_dict, to_dict
 from aeraki_core.model.mesh import Mesh, ProxyFamily, parse_proxy_rule
 from aeraki_core.pipeline.arrange import Arrangement
 from envoy.extensions.filters.network.direct_response.v3.config_pb2 import Config as DirectResponse
@@ -332,6 +333,7 @@ def test_a_virtual_service_for_some_namespaces_overrides_there() -> None:
     priorities = {
         key.namespace: item.priority
         for key, item in mesh.pipeline.filters.items()
+        if isinstance(item, EnvoyFilter)
         if "outbound" in key.name
     }
     assert priorities["front"] > priorities[ROOT]
@@ -457,7 +459,11 @@ def test_an_extension_of_some_workloads_goes_to_them_only() -> None:
     mesh = Mesher(EchoPlugin(stock=False), mesh=Mesh(proxy_rules=rules))
     mesh.service()
     mesh.run()
-    found = {key.namespace: item.selector for key, item in mesh.pipeline.filters.items()}
+    found = {
+        key.namespace: item.selector
+        for key, item in mesh.pipeline.filters.items()
+        if isinstance(item, EnvoyFilter)
+    }
     assert found == {"front": (("app", "web"),), "back": ()}
     assert mesh.codes() == []
 

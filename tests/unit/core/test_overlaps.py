@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import permutations
 
 import pytest
-from aeraki_core.filters.envoyfilter import to_dict
+from aeraki_core.filters.output import to_dict
 from aeraki_core.model.meta import ObjectRef
 
 from tests.unit.core.echo import EchoPlugin, Mesher

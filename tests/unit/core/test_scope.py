@@ -11,10 +11,10 @@ from aeraki_core.filters.envoyfilter import (
     ServicePort,
     from_dict,
     is_ours,
-    is_up_to_date,
     to_dict,
 )
 from aeraki_core.filters.live import Live, namespaces_of
+from aeraki_core.filters.output import is_up_to_date
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.pipeline.reconcile import Action, Holds, reconcile
 

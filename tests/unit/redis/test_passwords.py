@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from aeraki_core.filters.envoyfilter import EnvoyFilter
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef, group_of_plugin
@@ -61,6 +62,7 @@ class Mesher:
         data = [
             patch.value.data
             for item in self.pipeline.filters.values()
+            if isinstance(item, EnvoyFilter)
             for patch in item.patches
             if patch.value
         ]
@@ -109,6 +111,7 @@ def test_the_token_counts_without_a_password_and_line_breaks_do_not() -> None:
     data = [
         patch.value.data
         for item in mesh.pipeline.filters.values()
+        if isinstance(item, EnvoyFilter)
         for patch in item.patches
         if patch.value
     ]

@@ -35,8 +35,6 @@ def check(session: Session) -> EnvoyVerdict:
     Raises:
         AerakiError: there is no Envoy, or the filters cannot be applied to a sidecar at all.
     """
-    from aeraki_core.filters.envoyfilter import to_dict
-
     try:
         from aeraki_core.testing.envoy.batch import validate_many
         from aeraki_core.testing.envoy.process import Envoy
@@ -48,10 +46,10 @@ def check(session: Session) -> EnvoyVerdict:
         ) from None
 
     pipeline = session.pipeline
-    made = Made(
-        objects=tuple(item.content for item in session.objects),
+    made = Made.of(
+        pipeline.filters.values(),
+        objects=(item.content for item in session.objects),
         mesh=pipeline.mesh,
-        filters=tuple(to_dict(item) for _, item in sorted(pipeline.filters.items())),
         findings=session.findings,
         reports=pipeline.reports(),
     )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, to_dict
+from aeraki_core.filters.companion import Companion
+from aeraki_core.filters.output import Output, to_dict
 from aeraki_core.filters.patch import FrozenMessage
 from aeraki_core.plugins.redact import MASK
 
@@ -37,7 +38,7 @@ def secret_values(pipeline: Pipeline) -> frozenset[str]:
 
 
 def masked_pair(
-    before: EnvoyFilter | None, after: EnvoyFilter | None, secrets: Collection[str]
+    before: Output | None, after: Output | None, secrets: Collection[str]
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """Return both filters without their secrets, distinguished where their secrets differ."""
     differ = (
@@ -51,8 +52,13 @@ def masked_pair(
     )
 
 
-def masked(item: EnvoyFilter, secrets: Collection[str], mask: str = MASK) -> dict[str, Any]:
-    """The filter's Kubernetes form with every secret replaced by ``mask``."""
+def masked(item: Output, secrets: Collection[str], mask: str = MASK) -> dict[str, Any]:
+    """The filter's Kubernetes form with every secret replaced by ``mask``.
+
+    A companion holds none.
+    """
+    if isinstance(item, Companion):
+        return to_dict(item)
     patches = []
     for patch in item.patches:
         if patch.value is not None:
@@ -64,7 +70,9 @@ def masked(item: EnvoyFilter, secrets: Collection[str], mask: str = MASK) -> dic
     return to_dict(replace(item, patches=tuple(patches)))
 
 
-def _secrets_of(item: EnvoyFilter, secrets: Collection[str]) -> list[str]:
+def _secrets_of(item: Output, secrets: Collection[str]) -> list[str]:
+    if isinstance(item, Companion):
+        return []
     return [
         text
         for patch in item.patches

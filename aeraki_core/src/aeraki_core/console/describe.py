@@ -98,8 +98,11 @@ def _place(pipeline: Pipeline, ref: ObjectRef) -> str | None:
 
 def _filters(pipeline: Pipeline, report: PortReport) -> list[dict[str, Any]]:
     """The filters of a port and who gets each."""
-    filters = [pipeline.filters[key] for key in report.filters]
-    outbound = [each for each in filters if _is_outbound(each)]
+    from aeraki_core.filters.envoyfilter import EnvoyFilter
+
+    outputs = [pipeline.filters[key] for key in report.filters]
+    filters = [each for each in outputs if isinstance(each, EnvoyFilter)]
+    outbound = [each for each in filters if each.is_outbound]
     return [
         {
             "filter": str(each.key),
@@ -111,15 +114,11 @@ def _filters(pipeline: Pipeline, report: PortReport) -> list[dict[str, Any]]:
     ]
 
 
-def _is_outbound(envoy_filter: EnvoyFilter) -> bool:
-    return any(patch.context == "SIDECAR_OUTBOUND" for patch in envoy_filter.patches)
-
-
 def _audience(envoy_filter: EnvoyFilter, root_namespace: str, *, alone: bool) -> str:
     """Who gets the filter. ``alone``: no other filter for clients belongs to the port."""
     namespace = envoy_filter.key.namespace
     selector = ", ".join(f"{key}={value}" for key, value in envoy_filter.selector)
-    if not _is_outbound(envoy_filter):
+    if not envoy_filter.is_outbound:
         if selector:
             return f"workloads {selector} of namespace {namespace}"
         return f"all workloads of namespace {namespace}"

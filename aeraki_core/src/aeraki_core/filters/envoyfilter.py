@@ -7,18 +7,18 @@ Values stay messages until :func:`to_dict`; equality is that of their determinis
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from aeraki_core.errors import UnserialisableError
 from aeraki_core.filters.names import label_value
+from aeraki_core.filters.output_kind import OutputKind
 from aeraki_core.filters.patch import ApplyTo, FrozenMessage
 
 __all__ = [
-    "API_VERSION",
     "INSTANCE_LABEL",
     "MANAGED_BY",
     "MANAGER",
@@ -34,13 +34,12 @@ __all__ = [
     "ServicePort",
     "from_dict",
     "is_ours",
-    "is_up_to_date",
+    "metadata_of",
     "named_instance",
     "parse_namespaces",
     "to_dict",
 ]
 
-API_VERSION = "networking.istio.io/v1alpha3"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "aeraki"
 PLUGIN_LABEL = "aeraki.io/plugin"
@@ -52,13 +51,19 @@ INSTANCE_LABEL = "aeraki.io/instance"
 
 
 class FilterKey(NamedTuple):
-    """Names one EnvoyFilter."""
+    """Names one object that Aeraki writes: an EnvoyFilter, or a companion of one."""
 
     namespace: str
     name: str
+    kind: OutputKind = OutputKind.ENVOY_FILTER
+
+    @property
+    def place(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.kind} {self.place}" if self.kind.is_named else self.place
 
 
 class ServicePort(NamedTuple):
@@ -123,26 +128,35 @@ class EnvoyFilter:
     patches: tuple[ConfigPatch, ...]
     namespaces: tuple[str, ...] = ()
     instance: str = ""
+    companions: tuple[FilterKey, ...] = field(default=(), compare=False)
+    """What its patches name and must be there first; empty for what was read back."""
+
+    @property
+    def is_outbound(self) -> bool:
+        """Whether it is for clients."""
+        return any(patch.context == "SIDECAR_OUTBOUND" for patch in self.patches)
 
 
-def is_up_to_date(live: EnvoyFilter | None, want: EnvoyFilter) -> bool:
-    """Report whether the live filter is the desired one.
+class _Labelled(Protocol):
+    """What the labels and annotations of an output say."""
 
-    A missing label of its namespaces alone is no reason to write it.
-    """
-    if live is None or live == want:
-        return live is not None
-    return not live.namespaces and live == replace(want, namespaces=())
+    @property
+    def key(self) -> FilterKey: ...
+    @property
+    def plugin(self) -> str: ...
+    @property
+    def service_ports(self) -> tuple[ServicePort, ...]: ...
+    @property
+    def namespaces(self) -> tuple[str, ...]: ...
+    @property
+    def instance(self) -> str: ...
 
 
-def to_dict(item: EnvoyFilter) -> dict[str, Any]:
-    """The filter as a Kubernetes object.
+def metadata_of(item: _Labelled) -> dict[str, Any]:
+    """The metadata of an output.
 
-    A filter of several hosts has no :data:`SERVICE_LABEL`, one for services of several namespaces
+    One of several hosts has no :data:`SERVICE_LABEL`, one for services of several namespaces
     :data:`NAMESPACES_ANNOTATION` in place of :data:`NAMESPACE_LABEL`.
-
-    Raises:
-        UnserialisableError: a value has no JSON form.
     """
     hosts = {service_port.host for service_port in item.service_ports}
     labels = {MANAGED_BY: MANAGER, PLUGIN_LABEL: item.plugin}
@@ -157,20 +171,29 @@ def to_dict(item: EnvoyFilter) -> dict[str, Any]:
         annotations[NAMESPACES_ANNOTATION] = ",".join(item.namespaces)
     if item.instance:
         labels[INSTANCE_LABEL] = item.instance
+    return {
+        "name": item.key.name,
+        "namespace": item.key.namespace,
+        "labels": labels,
+        "annotations": annotations,
+    }
+
+
+def to_dict(item: EnvoyFilter) -> dict[str, Any]:
+    """The filter as a Kubernetes object.
+
+    Raises:
+        UnserialisableError: a value has no JSON form.
+    """
     spec: dict[str, Any] = {}
     if item.selector:
         spec["workloadSelector"] = {"labels": dict(item.selector)}
     spec["priority"] = item.priority
     spec["configPatches"] = [_patch_dict(patch) for patch in item.patches]
     return {
-        "apiVersion": API_VERSION,
-        "kind": "EnvoyFilter",
-        "metadata": {
-            "name": item.key.name,
-            "namespace": item.key.namespace,
-            "labels": labels,
-            "annotations": annotations,
-        },
+        "apiVersion": item.key.kind.api_version,
+        "kind": str(item.key.kind),
+        "metadata": metadata_of(item),
         "spec": spec,
     }
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
-from aeraki_core.filters.names import INBOUND, OUTBOUND
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
+from aeraki_core.filters.names import COMPANION, INBOUND, OUTBOUND
+from aeraki_core.filters.output import Output
 
 __all__ = ["Live", "is_as_we_write", "namespaces_of"]
 
@@ -21,18 +22,18 @@ class Live:
     key: FilterKey
     plugin: str
     service_ports: tuple[ServicePort, ...]
-    filter: EnvoyFilter | None
+    filter: Output | None
     namespaces: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, envoy_filter: EnvoyFilter) -> Live:
+    def of(cls, output: Output) -> Live:
         """A filter that was read, or written, whole."""
         return cls(
-            key=envoy_filter.key,
-            plugin=envoy_filter.plugin,
-            service_ports=envoy_filter.service_ports,
-            filter=envoy_filter,
-            namespaces=envoy_filter.namespaces,
+            key=output.key,
+            plugin=output.plugin,
+            service_ports=output.service_ports,
+            filter=output,
+            namespaces=output.namespaces,
         )
 
 
@@ -47,7 +48,7 @@ def is_as_we_write(live: Live, root_namespace: str) -> bool:
         return False
     if live.key.name.startswith(INBOUND):
         return live.namespaces in ((), (live.key.namespace,))
-    if not live.key.name.startswith(OUTBOUND):
+    if not live.key.name.startswith(COMPANION if live.key.kind.is_named else OUTBOUND):
         return False
     return live.key.namespace == root_namespace or live.key.namespace in live.namespaces
 

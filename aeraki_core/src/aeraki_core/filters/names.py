@@ -11,7 +11,15 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-__all__ = ["INBOUND", "OUTBOUND", "inbound_name", "label_value", "outbound_name", "packed_name"]
+__all__ = [
+    "COMPANION",
+    "INBOUND",
+    "OUTBOUND",
+    "inbound_name",
+    "label_value",
+    "outbound_name",
+    "packed_name",
+]
 
 _LOOKS_HASHED = re.compile(r".*-[0-9a-f]{16}")
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -21,6 +29,8 @@ INBOUND = "aeraki-inbound-"
 """How the name of every inbound filter begins."""
 OUTBOUND = "aeraki-outbound-"
 """How the name of every outbound filter begins."""
+COMPANION = "aeraki-weights-"
+"""How the name of every object begins that a filter names."""
 
 
 def _hash(text: str, length: int = _HASH) -> str:

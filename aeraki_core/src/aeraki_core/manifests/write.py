@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, to_dict
+from aeraki_core.filters.output import Output, in_order, to_dict
 
 __all__ = ["render_list", "render_objects", "render_yaml"]
 
@@ -73,9 +73,9 @@ _Dumper.add_representer(str, _text)
 _Dumper.add_multi_representer(StrEnum, lambda dumper, value: _text(dumper, str(value)))
 
 
-def render_yaml(filters: Iterable[EnvoyFilter]) -> str:
+def render_yaml(filters: Iterable[Output]) -> str:
     """The filters as YAML documents with ``---`` between them; empty text for none."""
-    return render_objects(to_dict(item) for item in _ordered(filters))
+    return render_objects(to_dict(item) for item in in_order(filters))
 
 
 def render_objects(objects: Iterable[Any], *, sort_keys: bool = True) -> str:
@@ -101,7 +101,3 @@ def render_list(objects: Iterable[Any], *, sort_keys: bool = True) -> str:
     """Kubernetes objects as one List in JSON, in the order given."""
     content = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
     return json.dumps(content, indent=2, sort_keys=sort_keys, ensure_ascii=False) + "\n"
-
-
-def _ordered(filters: Iterable[EnvoyFilter]) -> list[EnvoyFilter]:
-    return sorted(filters, key=lambda item: item.key)

@@ -1,11 +1,12 @@
-"""The EnvoyFilters that should be: by name, by group and by service port."""
+"""The filters and companions that should be: by name, by group and by service port."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TypeVar
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
+from aeraki_core.filters.output import Output
 from aeraki_core.pipeline.placement import Group
 
 __all__ = ["FilterTable"]
@@ -21,7 +22,7 @@ class FilterTable:
     """
 
     def __init__(self) -> None:
-        self.by_key: dict[FilterKey, EnvoyFilter] = {}
+        self.by_key: dict[FilterKey, Output] = {}
         self._of_group: dict[Group, tuple[FilterKey, ...]] = {}
         self._of_port: dict[ServicePort, tuple[FilterKey, ...]] = {}
 
@@ -34,7 +35,7 @@ class FilterTable:
         keys = self._of_group.get(group, ())
         return any(key in keys for key in self._of_port.get(service_port, ()))
 
-    def replace(self, group: Group, filters: Mapping[FilterKey, EnvoyFilter]) -> set[FilterKey]:
+    def replace(self, group: Group, filters: Mapping[FilterKey, Output]) -> set[FilterKey]:
         """Put the new filters of a group in the place of its old ones.
 
         Returns those that are new, other or gone.
@@ -42,15 +43,15 @@ class FilterTable:
         changed = {key for key in self._of_group.pop(group, ()) if key not in filters}
         for key in changed:
             self._set(key, None)
-        for key, envoy_filter in filters.items():
-            if self.by_key.get(key) != envoy_filter:
-                self._set(key, envoy_filter)
+        for key, output in filters.items():
+            if self.by_key.get(key) != output:
+                self._set(key, output)
                 changed.add(key)
         if filters:
             self._of_group[group] = tuple(filters)
         return changed
 
-    def _set(self, key: FilterKey, after: EnvoyFilter | None) -> None:
+    def _set(self, key: FilterKey, after: Output | None) -> None:
         before = self.by_key.pop(key, None)
         for service_port in before.service_ports if before is not None else ():
             keys = tuple(other for other in self._of_port[service_port] if other != key)

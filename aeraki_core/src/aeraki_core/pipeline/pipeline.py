@@ -15,8 +15,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.filters.live import Live, namespaces_of
+from aeraki_core.filters.output import Output
 from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
 from aeraki_core.findings.codes import LOST_PROTOCOL, PORT_NOT_SPOKEN, UNKNOWN_HOST
 from aeraki_core.findings.finding import Finding
@@ -168,8 +169,8 @@ class Pipeline:
         return self.dispatcher.registry
 
     @property
-    def filters(self) -> dict[FilterKey, EnvoyFilter]:
-        """All filters that should be."""
+    def filters(self) -> dict[FilterKey, Output]:
+        """All filters that should be, and the companions that they name."""
         return self._filters.by_key
 
     @property

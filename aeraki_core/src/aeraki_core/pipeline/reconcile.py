@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort, is_up_to_date
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.filters.live import Live
+from aeraki_core.filters.output import Output, is_up_to_date
 
 __all__ = [
     "UNREPLACED",
@@ -94,7 +95,7 @@ class Step:
     reason: Reason
     message: str
     before: Live | None = None
-    after: EnvoyFilter | None = None
+    after: Output | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ _ORDER = {Action.CREATE: 0, Action.UPDATE: 1, Action.DELETE: 2}
 
 def reconcile(
     keys: Iterable[FilterKey],
-    desired: Mapping[FilterKey, EnvoyFilter],
+    desired: Mapping[FilterKey, Output],
     live: Mapping[FilterKey, Live],
     *,
     active_plugins: Collection[str],
@@ -144,7 +145,7 @@ def reconcile(
 
 def differences(
     keys: Iterable[FilterKey],
-    desired: Mapping[FilterKey, EnvoyFilter],
+    desired: Mapping[FilterKey, Output],
     live: Mapping[FilterKey, Live],
 ) -> tuple[Step, ...]:
     """The steps that would make the live filters the desired ones, in the order of a plan."""
@@ -152,7 +153,7 @@ def differences(
     return _in_order(step for step in steps if step is not None)
 
 
-def _difference(key: FilterKey, want: EnvoyFilter | None, have: Live | None) -> Step | None:
+def _difference(key: FilterKey, want: Output | None, have: Live | None) -> Step | None:
     if want is None:
         return None if have is None else _delete(have)
     if have is None:
@@ -176,7 +177,7 @@ def _delete(have: Live) -> Step:
     )
 
 
-def _update(have: Live, want: EnvoyFilter) -> Step:
+def _update(have: Live, want: Output) -> Step:
     readable = have.filter is not None
     return Step(
         action=Action.UPDATE,
@@ -278,7 +279,12 @@ _WHEN_DIFFERENT: tuple[_Decision, ...] = (_keep_held, _keep_foreign)
 
 
 def _in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
-    return tuple(sorted(steps, key=lambda step: (_ORDER[step.action], step.key)))
+    return tuple(sorted(steps, key=lambda step: (_ORDER[step.action], _rank(step), step.key)))
+
+
+def _rank(step: Step) -> bool:
+    """What a filter names comes before it, and goes after it."""
+    return step.key.kind.is_named == (step.action is Action.DELETE)
 
 
 def deletes_too_much(deletions: int, live: int) -> bool:
@@ -304,7 +310,7 @@ class NamespacedPort(NamedTuple):
     namespace: str
 
 
-def claims_of(item: EnvoyFilter | Live) -> frozenset[NamespacedPort]:
+def claims_of(item: Output | Live) -> frozenset[NamespacedPort]:
     """What a filter is for; without a namespace if an older version wrote it."""
     namespaces = item.namespaces or ("",)
     return frozenset(

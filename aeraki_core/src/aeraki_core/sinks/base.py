@@ -6,13 +6,14 @@ are, and in which order, is decided before (pipeline/reconcile.py, :func:`carry_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.filters.live import Live
+from aeraki_core.filters.output import Output
 from aeraki_core.findings.finding import Finding
 from aeraki_core.pipeline.reconcile import (
     UNREPLACED,
@@ -84,7 +85,7 @@ class Sink(Protocol):
         """
         ...
 
-    def unify(self, want: EnvoyFilter) -> None:
+    def unify(self, want: Output) -> None:
         """This filter is desired now.
 
         A sink that holds an equal one may hold this one instead, to save memory.
@@ -112,7 +113,9 @@ def carry_out(
 ) -> Iterator[Written]:
     """Do the steps: first creations and updates, then deletions, so that no client lacks a filter.
 
-    A filter stays if another one with the same claim, its replacement, could not be written. The
+    Companions are written before the filters that name them, and deleted after them. A filter waits
+    for a companion that is not there. It stays if another one with the same claim, its replacement,
+    could not be written. The
     sink gets ``at_once`` steps at a time, and ``enough`` is called in between: once it is true, the
     other steps are not tried and have no result. Once the receiver is away, they fail untried.
     """
@@ -121,31 +124,76 @@ def carry_out(
     deletions = [step for step in todo if step.action is Action.DELETE]
     missing: set[NamespacedPort] = set()
     skipped, away = False, None
-    for slice_ in _slices(writes, at_once):
-        if enough():
-            return
-        for written in _applied(sink, slice_, away):
-            skipped |= written.skipped
-            away = written.error if written.obstacle is Obstacle.AWAY else away
-            if written.error is not None and written.step.after is not None:
-                missing.update(claims_of(written.step.after))
-            yield written
-    sure: list[Step] = []
-    for step in deletions:
-        if skipped:
-            yield Written(step, skipped=True)
-        elif unreplaced(step, missing):
-            yield Written(step, UNREPLACED, retry=True, passing=away is not None)
-        else:
-            sure.append(step)
+    there: set[FilterKey] = set()
+    for steps in _by_kind(writes, companions_first=True):
+        for slice_ in _slices(steps, at_once):
+            if enough():
+                return
+            ready: list[Step] = []
+            for step in slice_:
+                absent = _absent(step, sink, there)
+                if absent is None:
+                    ready.append(step)
+                    continue
+                missing.update(claims_of(step.after) if step.after is not None else ())
+                yield Written(
+                    step,
+                    f"{absent} must be there first, and is not",
+                    retry=True,
+                    passing=away is not None,
+                    skipped=skipped,
+                )
+            for written in _applied(sink, ready, away):
+                skipped |= written.skipped
+                away = written.error if written.obstacle is Obstacle.AWAY else away
+                if written.error is None:
+                    there.add(written.step.key)
+                elif written.step.after is not None:
+                    missing.update(claims_of(written.step.after))
+                yield written
+    if skipped:
+        yield from (Written(step, skipped=True) for step in deletions)
+        deletions = []
     # Also without deletions: a sink may have something of its own to finish (filters that ours
     # supersede).
-    for slice_ in _slices(sure, at_once) if sure else [()]:
-        if enough():
-            return
-        for written in _applied(sink, slice_, away):
-            away = written.error if written.obstacle is Obstacle.AWAY else away
-            yield written
+    for steps in _by_kind(deletions, companions_first=False) if deletions else [()]:
+        sure: list[Step] = []
+        for step in steps:
+            if unreplaced(step, missing):
+                yield Written(step, UNREPLACED, retry=True, passing=away is not None)
+            else:
+                sure.append(step)
+        for slice_ in _slices(sure, at_once) if sure else [()]:
+            if enough():
+                return
+            for written in _applied(sink, slice_, away):
+                away = written.error if written.obstacle is Obstacle.AWAY else away
+                if written.error is not None and written.step.before is not None:
+                    # It still names its companions.
+                    missing.update(claims_of(written.step.before))
+                yield written
+
+
+def _by_kind(steps: Sequence[Step], *, companions_first: bool) -> list[list[Step]]:
+    """The steps in at most two parts, for filters and for companions."""
+    parts = [
+        [step for step in steps if step.key.kind.is_named is companions]
+        for companions in (companions_first, not companions_first)
+    ]
+    return [part for part in parts if part]
+
+
+def _absent(step: Step, sink: Sink, there: Collection[FilterKey]) -> FilterKey | None:
+    """A companion that a filter names and that is not there; None when all are.
+
+    ``there``: what was just written, which a dry run does not keep.
+    """
+    if not isinstance(step.after, EnvoyFilter) or not step.after.companions:
+        return None
+    live = sink.live()
+    return next(
+        (key for key in step.after.companions if key not in there and key not in live), None
+    )
 
 
 def _slices(steps: Sequence[Step], size: int) -> Iterator[Sequence[Step]]:

@@ -52,7 +52,7 @@ RESCAN = 10.0
 POLL = 0.5
 """Seconds between two looks at whether the directory is still the same."""
 
-_OURS = re.compile(r"[a-z0-9-]+\.aeraki-(?:inbound|outbound)-.*\.yaml")
+_OURS = re.compile(r"[a-z0-9-]+\.aeraki-(?:inbound|outbound|weights)-.*\.yaml")
 _LONGEST = 255 - len(".yaml")
 
 _TEMPORARY = ".aeraki-{}.tmp"
@@ -67,6 +67,8 @@ _Signature = tuple[int, int, int, int]
 def file_name(key: FilterKey) -> str:
     """The name of a filter's file. A name too long for a file system is cut and gets a hash."""
     stem = f"{key.namespace}.{key.name}"
+    if key.kind.is_named:
+        stem += f".{key.kind.lower()}"
     if len(stem) > _LONGEST:
         digest = hashlib.sha256(stem.encode()).hexdigest()[:8]
         stem = f"{stem[: _LONGEST - 9]}-{digest}"

@@ -13,16 +13,14 @@ from typing import Any
 from aeraki_core.filters.envoyfilter import (
     PLUGIN_LABEL,
     SERVICES_ANNOTATION,
-    EnvoyFilter,
     FilterKey,
-    from_dict,
     is_ours,
     parse_namespaces,
     parse_service_ports,
-    to_dict,
 )
 from aeraki_core.filters.live import Live
 from aeraki_core.filters.message_types import import_type, type_names
+from aeraki_core.filters.output import Output, from_dict, kind_of, to_dict
 
 __all__ = ["live_of"]
 
@@ -30,10 +28,11 @@ __all__ = ["live_of"]
 def live_of(content: Any, instance: str = "") -> Live | None:
     """The live filter, whatever its object holds.
 
-    None: the object is not ours. It is no EnvoyFilter, lacks our label or belongs to another
-    ``instance``.
+    None: the object is not ours. It is of no kind that we write, lacks our label or belongs to
+    another ``instance``.
     """
-    if not isinstance(content, Mapping) or content.get("kind") != "EnvoyFilter":
+    kind = kind_of(content) if isinstance(content, Mapping) else None
+    if kind is None:
         return None
     metadata = content.get("metadata")
     if not isinstance(metadata, Mapping) or not _has_our_label(content, instance):
@@ -41,10 +40,10 @@ def live_of(content: Any, instance: str = "") -> Live | None:
     name, namespace = metadata.get("name"), metadata.get("namespace")
     if not isinstance(name, str) or not isinstance(namespace, str):
         return None
-    key = FilterKey(namespace, name)
-    envoy_filter = _as_written(content)
-    if envoy_filter is not None:
-        return Live.of(envoy_filter)
+    key = FilterKey(namespace, name, kind)
+    output = _as_written(content)
+    if output is not None:
+        return Live.of(output)
     plugin = _text(metadata.get("labels"), PLUGIN_LABEL)
     try:
         service_ports = parse_service_ports(_text(metadata.get("annotations"), SERVICES_ANNOTATION))
@@ -66,13 +65,13 @@ def _has_our_label(content: Mapping[str, Any], instance: str) -> bool:
         return False
 
 
-def _as_written(content: Mapping[str, Any]) -> EnvoyFilter | None:
-    """The filter, if the object says just that: any other field could change what it does."""
+def _as_written(content: Mapping[str, Any]) -> Output | None:
+    """The output, if the object says just that: any other field could change what it does."""
     try:
         # A live filter is read before any generator runs and imports the types.
         for name in set(type_names(content.get("spec"))):
             import_type(name)
-        envoy_filter = from_dict(content)
-        return envoy_filter if to_dict(envoy_filter)["spec"] == content["spec"] else None
+        output = from_dict(content)
+        return output if to_dict(output)["spec"] == content["spec"] else None
     except Exception:  # noqa: BLE001 whatever it holds, it is not as we write it
         return None

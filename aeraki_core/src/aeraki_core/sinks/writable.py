@@ -11,7 +11,8 @@ import re
 from typing import Any
 
 from aeraki_core.errors import SinkError, UnserialisableError
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, to_dict
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.filters.output import Output, to_dict
 from aeraki_core.findings.codes import UNWRITABLE
 from aeraki_core.findings.finding import Finding
 
@@ -46,15 +47,15 @@ def check_key(key: FilterKey) -> None:
         raise UnwritableError(Finding(UNWRITABLE, f"{key}: the filter's name is not valid"))
 
 
-def object_of(envoy_filter: EnvoyFilter) -> dict[str, Any]:
-    """The filter as a Kubernetes object.
+def object_of(output: Output) -> dict[str, Any]:
+    """The output as a Kubernetes object.
 
     Raises:
         UnwritableError: its name is not valid, or one of its values has no JSON form.
     """
-    check_key(envoy_filter.key)
+    check_key(output.key)
     try:
-        return to_dict(envoy_filter)
+        return to_dict(output)
     except UnserialisableError as error:
-        message = f"{envoy_filter.key}: {error}"
-        raise UnwritableError(Finding(UNWRITABLE, message, plugin=envoy_filter.plugin)) from error
+        message = f"{output.key}: {error}"
+        raise UnwritableError(Finding(UNWRITABLE, message, plugin=output.plugin)) from error

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from aeraki_core.filters.envoyfilter import to_dict
+from aeraki_core.filters.output import Output, in_order, to_dict
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
@@ -41,6 +41,7 @@ class Made:
 
     ``objects``, ``mesh``: what went in.
     ``filters``: EnvoyFilters as dictionaries.
+    ``companions``: what these name: ServiceEntries and DestinationRules.
     ``reports``: for each service port why it is as it is.
     """
 
@@ -49,6 +50,28 @@ class Made:
     filters: tuple[dict[str, Any], ...]
     findings: tuple[Finding, ...]
     reports: tuple[PortReport, ...] = field(repr=False)
+    companions: tuple[dict[str, Any], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        outputs: Iterable[Output],
+        *,
+        objects: Iterable[Mapping[str, Any]],
+        mesh: Mesh,
+        findings: tuple[Finding, ...],
+        reports: tuple[PortReport, ...],
+    ) -> Made:
+        """What came out of a pipeline, in the order in which to apply it."""
+        ordered = in_order(outputs)
+        return cls(
+            objects=tuple(objects),
+            mesh=mesh,
+            filters=tuple(to_dict(each) for each in ordered if not each.key.kind.is_named),
+            findings=findings,
+            reports=reports,
+            companions=tuple(to_dict(each) for each in ordered if each.key.kind.is_named),
+        )
 
     @property
     def codes(self) -> tuple[str, ...]:
@@ -57,8 +80,8 @@ class Made:
 
     @property
     def yaml(self) -> str:
-        """The filters as YAML documents; empty for none."""
-        return to_yaml(self.filters)
+        """The filters as YAML documents, after what they name; empty for none."""
+        return to_yaml((*self.companions, *self.filters))
 
     @property
     def findings_text(self) -> str:
@@ -98,7 +121,7 @@ class Made:
         Raises:
             EnvoyFilterError: a filter is not of a form that istiod would apply.
         """
-        objects = read_objects(self.objects, self.mesh)
+        objects = read_objects((*self.objects, *self.companions), self.mesh)
         return tuple(
             patched_sidecar(objects, self.filters, proxy)
             for proxy in proxies_for(objects, self.filters)
@@ -106,7 +129,8 @@ class Made:
 
     def sidecar(self, proxy: Proxy | None = None) -> Patched:
         """One proxy's configuration with the filters applied."""
-        return patched_sidecar(self.objects, self.filters, proxy, mesh=self.mesh)
+        objects = (*self.objects, *self.companions)
+        return patched_sidecar(objects, self.filters, proxy, mesh=self.mesh)
 
     def envoy_configs(self) -> dict[str, EnvoyConfig]:
         """The configurations of :attr:`sidecars` for a real Envoy, by what the proxy is."""
@@ -187,10 +211,10 @@ class LivePipeline:
         """Generate what the changes ask for; what is there now."""
         pipeline = self._pipeline
         pipeline.run()
-        return Made(
+        return Made.of(
+            pipeline.filters.values(),
             objects=self._objects,
             mesh=self._mesh,
-            filters=tuple(to_dict(pipeline.filters[key]) for key in sorted(pipeline.filters)),
             findings=pipeline.findings(),
             reports=pipeline.reports(),
         )

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
+from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.filters.live import Live
+from aeraki_core.filters.output import Output
 from aeraki_core.findings.finding import Finding
 from aeraki_core.pipeline.reconcile import Step
 from aeraki_core.sinks.base import Sink, Written
@@ -23,7 +24,7 @@ class MemorySink(Sink):
     ``refuse``: filters whose writes fail, and whether another try may help.
     """
 
-    def __init__(self, filters: Iterable[EnvoyFilter] = ()) -> None:
+    def __init__(self, filters: Iterable[Output] = ()) -> None:
         self.name = "memory"
         self.writes = 0
         self.refuse: dict[FilterKey, bool] = {}
@@ -31,7 +32,7 @@ class MemorySink(Sink):
         self._changed: Callable[[FilterKey], None] | None = None
 
     @property
-    def filters(self) -> dict[FilterKey, EnvoyFilter]:
+    def filters(self) -> dict[FilterKey, Output]:
         """The filters that are live and whole."""
         return {key: item.filter for key, item in self._live.items() if item.filter is not None}
 
@@ -56,7 +57,7 @@ class MemorySink(Sink):
                 self._live[step.key] = _live(step.after)
             yield Written(step)
 
-    def tamper(self, key: FilterKey, item: EnvoyFilter | None) -> None:
+    def tamper(self, key: FilterKey, item: Output | None) -> None:
         """Change (or delete, with None) a filter as another writer would."""
         if item is None:
             self._live.pop(key, None)
@@ -74,5 +75,5 @@ class MemorySink(Sink):
         self._changed = None
 
 
-def _live(item: EnvoyFilter) -> Live:
+def _live(item: Output) -> Live:
     return Live.of(item)

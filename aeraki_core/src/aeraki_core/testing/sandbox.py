@@ -57,10 +57,12 @@ class Sidecar:
         self.patched, self.config = self._make()
 
     def _make(self) -> tuple[Patched, EnvoyConfig]:
+        objects = self._objects
         if self._generator is not None:
             self.made = self._generator(self._objects)
             self._filters = self.made.filters
-        patched = patched_sidecar(self._objects, self._filters, self._proxy, mesh=self._mesh)
+            objects = (*objects, *self.made.companions)
+        patched = patched_sidecar(objects, self._filters, self._proxy, mesh=self._mesh)
         config = to_envoy(
             patched.config, endpoints=self._endpoints, bind=self._bind, inbound=self._inbound
         )

@@ -6,11 +6,13 @@ key, only of our own filters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aeraki_core.errors import AerakiError, UnreadableError
+from aeraki_core.filters.output_kind import OutputKind
 
 if TYPE_CHECKING:
     from aeraki_core.filters.envoyfilter import FilterKey
@@ -21,9 +23,12 @@ __all__ = ["from_cluster", "from_directory", "from_text"]
 
 
 def from_cluster(
-    client: Client, namespaces: Sequence[str] = (), instance: str = ""
+    client: Client,
+    namespaces: Sequence[str] = (),
+    instance: str = "",
+    kinds: Collection[OutputKind] = (OutputKind.ENVOY_FILTER,),
 ) -> dict[FilterKey, Live]:
-    """The filters in a cluster, or only those in the namespaces; not those of other instances.
+    """Our objects of these kinds in a cluster, or only in the namespaces; not of other instances.
 
     Raises:
         AerakiError: the server does not answer, refuses, or knows no EnvoyFilters.
@@ -33,29 +38,28 @@ def from_cluster(
 
     found: dict[FilterKey, Live] = {}
     places: tuple[str | None, ...] = tuple(sorted(set(namespaces))) or (None,)
-    for namespace in places:
+    for kind, namespace in product(kinds, places):
         try:
-            for item in _listed(client, namespace):
+            for item in _listed(client, kind, namespace):
                 live = live_of(item, instance)
                 if live is not None:
                     found[live.key] = live
         except ApiError as error:
             if error.status == 404:
                 raise AerakiError(
-                    f"{client.server}: the cluster knows no EnvoyFilters; install Istio first"
+                    f"{client.server}: the cluster knows no {kind}s; install Istio first"
                 ) from None
             raise
     return found
 
 
-def _listed(client: Client, namespace: str | None) -> Iterator[Any]:
-    from aeraki_core.filters.envoyfilter import API_VERSION, MANAGED_BY, MANAGER
-    from aeraki_core.sinks.kubernetes.writer import RESOURCE
+def _listed(client: Client, kind: OutputKind, namespace: str | None) -> Iterator[Any]:
+    from aeraki_core.filters.envoyfilter import MANAGED_BY, MANAGER
+    from aeraki_core.sinks.kubernetes.writer import resource_of
 
-    for item in client.pages(
-        RESOURCE.path(namespace), {"labelSelector": f"{MANAGED_BY}={MANAGER}"}
-    ):
-        yield {**item, "apiVersion": API_VERSION, "kind": "EnvoyFilter"}
+    path = resource_of(kind).path(namespace)
+    for item in client.pages(path, {"labelSelector": f"{MANAGED_BY}={MANAGER}"}):
+        yield {**item, "apiVersion": kind.api_version, "kind": str(kind)}
 
 
 def from_directory(directory: Path, instance: str = "") -> dict[FilterKey, Live]:

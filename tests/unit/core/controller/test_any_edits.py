@@ -11,7 +11,8 @@ from typing import Any
 
 from aeraki_core.controller.intake import Intake
 from aeraki_core.controller.writer import FilterWriter
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.filters.output import Output
 from aeraki_core.findings.finding import Finding
 from aeraki_core.findings.ledger import Ledger
 from aeraki_core.sinks.files import FilesSink
@@ -211,7 +212,7 @@ class Edits(RuleBasedStateMachine):
         # A finding that only moved to another line or file is not reported again.
         assert {placeless(item) for item in self.told} == {placeless(item) for item in findings}
 
-    def fresh(self) -> tuple[dict[FilterKey, EnvoyFilter], list[Any]]:
+    def fresh(self) -> tuple[dict[FilterKey, Output], list[Any]]:
         """What a run that knows nothing of before gives."""
         of = pipeline()
         snapshot = read([self.folder / "mesh"], of.store.reads)

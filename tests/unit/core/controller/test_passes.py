@@ -362,6 +362,7 @@ def test_what_somebody_else_changes_is_restored_and_said() -> None:
         running.next()
         good = dict(sink.filters)
         order = good[key("order")]
+        assert isinstance(order, EnvoyFilter)
         sink.tamper(
             key("cart"),
             EnvoyFilter(key("cart"), "echo", order.service_ports, order.selector, 0, order.patches),

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from aeraki_core.errors import SinkError
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.filters.output import Output
 from aeraki_core.manifests.write import render_yaml
 from aeraki_core.pipeline.reconcile import Plan, reconcile
 from aeraki_core.sinks.base import Written
@@ -26,7 +27,7 @@ OUT = FilterKey("istio-system", "aeraki-outbound-cart.shop.svc.cluster.local-700
 WAIT = 20.0
 
 
-def filters(*names: str, **annotations: str) -> dict[FilterKey, EnvoyFilter]:
+def filters(*names: str, **annotations: str) -> dict[FilterKey, Output]:
     mesh = Mesher()
     for number, name in enumerate(names or ("cart",)):
         mesh.service(
@@ -38,7 +39,7 @@ def filters(*names: str, **annotations: str) -> dict[FilterKey, EnvoyFilter]:
     return mesh.pipeline.filters
 
 
-def plan(sink: FilesSink, wanted: dict[FilterKey, EnvoyFilter]) -> Plan:
+def plan(sink: FilesSink, wanted: dict[FilterKey, Output]) -> Plan:
     live = sink.live()
     return reconcile(
         {*wanted, *live},
@@ -48,7 +49,7 @@ def plan(sink: FilesSink, wanted: dict[FilterKey, EnvoyFilter]) -> Plan:
     )
 
 
-def write(sink: FilesSink, wanted: dict[FilterKey, EnvoyFilter]) -> list[Written]:
+def write(sink: FilesSink, wanted: dict[FilterKey, Output]) -> list[Written]:
     return list(sink.apply(plan(sink, wanted).steps))
 
 

@@ -14,10 +14,9 @@ from aeraki_core.filters.envoyfilter import (
     MANAGED_BY,
     MANAGER,
     PLUGIN_LABEL,
-    EnvoyFilter,
     FilterKey,
-    to_dict,
 )
+from aeraki_core.filters.output import Output, to_dict
 from aeraki_core.manifests.write import render_objects
 from aeraki_core.pipeline.reconcile import Action, Reason, Step
 from aeraki_core.sinks.files import FilesSink, file_name
@@ -80,7 +79,7 @@ def content(spec: Any, where: FilterKey = EVIL, **metadata: Any) -> dict[str, An
     }
 
 
-def step(action: Action, where: FilterKey, after: EnvoyFilter | None) -> Step:
+def step(action: Action, where: FilterKey, after: Output | None) -> Step:
     return Step(action=action, key=where, reason=Reason.MISSING, message="", after=after)
 
 

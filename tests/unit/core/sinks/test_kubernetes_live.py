@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, to_dict
+from aeraki_core.filters.envoyfilter import EnvoyFilter
+from aeraki_core.filters.output import to_dict
 from aeraki_core.sinks.kubernetes.live import LiveFilters, Whose
 
 from tests.unit.core.controller.running import key, pipeline, service
@@ -16,7 +17,9 @@ def wanted(**options: str) -> EnvoyFilter:
     of = pipeline()
     of.upsert(service("cart", 1, **options))
     of.run()
-    return of.filters[key("cart")]
+    envoy_filter = of.filters[key("cart")]
+    assert isinstance(envoy_filter, EnvoyFilter)
+    return envoy_filter
 
 
 def on_server(item: EnvoyFilter, version: int, **labels: str) -> dict[str, Any]:

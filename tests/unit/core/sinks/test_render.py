@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import yaml
-from aeraki_core.filters.envoyfilter import from_dict, to_dict
+from aeraki_core.filters.output import from_dict, to_dict
 from aeraki_core.manifests.read import Slice, load_all, split
 from aeraki_core.manifests.write import render_list, render_objects, render_yaml
 from hypothesis import given

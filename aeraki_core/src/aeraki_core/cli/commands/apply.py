@@ -74,7 +74,7 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
     failed = _do(settings, work.steps, dry_run)
     touched = {step.key for step in work.steps} | {step.key for step in work.kept}
     unchanged = sorted(session.pipeline.filters.keys() - touched)
-    output.lines(f"envoyfilter {key} unchanged" for key in unchanged)
+    output.lines(f"{key.kind.lower()} {key.place} unchanged" for key in unchanged)
     return int(failed or has_errors(session.findings))
 
 
@@ -189,7 +189,7 @@ def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Wri
 
 
 def _say(step: Step, dry_run: str | None) -> None:
-    output.lines([f"envoyfilter {step.key} {_word(step)}{_DRY[dry_run]}"])
+    output.lines([f"{step.key.kind.lower()} {step.key.place} {_word(step)}{_DRY[dry_run]}"])
 
 
 def _word(step: Step) -> str:

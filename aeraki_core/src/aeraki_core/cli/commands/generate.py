@@ -15,7 +15,7 @@ from aeraki_core.settings import SettingGroup, Settings
 from aeraki_core.wiring.session import AddressMode, Session, address_mode, has_errors, open_session
 
 if TYPE_CHECKING:
-    from aeraki_core.filters.envoyfilter import EnvoyFilter
+    from aeraki_core.filters.output import Output
 
 __all__ = ["command"]
 
@@ -65,7 +65,9 @@ def command(settings: Settings, *, form: str, directory: Path | None, use_cluste
     failed = has_errors(session.findings)
     if directory is not None:
         return max(_write(session, directory), int(failed))
-    filters = [item for _, item in sorted(session.pipeline.filters.items())]
+    from aeraki_core.filters.output import in_order
+
+    filters = in_order(session.pipeline.filters.values())
     if form == "name":
         output.lines(str(item.key) for item in filters)
     else:
@@ -89,21 +91,20 @@ def _stand_in_hosts(session: Session) -> frozenset[str]:
     return frozenset(service.host for service in services if service.ref in session.stand_ins)
 
 
-def _objects(
-    filters: Iterable[EnvoyFilter], stand_in_hosts: frozenset[str]
-) -> Iterator[dict[str, Any]]:
-    """The filters as Kubernetes objects; one that has no such form is reported and left out."""
+def _objects(outputs: Iterable[Output], stand_in_hosts: frozenset[str]) -> Iterator[dict[str, Any]]:
+    """The outputs as Kubernetes objects; one that has no such form is reported and left out."""
+    from aeraki_core.filters.envoyfilter import EnvoyFilter
     from aeraki_core.sinks.writable import UnwritableError, object_of
 
-    for envoy_filter in filters:
+    for each in outputs:
         try:
-            content = object_of(envoy_filter)
+            content = object_of(each)
         except UnwritableError as error:
             output.findings([error.finding])
             continue
         # Only an outbound filter holds the address.
-        is_outbound = any(patch.context == "SIDECAR_OUTBOUND" for patch in envoy_filter.patches)
-        if is_outbound and any(port.host in stand_in_hosts for port in envoy_filter.service_ports):
+        is_outbound = isinstance(each, EnvoyFilter) and each.is_outbound
+        if is_outbound and any(port.host in stand_in_hosts for port in each.service_ports):
             annotations = content["metadata"].setdefault("annotations", {})
             annotations[STAND_IN_ANNOTATION] = "true"
         yield content

@@ -15,17 +15,16 @@ from enum import StrEnum
 from sys import intern
 
 from aeraki_core.filters.envoyfilter import (
-    API_VERSION,
     MANAGED_BY,
     PLUGIN_LABEL,
-    EnvoyFilter,
     FilterKey,
     ServicePort,
     is_ours,
-    is_up_to_date,
 )
 from aeraki_core.filters.live import Live
 from aeraki_core.filters.names import INBOUND, OUTBOUND
+from aeraki_core.filters.output import Output, is_up_to_date
+from aeraki_core.filters.output_kind import OutputKind
 from aeraki_core.kube.client import Object
 from aeraki_core.sinks.kubernetes.upstream import UPSTREAM_LABEL, UPSTREAM_MANAGER
 from aeraki_core.sinks.live import live_of
@@ -60,10 +59,11 @@ class LiveEntry:
     live: Live | None = None
 
 
-def key_of(content: Object) -> FilterKey:
-    """The namespace and name of an object."""
+def key_of(content: Object, kind: OutputKind = OutputKind.ENVOY_FILTER) -> FilterKey:
+    """The key of an object. Members of a list do not say their kind."""
     # The same text as in the key of the desired filter of that name, so that it is held once.
-    return FilterKey(intern(content["metadata"]["namespace"]), intern(content["metadata"]["name"]))
+    metadata = content["metadata"]
+    return FilterKey(intern(metadata["namespace"]), intern(metadata["name"]), kind)
 
 
 class LiveFilters:
@@ -78,12 +78,17 @@ class LiveFilters:
             whose: set() for whose in Whose if whose is not Whose.FOREIGN
         }
 
-    def put(self, content: Object, known: EnvoyFilter | None = None) -> LiveEntry | None:
+    def put(
+        self,
+        content: Object,
+        known: Output | None = None,
+        kind: OutputKind = OutputKind.ENVOY_FILTER,
+    ) -> LiveEntry | None:
         """Take an object in. Returns what was there before if this is news, else None.
 
         ``known``: the filter that it holds, if the caller knows.
         """
-        key, version = key_of(content), str(content["metadata"]["resourceVersion"])
+        key, version = key_of(content, kind), str(content["metadata"]["resourceVersion"])
         with self._lock:
             before = self._entries.get(key)
             news = before is None or _is_newer(version, before.version)
@@ -91,7 +96,7 @@ class LiveFilters:
                 self._set(key, _entry(key, content, known, self.instance))
         return (before or LiveEntry(Whose.FOREIGN, "", "")) if news else None
 
-    def unify(self, want: EnvoyFilter) -> None:
+    def unify(self, want: Output) -> None:
         """If the live filter of that name equals the desired one, hold one value for both.
 
         Of 20,000 filters that saves 24 of 94 MB.
@@ -137,13 +142,15 @@ class LiveFilters:
         with self._lock:
             return list(self._by_owner.get(whose, ()))
 
-    def missing(self, namespace: str | None, present: Set[FilterKey]) -> list[FilterKey]:
-        """Filters of the namespace (None: of all) that are known here and not among ``present``."""
+    def missing(
+        self, kind: OutputKind, namespace: str | None, present: Set[FilterKey]
+    ) -> list[FilterKey]:
+        """Objects of the namespace (None: of all) that are known here and not among ``present``."""
         with self._lock:
             return [
                 key
                 for key in self._entries
-                if key not in present and namespace in (None, key.namespace)
+                if key.kind is kind and key not in present and namespace in (None, key.namespace)
             ]
 
     def service_ports(self) -> set[ServicePort]:
@@ -195,7 +202,7 @@ class _OurFilters(Mapping[FilterKey, Live]):
         return entry is not None and entry.whose is Whose.OURS
 
 
-def _entry(key: FilterKey, content: Object, known: EnvoyFilter | None, instance: str) -> LiveEntry:
+def _entry(key: FilterKey, content: Object, known: Output | None, instance: str) -> LiveEntry:
     metadata = content["metadata"]
     uid, version = str(metadata.get("uid") or ""), str(metadata["resourceVersion"])
     if not is_ours(content, instance):
@@ -203,7 +210,7 @@ def _entry(key: FilterKey, content: Object, known: EnvoyFilter | None, instance:
     if known is not None:
         live = Live(key, known.plugin, known.service_ports, known, known.namespaces)
         return LiveEntry(Whose.OURS, uid, version, live=live)
-    return LiveEntry(Whose.OURS, uid, version, _json_of(metadata, content.get("spec") or {}))
+    return LiveEntry(Whose.OURS, uid, version, _json_of(key.kind, content))
 
 
 def _not_ours(key: FilterKey, labels: Mapping[str, str]) -> Whose:
@@ -213,14 +220,15 @@ def _not_ours(key: FilterKey, labels: Mapping[str, str]) -> Whose:
     return Whose.UNLABELLED if named_as_ours and MANAGED_BY not in labels else Whose.FOREIGN
 
 
-def _json_of(metadata: Object, spec: Object) -> bytes:
-    """What a filter is read from, as JSON."""
+def _json_of(kind: OutputKind, item: Object) -> bytes:
+    """What an output is read from, as JSON."""
+    metadata, spec = item["metadata"], item.get("spec") or {}
     kept = {
         field: metadata[field]
         for field in ("namespace", "name", "labels", "annotations")
         if field in metadata
     }
-    content = {"apiVersion": API_VERSION, "kind": "EnvoyFilter", "metadata": kept, "spec": spec}
+    content = {"apiVersion": kind.api_version, "kind": kind, "metadata": kept, "spec": spec}
     try:
         return json.dumps(content, separators=(",", ":")).encode()
     except (RecursionError, ValueError):

@@ -9,11 +9,13 @@ what is being written (flight.py), and what of upstream Aeraki's is superseded (
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
+from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.filters.live import Live
+from aeraki_core.filters.output import Output
+from aeraki_core.filters.output_kind import OutputKind
 from aeraki_core.findings.codes import UNLABELLED_FILTER, UPSTREAM_FILTER
 from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.client import Client, Object
@@ -44,6 +46,7 @@ class KubernetesSink:
     ``start_timeout``: seconds that a page of the first list may take.
     ``may_write``: asked before each single write; None: it always may.
     ``instance``: filters of other instances are not ours.
+    ``kinds``: the kinds to look at and to write.
     """
 
     name = "kubernetes"
@@ -60,7 +63,9 @@ class KubernetesSink:
         tuning: Tuning | None = None,
         may_write: Callable[[], bool] | None = None,
         instance: str = "",
+        kinds: Collection[OutputKind] = (OutputKind.ENVOY_FILTER,),
     ) -> None:
+        self._kinds = kinds
         self._connect = connect
         self._may_write = may_write or (lambda: True)
         self._namespaces: tuple[str | None, ...] = tuple(sorted(set(namespaces))) or (None,)
@@ -89,7 +94,12 @@ class KubernetesSink:
         self._writer = ApiWriter(client, self._filters, dry_run=self._dry_run)
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="write")
         self._watch = FilterWatch(
-            client, self._filters, self._namespaces, self._heard, tuning=self._tuning
+            client,
+            self._filters,
+            self._namespaces,
+            self._heard,
+            kinds=self._kinds,
+            tuning=self._tuning,
         )
         try:
             self._watch.start(self._start_timeout)
@@ -102,7 +112,7 @@ class KubernetesSink:
         """All filters of ours; a view that follows what happens."""
         return self._filters.ours()
 
-    def unify(self, want: EnvoyFilter) -> None:
+    def unify(self, want: Output) -> None:
         """Hold one value for what is live and desired, where they are equal."""
         self._filters.unify(want)
 
@@ -164,7 +174,7 @@ class KubernetesSink:
         if not self._flight.is_for_the_controller(news):
             return
         if news.before.whose is Whose.OURS and news.before.uid:
-            _log.warning("EnvoyFilter %s was %s", news.key, _what_happened(news))
+            _log.warning("%s %s was %s", news.key.kind, news.key.place, _what_happened(news))
         self._changed(news.key)
 
     def findings(self) -> tuple[Finding, ...]:
@@ -194,7 +204,7 @@ class KubernetesSink:
 
 
 def _ref(key: FilterKey) -> ObjectRef:
-    return ObjectRef("EnvoyFilter", key.namespace, key.name)
+    return ObjectRef(key.kind, key.namespace, key.name)
 
 
 def _what_happened(news: FilterNews) -> str:

@@ -1,7 +1,8 @@
-"""Watching the EnvoyFilters of a cluster, from the start of the sink to its end.
+"""Watching the objects that Aeraki writes in a cluster, from the start of the sink to its end.
 
-One list and watch for the whole cluster or for each watched namespace. Everything that they bring
-goes into :class:`~aeraki_core.sinks.kubernetes.live.LiveFilters`, and what is news goes to
+One list and watch of each kind for the whole cluster or for each watched namespace. Of companions
+only ours are asked for: a mesh may have thousands of other ServiceEntries. Everything that they
+bring goes into :class:`~aeraki_core.sinks.kubernetes.live.LiveFilters`, and what is news goes to
 ``heard``.
 """
 
@@ -10,11 +11,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from aeraki_core.errors import AerakiError
-from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.filters.envoyfilter import MANAGED_BY, MANAGER, FilterKey
+from aeraki_core.filters.output_kind import OutputKind
 from aeraki_core.kube.client import Client, Object
 from aeraki_core.kube.decode import DecodedObject
 from aeraki_core.kube.informer import (
@@ -32,7 +34,7 @@ from aeraki_core.kube.informer import (
 )
 from aeraki_core.kube.resources import Discovery
 from aeraki_core.sinks.kubernetes.live import LiveEntry, LiveFilters, key_of
-from aeraki_core.sinks.kubernetes.writer import RESOURCE
+from aeraki_core.sinks.kubernetes.writer import resource_of
 
 __all__ = ["FilterNews", "FilterWatch"]
 
@@ -66,11 +68,13 @@ class FilterWatch:
         namespaces: Sequence[str | None],
         heard: Callable[[FilterNews], None],
         *,
+        kinds: Collection[OutputKind] = (OutputKind.ENVOY_FILTER,),
         tuning: Tuning | None = None,
     ) -> None:
         discovery = Discovery(client)
         self._lists = [
-            _FilterList(client, discovery, filters, namespace, heard, tuning)
+            _FilterList(client, discovery, filters, kind, namespace, heard, tuning)
+            for kind in kinds
             for namespace in namespaces
         ]
 
@@ -86,7 +90,7 @@ class FilterWatch:
             each.wait(patience)
         for each in self._lists:
             if each.problem is not None:
-                raise AerakiError(f"the live EnvoyFilters cannot be read: {each.problem}")
+                raise AerakiError(f"the live {each.kind}s cannot be read: {each.problem}")
 
     def refresh(self) -> None:
         """Read everything anew."""
@@ -113,10 +117,12 @@ class _FilterList:
         client: Client,
         discovery: Discovery,
         filters: LiveFilters,
+        kind: OutputKind,
         namespace: str | None,
         heard: Callable[[FilterNews], None],
         tuning: Tuning | None,
     ) -> None:
+        self.kind = kind
         self._filters = filters
         self._namespace = namespace
         self._heard = heard
@@ -125,11 +131,12 @@ class _FilterList:
         self._present: set[FilterKey] = set()
         self.problem: str | None = "the API server did not answer in time"
         self.informer = Informer(
-            f"EnvoyFilter{f' {namespace}' if namespace else ''}",
+            f"{kind}{f' {namespace}' if namespace else ''}",
             client,
-            lambda: discovery.find(("networking.istio.io", "EnvoyFilter"), RESOURCE.version),
+            lambda: discovery.find((resource_of(kind).group, kind), resource_of(kind).version),
             self._take,
             namespace=namespace,
+            params={"labelSelector": f"{MANAGED_BY}={MANAGER}"} if kind.is_named else {},
             tuning=tuning,
         )
 
@@ -152,10 +159,10 @@ class _FilterList:
             case Page(_, objects):
                 self._last_page = time.monotonic()
                 for decoded in objects:
-                    self._present.add(key_of(decoded.content))
+                    self._present.add(key_of(decoded.content, self.kind))
                     self._put(decoded)
             case ListEnded():
-                for key in self._filters.missing(self._namespace, self._present):
+                for key in self._filters.missing(self.kind, self._namespace, self._present):
                     self._drop(key, None)
                 self._present = set()
                 self.problem = None
@@ -165,9 +172,9 @@ class _FilterList:
                     self._put(decoded)
             case Deleted(_, objects):
                 for content in objects:
-                    self._drop(key_of(content), content)
+                    self._drop(key_of(content, self.kind), content)
             case NotServed():
-                self.problem = "the cluster knows no EnvoyFilters; install Istio first"
+                self.problem = f"the cluster knows no {self.kind}s; install Istio first"
                 self._answered.set()
             case Failed(reason):
                 self.problem = reason
@@ -175,13 +182,13 @@ class _FilterList:
                 self.problem = None
 
     def _put(self, decoded: DecodedObject) -> None:
-        content, key = decoded.content, key_of(decoded.content)
+        content, key = decoded.content, key_of(decoded.content, self.kind)
         if decoded.problem is not None:
             # The last known filter stays: the author of such an object does not decide about a
             # filter.
-            _log.warning("EnvoyFilter %s is ignored: %s", key, decoded.problem)
+            _log.warning("%s %s is ignored: %s", key.kind, key.place, decoded.problem)
             return
-        before = self._filters.put(content)
+        before = self._filters.put(content, kind=self.kind)
         if before is not None:
             self._heard(FilterNews(key=key, before=before, content=content, deleted=False))
 

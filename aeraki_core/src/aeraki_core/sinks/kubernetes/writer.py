@@ -15,6 +15,8 @@ import threading
 import time
 
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, is_ours
+from aeraki_core.filters.output import Output
+from aeraki_core.filters.output_kind import OutputKind
 from aeraki_core.findings.codes import FILTER_TOO_LARGE, NOT_OURS
 from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.client import Answer, Client, Object
@@ -25,10 +27,9 @@ from aeraki_core.sinks.base import Obstacle, Written
 from aeraki_core.sinks.kubernetes.live import LiveFilters, Whose
 from aeraki_core.sinks.writable import UnwritableError, check_key, object_of
 
-__all__ = ["FIELD_MANAGER", "NOT_OURS_MESSAGE", "RESOURCE", "ApiWriter"]
+__all__ = ["FIELD_MANAGER", "NOT_OURS_MESSAGE", "ApiWriter", "resource_of"]
 
 FIELD_MANAGER = "aeraki"
-RESOURCE = ApiResource("networking.istio.io", "v1alpha3", "EnvoyFilter", "envoyfilters")
 NOT_OURS_MESSAGE = (
     "an EnvoyFilter of this name is there, and it is not ours (or another instance's)"
 )
@@ -40,6 +41,16 @@ MAX_BYTES = 3 * 2**19 - 2**14
 """Bytes of an object at most: etcd takes 1.5 MiB, and the server adds fields of its own."""
 
 _log = logging.getLogger(__name__)
+
+
+def resource_of(kind: OutputKind) -> ApiResource:
+    """How the objects of a kind are addressed."""
+    group, _, version = kind.api_version.partition("/")
+    return ApiResource(group, version, kind, kind.plural)
+
+
+def _path(key: FilterKey) -> str:
+    return resource_of(key.kind).path(key.namespace, key.name)
 
 
 class ApiWriter:
@@ -121,7 +132,7 @@ class ApiWriter:
 
     # -- create and update ------------------------------------------------------------------------
 
-    def _apply(self, step: Step, want: EnvoyFilter) -> Written:
+    def _apply(self, step: Step, want: Output) -> Written:
         entry = self._live.entry(want.key)
         known = (
             (entry.uid, entry.version) if entry is not None and entry.whose is Whose.OURS else None
@@ -137,14 +148,15 @@ class ApiWriter:
                 raise
             content = self._read(want.key)
             if content is not None and not is_ours(content, self._live.instance):
-                self._live.put(content)
+                self._live.put(content, kind=step.key.kind)
                 return _taken(step)
             answer = self._send(want.key, body, _state(content) if content is not None else None)
         if answer.body["spec"] != body["spec"] and not self._dry_run:
             # Server-side apply leaves fields of other managers; only a replace removes them.
-            answer = self._replace(answer.body, body)
+            answer = self._replace(step.key, answer.body, body)
         if not self._dry_run:
-            self._live.put(answer.body, want if answer.body["spec"] == body["spec"] else None)
+            written = want if answer.body["spec"] == body["spec"] else None
+            self._live.put(answer.body, written, step.key.kind)
         return Written(step, warnings=_own_warnings(answer))
 
     def _send(self, key: FilterKey, body: Object, known: tuple[str, str] | None) -> Answer:
@@ -161,15 +173,14 @@ class ApiWriter:
                 **body,
                 "metadata": {**body["metadata"], "uid": known[0], "resourceVersion": known[1]},
             }
-        path = RESOURCE.path(key.namespace, key.name)
+        path = _path(key)
         return self._client.request(
             "PATCH", path, params=params, body=body, content_type=_APPLY, timeout=self._timeout
         )
 
-    def _replace(self, content: Object, body: Object) -> Answer:
-        key = FilterKey(content["metadata"]["namespace"], content["metadata"]["name"])
+    def _replace(self, key: FilterKey, content: Object, body: Object) -> Answer:
         params = {**self._params, "fieldManager": FIELD_MANAGER}
-        path = RESOURCE.path(key.namespace, key.name)
+        path = _path(key)
         return self._client.request(
             "PUT",
             path,
@@ -191,7 +202,7 @@ class ApiWriter:
             try:
                 self._client.request(
                     "DELETE",
-                    RESOURCE.path(key.namespace, key.name),
+                    _path(key),
                     body={**options, "preconditions": conditions},
                     timeout=self._timeout,
                 )
@@ -204,7 +215,7 @@ class ApiWriter:
                 content = self._read(key)
                 if content is None:
                     break
-                self._live.put(content)
+                self._live.put(content, kind=key.kind)
                 entry = self._live.entry(key)
                 if entry is None or entry.whose is not whose:
                     return  # it is no longer ours
@@ -214,16 +225,14 @@ class ApiWriter:
 
     def _read(self, key: FilterKey) -> Object | None:
         try:
-            return self._client.request(
-                "GET", RESOURCE.path(key.namespace, key.name), timeout=self._timeout
-            ).body
+            return self._client.request("GET", _path(key), timeout=self._timeout).body
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
 
 
-def _check_size(want: EnvoyFilter, body: Object) -> None:
+def _check_size(want: Output, body: Object) -> None:
     """Accept an object that etcd can hold.
 
     Raises:
@@ -231,9 +240,10 @@ def _check_size(want: EnvoyFilter, body: Object) -> None:
         error.
     """
     # Only a filter of some size is worth a second serialisation; JSON is a few times its messages.
-    messages = sum(len(patch.value.data) for patch in want.patches if patch.value is not None)
-    if messages < MAX_BYTES // 32:
-        return
+    if isinstance(want, EnvoyFilter):
+        messages = sum(len(patch.value.data) for patch in want.patches if patch.value is not None)
+        if messages < MAX_BYTES // 32:
+            return
     size = len(json.dumps(body, separators=(",", ":")).encode())
     if size > MAX_BYTES:
         message = (
