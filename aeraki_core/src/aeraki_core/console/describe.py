@@ -15,6 +15,7 @@ from aeraki_core.console.targets import ports_meant
 if TYPE_CHECKING:
     from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter
     from aeraki_core.findings.finding import Finding
+    from aeraki_core.mesh.weight_sets import WeightSet
     from aeraki_core.model.meta import ObjectRef
     from aeraki_core.pipeline.pipeline import Pipeline, PortReport
 
@@ -80,11 +81,22 @@ def _long(pipeline: Pipeline, report: PortReport) -> dict[str, Any]:
         "remedy": report.detection.problem.remedy if report.detection.problem else None,
         "filters": _filters(pipeline, report),
         "routes": route_tables(pipeline, report),
+        "weights": [_weights(weight_set) for weight_set in report.weight_sets],
         "near": [
             {"object": str(miss.ref), "place": _place(pipeline, miss.ref), "reason": miss.reason}
             for miss in near_misses(pipeline.store, report.service)
         ],
         "findings": [as_dict(finding) for finding in report.findings],
+    }
+
+
+def _weights(weight_set: WeightSet) -> dict[str, Any]:
+    """What each destination of a route with live weights gets."""
+    return {
+        "object": str(weight_set.ref),
+        "field": weight_set.field,
+        "cluster": weight_set.cluster,
+        "destinations": [share._asdict() for share in weight_set.shares],
     }
 
 

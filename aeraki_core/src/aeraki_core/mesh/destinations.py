@@ -69,7 +69,23 @@ class Destinations:
                 cluster = self._cluster(entry.destination, weight, f"{path}[{index}].destination")
                 if cluster is not None:
                     clusters.append(cluster)
+        if self.scope.weight_sets is not None:
+            carrier = self.scope.weight_sets.carry(
+                self.scope.virtual_service, self._all(destinations), path
+            )
+            if carrier is not None:
+                return (carrier,)
         return tuple(clusters)
+
+    def _all(self, destinations: tuple[HTTPRouteDestination, ...]) -> tuple[WeightedCluster, ...]:
+        """Return all destinations with their weights, also those with weight 0."""
+        weights = [entry.weight or 0 for entry in destinations]
+        if not any(weights):
+            weights = [1] * len(destinations)
+        return tuple(
+            self._named(entry.destination, weight, self._ports(entry.destination))
+            for entry, weight in zip(destinations, weights, strict=True)
+        )
 
     def mirrors(self, entry: HTTPRoute, path: str) -> tuple[Mirror, ...]:
         """Return the mirror destinations; none, with a finding, if the protocol cannot mirror."""
@@ -161,22 +177,30 @@ class Destinations:
                 f"{name} is no field of a destination and has no effect",
                 f"{path}.{name}",
             )
+        numbers = self._ports(destination)
+        cluster = self._named(destination, weight, numbers)
+        problems = tuple(self._problems(cluster, numbers, is_written=destination.port is not None))
+        effect = "connections to it fail" if self.as_istio else "the destination is left out"
+        for code, message, field in problems:
+            self.say(code, f"{message}; {effect}", f"{path}.{field}")
+        return cluster if self.as_istio or not problems else None
+
+    def _ports(self, destination: Destination) -> set[int]:
+        """Return the ports of a destination's host, as these clients see it."""
+        services = self.reads.services_of_destination(self._host(destination))
+        return {port.number for service in services for port in service.ports}
+
+    def _named(self, destination: Destination, weight: int, numbers: set[int]) -> WeightedCluster:
+        """Return Istio's cluster of a destination, whether there is one or not."""
         host, subset = self._host(destination), destination.subset or ""
-        services = self.reads.services_of_destination(host)
-        numbers = {port.number for service in services for port in service.ports}
         number = self._port_number(destination, numbers)
-        cluster = WeightedCluster(
+        return WeightedCluster(
             cluster=cluster_name(number, host, subset),
             weight=weight,
             host=host,
             port=number,
             subset=subset,
         )
-        problems = tuple(self._problems(cluster, numbers, is_written=destination.port is not None))
-        effect = "connections to it fail" if self.as_istio else "the destination is left out"
-        for code, message, field in problems:
-            self.say(code, f"{message}; {effect}", f"{path}.{field}")
-        return cluster if self.as_istio or not problems else None
 
     def _problems(
         self, cluster: WeightedCluster, numbers: set[int], *, is_written: bool

@@ -29,7 +29,9 @@ __all__ = [
     "LabelsKey",
     "ListenerKey",
     "NamespaceKey",
+    "PodKey",
     "ProxyFamiliesKey",
+    "ReadyEndpointsKey",
     "RejectedKey",
     "ResourceKey",
     "ResourcesKey",
@@ -41,6 +43,7 @@ __all__ = [
     "VirtualServiceKey",
     "VirtualServicesKey",
     "VirtualServicesUnderKey",
+    "WeightHostKey",
 ]
 
 
@@ -116,6 +119,29 @@ class ForeignFiltersKey(NamedTuple):
     """The EnvoyFilters of other people that can meet one of ours."""
 
     asks: str = "foreign filters"
+
+
+class ReadyEndpointsKey(NamedTuple):
+    """The endpoints of a Kubernetes Service that take calls."""
+
+    namespace: str
+    name: str
+    asks: str = "ready endpoints"
+
+
+class PodKey(NamedTuple):
+    """One Pod."""
+
+    ref: ObjectRef
+    asks: str = "pod"
+
+
+class WeightHostKey(NamedTuple):
+    """Why clients cannot use a host of a weight set, whose object is in that namespace."""
+
+    host: str
+    namespace: str
+    asks: str = "weight host"
 
 
 class ProxyFamiliesKey(NamedTuple):
@@ -221,6 +247,9 @@ Key = (
     | NamespaceKey
     | EndpointsKey
     | ForeignFiltersKey
+    | ReadyEndpointsKey
+    | PodKey
+    | WeightHostKey
     | ProxyFamiliesKey
     | ListenerKey
     | VirtualServiceKey

@@ -23,7 +23,9 @@ from aeraki_core.mesh.keys import (
     HostKey,
     Key,
     ListenerKey,
+    PodKey,
     ProxyFamiliesKey,
+    ReadyEndpointsKey,
     ResourceKey,
     ResourcesKey,
     SecretKey,
@@ -34,6 +36,7 @@ from aeraki_core.mesh.keys import (
     VirtualServiceKey,
     VirtualServicesKey,
     VirtualServicesUnderKey,
+    WeightHostKey,
 )
 from aeraki_core.mesh.rejected import host_suffixes
 from aeraki_core.mesh.resolve import (
@@ -47,10 +50,11 @@ from aeraki_core.mesh.resolve import (
 )
 from aeraki_core.mesh.services import Claim
 from aeraki_core.mesh.store import Store
-from aeraki_core.model.endpoints import Endpoints
+from aeraki_core.model.endpoints import Endpoints, ReadyEndpoint
 from aeraki_core.model.istio import DestinationRule, VirtualService
 from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.pod import Pod
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Service, ServiceId
@@ -61,7 +65,13 @@ __all__ = ["Reads", "Record"]
 
 HostQuestion = VirtualServicesKey | DestinationRulesKey
 ViewKey = (
-    HostKey | DestinationKey | VirtualServicesKey | DestinationRulesKey | ResourcesKey | ListenerKey
+    HostKey
+    | DestinationKey
+    | VirtualServicesKey
+    | DestinationRulesKey
+    | ResourcesKey
+    | ListenerKey
+    | WeightHostKey
 )
 """Questions whose answer depends on who asks."""
 
@@ -181,6 +191,19 @@ class Reads:
         self.keys.update(map(ProxyFamiliesKey, namespaces))
         return self._store.proxy_families(namespaces)
 
+    def ready_endpoints(self, service: Service) -> tuple[ReadyEndpoint, ...] | None:
+        """The endpoints of a Kubernetes Service that take calls; None without an EndpointSlice.
+
+        They are only known with live weights (``Mesh.live_weights``).
+        """
+        self.keys.add(ReadyEndpointsKey(service.namespace, service.ref.name))
+        return self._store.ready_endpoints(service.namespace, service.ref.name)
+
+    def pod(self, service: Service, name: str) -> Pod | None:
+        """A Pod of a service's namespace. Only known with live weights, too."""
+        self.keys.add(PodKey(ObjectRef("Pod", service.namespace, name)))
+        return self._store.pod(service.namespace, name)
+
     def sidecars(self, namespace: str) -> tuple[SidecarScope, ...]:
         """The Sidecars of a namespace, the oldest first."""
         self.keys.add(SidecarsKey(namespace))
@@ -265,6 +288,13 @@ class Reads:
         """The objects of a plugin's kind for the host, as the client sees them, oldest first."""
         return self.answer(ResourcesKey(group, kind, host))
 
+    def weight_host_problems(self, host: str, namespace: str) -> tuple[str, ...]:
+        """Why the client cannot use a host whose ServiceEntry is ours; empty when it can.
+
+        ``namespace``: where the ServiceEntry is.
+        """
+        return self.answer(WeightHostKey(host, namespace))
+
     def answer(self, key: ViewKey) -> tuple[Any, ...]:
         """The answer to one of the questions above. The same question is resolved once."""
         answer = self.asked.get(key)
@@ -287,6 +317,8 @@ class Reads:
                 return self._resources(key)
             case ListenerKey():
                 return self._claims(key.name)
+            case WeightHostKey():
+                return self._weight_host_problems(key)
 
     def _services(self, host: str) -> tuple[Service, ...]:
         candidates = self._store.services_of_host(host)
@@ -388,6 +420,25 @@ class Reads:
         if any(claim.ranges for claim in candidates):
             return tuple(claims)
         return tuple(islice(claims, 1))
+
+    def _weight_host_problems(self, key: WeightHostKey) -> tuple[str, ...]:
+        root = self.mesh.root_namespace
+        services = self.services_of_host(key.host)
+        if services and services[0].namespace != key.namespace:
+            # Its endpoints would get the calls. Ours wins as soon as it is the older one.
+            return (f"{services[0].ref} claims the host {key.host}",)
+        self.keys.add(SidecarNamespacesKey())
+        self.record.clients |= self._store.sidecar_namespaces()
+        for owner in dict.fromkeys((self.client, root)):
+            sidecars = self.sidecars(owner) if owner is not None else ()
+            if owner != self.client:
+                sidecars = tuple(sidecar for sidecar in sidecars if not sidecar.labels)
+            for sidecar in sidecars:
+                if sidecar.egress and not sidecar.imports(key.namespace, key.host):
+                    return (f"{sidecar.ref} does not import {key.namespace}/*",)
+            if any(not sidecar.labels for sidecar in sidecars):
+                break
+        return ()
 
     def _has(self, claim: Claim) -> bool:
         """Whether the client has the service that claims a listener.

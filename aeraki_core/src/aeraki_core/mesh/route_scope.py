@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from aeraki_core.findings.finding import Code
 from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.weight_sets import WeightSets
 from aeraki_core.model.istio import VirtualService
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service
@@ -31,6 +32,7 @@ class RouteScope:
     - matches: of ``method headers without_headers query_params``, what the protocol can match on
     - actions: of ``mirror timeout retries``, what it can do besides
     - report_at: takes findings
+    - weight_sets: carries the weights of routes; None where Istio routes itself
     """
 
     virtual_service: VirtualService
@@ -41,6 +43,7 @@ class RouteScope:
     matches: frozenset[str]
     actions: frozenset[str]
     report_at: ReportAt
+    weight_sets: WeightSets | None = None
 
     @property
     def is_for_whole_host(self) -> bool:

@@ -21,7 +21,9 @@ from aeraki_core.mesh.keys import (
     EndpointsKey,
     Key,
     NamespaceKey,
+    PodKey,
     ProxyFamiliesKey,
+    ReadyEndpointsKey,
     ResourceKey,
     ResourcesKey,
     SecretKey,
@@ -37,7 +39,13 @@ from aeraki_core.mesh.rejected import RejectedObjects, host_suffixes, named_host
 from aeraki_core.mesh.services import Claim, ServiceTable
 from aeraki_core.mesh.source_object import Location, SourceObject
 from aeraki_core.mesh.table import Table, oldest_first
-from aeraki_core.model.endpoints import Endpoints, parse_endpoint_slice, union
+from aeraki_core.model.endpoints import (
+    Endpoints,
+    ReadyEndpoint,
+    parse_endpoint_slice,
+    parse_ready_slice,
+    union,
+)
 from aeraki_core.model.istio import (
     DestinationRule,
     VirtualService,
@@ -45,9 +53,10 @@ from aeraki_core.model.istio import (
     parse_destination_rule,
     parse_virtual_service,
 )
-from aeraki_core.model.mesh import Mesh, ProxyFamily
+from aeraki_core.model.mesh import LiveWeights, Mesh, ProxyFamily
 from aeraki_core.model.meta import Age, ObjectRef, is_dns_subdomain
 from aeraki_core.model.namespace import Namespace, parse_namespace
+from aeraki_core.model.pod import Pod, parse_pod
 from aeraki_core.model.resource import LoadedKind, Resource
 from aeraki_core.model.secret import Secret, parse_secret
 from aeraki_core.model.service import (
@@ -98,6 +107,11 @@ class Store:
             lambda item: parse_endpoint_slice(item.ref, item.content),
             keys=lambda each: [EndpointsKey(each.ref.namespace, each.service)],
         )
+        self._ready = Table(
+            lambda item: parse_ready_slice(item.ref, item.content),
+            keys=lambda each: [ReadyEndpointsKey(each.ref.namespace, each.service)],
+        )
+        self._pods = Table(lambda item: parse_pod(item.ref, item.content), own_key=PodKey)
         self._virtual_services = Table(
             lambda item: parse_virtual_service(item.ref, item.content, mesh.domain),
             own_key=VirtualServiceKey,
@@ -130,6 +144,8 @@ class Store:
             self._namespaces,
             self._services,
             self._slices,
+            self._ready,
+            self._pods,
             self._virtual_services,
             self._destination_rules,
             self._sidecars,
@@ -150,6 +166,9 @@ class Store:
             **dict.fromkeys(self._kinds, self._resources.upsert),
         }
         self._objects: dict[ObjectRef, SourceObject] | None = {} if reloads else None
+        self._has_live_weights = mesh.live_weights is not LiveWeights.OFF
+        if self._has_live_weights:
+            self._upserts["", "Pod"] = self._pods.upsert
         self._rejected = RejectedObjects()
         self._external_names: dict[ObjectRef, ExternalName] = {}
         self._mirrored: dict[ObjectRef, tuple[str, ...]] = {}
@@ -260,6 +279,8 @@ class Store:
 
     def _upsert_slice(self, item: SourceObject) -> set[Key]:
         changed = self._slices.upsert(item)
+        if self._has_live_weights:
+            changed |= self._ready.upsert(item)
         endpoint_slice = self._slices.get(item.ref)
         addresses = endpoint_slice.addresses if endpoint_slice is not None else ()
         changed |= self._note_addresses(item.ref, addresses)
@@ -362,6 +383,20 @@ class Store:
     def endpoints(self, namespace: str, name: str) -> Endpoints:
         """The endpoints of a Kubernetes Service (EndpointsKey)."""
         return union(self._slices.at(EndpointsKey(namespace, name)))
+
+    def ready_endpoints(self, namespace: str, name: str) -> tuple[ReadyEndpoint, ...] | None:
+        """The endpoints of a Kubernetes Service that take calls, sorted (ReadyEndpointsKey).
+
+        None: there is no EndpointSlice. They are only known with live weights.
+        """
+        slices = self._ready.at(ReadyEndpointsKey(namespace, name))
+        if not slices:
+            return None
+        return tuple(sorted({endpoint for each in slices for endpoint in each.endpoints}))
+
+    def pod(self, namespace: str, name: str) -> Pod | None:
+        """A Pod (PodKey)."""
+        return self._pods.get(ObjectRef("Pod", namespace, name))
 
     def proxy_families(self, namespaces: Iterable[str]) -> frozenset[ProxyFamily]:
         """The IP families of the mesh's proxies (ProxyFamiliesKey).

@@ -15,7 +15,16 @@ from aeraki_core.errors import Problem, RejectedError
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.wire import Spec, check, text_map
 
-__all__ = ["SERVICE_NAME_LABEL", "EndpointSlice", "Endpoints", "parse_endpoint_slice", "union"]
+__all__ = [
+    "SERVICE_NAME_LABEL",
+    "EndpointSlice",
+    "Endpoints",
+    "ReadyEndpoint",
+    "ReadySlice",
+    "parse_endpoint_slice",
+    "parse_ready_slice",
+    "union",
+]
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
@@ -88,6 +97,83 @@ def _address(item: str) -> str:
     """The address as it is written, as istiod names listeners by it."""
     ipaddress.ip_address(item)
     return item
+
+
+class _Conditions(Spec):
+    ready: bool | None = None
+
+
+class _Target(Spec):
+    kind: str = ""
+    name: str = ""
+
+
+class _ReadyEndpoint(Spec):
+    addresses: tuple[str, ...] = ()
+    conditions: _Conditions | None = None
+    target_ref: _Target | None = None
+
+
+class _ReadySlice(Spec):
+    address_type: str = "IPv4"
+    endpoints: tuple[_ReadyEndpoint, ...] | None = ()
+    ports: tuple[_EndpointPort, ...] | None = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ReadyEndpoint:
+    """One endpoint that takes calls.
+
+    - address: its first address
+    - pod: the name of its pod, in the service's namespace; empty when it is none
+    - ports: pairs of port name and number
+    """
+
+    address: str
+    pod: str
+    ports: tuple[tuple[str, int], ...]
+
+    def port(self, name: str) -> int | None:
+        """The number of a service's port by its name, or None."""
+        return dict(self.ports).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadySlice:
+    """The endpoints of one slice that take calls, as istiod reads them, and their service."""
+
+    ref: ObjectRef
+    service: str
+    endpoints: tuple[ReadyEndpoint, ...]
+
+
+def parse_ready_slice(ref: ObjectRef, content: Mapping[str, Any]) -> ReadySlice:
+    """An EndpointSlice without endpoints that are not ready. Unknown counts as ready.
+
+    Raises:
+        RejectedError: a field does not fit.
+    """
+    value = check(_ReadySlice, content, "")
+    labels = text_map((content.get("metadata") or {}).get("labels"))
+    ports = tuple((port.name or "", port.port) for port in value.ports or () if port.port)
+    endpoints = () if value.address_type == "FQDN" else value.endpoints or ()
+    return ReadySlice(
+        ref=ref,
+        service=labels.get(SERVICE_NAME_LABEL, ""),
+        endpoints=tuple(
+            ReadyEndpoint(endpoint.addresses[0], _pod_of(endpoint.target_ref), ports)
+            for endpoint in endpoints
+            if endpoint.addresses and _is_ready(endpoint.conditions)
+        ),
+    )
+
+
+def _is_ready(conditions: _Conditions | None) -> bool:
+    return conditions is None or conditions.ready is not False
+
+
+def _pod_of(target: _Target | None) -> str:
+    return target.name if target is not None and target.kind == "Pod" else ""
 
 
 def union(slices: Iterable[EndpointSlice]) -> Endpoints:

@@ -17,9 +17,10 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from aeraki_core.model.memory import forget_unset_fields
 from aeraki_core.model.meta import Age, ObjectRef
 from aeraki_core.model.service import PortNumber, resolve_export_to
-from aeraki_core.model.wire import Spec, check
+from aeraki_core.model.wire import Spec, check, text_map
 
 __all__ = [
+    "LIVE_WEIGHTS_ANNOTATION",
     "Destination",
     "DestinationRule",
     "HTTPMatchRequest",
@@ -29,10 +30,15 @@ __all__ = [
     "HTTPRouteDestination",
     "HashSetting",
     "StringMatch",
+    "Subset",
+    "TCPRoute",
     "VirtualService",
     "parse_destination_rule",
     "parse_virtual_service",
 ]
+
+
+LIVE_WEIGHTS_ANNOTATION = "aeraki.io/live-weights"
 
 
 class _Open(Spec):
@@ -186,6 +192,8 @@ class VirtualService:
     export_to: frozenset[str]
     age: Age
     others: tuple[str, ...] = ()
+    live_weights: bool = False
+    """Whether its annotation ``aeraki.io/live-weights`` asks for live weights."""
 
     @property
     def namespace(self) -> str:
@@ -240,11 +248,21 @@ class _DestinationRuleSpec(Spec):
     workload_selector: _WorkloadSelector | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """A subset of a DestinationRule: its labels, and its trafficPolicy as written."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    traffic_policy: Mapping[str, Any] | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DestinationRule:
     """A DestinationRule.
 
     Its host (full, lower case), its subsets' names, and its trafficPolicy as written.
+    ``subset_rules`` has the rest of each subset.
 
     ``selector``: the labels of its workloadSelector; with one it counts for those workloads of its
     own namespace only. ``hash_settings``: where it asks for load balancing by hash.
@@ -258,6 +276,7 @@ class DestinationRule:
     age: Age
     selector: tuple[tuple[str, str], ...] | None = None
     hash_settings: tuple[HashSetting, ...] = ()
+    subset_rules: tuple[Subset, ...] = ()
 
     @property
     def has_selector(self) -> bool:
@@ -289,7 +308,9 @@ def parse_virtual_service(
     """
     spec = check(_VirtualServiceSpec, content.get("spec"))
     forget_unset_fields(spec)
-    created = intern(str((content.get("metadata") or {}).get("creationTimestamp") or ""))
+    metadata = content.get("metadata") or {}
+    created = intern(str(metadata.get("creationTimestamp") or ""))
+    annotations = text_map(metadata.get("annotations"))
     return VirtualService(
         ref=ref,
         hosts=tuple(dict.fromkeys(full_host(host, ref.namespace, domain) for host in spec.hosts)),
@@ -300,7 +321,12 @@ def parse_virtual_service(
         export_to=resolve_export_to(spec.export_to, ref.namespace),
         age=Age(created, ref.name, ref.namespace),
         others=spec.others(),
+        live_weights=annotations.get(LIVE_WEIGHTS_ANNOTATION) == "true",
     )
+
+
+def _sorted_labels(labels: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((intern(key), intern(str(value))) for key, value in labels.items()))
 
 
 def parse_destination_rule(
@@ -332,6 +358,10 @@ def parse_destination_rule(
                     subset.traffic_policy, f"spec.subsets[{index}].trafficPolicy"
                 )
             ),
+        ),
+        subset_rules=tuple(
+            Subset(subset.name, _sorted_labels(subset.labels), subset.traffic_policy)
+            for subset in spec.subsets
         ),
     )
 

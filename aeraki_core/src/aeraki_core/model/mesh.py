@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from aeraki_core.model.meta import is_dns_subdomain
 
-__all__ = ["Mesh", "ProxyFamily", "ProxyRule", "parse_proxy_rule"]
+__all__ = ["LiveWeights", "Mesh", "ProxyFamily", "ProxyRule", "parse_proxy_rule"]
 
 
 class ProxyFamily(StrEnum):
@@ -23,6 +23,19 @@ class ProxyFamily(StrEnum):
     IPV4 = "ipv4"
     IPV6 = "ipv6"
     DUAL = "dual"
+
+
+class LiveWeights(StrEnum):
+    """Whose weights open connections obey at once.
+
+    - OFF: nobody's
+    - ANNOTATED: those of VirtualServices and Services with ``aeraki.io/live-weights: "true"``
+    - ALL: those of all VirtualServices
+    """
+
+    OFF = "off"
+    ANNOTATED = "annotated"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +68,7 @@ class Mesh:
     meshConfig.outboundTrafficPolicy is REGISTRY_ONLY. ``proxy_families``: the proxies that exist;
     empty if not set, and then the addresses of the mesh decide (``Store.proxy_families``).
     ``opt_in``: protocols, by name, whose ports must be included by the annotation
-    ``aeraki.io/include``.
+    ``aeraki.io/include``. ``live_weights``: whose weights endpoints carry (mesh/weight_sets.py).
     """
 
     root_namespace: str = "istio-system"
@@ -65,6 +78,7 @@ class Mesh:
     registry_only: bool = False
     proxy_families: tuple[ProxyFamily, ...] = ()
     opt_in: tuple[str, ...] = ()
+    live_weights: LiveWeights = LiveWeights.OFF
 
     def rules_for(self, extension: str) -> tuple[ProxyRule, ...]:
         """The rules that bring the extension."""

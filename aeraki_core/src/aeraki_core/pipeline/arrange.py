@@ -17,11 +17,13 @@ from sys import intern
 from aeraki_core.filters.cluster_name import ClusterName
 from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter, FilterKey, Match, ServicePort
 from aeraki_core.filters.names import inbound_name, outbound_name, packed_name
+from aeraki_core.filters.output import Output
 from aeraki_core.filters.patch import ApplyTo, FrozenMessage, Inbound, Operation, Patch, pack
 from aeraki_core.findings.codes import INBOUND_TAKEN
 from aeraki_core.findings.finding import Finding
 from aeraki_core.model.listeners import Listener
 from aeraki_core.model.mesh import Mesh
+from aeraki_core.pipeline.companions import companions_of
 from aeraki_core.pipeline.generate import OutboundPatches, PortOutput, PortRun
 from aeraki_core.pipeline.own_listeners import Restore
 from aeraki_core.pipeline.placement import InboundGroup, OutboundGroup, Placement, by_age
@@ -102,6 +104,10 @@ def _outbound(
         priority=_priority(audience, mesh),
         patches=tuple(patches),
         client_namespace=audience.namespace,
+        weight_sets=for_audience.weight_sets,
+        export_weights_to=("*",)
+        if {None, mesh.root_namespace} & {*for_audience.clients}
+        else tuple(sorted(filter(None, for_audience.clients))),
     )
 
 
@@ -260,8 +266,8 @@ def assemble(
     *,
     instance: str = "",
     after: int = 0,
-) -> tuple[dict[FilterKey, EnvoyFilter], tuple[Finding, ...]]:
-    """The filter of one group, and findings about services of it that want different patches.
+) -> tuple[dict[FilterKey, Output], tuple[Finding, ...]]:
+    """The filter of one group with what it names, and findings about services in conflict.
 
     Inbound, each workload and target port has one filter: the oldest service decides.
 
@@ -279,7 +285,9 @@ def assemble(
     first = ordered[0]
     if isinstance(first.group, InboundGroup):
         return _assemble_inbound(first.group, ordered, broader, narrower, instance, after)
-    return {first.key: _filter(ordered, ordered, instance)}, ()
+    companions = {each.key: each for each in companions_of(ordered, instance)}
+    envoy_filter = replace(_filter(ordered, ordered, instance), companions=tuple(companions))
+    return {first.key: envoy_filter, **companions}, ()
 
 
 def _assemble_inbound(
@@ -289,7 +297,7 @@ def _assemble_inbound(
     narrower: Iterable[Placement],
     instance: str,
     after: int,
-) -> tuple[dict[FilterKey, EnvoyFilter], tuple[Finding, ...]]:
+) -> tuple[dict[FilterKey, Output], tuple[Finding, ...]]:
     widest = min(broader, key=lambda each: (len(each.selector), by_age(each)), default=None)
     winner = widest or ordered[0]
     findings = tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -25,6 +26,8 @@ class FilterTable:
         self.by_key: dict[FilterKey, Output] = {}
         self._of_group: dict[Group, tuple[FilterKey, ...]] = {}
         self._of_port: dict[ServicePort, tuple[FilterKey, ...]] = {}
+        # Two filters of a namespace may name one companion.
+        self._naming: dict[FilterKey, set[Group]] = defaultdict(set)
 
     def of_port(self, service_port: ServicePort) -> tuple[FilterKey, ...]:
         """The filters that are for a service port, sorted."""
@@ -40,8 +43,13 @@ class FilterTable:
 
         Returns those that are new, other or gone.
         """
-        changed = {key for key in self._of_group.pop(group, ()) if key not in filters}
+        gone = {key for key in self._of_group.pop(group, ()) if key not in filters}
+        for key in gone | filters.keys():
+            if key.kind.is_named:
+                (self._naming[key].discard if key in gone else self._naming[key].add)(group)
+        changed = {key for key in gone if not self._naming.get(key)}
         for key in changed:
+            self._naming.pop(key, None)
             self._set(key, None)
         for key, output in filters.items():
             if self.by_key.get(key) != output:

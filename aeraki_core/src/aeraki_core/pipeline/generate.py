@@ -29,6 +29,7 @@ from aeraki_core.mesh.keys import Key
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.routes import PlannedRoute
 from aeraki_core.mesh.store import Store
+from aeraki_core.mesh.weight_sets import WeightSet
 from aeraki_core.model.listeners import Listener
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service, ServiceId
@@ -72,13 +73,17 @@ class PortId(NamedTuple):
 class OutboundPatches:
     """What one audience of clients gets, on which listeners.
 
-    ``restores``: what of the mesh-wide filter's changes is undone for them.
+    ``restores``: what of the mesh-wide filter's changes is undone for them. ``weight_sets``: what
+    carries the weights of the routes in the patches. ``clients``: the namespaces of all audiences
+    with these patches (None: the whole mesh).
     """
 
     audience: Audience
     listeners: tuple[Listener, ...]
     patches: tuple[Patch, ...]
     restores: tuple[Restore, ...] = ()
+    weight_sets: tuple[WeightSet, ...] = ()
+    clients: frozenset[str | None] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +261,11 @@ class _View:
         return self.generated is not None and self.generated.patches is None
 
     @property
+    def clients(self) -> frozenset[str | None]:
+        """The namespaces of its audiences; None for the whole mesh."""
+        return frozenset(audience.namespace for audience in self.audiences)
+
+    @property
     def outbound(self) -> tuple[Patch, ...]:
         """The patches for the clients."""
         return tuple(patch for patch in self.patches if isinstance(patch.side, Outbound))
@@ -335,7 +345,11 @@ class _Runner:
                 if not audience.overrides:
                     if view.listeners:
                         yield OutboundPatches(
-                            audience=audience, listeners=view.listeners, patches=view.outbound
+                            audience=audience,
+                            listeners=view.listeners,
+                            patches=view.outbound,
+                            weight_sets=view.call.recorder.weight_sets,
+                            clients=view.clients,
                         )
                     continue
                 restored = self._restores(first, view)
@@ -349,6 +363,8 @@ class _Runner:
                         listeners=view.listeners,
                         patches=patches,
                         restores=restored,
+                        weight_sets=view.call.recorder.weight_sets if patches else (),
+                        clients=view.clients,
                     )
 
     def findings(self) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
+from aeraki_core.filters.envoyfilter import NAMESPACES_ANNOTATION, SERVICES_ANNOTATION
 from aeraki_core.findings.codes import (
     BAD_OPTION,
     EXTERNAL_NAME,
@@ -27,7 +28,14 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.resolve import is_visible
-from aeraki_core.model.istio import DestinationRule, HTTPRoute, TCPRoute, VirtualService, full_host
+from aeraki_core.model.istio import (
+    LIVE_WEIGHTS_ANNOTATION,
+    DestinationRule,
+    HTTPRoute,
+    TCPRoute,
+    VirtualService,
+    full_host,
+)
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.namespace import ANNOTATION_PREFIX
 from aeraki_core.model.protocol import PortProtocol, port_protocol
@@ -57,6 +65,10 @@ _CODES: dict[ProblemKind, Code] = {
 _HTTP_METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 )
+
+
+_OWN = (SERVICES_ANNOTATION, NAMESPACES_ANNOTATION)
+"""What ServiceEntries of ours say, which come back from the source."""
 
 
 def service_hints(
@@ -124,7 +136,11 @@ def annotation_hints(
 def _annotation_problem(name: str, owners: Collection[str], *, in_namespace: bool) -> str | None:
     """Why nothing reads an annotation; None when something may, or it is not for Aeraki."""
     prefix, _, option = name.partition("/")
-    choices = (PortChoice.EXCLUDE, PortChoice.INCLUDE)
+    if name in _OWN:
+        return None
+    choices: tuple[str, ...] = (PortChoice.EXCLUDE, PortChoice.INCLUDE)
+    if not in_namespace:
+        choices = (*choices, LIVE_WEIGHTS_ANNOTATION)
     if prefix == ANNOTATION_PREFIX and name not in choices:
         near = get_close_matches(name, choices, 1, 0.85)
         advice = f"did you mean {near[0]}?" if near else f"there are {' and '.join(choices)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from aeraki_core.filters.envoyfilter import ConfigPatch, FilterKey, ServicePort
+from aeraki_core.mesh.weight_sets import WeightSet
 from aeraki_core.model.meta import Age, ObjectRef
 
 __all__ = ["Group", "InboundGroup", "Label", "OutboundGroup", "Placement", "by_age", "group_order"]
@@ -38,7 +39,7 @@ class Placement:
     ``age`` decides between two that want the same place.
 
     ``client_namespace``: of the clients that it is for; None for the whole mesh, and for the
-    inbound side.
+    inbound side. ``weight_sets``: what its patches name.
     """
 
     group: Group
@@ -51,6 +52,9 @@ class Placement:
     priority: int
     patches: tuple[ConfigPatch, ...]
     client_namespace: str | None = None
+    weight_sets: tuple[WeightSet, ...] = ()
+    export_weights_to: tuple[str, ...] = ()
+    """The namespaces of all clients that get the same patches; ``*`` for the whole mesh."""
 
     def only_on(self, listeners: Collection[str]) -> Placement:
         """The same without patches of other listeners."""

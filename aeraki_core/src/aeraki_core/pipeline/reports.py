@@ -19,6 +19,7 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.findings.finding import Finding, in_order
 from aeraki_core.mesh.store import Store
+from aeraki_core.mesh.weight_sets import WeightSet
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service
 from aeraki_core.pipeline.detect import Detection, Detector
@@ -46,6 +47,7 @@ class PortReport:
     run: PortRun | None
     filters: tuple[FilterKey, ...]
     findings: tuple[Finding, ...]
+    weight_sets: tuple[WeightSet, ...] = ()
 
 
 class Reports:
@@ -89,6 +91,13 @@ class Reports:
             run=run,
             filters=filters,
             findings=in_order(self.locate(finding) for finding in self._findings_of(port_id, run)),
+            weight_sets=tuple(
+                {
+                    weight_set.host: weight_set
+                    for placement in self._ports.placements(port_id)
+                    for weight_set in placement.weight_sets
+                }.values()
+            ),
         )
 
     def _findings_of(self, port_id: PortId, run: PortRun | None) -> Iterator[Finding]:

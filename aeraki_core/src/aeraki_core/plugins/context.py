@@ -28,6 +28,7 @@ from aeraki_core.findings.finding import Code
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.route_table import route_table, tcp_route
 from aeraki_core.mesh.routes import PlannedRoute, Route, cluster_name
+from aeraki_core.mesh.weight_sets import WeightSets
 from aeraki_core.model.istio import DestinationRule, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
@@ -363,9 +364,9 @@ class GenerateContext(PortContext):
                 raise PluginError(
                     f"routes: {name} has no {unknown[0]!r}; it has {', '.join(sorted(known))}"
                 )
-        scopes = self._scopes(frozenset(match), frozenset(action))
         if not self.service.original_dst:
-            return route_table(scopes, self.service, self.port)
+            return self._route_table(frozenset(match), frozenset(action))
+        scopes = self._scopes(frozenset(match), frozenset(action))
         # Istio obeys tcp routes there as well, so those to another service have an effect.
         route = tcp_route(scopes, self.service, self.port)
         own = any(cluster.host == self.service.host for cluster in route.clusters)
@@ -383,7 +384,27 @@ class GenerateContext(PortContext):
         scopes = self._scopes(frozenset(), frozenset())
         return tcp_route(scopes, self.service, self.port)
 
-    def _scopes(self, matches: frozenset[str], actions: frozenset[str]) -> tuple[RouteScope, ...]:
+    def _route_table(self, matches: frozenset[str], actions: frozenset[str]) -> tuple[Route, ...]:
+        weight_sets = WeightSets(
+            reads=self._reads,
+            service=self.service,
+            port=self.port,
+            client=self._audience.namespace,
+            report_at=self._recorder.add,
+        )
+        routes = route_table(self._scopes(matches, actions, weight_sets), self.service, self.port)
+        clusters = {cluster.cluster for route in routes for cluster in route.clusters}
+        self._recorder.weight_sets = tuple(
+            each for each in weight_sets.by_route.values() if each.cluster in clusters
+        )
+        return routes
+
+    def _scopes(
+        self,
+        matches: frozenset[str],
+        actions: frozenset[str],
+        weight_sets: WeightSets | None = None,
+    ) -> tuple[RouteScope, ...]:
         """Return the VirtualServices of the service, to be read for these clients."""
         return tuple(
             RouteScope(
@@ -395,6 +416,7 @@ class GenerateContext(PortContext):
                 matches=matches,
                 actions=actions,
                 report_at=self._recorder.add,
+                weight_sets=weight_sets,
             )
             for virtual_service in self._virtual_services
         )

@@ -15,6 +15,7 @@ from aeraki_core.errors import PluginError
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.routes import PlannedRoute
+from aeraki_core.mesh.weight_sets import WeightSet
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Kind
 from aeraki_core.model.secret import Secret
@@ -49,6 +50,8 @@ class Recorder:
     """The Envoy extensions that it asked for."""
     routes: tuple[PlannedRoute, ...] | None = None
     """The routes that it asked for last; None when it asked for none."""
+    weight_sets: tuple[WeightSet, ...] = ()
+    """What carries the weights of the routes that it was given."""
 
     @property
     def secrets(self) -> tuple[Secret, ...]:

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aeraki_core.model.mesh import Mesh, ProxyFamily, ProxyRule
+from aeraki_core.model.mesh import LiveWeights, Mesh, ProxyFamily, ProxyRule
 from aeraki_core.model.selector import LabelSelector
 from aeraki_core.settings import forms
 from aeraki_core.settings.forms import Form, LogLevels
@@ -267,6 +267,14 @@ class Settings:
         metavar="PROTOCOLS",
         default_text="none",
     )
+    live_weights: str = _setting(
+        _MESH,
+        forms.choice(*LiveWeights),
+        LiveWeights.OFF,
+        "Let open connections obey changed weights at once: those of VirtualServices and Services"
+        " with the annotation aeraki.io/live-weights, or all (docs/canary.md).",
+        metavar="WHOSE",
+    )
     arrangement: str = _setting(
         _MESH,
         forms.choice("service", "namespace"),
@@ -503,6 +511,7 @@ class Settings:
             registry_only=self.registry_only,
             proxy_families=self.proxy_families,
             opt_in=self.opt_in,
+            live_weights=LiveWeights(self.live_weights),
         )
 
     def sources(self) -> tuple[SourceKind, ...]:

@@ -13,7 +13,7 @@ from aeraki_core.cli.explaining import explained
 from aeraki_core.console import output
 from aeraki_core.console.finding_forms import from_dict
 from aeraki_core.console.targets import NotThereError
-from aeraki_core.findings.text import escape
+from aeraki_core.findings.text import count, escape
 from aeraki_core.settings import SettingGroup, Settings
 
 __all__ = ["command"]
@@ -97,6 +97,7 @@ def _text(port: Mapping[str, Any]) -> str:
     )
     line("routes", *_table_texts(port["routes"]))
     line("filters", *(_filter_texts(port["filters"]) or ["none"]))
+    line("weights", *_weight_texts(port.get("weights", ())))
     line("nearly", *(_near_text(near) for near in port["near"]))
     line("findings", *([] if port["findings"] else ["none"]))
     text = "\n".join(lines) + "\n"
@@ -135,6 +136,18 @@ def _table_texts(tables: Sequence[Mapping[str, Any]]) -> list[str]:
             text = f"  {number}  {match_text(route):<{width}} -> {where}"
             texts.append(f"{text}  ({source_text(route)})")
     return texts
+
+
+def _weight_texts(weights: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Each route with live weights, and what its destinations get."""
+    found: list[str] = []
+    for item in weights:
+        found.append(f"live: {item['object']} {item['field']}, by endpoints of {item['cluster']}")
+        found += [
+            f"  {each['weight']:>3}  {each['cluster']} ({count(each['endpoints'], 'endpoint')})"
+            for each in item["destinations"]
+        ]
+    return found
 
 
 def _filter_texts(filters: Iterable[Mapping[str, Any]]) -> list[str]:

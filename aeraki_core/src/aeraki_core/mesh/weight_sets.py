@@ -1,0 +1,310 @@
+"""Weights that endpoints carry, so that open connections obey a change of them at once.
+
+A changed route is a changed listener: Envoy drains it, and cuts its connections. A changed endpoint
+is not. So a route with several destinations names one cluster, whose endpoints are the ready pods
+of all its destinations, each with a part of its destination's weight (see "Live weights" in
+docs/internals/live-routes.md). The *weight set* is the value behind that cluster.
+pipeline/companions.py makes the ServiceEntry and the DestinationRule of it.
+
+A weight set is made only from what speaks for each host to these clients. Where it cannot be made,
+the route keeps its ordinary weights, and a finding says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from aeraki_core.findings.codes import (
+    LIVE_WEIGHTS_BALANCER,
+    LIVE_WEIGHTS_EMPTY,
+    LIVE_WEIGHTS_OFF,
+    LIVE_WEIGHTS_UNUSED,
+)
+from aeraki_core.findings.finding import Code
+from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.routes import WeightedCluster, cluster_name
+from aeraki_core.mesh.shares import endpoint_weights
+from aeraki_core.model.istio import LIVE_WEIGHTS_ANNOTATION, DestinationRule, VirtualService
+from aeraki_core.model.mesh import LiveWeights
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.pod import Pod
+from aeraki_core.model.service import Port, Service
+
+__all__ = [
+    "MAX_ENDPOINTS",
+    "PORT",
+    "SUFFIX",
+    "Share",
+    "WeightSet",
+    "WeightSets",
+    "WeightedEndpoint",
+]
+
+SUFFIX = "weights.aeraki.internal"
+"""The domain of the hosts of weight sets."""
+PORT = 7070
+"""The one port of all weight sets. Nobody dials it: only routes lead to the cluster."""
+MAX_ENDPOINTS = 1_000
+"""Of one weight set. Each change writes all of them."""
+
+_ROUND_ROBIN = frozenset({None, "UNSPECIFIED", "ROUND_ROBIN"})
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedEndpoint:
+    """A pod of a weight set: its address, port and weight, and what mTLS and telemetry need."""
+
+    address: str
+    port: int
+    weight: int
+    pod: Pod
+
+
+class Share(NamedTuple):
+    """What a destination gets: its weight as written, and how many endpoints share it."""
+
+    cluster: str
+    weight: int
+    endpoints: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightSet:
+    """The endpoints that one route's calls go to.
+
+    - host: its host, under :data:`SUFFIX`
+    - name: the first label of the host
+    - ref, field: the route
+    - shares: one for each destination
+    - endpoints: by destination, then by address
+    - traffic_policy: that of the destinations, without load balancing
+    """
+
+    host: str
+    name: str
+    ref: ObjectRef
+    field: str
+    shares: tuple[Share, ...]
+    endpoints: tuple[WeightedEndpoint, ...]
+    traffic_policy: Mapping[str, Any]
+
+    @property
+    def cluster(self) -> str:
+        """Istio's name of its cluster."""
+        return cluster_name(PORT, self.host)
+
+
+class _Unusable(Exception):
+    """Why a route keeps its ordinary weights."""
+
+
+class _Members(NamedTuple):
+    """A destination's ready pods, and its policy."""
+
+    pods: tuple[tuple[str, int, Pod], ...]
+    policy: Mapping[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class WeightSets:
+    """The weight sets of one service port for one group of clients.
+
+    - reads: the mesh as the clients see it
+    - service, port: whose routes they are
+    - client: the clients' namespace; None for all that no object singles out
+    - report_at: takes findings
+    """
+
+    reads: Reads
+    service: Service
+    port: Port
+    client: str | None
+    report_at: Callable[[Code, str, ObjectRef, str], None]
+    by_route: dict[tuple[ObjectRef, str], WeightSet] = field(default_factory=dict)
+
+    def carry(
+        self, virtual_service: VirtualService, destinations: Sequence[WeightedCluster], path: str
+    ) -> WeightedCluster | None:
+        """The cluster that carries the weights of a route; None: the route keeps them itself.
+
+        ``destinations`` are all that are written, also those with weight 0, so that the route is
+        the same for every weight.
+        """
+        ref = virtual_service.ref
+        if len(destinations) < 2 or not self._is_wanted(virtual_service):
+            return None
+        if self.reads.mesh.live_weights is LiveWeights.OFF:
+            message = f"{LIVE_WEIGHTS_ANNOTATION} has no effect: the setting live-weights is off"
+            self.report_at(LIVE_WEIGHTS_OFF, message, ref, path)
+            return None
+        try:
+            weight_set = self._make(ref, destinations, path)
+        except _Unusable as reason:
+            message = f"{reason}; changed weights wait for the drain of open connections"
+            self.report_at(LIVE_WEIGHTS_UNUSED, message, ref, path)
+            return None
+        self.by_route[ref, path] = weight_set
+        first = destinations[0]
+        return WeightedCluster(
+            cluster=weight_set.cluster, weight=1, host=first.host, port=first.port
+        )
+
+    def _is_wanted(self, virtual_service: VirtualService) -> bool:
+        if self.reads.mesh.live_weights is LiveWeights.ALL:
+            return True
+        return virtual_service.live_weights or (
+            self.reads.annotation(self.service, LIVE_WEIGHTS_ANNOTATION) == "true"
+        )
+
+    def _make(
+        self, ref: ObjectRef, destinations: Sequence[WeightedCluster], path: str
+    ) -> WeightSet:
+        """The weight set of a route.
+
+        Raises:
+            _Unusable: the weights cannot be carried by endpoints.
+        """
+        name = self._name(ref, destinations, path)
+        host = f"{name}.{SUFFIX}"
+        for reason in self.reads.weight_host_problems(host, self.service.namespace):
+            raise _Unusable(reason)
+        members = [self._members(destination) for destination in destinations]
+        if sum(len(each.pods) for each in members) > MAX_ENDPOINTS:
+            raise _Unusable(f"the destinations have more than {MAX_ENDPOINTS} endpoints")
+        policies = [_without_balancer(each.policy) for each in members]
+        if any(policy != policies[0] for policy in policies):
+            raise _Unusable("the destinations have different traffic policies, and one set has one")
+        self._report(ref, destinations, members, path)
+        weights = endpoint_weights(
+            [destination.weight for destination in destinations],
+            [len(each.pods) for each in members],
+        )
+        return WeightSet(
+            host=host,
+            name=name,
+            ref=ref,
+            field=path,
+            shares=tuple(
+                Share(destination.cluster, destination.weight, len(each.pods))
+                for destination, each in zip(destinations, members, strict=True)
+            ),
+            endpoints=tuple(
+                WeightedEndpoint(address, port, weight, pod)
+                for each, parts in zip(members, weights, strict=True)
+                for (address, port, pod), weight in zip(each.pods, parts, strict=True)
+                if weight
+            ),
+            traffic_policy=policies[0],
+        )
+
+    def _name(self, ref: ObjectRef, destinations: Sequence[WeightedCluster], path: str) -> str:
+        """A name that no other route has, and that stays while only weights change."""
+        identity = repr(
+            (
+                self.service.host,
+                self.port.number,
+                self.client,
+                ref,
+                [destination.cluster for destination in destinations],
+            )
+        )
+        head = re.sub(r"[^a-z0-9-]+", "-", self.service.host.partition(".")[0]).strip("-")[:30]
+        taken = {each.name for route, each in self.by_route.items() if route != (ref, path)}
+        names = (
+            f"{head or 'x'}-{self.port.number}-"
+            + hashlib.sha256(f"{identity}{ordinal}".encode()).hexdigest()[:16]
+            for ordinal in range(len(taken) + 1)
+        )
+        return next(name for name in names if name not in taken)
+
+    def _members(self, destination: WeightedCluster) -> _Members:
+        rules = self.reads.destination_rules(destination.host)
+        labels, subset_policy = _subset(destination, rules)
+        service = self._service(destination.host)
+        port = service.port(destination.port)
+        if port is None:
+            raise _Unusable(f"{destination.host} has no port {destination.port}")
+        endpoints = self.reads.ready_endpoints(service)
+        if endpoints is None:
+            raise _Unusable(f"no EndpointSlice of {service.ref} is known")
+        pods: list[tuple[str, int, Pod]] = []
+        unknown = 0
+        for endpoint in endpoints:
+            if not endpoint.pod:
+                raise _Unusable(f"endpoint {endpoint.address} of {service.ref} is no pod")
+            pod, number = self.reads.pod(service, endpoint.pod), endpoint.port(port.name)
+            if pod is None or endpoint.address not in pod.addresses:
+                unknown += 1
+            elif number is not None and pod.has(labels):
+                pods.append((endpoint.address, number, pod))
+        if endpoints and unknown == len(endpoints):
+            # A single one is a pod that comes or goes.
+            raise _Unusable(f"no Pod of {service.ref} is known")
+        policy = next((rule.traffic_policy for rule in rules if rule.traffic_policy), None)
+        return _Members(
+            tuple(pods), _effective({**(policy or {}), **subset_policy}, destination.port)
+        )
+
+    def _service(self, host: str) -> Service:
+        services = self.reads.services_of_host(host)
+        if not services:
+            raise _Unusable(f"no service {host} in the mesh")
+        service = services[0]
+        if service.ref.kind != "Service" or not service.selector:
+            raise _Unusable(f"{service.ref} is no Service with a selector, so it has no pods")
+        if service.original_dst:
+            raise _Unusable(f"{service.ref} is headless")
+        if service.namespace != self.service.namespace:
+            # The ServiceEntry's namespace is the one that clients expect in the pods' certificates.
+            raise _Unusable(f"{service.ref} is in another namespace than {self.service.ref}")
+        return service
+
+    def _report(
+        self,
+        ref: ObjectRef,
+        destinations: Sequence[WeightedCluster],
+        members: Sequence[_Members],
+        path: str,
+    ) -> None:
+        for destination, each in zip(destinations, members, strict=True):
+            if destination.weight and not each.pods:
+                message = f"{destination.cluster} has no ready endpoint; the others get its calls"
+                self.report_at(LIVE_WEIGHTS_EMPTY, message, ref, path)
+        balancers = [each.policy.get("loadBalancer") or {} for each in members]
+        if any(
+            balancer.get("simple") not in _ROUND_ROBIN or balancer.get("consistentHash")
+            for balancer in balancers
+        ):
+            message = (
+                "live weights need ROUND_ROBIN; the loadBalancer of the DestinationRule is not used"
+            )
+            self.report_at(LIVE_WEIGHTS_BALANCER, message, ref, path)
+
+
+def _subset(
+    destination: WeightedCluster, rules: Sequence[DestinationRule]
+) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+    """The labels and the trafficPolicy of a destination's subset; both empty without one."""
+    if not destination.subset:
+        return {}, {}
+    for rule in rules:
+        for subset in rule.subset_rules:
+            if subset.name == destination.subset:
+                return dict(subset.labels), subset.traffic_policy or {}
+    raise _Unusable(f"no DestinationRule gives {destination.host} a subset {destination.subset}")
+
+
+def _effective(policy: Mapping[str, Any], port: int) -> Mapping[str, Any]:
+    """The policy of one port. Settings of the port replace the others as a whole, as in istiod."""
+    for settings in policy.get("portLevelSettings") or ():
+        if (settings.get("port") or {}).get("number") == port:
+            return {name: value for name, value in settings.items() if name != "port"}
+    return {name: value for name, value in policy.items() if name != "portLevelSettings"}
+
+
+def _without_balancer(policy: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in policy.items() if name != "loadBalancer"}
