@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from aeraki_core.controller.holds import holds_for
@@ -43,6 +43,11 @@ _MOST = 500
 _PART = 2_000
 """Filters of a round when all are looked at: parsing a live one takes a third of a millisecond."""
 _AT_ONCE = 64
+_LINGER = 120.0
+"""Seconds for which a companion outlives the filters that name it.
+
+Connections that drain (45 s by default) still have the old filter, and so need its cluster.
+"""
 _SLICE = 0.5
 """Seconds after which a round ends, for the loop to look at what else there is."""
 
@@ -96,6 +101,7 @@ class FilterWriter:
         clock: Callable[[], float] = time.monotonic,
         progress: Callable[[], None] = lambda: None,
         part: int = _PART,
+        linger: float = _LINGER,
     ) -> None:
         self._pipeline = pipeline
         self._sink = sink
@@ -107,6 +113,11 @@ class FilterWriter:
         self._unseen: list[FilterKey] = []
         self._postponed: set[FilterKey] = set()
         self._scope = pipeline.scope
+        self._linger = linger
+        # Companions that nothing names any more, and when they go.
+        self._lingering: dict[FilterKey, float] = {}
+        # Those whose time is over, until they are gone or named again.
+        self._lingered: set[FilterKey] = set()
         self._queue = WriteQueue()
         self._retries: KeyedBackoff[FilterKey] = KeyedBackoff(retry_first, retry_longest)
         self._troubles = Troubles(self._service_of)
@@ -119,7 +130,12 @@ class FilterWriter:
     @property
     def next_try(self) -> float | None:
         """When something that waits can be done or tried again; None when nothing waits."""
-        times = (self._retries.next, self._namespaces.next, self._queue.next(self._clock()))
+        times = (
+            self._retries.next,
+            self._namespaces.next,
+            self._queue.next(self._clock()),
+            *self._lingering.values(),
+        )
         return min((at for at in times if at is not None), default=None)
 
     def everything(self) -> set[FilterKey]:
@@ -138,6 +154,8 @@ class FilterWriter:
         self._namespaces.clear_all()
         self._parked.clear()
         self._confirmed.clear()
+        self._lingering.clear()
+        self._lingered.clear()
         return self._troubles.clear()
 
     def problem(self, key: FilterKey) -> str | None:
@@ -208,6 +226,7 @@ class FilterWriter:
     def _due(self, now: float) -> Iterator[FilterKey]:
         """Filters that did not change and are looked at all the same."""
         yield from self._retries.due(now)
+        yield from [key for key, at in self._lingering.items() if at <= now]
         yield from self._troubles.kept
         before, self._scope = self._scope, self._pipeline.scope
         if self._scope != before:
@@ -234,7 +253,8 @@ class FilterWriter:
             want = self._pipeline.filters.get(key)
             if want is not None:
                 self._sink.unify(want)
-        steps = differences(keys, self._pipeline.filters, live)
+        differing = differences(keys, self._pipeline.filters, live)
+        steps = self._without_lingering(keys, differing, round_.now)
         plan = self._held_back(steps, round_.gaps)
         deletions = {step.key for step in plan.steps if step.action is Action.DELETE}
         if round_.confirmed:
@@ -264,6 +284,25 @@ class FilterWriter:
         keys.update(step.key for step in doubted)
         gaps = replace(round_.gaps, deletions=reason)
         return self._held_back((*steps, *(s for s in waiting if s.key in keys)), gaps), True
+
+    def _without_lingering(
+        self, keys: Collection[FilterKey], steps: Sequence[Step], now: float
+    ) -> tuple[Step, ...]:
+        """The steps without deletions of companions that open connections may still need."""
+        deletions = {
+            step.key for step in steps if step.action is Action.DELETE and step.key.kind.is_named
+        }
+        for key in [key for key in self._lingering if key in keys and key not in deletions]:
+            del self._lingering[key]
+        self._lingered -= {*keys} - deletions
+        waiting: set[FilterKey] = set()
+        for key in deletions - self._lingered:
+            if now < self._lingering.setdefault(key, now + self._linger):
+                waiting.add(key)
+            else:
+                del self._lingering[key]
+                self._lingered.add(key)
+        return tuple(step for step in steps if step.key not in waiting)
 
     def _held_back(self, steps: Sequence[Step], gaps: Gaps) -> Plan:
         """Return the plan without the steps that must wait."""
