@@ -73,6 +73,8 @@ def chart_files() -> dict[Path, str]:
     """
     core = rules(())
     files = {CHART / "files" / "rules" / "core.yaml": _yaml([core])}
+    live = [rule for rule in rules((), live_weights=True) if rule not in core]
+    files[CHART / "files" / "live-weights.yaml"] = _yaml([live])
     for name, kinds in _kinds().items():
         if kinds:
             own = [rule for rule in rules(kinds) if rule not in core]

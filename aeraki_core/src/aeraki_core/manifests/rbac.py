@@ -29,6 +29,8 @@ _API = "rbac.authorization.k8s.io/v1"
 _LABELS = {"app.kubernetes.io/name": "aeraki"}
 _ISTIO = "networking.istio.io"
 _ISTIO_READ = ("destinationrules", "serviceentries", "sidecars", "virtualservices")
+# Written where weights are live (docs/canary.md).
+_COMPANIONS = ("destinationrules", "serviceentries")
 # Published by istiod in every namespace, and not secret: it proves that istiod is istiod.
 _ROOT_CERTIFICATE = "istio-ca-root-cert"
 _NO_SECRETS = next(field.default for field in fields(Kind) if field.name == "secrets")
@@ -63,9 +65,11 @@ def _definitions(group: str, plurals: Iterable[str]) -> Object:
     }
 
 
-def _filters() -> list[Object]:
+def _filters(*, live_weights: bool) -> list[Object]:
+    companions = [_rule(_ISTIO, _COMPANIONS, [*_READ, *_WRITE])] if live_weights else []
     return [
         _rule(_ISTIO, ["envoyfilters"], [*_READ, *_WRITE]),
+        *companions,
         _rule("events.k8s.io", ["events"], ["create", "patch"]),
     ]
 
@@ -84,13 +88,14 @@ def _by_group(kinds: Iterable[Kind[Any]]) -> list[tuple[str, list[str]]]:
     return [(group, [kind.plural for kind in kinds if kind.group == group]) for group in groups]
 
 
-def _reading(kinds: Iterable[Kind[Any]]) -> list[Object]:
+def _reading(kinds: Iterable[Kind[Any]], *, live_weights: bool) -> list[Object]:
     """What is read where the services are, but for Secrets."""
     kinds = list(kinds)
     found = [
         _rule("", ["services"], _READ),
         _rule("discovery.k8s.io", ["endpointslices"], _FOLLOW),
         _rule(_ISTIO, _ISTIO_READ, _READ),
+        *([_rule("", ["pods"], _FOLLOW)] if live_weights else ()),
     ]
     for group, plurals in _by_group(kinds):
         found.append(_rule(group, plurals, _READ))
@@ -104,19 +109,19 @@ def _secrets(kinds: Iterable[Kind[Any]]) -> list[Object]:
     return [_rule("", ["secrets"], _FOLLOW)] if refers else []
 
 
-def rules(kinds: Iterable[Kind[Any]]) -> list[Object]:
+def rules(kinds: Iterable[Kind[Any]], *, live_weights: bool = False) -> list[Object]:
     """All rules that a controller of the whole cluster can need, Secrets too."""
     kinds = list(kinds)
-    return [*_everywhere(kinds), *_secrets(kinds)]
+    return [*_everywhere(kinds, live_weights=live_weights), *_secrets(kinds)]
 
 
-def _everywhere(kinds: Iterable[Kind[Any]]) -> list[Object]:
+def _everywhere(kinds: Iterable[Kind[Any]], *, live_weights: bool = False) -> list[Object]:
     """The rules of the ClusterRole, where namespaces are not named."""
     kinds = list(kinds)
     return [
         _rule("", ["namespaces"], _FOLLOW),
-        *_reading(kinds),
-        *_filters(),
+        *_reading(kinds, live_weights=live_weights),
+        *_filters(live_weights=live_weights),
         _root_certificate(),
         *_all_definitions(kinds),
     ]
@@ -129,8 +134,9 @@ def roles(
     namespace: str,
     election_id: str,
     watched: Watched | None = None,
+    live_weights: bool = False,
 ) -> list[Object]:
-    """All roles; ``namespace`` is the controller's own."""
+    """All roles; ``namespace`` is the controller's own. ``live_weights``: weights may be live."""
     kinds, watched = list(kinds), watched or Watched()
     lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
     holding = [
@@ -144,14 +150,18 @@ def roles(
     ]
     if not watched.names:
         return [
-            _role(name, None, _everywhere(kinds)),
+            _role(name, None, _everywhere(kinds, live_weights=live_weights)),
             _role(name, namespace, holding),
             *reading_secrets,
         ]
     return [
         _role(name, None, _all_definitions(kinds)),
         *(
-            _role(f"{name}-mesh", where, _in_namespace(kinds, where, watched))
+            _role(
+                f"{name}-mesh",
+                where,
+                _in_namespace(kinds, where, watched, live_weights=live_weights),
+            )
             for where in sorted({*watched.names, *watched.clients})
         ),
         _role(name, namespace, holding),
@@ -159,11 +169,13 @@ def roles(
     ]
 
 
-def _in_namespace(kinds: Iterable[Kind[Any]], namespace: str, watched: Watched) -> list[Object]:
+def _in_namespace(
+    kinds: Iterable[Kind[Any]], namespace: str, watched: Watched, *, live_weights: bool
+) -> list[Object]:
     """The rules of the Role in one of several namespaces."""
-    reading = _reading(kinds) if namespace in watched.names else []
+    reading = _reading(kinds, live_weights=live_weights) if namespace in watched.names else []
     certificate = [_root_certificate()] if namespace == watched.clients[0] else []
-    return [*reading, *_filters(), *certificate]
+    return [*reading, *_filters(live_weights=live_weights), *certificate]
 
 
 def _role(name: str, namespace: str | None, found: list[Object]) -> Object:

@@ -7,15 +7,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aeraki_core.model.mesh import LiveWeights
+
 if TYPE_CHECKING:
     from aeraki_core.filters.envoyfilter import FilterKey
     from aeraki_core.filters.live import Live
+    from aeraki_core.filters.output_kind import OutputKind
     from aeraki_core.kube.client import Client
     from aeraki_core.model.scope import Scope
     from aeraki_core.settings import Settings
     from aeraki_core.sources.istiod.connection import Istiod
 
-__all__ = ["connector", "filter_namespaces", "istiod_of", "live_in_cluster", "scope_of"]
+__all__ = [
+    "connector",
+    "filter_namespaces",
+    "istiod_of",
+    "live_in_cluster",
+    "output_kinds",
+    "scope_of",
+]
 
 # Where istiod takes any client without asking who it is; every other port is TLS.
 _PLAINTEXT = ":15010"
@@ -72,6 +82,15 @@ def scope_of(settings: Settings) -> Scope:
     return Scope(frozenset(watched), frozenset(others))
 
 
+def output_kinds(settings: Settings) -> tuple[OutputKind, ...]:
+    """The kinds that a controller with these settings writes."""
+    from aeraki_core.filters.output_kind import OutputKind
+
+    if settings.live_weights == LiveWeights.OFF:
+        return (OutputKind.ENVOY_FILTER,)
+    return tuple(OutputKind)
+
+
 def live_in_cluster(settings: Settings) -> Mapping[FilterKey, Live]:
     """Our filters in the cluster as they are now; not those of other instances.
 
@@ -80,7 +99,12 @@ def live_in_cluster(settings: Settings) -> Mapping[FilterKey, Live]:
     """
     from aeraki_core.wiring.live_filters import from_cluster
 
-    return from_cluster(connector(settings)(), filter_namespaces(settings), settings.instance)
+    return from_cluster(
+        connector(settings)(),
+        filter_namespaces(settings),
+        settings.instance,
+        output_kinds(settings),
+    )
 
 
 def istiod_of(settings: Settings) -> Istiod:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aeraki_core.errors import SettingsError
 from aeraki_core.settings import Settings, SinkKind, SourceKind
-from aeraki_core.wiring.cluster import connector, filter_namespaces, istiod_of
+from aeraki_core.wiring.cluster import connector, filter_namespaces, istiod_of, output_kinds
 
 if TYPE_CHECKING:
     from aeraki_core.pipeline.pipeline import Pipeline
@@ -117,6 +117,7 @@ def _kubernetes_source(settings: Settings, pipeline: Pipeline) -> Source:
         pipeline.registry.kinds,
         namespaces=settings.watch_namespaces,
         selectors=settings.watch_namespace_selector,
+        mesh=pipeline.mesh,
     )
 
 
@@ -137,4 +138,5 @@ def _kubernetes_sink(settings: Settings, may_write: Callable[[], bool] | None) -
         adopt_upstream=settings.adopt_upstream,
         may_write=may_write,
         instance=settings.instance,
+        kinds=output_kinds(settings),
     )

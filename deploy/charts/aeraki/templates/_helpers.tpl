@@ -91,5 +91,8 @@ aeraki-controller
 {{- $rules = concat $rules ($.Files.Get $path | fromYamlArray) -}}
 {{- end -}}
 {{- end -}}
+{{- if ne (.Values.settings.liveWeights | default "off") "off" -}}
+{{- $rules = concat $rules (.Files.Get "files/live-weights.yaml" | fromYamlArray) -}}
+{{- end -}}
 {{- toYaml (concat $rules .Values.rbac.extraRules | uniq) -}}
 {{- end }}

@@ -6,6 +6,7 @@ import click
 
 from aeraki_core.cli.command import define
 from aeraki_core.console import output
+from aeraki_core.model.mesh import LiveWeights
 from aeraki_core.settings import SettingGroup, Settings
 from aeraki_core.wiring.plugins import open_registry
 
@@ -19,6 +20,7 @@ _SETTINGS = (
     "watch_namespace_selector",
     "instance",
     "election_id",
+    "live_weights",
 )
 
 
@@ -83,6 +85,7 @@ def command(
         namespace=namespace,
         election_id=settings.lease_name(),
         watched=watched,
+        live_weights=settings.live_weights != LiveWeights.OFF,
     )
     if service_account:
         manifests += bindings(manifests, namespace=namespace, service_account=service_account)

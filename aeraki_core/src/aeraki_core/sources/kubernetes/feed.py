@@ -83,6 +83,10 @@ class Feed:
         """What the list asks the server for, beside its kind and namespace."""
         return {"fieldSelector": f"metadata.name={self.name}"} if self.name else {}
 
+    def holds(self, ref: ObjectRef) -> bool:
+        """Whether the list has the object."""
+        return ref in self._versions
+
     def ask_again(self) -> None:
         """From now on only a list that begins later is fresh."""
         self.stale, self._fresh = True, False

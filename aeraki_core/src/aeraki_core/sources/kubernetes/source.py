@@ -1,9 +1,9 @@
 """The objects of a cluster: the content of its API server, kept current by watches.
 
 Only the kinds that the store reads are requested, in the version that the cluster serves. Of the
-Secrets, only those that an object refers to are read, each by its name. Named namespaces are listed
-one by one, so that a Role in each is enough. Those that a label selects are picked from lists of
-the whole cluster (namespaces.py).
+Secrets, only those that an object refers to are read, each by its name; of the Pods, only those of
+services with live weights. Named namespaces are listed one by one, so that a Role in each is
+enough. Those that a label selects are picked from lists of the whole cluster (namespaces.py).
 
 News flows one way. Each list has an informer, a thread that reads and puts its news on one queue. A
 single coordinator thread handles the news, keeps the state (feed.py, namespaces.py, secrets.py),
@@ -25,13 +25,15 @@ from aeraki_core.kube.client import Client
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.informer import Deleted, Informer, ListEnded, ListNews, Tuning
 from aeraki_core.kube.resources import ApiResource, Discovery, GroupKind
+from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.resource import LoadedKind
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.model.selector import LabelSelector
 from aeraki_core.sources.chain import passing
-from aeraki_core.sources.events import Emit, Event, Scoped, Synced, Unsynced
+from aeraki_core.sources.events import Emit, Event, Removed, Scoped, Synced, Unsynced
 from aeraki_core.sources.kubernetes.feed import NAME, Feed, SideFeed
 from aeraki_core.sources.kubernetes.namespaces import NAMESPACE, NamespaceFeed, Selection
+from aeraki_core.sources.kubernetes.pods import POD, PodFeed, PodReferences, PodSelection
 from aeraki_core.sources.kubernetes.secrets import (
     SECRET,
     SecretFeed,
@@ -81,7 +83,7 @@ class KubernetesSource:
     """The source ``kubernetes``.
 
     ``namespaces``: the only ones to read; ``selectors``: only those whose labels one of them
-    matches. Empty for all.
+    matches. Empty for all. ``mesh``: says whether weights are live, so that Pods are read.
     """
 
     name = NAME
@@ -93,8 +95,10 @@ class KubernetesSource:
         *,
         namespaces: Iterable[str] = (),
         selectors: Iterable[LabelSelector] = (),
+        mesh: Mesh | None = None,
         tuning: Tuning | None = None,
     ) -> None:
+        self._mesh = mesh or Mesh()
         self._connect = connect
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds}
         self._scope = named(namespaces)
@@ -120,6 +124,7 @@ class KubernetesSource:
             kinds=self._kinds,
             scope=self._scope,
             selectors=self._selectors,
+            mesh=self._mesh,
         )
         self._thread = threading.Thread(
             target=coordinator.run,
@@ -206,7 +211,7 @@ class _Informers:
         Raises:
             RequestError: the server could not be asked.
         """
-        if (resource.group, resource.kind) in (*_BUILT_IN, SECRET, NAMESPACE):
+        if (resource.group, resource.kind) in (*_BUILT_IN, SECRET, POD, NAMESPACE):
             return False
         path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{resource.crd}"
         try:
@@ -231,6 +236,7 @@ class _Coordinator:
         kinds: dict[GroupKind, LoadedKind[Any]],
         scope: Scope,
         selectors: Sequence[LabelSelector],
+        mesh: Mesh,
     ) -> None:
         self._informers = informers
         self._kinds = kinds
@@ -243,6 +249,8 @@ class _Coordinator:
         self._feeds: list[Feed] = []
         self._secrets: dict[SecretName, SecretFeed] = {}
         self._references = SecretReferences(kinds)
+        self._pods: dict[PodSelection, PodFeed] = {}
+        self._pod_references = PodReferences(mesh.live_weights, mesh.domain)
         self._said: Event = Unsynced(NAME, _NOT_YET)
         self._emit = emit
         # What comes of objects passes the selection first; what the selection lets in does not.
@@ -287,7 +295,7 @@ class _Coordinator:
             self._informers.start(each)
 
     def _all_feeds(self) -> list[Feed | NamespaceFeed]:
-        """Return all feeds but those of Secrets; that of the namespaces first."""
+        """All but those of Secrets and Pods; that of the namespaces first."""
         return [*([self._namespace_feed] if self._namespace_feed is not None else ()), *self._feeds]
 
     # -- news ------------------------------------------------------------------------------------
@@ -298,9 +306,8 @@ class _Coordinator:
             if isinstance(feed, NamespaceFeed):
                 self._take_namespaces(feed, message.news)
             else:
-                self._emit_selected(
-                    *feed.take(message.news, definition_deleted=message.definition_deleted)
-                )
+                events = feed.take(message.news, definition_deleted=message.definition_deleted)
+                self._emit_selected(*self._without_shared(feed, events))
         except Exception as error:  # noqa: BLE001 -- a dead thread would leave everything stale
             _log.exception("reading %s", feed.place)
             feed.reason = f"{type(error).__name__}: {error}"
@@ -310,6 +317,17 @@ class _Coordinator:
             later.start()
         self._enter()
         self._say()
+
+    def _without_shared(self, feed: Feed, events: list[Event]) -> list[Event]:
+        """The events without removals of Pods that another selector still selects."""
+        if not isinstance(feed, PodFeed):
+            return events
+        others = [other for other in self._pods.values() if other is not feed]
+        return [
+            event
+            for event in events
+            if not (isinstance(event, Removed) and any(each.holds(event.ref) for each in others))
+        ]
 
     def _take_namespaces(self, feed: NamespaceFeed, news: ListNews) -> None:
         change = feed.take(news)
@@ -326,7 +344,7 @@ class _Coordinator:
         selection = self._selection
         if selection is None or not selection.entering:
             return
-        if not any(feed.stale for feed in (*self._all_feeds(), *self._secrets.values())):
+        if not any(feed.stale for feed in (*self._all_feeds(), *self._followed())):
             entered = selection.enter()
             self._hand_on(*self._scoped(), *entered)
 
@@ -345,6 +363,8 @@ class _Coordinator:
             self._emit(*events)
         if self._references.follow(events):
             self._follow_secrets()
+        if self._pod_references.follow(events):
+            self._follow_pods()
 
     def _scoped(self) -> list[Event]:
         """Return the namespaces that count, if they changed."""
@@ -367,11 +387,29 @@ class _Coordinator:
             if events := feed.drop_all():
                 self._emit(*events)
 
+    def _follow_pods(self) -> None:
+        """Watch exactly the Pods that weights need; one that none needs is Removed."""
+        wanted = self._pod_references.wanted
+        dropped = [self._pods.pop(selection) for selection in self._pods.keys() - wanted]
+        for selection in sorted(wanted - self._pods.keys()):
+            feed = PodFeed(selection)
+            self._pods[selection] = feed
+            self._informers.start(feed)
+        for feed in dropped:
+            self._informers.forget(feed)
+            if events := self._without_shared(feed, feed.drop_all()):
+                self._emit(*events)
+
+    def _followed(self) -> list[Feed]:
+        """The feeds that other objects ask for."""
+        return [*self._secrets.values(), *self._pods.values()]
+
     def _say(self) -> None:
         """Emit an event if the completeness of the state changed."""
         feeds = self._all_feeds()
-        reason = next((feed.reason for feed in feeds if feed.reason is not None), None)
-        stale = any(feed.stale for feed in (*feeds, *self._secrets.values()))
+        asked = (*feeds, *self._pods.values())
+        reason = next((feed.reason for feed in asked if feed.reason is not None), None)
+        stale = any(feed.stale for feed in (*feeds, *self._followed()))
         now: Event
         if reason is not None or stale:
             now = Unsynced(NAME, reason or _NOT_YET)
