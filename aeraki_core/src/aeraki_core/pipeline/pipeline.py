@@ -14,6 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.filters.live import Live, namespaces_of
@@ -149,7 +150,9 @@ class Pipeline:
         self._undetected: set[ServiceId] = set()
         self._last_turn = ""
         self._loaded = False
-        self._detector = detector = Detector((), self._ask_hooks, opt_in=mesh.opt_in)
+        self._detector = detector = Detector(
+            (), partial(_ask_hooks, dispatcher, self.store), opt_in=mesh.opt_in
+        )
         self._learn_plugins()
         self._ports = PortTable(detector, {(kind.group, kind.kind) for kind in self.registry.kinds})
         self._groups = Groups()
@@ -371,14 +374,6 @@ class Pipeline:
             dict(namespace.annotations) if namespace is not None else {},
         )
         return self._ports.detect(service_id, service, choice)
-
-    def _ask_hooks(self, port: Port, service: Service) -> HookDetection:
-        return self.dispatcher.detect(
-            port,
-            service,
-            labels=self.store.labels(service.ref),
-            annotations=self.store.annotations(service.ref),
-        )
 
     def _protocols(self, service_id: ServiceId) -> dict[int, Protocol]:
         """What the ports of a service speak, as it was last detected."""
@@ -629,6 +624,19 @@ class Pipeline:
     def port_counts(self) -> Mapping[tuple[str, PortState], int]:
         """How many service ports there are of each protocol and state."""
         return self._ports.counts
+
+
+def _ask_hooks(dispatcher: Dispatcher, store: Store, port: Port, service: Service) -> HookDetection:
+    """Return what the plugins' own detection says.
+
+    No method, for the pipeline and its detector would then hold each other.
+    """
+    return dispatcher.detect(
+        port,
+        service,
+        labels=store.labels(service.ref),
+        annotations=store.annotations(service.ref),
+    )
 
 
 def _held(before: Iterable[Placement], output: PortOutput) -> Iterator[Placement]:
