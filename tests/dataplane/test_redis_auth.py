@@ -129,7 +129,7 @@ def test_the_password_of_a_routes_destination(
 ) -> None:
     """Each service has its own, though clients speak to one address."""
     cache = mesh.service("cache", PORTS, locked.address)
-    mesh.service("sessions", {"tcp": 7000}, named.address)  # not known as Redis
+    mesh.service("sessions", {"tcp-redis": 7000}, named.address)
     mesh.add(
         auth("{plain: {password: of redis}}"),
         redis_destination(

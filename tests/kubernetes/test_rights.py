@@ -57,7 +57,11 @@ def destination(namespace: str, password: str) -> Object:
         "apiVersion": "redis.aeraki.io/v1alpha1",
         "kind": "RedisDestination",
         "metadata": {"name": "cache", "namespace": namespace},
-        "spec": {"host": "redis", "trafficPolicy": {"connectionPool": pool}},
+        "spec": {
+            "host": "redis",
+            "trafficPolicy": {"connectionPool": pool},
+            "exportTo": ["*"],
+        },
     }
 
 

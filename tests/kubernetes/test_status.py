@@ -79,7 +79,7 @@ def destination(namespace: str, secret: str | None = None, **more: Any) -> Objec
         "apiVersion": REDIS,
         "kind": "RedisDestination",
         "metadata": {"name": "cache", "namespace": namespace},
-        "spec": {"host": "cache", **policy, **more},
+        "spec": {"host": "cache", "exportTo": ["*"], **policy, **more},
     }
 
 

@@ -8,10 +8,11 @@ clusters as before.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aeraki_core.model.meta import is_dns_subdomain
-from aeraki_core.testing import objects_in
+from aeraki_core.testing import Made, objects_in
 from aeraki_core.testing.generating import LivePipeline, registry_of
 
 from aeraki_core import Severity
@@ -41,6 +42,16 @@ def seen_by(namespace: str, *texts: str) -> dict[str, bytes]:
     return {
         item.name: item.SerializeToString(deterministic=True)
         for item in (*config.outbound, *config.outbound_clusters)
+    }
+
+
+def of_shop(made: Made) -> dict[str, Any]:
+    """The filters of the victim's services outside the tenant's namespace, by name."""
+    return {
+        item["metadata"]["name"]: item
+        for item in made.filters
+        if item["metadata"]["namespace"] != "evil"
+        and item["metadata"]["labels"].get("aeraki.io/namespace") == "shop"
     }
 
 
@@ -90,11 +101,22 @@ def test_a_name_that_looks_like_anothers_makes_a_filter_of_its_own() -> None:
 
 def test_the_victims_password_is_where_it_must_be_and_nowhere_else() -> None:
     made = made_of(BASE, attack("s01-password-to-every-sidecar"))
-    cluster = client_of(made, "shop").config.cluster("outbound|6379||redis.shop.svc.cluster.local")
-    assert b"Pa55-of-shop" in cluster.SerializeToString()
+    name = "outbound|6379||redis.shop.svc.cluster.local"
+    assert b"Pa55-of-shop" in client_of(made, "shop").config.cluster(name).SerializeToString()
+    for namespace in ("evil", "client", made.mesh.root_namespace):
+        config = client_of(made, namespace).config
+        everything = (*config.outbound, *config.inbound, *config.clusters)
+        assert not any(b"Pa55" in each.SerializeToString() for each in everything), namespace
     assert "Pa55" not in made.findings_text
-    others = [item for item in made.filters if "redis.shop" not in item["metadata"]["name"]]
-    assert "Pa55" not in str(others)
+
+
+def test_filters_of_the_victim_are_the_same() -> None:
+    """Also patches that no client of the tests has a listener for."""
+    before = of_shop(made_of(BASE))
+    assert len(before) == 5
+    for name in ATTACKS:
+        if name not in OWN:
+            assert of_shop(made_of(BASE, attack(name))) == before, name
 
 
 @pytest.mark.parametrize("name", ["i01-control-characters"])

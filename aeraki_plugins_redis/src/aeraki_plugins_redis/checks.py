@@ -18,6 +18,7 @@ from aeraki_plugins_redis.codes import (
     NO_HOST,
     NOT_REDIS,
     OTHER_NAMESPACE,
+    PASSWORD_KEPT,
     REPEATED_PREFIX,
     SHADOWED,
     UNKNOWN_HOST,
@@ -75,6 +76,8 @@ def _redis_destination(spec: RedisDestinationSpec, context: ValidateContext) -> 
     else:
         context.report(NO_HOST, "no host is named", field="spec.host")
     _auth(spec.redis.auth, f"{path}.redis.auth", context)
+    if spec.host and spec.redis.auth is not None and not spec.export_to:
+        _export(spec.host, context)
     endpoints = spec.redis.discovery_endpoints
     if endpoints and spec.redis.mode is not Mode.CLUSTER:
         message = "only a Redis Cluster has nodes to discover; see mode"
@@ -90,6 +93,18 @@ def _redis_destination(spec: RedisDestinationSpec, context: ValidateContext) -> 
             "each of the sidecar's workers, whatever the limit"
         )
         context.report(NO_EFFECT, message, field=f"{path}.tcp.maxConnections")
+
+
+def _export(host: str, context: ValidateContext) -> None:
+    """Report that clients elsewhere do not get the password, although they see the service."""
+    own = context.resource.namespace
+    services = context.services_of_host(host)
+    if any(service.namespace == own and "*" in service.export_to for service in services):
+        message = (
+            f"only clients in {own} get the filter with the password of {services[0].host}; "
+            "others call it as plain TCP"
+        )
+        context.report(PASSWORD_KEPT, message, field="spec.exportTo")
 
 
 def _host(kind: Kind[Any], host: str, path: str, context: ValidateContext) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "NO_HOST",
     "NO_PASSWORD",
     "OTHER_NAMESPACE",
+    "PASSWORD_KEPT",
     "REPEATED_PREFIX",
     "SHADOWED",
     "TCP_ROUTE",
@@ -122,6 +123,12 @@ TCP_ROUTE = Code(
     action="Write the routes in a RedisService, with one for all keys; "
     "until then commands pass as Istio sends them.",
 )
+PASSWORD_KEPT = Code(
+    id="RDS0116",
+    severity=_I,
+    title="password is for clients of some namespaces only",
+    action="Name in spec.exportTo the namespaces that use the service, or . for its own alone.",
+)
 
 # RDS0201 is free: the model refuses a percentage above 100.
 WHOLE_PERCENT = Code(
@@ -177,6 +184,7 @@ CODES = (
     AUTH_REFUSED,
     CLUSTER_TLS,
     TCP_ROUTE,
+    PASSWORD_KEPT,
     WHOLE_PERCENT,
     FAULT_COMMAND,
     NO_DELAY,

@@ -13,6 +13,7 @@ from aeraki_plugins_redis.codes import (
     NO_CLUSTER,
     NO_EFFECT,
     NOT_REDIS,
+    PASSWORD_KEPT,
     VIRTUAL_SERVICE,
 )
 from aeraki_plugins_redis.destinations import (
@@ -29,6 +30,7 @@ from aeraki_plugins_redis.endpoints import HostPort, parse_endpoint
 from aeraki_plugins_redis.protocol import FILTER, INBOUND, PROXY, REDIS
 from aeraki_plugins_redis.redis_proxy import outbound_proxy
 from aeraki_plugins_redis.resources import (
+    REDIS_DESTINATION,
     REDIS_SERVICE,
     ReadPolicy,
     RedisDestinationSpec,
@@ -48,6 +50,9 @@ def can_be_proxied(context: GenerateContext) -> bool:
     asked_for = _is_asked_for(context)
     if wish == "never" or (wish == "auto" and not asked_for):
         return False
+    host = context.service.host
+    if any(context.withholds(kind, host) for kind in (REDIS_SERVICE, REDIS_DESTINATION)):
+        return False  # these clients call Redis as without a filter, with a password of their own
     destination = destination_of(context, context.service)
     if destination is not None and is_cluster(destination):
         mode = tls_mode(context, context.service, context.port)
@@ -124,6 +129,12 @@ def _report_unprepared(
             "its instances are not chosen by the key, and its RedisDestination has no effect"
         )
         context.report(NOT_REDIS, message, ref=resource.ref, field="spec.redis")
+    elif service is not None and context.withholds(REDIS_DESTINATION, service.host):
+        message = (
+            f"the RedisDestination of {service.host} is not exported to these clients; commands that "
+            "are routed there have no password"
+        )
+        context.report(PASSWORD_KEPT, message, ref=resource.ref, field="spec.redis")
 
 
 def _cluster(context: GenerateContext, side: Outbound) -> Iterator[Patch]:

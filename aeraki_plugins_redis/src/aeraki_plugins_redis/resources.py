@@ -79,6 +79,17 @@ Host = Annotated[str, Field(pattern=r"^[^*]*$", max_length=253)]
 """A host without a wildcard: an object speaks for services of its namespace, by their names."""
 
 
+ExportTo = Annotated[
+    tuple[str, ...],
+    Field(
+        description="The namespaces of the clients that it is for: names, . for its own, * for all. "
+        "Default: all; with a password of Redis, those that the service is exported to by name, "
+        "or else its own.",
+    ),
+]
+"""``exportTo``, as Istio's objects have it."""
+
+
 class Settings(SpecModel):
     """How the clients' sidecars treat commands."""
 
@@ -217,6 +228,7 @@ class RedisServiceSpec(SpecModel):
         (), description="The routes; without any, all commands go to the service itself."
     )
     faults: tuple[Fault, ...] = Field((), description="Faults to inject.")
+    export_to: ExportTo = ()
 
     def repeats(self) -> dict[int, int]:
         """Return the routes that no key reaches, by index, and the earlier route with their keys.
@@ -315,6 +327,7 @@ class RedisDestinationSpec(SpecModel):
     traffic_policy: TrafficPolicy = Field(
         default_factory=TrafficPolicy, description="What holds for all traffic to the host."
     )
+    export_to: ExportTo = ()
 
     @property
     def redis(self) -> RedisSettings:
@@ -342,6 +355,7 @@ REDIS_SERVICE: Kind[RedisServiceSpec] = Kind(
     short_names=("rsvc",),
     hosts=lambda spec: dict.fromkeys(host for host in spec.host if host),
     secrets=lambda spec: _secrets(spec.settings.auth),
+    export_to=lambda spec: spec.export_to,
     printer_columns=(("Hosts", ".spec.host"),),
 )
 
@@ -355,6 +369,8 @@ REDIS_DESTINATION: Kind[RedisDestinationSpec] = Kind(
     short_names=("rd",),
     hosts=lambda spec: (spec.host,) if spec.host else (),
     secrets=lambda spec: _secrets(spec.redis.auth),
+    export_to=lambda spec: spec.export_to,
+    confidential=lambda spec: spec.redis.auth is not None,
     printer_columns=(
         ("Host", ".spec.host"),
         ("Mode", ".spec.trafficPolicy.connectionPool.redis.mode"),

@@ -57,4 +57,5 @@ def test_the_example_gives_a_filter() -> None:
     )
     made = generate(example + secret + sessions, plugins=[aeraki_plugins_redis])
     assert made.findings == ()
-    assert made.filter("cache.shop")
+    for namespace in ("shop", "web"):
+        assert made.filter(f"{namespace}/aeraki-outbound-cache.shop")

@@ -12,7 +12,7 @@ from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef, group_of_plugin
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.plugins.dispatch import Dispatcher
-from aeraki_core.testing import resource, secret, service
+from aeraki_core.testing import Made, generate, resource, secret, service
 from aeraki_core.testing.generating import registry_of
 from aeraki_plugins_redis.resources import REDIS_DESTINATION, REDIS_SERVICE
 
@@ -30,7 +30,11 @@ CACHE = service(
 def destination(auth: dict[str, Any]) -> dict[str, Any]:
     pool = {"redis": {"auth": auth}}
     return resource(
-        REDIS_DESTINATION, "cache", host="cache", trafficPolicy={"connectionPool": pool}
+        REDIS_DESTINATION,
+        "cache",
+        host="cache",
+        trafficPolicy={"connectionPool": pool},
+        exportTo=["*"],
     )
 
 
@@ -161,3 +165,91 @@ def test_a_rejected_object_does_not_tell_its_password() -> None:
     mesh = Mesher(CACHE, destination({"plain": {"password": [PASSWORD]}}))
     assert mesh.codes == ["AER0106"]
     assert not [item for item in mesh.pipeline.findings() if PASSWORD in repr(item)]
+
+
+# -- whom a password reaches -----------------------------------------------------------------------
+
+
+PLAIN = service("cache", {"tcp-redis": 6379})
+
+
+def generate_redis(*objects: dict[str, Any]) -> Made:
+    return generate(*objects, plugins=[aeraki_plugins_redis])
+
+
+def holding(*objects: dict[str, Any]) -> set[str]:
+    """The namespaces of the filters that hold the password."""
+    result = generate_redis(*objects)
+    return {
+        each["metadata"]["namespace"] for each in result.filters if PASSWORD in str(each["spec"])
+    }
+
+
+def kept(**spec: Any) -> dict[str, Any]:
+    pool = {"redis": {"auth": {"plain": {"password": PASSWORD}}}}
+    return resource(
+        REDIS_DESTINATION, "cache", host="cache", trafficPolicy={"connectionPool": pool}, **spec
+    )
+
+
+def test_a_password_stays_in_its_namespace() -> None:
+    result = generate_redis(PLAIN, kept())
+    assert [each["metadata"]["namespace"] for each in result.filters] == ["default"]
+    (finding,) = result.findings
+    assert (finding.code.id, finding.field) == ("RDS0116", "spec.exportTo")
+
+
+@pytest.mark.parametrize(
+    ("export_to", "namespaces"),
+    [
+        (["."], {"default"}),
+        (["web", "."], {"default", "web"}),
+        (["web"], {"web"}),
+        (["*"], {"istio-system"}),
+    ],
+)
+def test_a_password_reaches_the_namespaces_that_it_is_exported_to(
+    export_to: list[str], namespaces: set[str]
+) -> None:
+    objects = (PLAIN, kept(exportTo=export_to))
+    assert holding(*objects) == namespaces
+    assert generate_redis(*objects).codes == ()
+
+
+def test_a_password_follows_a_service_that_is_exported_by_name() -> None:
+    exported = service(
+        "cache", {"tcp-redis": 6379}, annotations={"networking.istio.io/exportTo": "web,crm"}
+    )
+    assert holding(exported, kept()) == {"crm", "web"}
+
+
+def test_an_object_without_a_password_is_for_everybody() -> None:
+    result = generate_redis(PLAIN, resource(REDIS_DESTINATION, "cache", host="cache"))
+    assert [each["metadata"]["namespace"] for each in result.filters] == ["istio-system"]
+
+
+def test_an_export_to_that_is_no_namespace_is_refused() -> None:
+    result = generate_redis(PLAIN, kept(exportTo=["../x"]))
+    assert holding(PLAIN, kept(exportTo=["../x"])) == set()
+    assert "'../x' is neither a namespace" in result.findings_text
+
+
+def test_the_workloads_side_knows_the_password_that_is_not_exported() -> None:
+    assert PASSWORD in str(generate_redis(CACHE, kept()).filter("default/aeraki-inbound"))
+
+
+def test_the_workloads_side_stays_while_the_secret_is_missing() -> None:
+    auth = {"secret": {"name": "redis"}}
+    private = resource(
+        REDIS_DESTINATION,
+        "cache",
+        host="cache",
+        trafficPolicy={"connectionPool": {"redis": {"auth": auth}}},
+    )
+    mesh = Mesher(CACHE, private)
+    assert not mesh.pipeline.filters
+    mesh.put(secret("redis", {"password": PASSWORD}))
+    before = dict(mesh.pipeline.filters)
+    assert len(before) == 2
+    mesh.remove_secret()
+    assert mesh.pipeline.filters == before

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from aeraki_core.mesh.keys import (
     AnnotationKey,
@@ -42,6 +42,7 @@ from aeraki_core.mesh.rejected import host_suffixes
 from aeraki_core.mesh.resolve import (
     Client,
     destination_rules_for,
+    export_of,
     in_export_order,
     is_visible,
     objects_for,
@@ -64,6 +65,14 @@ __all__ = ["Reads", "Record"]
 
 
 HostQuestion = VirtualServicesKey | DestinationRulesKey
+
+
+class _WithheldKey(NamedTuple):
+    """The objects that speak for a host, but not to the client."""
+
+    resources: ResourcesKey
+
+
 ViewKey = (
     HostKey
     | DestinationKey
@@ -72,6 +81,7 @@ ViewKey = (
     | ResourcesKey
     | ListenerKey
     | WeightHostKey
+    | _WithheldKey
 )
 """Questions whose answer depends on who asks."""
 
@@ -295,11 +305,15 @@ class Reads:
         """
         return self.answer(WeightHostKey(host, namespace))
 
+    def withholds(self, group: str, kind: str, host: str) -> bool:
+        """Whether an object of a plugin's kind speaks for the host, but not to the client."""
+        return bool(self.answer(_WithheldKey(ResourcesKey(group, kind, host))))
+
     def answer(self, key: ViewKey) -> tuple[Any, ...]:
         """The answer to one of the questions above. The same question is resolved once."""
         answer = self.asked.get(key)
         if answer is None:
-            self.keys.add(key)
+            self.keys.add(key.resources if isinstance(key, _WithheldKey) else key)
             answer = self.asked[key] = self._resolve(key)
         return answer
 
@@ -315,6 +329,9 @@ class Reads:
                 return self._destination_rules(key.host)
             case ResourcesKey():
                 return self._resources(key)
+            case _WithheldKey():
+                exports = self._exports(key.resources)
+                return tuple(resource for resource, is_exported in exports if not is_exported)
             case ListenerKey():
                 return self._claims(key.name)
             case WeightHostKey():
@@ -394,18 +411,28 @@ class Reads:
         return rules
 
     def _resources(self, key: ResourcesKey) -> tuple[Resource[Any], ...]:
-        candidates = self._store.resources(key.group, key.kind, key.host)
-        if not candidates:
-            return ()
-        owner, root = self._namespace_of(key.host), self.mesh.root_namespace
-        resources = objects_for(
-            candidates, self.client, service_namespace=owner, root_namespace=root
-        )
+        resources = tuple(resource for resource, is_exported in self._exports(key) if is_exported)
         self.objects.update(resource.ref for resource in resources)
         for resource in resources:
             self._refer(resource)
-        self.record.clients |= {each.namespace for each in candidates} - {owner, root}
         return resources
+
+    def _exports(self, key: ResourcesKey) -> Iterator[tuple[Resource[Any], bool]]:
+        """The objects that speak for the host here, and whether they are exported to the client."""
+        candidates = self._store.resources(key.group, key.kind, key.host)
+        if not candidates:
+            return
+        services = self.services_of_host(key.host)
+        service = services[0] if services else None
+        owner, root = service.namespace if service else None, self.mesh.root_namespace
+        exports = {each.ref: export_of(each, service) for each in candidates}
+        named = set[str]().union(*exports.values()) - {"*"}
+        namespaces = {each.namespace for each in candidates} - {owner, root}
+        self.record.clients |= named | namespaces
+        for resource in objects_for(
+            candidates, self.client, service_namespace=owner, root_namespace=root
+        ):
+            yield resource, bool(exports[resource.ref] & {"*", self.client})
 
     def _claims(self, listener: str) -> tuple[Claim, ...]:
         candidates = self._store.claims(listener)

@@ -12,15 +12,17 @@ only through here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aeraki_core.model.istio import DestinationRule, VirtualService
 from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.resource import Resource
 from aeraki_core.model.service import Service
 
 __all__ = [
     "Client",
     "destination_rules_for",
+    "export_of",
     "first_exported",
     "in_export_order",
     "is_visible",
@@ -192,3 +194,18 @@ def objects_for(
         if namespace is not None and namespace in by_namespace:
             return tuple(by_namespace[namespace])
     return ()
+
+
+def export_of(resource: Resource[Any], service: Service | None) -> frozenset[str]:
+    """The client namespaces that an object of a plugin's kind is for, ``*`` for all.
+
+    ``service``: the one that it speaks for. A password that nobody exports goes only where the
+    service is exported to by name, or else to the object's own namespace.
+    """
+    if resource.export_to is not None:
+        return resource.export_to
+    if not resource.confidential:
+        return frozenset({"*"})
+    if service is not None and "*" not in service.export_to:
+        return service.export_to | {resource.namespace}
+    return frozenset({resource.namespace})

@@ -66,6 +66,7 @@ from aeraki_core.model.service import (
     parse_external_name,
     parse_service,
     parse_service_entry,
+    resolve_export_to,
 )
 from aeraki_core.model.sidecar import SidecarScope, parse_sidecar
 
@@ -318,7 +319,16 @@ class Store:
         domain = self.mesh.domain
         hosts = tuple(full_host(host, ref.namespace, domain) for host in kind.hosts_of(spec))
         age = Age(created, ref.name, ref.namespace)
-        return Resource(ref=ref, spec=spec, hosts=hosts, age=age, secrets=kind.secrets_of(spec))
+        named = kind.export_to_of(spec)
+        return Resource(
+            ref=ref,
+            spec=spec,
+            hosts=hosts,
+            age=age,
+            secrets=kind.secrets_of(spec),
+            export_to=resolve_export_to(named, ref.namespace) if named else None,
+            confidential=kind.is_confidential(spec),
+        )
 
     # -- which objects are good --------------------------------------------------------------------
 

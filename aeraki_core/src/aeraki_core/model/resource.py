@@ -37,6 +37,14 @@ def _no_secrets(_: Any) -> Iterable[str]:
     return ()
 
 
+def _no_export_to(_: Any) -> Iterable[str]:
+    return ()
+
+
+def _not_confidential(_: Any) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind(Generic[T]):
     """A custom resource of a plugin."""
@@ -62,6 +70,15 @@ class Kind(Generic[T]):
     """
     secrets: Callable[[T], Iterable[str]] = _no_secrets
     """The names of the Secrets, of the object's namespace, that it refers to. No other is read."""
+    export_to: Callable[[T], Iterable[str]] = _no_export_to
+    """The client namespaces that an object is for, as Istio writes ``exportTo``; none: see
+    ``confidential``."""
+    confidential: Callable[[T], bool] = _not_confidential
+    """Whether an object holds a password.
+
+    Without ``exportTo``, such an object is for the namespaces that the service is exported to by
+    name, or else for its own. Any other is for everybody.
+    """
     printer_columns: tuple[tuple[str, str], ...] = ()
     """Columns of ``kubectl get``: title and JSONPath."""
 
@@ -112,6 +129,23 @@ class LoadedKind(Kind[T]):
             HandlingError: ``secrets`` failed, or gave something that is not text.
         """
         return self._names("Kind.secrets", self.secrets, spec)
+
+    def export_to_of(self, spec: T) -> tuple[str, ...]:
+        """The client namespaces that an object is for, as it names them.
+
+        Raises:
+            HandlingError: ``export_to`` failed, or gave something that is not text.
+        """
+        return self._names("Kind.export_to", self.export_to, spec)
+
+    def is_confidential(self, spec: T) -> bool:
+        """Whether an object holds a password.
+
+        Raises:
+            HandlingError: ``confidential`` failed.
+        """
+        with self._guarded("Kind.confidential", spec):
+            return bool(self.confidential(spec))
 
     def _names(self, what: str, function: Callable[[T], Iterable[str]], spec: T) -> tuple[str, ...]:
         with self._guarded(what, spec):
@@ -186,6 +220,10 @@ class Resource(Generic[T]):
     """Sorts the oldest first, as Istio does."""
     secrets: tuple[str, ...] = ()
     """The names of the Secrets, of its namespace, that it refers to."""
+    export_to: frozenset[str] | None = None
+    """The client namespaces that it is for, ``*`` for all; None if it does not say."""
+    confidential: bool = False
+    """Whether it holds a password."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Resource):

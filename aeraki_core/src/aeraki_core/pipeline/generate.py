@@ -118,13 +118,14 @@ class PortOutput:
 
     ``held``: the client namespaces (None: the whole mesh) for which it failed, and the listeners
     that are the port's own there. What was made for them before stays, as far as it is on those
-    listeners.
+    listeners. ``inbound_failed``: it failed for the workloads' own namespace, so their filters stay.
     """
 
     run: PortRun
     held: Mapping[str | None, frozenset[str]]
     outbound: tuple[OutboundPatches, ...]
     inbound: tuple[Patch, ...]
+    inbound_failed: bool
     keys: tuple[Key, ...]
 
 
@@ -152,6 +153,7 @@ def generate_port(
     if not views and not protocol.extension.stock:
         findings = (*findings, _missing_extension(service, port, protocol))
     failed = (bool(views) and all(view.failed for view in views)) or runner.mesh_wide_failed()
+    inbound_failed = failed or (bool(views) and runner.inbound_view().failed)
     failed_in = {
         audience.namespace
         for view in views
@@ -181,7 +183,8 @@ def generate_port(
             for audience in view.audiences
         },
         outbound=() if failed or not audiences else tuple(runner.outbound()),
-        inbound=() if failed or not views else runner.inbound(),
+        inbound=() if inbound_failed or not views else runner.inbound(),
+        inbound_failed=inbound_failed,
         keys=tuple(reads.keys),
     )
 
@@ -323,9 +326,24 @@ class _Runner:
         mesh_wide = self._mesh_wide()
         return mesh_wide is not None and mesh_wide.failed
 
+    def inbound_view(self) -> _View:
+        """The view of the service's own namespace, where the workloads are.
+
+        It may know a password that is not exported to everybody.
+        """
+        own = self.service.namespace
+        return next(
+            (
+                view
+                for view in self.views
+                if view.generated is not None and own in {each.namespace for each in view.audiences}
+            ),
+            next((view for view in self.views if not view.failed), self.views[0]),
+        )
+
     def inbound(self) -> tuple[Patch, ...]:
         """The inbound patches for workloads whose proxies have the extension."""
-        view = next(view for view in self.views if not view.failed)
+        view = self.inbound_view()
         return tuple(
             patch
             for patch in view.patches

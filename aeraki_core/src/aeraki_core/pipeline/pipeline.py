@@ -649,7 +649,7 @@ def _held(before: Iterable[Placement], output: PortOutput) -> Iterator[Placement
     for placement in before:
         client = placement.client_namespace
         if isinstance(placement.group, InboundGroup):
-            if output.run.failed:
+            if output.inbound_failed:
                 yield placement
         elif client in output.held:
             remaining = placement.only_on(output.held[client])

@@ -134,6 +134,17 @@ class Context:
         self._recorder.require_kind(kind)
         return self._reads.resources(kind.group, kind.kind, self.full_host(host))
 
+    def withholds(self, kind: Kind[Any], host: str) -> bool:
+        """Whether a resource speaks for a host, but is not exported to these clients.
+
+        A filter without what it says may not work for them: it may hold the password.
+
+        Raises:
+            PluginError: the plugin does not declare the kind.
+        """
+        self._recorder.require_kind(kind)
+        return self._reads.withholds(kind.group, kind.kind, self.full_host(host))
+
     def secret(self, namespace: str, name: str) -> Secret | None:
         """A Secret, or None when there is none.
 
