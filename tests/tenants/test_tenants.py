@@ -83,7 +83,7 @@ spec: {host: [redis], settings: {opTimeout: 3s}}
     live.become(objects_in(BASE))
     live.become(objects_in(f"{BASE}\n---\n{attack(name)}"))
     after = live.become(objects_in(f"{BASE}\n---\n{attack(name)}\n---\n{change}"))
-    (patch, *_) = after.filter("aeraki-outbound-redis.shop")["spec"]["configPatches"]
+    (patch, *_) = after.filter("istio-system/aeraki-outbound-redis.shop")["spec"]["configPatches"]
     assert patch["patch"]["value"]["typed_config"]["settings"]["op_timeout"] == "3s"
 
 

@@ -40,6 +40,7 @@ from aeraki_core.pipeline.audiences import (
     namespaces_with_extensions,
 )
 from aeraki_core.pipeline.authority import foreign_changes
+from aeraki_core.pipeline.balancers import balancer_restore, only_balancer
 from aeraki_core.pipeline.own_listeners import Restore, own_listeners, restores
 from aeraki_core.plugins.context import Audience, Detect, GenerateContext
 from aeraki_core.plugins.dispatch import Dispatcher, Generated, PortCall
@@ -246,7 +247,8 @@ def _limits(context: GenerateContext) -> Iterator[CallLimit]:
 class _View:
     """What the generator made for clients with equal answers.
 
-    ``generated`` None: the service is not there for them.
+    ``generated`` None: the service is not there for them. ``balancers``: they put Istio's load
+    balancer back where the mesh-wide filter merges another.
     """
 
     reads: Reads
@@ -256,6 +258,7 @@ class _View:
     generated: Generated | None = None
     patches: tuple[Patch, ...] = ()
     refusals: tuple[Finding, ...] = ()
+    balancers: tuple[Patch, ...] = ()
     audiences: list[Audience] = field(default_factory=list)
 
     @property
@@ -375,6 +378,7 @@ class _Runner:
                 if {*view.listeners} <= {*first.listeners}:
                     # What the mesh-wide filter does already is not done twice.
                     patches = tuple(patch for patch in patches if patch not in first.outbound)
+                patches = (*patches, *view.balancers)
                 if restored or patches:
                     yield OutboundPatches(
                         audience=audience,
@@ -465,6 +469,8 @@ class _Runner:
             # Not the service of these clients; but its mesh-wide filter may reach their listeners.
             for listener in self.views[0].listeners:
                 fresh.reads.claims(listener.name)
+        if audience.overrides:
+            fresh.balancers = tuple(self._balancers(fresh))
         return fresh
 
     def _view(self, audience: Audience) -> _View:
@@ -517,14 +523,28 @@ class _Runner:
         clusters = view.call.context.tcp_route().clusters
         return (*others, *(Restore(listener.name, clusters) for listener in view.listeners))
 
+    def _balancers(self, view: _View) -> Iterator[Patch]:
+        """Merges that put Istio's load balancer back for these clients."""
+        mesh_wide = self.views[0]
+        changed = {patch.side.cluster for patch in view.outbound if _changes_cluster(patch)}
+        for patch in mesh_wide.outbound if mesh_wide.listeners else ():
+            is_merge = _changes_cluster(patch) and patch.operation is Operation.MERGE
+            if is_merge and patch.side.cluster not in changed:
+                restore = balancer_restore(patch, self.service.host, self.port.number, view.reads)
+                if restore is not None:
+                    yield restore
+
     def _shared_clusters(self, view: _View, namespaces: list[str]) -> Iterator[Finding]:
         """Report changes of Istio's clusters that these clients should not get.
 
         They reach the whole mesh, and no filter can undo them for some clients.
         """
-        clusters = (patch for patch in self.views[0].outbound if patch.apply_to is ApplyTo.CLUSTER)
         if self.views[0].listeners and any(
-            patch not in view.outbound and not _is_replaced(patch, view) for patch in clusters
+            _changes_cluster(patch)
+            and patch not in view.outbound
+            and not _is_replaced(patch, view)
+            and not _is_restored(patch, view)
+            for patch in self.views[0].outbound
         ):
             message = (
                 f"port {self.port.number}: the filter of the mesh changes "
@@ -532,6 +552,16 @@ class _Runner:
                 f"{_listed(namespaces)} should not get, because other rules apply to them"
             )
             yield Finding(CLUSTER_SHARED, message, self.service.ref)
+
+
+def _changes_cluster(patch: Patch) -> bool:
+    return patch.apply_to is ApplyTo.CLUSTER
+
+
+def _is_restored(merged: Patch, view: _View) -> bool:
+    """Whether these clients get Istio's load balancer back, which is all that the merge changes."""
+    cluster = merged.side.cluster
+    return any(each.side.cluster == cluster for each in view.balancers) and only_balancer(merged)
 
 
 def _is_replaced(merged: Patch, view: _View) -> bool:
@@ -542,7 +572,7 @@ def _is_replaced(merged: Patch, view: _View) -> bool:
     return merged.operation is Operation.MERGE and any(
         patch.operation is Operation.REPLACE and patch.name == merged.side.cluster
         for patch in view.outbound
-        if patch.apply_to is ApplyTo.CLUSTER
+        if _changes_cluster(patch)
     )
 
 

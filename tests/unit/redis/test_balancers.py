@@ -1,0 +1,61 @@
+"""Clients with a load balancer of their own keep it: the filter of the mesh merges MAGLEV into every cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aeraki_core.testing import destination_rule, service, service_entry
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+
+from tests.reach import client_of, made_of
+
+CACHE = service(
+    "cache",
+    {"tcp-redis": 6379},
+    namespace="shop",
+    annotations={"redis.aeraki.io/proxy": "always"},
+)
+HOST = "cache.shop.svc.cluster.local"
+CLUSTER = f"outbound|6379||{HOST}"
+
+
+def balancer(namespace: str, *objects: dict[str, Any]) -> str:
+    cluster = client_of(made_of(CACHE, *objects), namespace).config.cluster(CLUSTER)
+    return str(Cluster.LbPolicy.Name(cluster.lb_policy))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"simple": "PASSTHROUGH"}, "CLUSTER_PROVIDED"),
+        ({"consistentHash": {"useSourceIp": True}}, "RING_HASH"),
+        ({"simple": "RANDOM"}, "MAGLEV"),
+    ],
+    ids=["passthrough", "ring hash", "random"],
+)
+def test_a_clients_own_rule_decides(given: dict[str, Any], expected: str) -> None:
+    """redis_proxy is there in the last case alone, and it needs MAGLEV."""
+    policy = {"loadBalancer": given}
+    rule = destination_rule("own", HOST, namespace="web", trafficPolicy=policy)
+    assert balancer("web", rule) == expected
+    assert balancer("client", rule) == "MAGLEV"
+    assert "AER0221" not in made_of(CACHE, rule).codes
+
+
+def test_the_settings_of_the_port_decide() -> None:
+    policy = {
+        "loadBalancer": {"simple": "ROUND_ROBIN"},
+        "portLevelSettings": [
+            {"port": {"number": 6379}, "loadBalancer": {"simple": "PASSTHROUGH"}}
+        ],
+    }
+    rule = destination_rule("own", HOST, namespace="web", trafficPolicy=policy)
+    assert balancer("web", rule) == "CLUSTER_PROVIDED"
+
+
+def test_a_private_entry_for_the_host_keeps_the_balancer_of_its_type() -> None:
+    entry = service_entry(
+        "own", [HOST], {"tcp": 6379}, namespace="web", resolution="NONE", exportTo=["."]
+    )
+    assert balancer("web", entry) == "CLUSTER_PROVIDED"
