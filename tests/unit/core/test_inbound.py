@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from aeraki_core.filters.output import to_dict
 
 from tests.unit.core.echo import EchoPlugin, Mesher
@@ -118,6 +119,20 @@ def test_the_workload_selector_annotation_of_upstream() -> None:
         "f", ["b.example.com"], addresses=["10.9.0.2"], annotations={"workloadSelector": "tier: db"}
     )
     assert ports(mesh) == [("app=cart", 7000), ("tier=db", 7000)]
+
+
+@pytest.mark.parametrize("text", ["app:*", "a" * 70, "x y", "/app:a", "app:a,tier:b/c"])
+def test_an_annotation_that_selects_nothing_is_reported(text: str) -> None:
+    """The API server refuses a filter with such a selector, and says so nowhere near the service."""
+    mesh = Mesher()
+    annotations = {"workloadSelector": text}
+    mesh.entry("e", ["a.example.com"], addresses=["10.9.0.1"], annotations=annotations)
+    assert inbound(mesh) == []
+    (finding,) = mesh.pipeline.findings()
+    assert (finding.code.id, finding.field) == (
+        "AER0111",
+        "metadata.annotations.workloadSelector",
+    )
 
 
 def test_a_service_entrys_own_selector() -> None:

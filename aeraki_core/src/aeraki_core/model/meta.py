@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from sys import intern
 from typing import NamedTuple
 
-__all__ = ["Age", "ObjectRef", "group_of_plugin", "is_dns_label", "is_dns_subdomain"]
+__all__ = ["Age", "ObjectRef", "group_of_plugin", "is_dns_label", "is_dns_subdomain", "is_label"]
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LABEL_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
@@ -69,3 +70,17 @@ def is_dns_subdomain(name: str) -> bool:
     An RFC 1123 subdomain of at most 253 characters.
     """
     return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None
+
+
+def is_label(key: str, value: str) -> bool:
+    """Whether Kubernetes takes a label: its key, with or without a prefix, and its value."""
+    prefix, slash, name = key.rpartition("/")
+    return (
+        (not slash or is_dns_subdomain(prefix))
+        and _is_label_part(name)
+        and (not value or _is_label_part(value))
+    )
+
+
+def _is_label_part(text: str) -> bool:
+    return len(text) <= 63 and _LABEL_PART.fullmatch(text) is not None

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from aeraki_core.errors import AerakiError, PluginError
 from aeraki_core.filters.patch import ExtendedSide, Inbound, Outbound
 from aeraki_core.findings.codes import (
+    BAD_OPTION,
     HEADLESS_ROUTES,
     SECRET_MISSING,
     SECRET_NOT_RELEASED,
@@ -31,7 +32,7 @@ from aeraki_core.mesh.routes import PlannedRoute, Route, cluster_name
 from aeraki_core.mesh.weight_sets import WeightSets
 from aeraki_core.model.istio import DestinationRule, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
-from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.meta import ObjectRef, is_label
 from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.resource import Kind, Resource
 from aeraki_core.model.secret import Secret
@@ -255,12 +256,18 @@ class PortContext(Context):
             return ()
         pairs = [part.partition(":") for part in text.split(",")]
         # A bare name means the label app (docs/internals/upstream.md).
-        return tuple(
-            sorted(
-                (key.strip(), value.strip()) if colon else ("app", key.strip())
-                for key, colon, value in pairs
-            )
+        labels = sorted(
+            (key.strip(), value.strip()) if colon else ("app", key.strip())
+            for key, colon, value in pairs
         )
+        wrong = next((label for label in labels if not is_label(*label)), None)
+        if wrong is not None:
+            # The API server would refuse the whole filter.
+            message = f"{wrong[0]}:{wrong[1]} is no label of a workload; no inbound filter"
+            field = f"metadata.annotations.{WORKLOAD_SELECTOR_ANNOTATION}"
+            self._recorder.add(BAD_OPTION, message, self.service.ref, field)
+            return ()
+        return tuple(labels)
 
     def resources(self, kind: Kind[T], host: str | None = None) -> tuple[Resource[T], ...]:
         """The plugin's resources for the service, the oldest first.
