@@ -8,7 +8,7 @@ import pytest
 from aeraki_core.mesh.resolve import (
     Client,
     destination_rules_for,
-    first_exported,
+    in_export_order,
     objects_for,
     services_for,
     virtual_services_for,
@@ -205,5 +205,5 @@ def test_resources_speak_for_clients_of_their_own_namespace_or_of_their_own_host
 
 def test_listeners_go_by_export_then_by_age() -> None:
     public, private = entry("pay", year=2000), entry("crm", year=2026, export=".")
-    assert first_exported([public, private], "crm") == [private, public]
-    assert first_exported([public, private], None) == [public]
+    assert [*in_export_order([public, private], "crm")] == [private, public]
+    assert [*in_export_order([public, private], None)] == [public]

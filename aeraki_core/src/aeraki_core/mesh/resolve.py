@@ -23,7 +23,6 @@ __all__ = [
     "Client",
     "destination_rules_for",
     "export_of",
-    "first_exported",
     "in_export_order",
     "is_visible",
     "objects_for",
@@ -58,28 +57,23 @@ def is_visible(item: _Exported, client: Client) -> bool:
     return "*" in item.export_to or client in item.export_to
 
 
-def first_exported(items: Iterable[E], client: Client) -> list[E]:
-    """Return the visible objects in istiod's order.
-
-    Those exported to the client by name, then public ones; the oldest first.
-    """
-    return [*in_export_order(sorted(items, key=lambda item: item.age), client)]
-
-
 def in_export_order(items: Sequence[E], client: Client) -> Iterator[E]:
-    """Yield the visible objects in istiod's order; ``items`` are sorted by age already."""
+    """Yield the visible objects in istiod's order; ``items`` are sorted by age.
+
+    Those exported to the client by name come first, then public ones.
+    """
     yield from (item for item in items if client in item.export_to and "*" not in item.export_to)
     yield from (item for item in items if "*" in item.export_to)
 
 
-def services_for(services: Iterable[Service], client: Client) -> tuple[Service, ...]:
+def services_for(services: Sequence[Service], client: Client) -> tuple[Service, ...]:
     """Return the services of a host for a client; several only as ServiceEntries of one namespace.
 
-    A service of the client's own namespace wins; then a Kubernetes Service; then the first that is
+    ``services`` are sorted by age. A service of the client's own namespace wins; then a Kubernetes Service; then the first that is
     exported. So a ServiceEntry replaces a Kubernetes Service's host only for clients of its own
     namespace.
     """
-    visible = first_exported(services, client)
+    visible = [*in_export_order(services, client)]
     if not visible:
         return ()
     winner = min(

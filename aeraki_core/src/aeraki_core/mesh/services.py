@@ -67,6 +67,7 @@ class ServiceTable:
         self._labels: dict[ObjectRef, Mapping[str, str]] = {}
         self._services: dict[ObjectRef, tuple[Service, ...]] = {}
         self._by_host: Index[str, ServiceId, Service] = Index()
+        self._hosts_in_order: dict[str, tuple[Service, ...]] = {}
         self._annotations: dict[ObjectRef, Mapping[str, str]] = {}
         self._claims: Index[str, ServiceId, Claim] = Index()
         self._claimed: dict[ServiceId, tuple[str, ...]] = {}
@@ -90,7 +91,13 @@ class ServiceTable:
 
     def of_host(self, host: str) -> tuple[Service, ...]:
         """Return the services of a host, the oldest first."""
-        return oldest_first(self._by_host.values(host))
+        services = self._by_host.values(host)
+        if len(services) < 2:
+            return services
+        # One host may have a thousand entries, and each of them asks whose it is.
+        if host not in self._hosts_in_order:
+            self._hosts_in_order[host] = oldest_first(services)
+        return self._hosts_in_order[host]
 
     def annotations(self, ref: ObjectRef) -> Mapping[str, str]:
         """Return the annotations of a service's object."""
@@ -158,6 +165,7 @@ class ServiceTable:
         _set_or_drop(self._services, ref, services)
         for service_id in before.keys() | after.keys():
             old, new = before.get(service_id), after.get(service_id)
+            self._hosts_in_order.pop(service_id.host, None)
             if new is None:
                 self._by_host.drop(service_id.host, service_id)
             else:
