@@ -115,6 +115,18 @@ def _owners(draw: st.DrawFn) -> list[Object]:
                 "trafficPolicy": {"connectionPool": {"redis": {"mode": "CLUSTER"}}},
             },
         ),
+        "password": _object(
+            "RedisDestination",
+            "shop",
+            "redis",
+            {
+                "host": OWNED[0],
+                "exportTo": [".", "web"],
+                "trafficPolicy": {
+                    "connectionPool": {"redis": {"auth": {"plain": {"password": "of-shop"}}}}
+                },
+            },
+        ),
         "client": _object(
             "DestinationRule",
             "web",
@@ -138,7 +150,8 @@ def _owners(draw: st.DrawFn) -> list[Object]:
 
 @st.composite
 def _hostile(draw: st.DrawFn) -> Object:
-    kind = draw(st.sampled_from(("entry", "entry", "rule", "routes", "redis", "target", "service")))
+    kinds = ("entry", "entry", "rule", "routes", "redis", "target", "service", "slice", "sidecar")
+    kind = draw(st.sampled_from(kinds))
     host = draw(st.sampled_from((*OWNED, "own.evil.example.com")))
     match kind:
         case "entry":
@@ -179,10 +192,33 @@ def _hostile(draw: st.DrawFn) -> Object:
             )
             policy = {"connectionPool": {"redis": pool}}
             spec = {"host": host, "trafficPolicy": policy}
+            export = draw(st.sampled_from((None, ["*"], ["."], ["web", "shop"], ["pay"])))
+            if export is not None:
+                spec["exportTo"] = export
             return _object("RedisDestination", TENANT, "x", spec, created=draw(_ages()))
+        case "slice":
+            addresses = draw(st.sampled_from((["fd00::5"], ["10.96.0.50", "10.96.0.52"])))
+            body = {
+                "addressType": "IPv6" if ":" in addresses[0] else "IPv4",
+                "endpoints": [{"addresses": [address]} for address in addresses],
+            }
+            label = {"kubernetes.io/service-name": draw(st.sampled_from(("e0", "e1", "redis")))}
+            return _object("EndpointSlice", TENANT, "x", {}, labels=label) | body
+        case "sidecar":
+            egress = draw(
+                st.sampled_from(
+                    (
+                        [{"hosts": ["./*"]}],
+                        [{"hosts": ["*/*"]}],
+                        [{"hosts": ["*/*"], "port": {"number": 6379, "protocol": "TCP"}}],
+                    )
+                )
+            )
+            return _object("Sidecar", TENANT, "x", {"egress": egress})
         case _:
             name, port = draw(st.sampled_from(sorted(_PORTS.values())))
-            spec = {"clusterIP": "10.96.9.9", "ports": [{"name": name, "port": port}]}
+            address = draw(st.sampled_from(("10.96.9.9", "fd00::9", "None")))
+            spec = {"clusterIP": address, "ports": [{"name": name, "port": port}]}
             return _object("Service", TENANT, "x", spec, created=draw(_ages()))
 
 
