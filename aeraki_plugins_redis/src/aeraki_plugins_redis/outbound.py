@@ -131,8 +131,8 @@ def _report_unprepared(
         context.report(NOT_REDIS, message, ref=resource.ref, field="spec.redis")
     elif service is not None and context.withholds(REDIS_DESTINATION, service.host):
         message = (
-            f"the RedisDestination of {service.host} is not exported to these clients; commands that "
-            "are routed there have no password"
+            f"the RedisDestination of {service.host} is not exported to these clients; "
+            "commands that are routed there have no password"
         )
         context.report(PASSWORD_KEPT, message, ref=resource.ref, field="spec.redis")
 

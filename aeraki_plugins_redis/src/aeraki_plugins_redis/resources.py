@@ -82,9 +82,9 @@ Host = Annotated[str, Field(pattern=r"^[^*]*$", max_length=253)]
 ExportTo = Annotated[
     tuple[str, ...],
     Field(
-        description="The namespaces of the clients that it is for: names, . for its own, * for all. "
-        "Default: all; with a password of Redis, those that the service is exported to by name, "
-        "or else its own.",
+        description="The namespaces of the clients that it is for: names, . "
+        "for its own, * for all. Default: all; "
+        "with a password of Redis, those that the service is exported to by name, or else its own.",
     ),
 ]
 """``exportTo``, as Istio's objects have it."""

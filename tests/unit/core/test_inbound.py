@@ -123,7 +123,7 @@ def test_the_workload_selector_annotation_of_upstream() -> None:
 
 @pytest.mark.parametrize("text", ["app:*", "a" * 70, "x y", "/app:a", "app:a,tier:b/c"])
 def test_an_annotation_that_selects_nothing_is_reported(text: str) -> None:
-    """The API server refuses a filter with such a selector, and says so nowhere near the service."""
+    """The API server refuses a filter with such a selector, far away from the service."""
     mesh = Mesher()
     annotations = {"workloadSelector": text}
     mesh.entry("e", ["a.example.com"], addresses=["10.9.0.1"], annotations=annotations)

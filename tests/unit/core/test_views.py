@@ -99,6 +99,22 @@ class TestRoutesAndRules:
         assert mesh.codes() == ["AER0220"]
         assert len([key for key in mesh.pipeline.filters if key.name == CART]) <= 201
 
+    @pytest.mark.parametrize("kind", ["VirtualService", "DestinationRule", "ServiceEntry"])
+    def test_a_stranger_who_names_many_namespaces_takes_no_view_from_others(
+        self, mesh: Mesher, kind: str
+    ) -> None:
+        mesh.routes("own", [HOST], by_method("own"), namespace="web", exportTo=["."])
+        names = [f"n{number}" for number in range(300)]
+        match kind:
+            case "VirtualService":
+                mesh.routes("r", [HOST], by_method("a"), namespace="evil", exportTo=names)
+            case "DestinationRule":
+                mesh.put(kind, "r", {"host": HOST, "exportTo": names}, namespace="evil")
+            case _:
+                mesh.entry("e", [HOST], namespace="evil", resolution="STATIC", exportTo=names)
+        mesh.run()
+        assert "own>" in mesh.said(CART, "web")
+
 
 class TestHosts:
     def test_an_entry_for_the_host_of_a_service_is_for_its_own_clients(self, mesh: Mesher) -> None:

@@ -1,4 +1,4 @@
-"""Clients with a load balancer of their own keep it: the filter of the mesh merges MAGLEV into every cluster."""
+"""Clients keep a load balancer of their own, although the mesh's filter merges MAGLEV."""
 
 from __future__ import annotations
 

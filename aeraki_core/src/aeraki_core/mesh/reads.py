@@ -7,7 +7,7 @@ filters, so the generator runs once for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, islice
@@ -93,14 +93,21 @@ class Record:
     - keys: the questions, so that a change of their answers runs the reader again
     - objects: those that an answer rested on, for ``explain``
     - secrets: those that were handed out, for redact.py
-    - clients: the namespaces about which the objects behind the answers say something; only their
-      answers can differ from those for everybody else
+    - clients: the namespaces about which their own objects, or those of ``owner`` and of the root
+      namespace, say something
+    - named: the namespaces about which only others say something, as Istio lets them
+
+    Only the answers of these namespaces can differ from those for everybody else. ``owner`` is the
+    namespace of the service that the reader asks for.
     """
+
+    owner: str = ""
 
     keys: set[Key] = field(default_factory=set)
     objects: set[ObjectRef] = field(default_factory=set)
     secrets: dict[ObjectRef, Secret] = field(default_factory=dict)
     clients: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
 
 
 class Reads:
@@ -341,7 +348,13 @@ class Reads:
         candidates = self._store.services_of_host(host)
         services = services_for(candidates, self.client)
         self.objects.update(service.ref for service in services)
-        self._note_exported(candidates)
+        if any(each.ref.kind == "Service" and "*" in each.export_to for each in candidates):
+            # Only in their own namespaces do others come before it.
+            for each in candidates:
+                if each.ref.kind != "Service":
+                    self._note(each.namespace, {each.namespace})
+        else:
+            self._note_exported(candidates)
         return services
 
     def _destinations(self, host: str) -> tuple[Service, ...]:
@@ -367,7 +380,7 @@ class Reads:
         virtual_services = virtual_services_for(self._imported(host, by_host), self.client)
         self.objects.update(each.ref for each in virtual_services[:1])
         for each in chain.from_iterable(by_host):
-            self.record.clients |= each.client_namespaces
+            self._note(each.namespace, each.client_namespaces)
         return virtual_services
 
     def _imported(
@@ -407,7 +420,9 @@ class Reads:
         )
         self.objects.update(rule.ref for rule in rules)
         for rule in chain.from_iterable(by_host):
-            self.record.clients |= {rule.namespace} - {owner, root} | rule.export_to - {"*"}
+            # Rules of any other namespace count there alone, whomever they are exported to.
+            is_exported = rule.namespace in (owner, root)
+            self._note(rule.namespace, rule.export_to if is_exported else {rule.namespace})
         return rules
 
     def _resources(self, key: ResourcesKey) -> tuple[Resource[Any], ...]:
@@ -426,9 +441,9 @@ class Reads:
         service = services[0] if services else None
         owner, root = service.namespace if service else None, self.mesh.root_namespace
         exports = {each.ref: export_of(each, service) for each in candidates}
-        named = set[str]().union(*exports.values()) - {"*"}
-        namespaces = {each.namespace for each in candidates} - {owner, root}
-        self.record.clients |= named | namespaces
+        for each in candidates:
+            is_exported = each.namespace in (owner, root)
+            self._note(each.namespace, exports[each.ref] if is_exported else {each.namespace})
         for resource in objects_for(
             candidates, self.client, service_namespace=owner, root_namespace=root
         ):
@@ -494,7 +509,15 @@ class Reads:
         """
         if len(candidates) != 1 or "*" not in candidates[0].export_to:
             for each in candidates:
-                self.record.clients |= {each.namespace} | each.export_to - {"*"}
+                self._note(each.namespace, {each.namespace} | each.export_to)
+
+    def _note(self, author: str, namespaces: Collection[str]) -> None:
+        """Note client namespaces about which an object of the author's namespace says something."""
+        is_owners = author in (self.record.owner, self.mesh.root_namespace)
+        for namespace in namespaces:
+            if namespace != "*":
+                is_own = is_owners or namespace == author
+                (self.record.clients if is_own else self.record.named).add(namespace)
 
     def _namespace_of(self, host: str) -> str | None:
         """The namespace of the host's service for the client; None when there is none."""

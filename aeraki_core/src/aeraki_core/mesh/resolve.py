@@ -69,9 +69,9 @@ def in_export_order(items: Sequence[E], client: Client) -> Iterator[E]:
 def services_for(services: Sequence[Service], client: Client) -> tuple[Service, ...]:
     """Return the services of a host for a client; several only as ServiceEntries of one namespace.
 
-    ``services`` are sorted by age. A service of the client's own namespace wins; then a Kubernetes Service; then the first that is
-    exported. So a ServiceEntry replaces a Kubernetes Service's host only for clients of its own
-    namespace.
+    ``services`` are sorted by age. A service of the client's own namespace wins; then a Kubernetes
+    Service; then the first that is exported. So a ServiceEntry replaces a Kubernetes Service's host
+    only for clients of its own namespace.
     """
     visible = [*in_export_order(services, client)]
     if not visible:

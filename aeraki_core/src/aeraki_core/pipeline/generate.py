@@ -10,7 +10,7 @@ In: a service port with its protocol, the store and the dispatcher. Out: a :clas
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from aeraki_core.findings.codes import (
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.calls import CallLimit
 from aeraki_core.mesh.keys import Key
-from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.reads import Reads, Record
 from aeraki_core.mesh.routes import PlannedRoute
 from aeraki_core.mesh.store import Store
 from aeraki_core.mesh.weight_sets import WeightSet
@@ -59,7 +59,7 @@ __all__ = [
 MAX_VIEWS = 200
 """Of client namespaces with a filter of their own for one service port.
 
-More would let one object cost minutes.
+More would let one object cost minutes. As many again may have one because of what others say.
 """
 
 
@@ -119,7 +119,8 @@ class PortOutput:
 
     ``held``: the client namespaces (None: the whole mesh) for which it failed, and the listeners
     that are the port's own there. What was made for them before stays, as far as it is on those
-    listeners. ``inbound_failed``: it failed for the workloads' own namespace, so their filters stay.
+    listeners. ``inbound_failed``: it failed for the workloads' own namespace, so their filters
+    stay.
     """
 
     run: PortRun
@@ -142,7 +143,7 @@ def generate_port(
 
     ``detect`` says what other ports speak.
     """
-    reads = Reads(store)
+    reads = Reads(store, record=Record(owner=service.namespace))
     reads.service(service.id)
     audiences, findings = base_audiences(service, protocol, reads)
     runner = _Runner(service, port, protocol, reads, dispatcher, detect)
@@ -218,7 +219,7 @@ def client_routes(
 
     They are not remembered, because a mesh has many and they are asked for one port at a time.
     """
-    reads = Reads(store)
+    reads = Reads(store, record=Record(owner=service.namespace))
     runner = _Runner(service, port, protocol, reads, dispatcher, detect)
     audiences, _ = base_audiences(service, protocol, reads)
     if audiences:
@@ -297,24 +298,31 @@ class _Runner:
     dispatcher: Dispatcher
     detect: Detect
     views: list[_View] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
+    dropped: set[str] = field(default_factory=set)
 
     def run_for_clients(self, audiences: tuple[Audience, ...]) -> None:
         """Make a view for each audience, and for each namespace that may see something else."""
         todo = deque(audiences)
         known = {audience.namespace for audience in audiences if not audience.labels}
+        counts: Counter[bool] = Counter()
         while todo:
             audience = todo.popleft()
             self._view_of(audience).audiences.append(audience)
             if self.mesh_wide_failed():
                 return  # the last good filters stay, so that the overrides fit them
-            if self._mesh_wide() is not None:
-                for namespace in sorted(self._more_namespaces() - known):
-                    known.add(namespace)
-                    if len(known) > MAX_VIEWS:
-                        self.dropped.append(namespace)
-                    else:
+            if self._mesh_wide() is None:
+                continue
+            own, named = self._more_namespaces()
+            self.dropped = set()
+            # Whom only others name has a limit of its own: nobody uses up that of the rest.
+            for is_own, namespaces in ((True, own), (False, named - own)):
+                for namespace in sorted(namespaces - known):
+                    if counts[is_own] < MAX_VIEWS:
+                        counts[is_own] += 1
+                        known.add(namespace)
                         todo.append(Audience(namespace, overrides=True))
+                    else:
+                        self.dropped.add(namespace)
 
     def run_for_workloads(self) -> None:
         """Run for the inbound side only: the workload's proxies have the extension, no client."""
@@ -415,8 +423,9 @@ class _Runner:
                 yield from self._shared_clusters(view, names)
         if self.dropped:
             message = (
-                f"port {self.port.number}: clients in more than {MAX_VIEWS} namespaces may need "
-                f"a filter of their own; those in {_listed(self.dropped)} have the mesh-wide one"
+                f"port {self.port.number}: clients in more than "
+                f"{MAX_VIEWS} namespaces may need a filter of their own; "
+                f"those in {_listed(sorted(self.dropped))} have the mesh-wide one"
             )
             yield Finding(TOO_MANY_VIEWS, message, self.service.ref)
 
@@ -435,12 +444,16 @@ class _Runner:
         first = self.views[0] if self.views else None
         return first if first is not None and EVERYBODY in first.audiences else None
 
-    def _more_namespaces(self) -> set[str]:
-        """Client namespaces that may need something else than the mesh-wide filter."""
+    def _more_namespaces(self) -> tuple[set[str], set[str]]:
+        """Client namespaces that may need something else than the mesh-wide filter.
+
+        By objects of their own or of the service's namespace, and by those of others.
+        """
         mesh = self.reads.mesh
         calls = (view.call for view in self.views if view.generated is not None)
         extended = set().union(*(namespaces_with_extensions(call, mesh) for call in calls))
-        return (self.reads.record.clients | extended) - {mesh.root_namespace}
+        record, root = self.reads.record, {mesh.root_namespace}
+        return (record.clients | extended) - root, record.named - root
 
     def _view_of(self, audience: Audience) -> _View:
         """A view whose clients get the same answers to everything that is asked for them.
