@@ -82,7 +82,8 @@ class Court:
 
     def _hear(self, batch: Sequence[list[Object]]) -> list[Trial]:
         self._make_namespaces(len(batch))
-        with ThreadPoolExecutor(_WORKERS) as pool, self._written(batch, pool) as meshes:
+        wanted = [placed(drawn, slot) for slot, drawn in enumerate(batch)]
+        with ThreadPoolExecutor(_WORKERS) as pool, self._written(wanted, pool) as meshes:
             self._marks.wait()
             before = self._configs(len(batch), pool)
             filters = [self._filters(objects) for objects in meshes]
@@ -112,17 +113,15 @@ class Court:
 
     @contextmanager
     def _written(
-        self, batch: Sequence[list[Object]], pool: ThreadPoolExecutor
+        self, wanted: Sequence[list[Object]], pool: ThreadPoolExecutor
     ) -> Iterator[list[list[Object]]]:
         """The objects are in the API server, the older ones some seconds before the others."""
-        meshes: list[list[Object]] = [[] for _ in batch]
-        wanted = [
-            (slot, content) for slot, drawn in enumerate(batch) for content in placed(drawn, slot)
-        ]
+        meshes: list[list[Object]] = [[] for _ in wanted]
+        in_slots = [(slot, content) for slot, mesh in enumerate(wanted) for content in mesh]
         try:
-            for age in sorted({_age(content) for _, content in wanted}):
+            for age in sorted({_age(content) for _, content in in_slots}):
                 # Ages are counted in seconds.
-                now = [(slot, content) for slot, content in wanted if _age(content) == age]
+                now = [(slot, content) for slot, content in in_slots if _age(content) == age]
                 written = pool.map(self._create, [content for _, content in now])
                 for (slot, _), content in zip(now, written, strict=True):
                     if content is not None:
