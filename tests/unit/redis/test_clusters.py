@@ -113,6 +113,23 @@ def test_clients_with_routes_of_their_own_have_a_redis_cluster_once() -> None:
     assert names.count(NAME) == 1
 
 
+def test_clients_that_want_another_redis_cluster_are_named() -> None:
+    """Envoy refuses two clusters of one name, so they have that of the mesh."""
+    own = resource(
+        REDIS_DESTINATION,
+        "cache",
+        namespace="web",
+        host="cache.default.svc.cluster.local",
+        trafficPolicy={
+            "connectionPool": {**CLUSTER["connectionPool"], "tcp": {"connectTimeout": "3s"}}
+        },
+    )
+    everybodys = resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER)
+    result = made(CACHE, everybodys, own)
+    shared = [finding for finding in result.findings if finding.code.id == "AER0221"]
+    assert ["web" in finding.message for finding in shared] == [True]
+
+
 def test_a_route_changes_no_cluster_of_another_service() -> None:
     """The port is not known to speak Redis, and its other clients would get the change as well."""
     plain = service("plain", {"tcp": 7000}, cluster_ip="10.96.0.12")
