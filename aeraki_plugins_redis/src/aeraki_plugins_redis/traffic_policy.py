@@ -26,7 +26,7 @@ def keep_policy(cluster: Cluster, policy: Mapping[str, Any]) -> None:
     """Write what a DestinationRule's traffic policy, or Istio's default, says into a cluster."""
     pool = part(policy, "connectionPool")
     tcp, http = part(pool, "tcp"), part(pool, "http")
-    thresholds = cluster.circuit_breakers.thresholds.add(track_remaining=True)
+    thresholds = cluster.circuit_breakers.thresholds.add()
     for name in _LIMITS:
         getattr(thresholds, name).value = _NO_LIMIT
     _limit(thresholds, "max_connections", tcp.get("maxConnections"))

@@ -148,7 +148,7 @@ def add_connection_pool(cluster: Cluster, policy: Policy) -> None:
     tcp, http = part(policy, "connectionPool", "tcp"), part(policy, "connectionPool", "http")
     cluster.connect_timeout.seconds = 10
     _set_duration(cluster.connect_timeout, tcp.get("connectTimeout"))
-    thresholds = cluster.circuit_breakers.thresholds.add(track_remaining=True)
+    thresholds = cluster.circuit_breakers.thresholds.add()
     for field, value in (
         ("max_retries", http.get("maxRetries")),
         ("max_requests", http.get("http2MaxRequests")),
