@@ -60,10 +60,15 @@ def test_no_right_to_secrets_where_no_plugin_needs_any(chart: Chart) -> None:
     )
 
 
+LIVE = {"settings.liveWeights": "annotated"}
+
+
 @pytest.mark.parametrize(
     ("values", "watched"),
     [
         ({}, Watched()),
+        (LIVE, Watched()),
+        ({**LIVE, "settings.watchNamespaces": ["shop"]}, Watched(("shop",))),
         ({"settings.watchNamespaceSelector": ["team=shop"]}, Watched()),
         ({"settings.watchNamespaces": ["shop", "orders"]}, Watched(("shop", "orders"))),
         (
@@ -87,7 +92,14 @@ def test_there_are_those_that_aeraki_rbac_prints(
             for right in _as_set(_without_secrets(item["rules"]))
         }
 
-    printed = roles(kinds([]), name="x", namespace="home", election_id="mine", watched=watched)
+    printed = roles(
+        kinds([]),
+        name="x",
+        namespace="home",
+        election_id="mine",
+        watched=watched,
+        live_weights="settings.liveWeights" in values,
+    )
     objects = chart.render({**values, "leaderElection.id": "mine"}, namespace="home")
     assert rights(objects) == rights(printed)
     bound = {
