@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,11 +32,16 @@ class Slow(EchoPlugin):
         super().__init__()
         self.now = 0.0
         self.runs: list[str] = []
+        self.second = threading.Event()
+        """What the second service of ``evil`` waits for."""
+        self.second.set()
 
     def aeraki_generate(self, protocol: Protocol, context: Any) -> Iterator[Any]:
         self.runs.append(context.service.ref.name)
         if context.service.ref.namespace == "evil":
             self.now += 1.5
+            if len(self.runs) == 2:
+                assert self.second.wait(WAIT)
         yield from super().aeraki_generate(protocol, context)
 
     aeraki_generate.aeraki_impl = EchoPlugin.aeraki_generate.aeraki_impl  # type: ignore[attr-defined]
@@ -116,9 +122,11 @@ def test_a_service_that_goes_while_it_waits_is_not_generated() -> None:
     with Running(feed, of=pipeline(plugin), timing=timing, clock=lambda: plugin.now) as running:
         running.next()
         plugin.runs.clear()
+        plugin.second.clear()
         feed.say_together(*(evil(number) for number in range(MANY)))
         running.next()
         feed.drop(*(evil(number) for number in range(MANY)))
+        plugin.second.set()
         running.controller.call(lambda: None, WAIT)
         running.until(lambda report: not report.generated.left)
         assert len(plugin.runs) < MANY
