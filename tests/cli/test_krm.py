@@ -107,6 +107,15 @@ def test_a_finding_is_a_result_at_its_item(aeraki: Run) -> None:
     assert names(items_of(result))[2:] == names(filters)
 
 
+def test_an_item_of_somebody_else_with_our_name_stays(aeraki: Run) -> None:
+    outbound = items_of(aeraki("krm", stdin=resources(service())))[1]
+    del outbound["metadata"]["labels"]
+    result = aeraki("krm", stdin=resources(service(), outbound))
+    assert items_of(result)[1] == outbound
+    assert len(items_of(result)) == 3
+    assert "is not Aeraki's, and stays as it is" in result.err
+
+
 @pytest.mark.parametrize(
     "config",
     [

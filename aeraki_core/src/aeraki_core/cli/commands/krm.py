@@ -25,6 +25,7 @@ from aeraki_core.wiring.session import Session, has_errors, open_session
 
 if TYPE_CHECKING:
     from aeraki_core.findings.finding import Finding
+    from aeraki_core.pipeline.reconcile import Step
 
 __all__ = ["command"]
 
@@ -124,7 +125,6 @@ def _write_items(items: Sequence[Any], directory: Path) -> dict[str, int]:
 def _with_filters(items: Sequence[Any], session: Session) -> list[Any]:
     """Return the items after the writes of one pass; each filter replaces its predecessor."""
     from aeraki_core.sinks.live import live_of
-    from aeraki_core.sinks.writable import UnwritableError, object_of
     from aeraki_core.wiring.plan import kept_lines, plan_for
 
     # protobuf moves keys within what it reads.
@@ -132,27 +132,36 @@ def _with_filters(items: Sequence[Any], session: Session) -> list[Any]:
     plan = plan_for(session, {live.key: live for live in lives if live is not None})
     for line in kept_lines(plan.kept):
         output.note(line)
-    gone: set[_Key] = set()
-    made: dict[_Key, dict[str, Any]] = {}
-    for step in sorted(plan.steps, key=lambda step: step.key):
-        if step.after is None:
-            gone.add(_Key("networking.istio.io", "EnvoyFilter", step.key.namespace, step.key.name))
-            continue
-        try:
-            content = object_of(step.after)
-        except UnwritableError as error:
-            output.findings([error.finding])
-            continue
-        made[_key(content)] = content
+    steps = {step.key: step for step in plan.steps}
     result = []
-    for item in items:
-        key = _key(item)
-        if key in made:
-            _keep_place(item, made[key])
-            result.append(made.pop(key))
-        elif key not in gone:
+    for item, live in zip(items, lives, strict=True):
+        step = steps.pop(live.key, None) if live is not None else None
+        if step is None:
             result.append(item)
-    return [*result, *made.values()]
+        elif (content := _content(step)) is not None:
+            _keep_place(item, content)
+            result.append(content)
+    theirs = {_key(item) for item in items}
+    for _, step in sorted(steps.items()):
+        content = _content(step)
+        if content is not None and _key(content) in theirs:
+            output.warning(f"{step.key}: an item of that name is not Aeraki's, and stays as it is")
+        elif content is not None:
+            result.append(content)
+    return result
+
+
+def _content(step: Step) -> dict[str, Any] | None:
+    """Return the object that a step writes; None where it deletes or cannot write."""
+    from aeraki_core.sinks.writable import UnwritableError, object_of
+
+    if step.after is None:
+        return None
+    try:
+        return object_of(step.after)
+    except UnwritableError as error:
+        output.findings([error.finding])
+        return None
 
 
 def _key(item: Any) -> _Key:
