@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["TokenBucket"]
+from collections.abc import Hashable
+from typing import TypeVar
+
+__all__ = ["TokenBucket", "without_idle"]
+
+K = TypeVar("K", bound=Hashable)
+
+_KNOWN = 1_000  # buckets that are kept
 
 
 class TokenBucket:
@@ -38,3 +45,10 @@ class TokenBucket:
     def _fill(self, now: float) -> None:
         self._left = min(self._burst, self._left + max(0.0, now - self._at) * self._rate)
         self._at = now
+
+
+def without_idle(buckets: dict[K, TokenBucket], now: float) -> dict[K, TokenBucket]:
+    """The buckets without those that are as good as new, once there are many."""
+    if len(buckets) <= _KNOWN:
+        return buckets
+    return {key: bucket for key, bucket in buckets.items() if not bucket.full(now)}

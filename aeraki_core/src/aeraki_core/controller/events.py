@@ -12,12 +12,12 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from aeraki_core.controller.bucket import TokenBucket
+from aeraki_core.controller.bucket import TokenBucket, without_idle
 from aeraki_core.controller.observer import ControllerEvent, LeadershipChanged, PassReport
 from aeraki_core.controller.sender import Sender
 from aeraki_core.findings.finding import Finding, Severity
@@ -30,8 +30,6 @@ from aeraki_core.model.resource import Kind
 __all__ = ["Events"]
 
 log = logging.getLogger(__name__)
-
-K = TypeVar("K", bound=Hashable)
 
 _ISTIO = "networking.istio.io"
 _REGARDED: tuple[GroupKind, ...] = (
@@ -46,7 +44,6 @@ _LONGEST_NOTE, _LONGEST_INSTANCE = 1024, 128  # bytes, characters: the API's lim
 _BURST, _PER_SECOND = 100, 5.0
 _NAMESPACE_BURST, _NAMESPACE_PER_SECOND = 40, 1.0
 _OBJECT_BURST, _OBJECT_PER_SECOND = 10, 1 / 60
-_KNOWN = 1_000  # buckets that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +160,8 @@ class Events:
     def _may_pass(self, ref: ObjectRef) -> bool:
         """Whether one more Event may be written: for the object, for its namespace, and at all."""
         now = self._clock()
-        self._objects = _without_idle(self._objects, now)
-        self._namespaces = _without_idle(self._namespaces, now)
+        self._objects = without_idle(self._objects, now)
+        self._namespaces = without_idle(self._namespaces, now)
         of_object = self._objects.setdefault(ref, TokenBucket(_OBJECT_BURST, _OBJECT_PER_SECOND))
         of_namespace = self._namespaces.setdefault(
             ref.namespace, TokenBucket(_NAMESPACE_BURST, _NAMESPACE_PER_SECOND)
@@ -207,13 +204,6 @@ class Events:
         count = int((event.get("series") or {}).get("count") or 1) + 1
         series = {"count": count, "lastObservedTime": _time(at)}
         self._client.request("PATCH", path, body={"series": series}, content_type=merge)
-
-
-def _without_idle(buckets: dict[K, TokenBucket], now: float) -> dict[K, TokenBucket]:
-    """The buckets without those that are as good as new, once there are many."""
-    if len(buckets) <= _KNOWN:
-        return buckets
-    return {key: bucket for key, bucket in buckets.items() if not bucket.full(now)}
 
 
 def _event(regarding: Object, occurrence: _Occurrence, identity: str) -> Object:

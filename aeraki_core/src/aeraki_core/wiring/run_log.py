@@ -10,11 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aeraki_core.console.finding_forms import as_dict
 from aeraki_core.console.page.content import WriteRecord
+from aeraki_core.controller.bucket import TokenBucket, without_idle
 from aeraki_core.controller.observer import (
     ControllerEvent,
     FilterChanged,
@@ -46,7 +47,8 @@ _CONTROLLER = logging.getLogger("aeraki_core.controller")
 _MANY = (
     100  # more lines than this nobody reads: they are counted, and each is logged at level debug
 )
-_OF_NAMESPACE = 50  # findings of one namespace in one pass that have a line each
+# Findings of one namespace that have a line each: at once, and a second after that.
+_BURST, _PER_SECOND = 50, 1.0
 _REMEMBERED = 100  # writes that the page shows
 _CAUSES = 3  # objects that are named as the cause of one write
 _LEVELS = {
@@ -64,11 +66,20 @@ class RunLog:
     for a single pass.
     """
 
-    def __init__(self, pipeline: Pipeline, where: str, watched: str = "") -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        where: str,
+        watched: str = "",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pipeline = pipeline
         self._where = where
         self._watched = watched
         self._causes = _Causes(pipeline)
+        self._came = _Budget("more findings in {}; `aeraki status` lists them", clock)
+        self._went = _Budget("more are resolved in {}", clock)
         self._first = True
         self._writes: deque[WriteRecord] = deque(maxlen=_REMEMBERED)
 
@@ -125,9 +136,9 @@ class RunLog:
             _log(_SINKS, logging.DEBUG, text, **fields)
         for key in report.released:
             _log(_SINKS, logging.DEBUG, f"no longer kept: {key}", filter=str(key))
-        for finding in _bounded(report.came, "more findings"):
+        for finding in self._came.within(report.came):
             log_finding(finding)
-        for finding in _bounded(report.went, "more are resolved"):
+        for finding in self._went.within(report.went):
             text = f"resolved: {finding_line(finding, action=False)}"
             _log(_CONTROLLER, logging.INFO, text, finding=as_dict(finding))
         if report.standby:
@@ -270,19 +281,32 @@ class _Causes:
         return inputs
 
 
-def _bounded(findings: Iterable[Finding], more: str) -> Iterator[Finding]:
-    """Yield the findings; of a namespace with very many the first ones and a count."""
-    counts: Counter[str] = Counter()
-    for finding in findings:
-        namespace = finding.ref.namespace if finding.ref is not None else ""
-        counts[namespace] += 1
-        if counts[namespace] <= _OF_NAMESPACE:
-            yield finding
-    for namespace, number in sorted(counts.items()):
-        if number > _OF_NAMESPACE:
+class _Budget:
+    """How many lines the findings of one namespace may have, so that nobody fills the log.
+
+    ``more``: what is said of the others, with a place for the namespace.
+    """
+
+    def __init__(self, more: str, clock: Callable[[], float]) -> None:
+        self._more = more
+        self._clock = clock
+        self._namespaces: dict[str, TokenBucket] = {}
+
+    def within(self, findings: Iterable[Finding]) -> Iterator[Finding]:
+        """The findings that have a line each; then a line says how many more there are."""
+        now = self._clock()
+        self._namespaces = without_idle(self._namespaces, now)
+        left_out: Counter[str] = Counter()
+        for finding in findings:
+            namespace = finding.ref.namespace if finding.ref is not None else ""
+            bucket = self._namespaces.setdefault(namespace, TokenBucket(_BURST, _PER_SECOND))
+            if bucket.take(now):
+                yield finding
+            else:
+                left_out[namespace] += 1
+        for namespace, number in sorted(left_out.items()):
             where = f"namespace {namespace}" if namespace else "no namespace"
-            text = f"{number - _OF_NAMESPACE} {more} in {where}; `aeraki status` lists all"
-            _log(_CONTROLLER, logging.WARNING, text)
+            _log(_CONTROLLER, logging.WARNING, f"{number} {self._more.format(where)}")
 
 
 def log_finding(finding: Finding) -> None:

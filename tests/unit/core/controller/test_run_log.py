@@ -30,12 +30,32 @@ def test_a_namespace_with_very_many_findings_fills_no_log(
         running.next()
         assert len(lines(caplog, "AER0111")) == 50
         assert lines(caplog, "more findings") == [
-            "150 more findings in namespace shop; `aeraki status` lists all"
+            "150 more findings in namespace shop; `aeraki status` lists them"
         ]
         feed.drop(*bad)
         running.until(lambda report: report.went)
         assert len(lines(caplog, "resolved: ")) == 50
         assert len(lines(caplog, "150 more are resolved in namespace shop")) == 1
+
+
+def test_nor_does_one_whose_findings_change_all_the_time(caplog: pytest.LogCaptureFixture) -> None:
+    of, now = pipeline(), [0.0]
+    feed = Feed()
+    log = RunLog(of, "memory", clock=lambda: now[0])
+    with Running(feed, of=of, observer=log) as running:
+        running.next()
+        for volume in ("loud", "louder", "loudest"):
+            bad = [service(f"s{number:02}", number, volume=volume) for number in range(50)]
+            feed.say_together(*bad)
+            running.until(lambda report: len(report.came) == 50)
+        assert len(lines(caplog, "AER0111: ")) - len(lines(caplog, "resolved: ")) == 50
+        assert len(lines(caplog, "50 more findings in namespace shop")) == 2
+        now[0] = 20.0
+        feed.say_together(
+            *(service(f"s{number:02}", number, volume="silent") for number in range(50))
+        )
+        running.until(lambda report: len(report.came) == 50)
+        assert len(lines(caplog, "AER0111: ")) - len(lines(caplog, "resolved: ")) == 70
 
 
 def test_a_write_that_fails_again_and_again_has_one_line(caplog: pytest.LogCaptureFixture) -> None:
