@@ -416,6 +416,7 @@ class TestWrongValues:
             ({"settings.electionId": "x"}, "leaderElection.id"),
             ({"settings.httpAddress": ":9"}, "http.port"),
             ({"settings.probeAddress": ":9"}, "http.probePort"),
+            ({"settings.httpAuthentication": True}, "http.authentication"),
             ({"settings.plugins": ["dubbo"]}, "give the value plugins"),
             ({"serviceAccount.create": False}, "serviceAccount.name is needed"),
             (

@@ -69,6 +69,11 @@ LIVE = {"settings.liveWeights": "annotated"}
         ({}, Watched()),
         (LIVE, Watched()),
         ({**LIVE, "settings.watchNamespaces": ["shop"]}, Watched(("shop",))),
+        ({"http.authentication": True}, Watched()),
+        (
+            {"settings.watchNamespaces": ["shop"], "http.authentication": True},
+            Watched(("shop",)),
+        ),
         ({"settings.watchNamespaceSelector": ["team=shop"]}, Watched()),
         ({"settings.watchNamespaces": ["shop", "orders"]}, Watched(("shop", "orders"))),
         (
@@ -99,6 +104,7 @@ def test_there_are_those_that_aeraki_rbac_prints(
         election_id="mine",
         watched=watched,
         live_weights="settings.liveWeights" in values,
+        reviews_callers=values.get("http.authentication", False),
     )
     objects = chart.render({**values, "leaderElection.id": "mine"}, namespace="home")
     assert rights(objects) == rights(printed)

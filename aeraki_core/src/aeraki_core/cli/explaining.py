@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from aeraki_core.cli.asking import explanation_of
+from aeraki_core.cli.asking import Asked, explanation_of
 from aeraki_core.cli.command import require_paths
 from aeraki_core.settings import Settings
 
@@ -14,7 +14,7 @@ __all__ = ["explained"]
 
 
 def explained(
-    settings: Settings, controller: str | None, target: str, example: str, *, use_cluster: bool
+    settings: Settings, asked: Asked, target: str, example: str, *, use_cluster: bool
 ) -> dict[str, Any]:
     """Return the JSON of console/describe.py for a target. ``example``: a command line with PATHs.
 
@@ -23,10 +23,10 @@ def explained(
         AerakiError: the controller cannot be asked.
         click.UsageError: there are neither PATHs nor a controller, or a controller should trace.
     """
-    if controller or not settings.paths:
+    if asked.url or not settings.paths:
         if settings.trace:
             raise click.UsageError(f"--trace follows hooks here: name files:\n\n  {example}")
-        return explanation_of(settings, controller, target, example)
+        return explanation_of(settings, asked, target, example)
     from aeraki_core.console.describe import explanation
     from aeraki_core.wiring.session import address_mode, open_session
 

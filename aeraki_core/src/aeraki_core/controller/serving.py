@@ -1,9 +1,10 @@
 """The HTTP server of a running controller: probes, /metrics, /status and /explain.
 
-Every client that reaches the port can ask, and no client may keep the controller from its work. So
-the number of connections is limited, frequent requests are slowed down, and half a request times
-out. Probes can have a server of their own that other requests cannot reach. It is plain HTTP inside
-the pod's network; no answer holds a secret.
+Every client that reaches the port can ask, unless :class:`~aeraki_core.controller.callers.Callers`
+judge who it is; probes need no login. No client may keep the controller from its work. So the
+number of connections is limited, frequent requests are slowed down, and half a request times out.
+Probes can have a server of their own that other requests cannot reach. It is plain HTTP inside the
+pod's network; no answer holds a secret.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from aeraki_core.controller.bucket import TokenBucket
+from aeraki_core.controller.callers import Admission, Callers
 from aeraki_core.errors import AerakiError, SettingsError
 
 __all__ = ["Answers", "Limits", "ProbeAnswer", "Server"]
@@ -95,9 +97,12 @@ class Server:
         *,
         probes_only: bool = False,
         limits: Limits | None = None,
+        callers: Callers | None = None,
         setting: str = "--http-address",
     ) -> None:
         """Listen. An empty host is all addresses, IPv4 and IPv6. ``setting`` is what errors name.
+
+        ``callers`` judge who asks for anything but probes; None: everybody may.
 
         Raises:
             SettingsError: the address cannot be used.
@@ -109,7 +114,7 @@ class Server:
             raise SettingsError(
                 f"{setting}: cannot listen on {host or '*'}:{port}: {reason}"
             ) from error
-        self._http = _Http(listening, answers, limits or Limits(), probes_only=probes_only)
+        self._http = _Http(listening, answers, limits or Limits(), callers, probes_only=probes_only)
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, name="http", daemon=True
         )
@@ -189,7 +194,13 @@ class _Http(HTTPServer):
     """A thread for each connection, within the limits."""
 
     def __init__(
-        self, listening: socket.socket, answers: Answers, limits: Limits, *, probes_only: bool
+        self,
+        listening: socket.socket,
+        answers: Answers,
+        limits: Limits,
+        callers: Callers | None,
+        *,
+        probes_only: bool,
     ) -> None:
         super().__init__(("", 0), _Handler, bind_and_activate=False)
         self.socket.close()
@@ -199,6 +210,7 @@ class _Http(HTTPServer):
         self.answers = answers
         self.limits = limits
         self.clients = _Clients(limits)
+        self.callers = callers
         self.probes_only = probes_only
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -244,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer a path; a probe's query is ignored."""
         if not self._is_their_turn():
             self.close_connection = True
-            self._send(503, _TEXT, b"too many requests; try again\n", retry_after=1)
+            self._send(503, _TEXT, b"too many requests; try again\n", headers={"Retry-After": "1"})
             return
         try:
             url = urlsplit(self.path)
@@ -260,6 +272,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._probe(answers.ready())
             case _ if self.server.probes_only:
                 self._send(404, _TEXT, _PROBES)
+            case path if not self._is_admitted(path):
+                pass  # it was refused
             case "/metrics":
                 self._answer(_METRICS, answers.metrics)
             case "/status":
@@ -271,6 +285,24 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(_HTML, answers.page, answers.page_headers)
             case _:
                 self._send(404, _TEXT, _PATHS)
+
+    def _is_admitted(self, path: str) -> bool:
+        """Whether the caller may ask for the path; who may not gets the reason."""
+        callers = self.server.callers
+        if callers is None:
+            return True
+        match callers.judge(self.headers.get("Authorization"), path):
+            case Admission.ADMITTED:
+                return True
+            case Admission.UNKNOWN:
+                text = b"send a bearer token that the cluster knows\n"
+                self._send(401, _TEXT, text, headers={"WWW-Authenticate": "Bearer"})
+            case Admission.FORBIDDEN:
+                self._send(403, _TEXT, b"this account may not `get` the path\n")
+            case Admission.UNREVIEWED:
+                text = b"the API server does not say who you are; try again\n"
+                self._send(503, _TEXT, text, headers={"Retry-After": "1"})
+        return False
 
     def _is_their_turn(self) -> bool:
         """Whether the client may ask now; one that asked too often waits a little for its turn."""
@@ -293,7 +325,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             body = make()
         except TimeoutError:
-            self._send(503, _TEXT, b"the controller is busy; try again\n", retry_after=1)
+            self._send(
+                503, _TEXT, b"the controller is busy; try again\n", headers={"Retry-After": "1"}
+            )
         except AerakiError as error:
             self._send(404, _TEXT, f"{error}\n".encode())
         else:
@@ -305,7 +339,6 @@ class _Handler(BaseHTTPRequestHandler):
         content_type: str,
         body: bytes,
         *,
-        retry_after: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.send_response(status)
@@ -313,8 +346,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
-        if retry_after is not None:
-            self.send_header("Retry-After", str(retry_after))
         self.end_headers()
         self.wfile.write(body)
 

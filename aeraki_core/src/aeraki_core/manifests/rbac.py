@@ -18,7 +18,7 @@ from typing import Any
 
 from aeraki_core.model.resource import Kind
 
-__all__ = ["Watched", "bindings", "roles", "rules"]
+__all__ = ["Watched", "bindings", "reviews", "roles", "rules"]
 
 _FOLLOW = ["list", "watch"]
 # Events name the uid of the object that they are about, which is asked for when there is one.
@@ -109,6 +109,14 @@ def _secrets(kinds: Iterable[Kind[Any]]) -> list[Object]:
     return [_rule("", ["secrets"], _FOLLOW)] if refers else []
 
 
+def reviews() -> list[Object]:
+    """The rights to ask who a caller of the HTTP port is, and what that account may do."""
+    return [
+        _rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
+        _rule("authorization.k8s.io", ["subjectaccessreviews"], ["create"]),
+    ]
+
+
 def rules(kinds: Iterable[Kind[Any]], *, live_weights: bool = False) -> list[Object]:
     """All rules that a controller of the whole cluster can need, Secrets too."""
     kinds = list(kinds)
@@ -135,8 +143,12 @@ def roles(
     election_id: str,
     watched: Watched | None = None,
     live_weights: bool = False,
+    reviews_callers: bool = False,
 ) -> list[Object]:
-    """All roles; ``namespace`` is the controller's own. ``live_weights``: weights may be live."""
+    """All roles; ``namespace`` is the controller's own. ``live_weights``: weights may be live.
+
+    ``reviews_callers``: with the rights that ``--http-authentication`` needs.
+    """
     kinds, watched = list(kinds), watched or Watched()
     lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
     holding = [
@@ -148,14 +160,15 @@ def roles(
     reading_secrets = [
         _role(f"{name}-secrets", where, secrets) for where in sorted(watched.secrets) if secrets
     ]
+    asking = reviews() if reviews_callers else []
     if not watched.names:
         return [
-            _role(name, None, _everywhere(kinds, live_weights=live_weights)),
+            _role(name, None, [*_everywhere(kinds, live_weights=live_weights), *asking]),
             _role(name, namespace, holding),
             *reading_secrets,
         ]
     return [
-        _role(name, None, _all_definitions(kinds)),
+        _role(name, None, [*_all_definitions(kinds), *asking]),
         *(
             _role(
                 f"{name}-mesh",

@@ -461,6 +461,21 @@ class Settings:
         default_text="nowhere",
     )
 
+    http_authentication: bool = _setting(
+        _RUN,
+        forms.SWITCH,
+        False,
+        "Answer /metrics, /status and /explain only callers with a token of the cluster whose account may `get` the path.",
+    )
+    http_audience: str = _setting(
+        _RUN,
+        forms.TEXT,
+        "",
+        "The audience that a caller's token must be for, with --http-authentication.",
+        metavar="AUDIENCE",
+        default_text="the API server's own",
+    )
+
     # -- the cluster
     kubeconfig: str = _setting(
         _CLUSTER,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from aeraki_core.console.page.content import (
     shown_first,
 )
 from aeraki_core.console.page.render import HEADERS, render
+from aeraki_core.controller.callers import Callers
 from aeraki_core.controller.metrics import Metrics
 from aeraki_core.controller.serving import Answers, ProbeAnswer, Server
 from aeraki_core.controller.snapshot import Snapshots
@@ -28,6 +30,8 @@ from aeraki_core.plugins.discovery import core_version
 if TYPE_CHECKING:
     from aeraki_core.controller.leader import Leader
     from aeraki_core.controller.loop import Controller
+    from aeraki_core.findings.finding import Finding
+    from aeraki_core.kube.client import Client
     from aeraki_core.model.service import Port, Service
     from aeraki_core.pipeline.pipeline import Pipeline, PortReport
     from aeraki_core.settings import Settings
@@ -39,6 +43,7 @@ log = logging.getLogger("aeraki_core.controller")
 # A loop that takes no event, runs no generator and writes no filter for so long is stuck.
 _STUCK = 300.0
 _PATIENCE = 15.0  # seconds that an answer waits for the loop
+_OF_NAMESPACE = 200  # findings of one namespace that /status lists
 _AT_ONCE = 200  # ports whose rows are made without a pause: some milliseconds
 _ROUTES_AT_ONCE = 20  # ports whose routes are: each costs a run of its generator
 
@@ -50,7 +55,13 @@ class HttpService:
     """
 
     def __init__(
-        self, address: str, answers: Answers, setting: str, *, probes_only: bool = False
+        self,
+        address: str,
+        answers: Answers,
+        setting: str,
+        *,
+        probes_only: bool = False,
+        callers: Callers | None = None,
     ) -> None:
         """Listen.
 
@@ -60,12 +71,22 @@ class HttpService:
         host, _, port = address.rpartition(":")
         self._what = "answers probes" if probes_only else "answers"
         self._server = Server(
-            host.strip("[]"), int(port), answers, probes_only=probes_only, setting=setting
+            host.strip("[]"),
+            int(port),
+            answers,
+            probes_only=probes_only,
+            callers=callers,
+            setting=setting,
         )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, the one that was chosen if 0 was asked for."""
+        return self._server.address
 
     def start(self) -> None:
         """Log where it listens."""
-        log.info("%s on %s port %s", self._what, *self._server.address)
+        log.info("%s on %s port %s", self._what, *self.address)
 
     def stop(self) -> None:
         """Stop listening."""
@@ -78,12 +99,12 @@ def http_services(
     controller: Controller,
     leader: Leader | None,
     identity: str,
-    cluster: str,
+    client: Client | None,
     writes: Callable[[], tuple[WriteRecord, ...]],
 ) -> tuple[list[HttpService], Metrics]:
     """The servers that the settings ask for, and the metrics, which must observe the controller.
 
-    ``identity`` names this replica, ``cluster`` its API server; empty for none.
+    ``identity`` names this replica; ``client`` is that of its cluster, if it has one.
 
     Raises:
         SettingsError: an address cannot be used.
@@ -95,6 +116,7 @@ def http_services(
         queued=lambda: controller.queued,
         busy=lambda: controller.busy,
     )
+    cluster = client.server if client is not None else ""
     answering = _Answering(
         settings, pipeline, controller, leader, identity, cluster, metrics, writes
     )
@@ -109,7 +131,13 @@ def http_services(
     )
     services = []
     if settings.http_address:
-        services.append(HttpService(settings.http_address, answers, "--http-address"))
+        callers = (
+            Callers(client, settings.http_audience)
+            if settings.http_authentication and client is not None
+            else None
+        )
+        service = HttpService(settings.http_address, answers, "--http-address", callers=callers)
+        services.append(service)
     if settings.probe_address:
         probes = HttpService(settings.probe_address, answers, "--probe-address", probes_only=True)
         services.append(probes)
@@ -187,14 +215,15 @@ class _Answering:
         for start in range(0, len(shown[:MAX_PORTS]), _ROUTES_AT_ONCE):
             part_shown = shown[:MAX_PORTS][start : start + _ROUTES_AT_ONCE]
             rows += call(partial(self._page_rows, part_shown), _PATIENCE)
+        listed, left_out = _bounded(call(lambda: self._controller.findings, _PATIENCE))
         content = PageContent(
             title="Mesh",
-            facts=_facts(about),
+            facts=_facts(about, left_out),
             ports=rows,
             filters=about["filters"],
             more_ports=len(shown[MAX_PORTS:]),
             silent_ports=len(reports) - len(shown),
-            findings=call(lambda: self._controller.findings, _PATIENCE),
+            findings=tuple(listed),
             writes=call(self._writes, _PATIENCE),
             plugins=self._pipeline.registry.plugins,
             docs_url=self._settings.docs_url,
@@ -217,11 +246,12 @@ class _Answering:
         for start in range(0, len(ports), _AT_ONCE):
             part = ports[start : start + _AT_ONCE]
             rows += call(partial(self._rows, part), _PATIENCE)
-        findings = call(lambda: self._controller.findings, _PATIENCE)
+        listed, left_out = _bounded(call(lambda: self._controller.findings, _PATIENCE))
         return {
             "controller": about,
             "ports": rows,
-            "findings": [as_dict(finding) for finding in findings],
+            "findings": [as_dict(finding) for finding in listed],
+            "findingsLeftOut": left_out,
         }
 
     # In the controller's thread:
@@ -258,7 +288,7 @@ class _Answering:
         return [port_row(self._pipeline.report(service, port)) for service, port in ports]
 
 
-def _facts(about: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _facts(about: Mapping[str, Any], left_out: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
     """What the head of the page says about the controller."""
     last = about["lastPass"]
     facts = (
@@ -270,5 +300,30 @@ def _facts(about: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         ("sources", ", ".join(about["sources"])),
         ("last pass", f"{datetime.fromtimestamp(last, UTC):%Y-%m-%d %H:%M:%S} UTC" if last else ""),
         ("deletions wait", about["held"] or ""),
+        (
+            "findings left out",
+            ", ".join(f"{number} of {name or 'no namespace'}" for name, number in left_out.items()),
+        ),
     )
     return tuple((name, value) for name, value in facts if value)
+
+
+def _bounded(findings: Iterable[Finding]) -> tuple[list[Finding], dict[str, int]]:
+    """The findings in their order, of a namespace with very many the worst; how many are left out.
+
+    Without a bound, one tenant's objects would make everybody's answers as large as it likes.
+    """
+    numbered = list(enumerate(findings))
+    counts: Counter[str] = Counter()
+    listed = []
+    for place, finding in sorted(numbered, key=lambda pair: -pair[1].severity):
+        namespace = finding.ref.namespace if finding.ref is not None else ""
+        counts[namespace] += 1
+        if counts[namespace] <= _OF_NAMESPACE:
+            listed.append(place)
+    left_out = {
+        namespace: number - _OF_NAMESPACE
+        for namespace, number in sorted(counts.items())
+        if number > _OF_NAMESPACE
+    }
+    return [numbered[place][1] for place in sorted(listed)], left_out

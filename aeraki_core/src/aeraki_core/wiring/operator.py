@@ -104,7 +104,10 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
     # A name of this process alone: a restart in the same pod must not pass for the process before.
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
 
-    client = connector(settings)() if elects or reports_to_cluster else None
+    # Whoever cannot ask the cluster about callers must not answer them.
+    reviews_callers = settings.http_authentication and bool(settings.http_address)
+    needs_cluster = elects or reports_to_cluster or reviews_callers
+    client = connector(settings)() if needs_cluster else None
 
     def changed(leads: bool) -> None:
         controller.lead(leads)  # the election starts after the controller exists
@@ -132,13 +135,7 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
         from aeraki_core.wiring.http import http_services
 
         servers, metrics = http_services(
-            settings,
-            pipeline,
-            controller,
-            leader,
-            identity,
-            client.server if client else "",
-            lambda: run_log.writes,
+            settings, pipeline, controller, leader, identity, client, lambda: run_log.writes
         )
         observers.add(metrics)
         services += servers

@@ -65,7 +65,7 @@ aeraki-controller
 {{/* The settings file. */}}
 {{- define "aeraki.settings" -}}
 {{- $settings := deepCopy .Values.settings -}}
-{{- range $key, $value := dict "plugins" "plugins" "electionId" "leaderElection.id" "httpAddress" "http.port" "probeAddress" "http.probePort" -}}
+{{- range $key, $value := dict "plugins" "plugins" "electionId" "leaderElection.id" "httpAddress" "http.port" "probeAddress" "http.probePort" "httpAuthentication" "http.authentication" -}}
 {{- if hasKey $settings $key -}}
 {{- fail (printf "settings.%s is not for the settings: give the value %s, on which other objects depend too" $key $value) -}}
 {{- end -}}
@@ -73,6 +73,9 @@ aeraki-controller
 {{- $_ := set $settings "electionId" (include "aeraki.electionId" .) -}}
 {{- $_ := set $settings "httpAddress" (printf ":%v" .Values.http.port) -}}
 {{- $_ := set $settings "probeAddress" (printf ":%v" .Values.http.probePort) -}}
+{{- if .Values.http.authentication -}}
+{{- $_ := set $settings "httpAuthentication" true -}}
+{{- end -}}
 {{- with concat .Values.plugins .Values.extraPlugins | uniq -}}
 {{- $_ := set $settings "plugins" . -}}
 {{- end -}}

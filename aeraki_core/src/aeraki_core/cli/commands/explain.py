@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from aeraki_core.cli.asking import controller_option
+from aeraki_core.cli.asking import Asked, controller_options
 from aeraki_core.cli.command import PIPELINE, define, use_cluster_option
 from aeraki_core.cli.explaining import explained
 from aeraki_core.console import output
@@ -36,9 +36,15 @@ __all__ = ["command"]
     help="Output format.",
 )
 @use_cluster_option
-@controller_option
+@controller_options
 def command(
-    settings: Settings, *, target: str, form: str, controller: str | None, use_cluster: bool
+    settings: Settings,
+    *,
+    target: str,
+    form: str,
+    controller: str | None,
+    controller_token: str | None,
+    use_cluster: bool,
 ) -> int:
     """Explain how a service port is handled, and why: protocol, plugin, routes, filters, findings.
 
@@ -50,7 +56,8 @@ def command(
     """
     example = f"aeraki explain {target} -f deploy/"
     try:
-        content = explained(settings, controller, target, example, use_cluster=use_cluster)
+        asked = Asked(controller, controller_token)
+        content = explained(settings, asked, target, example, use_cluster=use_cluster)
     except NotThereError as error:
         output.error(str(error))
         return 1

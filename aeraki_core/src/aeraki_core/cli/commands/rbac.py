@@ -21,6 +21,7 @@ _SETTINGS = (
     "instance",
     "election_id",
     "live_weights",
+    "http_authentication",
 )
 
 
@@ -86,6 +87,7 @@ def command(
         election_id=settings.lease_name(),
         watched=watched,
         live_weights=settings.live_weights != LiveWeights.OFF,
+        reviews_callers=settings.http_authentication,
     )
     if service_account:
         manifests += bindings(manifests, namespace=namespace, service_account=service_account)

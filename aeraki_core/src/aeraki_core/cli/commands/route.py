@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from aeraki_core.cli.asking import controller_option
+from aeraki_core.cli.asking import Asked, controller_options
 from aeraki_core.cli.command import PIPELINE, define, use_cluster_option
 from aeraki_core.cli.explaining import explained
 from aeraki_core.console import output
@@ -56,7 +56,7 @@ __all__ = ["command"]
     help="Output format.",
 )
 @use_cluster_option
-@controller_option
+@controller_options
 def command(
     settings: Settings,
     *,
@@ -67,6 +67,7 @@ def command(
     fields: tuple[str, ...],
     form: str,
     controller: str | None,
+    controller_token: str | None,
     use_cluster: bool,
 ) -> int:
     """Show which route takes a call, why the routes before it do not, and where the call goes.
@@ -89,7 +90,8 @@ def command(
     client = None if is_anybody else settings.default_namespace
     example = f"aeraki route {target} --method NAME deploy/"
     try:
-        content = explained(settings, controller, target, example, use_cluster=use_cluster)
+        asked = Asked(controller, controller_token)
+        content = explained(settings, asked, target, example, use_cluster=use_cluster)
     except NotThereError as error:
         output.error(str(error))
         return 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aeraki_core.cli.asking import controller_option, status_of
+from aeraki_core.cli.asking import Asked, controller_options, status_of
 from aeraki_core.cli.command import PIPELINE, define, require_paths, use_cluster_option
 from aeraki_core.console import output
 from aeraki_core.console.describe import overview
@@ -45,7 +45,7 @@ COLORS = {"current": "green", "partial": "yellow", "held": "yellow", "none": "re
 )
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
 @use_cluster_option
-@controller_option
+@controller_options
 def command(
     settings: Settings,
     *,
@@ -54,6 +54,7 @@ def command(
     form: str,
     watch: bool,
     controller: str | None,
+    controller_token: str | None,
     use_cluster: bool,
 ) -> int:
     """Show the services of PATHs, or of a running controller, with the state of each port.
@@ -65,7 +66,8 @@ def command(
     namespace = None if all_namespaces or is_everywhere else settings.default_namespace
 
     def show() -> int:
-        content = _of_namespace(_content(settings, controller, use_cluster), namespace)
+        asked = Asked(controller, controller_token)
+        content = _of_namespace(_content(settings, asked, use_cluster), namespace)
         return _show(content, form, namespace=namespace, all_ports=all_ports)
 
     if not watch:
@@ -76,10 +78,10 @@ def command(
         time.sleep(_PERIOD)
 
 
-def _content(settings: Settings, controller: str | None, use_cluster: bool) -> dict[str, Any]:
+def _content(settings: Settings, asked: Asked, use_cluster: bool) -> dict[str, Any]:
     """What `/status` of a controller gives, or the same for PATHs."""
-    if controller or not settings.paths:
-        return status_of(settings, controller, _EXAMPLE)
+    if asked.url or not settings.paths:
+        return status_of(settings, asked, _EXAMPLE)
     paths = require_paths(settings, _EXAMPLE)
     session = open_session(settings, paths, addresses=address_mode(use_cluster=use_cluster))
     return overview(session.pipeline.reports(), session.findings)
@@ -110,6 +112,10 @@ def _show(content: dict[str, Any], form: str, *, namespace: str | None, all_port
         if ports:
             output.data(output.table(HEADINGS, [_row(port) for port in ports], colors=COLORS))
         output.findings(findings)
+        for where, number in content.get("findingsLeftOut", {}).items():
+            if namespace in (None, where):
+                place = f"namespace {where}" if where else "no namespace"
+                output.note(f"{count(number, 'more finding')} in {place}")
         if namespace is not None and not every:
             output.note(f"no service in namespace {namespace}")
         output.note(_footer(ports, findings, len(every) - len(ports), content.get("controller")))

@@ -48,7 +48,7 @@ class PageContent:
     - filters: how many filters there are
     - more_ports: ports with a protocol that have no row
     - silent_ports: ports without a protocol
-    - findings: all, in order
+    - findings: in order, of one namespace at most 200
     - writes: the latest, oldest first; None where nothing is written
     - plugins: all, also those that are not active
     - docs_url: where the documentation is; empty for no links
