@@ -12,6 +12,7 @@ DISTRIBUTIONS := aeraki_core aeraki_plugins_dubbo aeraki_plugins_kafka aeraki_pl
 
 ARGS ?=
 N ?= 2000
+MINUTES ?= 60
 # Workers of pytest-xdist.
 WORKERS ?= auto
 
@@ -19,7 +20,7 @@ export VENV WORKERS
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock run test test-unit test-mesh judge test-lowest test-newest test-install lint format golden \
-	fuzz bench docs rig rig-build peers peer-packages rig-packages build reproducible sbom audit release-notes clean
+	soak chaos fuzz bench docs rig rig-build peers peer-packages rig-packages build reproducible sbom audit release-notes clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +70,12 @@ golden: $(STAMP) ## write the golden files anew; read the difference before you 
 
 fuzz: $(STAMP) ## run the property tests with N examples each
 	AERAKI_FUZZ_EXAMPLES=$(N) $(PYTEST) tests/fuzz --timeout=0 -n $(WORKERS) $(ARGS)
+
+soak: $(STAMP) rig-build ## change a real mesh at random for MINUTES; anything lost, wrong or needless fails
+	$(IN_VENV) python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
+chaos: $(STAMP) rig-build ## the same while API server, etcd, istiod and controllers are killed and paused
+	$(IN_VENV) python -m tests.soak --chaos --minutes $(MINUTES) $(ARGS)
 
 bench: $(STAMP) ## run the benchmarks
 	$(IN_VENV) python -m benchmarks $(ARGS)
