@@ -175,7 +175,7 @@ class FilterWatch:
         version = answer["metadata"]["resourceVersion"]
         while not self._stopped.is_set():
             for event in self._api.watch(*FILTER, resource_version=version, timeout=60):
-                if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
+                if event.get("type") not in ("ADDED", "MODIFIED", "DELETED"):
                     return
                 version = event["object"]["metadata"]["resourceVersion"]
                 with self._lock:
