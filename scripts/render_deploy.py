@@ -46,7 +46,13 @@ POLICIES = "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy"
 # Settings that a pod of the chart does not use, and those that a value of the chart decides. A
 # template sets the latter.
 _NO_VALUES = ("paths", "to", "defaultNamespace", "maxFileSize", "noPlugins")
-_VALUES_OF_THE_CHART = ("plugins", "electionId", "httpAddress", "probeAddress", "httpAuthentication")
+_VALUES_OF_THE_CHART = (
+    "plugins",
+    "electionId",
+    "httpAddress",
+    "probeAddress",
+    "httpAuthentication",
+)
 
 _MADE_BY = "# Made by scripts/render_deploy.py"
 _BEGIN, _END = "<!-- values: made by scripts/render_deploy.py -->", "<!-- end of values -->"
