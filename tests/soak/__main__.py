@@ -1,7 +1,7 @@
 """``python -m tests.soak``: random changes for some minutes, and a table of what went wrong.
 
-Exit code 0: nothing was lost, nothing wrong or needless was written, and no memory grew. 1: something
-was. 2: it cannot run here.
+Exit code 0: nothing was lost, nothing wrong or needless was written, and no memory grew.
+1: something was. 2: it cannot run here.
 """
 
 from __future__ import annotations

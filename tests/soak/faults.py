@@ -1,4 +1,4 @@
-"""Random faults: the API server, etcd, istiod and the controllers are killed, paused and started."""
+"""Random faults: API server, etcd, istiod and controllers are killed, paused and started."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ def controller_options(function: F) -> F:
     token = click.option(
         "--controller-token",
         metavar="FILE",
-        help="A token for a controller with --http-authentication.  [default in its pod: the pod's own]",
+        help="A token for a controller with --http-authentication.  "
+        "[default in its pod: the pod's own]",
     )
     return address(token(function))
 

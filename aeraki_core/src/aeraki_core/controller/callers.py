@@ -1,4 +1,4 @@
-"""Who may ask a controller for its metrics and state: asked of the API server, as kube-rbac-proxy does.
+"""Who may ask a controller for its metrics and state, as kube-rbac-proxy decides it.
 
 A TokenReview says whose token a caller sends, a SubjectAccessReview whether that account may
 ``get`` the path. Both answers are kept for a short time. Reviews are few at once and have a

@@ -465,7 +465,8 @@ class Settings:
         _RUN,
         forms.SWITCH,
         False,
-        "Answer /metrics, /status and /explain only callers with a token of the cluster whose account may `get` the path.",
+        "Answer /metrics, /status and /explain only callers with a token of the cluster whose"
+        " account may `get` the path.",
     )
     http_audience: str = _setting(
         _RUN,

@@ -1,4 +1,4 @@
-"""Who may ask for more than probes: what an API server says of tokens, and what follows when it says nothing."""
+"""Who may ask for more than probes, by what an API server says of tokens, or does not say."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_an_account_that_may_not_review_admits_nobody(
 
 
 def test_silence_of_the_api_server_keeps_nobody_waiting(reviews: Reviews, judging: Judging) -> None:
-    """Many callers at once: each gets its refusal, few reviews are under way, and probes are as quick as ever."""
+    """Each of many callers gets its refusal, and probes are as quick as ever."""
     reviews.answering.clear()
     callers = judging(patience=SILENCE)
     answers = Answers(
