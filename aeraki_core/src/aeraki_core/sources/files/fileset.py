@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +25,9 @@ from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.events import Incomplete
 from aeraki_core.sources.files.manifests import Declared, Rules, Trouble, load_object
+from aeraki_core.sources.files.patience import PATIENCE, Asking, UnansweredError
 from aeraki_core.sources.files.reading import DocumentMove, FileState, TroubleAt, read_file
-from aeraki_core.sources.files.tree import Exclude, Identity, Tree, scan
+from aeraki_core.sources.files.tree import Exclude, Identity, Scan, Tree, unreadable
 
 __all__ = ["Changes", "FileSet", "Look", "PlaceFindings"]
 
@@ -71,7 +74,11 @@ class FileSet:
         max_size: int,
         ignore: Collection[str] = (),
         exclude: Exclude | None = None,
+        *,
+        patience: float = PATIENCE,
     ) -> None:
+        self.asking = Asking(patience)
+        """Asks the file system: whoever looks at the paths themselves uses it too."""
         self._roots = tuple(roots)
         self._rules = rules
         self._max_size = max_size
@@ -94,15 +101,19 @@ class FileSet:
 
         ``paths``: all that changed, if that is known.
         """
-        tree = self._tree_with(paths) if paths else None
-        if tree is None:
-            tree = scan(self._roots, self._ignore, self._exclude)
-        look = Look(tree)
+        look = Look(self._scan(paths))
         for path, signature in look.tree.files.items():
             before = self._files.get(path)
             if before is not None and before.signature == signature:
                 continue  # a stream's is always empty, so it is read once
-            reading = read_file(path, signature, before, rules=self._rules, limit=self._max_size)
+            reading = read_file(
+                path,
+                signature,
+                before,
+                rules=self._rules,
+                limit=self._max_size,
+                asking=self.asking,
+            )
             look.files[path] = reading.state
             look.contents.update(reading.contents)
             look.moves += reading.moves
@@ -110,6 +121,42 @@ class FileSet:
             look.doubtful |= reading.state.broken is not None or emptied
         look.doubtful |= not self._files.keys() <= look.tree.files.keys()
         return look
+
+    def _scan(self, paths: Collection[str]) -> Tree:
+        """The tree as it is. What gives no answer is as it was, with a trouble."""
+        if paths:
+            with suppress(UnansweredError):
+                tree = self.asking.call("what changed", lambda: self._tree_with(paths))
+                if tree is not None:
+                    return tree
+        away: dict[str, Trouble] = {}
+        while True:
+            # Each time anew: a thread that is left behind goes on with what it was given.
+            scan = Scan(self._ignore, self._exclude)
+            for root in self._roots:
+                if root in away:
+                    scan.keep(self._known(root))
+                    continue
+                try:
+                    self.asking.call(root, partial(scan.look, root), partial(getattr, scan, "at"))
+                except UnansweredError as error:
+                    away[root] = unreadable(error)
+                    break
+            else:
+                scan.tree.troubles.update(away)
+                return scan.tree
+
+    def _known(self, root: str) -> Tree:
+        """What was under a root at the last look."""
+        inside = root.rstrip("/") + "/"
+
+        def is_in(path: str) -> bool:
+            return path == root or path.startswith(inside)
+
+        tree = self._tree
+        files = {path: each for path, each in tree.files.items() if is_in(path)}
+        anchors = {path: each for path, each in tree.anchors.items() if is_in(path)}
+        return Tree(files, {}, anchors, {})
 
     def _tree_with(self, paths: Collection[str]) -> Tree | None:
         """Return the tree with these files read again; None if more than their content changed."""

@@ -24,6 +24,7 @@ from aeraki_core.manifests.plain_file import (
 from aeraki_core.manifests.read import AliasBudget, decode, split
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.sources.files.manifests import Declared, Manifest, Rules, Trouble, parse
+from aeraki_core.sources.files.patience import Asking
 from aeraki_core.sources.files.tree import unreadable
 
 __all__ = ["FileReading", "FileState", "read_file"]
@@ -84,11 +85,17 @@ class FileReading(NamedTuple):
 
 
 def read_file(
-    path: str, signature: Signature, before: FileState | None, *, rules: Rules, limit: int
+    path: str,
+    signature: Signature,
+    before: FileState | None,
+    *,
+    rules: Rules,
+    limit: int,
+    asking: Asking,
 ) -> FileReading:
     """Read a file of that signature; an empty one is a stream's. ``limit`` is in bytes."""
     known: tuple[Manifest, ...] = before.manifests if before else ()
-    text = _read_text(path, limit, stream=not signature)
+    text = _read_text(path, limit, asking, stream=not signature)
     if isinstance(text, Trouble):
         # Nothing shows when it can be read again; a stream is read only once.
         again = text.code is UNREADABLE and signature
@@ -122,8 +129,8 @@ class _FileText(NamedTuple):
     signature: Signature
 
 
-def _read_text(path: str, limit: int, *, stream: bool) -> _FileText | Trouble:
-    """Read a file's text, or why there is none. ``stream``: it is a pipe, or standard input."""
+def _read_text(path: str, limit: int, asking: Asking, *, stream: bool) -> _FileText | Trouble:
+    """A file's text, or why there is none. ``stream``: it is a pipe, or standard input."""
     signature: Signature = ()
     try:
         if path == STDIN:
@@ -131,7 +138,7 @@ def _read_text(path: str, limit: int, *, stream: bool) -> _FileText | Trouble:
         elif stream:
             data = read_stream(path, limit)
         else:
-            data, signature = read_plain_file(path, limit)
+            data, signature = asking.call(path, lambda: read_plain_file(path, limit))
     except TooLargeError:
         return Trouble(TOO_LARGE, f"it is larger than {_size(limit)}", None, broken=True)
     except NotAFileError as error:

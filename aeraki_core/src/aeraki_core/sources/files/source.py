@@ -11,7 +11,10 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from enum import Enum, auto
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from aeraki_core.errors import UnreadableError
 from aeraki_core.manifests.locate import STDIN
@@ -32,6 +35,7 @@ from aeraki_core.sources.events import (
 from aeraki_core.sources.files.fileset import Changes, FileSet, Look
 from aeraki_core.sources.files.kinds import Reads
 from aeraki_core.sources.files.manifests import DEFAULT_NAMESPACE, Rules
+from aeraki_core.sources.files.patience import PATIENCE, UnansweredError
 from aeraki_core.sources.files.snapshot import DEFAULT_MAX_SIZE
 
 __all__ = ["FilesSource"]
@@ -57,7 +61,7 @@ class FilesSource(Source):
     """Files as a source of the controller.
 
     ``watch`` False: everything is given once, as for ``--once``. ``scope``: the namespaces whose
-    objects count.
+    objects count. ``patience``: seconds that a file system may take for one answer.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class FilesSource(Source):
         watch: bool = True,
         name: str = "files",
         scope: Scope = EVERYWHERE,
+        patience: float = PATIENCE,
     ) -> None:
         self.name = name
         self._scope = scope
@@ -81,6 +86,7 @@ class FilesSource(Source):
             Rules(reads, default_namespace, frozenset(plugin_groups)),
             max_size,
             [str(path) for path in ignore],
+            patience=patience,
         )
         self._watch = watch
         self._stop = threading.Event()
@@ -96,14 +102,16 @@ class FilesSource(Source):
         for path in self._paths:
             if path == STDIN and not self._watch:
                 continue
-            if path == STDIN or not Path(path).exists():
-                reason = (
-                    "standard input cannot be watched; name a file or a folder"
-                    if path == STDIN
-                    else "no such file"
-                )
+            if path == STDIN:
+                reason = "standard input cannot be watched; name a file or a folder"
                 raise UnreadableError(f"{path}: {reason}")
-            if self._watch and not (Path(path).is_dir() or Path(path).is_file()):
+            try:
+                kind = self._files.asking.call(path, partial(_place, path)).kind
+            except UnansweredError:
+                continue  # a finding says so as long as that is so
+            if kind is _Kind.NOTHING:
+                raise UnreadableError(f"{path}: no such file")
+            if self._watch and kind is _Kind.OTHER:
                 raise UnreadableError(f"{path}: it is no file or folder, so it cannot be watched")
         emit = only_in(self.name, self._scope)(emit)
         self._thread = threading.Thread(
@@ -123,6 +131,7 @@ class FilesSource(Source):
         )
         while self._watch and not self._stop.is_set():
             self._guarded(emit, lambda: self._follow(emit))
+        self._files.asking.close()
 
     def _guarded(self, emit: Emit, step: Callable[[], None]) -> None:
         """Report a mistake of ours and try again: it must not end the watch in silence."""
@@ -169,12 +178,19 @@ class FilesSource(Source):
         from watchfiles import watch
 
         places = self._places()
-        folders = [path for path in self._paths if Path(path).is_dir()]
+        # Of the same look: a folder that goes and comes back in between must be noticed.
+        folders = [
+            path
+            for path, place in zip(self._paths, places, strict=True)
+            if place.kind is _Kind.FOLDER
+        ]
         yield ()  # what changed before the watch began
         while not folders:
             if self._stop.wait(POLL) or self._places() != places:
                 return
-        seen = time.monotonic()
+        # Look when the watch reports nothing for the first time: something may have changed
+        # before it began.
+        seen = time.monotonic() - RESCAN
         for changes in watch(
             *folders,
             watch_filter=None,
@@ -193,9 +209,15 @@ class FilesSource(Source):
                 seen = time.monotonic()
                 yield ()
 
-    def _places(self) -> list[tuple[int, ...] | None]:
-        """Return the identities of the targets; for files their state too."""
-        return [_place(path) for path in self._paths]
+    def _places(self) -> list[_Place]:
+        """Return what the paths lead to."""
+        return [self._place(path) for path in self._paths]
+
+    def _place(self, path: str) -> _Place:
+        try:
+            return self._files.asking.call(path, partial(_place, path))
+        except UnansweredError:
+            return _Place(_Kind.AWAY)  # to watch it would wait where nothing ends the waiting
 
     def _give(self, emit: Emit, changes: Changes, *, first: bool = False) -> None:
         """Hand the changes on: new objects before deleted ones."""
@@ -209,10 +231,29 @@ class FilesSource(Source):
             emit(*events)
 
 
-def _place(path: str) -> tuple[int, ...] | None:
-    """Return the identity of a path's target; for a file its state too."""
+class _Kind(Enum):
+    """What a path leads to."""
+
+    AWAY = auto()
+    NOTHING = auto()
+    FILE = auto()
+    FOLDER = auto()
+    OTHER = auto()
+
+
+class _Place(NamedTuple):
+    """What a path leads to: a folder by its identity, anything else by its state too."""
+
+    kind: _Kind
+    identity: tuple[int, ...] = ()
+
+
+def _place(path: str) -> _Place:
     try:
         status = Path(path).stat()
     except OSError:
-        return None
-    return identity_of(status) if stat.S_ISDIR(status.st_mode) else signature_of(status)
+        return _Place(_Kind.NOTHING)
+    if stat.S_ISDIR(status.st_mode):
+        return _Place(_Kind.FOLDER, identity_of(status))
+    kind = _Kind.FILE if stat.S_ISREG(status.st_mode) else _Kind.OTHER
+    return _Place(kind, signature_of(status))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from aeraki_core.manifests.locate import STDIN
 from aeraki_core.manifests.plain_file import Signature, identity_of, signature_of, type_of
 from aeraki_core.sources.files.manifests import Trouble
 
-__all__ = ["Exclude", "Identity", "Tree", "scan", "unreadable"]
+__all__ = ["Exclude", "Identity", "Scan", "Tree", "unreadable"]
 
 SUFFIXES = (".yaml", ".yml", ".json")
 NO_MANIFESTS = frozenset({"kustomization.yaml", "kustomization.yml", "Chart.yaml"})
@@ -45,46 +45,51 @@ class Tree:
     troubles: dict[str, Trouble] = field(default_factory=dict)
 
 
-def scan(
-    roots: Iterable[str], ignore: Collection[str] = (), exclude: Exclude | None = None
-) -> Tree:
-    """Look at every path. ``ignore`` names folders to pass over; ``exclude`` judges each entry."""
-    return _Scan(ignore, exclude).run(roots)
-
-
 def unreadable(error: OSError) -> Trouble:
     """Return the system's message about a file or folder that cannot be read."""
     return Trouble(UNREADABLE, (error.strerror or str(error)).lower(), None, broken=True)
 
 
-class _Scan:
-    def __init__(self, ignore: Collection[str], exclude: Exclude | None) -> None:
+class Scan:
+    """A look at paths. ``ignore`` names folders to pass over; ``exclude`` judges each entry."""
+
+    def __init__(self, ignore: Collection[str] = (), exclude: Exclude | None = None) -> None:
         self.tree = Tree()
+        self.at = ""
+        """The path that is being looked at."""
+        self._ignore = ignore
         self._exclude = exclude
         self._seen: set[Identity] = set()
-        self._ignored = {
-            identity_of(status) for path in ignore if (status := _try_stat(path)) is not None
-        }
+        self._ignored: set[Identity] | None = None
         self._null = _try_stat(os.devnull)
 
-    def run(self, roots: Iterable[str]) -> Tree:
-        for root in roots:
-            if root == STDIN:
-                self._add(root, ())
-                continue
-            try:
-                status = Path(root).stat()
-            except OSError as error:
-                self.tree.troubles[root] = unreadable(error)
-                continue
-            if stat.S_ISDIR(status.st_mode):
-                self.tree.anchors[root] = identity_of(status)
-                self._walk(root, status)
-            elif stat.S_ISFIFO(status.st_mode):
-                self._add(root, ())  # `-f <(...)` of a shell
-            elif self._null is None or identity_of(status) != identity_of(self._null):
-                self._file(root, status)
-        return self.tree
+    def look(self, root: str) -> None:
+        """Add the files under a path."""
+        self.at = root
+        if self._ignored is None:
+            found = [_try_stat(path) for path in self._ignore]
+            self._ignored = {identity_of(status) for status in found if status is not None}
+        if root == STDIN:
+            self._add(root, ())
+            return
+        try:
+            status = Path(root).stat()
+        except OSError as error:
+            self.tree.troubles[root] = unreadable(error)
+            return
+        if stat.S_ISDIR(status.st_mode):
+            self.tree.anchors[root] = identity_of(status)
+            self._walk(root, status)
+        elif stat.S_ISFIFO(status.st_mode):
+            self._add(root, ())  # `-f <(...)` of a shell
+        elif self._null is None or identity_of(status) != identity_of(self._null):
+            self._file(root, status)
+
+    def keep(self, tree: Tree) -> None:
+        """Add the files of an earlier look as they were."""
+        for path, signature in tree.files.items():
+            self._add(path, signature)
+        self.tree.anchors.update(tree.anchors)
 
     def _add(self, path: str, signature: Signature) -> None:
         if path not in self.tree.files:
@@ -110,6 +115,7 @@ class _Scan:
             if entry is None:
                 stack.pop()
                 continue
+            self.at = entry.path
             try:
                 if entry.name in NO_MANIFESTS:
                     continue
@@ -144,7 +150,7 @@ class _Scan:
             message = "the link leads back to a folder above it; it is not followed"
             self.tree.troubles[path] = Trouble(SYMLINK_LOOP, message, None)
             return False
-        if identity in self._seen or identity in self._ignored:
+        if identity in self._seen or identity in (self._ignored or ()):
             return False
         self._seen.add(identity)
         return True

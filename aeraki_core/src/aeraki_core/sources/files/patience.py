@@ -1,0 +1,103 @@
+"""Questions to a file system that may never answer.
+
+A network file system whose server is away keeps whoever asks waiting, for ever, and no signal ends
+that. So a thread of its own asks, and is left behind when time is up. Until it comes back, nobody
+asks about the same path again, so one thread waits for each path that is away.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+__all__ = ["PATIENCE", "Asking", "UnansweredError"]
+
+PATIENCE = 10.0
+"""Seconds that one file, or a look at all paths, may take."""
+
+_MOST = 16  # threads that are left behind at once
+
+T = TypeVar("T")
+
+
+class UnansweredError(OSError):
+    """The file system gave no answer in time."""
+
+    def __init__(self, patience: float) -> None:
+        super().__init__(errno.ETIMEDOUT, f"its file system gives no answer for {patience:g} s")
+
+
+class _Call:
+    """A question, and where its answer goes."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self.function = function
+        self.answer: Future[Any] = Future()
+
+    def run(self) -> None:
+        try:
+            self.answer.set_result(self.function())
+        except BaseException as error:  # noqa: BLE001 it is raised where it was asked for
+            self.answer.set_exception(error)
+
+
+class Asking:
+    """Asks for one caller at a time. ``patience`` is in seconds."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self.patience = patience
+        self._calls: SimpleQueue[_Call | None] | None = None
+        self._thread: threading.Thread | None = None
+        self._left: dict[str, threading.Thread] = {}
+
+    def is_stuck(self, about: str) -> bool:
+        """Whether an earlier question about this path still has no answer."""
+        thread = self._left.get(about)
+        return thread is not None and thread.is_alive()
+
+    def call(
+        self, about: str, function: Callable[[], T], place: Callable[[], object] = lambda: None
+    ) -> T:
+        """What the function returns; what it raises is raised too.
+
+        ``about``: the path that is asked about. While an earlier question about it has no answer,
+        there is no other. ``place``: where the function is. While that changes, it has more time.
+
+        Raises:
+            UnansweredError: it did not return in time, or too many others have not.
+        """
+        if self._left:
+            self._left = {path: each for path, each in self._left.items() if each.is_alive()}
+            if about in self._left or len(self._left) >= _MOST:
+                raise UnansweredError(self.patience)
+        if self._calls is None or self._thread is None:
+            self._calls = SimpleQueue()
+            self._thread = threading.Thread(
+                target=_serve, args=(self._calls,), name="file-system", daemon=True
+            )
+            self._thread.start()
+        call = _Call(function)
+        self._calls.put(call)
+        seen = place()
+        while not wait([call.answer], self.patience).done:
+            if seen == (seen := place()):
+                self._left[about] = self._thread
+                self.close()
+                raise UnansweredError(self.patience)
+        answer: T = call.answer.result()
+        return answer
+
+    def close(self) -> None:
+        """End the thread once it is free; the next question starts another."""
+        if self._calls is not None:
+            self._calls.put(None)
+        self._calls = self._thread = None
+
+
+def _serve(calls: SimpleQueue[_Call | None]) -> None:
+    while (call := calls.get()) is not None:
+        call.run()
