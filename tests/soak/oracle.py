@@ -24,6 +24,7 @@ from tests.rig.errors import ApiError
 from .changes import FILTER, OURS
 
 _KINDS = (
+    ("v1", "Namespace"),
     ("v1", "Service"),
     ("v1", "Secret"),
     ("discovery.k8s.io/v1", "EndpointSlice"),
