@@ -2,7 +2,7 @@
 
     at = routed_service(mesh, "greeter", {"tcp-dubbo": 20880}, servers, http='''...''')
 
-A server's name is its subset. ``http`` is that section of a VirtualService as YAML. The result is
+A server's name is its subset; the subset NOBODY has none. ``http`` is that section of a VirtualService as YAML. The result is
 the address for clients, once a sidecar runs.
 """
 
@@ -17,6 +17,8 @@ from aeraki_core.testing import destination_rule, objects_in
 
 from tests.dataplane.support import Mesh, Ports
 from tests.peers.processes import Address
+
+NOBODY = "v9"
 
 
 class Server(Protocol):
@@ -36,9 +38,8 @@ def routed_service(
     ``fields`` are those of the Service.
     """
     at = mesh.service(name, ports, *(server.address for server in servers), **fields)
-    mesh.add(
-        destination_rule(name, name, {server.name: {"version": server.name} for server in servers})
-    )
+    subsets = {subset: {"version": subset} for subset in (*(each.name for each in servers), NOBODY)}
+    mesh.add(destination_rule(name, name, subsets))
     for number in ports.values():
         port = number if isinstance(number, int) else number[0]
         for server in servers:

@@ -153,7 +153,7 @@ def test_without_a_server_the_connection_stays_usable(mesh: Mesh, engine: str) -
 
 
 @both_engines
-def test_an_unknown_subset_answers_and_the_connection_stays_usable(
+def test_a_subset_without_servers_answers_and_the_connection_stays_usable(
     mesh: Mesh, server: DubboServer, engine: str
 ) -> None:
     http = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.request
 from pathlib import Path
 
-from tests.page.reading import read_page
+from tests.page.reading import Page, read_page
 from tests.plugins.controller import running
 from tests.waiting import wait_until
 
@@ -36,18 +36,19 @@ def test_the_page_of_a_controller(tmp_path: Path) -> None:
         controller.put("ledger.yaml", SERVICE)
         controller.until_filters_of("ledger")
         controller.put("routes.yaml", ROUTES)
+
+        def whole() -> Page | None:
+            """The page with the routes and their write, which is after them."""
+            page = read_page(controller.get("/")[1])
+            known = ("method is transfer", "VirtualService shop/ledger changed")
+            return page if all(text in page.text for text in known) else None
+
         # The answer is kept for some seconds, so the first one may be older than the routes.
-        text = wait_until(
-            lambda: page if "method is transfer" in (page := controller.get("/")[1]) else "",
-            120,
-            "the routes on the page",
-            seen=lambda: controller.get("/")[1],
-        )
-        page = read_page(text)
+        page = wait_until(whole, 60, "the routes on the page", seen=lambda: controller.get("/")[1])
+        assert page is not None
         assert "no leader election" in page.text
         assert "sources files" in page.text
         assert "created" in page.text
-        assert "VirtualService shop/ledger changed" in page.text
         with urllib.request.urlopen(f"{controller.address}/", timeout=60) as answer:
             assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
