@@ -2,8 +2,8 @@
 
     at = routed_service(mesh, "greeter", {"tcp-dubbo": 20880}, servers, http='''...''')
 
-A server's name is its subset; the subset NOBODY has none. ``http`` is that section of a VirtualService as YAML. The result is
-the address for clients, once a sidecar runs.
+A server's name is its subset; the subset NOBODY has none. ``http`` is that section of a
+VirtualService as YAML. The result is the address for clients, once a sidecar runs.
 """
 
 from __future__ import annotations
