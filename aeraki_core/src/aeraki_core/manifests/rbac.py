@@ -79,7 +79,8 @@ def _root_certificate() -> Object:
 
 
 def _all_definitions(kinds: Iterable[Kind[Any]]) -> list[Object]:
-    return [_definitions(_ISTIO, _ISTIO_READ), *(_definitions(*item) for item in _by_group(kinds))]
+    istio = _definitions(_ISTIO, [*_ISTIO_READ, "envoyfilters"])
+    return [istio, *(_definitions(*item) for item in _by_group(kinds))]
 
 
 def _by_group(kinds: Iterable[Kind[Any]]) -> list[tuple[str, list[str]]]:
