@@ -36,6 +36,7 @@ __all__ = [
     "Command",
     "CommandOption",
     "define",
+    "form_option",
     "require_paths",
     "use_cluster_option",
 ]
@@ -372,3 +373,15 @@ def use_cluster_option(function: F) -> F:
         help="Take cluster IPs that the manifests do not have from the cluster.",
     )
     return option(function)
+
+
+def form_option(*forms: str, text: str = "Output format.") -> Callable[[F], F]:
+    """Make the flag ``-o``; the first form is the default, ``text`` is its help."""
+
+    def decorate(function: F) -> F:
+        option = click.option(
+            "-o", "--output", "form", type=click.Choice(forms), default=forms[0], help=text
+        )
+        return option(function)
+
+    return decorate

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,18 +32,14 @@ _EVERY_FOR_PLUGINS = 0.5  # seconds; an author waits for it
 _PATIENCE = 60.0  # seconds until the controller's loop must have taken a new version in
 
 
-class SettingsFile:
-    """Watches the file in a thread of its own.
+class _Watch:
+    """Looks again and again in a thread of its own, until it is stopped."""
 
-    A mounted ConfigMap is swapped as a whole, so the content is compared.
-    """
-
-    def __init__(self, settings: Settings, every: float = _EVERY) -> None:
-        self._settings = settings
+    def __init__(self, look: Callable[[], None], *, every: float, name: str) -> None:
+        self._look = look
         self._every = every
         self._stop = threading.Event()
-        self._content = _read(settings.file)
-        self._thread = threading.Thread(target=self._run, name="settings-file", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to look."""
@@ -56,11 +53,26 @@ class SettingsFile:
 
     def _run(self) -> None:
         while not self._stop.wait(self._every):
-            content = _read(self._settings.file)
-            # A file that is away for a moment is about to be replaced.
-            if content is not None and content != self._content:
-                self._content = content
-                self._reread()
+            self._look()
+
+
+class SettingsFile(_Watch):
+    """Watches the file in a thread of its own.
+
+    A mounted ConfigMap is swapped as a whole, so the content is compared.
+    """
+
+    def __init__(self, settings: Settings, every: float = _EVERY) -> None:
+        super().__init__(self._compare, every=every, name="settings-file")
+        self._settings = settings
+        self._content = _read(settings.file)
+
+    def _compare(self) -> None:
+        content = _read(self._settings.file)
+        # A file that is away for a moment is about to be replaced.
+        if content is not None and content != self._content:
+            self._content = content
+            self._reread()
 
     def _reread(self) -> None:
         """Set the log levels anew, and name every other setting that changed."""
@@ -93,7 +105,7 @@ class SettingsFile:
         self._settings = fresh
 
 
-class PluginFiles:
+class PluginFiles(_Watch):
     """Looks at the files of ``--plugin`` in a thread of its own, and loads those that changed.
 
     The new version is imported and judged there; the controller's loop only puts it in the place
@@ -107,35 +119,22 @@ class PluginFiles:
         pipeline: Pipeline,
         every: float = _EVERY_FOR_PLUGINS,
     ) -> None:
+        super().__init__(self._compare, every=every, name="plugin-files")
         self._settings = settings
         self._controller = controller
         self._pipeline = pipeline
-        self._every = every
-        self._stop = threading.Event()
         self._loaded = {path: _read(path) for path in settings.plugin_files}
-        self._thread = threading.Thread(target=self._run, name="plugin-files", daemon=True)
+        self._seen = dict(self._loaded)
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop looking."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(1.0)
-
-    def _run(self) -> None:
-        seen = dict(self._loaded)
-        while not self._stop.wait(self._every):
-            for path in self._loaded:
-                content = _read(path)
-                # What differs between two looks is being written.
-                settled = content is not None and content == seen[path]
-                seen[path] = content
-                if settled and content != self._loaded[path]:
-                    self._loaded[path] = content
-                    self._reload(path)
+    def _compare(self) -> None:
+        for path in self._loaded:
+            content = _read(path)
+            # What differs between two looks is being written.
+            settled = content is not None and content == self._seen[path]
+            self._seen[path] = content
+            if settled and content != self._loaded[path]:
+                self._loaded[path] = content
+                self._reload(path)
 
     def _reload(self, path: Path) -> None:
         from aeraki_core.findings.codes import PLUGIN_INACTIVE

@@ -5,9 +5,7 @@ docs/settings.md is ``aeraki config -o markdown``.
 
 from __future__ import annotations
 
-import click
-
-from aeraki_core.cli.command import define
+from aeraki_core.cli.command import define, form_option
 from aeraki_core.console import output
 from aeraki_core.console.logs import COMPONENTS
 from aeraki_core.settings import SETTINGS, Setting, SettingGroup, Settings
@@ -27,14 +25,7 @@ _TITLES = {
 
 
 @define("config", *SettingGroup, epilog="Example: aeraki config --config aeraki.yaml")
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["text", "json", "yaml", "markdown"]),
-    default="text",
-    help="The form.",
-)
+@form_option("text", "json", "yaml", "markdown", text="The form.")
 def command(settings: Settings, *, form: str) -> int:
     """Show every setting, its value and its origin.
 

@@ -6,9 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from aeraki_core.cli.command import FILES, define, require_paths
+from aeraki_core.cli.command import FILES, define, form_option, require_paths
 from aeraki_core.console import output
 from aeraki_core.findings.text import count
 from aeraki_core.settings import SettingGroup, Settings
@@ -29,14 +27,7 @@ _PORT_PREFIX = "tcp-metaprotocol-"
     more=(*FILES, "domain"),
     epilog="Example: aeraki convert -f metarouters.yaml > routes.yaml",
 )
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["yaml", "json"]),
-    default="yaml",
-    help="Output format.",
-)
+@form_option("yaml", "json")
 def command(settings: Settings, *, form: str) -> int:
     """Print VirtualServices and DestinationRules for upstream's MetaRouters in PATHs.
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from aeraki_core.cli.command import define
+from aeraki_core.cli.command import define, form_option
 from aeraki_core.console import output
 from aeraki_core.settings import SettingGroup, Settings
 from aeraki_core.wiring.plugins import open_registry
@@ -13,14 +11,7 @@ __all__ = ["command"]
 
 
 @define("crds", SettingGroup.PLUGINS, epilog="Example: aeraki crds | kubectl apply -f -")
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["yaml", "json", "name"]),
-    default="yaml",
-    help="The form.",
-)
+@form_option("yaml", "json", "name", text="The form.")
 def command(settings: Settings, *, form: str) -> int:
     """Print the CustomResourceDefinitions of the active plugins' kinds."""
     from aeraki_core.manifests.crds import crd

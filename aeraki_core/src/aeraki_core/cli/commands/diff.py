@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aeraki_core.cli.command import PIPELINE, define, require_paths
+from aeraki_core.cli.command import PIPELINE, define, form_option, require_paths
 from aeraki_core.cli.completing import files
 from aeraki_core.console import output
 from aeraki_core.errors import SettingsError
@@ -37,9 +37,7 @@ _EXAMPLE = "kubectl get envoyfilter -A -o yaml | aeraki diff -f deploy/ --live -
     shell_complete=files("cluster"),
     help="The filters as they are now.",
 )
-@click.option(
-    "-o", "--output", "form", type=click.Choice(["diff", "name"]), default="diff", help="The form."
-)
+@form_option("diff", "name", text="The form.")
 def command(settings: Settings, *, where: str, form: str) -> int:
     """Show what would change: from the live filters to those for the configuration in PATHs.
 

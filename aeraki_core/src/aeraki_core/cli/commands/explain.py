@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from aeraki_core.cli.asking import Asked, controller_options
-from aeraki_core.cli.command import PIPELINE, define, use_cluster_option
+from aeraki_core.cli.command import PIPELINE, define, form_option, use_cluster_option
 from aeraki_core.cli.explaining import explained
 from aeraki_core.console import output
 from aeraki_core.console.finding_forms import from_dict
@@ -27,14 +27,7 @@ __all__ = ["command"]
     traces=True,
 )
 @click.argument("target", metavar="TARGET")
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["text", "json", "yaml"]),
-    default="text",
-    help="Output format.",
-)
+@form_option("text", "json", "yaml")
 @use_cluster_option
 @controller_options
 def command(

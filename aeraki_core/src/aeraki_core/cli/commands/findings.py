@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aeraki_core.cli.command import define
+from aeraki_core.cli.command import define, form_option
 from aeraki_core.cli.completing import code_names, words
 from aeraki_core.console import output
 from aeraki_core.settings import SettingGroup, Settings
@@ -32,14 +32,7 @@ _CHAPTERS = {
 
 @define("findings", SettingGroup.PLUGINS, epilog="Example: aeraki findings AER0302")
 @click.argument("code", required=False, shell_complete=words(code_names))
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["text", "json", "yaml", "markdown"]),
-    default="text",
-    help="The form.",
-)
+@form_option("text", "json", "yaml", "markdown", text="The form.")
 def command(settings: Settings, *, code: str | None, form: str) -> int:
     """Say what the codes of findings mean and what to do about them: all, or CODE alone."""
     registry = open_registry(settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aeraki_core.cli.command import PIPELINE, define, require_paths, use_cluster_option
+from aeraki_core.cli.command import PIPELINE, define, form_option, require_paths, use_cluster_option
 from aeraki_core.console import output
 from aeraki_core.findings.text import count
 from aeraki_core.settings import SettingGroup, Settings
@@ -30,14 +30,7 @@ STAND_IN_ANNOTATION = "aeraki.io/stand-in-address"
     traces=True,
 )
 @use_cluster_option
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["yaml", "json", "name"]),
-    default="yaml",
-    help="The form on stdout.",
-)
+@form_option("yaml", "json", "name", text="The form on stdout.")
 @click.option(
     "--to",
     "directory",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aeraki_core.cli.command import define
+from aeraki_core.cli.command import define, form_option
 from aeraki_core.cli.completing import plugin_names, words
 from aeraki_core.console import output
 from aeraki_core.settings import SettingGroup, Settings
@@ -33,14 +33,7 @@ _COLORS = {
     epilog="Example: aeraki plugins NAME shows its options and findings.",
 )
 @click.argument("name", required=False, shell_complete=words(plugin_names))
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["text", "json", "yaml"]),
-    default="text",
-    help="The form.",
-)
+@form_option("text", "json", "yaml", text="The form.")
 def command(settings: Settings, *, name: str | None, form: str) -> int:
     """Show every plugin: state, version, protocols, kinds; with NAME all of one.
 

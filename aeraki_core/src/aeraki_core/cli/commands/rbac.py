@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from aeraki_core.cli.command import define
+from aeraki_core.cli.command import define, form_option
 from aeraki_core.console import output
 from aeraki_core.model.mesh import LiveWeights
 from aeraki_core.settings import SettingGroup, Settings
@@ -50,9 +50,7 @@ _SETTINGS = (
     default="",
     help="Namespaces whose Secrets may be read, separated by commas. Default: none.",
 )
-@click.option(
-    "-o", "--output", "form", type=click.Choice(["yaml", "json"]), default="yaml", help="The form."
-)
+@form_option("yaml", "json", text="The form.")
 def command(
     settings: Settings,
     *,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aeraki_core.cli.asking import Asked, controller_options, status_of
-from aeraki_core.cli.command import PIPELINE, define, require_paths, use_cluster_option
+from aeraki_core.cli.command import PIPELINE, define, form_option, require_paths, use_cluster_option
 from aeraki_core.console import output
 from aeraki_core.console.describe import overview
 from aeraki_core.console.finding_forms import from_dict
@@ -35,14 +35,7 @@ COLORS = {"current": "green", "partial": "yellow", "held": "yellow", "none": "re
 @define("status", *PIPELINE, SettingGroup.CLUSTER, epilog="Example: aeraki status -f deploy/")
 @click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces, also with -n.")
 @click.option("--all-ports", is_flag=True, help="Ports without a protocol, too.")
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["text", "json", "yaml"]),
-    default="text",
-    help="The form.",
-)
+@form_option("text", "json", "yaml", text="The form.")
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
 @use_cluster_option
 @controller_options

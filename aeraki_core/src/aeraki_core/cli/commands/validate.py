@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aeraki_core.cli.command import PIPELINE, define, require_paths, use_cluster_option
+from aeraki_core.cli.command import PIPELINE, define, form_option, require_paths, use_cluster_option
 from aeraki_core.console import output
 from aeraki_core.console.progress import progress
 from aeraki_core.findings.text import count
@@ -34,14 +34,7 @@ __all__ = ["command"]
     help="Load all filters in a real Envoy as well (needs aeraki-core[testing]).",
 )
 @use_cluster_option
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["text", "json", "sarif", "github", "junit"]),
-    default="text",
-    help="The form on stdout.",
-)
+@form_option("text", "json", "sarif", "github", "junit", text="The form on stdout.")
 def command(settings: Settings, *, strict: bool, envoy: bool, use_cluster: bool, form: str) -> int:
     """Report what is wrong with the configuration in PATHs: code, object, field and line.
 

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import click
 
-from aeraki_core.cli.command import define
+from aeraki_core.cli.command import define, form_option
 from aeraki_core.console import output
 from aeraki_core.settings import Settings
 
@@ -28,14 +28,7 @@ def _version(distribution: str) -> str:
 
 @define("version")
 @click.option("--short", is_flag=True, help="The number alone.")
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(["text", "json", "yaml"]),
-    default="text",
-    help="The form.",
-)
+@form_option("text", "json", "yaml", text="The form.")
 def command(settings: Settings, *, short: bool, form: str) -> int:
     """Print the version of Aeraki, of what it rests on, and of every plugin's distribution."""
     from aeraki_core.plugins.hookspec import ENTRY_POINT_GROUP
