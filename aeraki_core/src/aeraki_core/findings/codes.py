@@ -402,28 +402,28 @@ GATEWAY_ROUTES = Code(
     action="Bind the VirtualService to mesh for routes in sidecars; at gateways use tcp routes.",
 )
 LIVE_WEIGHTS_OFF = Code(
-    "AER0316",
-    _W,
-    "live weights are asked for and switched off",
-    "Set --live-weights annotated, or remove the annotation aeraki.io/live-weights.",
+    id="AER0316",
+    severity=_W,
+    title="live weights are asked for and switched off",
+    action="Set --live-weights annotated, or remove the annotation aeraki.io/live-weights.",
 )
 LIVE_WEIGHTS_UNUSED = Code(
-    "AER0317",
-    _W,
-    "weights of a route cannot be live",
-    "See the message and docs/canary.md; the route has ordinary weights until then.",
+    id="AER0317",
+    severity=_W,
+    title="weights of a route cannot be live",
+    action="See the message and docs/canary.md; the route has ordinary weights until then.",
 )
 LIVE_WEIGHTS_EMPTY = Code(
-    "AER0318",
-    _W,
-    "destination with a weight has no ready endpoint",
-    "Start pods of that subset, or give it weight 0.",
+    id="AER0318",
+    severity=_W,
+    title="destination with a weight has no ready endpoint",
+    action="Start pods of that subset, or give it weight 0.",
 )
 LIVE_WEIGHTS_BALANCER = Code(
-    "AER0319",
-    _I,
-    "loadBalancer has no effect on live weights",
-    "Nothing, if calls need not stay with a server; otherwise use ordinary weights here.",
+    id="AER0319",
+    severity=_I,
+    title="loadBalancer has no effect on live weights",
+    action="Nothing, if calls need not stay with a server; otherwise use ordinary weights here.",
 )
 HTTP_ROUTE_ELSEWHERE = Code(
     id="AER0313",
