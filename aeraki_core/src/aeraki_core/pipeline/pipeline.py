@@ -61,6 +61,7 @@ from aeraki_core.pipeline.hints import (
     Detections,
     annotation_hints,
     external_name_hints,
+    leftover_hints,
     rule_hints,
     service_hints,
     virtual_service_hints,
@@ -561,6 +562,7 @@ class Pipeline:
         detections = self._ports.detections(service.id)
         hints = (
             *service_hints(service, detections, options),
+            *leftover_hints(service, self.mesh.live_weights),
             *annotation_hints(
                 service.ref, self.store.annotations(service.ref), self._option_owners, service
             ),
