@@ -18,12 +18,12 @@ from aeraki_core.console.route_tables import (
 from aeraki_core.findings.text import and_more, count, escape
 from aeraki_core.mesh.calls import Call, CallLimit, broken_limits, choose_route
 
-__all__ = ["Verdict", "answer_text", "route_answer"]
+__all__ = ["RouteVerdict", "answer_text", "route_answer"]
 
 _MOST_ENDPOINTS = 5
 
 
-class Verdict(StrEnum):
+class RouteVerdict(StrEnum):
     """What becomes of a call at a route."""
 
     TAKEN = "taken"
@@ -36,7 +36,7 @@ class Verdict(StrEnum):
     """A route before it takes the call."""
 
 
-_COLORS = {Verdict.TAKEN.value: "green", Verdict.LEFT_OUT.value: "yellow"}
+_COLORS = {RouteVerdict.TAKEN.value: "green", RouteVerdict.LEFT_OUT.value: "yellow"}
 
 
 def route_answer(port: Mapping[str, Any], client: str | None, call: Call) -> dict[str, Any]:
@@ -81,13 +81,13 @@ def _judge(answer: dict[str, Any], routes: Sequence[Mapping[str, Any]], call: Ca
     for index, route in enumerate(routes):
         reasons: list[str] = []
         if index == choice.taken:
-            verdict, reasons = Verdict.TAKEN, [each["message"] for each in route["findings"]]
+            verdict, reasons = RouteVerdict.TAKEN, [each["message"] for each in route["findings"]]
         elif choice.taken is not None and index > choice.taken:
-            verdict = Verdict.NOT_REACHED
+            verdict = RouteVerdict.NOT_REACHED
         elif not route["isUsed"]:
-            verdict, reasons = Verdict.LEFT_OUT, _why_left_out(route)
+            verdict, reasons = RouteVerdict.LEFT_OUT, _why_left_out(route)
         else:
-            verdict, reasons = Verdict.PASSED, list(map(str, choice.passed[index]))
+            verdict, reasons = RouteVerdict.PASSED, list(map(str, choice.passed[index]))
         answer["routes"].append({**route, "verdict": verdict.value, "reasons": reasons})
     answer["taken"] = choice.taken
     if choice.taken is None:
@@ -123,7 +123,10 @@ def answer_text(answer: Mapping[str, Any], call: Call) -> str:
         verdict = output.style(f"{route['verdict']:<11}", _COLORS.get(route["verdict"]))
         source = f"{source_text(route)}{', ' + route['place'] if route['place'] else ''}"
         lines.append(f"  {number:>2}  {verdict}  {escape(match_text(route))}  ({escape(source)})")
-        details = [*route["reasons"], *(_ways(route) if route["verdict"] == Verdict.TAKEN else ())]
+        details = [
+            *route["reasons"],
+            *(_ways(route) if route["verdict"] == RouteVerdict.TAKEN else ()),
+        ]
         lines += [f"      {'':<11}    {escape(text)}" for text in details]
     return "\n".join(lines) + "\n"
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aeraki_core.model.service import Port, Service
     from aeraki_core.pipeline.pipeline import Pipeline
 
-__all__ = ["NotThereError", "Target", "ports_meant"]
+__all__ = ["NotThereError", "PortMatch", "ports_meant"]
 
 # 10.1.2.3:80 and [::1]:80, and listeners, which Istio names 10.1.2.3_80 and ::1_80.
 _ADDRESS = re.compile(
@@ -35,14 +35,14 @@ class NotThereError(AerakiError):
     """There is no such service or port, or the name can mean several."""
 
 
-class Target(NamedTuple):
+class PortMatch(NamedTuple):
     """A port of a service."""
 
     service: Service
     port: Port
 
 
-def ports_meant(pipeline: Pipeline, text: str) -> tuple[Target, ...]:
+def ports_meant(pipeline: Pipeline, text: str) -> tuple[PortMatch, ...]:
     """Return the service ports that a text matches, sorted by host and port; never empty.
 
     ``HOST`` or ``HOST:PORT``, where the first labels of a host do if they are unique; an address, a
@@ -66,13 +66,13 @@ def _hosts_meant(text: str, known: Iterable[str]) -> list[str]:
     return [text] if text in known else [host for host in known if host.startswith(f"{text}.")]
 
 
-def _targets(store: Store) -> Iterator[Target]:
+def _targets(store: Store) -> Iterator[PortMatch]:
     """Yield every port of every service, sorted."""
     for service in sorted(store.services(), key=lambda service: (service.host, service.ref)):
-        yield from (Target(service, port) for port in service.ports)
+        yield from (PortMatch(service, port) for port in service.ports)
 
 
-def _of_cluster(store: Store, text: str) -> tuple[Target, ...]:
+def _of_cluster(store: Store, text: str) -> tuple[PortMatch, ...]:
     try:
         cluster = ClusterName.parse(text)
     except ValueError:
@@ -88,7 +88,7 @@ def _of_cluster(store: Store, text: str) -> tuple[Target, ...]:
     return found
 
 
-def _of_filter(pipeline: Pipeline, text: str) -> tuple[Target, ...]:
+def _of_filter(pipeline: Pipeline, text: str) -> tuple[PortMatch, ...]:
     """Return the ports of an EnvoyFilter; empty if none of ours has that name."""
     name = text.removeprefix("EnvoyFilter ")
     wanted = {
@@ -104,7 +104,7 @@ def _of_filter(pipeline: Pipeline, text: str) -> tuple[Target, ...]:
     )
 
 
-def _of_address(store: Store, text: str) -> tuple[Target, ...]:
+def _of_address(store: Store, text: str) -> tuple[PortMatch, ...]:
     """Return the ports behind an address or a listener; empty if the text is no address.
 
     Raises:
@@ -135,7 +135,7 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _has_address(store: Store, target: Target, address: str) -> bool:
+def _has_address(store: Store, target: PortMatch, address: str) -> bool:
     service, number = target.service, target.port.number
     if address in (*service.addresses, *service.auto_addresses, *service.remote_addresses):
         return True
@@ -148,7 +148,7 @@ def _has_address(store: Store, target: Target, address: str) -> bool:
     return f"{address}_{number}" in names
 
 
-def _of_host(store: Store, text: str) -> tuple[Target, ...]:
+def _of_host(store: Store, text: str) -> tuple[PortMatch, ...]:
     host, port = _split(text)
     # Only that service is looked at: a mesh may have ten thousand.
     known = sorted({service.host for service in store.services()})

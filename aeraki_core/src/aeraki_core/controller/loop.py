@@ -74,7 +74,7 @@ class _Leads:
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class _Question:
     """A question about something that only the loop's thread may look at."""
 
     function: Callable[[], Any]
@@ -89,7 +89,7 @@ class _StopLoop:
 _SLICE = 0.5
 """Seconds of generating after which the loop looks at what else there is."""
 
-_Item = tuple[Event, ...] | _LiveChanged | _Leads | _Call | _StopLoop
+_Item = tuple[Event, ...] | _LiveChanged | _Leads | _Question | _StopLoop
 T = TypeVar("T")
 
 
@@ -161,7 +161,7 @@ class Controller:
                 raised too.
         """
         answer: Future[T] = Future()
-        self._queue.put(_Call(function, answer))
+        self._queue.put(_Question(function, answer))
         try:
             return answer.result(timeout)
         except TimeoutError:
@@ -326,7 +326,7 @@ class Controller:
     def _take(self, item: _Item) -> None:
         self._progress()
         match item:
-            case _Call(function, answer):
+            case _Question(function, answer):
                 _answer(function, answer)
                 return
             case _Leads(leads):

@@ -18,9 +18,9 @@ from aeraki_core.model.istio import StringMatch
 __all__ = [
     "Call",
     "CallLimit",
-    "Condition",
     "Mismatch",
     "RouteChoice",
+    "RouteCondition",
     "broken_limits",
     "choose_route",
     "conditions",
@@ -72,7 +72,7 @@ def broken_limits(limits: Iterable[CallLimit], call: Call) -> tuple[CallLimit, .
     )
 
 
-class Condition(NamedTuple):
+class RouteCondition(NamedTuple):
     """A condition of a route: a part of the call matches or, if ``negated``, does not.
 
     ``name`` is the part in words: ``method``, ``header user``, ``parameter 0``.
@@ -90,7 +90,7 @@ class Condition(NamedTuple):
 class Mismatch(NamedTuple):
     """A condition that a call does not fulfil; ``actual`` is the call's value, None without one."""
 
-    condition: Condition
+    condition: RouteCondition
     actual: str | None
 
     def __str__(self) -> str:
@@ -125,7 +125,7 @@ def choose_route(matches: Sequence[RouteMatch | None], call: Call) -> RouteChoic
     return RouteChoice(None, tuple(passed))
 
 
-def conditions(match: RouteMatch) -> tuple[Condition, ...]:
+def conditions(match: RouteMatch) -> tuple[RouteCondition, ...]:
     """Return all conditions of a route; empty if it matches any call."""
     return tuple(condition for condition, _ in _asked(match, Call()))
 
@@ -139,17 +139,17 @@ def _mismatches(match: RouteMatch, call: Call) -> Iterator[Mismatch]:
             yield Mismatch(condition, actual)
 
 
-def _asked(match: RouteMatch, call: Call) -> Iterator[tuple[Condition, str | None]]:
+def _asked(match: RouteMatch, call: Call) -> Iterator[tuple[RouteCondition, str | None]]:
     """Yield each condition with the call's value."""
     headers = {name.lower(): value for name, value in call.headers}
     if match.method is not None:
-        yield Condition("method", match.method), call.method
+        yield RouteCondition("method", match.method), call.method
     for name, wanted in match.headers:
-        yield Condition(f"header {name}", wanted), headers.get(name.lower())
+        yield RouteCondition(f"header {name}", wanted), headers.get(name.lower())
     for name, wanted in match.without_headers:
-        yield Condition(f"header {name}", wanted, negated=True), headers.get(name.lower())
+        yield RouteCondition(f"header {name}", wanted, negated=True), headers.get(name.lower())
     for name, wanted in match.query_params:
-        yield Condition(f"parameter {name}", wanted), dict(call.query_params).get(name)
+        yield RouteCondition(f"parameter {name}", wanted), dict(call.query_params).get(name)
 
 
 def _takes_any(wanted: StringMatch) -> bool:

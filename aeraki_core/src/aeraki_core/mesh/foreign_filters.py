@@ -17,7 +17,7 @@ from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.model.memory import Index
 from aeraki_core.model.meta import Age, ObjectRef
 
-__all__ = ["ForeignFilter", "ForeignFilters", "ForeignPatch", "Target"]
+__all__ = ["ForeignFilter", "ForeignFilters", "ForeignPatch", "PatchTarget"]
 
 _ANY = "ANY"
 _CONTEXTS = frozenset({_ANY, "SIDECAR_OUTBOUND", "SIDECAR_INBOUND"})
@@ -28,7 +28,7 @@ _ANCHORED = frozenset({"REPLACE", "REMOVE", "MERGE", "INSERT_BEFORE", "INSERT_AF
 _UPSTREAM = ("manager", "Aeraki")
 
 
-class Target(StrEnum):
+class PatchTarget(StrEnum):
     """What a patch changes (Istio's EnvoyFilter.ApplyTo)."""
 
     NETWORK_FILTER = "NETWORK_FILTER"
@@ -47,7 +47,7 @@ class ForeignPatch:
     """
 
     index: int
-    target: Target
+    target: PatchTarget
     operation: str
     context: str
     listener: str = ""
@@ -182,22 +182,24 @@ def _patch(index: int, entry: Mapping[str, Any]) -> ForeignPatch | None:
     operation = patch.get("operation")
     match = _mapping(entry.get("match"))
     context = match.get("context") or _ANY
-    if target not in tuple(Target) or context not in _CONTEXTS:
+    if target not in tuple(PatchTarget) or context not in _CONTEXTS:
         return None
     listener, cluster = _mapping(match.get("listener")), _mapping(match.get("cluster"))
     chain = _mapping(listener.get("filterChain"))
     anchor = _mapping(chain.get("filter")).get("name") or ""
     # Without an anchor an insert goes to an end of the chain, and finds its place in any case.
     anchored = (
-        target == Target.NETWORK_FILTER and operation in _ANCHORED and anchor not in ("", _HTTP)
+        target == PatchTarget.NETWORK_FILTER
+        and operation in _ANCHORED
+        and anchor not in ("", _HTTP)
     )
-    removes = target != Target.NETWORK_FILTER and operation == "REMOVE"
+    removes = target != PatchTarget.NETWORK_FILTER and operation == "REMOVE"
     name, host = str(cluster.get("name") or ""), str(cluster.get("service") or "").lower()
-    if not (anchored or removes) or (target == Target.CLUSTER and not (name or host)):
+    if not (anchored or removes) or (target == PatchTarget.CLUSTER and not (name or host)):
         return None
     return ForeignPatch(
         index=index,
-        target=Target(target),
+        target=PatchTarget(target),
         operation=str(operation),
         context=str(context),
         listener=str(listener.get("name") or ""),

@@ -236,7 +236,7 @@ class _Subset(Spec):
     traffic_policy: dict[str, Any] | None = None
 
 
-class _WorkloadSelector(Spec):
+class _RuleSelector(Spec):
     match_labels: dict[str, str] = Field(default_factory=dict)
 
 
@@ -245,7 +245,7 @@ class _DestinationRuleSpec(Spec):
     subsets: Annotated[tuple[_Subset, ...], BeforeValidator(_listed)] = ()
     traffic_policy: dict[str, Any] | None = None
     export_to: tuple[str, ...] | None = None
-    workload_selector: _WorkloadSelector | None = None
+    workload_selector: _RuleSelector | None = None
 
 
 @dataclass(frozen=True, slots=True)

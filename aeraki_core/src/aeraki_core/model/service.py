@@ -190,7 +190,7 @@ class _EntryPort(Spec):
     target_port: PortNumber | None = None
 
 
-class _WorkloadSelector(Spec):
+class _EntrySelector(Spec):
     labels: dict[str, _Text] = Field(default_factory=dict)
 
 
@@ -199,7 +199,7 @@ class _EntrySpec(Spec):
     addresses: tuple[str, ...] = ()
     ports: tuple[_EntryPort, ...] = ()
     resolution: Resolution = Resolution.NONE
-    workload_selector: _WorkloadSelector | None = None
+    workload_selector: _EntrySelector | None = None
     export_to: tuple[str, ...] | None = None
 
     @field_validator("addresses")

@@ -16,7 +16,12 @@ from aeraki_core.filters.envoyfilter import ConfigPatch
 from aeraki_core.filters.patch import ApplyTo
 from aeraki_core.findings.codes import FOREIGN_FILTER
 from aeraki_core.findings.finding import Finding
-from aeraki_core.mesh.foreign_filters import ForeignFilter, ForeignFilters, ForeignPatch, Target
+from aeraki_core.mesh.foreign_filters import (
+    ForeignFilter,
+    ForeignFilters,
+    ForeignPatch,
+    PatchTarget,
+)
 from aeraki_core.pipeline.arrange import LAST_PRIORITY, PRIORITY, TCP_PROXY
 from aeraki_core.pipeline.placement import InboundGroup, Label, Placement
 
@@ -72,24 +77,24 @@ def _meetings(placement: Placement, foreign: ForeignFilters) -> Iterator[_Meetin
                     if inbound
                     else patch.meets_outbound(listener, number)
                 )
-                if patch.target is not Target.CLUSTER and meets:
+                if patch.target is not PatchTarget.CLUSTER and meets:
                     yield _Meeting(placement, ours, each, patch, side)
         if not inbound:
             cluster = str(ClusterName("outbound", port, "", host))
             for each in foreign.at(cluster, host):
                 for patch in each.patches:
                     removed = patch.cluster == cluster or patch.host == host
-                    if patch.target is Target.CLUSTER and removed and patch.port in (0, port):
+                    if patch.target is PatchTarget.CLUSTER and removed and patch.port in (0, port):
                         yield _Meeting(placement, ours, each, patch, f"cluster {cluster}")
 
 
 def _outcome(meeting: _Meeting, root_namespace: str) -> str | None:
     """Return which of the two has no effect, and what to do; None if both have theirs."""
     ours, theirs = meeting.ours, meeting.theirs
-    if theirs.target is Target.CLUSTER:
+    if theirs.target is PatchTarget.CLUSTER:
         return "removes the cluster that calls go to; they fail unless something adds it again"
-    if theirs.target is not Target.NETWORK_FILTER:
-        what = "listener" if theirs.target is Target.LISTENER else "filter chain"
+    if theirs.target is not PatchTarget.NETWORK_FILTER:
+        what = "listener" if theirs.target is PatchTarget.LISTENER else "filter chain"
         return f"removes the {what}, and Aeraki's filter with it"
     name = _filter_name(ours)
     theirs_first = _is_first(meeting, root_namespace)
