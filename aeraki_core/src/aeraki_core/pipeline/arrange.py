@@ -24,9 +24,9 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.model.listeners import Listener
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.pipeline.companions import companions_of
-from aeraki_core.pipeline.generate import OutboundPatches, PortOutput, PortRun
 from aeraki_core.pipeline.own_listeners import Restore
 from aeraki_core.pipeline.placement import InboundGroup, OutboundGroup, Placement, by_age
+from aeraki_core.pipeline.port_output import OutboundPatches, PortOutput, PortRun
 from aeraki_core.plugins.context import Audience
 
 __all__ = ["Arrangement", "assemble", "place"]

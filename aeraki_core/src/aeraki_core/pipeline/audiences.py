@@ -2,7 +2,7 @@
 
 By exportTo, and by who has the Envoy extension.
 
-Further client namespaces follow from what the generator asks (generate.py).
+Further client namespaces follow from what the generator asks (views.py).
 """
 
 from __future__ import annotations

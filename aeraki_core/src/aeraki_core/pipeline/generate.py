@@ -1,134 +1,31 @@
-"""One service port through its generator: once for each group of clients with the same mesh.
+"""One service port through its generator, for all its clients.
 
 Most ports have one filter for the whole mesh, made for *everybody else*: clients whose namespace no
-object mentions. The questions of the generator name the namespaces whose answers may differ. A
-namespace with other answers gets a run, and a filter, of its own, which overrides the mesh-wide one
-there; equal answers share a run. See docs/internals/views.md.
+object mentions. views.py runs the generator again for clients whose answers differ.
 
 In: a service port with its protocol, the store and the dispatcher. Out: a :class:`PortOutput`.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from aeraki_core.filters.patch import ApplyTo, Inbound, Operation, Outbound, Patch
-from aeraki_core.findings.codes import (
-    CLUSTER_SHARED,
-    FOREIGN_CLUSTER,
-    LISTENER_TAKEN,
-    MISSING_EXTENSION,
-    TOO_MANY_VIEWS,
-)
+from aeraki_core.findings.codes import MISSING_EXTENSION
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.calls import CallLimit
-from aeraki_core.mesh.keys import Key
 from aeraki_core.mesh.reads import Reads, Record
 from aeraki_core.mesh.routes import PlannedRoute
 from aeraki_core.mesh.store import Store
-from aeraki_core.mesh.weight_sets import WeightSet
-from aeraki_core.model.listeners import Listener
-from aeraki_core.model.meta import ObjectRef
-from aeraki_core.model.service import Port, Service, ServiceId
-from aeraki_core.pipeline.audiences import (
-    EVERYBODY,
-    base_audiences,
-    is_everybodys,
-    namespaces_with_extensions,
-)
-from aeraki_core.pipeline.authority import foreign_changes
-from aeraki_core.pipeline.balancers import balancer_restore, only_balancer
-from aeraki_core.pipeline.own_listeners import Restore, own_listeners, restores
+from aeraki_core.model.service import Port, Service
+from aeraki_core.pipeline.audiences import base_audiences, is_everybodys
+from aeraki_core.pipeline.port_output import PortOutput, PortRun
+from aeraki_core.pipeline.views import ViewRunner
 from aeraki_core.plugins.context import Audience, Detect, GenerateContext
-from aeraki_core.plugins.dispatch import Dispatcher, Generated, PortCall
+from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.types import Protocol
 
-__all__ = [
-    "ClientRoutes",
-    "OutboundPatches",
-    "PortId",
-    "PortOutput",
-    "PortRun",
-    "client_routes",
-    "generate_port",
-]
-
-MAX_VIEWS = 200
-"""Of client namespaces with a filter of their own for one service port.
-
-More would let one object cost minutes. As many again may have one because of what others say.
-"""
-
-
-class PortId(NamedTuple):
-    """Names a port of one object's service."""
-
-    service: ServiceId
-    number: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundPatches:
-    """What one audience of clients gets, on which listeners.
-
-    ``restores``: what of the mesh-wide filter's changes is undone for them. ``weight_sets``: what
-    carries the weights of the routes in the patches. ``clients``: the namespaces of all audiences
-    with these patches (None: the whole mesh).
-    """
-
-    audience: Audience
-    listeners: tuple[Listener, ...]
-    patches: tuple[Patch, ...]
-    restores: tuple[Restore, ...] = ()
-    weight_sets: tuple[WeightSet, ...] = ()
-    clients: frozenset[str | None] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortRun:
-    """How the generator of a service port ran. This is remembered; the patches go into placements.
-
-    - failed: the generator could not make patches, and what it made before stays
-    - failed_in: the client namespaces for which alone it could not; their filters stay
-    - objects: what it read
-    - calls, seconds: its runs and their wall time
-    - is_everybodys: the host is this service for everybody else, or for nobody
-    """
-
-    service: Service
-    port: Port
-    protocol: Protocol
-    plugin: str
-    findings: tuple[Finding, ...]
-    objects: tuple[ObjectRef, ...]
-    failed: bool
-    failed_in: frozenset[str] = frozenset()
-    calls: int
-    seconds: float
-    is_everybodys: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortOutput:
-    """What a service port's generator made, and the questions that it asked.
-
-    Without patches if it failed.
-
-    ``held``: the client namespaces (None: the whole mesh) for which it failed, and the listeners
-    that are the port's own there. What was made for them before stays, as far as it is on those
-    listeners. ``inbound_failed``: it failed for the workloads' own namespace, so their filters
-    stay.
-    """
-
-    run: PortRun
-    held: Mapping[str | None, frozenset[str]]
-    outbound: tuple[OutboundPatches, ...]
-    inbound: tuple[Patch, ...]
-    inbound_failed: bool
-    keys: tuple[Key, ...]
+__all__ = ["ClientRoutes", "client_routes", "generate_port"]
 
 
 def generate_port(
@@ -146,7 +43,7 @@ def generate_port(
     reads = Reads(store, record=Record(owner=service.namespace))
     reads.service(service.id)
     audiences, findings = base_audiences(service, protocol, reads)
-    runner = _Runner(service, port, protocol, reads, dispatcher, detect)
+    runner = ViewRunner(service, port, protocol, reads, dispatcher, detect)
     if audiences:
         runner.run_for_clients(audiences)
     else:
@@ -220,7 +117,7 @@ def client_routes(
     They are not remembered, because a mesh has many and they are asked for one port at a time.
     """
     reads = Reads(store, record=Record(owner=service.namespace))
-    runner = _Runner(service, port, protocol, reads, dispatcher, detect)
+    runner = ViewRunner(service, port, protocol, reads, dispatcher, detect)
     audiences, _ = base_audiences(service, protocol, reads)
     if audiences:
         runner.run_for_clients(audiences)
@@ -242,362 +139,6 @@ def _limits(context: GenerateContext) -> Iterator[CallLimit]:
             value = context.option(option)
             values = (value,) if isinstance(value, str) else tuple(value or ())
             yield CallLimit(option.name, () if "*" in values else tuple(filter(None, values)))
-
-
-@dataclass(slots=True)
-class _View:
-    """What the generator made for clients with equal answers.
-
-    ``generated`` None: the service is not there for them. ``balancers``: they put Istio's load
-    balancer back where the mesh-wide filter merges another.
-    """
-
-    reads: Reads
-    call: PortCall
-    listeners: tuple[Listener, ...] = ()
-    listener_findings: tuple[Finding, ...] = ()
-    generated: Generated | None = None
-    patches: tuple[Patch, ...] = ()
-    refusals: tuple[Finding, ...] = ()
-    balancers: tuple[Patch, ...] = ()
-    audiences: list[Audience] = field(default_factory=list)
-
-    @property
-    def failed(self) -> bool:
-        """Whether the generator could not make patches."""
-        return self.generated is not None and self.generated.patches is None
-
-    @property
-    def clients(self) -> frozenset[str | None]:
-        """The namespaces of its audiences; None for the whole mesh."""
-        return frozenset(audience.namespace for audience in self.audiences)
-
-    @property
-    def outbound(self) -> tuple[Patch, ...]:
-        """The patches for the clients."""
-        return tuple(patch for patch in self.patches if isinstance(patch.side, Outbound))
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """All that is wrong for these clients."""
-        generated = self.generated.findings if self.generated is not None else ()
-        return (*self.listener_findings, *generated, *self.refusals)
-
-
-@dataclass(slots=True)
-class _Runner:
-    """Runs the generator of one service port, view by view.
-
-    The first view is the mesh-wide one, if there is one.
-    """
-
-    service: Service
-    port: Port
-    protocol: Protocol
-    reads: Reads
-    dispatcher: Dispatcher
-    detect: Detect
-    views: list[_View] = field(default_factory=list)
-    dropped: set[str] = field(default_factory=set)
-
-    def run_for_clients(self, audiences: tuple[Audience, ...]) -> None:
-        """Make a view for each audience, and for each namespace that may see something else."""
-        todo = deque(audiences)
-        known = {audience.namespace for audience in audiences if not audience.labels}
-        counts: Counter[bool] = Counter()
-        while todo:
-            audience = todo.popleft()
-            self._view_of(audience).audiences.append(audience)
-            if self.mesh_wide_failed():
-                return  # the last good filters stay, so that the overrides fit them
-            if self._mesh_wide() is None:
-                continue
-            own, named = self._more_namespaces()
-            self.dropped = set()
-            # Whom only others name has a limit of its own: nobody uses up that of the rest.
-            for is_own, namespaces in ((True, own), (False, named - own)):
-                for namespace in sorted(namespaces - known):
-                    if counts[is_own] < MAX_VIEWS:
-                        counts[is_own] += 1
-                        known.add(namespace)
-                        todo.append(Audience(namespace, overrides=True))
-                    else:
-                        self.dropped.add(namespace)
-
-    def run_for_workloads(self) -> None:
-        """Run for the inbound side only: the workload's proxies have the extension, no client."""
-        audience = Audience(self.service.namespace, self.service.selector)
-        view = self._view(audience)
-        if any(self._is_covered(side) for side in view.call.context.inbound):
-            self._generate(view)
-            self.views.append(view)
-
-    def mesh_wide_failed(self) -> bool:
-        """Whether there is no mesh-wide filter because the generator failed."""
-        mesh_wide = self._mesh_wide()
-        return mesh_wide is not None and mesh_wide.failed
-
-    def inbound_view(self) -> _View:
-        """The view of the service's own namespace, where the workloads are.
-
-        It may know a password that is not exported to everybody.
-        """
-        own = self.service.namespace
-        return next(
-            (
-                view
-                for view in self.views
-                if view.generated is not None and own in {each.namespace for each in view.audiences}
-            ),
-            next((view for view in self.views if not view.failed), self.views[0]),
-        )
-
-    def inbound(self) -> tuple[Patch, ...]:
-        """The inbound patches for workloads whose proxies have the extension."""
-        view = self.inbound_view()
-        return tuple(
-            patch
-            for patch in view.patches
-            if isinstance(patch.side, Inbound) and self._is_covered(patch.side)
-        )
-
-    def outbound(self) -> Iterator[OutboundPatches]:
-        """Yield the patches of each audience.
-
-        An override without a difference is left out: its clients have the mesh-wide filter.
-        """
-        first = self.views[0]
-        for view in self.views:
-            if view.failed:
-                continue
-            for audience in view.audiences:
-                if not audience.overrides:
-                    if view.listeners:
-                        yield OutboundPatches(
-                            audience=audience,
-                            listeners=view.listeners,
-                            patches=view.outbound,
-                            weight_sets=view.call.recorder.weight_sets,
-                            clients=view.clients,
-                        )
-                    continue
-                restored = self._restores(first, view)
-                patches = view.outbound if view.listeners else ()
-                if {*view.listeners} <= {*first.listeners}:
-                    # What the mesh-wide filter does already is not done twice.
-                    patches = tuple(patch for patch in patches if patch not in first.outbound)
-                patches = (*patches, *view.balancers)
-                if restored or patches:
-                    yield OutboundPatches(
-                        audience=audience,
-                        listeners=view.listeners,
-                        patches=patches,
-                        restores=restored,
-                        weight_sets=view.call.recorder.weight_sets if patches else (),
-                        clients=view.clients,
-                    )
-
-    def findings(self) -> Iterator[Finding]:
-        """The findings of all views, each once.
-
-        One that only some clients have names their namespaces, or those of all others.
-        """
-        told: set[Finding] = set()
-        for view in self.views:
-            names = sorted({each.namespace for each in view.audiences if each.namespace})
-            overrides = all(each.overrides for each in view.audiences) and bool(view.audiences)
-            for finding in view.findings:
-                if finding in told or (overrides and finding.code is LISTENER_TAKEN):
-                    # Another service's listener is restored for these clients, so nothing is wrong.
-                    continue
-                told.add(finding)
-                if overrides:
-                    message = f"clients in {_listed(names)}: {finding.message}"
-                    yield replace(finding, message=message)
-                elif finding.ref is not None and (spared := self._spared(view, finding)):
-                    message = f"clients outside {_listed(spared)}: {finding.message}"
-                    yield replace(finding, message=message)
-                else:
-                    yield finding
-            if overrides and view.generated is not None and not view.failed:
-                yield from self._shared_clusters(view, names)
-        if self.dropped:
-            message = (
-                f"port {self.port.number}: clients in more than "
-                f"{MAX_VIEWS} namespaces may need a filter of their own; "
-                f"those in {_listed(sorted(self.dropped))} have the mesh-wide one"
-            )
-            yield Finding(TOO_MANY_VIEWS, message, self.service.ref)
-
-    def _spared(self, view: _View, finding: Finding) -> list[str]:
-        """The namespaces whose clients do not have a finding of the mesh-wide view."""
-        return sorted(
-            audience.namespace
-            for other in self.views
-            if view is self._mesh_wide() and other.generated is not None
-            if finding not in other.findings
-            for audience in other.audiences
-            if audience.namespace is not None
-        )
-
-    def _mesh_wide(self) -> _View | None:
-        first = self.views[0] if self.views else None
-        return first if first is not None and EVERYBODY in first.audiences else None
-
-    def _more_namespaces(self) -> tuple[set[str], set[str]]:
-        """Client namespaces that may need something else than the mesh-wide filter.
-
-        By objects of their own or of the service's namespace, and by those of others.
-        """
-        mesh = self.reads.mesh
-        calls = (view.call for view in self.views if view.generated is not None)
-        extended = set().union(*(namespaces_with_extensions(call, mesh) for call in calls))
-        record, root = self.reads.record, {mesh.root_namespace}
-        return (record.clients | extended) - root, record.named - root
-
-    def _view_of(self, audience: Audience) -> _View:
-        """A view whose clients get the same answers to everything that is asked for them.
-
-        A new one if there is none.
-        """
-        fresh = self._view(audience)
-        for view in self.views:
-            same_extensions = all(
-                fresh.call.has_extension(name) == view.call.has_extension(name)
-                for name in tuple(view.call.recorder.extensions)
-            )
-            if same_extensions and fresh.reads.agrees_with(view.reads):
-                return view
-        self.views.append(fresh)
-        services = fresh.reads.services_of_host(self.service.host)
-        if any(service.id == self.service.id for service in services):
-            fresh.listeners, fresh.listener_findings = own_listeners(
-                self.service, self.port, fresh.reads
-            )
-            self._generate(fresh)
-            if audience.overrides and not _has_filter(fresh):
-                # Asked here, so that clients with another answer get a view of their own.
-                fresh.call.context.tcp_route()
-        elif audience.overrides:
-            # Not the service of these clients; but its mesh-wide filter may reach their listeners.
-            for listener in self.views[0].listeners:
-                fresh.reads.claims(listener.name)
-        if audience.overrides:
-            fresh.balancers = tuple(self._balancers(fresh))
-        return fresh
-
-    def _view(self, audience: Audience) -> _View:
-        client = audience.namespace
-        reads = self.reads if client is None else self.reads.for_client(client)
-        call = self.dispatcher.prepare(
-            self.protocol,
-            self.service,
-            self.port,
-            audience=audience,
-            reads=reads,
-            detect=self.detect,
-        )
-        return _View(reads, call)
-
-    def _generate(self, view: _View) -> None:
-        generated = self.dispatcher.extend(view.call, self.dispatcher.generate(view.call))
-        foreign = tuple(foreign_changes(generated.patches or (), view.call.context))
-        if foreign:
-            # To leave out one change would alter what works. So the last good filter stays whole.
-            generated = replace(generated, patches=None)
-        view.generated = generated
-        view.patches = generated.patches or ()
-        plugin = self.dispatcher.registry.owner(self.protocol).title
-        view.refusals = tuple(
-            Finding(
-                FOREIGN_CLUSTER,
-                f"port {self.port.number}: {plugin} may not {change}; "
-                "what was written before stays",
-                self.service.ref,
-            )
-            for change in foreign
-        )
-
-    def _is_covered(self, side: Inbound) -> bool:
-        """Whether the proxies of these workloads are known to have the protocol's extension."""
-        extension = self.protocol.extension
-        return extension.stock or any(
-            rule.covers(self.service.namespace, side.selector)
-            for rule in self.reads.mesh.rules_for(extension.name)
-        )
-
-    def _restores(self, mesh_wide: _View, view: _View) -> tuple[Restore, ...]:
-        """What the mesh-wide filter must not change for these clients."""
-        if not _has_filter(mesh_wide):
-            return ()
-        others = restores(mesh_wide.listeners, self.service, view.reads)
-        if view.generated is None or _has_filter(view):
-            return others
-        clusters = view.call.context.tcp_route().clusters
-        return (*others, *(Restore(listener.name, clusters) for listener in view.listeners))
-
-    def _balancers(self, view: _View) -> Iterator[Patch]:
-        """Merges that put Istio's load balancer back for these clients."""
-        mesh_wide = self.views[0]
-        changed = {patch.side.cluster for patch in view.outbound if _changes_cluster(patch)}
-        for patch in mesh_wide.outbound if mesh_wide.listeners else ():
-            is_merge = _changes_cluster(patch) and patch.operation is Operation.MERGE
-            if is_merge and patch.side.cluster not in changed:
-                restore = balancer_restore(patch, self.service.host, self.port.number, view.reads)
-                if restore is not None:
-                    yield restore
-
-    def _shared_clusters(self, view: _View, namespaces: list[str]) -> Iterator[Finding]:
-        """Report changes of Istio's clusters that these clients should not get.
-
-        They reach the whole mesh, and no filter can undo them for some clients.
-        """
-        if self.views[0].listeners and any(
-            _changes_cluster(patch)
-            and patch not in view.outbound
-            and not _is_replaced(patch, view)
-            and not _is_restored(patch, view)
-            for patch in self.views[0].outbound
-        ):
-            message = (
-                f"port {self.port.number}: the filter of the mesh changes "
-                f"{self.service.host}'s cluster in a way that clients in "
-                f"{_listed(namespaces)} should not get, because other rules apply to them"
-            )
-            yield Finding(CLUSTER_SHARED, message, self.service.ref)
-
-
-def _changes_cluster(patch: Patch) -> bool:
-    return patch.apply_to is ApplyTo.CLUSTER
-
-
-def _is_restored(merged: Patch, view: _View) -> bool:
-    """Whether these clients get Istio's load balancer back, which is all that the merge changes."""
-    cluster = merged.side.cluster
-    return any(each.side.cluster == cluster for each in view.balancers) and only_balancer(merged)
-
-
-def _is_replaced(merged: Patch, view: _View) -> bool:
-    """Whether these clients get another cluster in the place of the one that is changed.
-
-    Not where the mesh-wide filter has put one there: Envoy refuses two of one name.
-    """
-    return merged.operation is Operation.MERGE and any(
-        patch.operation is Operation.REPLACE and patch.name == merged.side.cluster
-        for patch in view.outbound
-        if _changes_cluster(patch)
-    )
-
-
-def _has_filter(view: _View) -> bool:
-    return any(patch.apply_to is ApplyTo.NETWORK_FILTER for patch in view.outbound)
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Some names, and how many more."""
-    listed = [*names]
-    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-    return ", ".join(listed[:3]) + more
 
 
 def _missing_extension(service: Service, port: Port, protocol: Protocol) -> Finding:

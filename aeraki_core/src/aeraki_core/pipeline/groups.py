@@ -14,8 +14,8 @@ from itertools import combinations
 from typing import NamedTuple
 
 from aeraki_core.model.memory import Index
-from aeraki_core.pipeline.generate import PortId
 from aeraki_core.pipeline.placement import Group, InboundGroup, Label, Placement
+from aeraki_core.pipeline.port_output import PortId
 
 __all__ = ["Groups"]
 

@@ -49,13 +49,7 @@ from aeraki_core.pipeline.arrange import Arrangement, assemble, place
 from aeraki_core.pipeline.detect import Detector, ProblemKind
 from aeraki_core.pipeline.filters import FilterTable
 from aeraki_core.pipeline.foreign_filters import foreign_filter_findings
-from aeraki_core.pipeline.generate import (
-    ClientRoutes,
-    PortId,
-    PortOutput,
-    client_routes,
-    generate_port,
-)
+from aeraki_core.pipeline.generate import ClientRoutes, client_routes, generate_port
 from aeraki_core.pipeline.groups import Groups
 from aeraki_core.pipeline.hints import (
     Detections,
@@ -69,6 +63,7 @@ from aeraki_core.pipeline.hints import (
 from aeraki_core.pipeline.overlaps import Overlaps, Rank
 from aeraki_core.pipeline.placement import Group, InboundGroup, Placement, group_order
 from aeraki_core.pipeline.port_choice import PortChoice
+from aeraki_core.pipeline.port_output import PortId, PortOutput
 from aeraki_core.pipeline.ports import PortState, PortTable
 from aeraki_core.pipeline.reports import PortReport, Reports
 from aeraki_core.plugins.discovery import PluginState

@@ -12,9 +12,9 @@ from aeraki_core.mesh.keys import Key
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Service, ServiceId
 from aeraki_core.pipeline.detect import Detection, Detector, ProblemKind
-from aeraki_core.pipeline.generate import PortId, PortOutput, PortRun
 from aeraki_core.pipeline.placement import Placement
 from aeraki_core.pipeline.port_choice import PortChoice
+from aeraki_core.pipeline.port_output import PortId, PortOutput, PortRun
 from aeraki_core.plugins.types import Protocol
 
 __all__ = ["Affected", "PortState", "PortTable"]

@@ -24,7 +24,7 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service
 from aeraki_core.pipeline.detect import Detection, Detector
 from aeraki_core.pipeline.filters import FilterTable
-from aeraki_core.pipeline.generate import PortId, PortRun
+from aeraki_core.pipeline.port_output import PortId, PortRun
 from aeraki_core.pipeline.ports import PortState, PortTable
 
 __all__ = ["PortReport", "Reports"]

@@ -1,0 +1,91 @@
+"""What a service port's generator made, as values.
+
+The rest of the pipeline works with these and never with the generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aeraki_core.filters.patch import Patch
+from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.keys import Key
+from aeraki_core.mesh.weight_sets import WeightSet
+from aeraki_core.model.listeners import Listener
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.service import Port, Service, ServiceId
+from aeraki_core.pipeline.own_listeners import Restore
+from aeraki_core.plugins.context import Audience
+from aeraki_core.plugins.types import Protocol
+
+__all__ = ["OutboundPatches", "PortId", "PortOutput", "PortRun"]
+
+
+class PortId(NamedTuple):
+    """Names a port of one object's service."""
+
+    service: ServiceId
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboundPatches:
+    """What one audience of clients gets, on which listeners.
+
+    ``restores``: what of the mesh-wide filter's changes is undone for them. ``weight_sets``: what
+    carries the weights of the routes in the patches. ``clients``: the namespaces of all audiences
+    with these patches (None: the whole mesh).
+    """
+
+    audience: Audience
+    listeners: tuple[Listener, ...]
+    patches: tuple[Patch, ...]
+    restores: tuple[Restore, ...] = ()
+    weight_sets: tuple[WeightSet, ...] = ()
+    clients: frozenset[str | None] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortRun:
+    """How the generator of a service port ran. This is remembered; the patches go into placements.
+
+    - failed: the generator could not make patches, and what it made before stays
+    - failed_in: the client namespaces for which alone it could not; their filters stay
+    - objects: what it read
+    - calls, seconds: its runs and their wall time
+    - is_everybodys: the host is this service for everybody else, or for nobody
+    """
+
+    service: Service
+    port: Port
+    protocol: Protocol
+    plugin: str
+    findings: tuple[Finding, ...]
+    objects: tuple[ObjectRef, ...]
+    failed: bool
+    failed_in: frozenset[str] = frozenset()
+    calls: int
+    seconds: float
+    is_everybodys: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortOutput:
+    """What a service port's generator made, and the questions that it asked.
+
+    Without patches if it failed.
+
+    ``held``: the client namespaces (None: the whole mesh) for which it failed, and the listeners
+    that are the port's own there. What was made for them before stays, as far as it is on those
+    listeners. ``inbound_failed``: it failed for the workloads' own namespace, so their filters
+    stay.
+    """
+
+    run: PortRun
+    held: Mapping[str | None, frozenset[str]]
+    outbound: tuple[OutboundPatches, ...]
+    inbound: tuple[Patch, ...]
+    inbound_failed: bool
+    keys: tuple[Key, ...]
