@@ -10,17 +10,14 @@ costs what the change costs, not what the mesh costs. There is no I/O: ``run``, 
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 
 from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.filters.live import Live, namespaces_of
 from aeraki_core.filters.output import Output
 from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
-from aeraki_core.findings.codes import LOST_PROTOCOL, PORT_NOT_SPOKEN, UNKNOWN_HOST
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.keys import (
     AnnotationKey,
@@ -36,32 +33,24 @@ from aeraki_core.mesh.keys import (
     ServiceKey,
     VirtualServiceKey,
 )
-from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.store import SourceObject, Store
-from aeraki_core.model.istio import VirtualService
 from aeraki_core.model.memory import collector_paused
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.namespace import ANNOTATION_PREFIX
 from aeraki_core.model.scope import EVERYWHERE, Scope
-from aeraki_core.model.service import Port, Service, ServiceId, is_wildcard
+from aeraki_core.model.service import Port, Service, ServiceId
 from aeraki_core.pipeline.arrange import Arrangement, assemble, place
-from aeraki_core.pipeline.detect import Detector, ProblemKind
+from aeraki_core.pipeline.checks import SERVICE_KINDS, ObjectChecks
+from aeraki_core.pipeline.detect import Detector
 from aeraki_core.pipeline.filters import FilterTable
 from aeraki_core.pipeline.foreign_filters import foreign_filter_findings
 from aeraki_core.pipeline.generate import ClientRoutes, client_routes, generate_port
 from aeraki_core.pipeline.groups import Groups
-from aeraki_core.pipeline.hints import (
-    Detections,
-    annotation_hints,
-    external_name_hints,
-    leftover_hints,
-    rule_hints,
-    service_hints,
-    virtual_service_hints,
-)
+from aeraki_core.pipeline.lost_protocols import lost_protocols, unspoken_ports
 from aeraki_core.pipeline.overlaps import Overlaps, Rank
-from aeraki_core.pipeline.placement import Group, InboundGroup, Placement, group_order
+from aeraki_core.pipeline.passes import Pass, in_turns
+from aeraki_core.pipeline.placement import Group, group_order
 from aeraki_core.pipeline.port_choice import PortChoice
 from aeraki_core.pipeline.port_output import PortId, PortOutput
 from aeraki_core.pipeline.ports import PortState, PortTable
@@ -73,38 +62,7 @@ from aeraki_core.plugins.types import Protocol
 
 __all__ = ["Pass", "Pipeline", "PortReport", "PortState"]
 
-_SERVICES = ("Service", "ServiceEntry")
-_SHOWN = 3  # names of ports in one finding
 _MANY = 1_000  # changes at once from which a pass counts as a load of the mesh
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
-    """What one run did.
-
-    ``generated``: service ports whose generator ran. ``changed``: filters that are new, other or
-    gone. ``objects``: objects of plugins' kinds, and VirtualServices, whose findings or readers may
-    be others now. ``seconds``: wall time of generators. ``left``: more is to be generated; the next
-    run goes on.
-    """
-
-    generated: tuple[PortId, ...] = ()
-    calls: int = 0
-    changed: frozenset[FilterKey] = frozenset()
-    seconds: float = 0.0
-    objects: frozenset[ObjectRef] = frozenset()
-    left: bool = False
-
-    def and_then(self, later: Pass) -> Pass:
-        """This run and the one that went on with what it left."""
-        return Pass(
-            generated=(*self.generated, *later.generated),
-            calls=self.calls + later.calls,
-            changed=self.changed | later.changed,
-            seconds=self.seconds + later.seconds,
-            objects=self.objects | later.objects,
-            left=later.left,
-        )
 
 
 class Pipeline:
@@ -154,6 +112,13 @@ class Pipeline:
         self._groups = Groups()
         self._overlaps = Overlaps(self._groups, self.store)
         self._filters = FilterTable()
+        self._checks = ObjectChecks(
+            store=self.store,
+            detector=detector,
+            ports=self._ports,
+            dispatcher=dispatcher,
+            findings=self.unlocated,
+        )
         self._reports = Reports(
             store=self.store,
             detector=detector,
@@ -200,6 +165,7 @@ class Pipeline:
         ]
         self.dispatcher.registry = registry
         self._learn_plugins()
+        self._checks.learn(registry)
         self._dirty |= self.store.replace_kinds(registry.kinds, name)
         self._undetected.update(service.id for service in self.store.services())
         self._waiting.update(
@@ -214,14 +180,6 @@ class Pipeline:
             parameter: registry.takes("aeraki_detect_protocol", parameter)
             for parameter in ("labels", "annotations")
         }
-        # One text for all services: each is a part of a key for each of them.
-        self._option_prefixes = {
-            protocol.name: f"{protocol.name}.{ANNOTATION_PREFIX}" for protocol in registry.protocols
-        }
-        self._option_owners = (
-            *self._option_prefixes,
-            *(addon.name for plugin in registry.active for addon in plugin.addons),
-        )
         unused = [plugin for plugin in registry.plugins if not plugin.active]
         self._detector.learn(
             registry.protocols,
@@ -274,7 +232,7 @@ class Pipeline:
                 case AnnotationKey() | AnnotationsKey() if self._detects_by["annotations"]:
                     relabelled.update(service.id for service in self.store.services_of(key.ref))
                 case NamespaceKey():
-                    self._validate_namespace(key.name)
+                    self._checks.check_namespace(key.name)
                     namespaces.add(key.name)
                 case VirtualServiceKey() | ResourceKey():
                     objects.add(key.ref)
@@ -296,11 +254,13 @@ class Pipeline:
             before = self._protocols(service_id)
             speaking, silent = self._detect(service_id)
             after = self._protocols(service_id)
-            at_service = Place(Subject.SERVICE, service_id)
-            self.unlocated.put(
-                at_service,
-                (*self._failed_detections(service_id), *self._lost_protocols(service_id, silent)),
+            failed = (
+                finding
+                for detection in self._ports.detections(service_id).values()
+                for finding in detection.findings
             )
+            lost = lost_protocols(self.store.service(service_id), silent, self._ports)
+            self.unlocated.put(Place(Subject.SERVICE, service_id), (*failed, *lost))
             if after != before:
                 dependents = self._ports.affected({DetectionKey(*service_id)})
                 ports |= dependents.ports
@@ -315,11 +275,12 @@ class Pipeline:
             for port in silent:
                 groups |= self._forget(port)
                 self._ports.set_state(port, None)
-        self._report_unspoken()
+        for word, unspoken in self._ports.take_unspoken().items():
+            self.unlocated.put(Place(Subject.WORD, word), unspoken_ports(word, unspoken))
         self._waiting |= ports
         self._outdated |= groups
         ran, calls, seconds = [], 0, 0.0
-        for port in _in_turns(self._waiting, after=self._last_turn):
+        for port in in_turns(self._waiting, after=self._last_turn):
             self._last_turn = port.service.ref.namespace
             self._waiting.discard(port)
             output = self._generate(port)
@@ -341,14 +302,15 @@ class Pipeline:
         for port in self._ports.placed() if other_filters else ran:
             self._meet_foreign_filters(port)
         for ref in sorted(objects | {service_id.ref for service_id in services | relabelled}):
-            self._validate(ref)
+            self._checks.check(ref)
         return Pass(
             generated=tuple(ran),
             calls=calls,
             changed=frozenset(changed),
             seconds=seconds,
             objects=frozenset(
-                self._ports.take_touched() | {ref for ref in objects if ref.kind not in _SERVICES}
+                self._ports.take_touched()
+                | {ref for ref in objects if ref.kind not in SERVICE_KINDS}
             ),
             left=bool(self._waiting),
         )
@@ -379,43 +341,6 @@ class Pipeline:
             if detection.protocol is not None
         }
 
-    def _failed_detections(self, service_id: ServiceId) -> Iterator[Finding]:
-        for detection in self._ports.detections(service_id).values():
-            yield from detection.findings
-
-    def _report_unspoken(self) -> None:
-        """Report one finding for all ports that are named by a word that no plugin speaks."""
-        for word, ports in self._ports.take_unspoken().items():
-            names = sorted(f"{port.service.host}:{port.number}" for port in ports)
-            findings: tuple[Finding, ...] = ()
-            if names:
-                verb = "port is" if len(names) == 1 else "ports are"
-                shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-                message = (
-                    f"{len(names)} {verb} named tcp-{word}, "
-                    f"and no active plugin speaks {word} ({shown})"
-                )
-                findings = (Finding(PORT_NOT_SPOKEN, message),)
-            self.unlocated.put(Place(Subject.WORD, word), findings)
-
-    def _lost_protocols(self, service_id: ServiceId, silent: Iterable[PortId]) -> Iterator[Finding]:
-        """A finding for each port that is still there and had filters until now."""
-        service = self.store.service(service_id)
-        for port_id in sorted(silent):
-            run = self._ports.run_of(port_id)
-            port = service.port(port_id.number) if service is not None else None
-            if service is None or port is None or run is None:
-                continue
-            detection = self._ports.detection(service, port.number)
-            problem = detection.problem if detection is not None else None
-            if problem is not None and problem.kind is ProblemKind.EXCLUDED:
-                continue  # somebody asked for it
-            why = f": {detection.reason}" if detection is not None else ""
-            message = (
-                f"port {port.number} spoke {run.protocol.name} and speaks no protocol now{why}"
-            )
-            yield Finding(LOST_PROTOCOL, message, service.ref, "spec.ports")
-
     def _generate(self, port: PortId) -> PortOutput | None:
         """The output of a port's generator; None when it speaks no protocol any more."""
         service = self.store.service(port.service)
@@ -429,12 +354,8 @@ class Pipeline:
             detection.protocol,
             self.store,
             self.dispatcher,
-            self._spoken,
+            self._ports.spoken,
         )
-
-    def _spoken(self, service: Service, port: Port) -> Protocol | None:
-        detection = self._ports.detection(service, port.number)
-        return (detection or self._detector.detect(service, port)).protocol
 
     def _remember(self, port: PortId, output: PortOutput) -> set[Group]:
         """Remember an output. Returns the groups whose filters may differ now."""
@@ -443,7 +364,7 @@ class Pipeline:
         if output.run.failed and not self._ports.has_good_output(port):
             return set()
         before = self._ports.placements(port)
-        after = (*place(output, self.mesh, self.arrangement), *_held(before, output))
+        after = (*place(output, self.mesh, self.arrangement), *output.held_of(before))
         if after == before and self._ports.has_good_output(port):
             return set()
         self._ports.place(port, after)
@@ -494,79 +415,6 @@ class Pipeline:
         self.unlocated.put(place, (*findings, *rank.findings) if members else ())
         return self._filters.replace(group, filters)
 
-    def _validate_namespace(self, name: str) -> None:
-        namespace = self.store.namespace(name)
-        findings: tuple[Finding, ...] = ()
-        if namespace is not None:
-            findings = annotation_hints(
-                namespace.ref, dict(namespace.annotations), self._option_owners
-            )
-        place = Place(Subject.OBJECT, ObjectRef("Namespace", "", name))
-        self.unlocated.put(place, findings)
-
-    def _validate(self, ref: ObjectRef) -> None:
-        """What is wrong with an object on its own.
-
-        A plugin's resource by its plugin, a VirtualService here.
-        """
-        # As the clients in its own namespace see the mesh: only they are sure to see the object.
-        reads = Reads(self.store, ref.namespace)
-        findings: tuple[Finding, ...] = ()
-        if ref.kind == "VirtualService":
-            virtual_service = reads.virtual_service(ref)
-            exists = virtual_service is not None
-            if virtual_service is not None:
-                findings = self._validate_virtual_service(virtual_service, reads)
-        elif ref.kind in _SERVICES:
-            services = self.store.services_of(ref)
-            external = self.store.external_name(ref)
-            exists = bool(services)
-            if external is not None:
-                findings = external_name_hints(external, self._detector)
-            findings += tuple(
-                finding
-                for service in services
-                for finding in self._validate_service(service, reads)
-            )
-        else:
-            resource = reads.resource(ref)
-            exists = resource is not None
-            if resource is not None:
-                findings = self.dispatcher.validate(resource, reads, self._spoken)
-        self._ports.record_validation(ref, reads.keys if exists else ())
-        self.unlocated.put(Place(Subject.OBJECT, ref), findings)
-
-    def _validate_virtual_service(
-        self, virtual_service: VirtualService, reads: Reads
-    ) -> tuple[Finding, ...]:
-        def services_of(host: str) -> Iterator[tuple[Service, Detections]]:
-            for service in reads.services_of_host(host):
-                reads.annotations(service, ANNOTATION_PREFIX)  # they decide what is detected
-                yield service, self._ports.detections(service.id)
-
-        unknown = _unknown_hosts(virtual_service, reads) if virtual_service.for_mesh else ()
-        hints = virtual_service_hints(virtual_service, services_of, self.mesh.domain)
-        return (*unknown, *hints)
-
-    def _validate_service(self, service: Service, reads: Reads) -> tuple[Finding, ...]:
-        options = {
-            name: annotations
-            for name, prefix in self._option_prefixes.items()
-            if (annotations := reads.annotations(service, prefix))
-        }
-        detections = self._ports.detections(service.id)
-        hints = (
-            *service_hints(service, detections, options),
-            *leftover_hints(service, self.mesh.live_weights),
-            *annotation_hints(
-                service.ref, self.store.annotations(service.ref), self._option_owners, service
-            ),
-        )
-        if any(detection.protocol is not None for detection in detections.values()):
-            rules = reads.rules_of_any_client(service.host)
-            hints = (*hints, *rule_hints(service, detections, rules), *_short_hosts(service, reads))
-        return hints
-
     # -- answers (reports.py) ----------------------------------------------------------------------
 
     def why_held(self, service_port: ServicePort, namespaces: Collection[str] = ()) -> str | None:
@@ -613,10 +461,12 @@ class Pipeline:
 
     def client_routes(self, service: Service, port: Port) -> tuple[ClientRoutes, ...]:
         """The routes of one service port for all its clients; none when it speaks no protocol."""
-        protocol = self._spoken(service, port)
+        protocol = self._ports.spoken(service, port)
         if protocol is None:
             return ()
-        return client_routes(service, port, protocol, self.store, self.dispatcher, self._spoken)
+        return client_routes(
+            service, port, protocol, self.store, self.dispatcher, self._ports.spoken
+        )
 
     def port_counts(self) -> Mapping[tuple[str, PortState], int]:
         """How many service ports there are of each protocol and state."""
@@ -633,70 +483,4 @@ def _ask_hooks(dispatcher: Dispatcher, store: Store, port: Port, service: Servic
         service,
         labels=store.labels(service.ref),
         annotations=store.annotations(service.ref),
-    )
-
-
-def _held(before: Iterable[Placement], output: PortOutput) -> Iterator[Placement]:
-    """The placements that stay because the generator failed.
-
-    What the port lost meanwhile does not stay: clients whose host is somebody else's now, and
-    listeners that have another owner. Else the owner of an object that fails would keep what he had
-    before the rightful owner came.
-    """
-    for placement in before:
-        client = placement.client_namespace
-        if isinstance(placement.group, InboundGroup):
-            if output.inbound_failed:
-                yield placement
-        elif client in output.held:
-            remaining = placement.only_on(output.held[client])
-            if remaining.patches:
-                yield remaining
-        elif None in output.held:
-            yield placement
-
-
-def _in_turns(ports: Iterable[PortId], *, after: str) -> Iterator[PortId]:
-    """The ports sorted, one of each namespace in turn, from the one after ``after`` on."""
-    by_namespace = defaultdict[str, list[PortId]](list)
-    for port in sorted(ports, reverse=True):
-        by_namespace[port.service.ref.namespace].append(port)
-    namespaces = sorted(by_namespace, key=lambda namespace: (namespace <= after, namespace))
-    turns = deque(by_namespace[namespace] for namespace in namespaces)
-    while turns:
-        waiting = turns.popleft()
-        yield waiting.pop()
-        if waiting:
-            turns.append(waiting)
-
-
-def _short_hosts(service: Service, reads: Reads) -> Iterator[Finding]:
-    """Yield a finding for each DestinationRule whose host is the service's without its end."""
-    end = f".svc.{reads.mesh.domain}"
-    if service.ref.kind == "Service" and service.host.endswith(end):
-        short = service.host.removesuffix(end)
-        for host in (short, f"{short}.svc"):
-            for rule in reads.rules_named(host):
-                message = f"no service {host} in the mesh; did you mean {service.host}?"
-                yield Finding(UNKNOWN_HOST, message, rule.ref, "spec.host")
-
-
-def _meant_host(host: str, reads: Reads) -> str:
-    """Return the question for a host that lacks the end of a Service's name; else nothing."""
-    for end in (f".svc.{reads.mesh.domain}", f".{reads.mesh.domain}"):
-        if reads.services_of_host(host + end):
-            return f"; did you mean {host}{end}?"
-    return ""
-
-
-def _unknown_hosts(virtual_service: VirtualService, reads: Reads) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(
-            UNKNOWN_HOST,
-            f"no service {host} in the mesh; the routes have no effect" + _meant_host(host, reads),
-            virtual_service.ref,
-            "spec.hosts",
-        )
-        for host in virtual_service.hosts
-        if not is_wildcard(host) and not reads.services_of_host(host)
     )

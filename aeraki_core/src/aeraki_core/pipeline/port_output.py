@@ -5,7 +5,7 @@ The rest of the pipeline works with these and never with the generator.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from aeraki_core.model.listeners import Listener
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service, ServiceId
 from aeraki_core.pipeline.own_listeners import Restore
+from aeraki_core.pipeline.placement import InboundGroup, Placement
 from aeraki_core.plugins.context import Audience
 from aeraki_core.plugins.types import Protocol
 
@@ -89,3 +90,22 @@ class PortOutput:
     inbound: tuple[Patch, ...]
     inbound_failed: bool
     keys: tuple[Key, ...]
+
+    def held_of(self, before: Iterable[Placement]) -> Iterator[Placement]:
+        """The placements that stay because the generator failed.
+
+        What the port lost meanwhile does not stay: clients whose host is somebody else's now, and
+        listeners that have another owner. Else the owner of an object that fails would keep what he
+        had before the rightful owner came.
+        """
+        for placement in before:
+            client = placement.client_namespace
+            if isinstance(placement.group, InboundGroup):
+                if self.inbound_failed:
+                    yield placement
+            elif client in self.held:
+                remaining = placement.only_on(self.held[client])
+                if remaining.patches:
+                    yield remaining
+            elif None in self.held:
+                yield placement

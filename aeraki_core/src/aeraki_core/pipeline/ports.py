@@ -10,7 +10,7 @@ from typing import NamedTuple
 from aeraki_core.mesh.dependents import Dependents
 from aeraki_core.mesh.keys import Key
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.model.service import Service, ServiceId
+from aeraki_core.model.service import Port, Service, ServiceId
 from aeraki_core.pipeline.detect import Detection, Detector, ProblemKind
 from aeraki_core.pipeline.placement import Placement
 from aeraki_core.pipeline.port_choice import PortChoice
@@ -68,6 +68,11 @@ class PortTable:
     def detection(self, service: Service, number: int) -> Detection | None:
         """Return the detected protocol of a port; None before the service's first pass."""
         return self._detections.get(service.id, {}).get(number)
+
+    def spoken(self, service: Service, port: Port) -> Protocol | None:
+        """Return what a port speaks. A service without a pass is detected for this answer alone."""
+        detection = self.detection(service, port.number)
+        return (detection or self._detector.detect(service, port)).protocol
 
     def run_of(self, port: PortId) -> PortRun | None:
         """Return the last run of a port's generator; None without a protocol."""

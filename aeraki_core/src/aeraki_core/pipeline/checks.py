@@ -1,0 +1,170 @@
+"""What is wrong with an object on its own, whoever reads it.
+
+A check asks its questions like a generator. So it runs again only when an answer changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
+from aeraki_core.findings.codes import UNKNOWN_HOST
+from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.store import Store
+from aeraki_core.model.istio import VirtualService
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.namespace import ANNOTATION_PREFIX
+from aeraki_core.model.service import Service, is_wildcard
+from aeraki_core.pipeline.detect import Detector
+from aeraki_core.pipeline.hints import (
+    Detections,
+    annotation_hints,
+    external_name_hints,
+    leftover_hints,
+    rule_hints,
+    service_hints,
+    virtual_service_hints,
+)
+from aeraki_core.pipeline.ports import PortTable
+from aeraki_core.plugins.dispatch import Dispatcher
+from aeraki_core.plugins.registry import Registry
+
+__all__ = ["SERVICE_KINDS", "ObjectChecks"]
+
+SERVICE_KINDS = ("Service", "ServiceEntry")
+
+
+class ObjectChecks:
+    """The checks of all kinds of objects. Their findings go to ``findings``."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        detector: Detector,
+        ports: PortTable,
+        dispatcher: Dispatcher,
+        findings: FindingsByPlace,
+    ) -> None:
+        self._store = store
+        self._detector = detector
+        self._ports = ports
+        self._dispatcher = dispatcher
+        self._findings = findings
+        self.learn(dispatcher.registry)
+
+    def learn(self, registry: Registry) -> None:
+        """Use these plugins' options from here on."""
+        # One text for all services: each is a part of a key for each of them.
+        self._option_prefixes = {
+            protocol.name: f"{protocol.name}.{ANNOTATION_PREFIX}" for protocol in registry.protocols
+        }
+        self._option_owners = (
+            *self._option_prefixes,
+            *(addon.name for plugin in registry.active for addon in plugin.addons),
+        )
+
+    def check_namespace(self, name: str) -> None:
+        """Report annotations of a Namespace that no plugin knows."""
+        namespace = self._store.namespace(name)
+        findings: tuple[Finding, ...] = ()
+        if namespace is not None:
+            findings = annotation_hints(
+                namespace.ref, dict(namespace.annotations), self._option_owners
+            )
+        place = Place(Subject.OBJECT, ObjectRef("Namespace", "", name))
+        self._findings.put(place, findings)
+
+    def check(self, ref: ObjectRef) -> None:
+        """Report what is wrong with an object.
+
+        A plugin's resource is checked by its plugin, Istio's and Kubernetes' objects here.
+        """
+        # As the clients in its own namespace see the mesh: only they are sure to see the object.
+        reads = Reads(self._store, ref.namespace)
+        findings: tuple[Finding, ...] = ()
+        if ref.kind == "VirtualService":
+            virtual_service = reads.virtual_service(ref)
+            exists = virtual_service is not None
+            if virtual_service is not None:
+                findings = self._of_virtual_service(virtual_service, reads)
+        elif ref.kind in SERVICE_KINDS:
+            services = self._store.services_of(ref)
+            external = self._store.external_name(ref)
+            exists = bool(services)
+            if external is not None:
+                findings = external_name_hints(external, self._detector)
+            findings += tuple(
+                finding for service in services for finding in self._of_service(service, reads)
+            )
+        else:
+            resource = reads.resource(ref)
+            exists = resource is not None
+            if resource is not None:
+                findings = self._dispatcher.validate(resource, reads, self._ports.spoken)
+        self._ports.record_validation(ref, reads.keys if exists else ())
+        self._findings.put(Place(Subject.OBJECT, ref), findings)
+
+    def _of_virtual_service(
+        self, virtual_service: VirtualService, reads: Reads
+    ) -> tuple[Finding, ...]:
+        def services_of(host: str) -> Iterator[tuple[Service, Detections]]:
+            for service in reads.services_of_host(host):
+                reads.annotations(service, ANNOTATION_PREFIX)  # they decide what is detected
+                yield service, self._ports.detections(service.id)
+
+        unknown = _unknown_hosts(virtual_service, reads) if virtual_service.for_mesh else ()
+        hints = virtual_service_hints(virtual_service, services_of, self._store.mesh.domain)
+        return (*unknown, *hints)
+
+    def _of_service(self, service: Service, reads: Reads) -> tuple[Finding, ...]:
+        options = {
+            name: annotations
+            for name, prefix in self._option_prefixes.items()
+            if (annotations := reads.annotations(service, prefix))
+        }
+        detections = self._ports.detections(service.id)
+        hints = (
+            *service_hints(service, detections, options),
+            *leftover_hints(service, self._store.mesh.live_weights),
+            *annotation_hints(
+                service.ref, self._store.annotations(service.ref), self._option_owners, service
+            ),
+        )
+        if any(detection.protocol is not None for detection in detections.values()):
+            rules = reads.rules_of_any_client(service.host)
+            hints = (*hints, *rule_hints(service, detections, rules), *_short_hosts(service, reads))
+        return hints
+
+
+def _short_hosts(service: Service, reads: Reads) -> Iterator[Finding]:
+    """Yield a finding for each DestinationRule whose host is the service's without its end."""
+    end = f".svc.{reads.mesh.domain}"
+    if service.ref.kind == "Service" and service.host.endswith(end):
+        short = service.host.removesuffix(end)
+        for host in (short, f"{short}.svc"):
+            for rule in reads.rules_named(host):
+                message = f"no service {host} in the mesh; did you mean {service.host}?"
+                yield Finding(UNKNOWN_HOST, message, rule.ref, "spec.host")
+
+
+def _meant_host(host: str, reads: Reads) -> str:
+    """Return the question for a host that lacks the end of a Service's name; else nothing."""
+    for end in (f".svc.{reads.mesh.domain}", f".{reads.mesh.domain}"):
+        if reads.services_of_host(host + end):
+            return f"; did you mean {host}{end}?"
+    return ""
+
+
+def _unknown_hosts(virtual_service: VirtualService, reads: Reads) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            UNKNOWN_HOST,
+            f"no service {host} in the mesh; the routes have no effect" + _meant_host(host, reads),
+            virtual_service.ref,
+            "spec.hosts",
+        )
+        for host in virtual_service.hosts
+        if not is_wildcard(host) and not reads.services_of_host(host)
+    )
