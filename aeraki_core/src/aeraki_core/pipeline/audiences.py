@@ -15,7 +15,7 @@ from aeraki_core.mesh.reads import Reads
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.service import Service
 from aeraki_core.plugins.context import Audience
-from aeraki_core.plugins.dispatch import PortCall
+from aeraki_core.plugins.port_call import PortCall
 from aeraki_core.plugins.types import Protocol
 
 __all__ = ["EVERYBODY", "base_audiences", "is_everybodys", "namespaces_with_extensions"]

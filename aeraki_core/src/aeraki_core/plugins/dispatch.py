@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -24,7 +23,6 @@ from aeraki_core.filters.patch import Patch, Side
 from aeraki_core.findings.codes import (
     ADD_ON_CONFLICT,
     ADD_ON_WITHOUT_EXTENSION,
-    GENERATOR_GARBAGE,
     GENERATOR_RAISED,
     HOOK_RAISED,
     HOOK_SLOW,
@@ -38,6 +36,7 @@ from aeraki_core.model.resource import Resource
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service, ServiceId
 from aeraki_core.plugins.adding import why_not_added, without_conflicts
+from aeraki_core.plugins.answers import MAX_PATCHES, judge_patches, named_protocol, values_of
 from aeraki_core.plugins.context import (
     Audience,
     Detect,
@@ -46,7 +45,7 @@ from aeraki_core.plugins.context import (
     KeepLastGood,
 )
 from aeraki_core.plugins.options import OptionReader
-from aeraki_core.plugins.patch_extensions import extensions_of, why_malformed
+from aeraki_core.plugins.port_call import PortCall
 from aeraki_core.plugins.recorder import Recorder
 from aeraki_core.plugins.redact import redact, redact_error
 from aeraki_core.plugins.registry import PluginInfo, Registry
@@ -54,14 +53,11 @@ from aeraki_core.plugins.trace import Tracer, answer_texts
 from aeraki_core.plugins.types import AddOn, Extension, Protocol
 from aeraki_core.plugins.validate import ValidateContext
 
-__all__ = ["CallStats", "Dispatcher", "Generated", "HookDetection", "PortCall"]
+__all__ = ["CallStats", "Dispatcher", "Generated", "HookDetection"]
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-MAX_PATCHES = 10_000
-"""That one call may give: some hundred fit into one EnvoyFilter."""
 
 
 @dataclass(slots=True)
@@ -96,40 +92,6 @@ class Generated:
     patches: tuple[Patch, ...] | None
     findings: tuple[Finding, ...]
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class PortCall:
-    """A pending call of ``aeraki_generate``: the plugin's side of it and the core's."""
-
-    context: GenerateContext
-    recorder: Recorder
-    detect: Detect
-    audience: Audience
-
-    def has_extension(self, name: str) -> bool:
-        """Whether all proxies of the audience have an extension that is not in the stock proxy.
-
-        Namespaces that have it where others do not get a call of their own.
-        """
-        self.recorder.extensions.add(name)
-        return self.audience.has_extension(name, self.context.service, self.context.mesh)
-
-    def covered_sides(self, addon: AddOn) -> tuple[Side, ...]:
-        """The sides whose proxies have all that the add-on's filters need."""
-        needed = [each.name for each in addon.extensions if not each.stock]
-        service, mesh = self.context.service, self.context.mesh
-        # Each is asked for, so that a namespace that has one of them is looked at.
-        lacking = [name for name in needed if not self.has_extension(name)]
-        inbound = tuple(
-            side
-            for side in self.context.inbound
-            if all(
-                any(rule.covers(service.namespace, side.selector) for rule in mesh.rules_for(name))
-                for name in needed
-            )
-        )
-        return inbound if lacking else (self.context.outbound, *inbound)
 
 
 @dataclass(slots=True)
@@ -171,7 +133,7 @@ class Dispatcher:
                     plugin.name,
                     "aeraki_detect_protocol",
                     arguments,
-                    partial(_named, plugin),
+                    partial(named_protocol, plugin),
                     subject=ServicePort(service.host, port.number),
                 )
             except BaseException as error:
@@ -228,11 +190,11 @@ class Dispatcher:
                 plugin.name,
                 "aeraki_generate",
                 arguments,
-                _all,
+                values_of,
                 subject=subject,
                 recorder=recorder,
             )
-            patches, problem = _judge(values, context.protocol)
+            patches, problem = judge_patches(values, context.protocol)
         except KeepLastGood as reason:
             text = redact(text_of(reason), recorder.secrets)
             log.info(
@@ -328,7 +290,7 @@ class Dispatcher:
                 plugin.name,
                 "aeraki_extend",
                 {"addon": addon, "context": context},
-                _all,
+                values_of,
                 subject=ServicePort(generating.service.host, generating.port.number),
                 recorder=recorder,
             )
@@ -379,7 +341,7 @@ class Dispatcher:
                 plugin.name,
                 "aeraki_validate",
                 arguments,
-                _all,
+                values_of,
                 subject=resource.ref,
                 recorder=recorder,
             )
@@ -468,50 +430,6 @@ def _nowhere(plugin: PluginInfo, addon: AddOn, mesh: Mesh) -> Iterator[Finding]:
                 "which no proxy is known to have; it is left out everywhere"
             )
             yield Finding(ADD_ON_WITHOUT_EXTENSION, message, plugin=plugin.name)
-
-
-def _named(plugin: PluginInfo, answer: object) -> tuple[Protocol | None, str]:
-    """The protocol that the answer of a detection names, or what is wrong with the answer."""
-    if answer is None:
-        return None, ""
-    if type(answer) is not str:
-        return None, f"gave a {type(answer).__name__} where a protocol's name or None belongs"
-    protocol = next((each for each in plugin.protocols if each.name == answer), None)
-    return protocol, "" if protocol else f"named {answer[:80]!r}, which the plugin does not bring"
-
-
-def _all(values: Any) -> tuple[Any, ...] | None:
-    """What a hook yields, or the list that it returns; None where it is neither."""
-    # A set has another order in the next process, and a mapping gives its keys.
-    if not isinstance(values, Iterable) or isinstance(values, set | frozenset | Mapping):
-        return None
-    return tuple(islice(values, MAX_PATCHES + 1))
-
-
-def _judge(
-    values: tuple[Any, ...] | None, protocol: Protocol
-) -> tuple[tuple[Patch, ...] | None, tuple[Code, str] | None]:
-    """The patches that a generator gave, or what is wrong with them."""
-    if values is None:
-        # Not the same as no patch, which removes the filters: a yield may be missing.
-        text = "aeraki_generate gave no Patch values: yield them, or return a list of them"
-        return None, (GENERATOR_GARBAGE, text)
-    if len(values) > MAX_PATCHES:
-        text = f"aeraki_generate gave more than {MAX_PATCHES} patches"
-        return None, (GENERATOR_GARBAGE, text)
-    malformed = why_malformed(values)
-    if malformed:
-        return None, (GENERATOR_GARBAGE, f"aeraki_generate {malformed}")
-    declared = {extension.name for extension in (protocol.extension, *protocol.more_extensions)}
-    used = (name for patch in values for name in extensions_of(patch))
-    undeclared = next((name for name in used if name not in declared), None)
-    if undeclared is not None:
-        text = (
-            f"aeraki_generate uses {undeclared}, which {protocol.name} does not declare: "
-            "list it in more_extensions"
-        )
-        return None, (GENERATOR_GARBAGE, text)
-    return values, None
 
 
 def _at(error: BaseException) -> str:
