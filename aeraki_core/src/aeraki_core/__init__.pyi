@@ -29,9 +29,9 @@ from aeraki_core.model.spec import Percentage as Percentage
 from aeraki_core.model.spec import PositiveDuration as PositiveDuration
 from aeraki_core.model.spec import SpecModel as SpecModel
 from aeraki_core.model.spec import duration_message as duration_message
-from aeraki_core.plugins.context import ExtendContext as ExtendContext
 from aeraki_core.plugins.context import GenerateContext as GenerateContext
 from aeraki_core.plugins.context import KeepLastGood as KeepLastGood
+from aeraki_core.plugins.extend_context import ExtendContext as ExtendContext
 from aeraki_core.plugins.hookspec import hookimpl as hookimpl
 from aeraki_core.plugins.matchers import header_matchers as header_matchers
 from aeraki_core.plugins.matchers import matches_any as matches_any

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aeraki_core.mesh.routes import Mirror, PlannedRoute, Route, WeightedCluster
     from aeraki_core.mesh.store import Store
     from aeraki_core.pipeline.pipeline import Pipeline, PortReport
-    from aeraki_core.plugins.context import Audience
+    from aeraki_core.plugins.audience import Audience
 
 __all__ = [
     "clients_text",

@@ -27,7 +27,7 @@ from aeraki_core.pipeline.companions import companions_of
 from aeraki_core.pipeline.own_listeners import Restore
 from aeraki_core.pipeline.placement import InboundGroup, OutboundGroup, Placement, by_age
 from aeraki_core.pipeline.port_output import OutboundPatches, PortOutput, PortRun
-from aeraki_core.plugins.context import Audience
+from aeraki_core.plugins.audience import Audience
 
 __all__ = ["Arrangement", "assemble", "place"]
 

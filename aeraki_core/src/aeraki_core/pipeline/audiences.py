@@ -14,7 +14,7 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.service import Service
-from aeraki_core.plugins.context import Audience
+from aeraki_core.plugins.audience import Audience
 from aeraki_core.plugins.port_call import PortCall
 from aeraki_core.plugins.types import Protocol
 

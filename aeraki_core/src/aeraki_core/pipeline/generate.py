@@ -21,7 +21,8 @@ from aeraki_core.model.service import Port, Service
 from aeraki_core.pipeline.audiences import base_audiences, is_everybodys
 from aeraki_core.pipeline.port_output import PortOutput, PortRun
 from aeraki_core.pipeline.views import ViewRunner
-from aeraki_core.plugins.context import Audience, Detect, GenerateContext
+from aeraki_core.plugins.audience import Audience
+from aeraki_core.plugins.context import Detect, GenerateContext
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.types import Protocol
 

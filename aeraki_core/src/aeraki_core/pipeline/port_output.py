@@ -18,7 +18,7 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service, ServiceId
 from aeraki_core.pipeline.own_listeners import Restore
 from aeraki_core.pipeline.placement import InboundGroup, Placement
-from aeraki_core.plugins.context import Audience
+from aeraki_core.plugins.audience import Audience
 from aeraki_core.plugins.types import Protocol
 
 __all__ = ["OutboundPatches", "PortId", "PortOutput", "PortRun"]

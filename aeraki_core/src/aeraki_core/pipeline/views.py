@@ -27,7 +27,8 @@ from aeraki_core.pipeline.authority import foreign_changes
 from aeraki_core.pipeline.balancers import balancer_restore, only_balancer
 from aeraki_core.pipeline.own_listeners import Restore, own_listeners, restores
 from aeraki_core.pipeline.port_output import OutboundPatches
-from aeraki_core.plugins.context import Audience, Detect
+from aeraki_core.plugins.audience import Audience
+from aeraki_core.plugins.context import Detect
 from aeraki_core.plugins.dispatch import Dispatcher, Generated
 from aeraki_core.plugins.port_call import PortCall
 from aeraki_core.plugins.types import Protocol

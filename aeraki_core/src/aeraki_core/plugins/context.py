@@ -8,15 +8,14 @@ rested on: a change of it, and nothing else, runs the hook again. So a context o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from aeraki_core.errors import AerakiError, PluginError
-from aeraki_core.filters.patch import ExtendedSide, Inbound, Outbound
+from aeraki_core.filters.patch import Inbound, Outbound
 from aeraki_core.findings.codes import (
     BAD_OPTION,
     HEADLESS_ROUTES,
@@ -37,11 +36,12 @@ from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.resource import Kind, Resource
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service
+from aeraki_core.plugins.audience import Audience
 from aeraki_core.plugins.options import OptionReader
 from aeraki_core.plugins.recorder import Recorder
-from aeraki_core.plugins.types import AddOn, Option, Protocol
+from aeraki_core.plugins.types import Option, Protocol
 
-__all__ = ["Audience", "Context", "Detect", "ExtendContext", "GenerateContext", "KeepLastGood"]
+__all__ = ["Context", "Detect", "GenerateContext", "KeepLastGood"]
 
 T = TypeVar("T", bound=BaseModel)
 V = TypeVar("V")
@@ -65,27 +65,6 @@ class KeepLastGood(AerakiError):
 
     Report first what is missing. Without a finding, the error's own text becomes one.
     """
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Audience:
-    """The clients that one set of outbound filters is for.
-
-    ``namespace`` None: the whole mesh, through the root namespace. ``labels``: only the workloads
-    with them. ``overrides``: these clients also get the filter of the whole mesh, and this one
-    replaces it.
-    """
-
-    namespace: str | None = None
-    labels: tuple[tuple[str, str], ...] = ()
-    overrides: bool = False
-
-    def has_extension(self, name: str, service: Service, mesh: Mesh) -> bool:
-        """Whether all proxies that a filter of the service for these clients reaches have it."""
-        namespace = self.namespace
-        if namespace == mesh.root_namespace and service.export_to != {namespace}:
-            namespace = None  # what is written there reaches the whole mesh
-        return any(rule.covers(namespace, self.labels) for rule in mesh.rules_for(name))
 
 
 class Context:
@@ -489,46 +468,6 @@ class GenerateContext(PortContext):
 
         Raises:
             PluginError: the protocol does not declare the option.
-        """
-        return self._options.field(option)
-
-
-class ExtendContext(Context):
-    """What ``aeraki_extend`` may ask, for one service port and one audience of clients."""
-
-    def __init__(
-        self,
-        addon: AddOn,
-        generating: GenerateContext,
-        *,
-        inbound: Iterable[Inbound],
-        recorder: Recorder,
-        detect: Detect,
-    ) -> None:
-        super().__init__(generating.service.ref, recorder=recorder, detect=detect)
-        self.addon = addon
-        self.protocol = generating.protocol
-        self.service = generating.service
-        self.port = generating.port
-        self.outbound = ExtendedSide(generating.outbound)
-        self.inbound = tuple(map(ExtendedSide, inbound))
-        self._options = OptionReader(
-            addon, generating.service, reads=recorder.reads, recorder=recorder
-        )
-
-    def option(self, option: Option[V]) -> V:
-        """The value of one of the add-on's options, or its default.
-
-        Raises:
-            PluginError: the add-on does not declare the option.
-        """
-        return self._options.value(option)
-
-    def option_field(self, option: Option[Any]) -> str:
-        """The field of the annotation that gives an option its value, for a finding about it.
-
-        Raises:
-            PluginError: the add-on does not declare the option.
         """
         return self._options.field(option)
 

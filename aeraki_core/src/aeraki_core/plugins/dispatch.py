@@ -37,13 +37,9 @@ from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service, ServiceId
 from aeraki_core.plugins.adding import why_not_added, without_conflicts
 from aeraki_core.plugins.answers import MAX_PATCHES, judge_patches, named_protocol, values_of
-from aeraki_core.plugins.context import (
-    Audience,
-    Detect,
-    ExtendContext,
-    GenerateContext,
-    KeepLastGood,
-)
+from aeraki_core.plugins.audience import Audience
+from aeraki_core.plugins.context import Detect, GenerateContext, KeepLastGood
+from aeraki_core.plugins.extend_context import ExtendContext
 from aeraki_core.plugins.options import OptionReader
 from aeraki_core.plugins.port_call import PortCall
 from aeraki_core.plugins.recorder import Recorder

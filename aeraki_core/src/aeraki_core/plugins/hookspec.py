@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from aeraki_core.filters.patch import Patch
     from aeraki_core.model.resource import Kind, Resource
     from aeraki_core.model.service import Port, Service
-    from aeraki_core.plugins.context import ExtendContext, GenerateContext
+    from aeraki_core.plugins.context import GenerateContext
+    from aeraki_core.plugins.extend_context import ExtendContext
     from aeraki_core.plugins.types import AddOn, Protocol
     from aeraki_core.plugins.validate import ValidateContext
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aeraki_core.filters.patch import Side
-from aeraki_core.plugins.context import Audience, Detect, GenerateContext
+from aeraki_core.plugins.audience import Audience
+from aeraki_core.plugins.context import Detect, GenerateContext
 from aeraki_core.plugins.recorder import Recorder
 from aeraki_core.plugins.types import AddOn
 
