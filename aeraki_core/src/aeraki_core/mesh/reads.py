@@ -7,11 +7,9 @@ filters, so the generator runs once for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from aeraki_core.mesh.keys import (
     AnnotationKey,
@@ -38,7 +36,7 @@ from aeraki_core.mesh.keys import (
     VirtualServicesUnderKey,
     WeightHostKey,
 )
-from aeraki_core.mesh.rejected import host_suffixes
+from aeraki_core.mesh.record import HostQuestion, Record, ViewKey, WithheldKey, wildcards_over
 from aeraki_core.mesh.resolve import (
     Client,
     destination_rules_for,
@@ -61,53 +59,7 @@ from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Service, ServiceId
 from aeraki_core.model.sidecar import SidecarScope
 
-__all__ = ["Reads", "Record"]
-
-
-HostQuestion = VirtualServicesKey | DestinationRulesKey
-
-
-class _WithheldKey(NamedTuple):
-    """The objects that speak for a host, but not to the client."""
-
-    resources: ResourcesKey
-
-
-ViewKey = (
-    HostKey
-    | DestinationKey
-    | VirtualServicesKey
-    | DestinationRulesKey
-    | ResourcesKey
-    | ListenerKey
-    | WeightHostKey
-    | _WithheldKey
-)
-"""Questions whose answer depends on who asks."""
-
-
-@dataclass(slots=True)
-class Record:
-    """What was asked, for whichever client.
-
-    - keys: the questions, so that a change of their answers runs the reader again
-    - objects: those that an answer rested on, for ``explain``
-    - secrets: those that were handed out, for redact.py
-    - clients: the namespaces about which their own objects, or those of ``owner`` and of the root
-      namespace, say something
-    - named: the namespaces about which only others say something, as Istio lets them
-
-    Only the answers of these namespaces can differ from those for everybody else. ``owner`` is the
-    namespace of the service that the reader asks for.
-    """
-
-    owner: str = ""
-
-    keys: set[Key] = field(default_factory=set)
-    objects: set[ObjectRef] = field(default_factory=set)
-    secrets: dict[ObjectRef, Secret] = field(default_factory=dict)
-    clients: set[str] = field(default_factory=set)
-    named: set[str] = field(default_factory=set)
+__all__ = ["Reads"]
 
 
 class Reads:
@@ -314,13 +266,13 @@ class Reads:
 
     def withholds(self, group: str, kind: str, host: str) -> bool:
         """Whether an object of a plugin's kind speaks for the host, but not to the client."""
-        return bool(self.answer(_WithheldKey(ResourcesKey(group, kind, host))))
+        return bool(self.answer(WithheldKey(ResourcesKey(group, kind, host))))
 
     def answer(self, key: ViewKey) -> tuple[Any, ...]:
         """The answer to one of the questions above. The same question is resolved once."""
         answer = self.asked.get(key)
         if answer is None:
-            self.keys.add(key.resources if isinstance(key, _WithheldKey) else key)
+            self.keys.add(key.resources if isinstance(key, WithheldKey) else key)
             answer = self.asked[key] = self._resolve(key)
         return answer
 
@@ -336,7 +288,7 @@ class Reads:
                 return self._destination_rules(key.host)
             case ResourcesKey():
                 return self._resources(key)
-            case _WithheldKey():
+            case WithheldKey():
                 exports = self._exports(key.resources)
                 return tuple(resource for resource, is_exported in exports if not is_exported)
             case ListenerKey():
@@ -352,9 +304,9 @@ class Reads:
             # Only in their own namespaces do others come before it.
             for each in candidates:
                 if each.ref.kind != "Service":
-                    self._note(each.namespace, {each.namespace})
+                    self.record.note(each.namespace, {each.namespace})
         else:
-            self._note_exported(candidates)
+            self.record.note_exported(candidates)
         return services
 
     def _destinations(self, host: str) -> tuple[Service, ...]:
@@ -380,7 +332,7 @@ class Reads:
         virtual_services = virtual_services_for(self._imported(host, by_host), self.client)
         self.objects.update(each.ref for each in virtual_services[:1])
         for each in chain.from_iterable(by_host):
-            self._note(each.namespace, each.client_namespaces)
+            self.record.note(each.namespace, each.client_namespaces)
         return virtual_services
 
     def _imported(
@@ -422,7 +374,7 @@ class Reads:
         for rule in chain.from_iterable(by_host):
             # Rules of any other namespace count there alone, whomever they are exported to.
             is_exported = rule.namespace in (owner, root)
-            self._note(rule.namespace, rule.export_to if is_exported else {rule.namespace})
+            self.record.note(rule.namespace, rule.export_to if is_exported else {rule.namespace})
         return rules
 
     def _resources(self, key: ResourcesKey) -> tuple[Resource[Any], ...]:
@@ -443,7 +395,7 @@ class Reads:
         exports = {each.ref: export_of(each, service) for each in candidates}
         for each in candidates:
             is_exported = each.namespace in (owner, root)
-            self._note(each.namespace, exports[each.ref] if is_exported else {each.namespace})
+            self.record.note(each.namespace, exports[each.ref] if is_exported else {each.namespace})
         for resource in objects_for(
             candidates, self.client, service_namespace=owner, root_namespace=root
         ):
@@ -451,7 +403,7 @@ class Reads:
 
     def _claims(self, listener: str) -> tuple[Claim, ...]:
         candidates = self._store.claims(listener)
-        self._note_exported(candidates)
+        self.record.note_exported(candidates)
         if len(candidates) < 2:
             return tuple(claim for claim in candidates if is_visible(claim, self.client))
         self.keys.add(SidecarNamespacesKey())
@@ -502,23 +454,6 @@ class Reads:
         own = _default_of(self.sidecars(client)) if client is not None else None
         return own or _default_of(self.sidecars(self.mesh.root_namespace))
 
-    def _note_exported(self, candidates: Sequence[Service | Claim]) -> None:
-        """One public object is the same for everybody.
-
-        Else those it is exported to may see another one.
-        """
-        if len(candidates) != 1 or "*" not in candidates[0].export_to:
-            for each in candidates:
-                self._note(each.namespace, {each.namespace} | each.export_to)
-
-    def _note(self, author: str, namespaces: Collection[str]) -> None:
-        """Note client namespaces about which an object of the author's namespace says something."""
-        is_owners = author in (self.record.owner, self.mesh.root_namespace)
-        for namespace in namespaces:
-            if namespace != "*":
-                is_own = is_owners or namespace == author
-                (self.record.clients if is_own else self.record.named).add(namespace)
-
     def _namespace_of(self, host: str) -> str | None:
         """The namespace of the host's service for the client; None when there is none."""
         services = self.services_of_host(host)
@@ -537,7 +472,7 @@ class Reads:
         """
         self.keys.add(key(host))
         yield host
-        for wildcard in _wildcards(key, host.removeprefix("*.").partition(".")[2]):
+        for wildcard in wildcards_over(key, host.removeprefix("*.").partition(".")[2]):
             self.keys.add(wildcard)
             yield wildcard.host
 
@@ -557,16 +492,3 @@ def _not_imported(
         for each in virtual_services
         if not any(sidecar.imports_routes(each.namespace, host) for host in each.hosts)
     }
-
-
-@lru_cache(maxsize=65536)
-def _wildcards(key: Callable[[str], HostQuestion], domain: str) -> tuple[HostQuestion, ...]:
-    """The questions about the wildcards over a host in that domain.
-
-    The hosts of a namespace share the values: each takes part in thousands of sets.
-    """
-    return tuple(
-        key(name)
-        for name in host_suffixes(f"x.{domain}" if domain else "x")
-        if name.startswith("*")
-    )

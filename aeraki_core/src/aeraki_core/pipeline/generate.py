@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from aeraki_core.findings.codes import MISSING_EXTENSION
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.calls import CallLimit
-from aeraki_core.mesh.reads import Reads, Record
+from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.record import Record
 from aeraki_core.mesh.routes import PlannedRoute
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.service import Port, Service
@@ -41,7 +42,7 @@ def generate_port(
 
     ``detect`` says what other ports speak.
     """
-    reads = Reads(store, record=Record(owner=service.namespace))
+    reads = _reads_for(service, store)
     reads.service(service.id)
     audiences, findings = base_audiences(service, protocol, reads)
     runner = ViewRunner(service, port, protocol, reads, dispatcher, detect)
@@ -117,7 +118,7 @@ def client_routes(
 
     They are not remembered, because a mesh has many and they are asked for one port at a time.
     """
-    reads = Reads(store, record=Record(owner=service.namespace))
+    reads = _reads_for(service, store)
     runner = ViewRunner(service, port, protocol, reads, dispatcher, detect)
     audiences, _ = base_audiences(service, protocol, reads)
     if audiences:
@@ -131,6 +132,11 @@ def client_routes(
         )
         for view in runner.views
     )
+
+
+def _reads_for(service: Service, store: Store) -> Reads:
+    owners = frozenset({service.namespace, store.mesh.root_namespace})
+    return Reads(store, record=Record(owners=owners))
 
 
 def _limits(context: GenerateContext) -> Iterator[CallLimit]:

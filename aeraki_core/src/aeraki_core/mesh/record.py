@@ -1,0 +1,100 @@
+"""What a reader of the mesh asked, and whose answers may differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from aeraki_core.mesh.keys import (
+    DestinationKey,
+    DestinationRulesKey,
+    HostKey,
+    Key,
+    ListenerKey,
+    ResourcesKey,
+    VirtualServicesKey,
+    WeightHostKey,
+)
+from aeraki_core.mesh.rejected import host_suffixes
+from aeraki_core.mesh.services import Claim
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.secret import Secret
+from aeraki_core.model.service import Service
+
+__all__ = ["HostQuestion", "Record", "ViewKey", "WithheldKey", "wildcards_over"]
+
+HostQuestion = VirtualServicesKey | DestinationRulesKey
+
+
+class WithheldKey(NamedTuple):
+    """The objects that speak for a host, but not to the client."""
+
+    resources: ResourcesKey
+
+
+ViewKey = (
+    HostKey
+    | DestinationKey
+    | VirtualServicesKey
+    | DestinationRulesKey
+    | ResourcesKey
+    | ListenerKey
+    | WeightHostKey
+    | WithheldKey
+)
+"""Questions whose answer depends on who asks."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What was asked, for whichever client.
+
+    - keys: the questions, so that a change of their answers runs the reader again
+    - objects: those that an answer rested on, for ``explain``
+    - secrets: those that were handed out, for redact.py
+    - clients: the namespaces about which their own objects, or those of ``owners``, say something
+    - named: the namespaces about which only others say something, as Istio lets them
+
+    Only the answers of these namespaces can differ from those for everybody else. ``owners`` are
+    the namespace of the service that the reader asks for, and the root namespace.
+    """
+
+    owners: frozenset[str] = frozenset()
+
+    keys: set[Key] = field(default_factory=set)
+    objects: set[ObjectRef] = field(default_factory=set)
+    secrets: dict[ObjectRef, Secret] = field(default_factory=dict)
+    clients: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
+
+    def note_exported(self, candidates: Sequence[Service | Claim]) -> None:
+        """Note the clients that may see another object than everybody else.
+
+        One public object is the same for everybody.
+        """
+        if len(candidates) != 1 or "*" not in candidates[0].export_to:
+            for each in candidates:
+                self.note(each.namespace, {each.namespace} | each.export_to)
+
+    def note(self, author: str, namespaces: Collection[str]) -> None:
+        """Note client namespaces about which an object of the author's namespace says something."""
+        is_owners = author in self.owners
+        for namespace in namespaces:
+            if namespace != "*":
+                is_own = is_owners or namespace == author
+                (self.clients if is_own else self.named).add(namespace)
+
+
+@lru_cache(maxsize=65536)
+def wildcards_over(key: Callable[[str], HostQuestion], domain: str) -> tuple[HostQuestion, ...]:
+    """The questions about the wildcards over a host in that domain.
+
+    The hosts of a namespace share the values: each takes part in thousands of sets.
+    """
+    return tuple(
+        key(name)
+        for name in host_suffixes(f"x.{domain}" if domain else "x")
+        if name.startswith("*")
+    )
