@@ -8,17 +8,8 @@ from __future__ import annotations
 
 from aeraki_core.settings.forms import LogLevels
 from aeraki_core.settings.resolve import misspelt_variables, resolve
-from aeraki_core.settings.table import (
-    SETTINGS,
-    Origin,
-    OriginKind,
-    Setting,
-    SettingGroup,
-    Settings,
-    SinkKind,
-    SourceKind,
-    setting_of,
-)
+from aeraki_core.settings.setting import Origin, OriginKind, Setting, SettingGroup
+from aeraki_core.settings.table import SETTINGS, Settings, SinkKind, SourceKind, setting_of
 
 __all__ = [
     "SETTINGS",

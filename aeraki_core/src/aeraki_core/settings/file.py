@@ -9,7 +9,8 @@ from typing import Any
 
 from aeraki_core.errors import SettingsError, UnreadableError
 from aeraki_core.manifests.plain_file import TooLargeError, read_file_or_pipe
-from aeraki_core.settings.table import SETTINGS, SettingGroup
+from aeraki_core.settings.setting import SettingGroup
+from aeraki_core.settings.table import SETTINGS
 
 __all__ = ["PROJECT_FILE", "FileEntry", "find_project_file", "read_file"]
 

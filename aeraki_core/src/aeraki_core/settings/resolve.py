@@ -10,7 +10,8 @@ from typing import Any
 from aeraki_core.errors import SettingsError
 from aeraki_core.settings.file import FileEntry, find_project_file, read_file
 from aeraki_core.settings.forms import DURATION
-from aeraki_core.settings.table import SETTINGS, Origin, OriginKind, Setting, Settings
+from aeraki_core.settings.setting import Origin, OriginKind, Setting
+from aeraki_core.settings.table import SETTINGS, Settings
 
 __all__ = ["CONFIG_ENV", "misspelt_variables", "resolve"]
 

@@ -14,42 +14,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
 
 from aeraki_core.model.mesh import LiveWeights, Mesh, ProxyFamily, ProxyRule
 from aeraki_core.model.selector import LabelSelector
 from aeraki_core.settings import forms
-from aeraki_core.settings.forms import Form, LogLevels
+from aeraki_core.settings.forms import LogLevels
+from aeraki_core.settings.setting import Origin, OriginKind, Setting, SettingGroup, setting
 
 __all__ = [
     "SETTINGS",
-    "Origin",
-    "OriginKind",
-    "Setting",
-    "SettingGroup",
     "Settings",
     "SinkKind",
     "SourceKind",
     "setting_of",
 ]
 
-T = TypeVar("T")
 _ELECTION = "aeraki-controller"
-
-
-class SettingGroup(StrEnum):
-    """The commands that have the flag."""
-
-    ALL = "all"
-    """Every command."""
-    PLUGINS = "plugins"
-    """Those that load plugins."""
-    MESH = "mesh"
-    """Those that make filters."""
-    CLUSTER = "cluster"
-    """Those that use a cluster."""
-    RUN = "run"
-    """``run``."""
 
 
 class SourceKind(StrEnum):
@@ -67,111 +47,6 @@ class SinkKind(StrEnum):
     FILES = "files"
 
 
-class OriginKind(StrEnum):
-    """Where a value comes from, the strongest first."""
-
-    FLAG = "flag"
-    ENVIRONMENT = "environment"
-    FILE = "file"
-    DEFAULT = "default"
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a value comes from. ``name`` is the flag, the variable, or the place in a file."""
-
-    kind: OriginKind
-    name: str = ""
-
-    @property
-    def rank(self) -> int:
-        """0 for the kind that goes before all others."""
-        return list(OriginKind).index(self.kind)
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name}" if self.name else str(self.kind)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What is known of one field of :class:`Settings`."""
-
-    name: str
-    """The field's name."""
-    group: SettingGroup
-    form: Form[Any]
-    default: Any
-    help: str
-    metavar: str
-    short: str
-    """Its one-letter flag, or empty."""
-    flag: str
-    """Its long flag where that is not made from the name."""
-    old_env: tuple[str, ...]
-    """Upstream's variables for it."""
-    default_text: str
-    """What the default means, where its value does not say so."""
-
-    @property
-    def key(self) -> str:
-        """Its key in a settings file, such as ``rootNamespace``."""
-        first, *others = self.name.split("_")
-        return first + "".join(word.capitalize() for word in others)
-
-    @property
-    def long(self) -> str:
-        """Its flag, such as ``--root-namespace``."""
-        return self.flag or f"--{self.name.replace('_', '-')}"
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """All its flags."""
-        return (self.short, self.long) if self.short else (self.long,)
-
-    @property
-    def env(self) -> str:
-        """Its environment variable, such as ``AERAKI_ROOT_NAMESPACE``."""
-        return f"AERAKI_{self.name.upper()}"
-
-    @property
-    def is_switch(self) -> bool:
-        """Whether its flag takes no value."""
-        return self.form is forms.SWITCH
-
-    def text(self, value: Any) -> str:
-        """The value as its flag takes it, or in brackets what the default means."""
-        if value == self.default and self.default_text:
-            return f"({self.default_text})"
-        return self.form.show(value)
-
-
-def _setting(
-    group: SettingGroup,
-    form: Form[Any],
-    default: T,
-    help: str,
-    *,
-    metavar: str = "",
-    short: str = "",
-    flag: str = "",
-    old_env: tuple[str, ...] = (),
-    default_text: str = "",
-) -> T:
-    """A field of :class:`Settings`; the keywords are those of :class:`Setting`."""
-    about = {
-        "group": group,
-        "form": form,
-        "default": default,
-        "help": help,
-        "metavar": metavar,
-        "short": short,
-        "flag": flag,
-        "old_env": old_env,
-        "default_text": default_text,
-    }
-    return dataclasses.field(default=default, metadata=about)
-
-
 _ALL, _PLUGINS, _MESH, _CLUSTER, _RUN = SettingGroup
 
 
@@ -180,7 +55,7 @@ class Settings:
     """What the user wants of this process. The defaults are what counts where nothing is set."""
 
     # -- messages
-    log_level: LogLevels = _setting(
+    log_level: LogLevels = setting(
         _ALL,
         forms.LOG_LEVELS,
         LogLevels(),
@@ -188,7 +63,7 @@ class Settings:
         metavar="LEVEL",
         default_text="info in `run`, warning elsewhere",
     )
-    log_format: str = _setting(
+    log_format: str = setting(
         _ALL,
         forms.choice("text", "json"),
         "text",
@@ -196,7 +71,7 @@ class Settings:
         metavar="FORMAT",
     )
 
-    docs_url: str = _setting(
+    docs_url: str = setting(
         _ALL,
         forms.TEXT,
         "",
@@ -206,7 +81,7 @@ class Settings:
     )
 
     # -- plugins
-    plugins: tuple[str, ...] | None = _setting(
+    plugins: tuple[str, ...] | None = setting(
         _PLUGINS,
         forms.WORDS,
         None,
@@ -214,10 +89,10 @@ class Settings:
         metavar="NAMES",
         default_text="all that are installed",
     )
-    no_plugins: bool = _setting(_PLUGINS, forms.SWITCH, False, "Use no plugin.")
+    no_plugins: bool = setting(_PLUGINS, forms.SWITCH, False, "Use no plugin.")
 
     # -- the mesh
-    root_namespace: str = _setting(
+    root_namespace: str = setting(
         _MESH,
         forms.NAMESPACE,
         "istio-system",
@@ -225,10 +100,10 @@ class Settings:
         metavar="NS",
         old_env=("AERAKI_NAMESPACE",),
     )
-    domain: str = _setting(
+    domain: str = setting(
         _MESH, forms.NAMESPACE, "cluster.local", "The cluster's DNS domain.", metavar="DOMAIN"
     )
-    filter_namespaces: tuple[str, ...] = _setting(
+    filter_namespaces: tuple[str, ...] = setting(
         _MESH,
         forms.NAMESPACES,
         (),
@@ -237,7 +112,7 @@ class Settings:
         metavar="NS,...",
         default_text="the root namespace",
     )
-    proxy_extensions: tuple[ProxyRule, ...] = _setting(
+    proxy_extensions: tuple[ProxyRule, ...] = setting(
         _MESH,
         forms.PROXY_RULES,
         (),
@@ -246,10 +121,10 @@ class Settings:
         metavar="RULE",
         default_text="the stock istio-proxy",
     )
-    registry_only: bool = _setting(
+    registry_only: bool = setting(
         _MESH, forms.SWITCH, False, "The mesh's outboundTrafficPolicy is REGISTRY_ONLY."
     )
-    proxy_families: tuple[ProxyFamily, ...] = _setting(
+    proxy_families: tuple[ProxyFamily, ...] = setting(
         _MESH,
         forms.choices(*ProxyFamily),
         (),
@@ -258,7 +133,7 @@ class Settings:
         metavar="WORDS",
         default_text="ipv4,dual; with ipv6 where the mesh or the namespace has an IPv6 address",
     )
-    opt_in: tuple[str, ...] = _setting(
+    opt_in: tuple[str, ...] = setting(
         _MESH,
         forms.WORDS,
         (),
@@ -267,7 +142,7 @@ class Settings:
         metavar="PROTOCOLS",
         default_text="none",
     )
-    live_weights: str = _setting(
+    live_weights: str = setting(
         _MESH,
         forms.choice(*LiveWeights),
         LiveWeights.OFF,
@@ -275,14 +150,14 @@ class Settings:
         " with the annotation aeraki.io/live-weights, or all (docs/canary.md).",
         metavar="WHOSE",
     )
-    arrangement: str = _setting(
+    arrangement: str = setting(
         _MESH,
         forms.choice("service", "namespace"),
         "service",
         "One outbound filter for each service port, or one for each namespace and plugin.",
         metavar="HOW",
     )
-    watch_namespaces: tuple[str, ...] = _setting(
+    watch_namespaces: tuple[str, ...] = setting(
         _MESH,
         forms.NAMESPACES,
         (),
@@ -290,7 +165,7 @@ class Settings:
         metavar="NS,...",
         default_text="all",
     )
-    watch_namespace_selector: tuple[LabelSelector, ...] = _setting(
+    watch_namespace_selector: tuple[LabelSelector, ...] = setting(
         _MESH,
         forms.SELECTORS,
         (),
@@ -299,7 +174,7 @@ class Settings:
         metavar="SELECTOR",
         default_text="all",
     )
-    instance: str = _setting(
+    instance: str = setting(
         _MESH,
         forms.NAME,
         "",
@@ -308,7 +183,7 @@ class Settings:
         metavar="NAME",
         default_text="none: the only one",
     )
-    paths: tuple[str, ...] = _setting(
+    paths: tuple[str, ...] = setting(
         _MESH,
         forms.PATHS,
         (),
@@ -317,7 +192,7 @@ class Settings:
         short="-f",
         flag="--filename",
     )
-    default_namespace: str = _setting(
+    default_namespace: str = setting(
         _MESH,
         forms.NAMESPACE,
         "default",
@@ -326,11 +201,11 @@ class Settings:
         short="-n",
         flag="--namespace",
     )
-    max_file_size: int = _setting(
+    max_file_size: int = setting(
         _MESH, forms.SIZE, 32 * 2**20, "Refuse larger files.", metavar="SIZE"
     )
 
-    exclude: tuple[str, ...] = _setting(
+    exclude: tuple[str, ...] = setting(
         _MESH,
         forms.WORDS,
         (),
@@ -338,7 +213,7 @@ class Settings:
         " .gitignore names are passed over by every command but `run`.",
         metavar="GLOB",
     )
-    ignore: tuple[str, ...] = _setting(
+    ignore: tuple[str, ...] = setting(
         _MESH,
         forms.CODES,
         (),
@@ -348,7 +223,7 @@ class Settings:
     )
 
     # -- the controller
-    source: tuple[SourceKind, ...] = _setting(
+    source: tuple[SourceKind, ...] = setting(
         _RUN,
         forms.choices(*SourceKind),
         (),
@@ -356,7 +231,7 @@ class Settings:
         metavar="WORDS",
         default_text="files with -f, kubernetes without",
     )
-    sink: SinkKind | None = _setting(
+    sink: SinkKind | None = setting(
         _RUN,
         forms.choice(*SinkKind),
         None,
@@ -364,18 +239,18 @@ class Settings:
         metavar="WORD",
         default_text="files with --to, kubernetes without",
     )
-    to: str = _setting(_RUN, forms.TEXT, "", "The directory of the files sink.", metavar="DIR")
-    debounce_quiet: float = _setting(
+    to: str = setting(_RUN, forms.TEXT, "", "The directory of the files sink.", metavar="DIR")
+    debounce_quiet: float = setting(
         _RUN,
         forms.DURATION,
         0.5,
         "Write when nothing has changed for this long.",
         metavar="TIME",
     )
-    debounce_max: float = _setting(
+    debounce_max: float = setting(
         _RUN, forms.DURATION, 10.0, "Never wait longer than this for quiet.", metavar="TIME"
     )
-    istiod_address: str = _setting(
+    istiod_address: str = setting(
         _RUN,
         forms.ADDRESS,
         "",
@@ -384,7 +259,7 @@ class Settings:
         old_env=("AERAKI_ISTIOD_ADDR",),
         default_text="port 15012 of istiod.ROOT_NAMESPACE",
     )
-    istiod_ca: str = _setting(
+    istiod_ca: str = setting(
         _RUN,
         forms.TEXT,
         "",
@@ -392,28 +267,28 @@ class Settings:
         metavar="FILE",
         default_text="ConfigMap istio-ca-root-cert of the root namespace",
     )
-    istiod_token: str = _setting(
+    istiod_token: str = setting(
         _RUN,
         forms.TEXT,
         "/var/run/secrets/tokens/istio-token",
         "A ServiceAccount's token with the audience istio-ca; read again for each connection.",
         metavar="FILE",
     )
-    adopt_upstream: bool = _setting(
+    adopt_upstream: bool = setting(
         _RUN,
         forms.SWITCH,
         False,
         "Delete upstream Aeraki's filters (label manager: Aeraki) once ours are live for the same"
         " service port.",
     )
-    leader_elect: bool | None = _setting(
+    leader_elect: bool | None = setting(
         _RUN,
         forms.SWITCH,
         None,
         "Write only while this replica holds the Lease.",
         default_text="in a pod that writes to the cluster",
     )
-    election_id: str = _setting(
+    election_id: str = setting(
         _RUN,
         forms.NAMESPACE,
         "",
@@ -422,28 +297,28 @@ class Settings:
         default_text="aeraki-controller, and a part of its own for an instance or a part of the"
         " namespaces",
     )
-    lease_duration: float = _setting(
+    lease_duration: float = setting(
         _RUN,
         forms.DURATION,
         15.0,
         "Another replica may take a Lease that was not renewed for this long.",
         metavar="TIME",
     )
-    renew_deadline: float = _setting(
+    renew_deadline: float = setting(
         _RUN,
         forms.DURATION,
         10.0,
         "A leader that could not renew its Lease for this long stops writing.",
         metavar="TIME",
     )
-    retry_period: float = _setting(
+    retry_period: float = setting(
         _RUN,
         forms.DURATION,
         2.0,
         "How often to renew the Lease, or try to take it.",
         metavar="TIME",
     )
-    http_address: str = _setting(
+    http_address: str = setting(
         _RUN,
         forms.ADDRESS,
         "",
@@ -451,7 +326,7 @@ class Settings:
         metavar="[HOST]:PORT",
         default_text="nowhere",
     )
-    probe_address: str = _setting(
+    probe_address: str = setting(
         _RUN,
         forms.ADDRESS,
         "",
@@ -461,14 +336,14 @@ class Settings:
         default_text="nowhere",
     )
 
-    http_authentication: bool = _setting(
+    http_authentication: bool = setting(
         _RUN,
         forms.SWITCH,
         False,
         "Answer /metrics, /status and /explain only callers with a token of the cluster whose"
         " account may `get` the path.",
     )
-    http_audience: str = _setting(
+    http_audience: str = setting(
         _RUN,
         forms.TEXT,
         "",
@@ -478,7 +353,7 @@ class Settings:
     )
 
     # -- the cluster
-    kubeconfig: str = _setting(
+    kubeconfig: str = setting(
         _CLUSTER,
         forms.TEXT,
         "",
@@ -486,7 +361,7 @@ class Settings:
         metavar="FILE",
         default_text="as kubectl: $KUBECONFIG, ~/.kube/config, or the pod's own",
     )
-    context: str = _setting(
+    context: str = setting(
         _CLUSTER,
         forms.TEXT,
         "",
@@ -569,7 +444,7 @@ SETTINGS: tuple[Setting, ...] = tuple(
     for field in dataclasses.fields(Settings)
     if field.metadata
 )
-_BY_NAME = {setting.name: setting for setting in SETTINGS}
+_BY_NAME = {each.name: each for each in SETTINGS}
 
 
 def setting_of(name: str) -> Setting:
