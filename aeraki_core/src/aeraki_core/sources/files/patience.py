@@ -54,11 +54,6 @@ class Asking:
         self._thread: threading.Thread | None = None
         self._left: dict[str, threading.Thread] = {}
 
-    def is_stuck(self, about: str) -> bool:
-        """Whether an earlier question about this path still has no answer."""
-        thread = self._left.get(about)
-        return thread is not None and thread.is_alive()
-
     def call(
         self, about: str, function: Callable[[], T], place: Callable[[], object] = lambda: None
     ) -> T:
