@@ -106,7 +106,7 @@ class Running:
             raise
 
     def _tell(self, event: Event) -> None:
-        self.controller.tell(event)
+        self.controller.post(event)
 
     def __enter__(self) -> Running:
         self._thread.start()

@@ -91,18 +91,18 @@ class Callers:
             return Admission.UNKNOWN
         # Not the token itself: nothing that is kept for long should hold one.
         question = (hashlib.sha256(token.encode(errors="replace")).digest(), path)
-        known = self._known(question)
+        known = self._cached(question)
         if known is not None:
             return known
         if not self._reviewing.acquire(timeout=self._patience):
             return Admission.UNREVIEWED
         try:
             # Whoever asked the same meanwhile has had it reviewed.
-            return self._known(question) or self._review(question, token, path)
+            return self._cached(question) or self._review(question, token, path)
         finally:
             self._reviewing.release()
 
-    def _known(self, question: tuple[bytes, str]) -> Admission | None:
+    def _cached(self, question: tuple[bytes, str]) -> Admission | None:
         with self._lock:
             verdict = self._verdicts.get(question)
             return verdict.admission if verdict and self._clock() < verdict.until else None

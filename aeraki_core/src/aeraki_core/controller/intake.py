@@ -51,7 +51,7 @@ class Intake:
         """What is wrong with what the sources read, by source and place."""
         self._expected: set[str] | None = None
 
-    def take(self, event: Event) -> None:
+    def accept(self, event: Event) -> None:
         """Take one event in."""
         match event:
             case Upserted(_, source_object):

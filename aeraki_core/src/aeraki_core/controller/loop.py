@@ -168,8 +168,8 @@ class Controller:
             answer.cancel()
             raise
 
-    def tell(self, *events: Event) -> None:
-        """Take events in, of sources or of others, such as of proxies that refuse a filter."""
+    def post(self, *events: Event) -> None:
+        """Queue events of sources or of others, such as of proxies that refuse a filter."""
         self._queue.put(events)
 
     @property
@@ -238,11 +238,11 @@ class Controller:
         """
         self._start()
         try:
-            self._take_until(lambda: self._intake.ready, patience)
+            self._handle_until(lambda: self._intake.ready, patience)
             report: PassReport | None = None
             while report is None or self._urgent or self._intake.doubting:
                 if self._intake.doubting:
-                    self._take_until(lambda: self._intake.answered, patience)
+                    self._handle_until(lambda: self._intake.answered, patience)
                 later = self._pass()
                 if report is not None and later is not None:
                     later = replace(later, first=True, written=(*report.written, *later.written))
@@ -251,7 +251,7 @@ class Controller:
         finally:
             self._end()
 
-    def _take_until(self, enough: Callable[[], bool], patience: float) -> None:
+    def _handle_until(self, enough: Callable[[], bool], patience: float) -> None:
         end = self._clock() + patience
         while not enough():
             try:
@@ -261,9 +261,9 @@ class Controller:
                 raise AerakiError(
                     f"{why}; given up after {patience:g} seconds without anything more of it"
                 ) from None
-            if _gives(item):
+            if _is_news(item):
                 end = self._clock() + patience
-            self._take(item)
+            self._handle(item)
 
     def run(self, stop: threading.Event) -> None:
         """Pass after pass until ``stop`` is set.
@@ -285,7 +285,7 @@ class Controller:
     def _start(self) -> None:
         self._sink.start(lambda key: self._queue.put(_LiveChanged(key)))
         try:
-            emit = merged([source.name for source in self._sources])(self.tell)
+            emit = merged([source.name for source in self._sources])(self.post)
             for source in self._sources:
                 source.start(emit)
         except BaseException:
@@ -314,7 +314,7 @@ class Controller:
                 self._busy_since = self._clock()
                 if isinstance(item, _StopLoop):
                     return False
-                self._take(item)
+                self._handle(item)
                 item = self._queue.get_nowait()
         except queue.Empty:
             self._busy_since = self._clock()
@@ -323,7 +323,7 @@ class Controller:
     def _progress(self) -> None:
         self._progress_at = self._clock()
 
-    def _take(self, item: _Item) -> None:
+    def _handle(self, item: _Item) -> None:
         self._progress()
         match item:
             case _Question(function, answer):
@@ -339,7 +339,7 @@ class Controller:
             case _:
                 for event in item:
                     self._progress()
-                    self._intake.take(event)
+                    self._intake.accept(event)
         self._debounce.touch(self._clock())
 
     def _set_leads(self, leads: bool) -> None:
@@ -453,7 +453,7 @@ class Controller:
             self._debounce.touch(self._clock())
 
 
-def _gives(item: _Item) -> bool:
+def _is_news(item: _Item) -> bool:
     """Report whether a source produced an event. A failed retry does not count."""
     return isinstance(item, tuple) and any(
         isinstance(event, Upserted | Removed | Synced) for event in item

@@ -68,7 +68,7 @@ class Statuses:
         kinds: Iterable[Kind[Any]] = pipeline.registry.kinds
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds}
         self._seen: dict[ObjectRef, _Seen] = {}
-        self._wanted: dict[ObjectRef, Object] = {}
+        self._unwritten: dict[ObjectRef, Object] = {}
         self._touched: set[ObjectRef] = set()
         self._sender: Sender[ObjectRef, tuple[ApiResource, Object]] = Sender("status", self._send)
 
@@ -92,7 +92,7 @@ class Statuses:
             case LeadershipChanged():
                 # A replica that starts leading looks at all objects; one that stops writes no more.
                 self._touched = set(self._seen)
-                self._wanted.clear()
+                self._unwritten.clear()
                 self._sender.clear()
             case PassReport() as report:
                 self._look_after(report)
@@ -115,7 +115,7 @@ class Statuses:
     def _forget(self, ref: ObjectRef) -> None:
         """Forget an object that is gone."""
         self._seen.pop(ref, None)
-        self._wanted.pop(ref, None)
+        self._unwritten.pop(ref, None)
         self._sender.drop(ref)
 
     def _look_after(self, report: PassReport) -> None:
@@ -149,13 +149,13 @@ class Statuses:
             problem=self._problem,
         )
         # What is being written counts: the watch has not brought it back yet.
-        before = self._wanted.get(ref, seen.status)
+        before = self._unwritten.get(ref, seen.status)
         status = _status(found, seen.generation, before, self._now())
         if status == seen.status:
-            self._wanted.pop(ref, None)
+            self._unwritten.pop(ref, None)
             self._sender.drop(ref)
-        elif self._wanted.get(ref) != status:
-            self._wanted[ref] = status
+        elif self._unwritten.get(ref) != status:
+            self._unwritten[ref] = status
             self._sender.put(ref, (seen.resource, status))
 
     # -- in the sender's thread -------------------------------------------------------------------

@@ -29,13 +29,13 @@ class Ledger:
         self._parts = parts
         self._locate = locate
         # By the identity of a finding: all current ones, and the reported one.
-        self._given: dict[Finding, tuple[Finding, ...]] = {}
-        self._said: dict[Finding, Finding] = {}
+        self._current: dict[Finding, tuple[Finding, ...]] = {}
+        self._reported: dict[Finding, Finding] = {}
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings of the last pass, each where it is now, in order."""
-        return in_order(self._locate(item) for items in self._given.values() for item in items)
+        return in_order(self._locate(item) for items in self._current.values() for item in items)
 
     def update(self) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
         """Return the findings that are new since the last update, and those that are over."""
@@ -44,31 +44,33 @@ class Ledger:
             came, went = part.changes()
             for item in came:
                 key = _identity(item)
-                self._given[key] = (*self._given.get(key, ()), item)
+                self._current[key] = (*self._current.get(key, ()), item)
                 touched.add(key)
             for item in went:
                 key = _identity(item)
-                self._take(key, item)
+                self._drop(key, item)
                 touched.add(key)
         # Locate only new findings: that reads files, and most findings are old.
         new = {
-            key: self._locate(self._given[key][-1])
+            key: self._locate(self._current[key][-1])
             for key in touched
-            if key in self._given and key not in self._said
+            if key in self._current and key not in self._reported
         }
         over = [
-            self._said.pop(key) for key in touched if key not in self._given and key in self._said
+            self._reported.pop(key)
+            for key in touched
+            if key not in self._current and key in self._reported
         ]
-        self._said |= new
+        self._reported |= new
         return in_order(new.values()), in_order(over)
 
-    def _take(self, key: Finding, item: Finding) -> None:
-        left = list(self._given[key])
+    def _drop(self, key: Finding, item: Finding) -> None:
+        left = list(self._current[key])
         left.remove(item)
         if left:
-            self._given[key] = tuple(left)
+            self._current[key] = tuple(left)
         else:
-            del self._given[key]
+            del self._current[key]
 
 
 def _identity(finding: Finding) -> Finding:

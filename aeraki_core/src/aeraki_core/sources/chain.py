@@ -2,7 +2,7 @@
 
 Each leaves events out, or puts others in their place, and passes the rest on in order and in one
 call. Written in a row they read as the way that an event goes, from the right to the left:
-``only_in(name, scope)(merged(order)(controller.tell))``.
+``only_in(name, scope)(merged(order)(controller.post))``.
 """
 
 from __future__ import annotations

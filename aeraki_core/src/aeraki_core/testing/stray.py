@@ -1,4 +1,4 @@
-"""What EnvoyFilters changed in a sidecar that they were not meant for.
+"""What EnvoyFilters changed in a sidecar that they were not intended for.
 
 A listener, chain or cluster may differ only where it belongs to a port that a plugin claims.
 """
@@ -28,7 +28,7 @@ class _PatchedPlace(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Meant:
+class _Intended:
     """What belongs to the claimed service ports: listeners, target ports, and hosts of clusters."""
 
     listeners: frozenset[str]
@@ -39,29 +39,29 @@ class _Meant:
 def stray_changes(made: Made) -> list[str]:
     """Return one line for each stray change, sorted. A cluster that a filter adds is not stray."""
     objects = read_objects(made.objects, made.mesh)
-    meant = _meant(made, objects)
+    intended = _intended(made, objects)
     lines: set[str] = set()
     for patched in made.sidecars:
         before, after = model_sidecar(objects, patched.config.proxy), patched.config
         proxy = str(after.proxy)
         for place in _differences(_chains(before), _chains(after)):
             if place.listener == "virtualInbound":
-                stray = place.chain not in meant.target_ports
+                stray = place.chain not in intended.target_ports
             else:
-                stray = place.listener not in meant.listeners or place.chain == PASSTHROUGH_CHAIN
+                stray = place.listener not in intended.listeners or place.chain == PASSTHROUGH_CHAIN
             if stray:
                 chain = place.chain or "(without a name)"
                 lines.add(f"{proxy}: listener {place.listener} chain {chain}")
         known = _clusters(before)
         for name in _differences(known, _clusters(after)):
             host = name.rpartition("|")[2]
-            inbound = name.startswith("inbound|") and name.split("|")[1] in meant.target_ports
-            if name in known and host not in meant.hosts and not inbound:
+            inbound = name.startswith("inbound|") and name.split("|")[1] in intended.target_ports
+            if name in known and host not in intended.hosts and not inbound:
                 lines.add(f"{proxy}: cluster {name}")
     return sorted(lines)
 
 
-def _meant(made: Made, objects: MeshObjects) -> _Meant:
+def _intended(made: Made, objects: MeshObjects) -> _Intended:
     listeners: set[str] = set()
     target_ports: set[str] = set()
     hosts: set[str] = set()
@@ -81,7 +81,7 @@ def _meant(made: Made, objects: MeshObjects) -> _Meant:
         # A route can lead to another service, whose clusters may then need a change, by name.
         match = patch["match"].get("cluster") or {}
         hosts.add(match.get("service") or match.get("name", "").rpartition("|")[2])
-    return _Meant(frozenset(listeners), frozenset(target_ports), frozenset(hosts))
+    return _Intended(frozenset(listeners), frozenset(target_ports), frozenset(hosts))
 
 
 def _chains(config: SidecarConfig) -> dict[_PatchedPlace, list[bytes]]:

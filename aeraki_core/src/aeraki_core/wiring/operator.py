@@ -156,7 +156,7 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
         from aeraki_core.controller.refusals import Refusals
 
         refusals = Refusals(
-            partial(istiod_of, settings), controller.tell, root_namespace=settings.root_namespace
+            partial(istiod_of, settings), controller.post, root_namespace=settings.root_namespace
         )
         observers.add(refusals)
         services.append(refusals)

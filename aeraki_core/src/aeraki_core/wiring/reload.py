@@ -157,7 +157,7 @@ class PluginFiles(_Watch):
                 f"its last good version stays: {why}"
             )
             findings = (Finding(PLUGIN_INACTIVE, message, plugin=candidate.name),)
-        self._controller.tell(Problems("plugins", str(path), findings))
+        self._controller.post(Problems("plugins", str(path), findings))
 
 
 def _read(path: Path | None) -> bytes | None:

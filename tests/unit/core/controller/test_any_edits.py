@@ -134,7 +134,7 @@ class Edits(RuleBasedStateMachine):
         self.ledger = Ledger(
             self.pipeline.unlocated, self.intake.problems, locate=self.pipeline.locate
         )
-        self.told: set[Finding] = set()
+        self.reported: set[Finding] = set()
         self.first = True
 
     def teardown(self) -> None:
@@ -167,21 +167,21 @@ class Edits(RuleBasedStateMachine):
     @rule(file=FILES, parts=st.lists(DOCUMENTS, max_size=4))
     def look_at_one(self, file: str, parts: list[str]) -> None:
         self.write(file, parts)
-        self.take([str(self.folder / "mesh" / file)])
+        self.accept([str(self.folder / "mesh" / file)])
 
     @rule()
     def look(self) -> None:
-        self.take(())
+        self.accept(())
 
-    def take(self, paths: Sequence[str]) -> None:
-        changes = self.files.take(self.files.look(paths))
+    def accept(self, paths: Sequence[str]) -> None:
+        changes = self.files.accept(self.files.look(paths))
         for item in changes.upserts:
-            self.intake.take(Upserted("files", item))
+            self.intake.accept(Upserted("files", item))
         for ref in changes.removals:
-            self.intake.take(Removed("files", ref))
+            self.intake.accept(Removed("files", ref))
         for place, findings in changes.problems:
-            self.intake.take(Problems("files", place, findings))
-        self.intake.take(Synced("files", changes.incomplete))
+            self.intake.accept(Problems("files", place, findings))
+        self.intake.accept(Synced("files", changes.incomplete))
 
     @rule()
     def run(self) -> None:
@@ -189,9 +189,9 @@ class Edits(RuleBasedStateMachine):
             return
         changed = self.pipeline.run().changed
         came, went = self.ledger.update()
-        assert self.told >= set(went)
-        assert self.told.isdisjoint(came)
-        self.told = (self.told - set(went)) | set(came)
+        assert self.reported >= set(went)
+        assert self.reported.isdisjoint(came)
+        self.reported = (self.reported - set(went)) | set(came)
         keys = self.writer.everything() if self.first else changed
         self.first = False
         before = set(self.sink.live())
@@ -210,7 +210,7 @@ class Edits(RuleBasedStateMachine):
         assert {key: live.filter for key, live in self.sink.live().items()} == filters
         assert list(self.ledger.findings) == findings
         # A finding that only moved to another line or file is not reported again.
-        assert {placeless(item) for item in self.told} == {placeless(item) for item in findings}
+        assert {placeless(item) for item in self.reported} == {placeless(item) for item in findings}
 
     def fresh(self) -> tuple[dict[FilterKey, Output], list[Any]]:
         """What a run that knows nothing of before gives."""

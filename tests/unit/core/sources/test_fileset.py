@@ -35,7 +35,7 @@ class Files:
 
     def look(self, *paths: str) -> Changes:
         look = self.set.look([str(self.folder / path) for path in paths])
-        changes = self.set.take(look)
+        changes = self.set.accept(look)
         for item in changes.upserts:
             self.objects[item.ref] = item
         for ref in changes.removals:
@@ -201,13 +201,13 @@ def test_a_path_named_outright_that_vanishes_takes_nothing_with_it(tmp_path: Pat
     path = tmp_path / "a.yaml"
     path.write_text(service("a"))
     found = FileSet([str(path)], Rules(reads), 1 << 20)
-    assert len(found.take(found.look()).upserts) == 1
+    assert len(found.accept(found.look()).upserts) == 1
     path.unlink()
-    changes = found.take(found.look())
+    changes = found.accept(found.look())
     assert changes.removals == ()
     assert changes.incomplete is not None
     path.write_text(service("a"))
-    assert found.take(found.look()).incomplete is None
+    assert found.accept(found.look()).incomplete is None
 
 
 def test_config_maps_swap_their_link(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_ignored_folders_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.yaml").write_text("a: [")
     found = FileSet([str(tmp_path)], Rules(reads), 1 << 20, [str(tmp_path / "out")])
-    assert found.take(found.look()) == Changes((), (), (), None)
+    assert found.accept(found.look()) == Changes((), (), (), None)
 
 
 PIECES = {name: service(name, port=port) for name in "abc" for port in (1, 2)}

@@ -39,7 +39,7 @@ def page(*objects: Object, problem: str | None = None) -> Page:
 
 def told(feed: Feed, *news: ListNews, definition_deleted: bool = False) -> list[list[str]]:
     """The objects in the events of each news that has some."""
-    calls = [feed.take(each, definition_deleted=definition_deleted) for each in news]
+    calls = [feed.handle(each, definition_deleted=definition_deleted) for each in news]
     return [words for events in calls if (words := shown(events))]
 
 
@@ -120,8 +120,8 @@ def test_changes_that_came_together_go_on_together(feed: Feed) -> None:
 def test_what_nobody_reads_of_an_object_is_not_kept(feed: Feed) -> None:
     annotations = {"kubectl.kubernetes.io/last-applied-configuration": "{...}", "team": "x"}
     given = demo("a", managedFields=[{"manager": "kubectl"}], annotations=annotations)
-    feed.take(ListBegan())
-    [upserted] = feed.take(page(given))
+    feed.handle(ListBegan())
+    [upserted] = feed.handle(page(given))
     assert isinstance(upserted, Upserted)
     metadata = upserted.object.content["metadata"]
     assert metadata["annotations"] == {"team": "x"}
@@ -135,12 +135,12 @@ def test_an_object_that_cannot_be_read_is_there_and_says_why(feed: Feed) -> None
 
 
 def test_a_list_that_cannot_be_read_is_a_problem_until_it_can(feed: Feed) -> None:
-    [problems] = feed.take(Failed("no answer"))
+    [problems] = feed.handle(Failed("no answer"))
     assert isinstance(problems, Problems)
     assert [finding.message for finding in problems.findings] == ["no answer"]
-    assert feed.take(Failed("no answer")) == []
-    feed.take(ListBegan())
-    assert feed.take(ListEnded(DEMOS)) == [Problems("kubernetes", feed.place, ())]
+    assert feed.handle(Failed("no answer")) == []
+    feed.handle(ListBegan())
+    assert feed.handle(ListEnded(DEMOS)) == [Problems("kubernetes", feed.place, ())]
 
 
 @pytest.mark.parametrize("news", [Failed("forbidden"), NotServed()])
@@ -148,7 +148,7 @@ def test_nothing_waits_for_a_side_list_that_cannot_be_read(news: ListNews) -> No
     feed = SideFeed(("demo.aeraki.io", "Demo"), about="options")
     listed(feed, page(demo("a")))
     feed.ask_again()
-    (problems,) = [*feed.take(ListBegan()), *feed.take(news)]
+    (problems,) = [*feed.handle(ListBegan()), *feed.handle(news)]
     assert isinstance(problems, Problems)
     assert problems.findings
     assert (feed.stale, feed.reason, feed.incomplete) == (False, None, None)

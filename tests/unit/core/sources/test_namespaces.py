@@ -39,14 +39,14 @@ def removed(namespace: str, name: str = "cart") -> Removed:
 
 def test_one_of_several_selectors_must_match() -> None:
     found = selection("env=prod", "team=ours")
-    found.know_all({"one": PROD, "two": {"team": "ours"}, "three": DEV})
+    found.replace_all({"one": PROD, "two": {"team": "ours"}, "three": DEV})
     assert found.scope == Scope(frozenset({"one", "two"}), frozenset({"three"}))
 
 
 def test_what_comes_before_its_namespace_waits() -> None:
     found = selection()
     assert found.counting([upserted("shop"), upserted("bank")]) == []
-    change = found.know_all({"shop": PROD, "bank": DEV})
+    change = found.replace_all({"shop": PROD, "bank": DEV})
     assert change.waited == (upserted("shop"),)
     assert not change.anew
     assert change.left == {"bank"}
@@ -58,14 +58,14 @@ def test_what_comes_before_its_namespace_waits() -> None:
 def test_what_came_and_went_before_its_namespace_was_never_there() -> None:
     found = selection()
     found.counting([upserted("shop"), removed("shop")])
-    assert found.know({"shop": PROD}).waited == ()
+    assert found.update({"shop": PROD}).waited == ()
 
 
 def test_one_that_comes_to_match_waits_until_all_of_it_is_read() -> None:
     found = selection()
-    found.know_all({"shop": DEV})
+    found.replace_all({"shop": DEV})
     assert not found.reads("shop")
-    assert found.know({"shop": PROD}).anew
+    assert found.update({"shop": PROD}).anew
     assert found.reads("shop")
     assert found.entering
     assert not found.scope.covers("shop")  # nothing is known of it yet
@@ -77,41 +77,41 @@ def test_one_that_comes_to_match_waits_until_all_of_it_is_read() -> None:
 
 def test_one_that_changes_its_mind_meanwhile_leaves_nothing_behind() -> None:
     found = selection()
-    found.know_all({"shop": DEV})
-    found.know({"shop": PROD})
+    found.replace_all({"shop": DEV})
+    found.update({"shop": PROD})
     found.counting([upserted("shop")])
-    change = found.know({"shop": DEV})
+    change = found.update({"shop": DEV})
     assert change.left == {"shop"}
     assert found.enter() == []
 
 
 def test_one_that_is_deleted_is_followed_to_its_end() -> None:
     found = selection()
-    found.know_all({"shop": PROD})
+    found.replace_all({"shop": PROD})
     found.counting([upserted("shop")])
     found.forget("shop")
     assert found.scope.covers("shop")
     # Its objects may change once more before they go.
     assert found.counting([upserted("shop"), removed("shop")]) == [removed("shop")]
-    assert found.know({"shop": PROD}).waited == ()
+    assert found.update({"shop": PROD}).waited == ()
 
 
 def test_one_that_is_made_again_without_a_match_takes_along_what_counted() -> None:
     found = selection()
-    found.know_all({"shop": PROD})
+    found.replace_all({"shop": PROD})
     # Already of the new one: the two watches are not in step.
     assert found.counting([upserted("shop")]) == [upserted("shop")]
     found.forget("shop")
-    assert found.know({"shop": DEV}).left == {"shop"}
+    assert found.update({"shop": DEV}).left == {"shop"}
     assert found.counting([upserted("shop")]) == []
 
 
 def test_one_that_is_made_again_and_matches_is_read_anew() -> None:
     found = selection()
-    found.know_all({"shop": DEV})
+    found.replace_all({"shop": DEV})
     assert found.counting([upserted("shop")]) == []  # already of the new one
     found.forget("shop")
-    assert found.know({"shop": PROD}).anew
+    assert found.update({"shop": PROD}).anew
     assert found.counting([upserted("shop")]) == []
     assert found.enter() == [upserted("shop")]
 
@@ -122,7 +122,7 @@ def test_namespaces_that_come_and_go_leave_nothing_in_memory() -> None:
     def come_and_go(first: int) -> int:
         for number in range(first, first + 200):
             name = f"pr-{number}"
-            found.know({name: PROD if number % 2 else DEV})
+            found.update({name: PROD if number % 2 else DEV})
             found.counting([upserted(name)])
             found.forget(name)
             found.counting([upserted(name), removed(name)])
@@ -133,23 +133,23 @@ def test_namespaces_that_come_and_go_leave_nothing_in_memory() -> None:
 
 def test_one_that_never_mattered_costs_nothing() -> None:
     found = selection()
-    assert not found.know_all({"shop": PROD, "bank": DEV}).left
-    assert not found.know({"new": DEV}).left
+    assert not found.replace_all({"shop": PROD, "bank": DEV}).left
+    assert not found.update({"new": DEV}).left
     found.forget("new")
     assert found.scope == Scope(frozenset({"shop"}), frozenset({"bank"}))
 
 
 def test_a_fresh_list_tells_which_namespaces_are_gone() -> None:
     found = selection()
-    found.know_all({"shop": PROD, "bank": DEV, "old": DEV})
-    found.know_all({"shop": PROD, "bank": DEV})
+    found.replace_all({"shop": PROD, "bank": DEV, "old": DEV})
+    found.replace_all({"shop": PROD, "bank": DEV})
     assert found.scope == Scope(frozenset({"shop"}), frozenset({"bank"}))
 
 
 def test_other_labels_change_nothing() -> None:
     found = selection()
-    found.know_all({"shop": PROD, "bank": DEV})
-    change = found.know({"shop": {**PROD, "x": "y"}, "bank": {"x": "y"}})
+    found.replace_all({"shop": PROD, "bank": DEV})
+    change = found.update({"shop": {**PROD, "x": "y"}, "bank": {"x": "y"}})
     assert (change.waited, change.left, change.anew) == ((), frozenset(), False)
 
 

@@ -105,9 +105,9 @@ def pod(name: str, version: str = "1") -> DecodedObject:
 
 def test_only_what_a_weight_set_needs_is_kept() -> None:
     feed = PodFeed(CART)
-    feed.take(ListBegan())
-    (event,) = feed.take(Page(PODS, (pod("a"),)))
-    assert feed.take(ListEnded(PODS)) == []
+    feed.handle(ListBegan())
+    (event,) = feed.handle(Page(PODS, (pod("a"),)))
+    assert feed.handle(ListEnded(PODS)) == []
     assert isinstance(event, Upserted)
     assert event.object.ref == ObjectRef("Pod", "shop", "a")
     assert event.object.content == {
@@ -121,5 +121,5 @@ def test_only_what_a_weight_set_needs_is_kept() -> None:
         "status": {"podIP": "10.1.0.1"},
     }
     assert feed.holds(event.object.ref)
-    assert len(feed.take(Changed(PODS, (pod("a", "2"),)))) == 1
+    assert len(feed.handle(Changed(PODS, (pod("a", "2"),)))) == 1
     assert feed.drop_all() == [Removed("kubernetes", event.object.ref)]

@@ -29,7 +29,7 @@ def listed(feed: SecretFeed, *secrets: Object) -> list[Event]:
 
 
 def told(feed: SecretFeed, *news: ListNews) -> list[Event]:
-    return [event for each in news for event in feed.take(each)]
+    return [event for each in news for event in feed.handle(each)]
 
 
 def changed(content: Object) -> Changed:

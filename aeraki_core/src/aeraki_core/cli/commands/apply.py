@@ -138,7 +138,7 @@ def _do(settings: Settings, steps: Sequence[Step], dry_run: str | None) -> bool:
     """Do the steps and say what became of each; whether one failed."""
     if dry_run == "client" or not steps:
         for step in steps:
-            _say(step, dry_run)
+            _print_step(step, dry_run)
         return False
     from aeraki_core.sinks.kubernetes.sink import KubernetesSink
     from aeraki_core.wiring.cluster import connector, filter_namespaces
@@ -173,7 +173,7 @@ def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Wri
         done = list(carry_out(sink, left))
         for item in done:
             if item.error is None:
-                _say(item.step, dry_run)
+                _print_step(item.step, dry_run)
                 for text in item.warnings:
                     output.warning(f"{item.step.key}: {text}")
         again = [
@@ -188,7 +188,7 @@ def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Wri
     return final
 
 
-def _say(step: Step, dry_run: str | None) -> None:
+def _print_step(step: Step, dry_run: str | None) -> None:
     output.lines([f"{step.key.kind.lower()} {step.key.place} {_word(step)}{_DRY[dry_run]}"])
 
 

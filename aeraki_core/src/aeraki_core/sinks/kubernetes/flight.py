@@ -25,20 +25,20 @@ class Flight:
         self._lock = threading.Lock()
         self._writing: set[FilterKey] = set()
         self._seen: set[FilterKey] = set()
-        self._taken: set[FilterKey] = set()
+        self._foreign: set[FilterKey] = set()
 
     def begin(self, steps: Iterable[Step]) -> None:
         """These are being written."""
         with self._lock:
             self._writing.update(step.key for step in steps)
 
-    def set_taken(self, key: FilterKey, *, taken: bool) -> None:
+    def set_foreign(self, key: FilterKey, *, is_foreign: bool) -> None:
         """Whether a write found that the name belongs to others."""
         with self._lock:
-            if taken:
-                self._taken.add(key)
+            if is_foreign:
+                self._foreign.add(key)
             else:
-                self._taken.discard(key)
+                self._foreign.discard(key)
 
     def is_for_the_controller(self, news: FilterNews) -> bool:
         """Report whether another writer changed a filter of ours, or freed a name that we want."""
@@ -47,9 +47,9 @@ class Flight:
             if news.key in self._writing:
                 self._seen.add(news.key)
                 return False
-            freed = news.key in self._taken and after is None
+            freed = news.key in self._foreign and after is None
             if freed:
-                self._taken.remove(news.key)
+                self._foreign.remove(news.key)
         now_ours = after is not None and after.whose is Whose.OURS
         return freed or now_ours or news.before.whose is Whose.OURS
 
@@ -59,13 +59,13 @@ class Flight:
             self._writing.clear()
             seen, self._seen = self._seen, set()
         for step in steps:
-            if step.key in seen and not self._is_known_as_taken(step.key):
+            if step.key in seen and not self._is_foreign(step.key):
                 live = self._filters.live(step.key)
                 if (live.filter if live is not None else None) != step.after:
                     yield step.key
 
-    def _is_known_as_taken(self, key: FilterKey) -> bool:
+    def _is_foreign(self, key: FilterKey) -> bool:
         """Report whether the name still belongs to others, as our last write reported."""
         entry = self._filters.entry(key)
         with self._lock:
-            return key in self._taken and entry is not None and entry.whose is not Whose.OURS
+            return key in self._foreign and entry is not None and entry.whose is not Whose.OURS

@@ -163,7 +163,7 @@ class KubernetesSink:
             return Written(step, error)
         written = self._writer.write(step)
         if not written.skipped:
-            self._flight.set_taken(step.key, taken=written.error == NOT_OURS_MESSAGE)
+            self._flight.set_foreign(step.key, is_foreign=written.error == NOT_OURS_MESSAGE)
         return written
 
     # -- what the watch says ----------------------------------------------------------------------

@@ -26,7 +26,7 @@ def superseded(upstream: Iterable[FilterKey], live: Iterable[ServicePort]) -> li
     return sorted(
         key
         for key in upstream
-        if any(_is_ours(host, port, service_ports, hosts) for host, port in _meant(key.name))
+        if any(_is_ours(host, port, service_ports, hosts) for host, port in _readings(key.name))
     )
 
 
@@ -34,7 +34,7 @@ def _is_ours(host: str, port: int | None, service_ports: set[ServicePort], hosts
     return host in hosts if port is None else ServicePort(host, port) in service_ports
 
 
-def _meant(name: str) -> Iterator[tuple[str, int | None]]:
+def _readings(name: str) -> Iterator[tuple[str, int | None]]:
     """Hosts and ports that the name may stand for: a host can have dashes, so there are several."""
     for prefix in _PREFIXES:
         if name.startswith(prefix):

@@ -134,7 +134,7 @@ class _FilterList:
             f"{kind}{f' {namespace}' if namespace else ''}",
             client,
             lambda: discovery.find((resource_of(kind).group, kind), resource_of(kind).version),
-            self._take,
+            self._handle,
             namespace=namespace,
             params={"labelSelector": f"{MANAGED_BY}={MANAGER}"} if kind.is_named else {},
             tuning=tuning,
@@ -151,7 +151,7 @@ class _FilterList:
         ):
             self._answered.wait(left)
 
-    def _take(self, news: ListNews) -> None:
+    def _handle(self, news: ListNews) -> None:
         """News of the list, in the informer's thread."""
         match news:
             case ListBegan():

@@ -138,7 +138,7 @@ class ApiWriter:
             (entry.uid, entry.version) if entry is not None and entry.whose is Whose.OURS else None
         )
         if entry is not None and known is None:
-            return _taken(step)
+            return _not_ours(step)
         body = object_of(want)
         _check_size(want, body)
         try:
@@ -149,7 +149,7 @@ class ApiWriter:
             content = self._read(want.key)
             if content is not None and not is_ours(content, self._live.instance):
                 self._live.put(content, kind=step.key.kind)
-                return _taken(step)
+                return _not_ours(step)
             answer = self._send(want.key, body, _state(content) if content is not None else None)
         if answer.body["spec"] != body["spec"] and not self._dry_run:
             # Server-side apply leaves fields of other managers; only a replace removes them.
@@ -274,7 +274,7 @@ def _obstacle(error: ApiError, namespace: str) -> Obstacle | None:
     return None
 
 
-def _taken(step: Step) -> Written:
+def _not_ours(step: Step) -> Written:
     """The name belongs to a foreign filter."""
     return Written(
         step, NOT_OURS_MESSAGE, finding=Finding(NOT_OURS, f"{step.key}: {NOT_OURS_MESSAGE}")

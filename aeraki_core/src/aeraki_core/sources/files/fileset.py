@@ -1,6 +1,6 @@
 """The changes of a set of files since the last look.
 
-Files are looked at first (:meth:`FileSet.look`) and take effect later (:meth:`FileSet.take`), so
+Files are looked at first (:meth:`FileSet.look`) and take effect later (:meth:`FileSet.accept`), so
 that a look at a file that an editor is just saving can be discarded.
 
 One rule keeps the mesh as it is on errors: as long as anything cannot be read, nothing counts as
@@ -135,7 +135,7 @@ class FileSet:
             scan = Scan(self._ignore, self._exclude)
             for root in self._roots:
                 if root in away:
-                    scan.keep(self._known(root))
+                    scan.keep(self._last_tree(root))
                     continue
                 try:
                     self.asking.call(root, partial(scan.look, root), partial(getattr, scan, "at"))
@@ -146,7 +146,7 @@ class FileSet:
                 scan.tree.troubles.update(away)
                 return scan.tree
 
-    def _known(self, root: str) -> Tree:
+    def _last_tree(self, root: str) -> Tree:
         """What was under a root at the last look."""
         inside = root.rstrip("/") + "/"
 
@@ -173,7 +173,7 @@ class FileSet:
 
     # -- taking ----------------------------------------------------------------------------------
 
-    def take(self, look: Look) -> Changes:
+    def accept(self, look: Look) -> Changes:
         """Make what was seen the state of the set."""
         for document, line in look.moves:
             document.line = line
@@ -184,7 +184,7 @@ class FileSet:
         for path, file in look.files.items():
             touched |= self._replace(path, file)
             places.add(path)
-        places |= self._take_tree(look.tree)
+        places |= self._accept_tree(look.tree)
         for place in places:
             self._note_broken(place)
         incomplete = self._incomplete()
@@ -236,7 +236,7 @@ class FileSet:
                 self._declared[item.ref].append(item)
         return touched
 
-    def _take_tree(self, tree: Tree) -> set[str]:
+    def _accept_tree(self, tree: Tree) -> set[str]:
         """Apply the tree; return the places whose problems are the tree's own."""
         places = self._tree.troubles.keys() | tree.troubles.keys() | self._lost.keys()
         lost: dict[str, Identity] = {}

@@ -57,7 +57,7 @@ def read(
     rules = Rules(reads, default_namespace, frozenset(plugin_groups))
     ignored = [str(path) for path in ignore]
     files = FileSet([str(path) for path in paths], rules, max_size, ignored, exclude)
-    changes = files.take(files.look())
+    changes = files.accept(files.look())
     files.asking.close()
     findings = in_order(finding for problems in changes.problems for finding in problems.findings)
     return Snapshot(changes.upserts, findings, changes.incomplete)

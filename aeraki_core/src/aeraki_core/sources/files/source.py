@@ -127,7 +127,8 @@ class FilesSource(Source):
 
     def _run(self, emit: Emit) -> None:
         self._guarded(
-            emit, lambda: self._give(emit, self._files.take(self._files.look()), first=True)
+            emit,
+            lambda: self._emit_changes(emit, self._files.accept(self._files.look()), first=True),
         )
         while self._watch and not self._stop.is_set():
             self._guarded(emit, lambda: self._follow(emit))
@@ -155,7 +156,7 @@ class FilesSource(Source):
             look = self._settled(paths)
             if self._stop.is_set():
                 return
-            self._give(emit, self._files.take(look))
+            self._emit_changes(emit, self._files.accept(look))
 
     def _settled(self, paths: Collection[str]) -> Look:
         """Look at the files, again while the result is doubtful, until two looks are equal.
@@ -219,7 +220,7 @@ class FilesSource(Source):
         except UnansweredError:
             return _Place(_Kind.AWAY)  # to watch it would wait where nothing ends the waiting
 
-    def _give(self, emit: Emit, changes: Changes, *, first: bool = False) -> None:
+    def _emit_changes(self, emit: Emit, changes: Changes, *, first: bool = False) -> None:
         """Hand the changes on: new objects before deleted ones."""
         events: list[Event] = [Upserted(self.name, item) for item in changes.upserts]
         events += [Removed(self.name, ref) for ref in changes.removals]

@@ -47,7 +47,7 @@ class ResourceMirror:
         self._source = source
         self._domain = domain
         self._forms: dict[str, dict[bytes, _KeptForm]] = {url: {} for url in TYPES}
-        self._told: dict[ObjectRef, bytes] = {}
+        self._emitted: dict[ObjectRef, bytes] = {}
         self._decoded: list[_Decoded] = []
         self._lost: set[ObjectRef] = set()
         self._unread: dict[str, str] = {}
@@ -61,7 +61,7 @@ class ResourceMirror:
         """Report whether there is any object of the type."""
         return bool(self._forms[url])
 
-    def take(self, url: str, resources: Iterable[AnyMessage], *, partial: bool = False) -> None:
+    def receive(self, url: str, resources: Iterable[AnyMessage], *, partial: bool = False) -> None:
         """Take one type's full state in. ``partial``: there may be more."""
         kind = url.rpartition("/")[2]
         known = self._forms[url]
@@ -94,21 +94,21 @@ class ResourceMirror:
     def changes(self) -> list[Event]:
         """Return the changes since the last call: deletions, then new and changed objects."""
         decoded, self._decoded = self._decoded, []
-        events: list[Event] = [Removed(self._source, ref) for ref in self._gone()]
+        events: list[Event] = [Removed(self._source, ref) for ref in self._vanished()]
         for url, digest, source_object in decoded:
             form = self._forms[url].get(digest)
-            if form is not None and self._told.get(form.ref) != form.content_digest:
-                self._told[form.ref] = form.content_digest
+            if form is not None and self._emitted.get(form.ref) != form.content_digest:
+                self._emitted[form.ref] = form.content_digest
                 events.append(Upserted(self._source, source_object))
         return events
 
-    def _gone(self) -> list[ObjectRef]:
+    def _vanished(self) -> list[ObjectRef]:
         """Return the reported objects that no type holds in any form."""
         lost, self._lost = self._lost, set()
         if not lost:
             return []
         lost -= {form.ref for forms in self._forms.values() for form in forms.values()}
-        return [ref for ref in sorted(lost) if self._told.pop(ref, None) is not None]
+        return [ref for ref in sorted(lost) if self._emitted.pop(ref, None) is not None]
 
 
 def _content_digest(source_object: SourceObject) -> bytes:

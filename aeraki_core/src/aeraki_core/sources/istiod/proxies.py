@@ -158,7 +158,7 @@ class ProxyWatch:
         self._lock = threading.Lock()
         self._stream: XdsStream | None = None
         self._since: dict[tuple[str, str], float] = {}
-        self._told: frozenset[tuple[str, str]] = frozenset()
+        self._reported: frozenset[tuple[str, str]] = frozenset()
         self._thread = threading.Thread(target=self._run, name="syncz", daemon=True)
 
     def start(self) -> None:
@@ -184,7 +184,7 @@ class ProxyWatch:
                     self._stream = stream
                 stream.ask(_TYPE, _QUESTION)
                 for response in stream.responses():
-                    self._take(b"".join(item.value for item in response.resources[:1]))
+                    self._handle(b"".join(item.value for item in response.resources[:1]))
                     backoff.reset()
                     if self._stopped.wait(self._every):
                         return
@@ -201,11 +201,11 @@ class ProxyWatch:
                     broken.close()
             self._stopped.wait(backoff.next())
 
-    def _take(self, answer: bytes) -> None:
+    def _handle(self, answer: bytes) -> None:
         self._since, late = refusals(
             self._since, parse_syncz(json.loads(answer)), time.monotonic(), self._patience
         )
         who = frozenset((item.proxy, item.part) for item in late)
-        if who != self._told:
-            self._told = who
+        if who != self._reported:
+            self._reported = who
             self._changed(late)

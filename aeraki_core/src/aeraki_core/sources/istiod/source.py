@@ -78,7 +78,7 @@ class IstiodSource:
         # All below belongs to the thread.
         self._mirror = ResourceMirror(_NAME, domain)
         self._synced_once = False
-        self._said: Event | None = None
+        self._state: Event | None = None
 
     def start(self, emit: Emit) -> None:
         """Begin to read, in a thread of its own.
@@ -103,7 +103,7 @@ class IstiodSource:
             if self._stream is not None:
                 self._stale = True
                 self._stream.close()  # a new stream begins with everything
-            self._say(Unsynced(_NAME, "everything is asked for again"))
+            self._emit_state(Unsynced(_NAME, "everything is asked for again"))
 
     # Inside: all of it in the thread.
 
@@ -136,7 +136,7 @@ class IstiodSource:
                 continue  # refresh() has said why, and this is no outage
             if session.answered >= set(TYPES):
                 backoff.reset()  # it worked; streams end now and then
-            self._say(Unsynced(_NAME, reason))
+            self._emit_state(Unsynced(_NAME, reason))
             if not session.answered:
                 self._emit(_problems(reason))
             self._stopped.wait(backoff.next())
@@ -158,7 +158,7 @@ class IstiodSource:
             # refresh() reported Unsynced. The controller would read it as the fresh answer.
             with self._lock:
                 if session.answered >= set(TYPES) and not self._stale:
-                    self._tell()
+                    self._emit_changes()
             if time.monotonic() - asked > self._refresh_every:
                 asked = time.monotonic()
                 for each in TYPES:
@@ -178,18 +178,18 @@ class IstiodSource:
             # each other.
             for start in range(0, len(response.resources), _PIECE):
                 part = response.resources[start : start + _PIECE]
-                self._mirror.take(url, part, partial=True)
+                self._mirror.receive(url, part, partial=True)
                 self._hand_on(self._mirror.changes())
-        self._mirror.take(url, response.resources)
+        self._mirror.receive(url, response.resources)
         return False
 
-    def _tell(self) -> None:
+    def _emit_changes(self) -> None:
         """All types have been answered: hand on what differs."""
         events = self._mirror.changes()
         reason = self._mirror.unread
         synced = Synced(_NAME, None if reason is None else Incomplete(reason, words=None))
-        if self._said != synced:
-            self._said = synced
+        if self._state != synced:
+            self._state = synced
             events += [_problems(reason), synced]
         self._hand_on(events)
         self._synced_once = True
@@ -198,9 +198,9 @@ class IstiodSource:
         if events:
             self._emit(*events)
 
-    def _say(self, event: Event) -> None:
-        if event != self._said:
-            self._said = event
+    def _emit_state(self, event: Event) -> None:
+        if event != self._state:
+            self._state = event
             self._emit(event)
 
 

@@ -76,12 +76,12 @@ class XdsStream:
             yield from self._call
         except grpc.RpcError as error:
             code, details = getattr(error, "code", None), getattr(error, "details", None)
-            said = (
+            reason = (
                 f"{code().name}: {details()}"
                 if code is not None and details is not None
                 else str(error)
             )
-            raise StreamError(f"istiod at {self._istiod.address}: {said}") from error
+            raise StreamError(f"istiod at {self._istiod.address}: {reason}") from error
         raise StreamError(f"istiod at {self._istiod.address} closed the stream")
 
     def close(self) -> None:

@@ -91,7 +91,7 @@ class Feed:
         """From now on only a list that begins later is fresh."""
         self.stale, self._fresh = True, False
 
-    def take(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:
+    def handle(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:
         """Take news in and return what follows from it, to be acted on together.
 
         ``definition_deleted``: the kind's definition is gone or going.
@@ -116,7 +116,7 @@ class Feed:
                 return self._failed(reason)
             case Recovered():
                 self.reason = None
-                return self._say(None, NOT_READ)
+                return self._problem_events(None, NOT_READ)
 
     def drop(self, namespaces: Collection[str]) -> list[Event]:
         """Forget the objects of namespaces that do not count any more."""
@@ -125,7 +125,7 @@ class Feed:
 
     def drop_all(self) -> list[Event]:
         """Forget everything: the list is not wanted any more."""
-        return [*self._remove(list(self._versions)), *self._say(None, NOT_READ)]
+        return [*self._remove(list(self._versions)), *self._problem_events(None, NOT_READ)]
 
     # -- one sort of news each -------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Feed:
                 f"the definition of {self.place} is being deleted; what was known of it stays"
             )
         self._settle()
-        return [*self._hand_on(gone), *self._say(None, NOT_READ)]
+        return [*self._hand_on(gone), *self._problem_events(None, NOT_READ)]
 
     def _deleted(
         self, resource: ApiResource, objects: Iterable[Object], *, definition_deleted: bool
@@ -151,7 +151,7 @@ class Feed:
         if definition_deleted:
             problem = f"the definition of {self.place} is being deleted"
             self.reason = f"{problem}; what was known of it stays"
-            return self._say(problem, KIND_NOT_SERVED)
+            return self._problem_events(problem, KIND_NOT_SERVED)
         return self._hand_on([_ref(resource, content) for content in objects])
 
     def _not_served(self) -> list[Event]:
@@ -163,11 +163,11 @@ class Feed:
             self.incomplete = Incomplete(f"{reason} any more; what was known of it stays")
         elif not self._optional:
             self.incomplete = Incomplete(reason, words=None)
-        return self._say(reason, KIND_NOT_SERVED)
+        return self._problem_events(reason, KIND_NOT_SERVED)
 
     def _failed(self, reason: str) -> list[Event]:
         self.reason = reason
-        return self._say(reason, NOT_READ)
+        return self._problem_events(reason, NOT_READ)
 
     def _settle(self) -> None:
         """All that there is has been listed."""
@@ -204,7 +204,7 @@ class Feed:
     def _remove(self, refs: Iterable[ObjectRef]) -> list[Event]:
         return [Removed(NAME, ref) for ref in refs if self._versions.pop(ref, None) is not None]
 
-    def _say(self, message: str | None, code: Code) -> list[Event]:
+    def _problem_events(self, message: str | None, code: Code) -> list[Event]:
         """Return the list's own problem, if it changed."""
         if message == self._problem:
             return []
@@ -239,7 +239,7 @@ class SideFeed(Feed):
 
     def _failed(self, reason: str) -> list[Event]:
         self.stale = False
-        return self._say(reason, NOT_READ)
+        return self._problem_events(reason, NOT_READ)
 
     def _not_served(self) -> list[Event]:
         events = super()._not_served()

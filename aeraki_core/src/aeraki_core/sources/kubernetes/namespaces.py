@@ -114,14 +114,14 @@ class Selection:
         self._entering.clear()
         return found
 
-    def know_all(self, found: Mapping[str, Labels]) -> Change:
+    def replace_all(self, found: Mapping[str, Labels]) -> Change:
         """Accept the list of all existing namespaces."""
         for name in [*self._watched, *self._others, *self._entering]:
             if name not in found:
                 self.forget(name)
-        return self.know(found)
+        return self.update(found)
 
-    def know(self, found: Mapping[str, Labels]) -> Change:
+    def update(self, found: Mapping[str, Labels]) -> Change:
         """Namespaces that are new, or whose labels may be others."""
         waited: list[Event] = []
         left: set[str] = set()
@@ -179,7 +179,7 @@ class NamespaceFeed:
         """From now on only a list that begins later is fresh."""
         self.stale, self._fresh = True, False
 
-    def take(self, news: ListNews) -> Change:
+    def handle(self, news: ListNews) -> Change:
         """Take news in; what follows from it."""
         match news:
             case ListBegan():
@@ -189,9 +189,9 @@ class NamespaceFeed:
             case ListEnded():
                 self.reason, self.stale = None, self.stale and not self._fresh
                 present, self._present = self._present, {}
-                return self._selection.know_all(present)
+                return self._selection.replace_all(present)
             case Changed(_, objects):
-                return self._selection.know(_labels(objects))
+                return self._selection.update(_labels(objects))
             case Deleted(_, objects):
                 for content in objects:
                     self._selection.forget(content["metadata"]["name"])

@@ -55,12 +55,12 @@ class PodFeed(Feed):
         """Only Pods with these labels."""
         return {"labelSelector": self._selector}
 
-    def take(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:
+    def handle(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:
         """As for any list, without what no weight set needs."""
         match news:
             case Page() | Changed():
                 news = replace(news, objects=tuple(map(_trimmed, news.objects)))
-        return super().take(news, definition_deleted=definition_deleted)
+        return super().handle(news, definition_deleted=definition_deleted)
 
 
 def _trimmed(pod: DecodedObject) -> DecodedObject:
@@ -107,13 +107,13 @@ class PodReferences:
         """Take changes in; whether other Pods are wanted than before."""
         if self._live_weights is LiveWeights.OFF:
             return False
-        differs = [self._take(event) for event in events]  # each is taken, so no lazy any()
+        differs = [self._handle(event) for event in events]  # each is taken, so no lazy any()
         if not any(differs):
             return False
         before, self.wanted = self.wanted, frozenset(self._selections())
         return self.wanted != before
 
-    def _take(self, event: Event) -> bool:
+    def _handle(self, event: Event) -> bool:
         """Whether an event says something else about a Service or a VirtualService than before."""
         match event:
             case Upserted(_, item) if item.ref.kind == "Service" and item.problem is None:

@@ -59,7 +59,7 @@ class SecretFeed(Feed):
         super().__init__(SECRET, secret.namespace, name=secret.name)
         self._refusal: str | None = None
 
-    def take(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:
+    def handle(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:
         """As for any list; a Secret that is not released counts as one that is not there."""
         refusal = self._refusal
         match news:
@@ -76,7 +76,10 @@ class SecretFeed(Feed):
                 refusal = None
             case Failed():
                 self.stale = False  # who needs the Secret keeps the last good filter
-        return [*super().take(news, definition_deleted=definition_deleted), *self._refuse(refusal)]
+        return [
+            *super().handle(news, definition_deleted=definition_deleted),
+            *self._refuse(refusal),
+        ]
 
     def drop_all(self) -> list[Event]:
         """Forget everything: the list is not wanted any more."""

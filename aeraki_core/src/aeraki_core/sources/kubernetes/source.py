@@ -69,9 +69,9 @@ class _FeedNews:
 
 @dataclass(frozen=True, slots=True)
 class _Refresh:
-    """Everything is to be read again. ``told`` is set once the controller has the event."""
+    """Everything is to be read again. ``emitted`` is set once the controller has the event."""
 
-    told: threading.Event = field(default_factory=threading.Event)
+    emitted: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class KubernetesSource:
         request = _Refresh()
         self._queue.put(request)
         while self._thread is not None and self._thread.is_alive():
-            if request.told.wait(0.1):
+            if request.emitted.wait(0.1):
                 return
 
 
@@ -251,7 +251,7 @@ class _Coordinator:
         self._references = SecretReferences(kinds)
         self._pods: dict[PodSelection, PodFeed] = {}
         self._pod_references = PodReferences(mesh.live_weights, mesh.domain)
-        self._said: Event = Unsynced(NAME, _NOT_YET)
+        self._state: Event = Unsynced(NAME, _NOT_YET)
         self._emit = emit
         # What comes of objects passes the selection first; what the selection lets in does not.
         self._emit_selected = (
@@ -269,11 +269,11 @@ class _Coordinator:
         self._start()
         while not stopped.is_set():
             match messages.get():
-                case _Refresh(told):
+                case _Refresh(emitted):
                     self._read_again(self._all_feeds())
-                    told.set()
+                    emitted.set()
                 case _FeedNews() as message if self._informers.follows(message.feed):
-                    self._take(message)
+                    self._handle(message)
         self._informers.end()
 
     def _start(self) -> None:
@@ -300,13 +300,13 @@ class _Coordinator:
 
     # -- news ------------------------------------------------------------------------------------
 
-    def _take(self, message: _FeedNews) -> None:
+    def _handle(self, message: _FeedNews) -> None:
         feed = message.feed
         try:
             if isinstance(feed, NamespaceFeed):
-                self._take_namespaces(feed, message.news)
+                self._handle_namespaces(feed, message.news)
             else:
-                events = feed.take(message.news, definition_deleted=message.definition_deleted)
+                events = feed.handle(message.news, definition_deleted=message.definition_deleted)
                 self._emit_selected(*self._without_shared(feed, events))
         except Exception as error:  # noqa: BLE001 -- a dead thread would leave everything stale
             _log.exception("reading %s", feed.place)
@@ -316,7 +316,7 @@ class _Coordinator:
             later.daemon = True
             later.start()
         self._enter()
-        self._say()
+        self._report_completeness()
 
     def _without_shared(self, feed: Feed, events: list[Event]) -> list[Event]:
         """The events without removals of Pods that another selector still selects."""
@@ -329,8 +329,8 @@ class _Coordinator:
             if not (isinstance(event, Removed) and any(each.holds(event.ref) for each in others))
         ]
 
-    def _take_namespaces(self, feed: NamespaceFeed, news: ListNews) -> None:
-        change = feed.take(news)
+    def _handle_namespaces(self, feed: NamespaceFeed, news: ListNews) -> None:
+        change = feed.handle(news)
         self._hand_on(*feed.problems())
         dropped: list[Event] = []
         if change.left:
@@ -351,7 +351,7 @@ class _Coordinator:
     def _read_again(self, feeds: Collection[Feed | NamespaceFeed]) -> None:
         for feed in feeds:
             feed.ask_again()
-        self._say()
+        self._report_completeness()
         for feed in feeds:
             self._informers.refresh(feed)
 
@@ -404,7 +404,7 @@ class _Coordinator:
         """The feeds that other objects ask for."""
         return [*self._secrets.values(), *self._pods.values()]
 
-    def _say(self) -> None:
+    def _report_completeness(self) -> None:
         """Emit an event if the completeness of the state changed."""
         feeds = self._all_feeds()
         asked = (*feeds, *self._pods.values())
@@ -418,6 +418,6 @@ class _Coordinator:
             # The one that holds back most.
             incomplete.sort(key=lambda each: each.words is not None)
             now = Synced(NAME, incomplete[0] if incomplete else None)
-        if now != self._said:
-            self._said = now
+        if now != self._state:
+            self._state = now
             self._emit(now)

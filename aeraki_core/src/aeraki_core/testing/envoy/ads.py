@@ -103,13 +103,13 @@ class AdsServer:
 
         try:
             for request in requests:
-                self._take(request)
+                self._handle(request)
         except grpc.RpcError:
             return  # Envoy went away, or the server stops
         finally:
             self._outgoing.put(None)
 
-    def _take(self, request: Any) -> None:
+    def _handle(self, request: Any) -> None:
         kind = request.type_url
         with self._changed:
             if not request.response_nonce:
