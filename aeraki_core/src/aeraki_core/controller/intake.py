@@ -34,6 +34,12 @@ __all__ = ["Intake"]
 
 log = logging.getLogger(__name__)
 
+_RESTLESS = frozenset({"EndpointSlice", "Pod", "ServiceEntry", "DestinationRule"})
+"""Kinds that change without a user's doing, also by our own writes.
+
+What nobody asks about them must not make the changes of users wait for the end of a burst.
+"""
+
 
 class Intake:
     """Takes the events of all sources.
@@ -51,15 +57,17 @@ class Intake:
         """What is wrong with what the sources read, by source and place."""
         self._expected: set[str] | None = None
 
-    def accept(self, event: Event) -> None:
-        """Take one event in."""
+    def accept(self, event: Event) -> bool:
+        """Take one event in. Returns whether a pass must follow once the burst is over."""
         match event:
             case Upserted(_, source_object):
-                self._pipeline.upsert(source_object)
+                is_asked = self._pipeline.upsert(source_object)
                 self._observer(ObjectTaken(source_object))
+                return is_asked or source_object.ref.kind not in _RESTLESS
             case Removed(_, ref):
-                self._pipeline.remove(ref)
+                is_asked = self._pipeline.remove(ref)
                 self._observer(ObjectDropped(ref))
+                return is_asked or ref.kind not in _RESTLESS
             case Problems(source, place, findings):
                 self.problems.put((source, place), findings)
             case Scoped(_, scope):
@@ -77,6 +85,7 @@ class Intake:
             case Unsynced(source, reason):
                 self._unsynced[source] = reason
                 self._observer(SourceUnsynced(source, reason))
+        return True
 
     def expect(self, sources: Iterable[str]) -> None:
         """These sources were asked for a fresh full answer.

@@ -2,7 +2,9 @@
 
 One thread, that of :meth:`Controller.run`, owns the pipeline; everybody else puts events on its
 queue. A pass generates what changed and writes what differs. Neither takes the loop for long: what
-is not done after half a second waits while the loop looks at its queue.
+is not done after half a second waits while the loop looks at its queue. Endpoints that carry
+weights wait for no burst: a pass of their own follows at once, because a pod that is gone gets
+calls until then.
 
 One of several replicas leads. The others do the same without writing, so each could lead at once; a
 replica that becomes the leader looks at every filter.
@@ -279,6 +281,8 @@ class Controller:
             while self._wait() and not stop.is_set():
                 if self._due():
                     self._pass()
+                elif self._pipeline.weights_moved and not self._first:
+                    self._follow_endpoints()
         finally:
             self._end()
 
@@ -307,6 +311,8 @@ class Controller:
         False at the end.
         """
         due = self._next()
+        if self._pipeline.weights_moved and self._intake.ready:
+            due = self._clock()
         self._busy_since = None
         try:
             item = self._queue.get(timeout=None if due is None else max(0.0, due - self._clock()))
@@ -337,10 +343,17 @@ class Controller:
             case _StopLoop():
                 pass
             case _:
-                for event in item:
-                    self._progress()
-                    self._intake.accept(event)
+                if not self._accept_events(item):
+                    return
         self._debounce.touch(self._clock())
+
+    def _accept_events(self, events: tuple[Event, ...]) -> bool:
+        """Take events in. Returns whether a pass must follow once the burst is over."""
+        must_follow = False
+        for event in events:
+            self._progress()
+            must_follow |= self._intake.accept(event)
+        return must_follow
 
     def _set_leads(self, leads: bool) -> None:
         # Also if it led before: other replicas may have written meanwhile.
@@ -378,8 +391,20 @@ class Controller:
             self._urgent = True
             return None
         generated, self._slices = self._slices, Pass()
-        gaps = self._intake.gaps
-        self._urgent, full = generated.left, self._everything
+        self._urgent = generated.left
+        return self._finish(generated, start)
+
+    def _follow_endpoints(self) -> None:
+        """A pass over the endpoints that carry weights alone.
+
+        It waits for no burst, and it neither ends nor prolongs that of other changes.
+        """
+        start = time.perf_counter()
+        self._finish(self._pipeline.follow_endpoints(), start)
+
+    def _finish(self, generated: Pass, start: float) -> PassReport:
+        """Write what was generated, and report."""
+        gaps, full = self._intake.gaps, self._everything
         outcome = self._write(generated.changed, gaps)
         if outcome.doubtful:
             self._confirm()

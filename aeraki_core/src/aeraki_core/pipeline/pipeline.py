@@ -41,6 +41,7 @@ from aeraki_core.model.namespace import ANNOTATION_PREFIX
 from aeraki_core.model.scope import EVERYWHERE, Scope
 from aeraki_core.model.service import Port, Service, ServiceId
 from aeraki_core.pipeline.arrange import Arrangement, assemble, place
+from aeraki_core.pipeline.changes import Changes
 from aeraki_core.pipeline.checks import SERVICE_KINDS, ObjectChecks
 from aeraki_core.pipeline.detect import Detector
 from aeraki_core.pipeline.filters import FilterTable
@@ -97,7 +98,7 @@ class Pipeline:
         To compare them costs no look into a file.
         """
         self._scope = EVERYWHERE
-        self._dirty: set[Key] = set()
+        self._changes = Changes(self._is_read)
         # What a run left for the next one, and whether all filters were ever made.
         self._waiting: set[PortId] = set()
         self._outdated: set[Group] = set()
@@ -144,13 +145,19 @@ class Pipeline:
 
     # -- what a source says ------------------------------------------------------------------------
 
-    def upsert(self, item: SourceObject) -> None:
-        """An object is new or changed."""
-        self._dirty |= self.store.upsert(item)
+    def upsert(self, item: SourceObject) -> bool:
+        """An object is new or changed. Returns whether a run must follow the end of a burst."""
+        return self._changes.add(self.store.upsert(item))
 
-    def remove(self, ref: ObjectRef) -> None:
-        """An object is gone."""
-        self._dirty |= self.store.remove(ref)
+    def remove(self, ref: ObjectRef) -> bool:
+        """An object is gone. Returns whether a run must follow the end of a burst."""
+        return self._changes.add(self.store.remove(ref))
+
+    def _is_read(self, key: Key) -> bool:
+        """Whether a run would do something for a key of endpoints."""
+        if isinstance(key, EndpointsKey) and any(True for _ in self._groups_of(key)):
+            return True
+        return any(self._ports.affected([key]))
 
     def replace_plugin(self, registry: Registry, name: str) -> None:
         """Use these plugins, of which the one of that name is another version.
@@ -166,7 +173,7 @@ class Pipeline:
         self.dispatcher.registry = registry
         self._learn_plugins()
         self._checks.learn(registry)
-        self._dirty |= self.store.replace_kinds(registry.kinds, name)
+        self._changes.add_all(self.store.replace_kinds(registry.kinds, name))
         self._undetected.update(service.id for service in self.store.services())
         self._waiting.update(
             port
@@ -205,12 +212,21 @@ class Pipeline:
         another. No filter is assembled before everything was generated for the first time: a filter
         of an earlier process would lose the missing parts.
         """
-        dirty, self._dirty = self._dirty, set()
+        dirty = self._changes.take()
         if not dirty and not self._waiting and not self._undetected:
             return Pass()
         many = len(dirty) + len(self._waiting) > _MANY
         with collector_paused() if many else nullcontext():
             return self._run(dirty, enough)
+
+    @property
+    def weights_moved(self) -> bool:
+        """Whether endpoints changed that carry weights, for :meth:`follow_endpoints`."""
+        return self._changes.moved_weights
+
+    def follow_endpoints(self) -> Pass:
+        """Bring the weights of changed endpoints up to date, and nothing else."""
+        return self._run(self._changes.take_weights(), lambda: False)
 
     def _run(self, dirty: set[Key], enough: Callable[[], bool]) -> Pass:
         ports, objects = self._ports.affected(dirty)
