@@ -157,17 +157,26 @@ class TestWhatIsMade:
             "loadBalancer": {"simple": "LEAST_REQUEST"},
         }
         canary.rule(trafficPolicy=policy)
-        assert canary.policy == {
+        ours = canary.policy
+        assert ours.pop("outlierDetection")["maxEjectionPercent"] == 100
+        assert ours == {
             "connectionPool": {"tcp": {"maxConnections": 5}},
             "loadBalancer": {"simple": "ROUND_ROBIN", "localityLbSetting": {"enabled": False}},
         }
         assert canary.codes() == ["AER0319"]
 
+    def test_the_outlier_detection_of_the_service_stays_as_it_is(self) -> None:
+        canary = Canary()
+        own = {"consecutive5xxErrors": 7}
+        canary.rule(trafficPolicy={"outlierDetection": own})
+        assert canary.policy["outlierDetection"] == own
+
     def test_settings_of_the_port_replace_the_others(self) -> None:
         canary = Canary()
         levels = [{"port": {"number": 7000}, "tls": {"mode": "DISABLE"}}]
         canary.rule(trafficPolicy={"outlierDetection": {}, "portLevelSettings": levels})
-        assert set(canary.policy) == {"tls", "loadBalancer"}
+        assert set(canary.policy) == {"tls", "loadBalancer", "outlierDetection"}
+        assert canary.policy["outlierDetection"] != {}
 
     def test_two_routes_of_the_same_destinations_have_a_set_each(self) -> None:
         canary = Canary()

@@ -2,8 +2,9 @@
 
 The ServiceEntry gives the route's cluster its endpoints, with what Istio needs for mTLS and
 telemetry: the pods' labels, network, locality and ServiceAccount. The DestinationRule makes Envoy
-obey their weights: round robin, and nothing by locality. Both live in the namespace of the service,
-for clients expect the certificates of the ServiceEntry's own namespace.
+obey their weights: round robin, and nothing by locality. It also ejects pods that take no
+connections, unless the service has an outlier detection of its own. Both live in the namespace of
+the service, for clients expect the certificates of the ServiceEntry's own namespace.
 
 In: weight sets and the filter's identity. Out: :class:`Companion` values.
 """
@@ -31,6 +32,20 @@ one: it is of the reserved range, and not of the part that istiod allocates from
 
 _PORT_NAME = "tcp"
 _BALANCER = {"simple": "ROUND_ROBIN", "localityLbSetting": {"enabled": False}}
+_OUTLIER_DETECTION = {
+    # An answer with an exception comes from a pod that works: only failed connections count.
+    "consecutive5xxErrors": 0,
+    "splitExternalLocalOriginErrors": True,
+    "consecutiveLocalOriginFailures": 3,
+    "interval": "1s",
+    # Short, because an ejected pod changes the shares of the others.
+    "baseEjectionTime": "5s",
+    # Any number of pods may be gone. When none is left, the fault is more likely at the client, and
+    # Envoy then uses all of them by their weights.
+    "maxEjectionPercent": 100,
+    "minHealthPercent": 1,
+}
+"""For the time in which no controller follows the pods: those that are gone get no more calls."""
 
 
 def companions_of(placements: Iterable[Placement], instance: str) -> Iterator[Companion]:
@@ -89,5 +104,9 @@ def _endpoint(endpoint: WeightedEndpoint) -> dict[str, Any]:
 
 
 def _destination_rule(weight_set: WeightSet) -> dict[str, Any]:
-    policy = {**weight_set.traffic_policy, "loadBalancer": _BALANCER}
+    policy = {
+        "outlierDetection": _OUTLIER_DETECTION,
+        **weight_set.traffic_policy,
+        "loadBalancer": _BALANCER,
+    }
     return {"host": weight_set.host, "trafficPolicy": policy}

@@ -58,13 +58,18 @@ class Sidecar:
 
     def _make(self) -> tuple[Patched, EnvoyConfig]:
         objects = self._objects
+        endpoints: dict[ClusterKey, tuple[Endpoint, ...]] = {}
         if self._generator is not None:
             self.made = self._generator(self._objects)
             self._filters = self.made.filters
             objects = (*objects, *self.made.companions)
+            endpoints = _weighted_endpoints(self.made.companions)
         patched = patched_sidecar(objects, self._filters, self._proxy, mesh=self._mesh)
         config = to_envoy(
-            patched.config, endpoints=self._endpoints, bind=self._bind, inbound=self._inbound
+            patched.config,
+            endpoints=endpoints | self._endpoints,
+            bind=self._bind,
+            inbound=self._inbound,
         )
         return patched, config
 
@@ -162,6 +167,7 @@ class Sandbox:
     ) -> Sidecar:
         """The same with the filters that plugins make of the objects.
 
+        Clusters of weight sets lead to the addresses of their Pods (``mesh`` with live weights).
         ``sidecar.update(objects=...)`` makes them anew and gives them to Envoy.
         """
         chosen = None if plugins is None else tuple(plugins)
@@ -215,6 +221,20 @@ class Sandbox:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _weighted_endpoints(
+    companions: Objects,
+) -> dict[ClusterKey, tuple[Endpoint, ...]]:
+    """Where the clusters of weight sets lead, as istiod takes it from their ServiceEntries."""
+    return {
+        (host, spec["ports"][0]["number"]): tuple(
+            (each["address"], each["ports"][spec["ports"][0]["name"]], each["weight"])
+            for each in spec.get("endpoints", ())
+        )
+        for spec in (item["spec"] for item in companions if item["kind"] == "ServiceEntry")
+        for host in spec["hosts"]
+    }
 
 
 def _json(config: EnvoyConfig) -> str:

@@ -186,6 +186,13 @@ def _add_outlier_detection(cluster: Cluster, policy: Policy) -> None:
     ):
         if name in policy:
             _set_duration(target, policy[name])
+    if policy.get("splitExternalLocalOriginErrors") is True:
+        outlier.split_external_local_origin_errors = True
+        outlier.enforcing_local_origin_success_rate.value = 0
+        failures = policy.get("consecutiveLocalOriginFailures")
+        if isinstance(failures, int) and failures > 0:
+            _set_number(outlier, "consecutive_local_origin_failure", failures)
+            _set_number(outlier, "enforcing_consecutive_local_origin_failure", 100)
     health = policy.get("minHealthPercent")
     cluster.common_lb_config.healthy_panic_threshold.value = (
         float(health) if isinstance(health, int | float) else 0.0
