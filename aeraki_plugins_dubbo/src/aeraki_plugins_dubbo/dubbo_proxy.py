@@ -20,7 +20,7 @@ __all__ = ["config"]
 
 def config(stat_prefix: str, called: Called, routes: tuple[Route, ...]) -> DubboProxy:
     """Return the filter's config: each interface has the same routes, and the default router."""
-    found = [_route(route) for route in routes]
+    configs = [_route(route) for route in routes]
     return DubboProxy(
         stat_prefix=stat_prefix,
         multiple_route_config=MultipleRouteConfiguration(
@@ -31,7 +31,7 @@ def config(stat_prefix: str, called: Called, routes: tuple[Route, ...]) -> Dubbo
                     interface=interface,
                     group=called.group,
                     version=called.version,
-                    routes=found,
+                    routes=configs,
                 )
                 for interface in called.interfaces
             ],

@@ -70,9 +70,9 @@ def plans(context: GenerateContext) -> Iterator[Plan]:
 
 
 def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | None:
-    wish = context.option(ENGINE)
+    engine = context.option(ENGINE)
     has_generic_proxy = context.has_extension(Engine.GENERIC_PROXY)
-    if wish == "generic_proxy":
+    if engine == "generic_proxy":
         if not has_generic_proxy:
             _report_missing(context)
             return None
@@ -81,7 +81,7 @@ def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | No
             action=_GENERIC_PROXY_ACTION,
             adapt=lambda route: _with_one_cluster(context, route),
         )
-    if wish == "auto" and has_generic_proxy:
+    if engine == "auto" and has_generic_proxy:
         routes = context.routes(
             match=_DUBBO_PROXY_MATCH,
             action=_GENERIC_PROXY_ACTION,
@@ -92,7 +92,7 @@ def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | No
             return Engine.GENERIC_PROXY, routes
         message = "its weights or arguments are beyond generic_proxy, so dubbo_proxy is used"
         context.report(NEEDS_DUBBO_PROXY, message, ref=needy.ref, field=needy.field)
-    if wish == "auto":
+    if engine == "auto":
         _report_may_abort(context)
     return Engine.DUBBO_PROXY, context.routes(
         match=_DUBBO_PROXY_MATCH, adapt=lambda route: _usable(context, route)
@@ -101,13 +101,13 @@ def _outbound(context: GenerateContext) -> tuple[Engine, tuple[Route, ...]] | No
 
 def _inbound_engine(context: GenerateContext, side: Inbound) -> Engine | None:
     """Return the engine of the service's own workloads: their proxies decide, not the clients'."""
-    wish = context.option(ENGINE)
-    if wish == "dubbo_proxy":
+    engine = context.option(ENGINE)
+    if engine == "dubbo_proxy":
         return Engine.DUBBO_PROXY
     rules = context.mesh.rules_for(Engine.GENERIC_PROXY)
     if any(rule.covers(context.service.namespace, side.selector) for rule in rules):
         return Engine.GENERIC_PROXY
-    if wish == "generic_proxy":
+    if engine == "generic_proxy":
         _report_missing(context)
         return None
     _report_may_abort(context)

@@ -46,15 +46,15 @@ def kafka_broker(context: GenerateContext) -> Any:
 
 def _keys(context: GenerateContext, option: Option[tuple[str, ...]]) -> list[int]:
     """Return the API keys of an option, sorted; unreadable ones are reported and left out."""
-    found: set[int] = set()
+    keys: set[int] = set()
     for item in context.option(option):
         number = api_key(item)
         if number is None:
             message = f"{option.name}: {item!r} is no API key of Kafka; it is left out"
             context.report(UNKNOWN_API_KEY, message, field=context.option_field(option))
         else:
-            found.add(number)
-    return sorted(found)
+            keys.add(number)
+    return sorted(keys)
 
 
 def _allowed(context: GenerateContext) -> list[int]:
@@ -72,16 +72,16 @@ def _allowed(context: GenerateContext) -> list[int]:
 
 def _rewrites(context: GenerateContext) -> Iterator[tuple[int, str, int]]:
     """Broker id, host and port of each rule, in order of the ids."""
-    found: dict[int, tuple[str, int]] = {}
+    rewrites: dict[int, tuple[str, int]] = {}
     for broker, address in context.option(BROKER_REWRITE):
         rule = _rule(broker, address)
-        if rule is None or rule[0] in found:
+        if rule is None or rule[0] in rewrites:
             problem = "is not `id: host:port`" if rule is None else "names a broker a second time"
             message = f"{BROKER_REWRITE.name}: `{broker}: {address}` {problem}; it is left out"
             context.report(BAD_REWRITE, message, field=context.option_field(BROKER_REWRITE))
         else:
-            found[rule[0]] = rule[1:]
-    for number, (host, port) in sorted(found.items()):
+            rewrites[rule[0]] = rule[1:]
+    for number, (host, port) in sorted(rewrites.items()):
         yield number, host, port
 
 

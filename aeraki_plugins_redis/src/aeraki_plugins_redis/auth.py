@@ -80,7 +80,7 @@ def _secret(
         return secret.data.get(name, "").strip()
 
     asked = (reference.password_field,) if reference.password_field else _PASSWORD_FIELDS
-    password = next((found for found in map(value, asked) if found), "")
+    password = next((part for part in map(value, asked) if part), "")
     if not password:
         message = f"{secret.ref} has no {' and no '.join(asked)}"
         raise context.missing_secret(message, resource.ref, f"{path}.passwordField")

@@ -67,27 +67,27 @@ def _demand(proxy: RedisProxy, credentials: Credentials | None) -> None:
             proxy.downstream_auth_username.CopyFrom(inline(credentials.username))
 
 
-def _settings(given: Settings | None) -> RedisProxy.ConnPoolSettings:
-    if given is None:
+def _settings(settings: Settings | None) -> RedisProxy.ConnPoolSettings:
+    if settings is None:
         return _ConnPoolSettings(op_timeout=duration_message(OP_TIMEOUT))
-    found = _ConnPoolSettings(
-        op_timeout=duration_message(given.op_timeout),
-        enable_hashtagging=given.enable_hashtagging,
-        enable_redirection=given.enable_redirection,
-        max_buffer_size_before_flush=given.max_buffer_size_before_flush,
-        enable_command_stats=given.enable_command_stats,
-        read_policy=_ConnPoolSettings.ReadPolicy.Value(given.read_policy),
+    pool = _ConnPoolSettings(
+        op_timeout=duration_message(settings.op_timeout),
+        enable_hashtagging=settings.enable_hashtagging,
+        enable_redirection=settings.enable_redirection,
+        max_buffer_size_before_flush=settings.max_buffer_size_before_flush,
+        enable_command_stats=settings.enable_command_stats,
+        read_policy=_ConnPoolSettings.ReadPolicy.Value(settings.read_policy),
     )
-    if given.max_buffer_size_before_flush:
-        found.buffer_flush_timeout.CopyFrom(duration_message(given.buffer_flush_timeout))
-    if given.max_upstream_unknown_connections != MAX_UPSTREAM_UNKNOWN_CONNECTIONS:
-        found.max_upstream_unknown_connections.value = given.max_upstream_unknown_connections
-    if given.enable_redirection:
+    if settings.max_buffer_size_before_flush:
+        pool.buffer_flush_timeout.CopyFrom(duration_message(settings.buffer_flush_timeout))
+    if settings.max_upstream_unknown_connections != MAX_UPSTREAM_UNKNOWN_CONNECTIONS:
+        pool.max_upstream_unknown_connections.value = settings.max_upstream_unknown_connections
+    if settings.enable_redirection:
         # Redirections may name hosts; Envoy warns when it cannot look them up.
-        found.dns_cache_config.CopyFrom(
+        pool.dns_cache_config.CopyFrom(
             DnsCacheConfig(name=_DNS_CACHE, dns_lookup_family=Cluster.V4_PREFERRED)
         )
-    return found
+    return pool
 
 
 def _route(route: Route) -> RedisProxy.PrefixRoutes.Route:
@@ -100,15 +100,15 @@ def _route(route: Route) -> RedisProxy.PrefixRoutes.Route:
 
 
 def _mirror(copy: Copy) -> RedisProxy.PrefixRoutes.Route.RequestMirrorPolicy:
-    found = _PrefixRoute.RequestMirrorPolicy(
+    mirror_policy = _PrefixRoute.RequestMirrorPolicy(
         cluster=copy.target.cluster, exclude_read_commands=copy.exclude_read_commands
     )
     if copy.percentage < 100:
         share = FractionalPercent(
             numerator=round(copy.percentage * 10_000), denominator=FractionalPercent.MILLION
         )
-        found.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=share))
-    return found
+        mirror_policy.runtime_fraction.CopyFrom(RuntimeFractionalPercent(default_value=share))
+    return mirror_policy
 
 
 def _happens(fault: Fault) -> bool:
@@ -116,7 +116,7 @@ def _happens(fault: Fault) -> bool:
 
 
 def _fault(fault: Fault) -> RedisProxy.RedisFault:
-    found = RedisProxy.RedisFault(
+    redis_fault = RedisProxy.RedisFault(
         fault_type=RedisProxy.RedisFault.RedisFaultType.Value(fault.type),
         fault_enabled=RuntimeFractionalPercent(
             default_value=FractionalPercent(numerator=fault.whole_percent)
@@ -124,5 +124,5 @@ def _fault(fault: Fault) -> RedisProxy.RedisFault:
         commands=fault.commands,
     )
     if fault.delays:
-        found.delay.CopyFrom(duration_message(fault.delay))
-    return found
+        redis_fault.delay.CopyFrom(duration_message(fault.delay))
+    return redis_fault

@@ -236,7 +236,7 @@ class RedisServiceSpec(SpecModel):
         Envoy would refuse two routes of one prefix.
         """
         first: dict[bytes, int] = {}
-        found: dict[int, int] = {}
+        counts: dict[int, int] = {}
         for index, route in enumerate(self.redis):
             prefix = route.prefix.encode()
             # As Envoy folds case: of ASCII only, which is what bytes do.
@@ -244,8 +244,8 @@ class RedisServiceSpec(SpecModel):
                 prefix.lower() if self.settings.case_insensitive else prefix, index
             )
             if earlier != index:
-                found[index] = earlier
-        return found
+                counts[index] = earlier
+        return counts
 
 
 class TCPKeepalive(SpecModel):

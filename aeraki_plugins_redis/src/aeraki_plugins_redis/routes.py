@@ -110,13 +110,13 @@ def _written_routes(
     context: GenerateContext, resource: Resource[RedisServiceSpec]
 ) -> tuple[Route, ...]:
     repeats = resource.spec.repeats()
-    found: list[Route] = []
+    routes: list[Route] = []
     for index, entry in enumerate(resource.spec.redis):
         if index in repeats:
             continue
         path = f"spec.redis[{index}]"
         key = entry.match.key
-        found.append(
+        routes.append(
             Route(
                 entry.prefix,
                 bool(key and key.remove_prefix),
@@ -131,7 +131,7 @@ def _written_routes(
                 ),
             )
         )
-    return tuple(found)
+    return tuple(routes)
 
 
 def targets_of(routes: tuple[Route, ...]) -> tuple[Target, ...]:
@@ -141,10 +141,10 @@ def targets_of(routes: tuple[Route, ...]) -> tuple[Target, ...]:
         for route in routes
         for target in (route.target, *(item.target for item in route.mirrors))
     )
-    found: dict[str, Target] = {}
+    targets_by_name: dict[str, Target] = {}
     for target in targets:
-        found.setdefault(target.cluster, target)
-    return tuple(found.values())
+        targets_by_name.setdefault(target.cluster, target)
+    return tuple(targets_by_name.values())
 
 
 def _target(

@@ -49,8 +49,8 @@ def keep_policy(cluster: Cluster, policy: Mapping[str, Any]) -> None:
 
 def part(value: Any, key: str) -> Mapping[str, Any]:
     """Return a part of an object that no model has checked; empty if it has another form."""
-    found = value.get(key) if isinstance(value, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    field = value.get(key) if isinstance(value, Mapping) else None
+    return field if isinstance(field, Mapping) else {}
 
 
 def _keep_outlier_detection(cluster: Cluster, outlier: Mapping[str, Any]) -> None:

@@ -47,14 +47,14 @@ def outbound_routes(context: GenerateContext) -> list[ThriftRoute]:
         action=("mirror",),
         adapt=lambda route: _usable(context, route),
     )
-    found = []
+    kept = []
     for route in routes:
         match = method_match(route.match.method)
         if isinstance(match, str):
             continue  # _usable has left such a route out already
         match.headers.extend(header_matchers(route.match))
-        found.append(ThriftRoute(match=match, route=_action(route, strip=strip)))
-    return found
+        kept.append(ThriftRoute(match=match, route=_action(route, strip=strip)))
+    return kept
 
 
 def _usable(context: GenerateContext, route: Route) -> Route | None:

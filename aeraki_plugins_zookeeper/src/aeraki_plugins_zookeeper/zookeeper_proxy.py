@@ -63,7 +63,7 @@ def zookeeper_proxy(context: GenerateContext) -> ZooKeeperProxy:
 
 def _thresholds(context: GenerateContext) -> Iterator[tuple[int, float]]:
     """Opcode and seconds of each threshold, in order; Envoy refuses an opcode given twice."""
-    found: dict[int, float] = {}
+    thresholds: dict[int, float] = {}
     for name, text in context.option(LATENCY_THRESHOLDS):
         opcode = _OPCODES.get(name.lower())
         seconds = _seconds(text)
@@ -71,14 +71,14 @@ def _thresholds(context: GenerateContext) -> Iterator[tuple[int, float]]:
             problem = f"Envoy knows no opcode {name!r}"
         elif seconds is None:
             problem = f"{text!r} is not a duration from 1ms to 24h"
-        elif opcode in found:
+        elif opcode in thresholds:
             problem = f"{name!r} is given twice"
         else:
-            found[opcode] = seconds
+            thresholds[opcode] = seconds
             continue
         message = f"{LATENCY_THRESHOLDS.name}: {problem}; it is left out"
         context.report(BAD_THRESHOLD, message, field=context.option_field(LATENCY_THRESHOLDS))
-    yield from sorted(found.items())
+    yield from sorted(thresholds.items())
 
 
 def _seconds(text: str) -> float | None:

@@ -21,10 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from aeraki_core.cli.group import cli
     from aeraki_core.console import output
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["help"]:  # as with kubectl
-        given = [*given[1:], "--help"]
-    translated, notes = upstream.translate(given)
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    if args[:1] == ["help"]:  # as with kubectl
+        args = [*args[1:], "--help"]
+    translated, notes = upstream.translate(args)
     for note in notes:
         output.warning(note)
     try:

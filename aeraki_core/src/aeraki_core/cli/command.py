@@ -172,21 +172,21 @@ def define(
             parameters.append(_trace_option())
         parameters += _common()
 
-        def callback(**given: Any) -> None:
-            flags = {item.name: _texts(item, given.pop(item.name)) for item in settings}
-            debug = given.pop("debug")
-            output.configure(no_color=given.pop("no_color"), debug=debug)
-            config = given.pop("config")
-            files: tuple[Path, ...] = given.pop("plugin_files") if loads_plugins else ()
+        def callback(**values: Any) -> None:
+            flags = {item.name: _texts(item, values.pop(item.name)) for item in settings}
+            debug = values.pop("debug")
+            output.configure(no_color=values.pop("no_color"), debug=debug)
+            config = values.pop("config")
+            files: tuple[Path, ...] = values.pop("plugin_files") if loads_plugins else ()
 
-            trace: tuple[str, ...] = given.pop("trace") if traces else ()
+            trace: tuple[str, ...] = values.pop("trace") if traces else ()
 
             def run(settings: Settings, **own: Any) -> int:
                 as_json = own.get("form") == "json"
                 settings = replace(settings, plugin_files=files, trace=trace, trace_as_json=as_json)
                 return function(settings, **own)
 
-            sys.exit(_guarded(run, flags, config, given, error_exit))
+            sys.exit(_guarded(run, flags, config, values, error_exit))
 
         return Command(
             name,
@@ -204,7 +204,7 @@ def _guarded(
     function: Callable[..., int],
     flags: dict[str, tuple[str, ...]],
     config: Path | None,
-    given: dict[str, Any],
+    values: dict[str, Any],
     error_exit: int,
 ) -> int:
     """Run the function; whatever goes wrong becomes one message and an exit code."""
@@ -212,7 +212,7 @@ def _guarded(
         for name, near in misspelt_variables(os.environ):
             output.warning(f"{name} is no setting and has no effect; did you mean {near}?")
         with output.reserved(), interrupted_by_user(), watching():
-            code = function(resolve(flags, os.environ, config, Path.cwd()), **given)
+            code = function(resolve(flags, os.environ, config, Path.cwd()), **values)
     except (click.ClickException, click.exceptions.Exit):
         raise
     except BrokenPipeError:

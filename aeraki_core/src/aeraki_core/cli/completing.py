@@ -45,10 +45,10 @@ def files(*others: str) -> Complete:
     ) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        found = [
+        paths = [
             CompletionItem(word) for word in others if incomplete and word.startswith(incomplete)
         ]
-        return [*found, CompletionItem(incomplete, type="file")]
+        return [*paths, CompletionItem(incomplete, type="file")]
 
     return complete
 

@@ -27,14 +27,14 @@ __all__ = ["MASK", "masked", "masked_pair", "secret_values"]
 
 def secret_values(pipeline: Pipeline) -> frozenset[str]:
     """The values of every Secret that a generator read."""
-    found: set[str] = set()
+    values: set[str] = set()
     for report in pipeline.reports():
         for ref in report.run.objects if report.run else ():
             secret = (
                 pipeline.store.secret(ref.namespace, ref.name) if ref.kind == "Secret" else None
             )
-            found.update(secret.data.values() if secret else ())
-    return frozenset(found - {""})
+            values.update(secret.data.values() if secret else ())
+    return frozenset(values - {""})
 
 
 def masked_pair(

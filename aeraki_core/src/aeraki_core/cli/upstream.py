@@ -51,23 +51,23 @@ def translate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
     A command line without upstream's spellings stays as it is.
     """
-    given = list(arguments)
-    if given and _name(given[0]):
-        given.insert(0, "run")  # upstream has no commands
-    if not given or given[0] != "run":
-        return given, []
-    found: list[str] = []
+    old = list(arguments)
+    if old and _name(old[0]):
+        old.insert(0, "run")  # upstream has no commands
+    if not old or old[0] != "run":
+        return old, []
+    translated: list[str] = []
     notes: list[str] = []
-    rest = iter(given)
+    rest = iter(old)
     for argument in rest:
         name = _name(argument)
         _, equals, value = argument.partition("=")
         if name in _SAME:
-            found.append(f"{_SAME[name]}={value}" if equals else _SAME[name])
+            translated.append(f"{_SAME[name]}={value}" if equals else _SAME[name])
             if not equals:
-                found += [value for value in [next(rest, None)] if value is not None]
+                translated += [value for value in [next(rest, None)] if value is not None]
         elif name == _NAMESPACE_SCOPE:
-            found += [] if _is_false(value) else ["--filter-namespaces", "."]
+            translated += [] if _is_false(value) else ["--filter-namespaces", "."]
         elif name == _MASTER:
             if _is_false(value):
                 notes.append(f"--{name}=false has no effect: the leader is chosen by --election-id")
@@ -76,8 +76,8 @@ def translate(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
                 next(rest, None)
             notes.append(f"--{name} has no effect: {_WITHOUT_MEANING[name]}")
         else:
-            found.append(argument)
-    return found, notes
+            translated.append(argument)
+    return translated, notes
 
 
 def _name(argument: str) -> str:

@@ -180,11 +180,13 @@ def _github_line(finding: Finding) -> str:
         "line": finding.line if _file_of(finding) else None,
         "title": f"{finding.code.id} {finding.code.title}",
     }
-    given = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items() if value)
+    parameters = ",".join(
+        f"{key}={_property(str(value))}" for key, value in properties.items() if value
+    )
     subject = finding_subject(finding)
     about = f" ({subject})" if subject else ""
     message = _text(f"{finding.message}{about}. {finding.code.action}")
-    return f"::{_GITHUB_LEVELS[finding.severity]} {given}::{message}"
+    return f"::{_GITHUB_LEVELS[finding.severity]} {parameters}::{message}"
 
 
 def _file_of(finding: Finding) -> str | None:

@@ -263,13 +263,13 @@ def table(
 
     stream = _stdout()
     width = Console(file=stream).width if stream.isatty() else _PIPE_WIDTH
-    found = Table(
+    grid = Table(
         box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="bold"
     )
     for heading in headings:
-        found.add_column(heading, overflow="fold")
+        grid.add_column(heading, overflow="fold")
     for row in rows:
-        found.add_row(*(Text(escape(cell), style=(colors or {}).get(cell, "")) for cell in row))
+        grid.add_row(*(Text(escape(cell), style=(colors or {}).get(cell, "")) for cell in row))
     buffer = io.StringIO()
     color = wants_color(stream)
     console = Console(
@@ -282,7 +282,7 @@ def table(
         markup=False,
         legacy_windows=False,
     )
-    console.print(found)
+    console.print(grid)
     return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 

@@ -56,8 +56,8 @@ def ports_meant(pipeline: Pipeline, text: str) -> tuple[PortMatch, ...]:
     text = text.strip()
     if "|" in text:
         return _of_cluster(pipeline.store, text)
-    found = _of_filter(pipeline, text) or _of_address(pipeline.store, text)
-    return found or _of_host(pipeline.store, text)
+    matches = _of_filter(pipeline, text) or _of_address(pipeline.store, text)
+    return matches or _of_host(pipeline.store, text)
 
 
 def _hosts_meant(text: str, known: Iterable[str]) -> list[str]:
@@ -82,10 +82,10 @@ def _of_cluster(store: Store, text: str) -> tuple[PortMatch, ...]:
     if cluster.host:
         return _of_host(store, f"{cluster.host}:{cluster.port}")
     # The cluster of a workload's own port names no host, only the number that it listens on.
-    found = tuple(target for target in _targets(store) if target.port.target == cluster.port)
-    if not found:
+    matches = tuple(target for target in _targets(store) if target.port.target == cluster.port)
+    if not matches:
         raise NotThereError(f"no service has the target port {cluster.port}")
-    return found
+    return matches
 
 
 def _of_filter(pipeline: Pipeline, text: str) -> tuple[PortMatch, ...]:
@@ -116,15 +116,15 @@ def _of_address(store: Store, text: str) -> tuple[PortMatch, ...]:
         return ()
     text_of_port = match["port"] or match["port6"]
     number = int(text_of_port) if text_of_port else None
-    found = tuple(
+    matches = tuple(
         target
         for target in _targets(store)
         if number in (None, target.port.number) and _has_address(store, target, address)
     )
-    if not found:
+    if not matches:
         at = f" on port {number}" if number else ""
         raise NotThereError(f"no service has the address {address}{at}")
-    return found
+    return matches
 
 
 def _is_ip(text: str) -> bool:
@@ -152,15 +152,15 @@ def _of_host(store: Store, text: str) -> tuple[PortMatch, ...]:
     host, port = _split(text)
     # Only that service is looked at: a mesh may have ten thousand.
     known = sorted({service.host for service in store.services()})
-    meant = _hosts_meant(host, known)
-    if len(meant) != 1:
-        raise NotThereError(_not_found(host, meant, known))
-    every = [target for target in _targets(store) if target.service.host == meant[0]]
-    found = tuple(target for target in every if port in (None, target.port.number))
-    if not found:
+    hosts = _hosts_meant(host, known)
+    if len(hosts) != 1:
+        raise NotThereError(_not_found(host, hosts, known))
+    every = [target for target in _targets(store) if target.service.host == hosts[0]]
+    matches = tuple(target for target in every if port in (None, target.port.number))
+    if not matches:
         numbers = ", ".join(str(target.port.number) for target in every)
-        raise NotThereError(f"{meant[0]} has no port {port}; it has {numbers}")
-    return found
+        raise NotThereError(f"{hosts[0]} has no port {port}; it has {numbers}")
+    return matches
 
 
 def _split(target: str) -> tuple[str, int | None]:
@@ -172,9 +172,9 @@ def _split(target: str) -> tuple[str, int | None]:
     return host.lower(), int(port)
 
 
-def _not_found(host: str, meant: list[str], known: list[str]) -> str:
-    if meant:
-        return f"{host!r} can mean {and_more(meant, _MOST)}; write more of it"
+def _not_found(host: str, hosts: list[str], known: list[str]) -> str:
+    if hosts:
+        return f"{host!r} can mean {and_more(hosts, _MOST)}; write more of it"
     if not known:
         return f"no service {host!r}: there is no service at all"
     short = {name.partition(".")[0]: name for name in known}

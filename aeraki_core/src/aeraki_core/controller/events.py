@@ -118,7 +118,7 @@ class Events:
         A replica that starts leading sends everything: the previous leader may not have sent it.
         """
         now = datetime.now(UTC)
-        findings = report.came if not report.full else tuple(self._findings())
+        findings = report.new_findings if not report.full else tuple(self._findings())
         # What one namespace may have waiting leaves room for the others.
         waiting: Counter[str] = Counter()
         for finding in sorted(findings, key=lambda finding: -finding.severity):

@@ -410,15 +410,15 @@ class Controller:
             self._confirm()
         self._troubles.put("writer", self._writer.findings())
         self._troubles.put("sink", self._sink.findings())
-        came, went = self._ledger.update()
+        new, over = self._ledger.update()
         report = PassReport(
             first=self._first,
             generated=generated,
             written=outcome.written,
             kept=outcome.kept,
             released=outcome.released,
-            came=came,
-            went=went,
+            new_findings=new,
+            resolved_findings=over,
             held=gaps.deletions,
             seconds=time.perf_counter() - start,
             standby=not self._leads,
@@ -470,11 +470,11 @@ class Controller:
 
         The pass after it does what is still wanted.
         """
-        able = [source for source in self._sources if isinstance(source, Refreshable)]
-        self._intake.expect(source.name for source in able)
-        for source in able:
+        refreshable = [source for source in self._sources if isinstance(source, Refreshable)]
+        self._intake.expect(source.name for source in refreshable)
+        for source in refreshable:
             source.refresh()
-        if not able:
+        if not refreshable:
             self._debounce.touch(self._clock())
 
 

@@ -177,9 +177,9 @@ class Metrics:
         self._count_filters(report)
         for (protocol, state), number in self._pipeline.port_counts().items():
             self._ports.labels(protocol, state).set(number)
-        for finding in report.came:
+        for finding in report.new_findings:
             self._findings[(finding.severity.label, finding.code.id)] += 1
-        for finding in report.went:
+        for finding in report.resolved_findings:
             self._findings[(finding.severity.label, finding.code.id)] -= 1
         for labels, number in self._findings.items():
             self._finding_counts.labels(*labels).set(number)

@@ -89,7 +89,7 @@ class PassReport:
     ``kept``: filters that stay although nothing makes them (KEEP, ORPHAN, OUTSIDE) and did not
     before, or for another reason.
     ``released``: filters that were kept and are not any more.
-    ``came``, ``went``: findings that are new, and findings that are over.
+    ``new_findings``, ``resolved_findings``: those that are new, and findings that are over.
     ``held``: why nothing is deleted now; None when deletions are done.
     ``seconds``: wall time.
     ``standby``: another replica leads, so nothing was written.
@@ -101,8 +101,8 @@ class PassReport:
     written: tuple[Written, ...]
     kept: tuple[Step, ...]
     released: tuple[FilterKey, ...]
-    came: tuple[Finding, ...]
-    went: tuple[Finding, ...]
+    new_findings: tuple[Finding, ...]
+    resolved_findings: tuple[Finding, ...]
     held: str | None
     seconds: float
     standby: bool = False

@@ -141,7 +141,7 @@ class Statuses:
 
     def _update(self, ref: ObjectRef, seen: _Seen) -> None:
         store = self._pipeline.store
-        found = conditions(
+        current = conditions(
             self._pipeline.findings_about(ref),
             rejected=ref in store.rejected(),
             last_good=store.is_known(ref),
@@ -150,7 +150,7 @@ class Statuses:
         )
         # What is being written counts: the watch has not brought it back yet.
         before = self._unwritten.get(ref, seen.status)
-        status = _status(found, seen.generation, before, self._now())
+        status = _status(current, seen.generation, before, self._now())
         if status == seen.status:
             self._unwritten.pop(ref, None)
             self._sender.drop(ref)
@@ -193,11 +193,11 @@ def _own(status: Any) -> Object:
     return {"observedGeneration": status.get("observedGeneration"), "conditions": _sorted(own)}
 
 
-def _status(found: Iterable[Condition], generation: int, before: Object, now: datetime) -> Object:
+def _status(current: Iterable[Condition], generation: int, before: Object, now: datetime) -> Object:
     """Return the status to write. A condition's time is when its status last changed."""
     known = {item.get("type"): item for item in before.get("conditions") or ()}
     fresh = []
-    for item in found:
+    for item in current:
         status = "True" if item.good else "False"
         old = known.get(item.type) or {}
         same = old.get("status") == status and old.get("lastTransitionTime")

@@ -199,9 +199,9 @@ def _by_filter(code: Code, steps: Iterable[Step]) -> Iterator[Finding]:
     by_namespace = defaultdict[str, list[Step]](list)
     for step in steps:
         by_namespace[step.key.namespace].append(step)
-    for namespace, found in sorted(by_namespace.items()):
-        found.sort(key=lambda step: step.key)
-        for step in found[:_NAMED]:
+    for namespace, refusals in sorted(by_namespace.items()):
+        refusals.sort(key=lambda step: step.key)
+        for step in refusals[:_NAMED]:
             yield Finding(code, f"{step.key}: {step.message}")
-        if len(found) > _NAMED:
-            yield Finding(code, f"{len(found) - _NAMED} more filters in namespace {namespace}")
+        if len(refusals) > _NAMED:
+            yield Finding(code, f"{len(refusals) - _NAMED} more filters in namespace {namespace}")

@@ -223,7 +223,7 @@ def _plain(value: Any) -> Any:
 
 def _match_dict(patch: ConfigPatch) -> dict[str, Any]:
     match = patch.match
-    found: dict[str, Any] = {"context": patch.context}
+    content: dict[str, Any] = {"context": patch.context}
     if patch.apply_to is ApplyTo.CLUSTER:
         cluster = {
             "name": match.cluster,
@@ -231,17 +231,17 @@ def _match_dict(patch: ConfigPatch) -> dict[str, Any]:
             "portNumber": match.port,
             "subset": match.subset,
         }
-        if given := {key: value for key, value in cluster.items() if value}:
-            found["cluster"] = given
-        return found
+        if cluster_match := {key: value for key, value in cluster.items() if value}:
+            content["cluster"] = cluster_match
+        return content
     chain: dict[str, Any] = {"name": match.chain, "destinationPort": match.destination_port}
     if match.filter:
         chain["filter"] = {"name": match.filter}
     chain = {key: value for key, value in chain.items() if value}
     listener: dict[str, Any] = {"name": match.listener, "filterChain": chain}
     if listener := {key: value for key, value in listener.items() if value}:
-        found["listener"] = listener
-    return found
+        content["listener"] = listener
+    return content
 
 
 def is_ours(content: Mapping[str, Any], instance: str = "") -> bool:
@@ -305,15 +305,15 @@ def parse_namespaces(metadata: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _parse_patch(content: Mapping[str, Any]) -> ConfigPatch:
     apply_to = ApplyTo(content["applyTo"])
-    given = content.get("match") or {}
-    listener = given.get("listener") or {}
+    match = content.get("match") or {}
+    listener = match.get("listener") or {}
     chain = listener.get("filterChain") or {}
-    cluster = given.get("cluster") or {}
+    cluster = match.get("cluster") or {}
     body = content["patch"]
     value = body.get("value")
     return ConfigPatch(
         apply_to=apply_to,
-        context=given["context"],
+        context=match["context"],
         match=Match(
             listener=listener.get("name", ""),
             chain=chain.get("name", ""),

@@ -69,9 +69,9 @@ def namespaces_of(live: Live, domain: str) -> tuple[str, ...]:
         for service_port in live.service_ports
         if service_port.host.endswith(tail)
     ]
-    found = {parts[1] for parts in heads if len(parts) == 2}
+    namespaces = {parts[1] for parts in heads if len(parts) == 2}
     return (
-        tuple(sorted(found))
+        tuple(sorted(namespaces))
         if len(heads) == len(live.service_ports) and all(len(parts) == 2 for parts in heads)
         else ()
     )

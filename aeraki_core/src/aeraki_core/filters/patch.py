@@ -221,9 +221,9 @@ class Side:
     def _filter(self, operation: Operation, name: str, config: Message) -> Patch:
         from envoy.config.listener.v3.listener_components_pb2 import Filter
 
-        given: object = name
-        if not isinstance(given, str) or not given or not given.isprintable():
-            raise ValueError(f"{given!r:.80} is no name of a filter: write Envoy's name of it")
+        wanted: object = name
+        if not isinstance(wanted, str) or not wanted or not wanted.isprintable():
+            raise ValueError(f"{wanted!r:.80} is no name of a filter: write Envoy's name of it")
         value = Filter(name=name, typed_config=pack(config))
         # As plain text: a StrEnum would do until it is written as YAML.
         return Patch(

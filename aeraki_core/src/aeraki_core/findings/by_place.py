@@ -79,10 +79,10 @@ class FindingsByPlace:
     def changes(self) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
         """Return the findings that came and went since the last call, in no order."""
         touched, self._touched = self._touched, {}
-        came = tuple(
+        new = tuple(
             item for item, was_there in touched.items() if not was_there and item in self._counts
         )
-        went = tuple(
+        over = tuple(
             item for item, was_there in touched.items() if was_there and item not in self._counts
         )
-        return came, went
+        return new, over

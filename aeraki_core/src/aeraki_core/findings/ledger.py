@@ -41,12 +41,12 @@ class Ledger:
         """Return the findings that are new since the last update, and those that are over."""
         touched: set[Finding] = set()
         for part in self._parts:
-            came, went = part.changes()
-            for item in came:
+            new_items, over_items = part.changes()
+            for item in new_items:
                 key = _identity(item)
                 self._current[key] = (*self._current.get(key, ()), item)
                 touched.add(key)
-            for item in went:
+            for item in over_items:
                 key = _identity(item)
                 self._drop(key, item)
                 touched.add(key)

@@ -295,21 +295,25 @@ def _status(data: bytes) -> Object:
 def _refusal(what: str, response: urllib3.BaseHTTPResponse) -> ApiError:
     body = _status(response.data)
     response.close()
-    given = response.headers.get("Retry-After", "")
+    retry_after = response.headers.get("Retry-After", "")
     reason = str(body.get("reason") or response.reason or "")
     message = str(body.get("message") or "").strip()
     return ApiError(
-        what, response.status, reason, message, float(given) if given.isdecimal() else None
+        what,
+        response.status,
+        reason,
+        message,
+        float(retry_after) if retry_after.isdecimal() else None,
     )
 
 
 def _warnings(response: urllib3.BaseHTTPResponse) -> tuple[str, ...]:
     if "Warning" not in response.headers:
         return ()
-    found = (
+    warnings = (
         text for header in response.headers.getlist("Warning") for text in _WARNING.findall(header)
     )
-    return tuple(dict.fromkeys(re.sub(r"\\(.)", r"\1", text) for text in found))
+    return tuple(dict.fromkeys(re.sub(r"\\(.)", r"\1", text) for text in warnings))
 
 
 def connect(kubeconfig: Path | None = None, context: str | None = None) -> Client:
@@ -326,7 +330,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
     from kubernetes.client import Configuration
     from kubernetes.config.config_exception import ConfigException
 
-    found = Configuration()
+    configuration = Configuration()
     if kubeconfig is not None and not kubeconfig.exists():
         raise AerakiError(
             f"no usable cluster configuration: {kubeconfig}: no such file; correct --kubeconfig"
@@ -335,16 +339,16 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
     in_pod = bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and Path(_MOUNTED).exists()
     try:
         if in_pod and not explicit:
-            config.load_incluster_config(found)
+            config.load_incluster_config(configuration)
         else:
             config.load_kube_config(
                 config_file=None if kubeconfig is None else str(kubeconfig),
                 context=context,
-                client_configuration=found,
+                client_configuration=configuration,
             )
     except (ConfigException, OSError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise AerakiError(
             f"no usable cluster configuration: {reason}; give --kubeconfig and --context"
         ) from error
-    return Client(found)
+    return Client(configuration)

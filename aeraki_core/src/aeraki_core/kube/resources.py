@@ -102,9 +102,11 @@ class Discovery:
     def _read_version(self, group: str, version: str) -> tuple[ApiResource, ...]:
         path = f"/apis/{group}/{version}" if group else f"/api/{version}"
         return tuple(
-            ApiResource(group, version, found["kind"], found["name"], bool(found["namespaced"]))
-            for found in self._get(path, "APIResourceList", "resources")
-            if "/" not in found["name"] and {"list", "watch"} <= set(found.get("verbs") or ())
+            ApiResource(
+                group, version, resource["kind"], resource["name"], bool(resource["namespaced"])
+            )
+            for resource in self._get(path, "APIResourceList", "resources")
+            if "/" not in resource["name"] and {"list", "watch"} <= set(resource.get("verbs") or ())
         )
 
     def _get(self, path: str, kind: str, field: str) -> list[Any]:
@@ -115,7 +117,7 @@ class Discovery:
             if error.status == 404:
                 return []
             raise
-        found = answer.get(field) or []
-        if answer.get("kind") != kind or not isinstance(found, list):
+        entries = answer.get(field) or []
+        if answer.get("kind") != kind or not isinstance(entries, list):
             raise AnswerError(f"GET {path}: the answer is not of kind {kind}")
-        return found
+        return entries

@@ -139,8 +139,8 @@ def _convert(
         name = str(schema["$ref"]).rpartition("/")[2]
         if name in inside:
             return {"type": "object", _PRESERVE: True}
-        found = _convert(definitions[name], definitions, (*inside, name))
-        return _annotate(found, schema)
+        converted = _convert(definitions[name], definitions, (*inside, name))
+        return _annotate(converted, schema)
     parts = schema.get("allOf", ())
     if len(parts) == 1 and "type" not in schema:  # how JSON Schema puts something beside a $ref
         return _annotate(_convert(schema["allOf"][0], definitions, inside), schema)
@@ -153,26 +153,29 @@ def _convert(
     ]
     if branches:
         # null itself needs no word: the API server prunes it before it fills in defaults.
-        found = _union([_convert(item, definitions, inside) for item in branches])
-        return _annotate(found, schema)
-    found = {key: schema[key] for key in _SAME if key in schema}
+        converted = _union([_convert(item, definitions, inside) for item in branches])
+        return _annotate(converted, schema)
+    converted = {key: schema[key] for key in _SAME if key in schema}
     # Example: a second pattern. Beside a type, only such keys may follow.
     narrower = [{key: part[key] for key in _SAME if key in part} for part in parts]
     if narrower := [part for part in narrower if part and "type" not in part]:
-        found["allOf"] = narrower
+        converted["allOf"] = narrower
     if schema.get("format") in _FORMATS:
-        found["format"] = schema["format"]
+        converted["format"] = schema["format"]
     for bound in ("Minimum", "Maximum"):
         if f"exclusive{bound}" in schema:  # a number in JSON Schema, a flag beside the bound here
-            found[bound.lower()] = schema[f"exclusive{bound}"]
-            found[f"exclusive{bound}"] = True
+            converted[bound.lower()] = schema[f"exclusive{bound}"]
+            converted[f"exclusive{bound}"] = True
     if schema.get("type") == "array":
-        found["items"] = _items(schema, definitions, inside)
+        converted["items"] = _items(schema, definitions, inside)
     if schema.get("type") == "object":
-        found |= _object(schema, definitions, inside)
-    if "type" not in found:
-        found = {_PRESERVE: True, **({"enum": found["enum"]} if "enum" in found else {})}
-    return _annotate(found, schema)
+        converted |= _object(schema, definitions, inside)
+    if "type" not in converted:
+        converted = {
+            _PRESERVE: True,
+            **({"enum": converted["enum"]} if "enum" in converted else {}),
+        }
+    return _annotate(converted, schema)
 
 
 def _items(
@@ -189,14 +192,14 @@ def _object(
 ) -> Schema:
     properties = schema.get("properties")
     if properties:
-        found: Schema = {
+        converted: Schema = {
             "properties": {
                 name: _convert(item, definitions, inside) for name, item in properties.items()
             }
         }
         if schema.get("required"):
-            found["required"] = list(schema["required"])
-        return found
+            converted["required"] = list(schema["required"])
+        return converted
     values = schema.get("additionalProperties")
     if isinstance(values, Mapping) and values:
         return {"additionalProperties": _convert(values, definitions, inside)}
@@ -239,9 +242,9 @@ def _union(branches: list[Schema]) -> Schema:
     return {_PRESERVE: True}
 
 
-def _annotate(found: Schema, schema: Mapping[str, Any]) -> Schema:
+def _annotate(converted: Schema, schema: Mapping[str, Any]) -> Schema:
     """Add its description and default; those of the place go before those of the type."""
-    annotated = dict(found)
+    annotated = dict(converted)
     if schema.get("description"):
         annotated["description"] = " ".join(str(schema["description"]).split())
     # An empty default would be stored in every object, and GitOps tools would show it as a

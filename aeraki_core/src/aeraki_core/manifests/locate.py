@@ -83,9 +83,9 @@ def line_of(text: str, field: str, items: tuple[int, ...] = ()) -> int:
     while field:
         if isinstance(node.inner, dict):
             node, field = _enter_mapping(node, field)
-        elif isinstance(node.inner, list) and (found := _INDEX.match(field)) is not None:
-            inner = node.item(int(found[1]))
-            node, field = (inner, field[found.end() :]) if inner is not None else (node, "")
+        elif isinstance(node.inner, list) and (index_match := _INDEX.match(field)) is not None:
+            inner = node.item(int(index_match[1]))
+            node, field = (inner, field[index_match.end() :]) if inner is not None else (node, "")
         else:
             break
     return node.line
@@ -118,7 +118,7 @@ def _enter_mapping(node: _Node, field: str) -> tuple[_Node, str]:
 
     The node itself, and no rest, when it has no such key.
     """
-    for end in reversed([found.start() for found in _KEY_END.finditer(field)]):
+    for end in reversed([key_end.start() for key_end in _KEY_END.finditer(field)]):
         inner = node.child(field[:end])
         if inner is not None:
             return inner, field[end:].removeprefix(".")

@@ -92,16 +92,16 @@ def _by_group(kinds: Iterable[Kind[Any]]) -> list[tuple[str, list[str]]]:
 def _reading(kinds: Iterable[Kind[Any]], *, live_weights: bool) -> list[Object]:
     """What is read where the services are, but for Secrets."""
     kinds = list(kinds)
-    found = [
+    rules = [
         _rule("", ["services"], _READ),
         _rule("discovery.k8s.io", ["endpointslices"], _FOLLOW),
         _rule(_ISTIO, _ISTIO_READ, _READ),
         *([_rule("", ["pods"], _FOLLOW)] if live_weights else ()),
     ]
     for group, plurals in _by_group(kinds):
-        found.append(_rule(group, plurals, _READ))
-        found.append(_rule(group, [f"{plural}/status" for plural in plurals], ["patch"]))
-    return found
+        rules.append(_rule(group, plurals, _READ))
+        rules.append(_rule(group, [f"{plural}/status" for plural in plurals], ["patch"]))
+    return rules
 
 
 def _secrets(kinds: Iterable[Kind[Any]]) -> list[Object]:
@@ -192,14 +192,14 @@ def _in_namespace(
     return [*reading, *_filters(live_weights=live_weights), *certificate]
 
 
-def _role(name: str, namespace: str | None, found: list[Object]) -> Object:
+def _role(name: str, namespace: str | None, rules: list[Object]) -> Object:
     metadata: Object = {
         "name": name,
         **({"namespace": namespace} if namespace else {}),
         "labels": _LABELS,
     }
     kind = "Role" if namespace else "ClusterRole"
-    return {"apiVersion": _API, "kind": kind, "metadata": metadata, "rules": found}
+    return {"apiVersion": _API, "kind": kind, "metadata": metadata, "rules": rules}
 
 
 def bindings(bound: Iterable[Object], *, namespace: str, service_account: str) -> list[Object]:

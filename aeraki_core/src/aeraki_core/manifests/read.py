@@ -304,12 +304,12 @@ class _Builder:
         self._put(frame.value, event)
 
     def _alias(self, event: Any) -> None:
-        found = self._anchors.get(event.anchor)
-        if found is None:
+        anchored = self._anchors.get(event.anchor)
+        if anchored is None:
             raise self._error(
                 f"alias *{event.anchor} stands for nothing that was given before it", event
             )
-        value, size = found
+        value, size = anchored
         self._spend(size, event)
         if self._stack and type(self._stack[-1].value) is dict and self._stack[-1].key is None:
             raise self._error("an alias cannot be a key", event)
@@ -330,11 +330,11 @@ class _Builder:
         if type(frame.value) is list:
             frame.value.append(value)
         elif frame.key is _MERGE:
-            given = value if type(value) is list else [value]
-            if any(type(item) is not dict for item in given):
+            values = value if type(value) is list else [value]
+            if any(type(item) is not dict for item in values):
                 raise self._error("<< takes a mapping or a list of mappings", event)
-            self._spend(sum(len(item) for item in given), event)
-            frame.merged += given
+            self._spend(sum(len(item) for item in values), event)
+            frame.merged += values
             frame.key = None
         elif frame.key is not None:
             frame.value[frame.key] = value
@@ -370,10 +370,10 @@ class _GivenTwiceError(ValueError):
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
         raise _GivenTwiceError
-    return found
+    return mapping
 
 
 def _constant(name: str) -> Any:
@@ -384,12 +384,12 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
 
 
 def _load_json(piece: Slice, budget: AliasBudget) -> list[tuple[Slice, Any]]:
-    text, found, position = piece.text, [], 0
+    text, values, position = piece.text, [], 0
     try:
         while rest := text[position:].lstrip():
             start = len(text) - len(rest)
             value, position = _DECODER.raw_decode(text, start)
-            found.append(
+            values.append(
                 (Slice(piece.line + text.count("\n", 0, start), text[start:position]), value)
             )
     except RecursionError:
@@ -403,10 +403,10 @@ def _load_json(piece: Slice, budget: AliasBudget) -> list[tuple[Slice, Any]]:
             if isinstance(error, json.JSONDecodeError):
                 raise UnreadableError(f"JSON: {error.msg}", piece.line + error.lineno - 1) from None
             raise
-    for part, value in found:
+    for part, value in values:
         if _depth(value) > MAX_DEPTH:
             raise UnreadableError(_TOO_DEEP, part.line)
-    return [(piece, found[0][1])] if len(found) == 1 else found
+    return [(piece, values[0][1])] if len(values) == 1 else values
 
 
 def _depth(value: Any) -> int:

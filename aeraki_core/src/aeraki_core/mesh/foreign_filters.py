@@ -128,12 +128,12 @@ class ForeignFilters:
 
     def at(self, *places: str | int) -> Iterator[ForeignFilter]:
         """Yield the filters that may meet a listener's name, a port or a host; each once."""
-        found = {
+        filters = {
             foreign.ref: foreign
             for place in (*places, "")
             for foreign in self._by_place.values(place)
         }
-        yield from (found[ref] for ref in sorted(found))
+        yield from (filters[ref] for ref in sorted(filters))
 
 
 def _places(foreign: ForeignFilter) -> set[str | int]:

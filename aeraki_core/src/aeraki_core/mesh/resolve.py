@@ -154,8 +154,8 @@ def virtual_services_for(
     """
     ordered: dict[ObjectRef, VirtualService] = {}
     for of_host in virtual_services:
-        meant = [each for each in of_host if each.for_mesh and is_visible(each, client)]
-        for each in sorted(meant, key=lambda each: _virtual_service_order(each, client)):
+        visible = [each for each in of_host if each.for_mesh and is_visible(each, client)]
+        for each in sorted(visible, key=lambda each: _virtual_service_order(each, client)):
             ordered.setdefault(each.ref, each)
     return tuple(ordered.values())
 

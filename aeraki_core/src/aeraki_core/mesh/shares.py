@@ -59,8 +59,8 @@ def endpoint_weights(
     Raises:
         ValueError: a weight is negative, or the two differ in length.
     """
-    able = [weight if count else 0 for weight, count in zip(weights, endpoints, strict=True)]
-    parts = divide(TOTAL, able)
+    reachable = [weight if count else 0 for weight, count in zip(weights, endpoints, strict=True)]
+    parts = divide(TOTAL, reachable)
     return tuple(
         tuple(max(1, part) for part in divide(share, (1,) * count)) if share else (0,) * count
         for share, count in zip(parts, endpoints, strict=True)

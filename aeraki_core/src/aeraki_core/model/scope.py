@@ -56,5 +56,5 @@ EVERYWHERE = Scope()
 
 def named(namespaces: Iterable[str]) -> Scope:
     """Return a scope of these namespaces, whether they exist or not; all if none is named."""
-    found = frozenset(namespaces)
-    return Scope(found) if found else EVERYWHERE
+    names = frozenset(namespaces)
+    return Scope(names) if names else EVERYWHERE

@@ -103,16 +103,16 @@ def _split(text: str) -> Iterable[str]:
 
 
 def _requirement(part: str, text: str) -> Requirement:
-    if found := _SET.fullmatch(part):
-        operator = SelectorOperator.IN if found["word"] == "in" else SelectorOperator.NOT_IN
+    if match := _SET.fullmatch(part):
+        operator = SelectorOperator.IN if match["word"] == "in" else SelectorOperator.NOT_IN
         return _checked(
-            found["key"], operator, tuple(value.strip() for value in found["values"].split(","))
+            match["key"], operator, tuple(value.strip() for value in match["values"].split(","))
         )
-    if found := _EQUAL.fullmatch(part):
+    if match := _EQUAL.fullmatch(part):
         return _checked(
-            found["key"],
-            SelectorOperator.NOT_IN if found["sign"] == "!=" else SelectorOperator.IN,
-            (found["value"],),
+            match["key"],
+            SelectorOperator.NOT_IN if match["sign"] == "!=" else SelectorOperator.IN,
+            (match["value"],),
         )
     negated = part.startswith("!")
     key = part.removeprefix("!").strip()
@@ -138,11 +138,11 @@ def from_mapping(content: Mapping[str, Any]) -> LabelSelector:
     labels, expressions = content.get("matchLabels") or {}, content.get("matchExpressions") or []
     if not isinstance(labels, Mapping) or not isinstance(expressions, list):
         raise ValueError("`matchLabels` are texts by name, `matchExpressions` a list")
-    found = [_checked(key, SelectorOperator.IN, (value,)) for key, value in labels.items()]
-    found += [_expression(item) for item in expressions]
-    if not found:
+    requirements = [_checked(key, SelectorOperator.IN, (value,)) for key, value in labels.items()]
+    requirements += [_expression(item) for item in expressions]
+    if not requirements:
         raise ValueError("the selector is empty; leave it out to select everything")
-    return LabelSelector(tuple(found))
+    return LabelSelector(tuple(requirements))
 
 
 def _expression(item: Any) -> Requirement:

@@ -290,8 +290,10 @@ def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Se
     metadata = content.get("metadata") or {}
     if spec.type == "ExternalName":
         return None
-    given = spec.cluster_ips or (spec.cluster_ip,)
-    own, remote = _own_addresses(address for address in given if address and address != "None")
+    cluster_ips = spec.cluster_ips or (spec.cluster_ip,)
+    own, remote = _own_addresses(
+        address for address in cluster_ips if address and address != "None"
+    )
     annotations = text_map(metadata.get("annotations"))
     exported = annotations.get(EXPORT_TO_ANNOTATION)
     return Service(
@@ -309,7 +311,7 @@ def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Se
         ),
         addresses=own,
         remote_addresses=remote,
-        headless="None" in given,
+        headless="None" in cluster_ips,
         selector=tuple(sorted((spec.selector or {}).items())),
         export_to=resolve_export_to(
             tuple(part.strip() for part in exported.split(",") if part.strip())

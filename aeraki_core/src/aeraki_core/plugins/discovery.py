@@ -79,10 +79,10 @@ def discover(only: Iterable[str] | None = None) -> tuple[Candidate, ...]:
     """
     wanted = None if only is None else frozenset(only)
     points = metadata.entry_points(group=ENTRY_POINT_GROUP)
-    found = {
+    plugins = {
         (point.name, point.value): point for point in points
     }  # an editable install can list one twice
-    return tuple(load(point, wanted) for _, point in sorted(found.items()))
+    return tuple(load(point, wanted) for _, point in sorted(plugins.items()))
 
 
 def load(point: metadata.EntryPoint, wanted: frozenset[str] | None) -> Candidate:

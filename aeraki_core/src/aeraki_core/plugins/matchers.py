@@ -45,14 +45,14 @@ def header_matchers(match: RouteMatch) -> list[HeaderMatcher]:
 
     A call that lacks a header satisfies ``withoutHeaders``, as in Istio.
     """
-    found = [_header(name, value) for name, value in match.headers]
+    matchers = [_header(name, value) for name, value in match.headers]
     for name, value in match.without_headers:
         matcher = _header(name, value)
         matcher.invert_match = True
         # Without this, Envoy takes an inverted match as not fulfilled when the header is missing.
         matcher.treat_missing_header_as_empty = matcher.HasField("string_match")
-        found.append(matcher)
-    return found
+        matchers.append(matcher)
+    return matchers
 
 
 def _header(name: str, value: StringMatch) -> HeaderMatcher:

@@ -248,7 +248,7 @@ def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
             _check_hook(hook, getattr(candidate.module, name))
     manager.register(candidate.module, candidate.name)
     manager.check_pending()
-    found: dict[str, pluggy.HookImpl] = {}
+    hooks: dict[str, pluggy.HookImpl] = {}
     for caller in (
         caller for caller in manager.get_hookcallers(candidate.module) or () if caller.has_spec()
     ):
@@ -258,10 +258,10 @@ def _hooks_of(candidate: Candidate) -> Mapping[str, pluggy.HookImpl]:
                     f"{caller.name} is a wrapper; "
                     "hooks of Aeraki are called one by one and not wrapped"
                 )
-            found[caller.name] = implementation
-    if not found:
+            hooks[caller.name] = implementation
+    if not hooks:
         raise PluginError("it implements no hook: decorate its functions with aeraki_core.hookimpl")
-    return found
+    return hooks
 
 
 def _check_hook(name: str, function: Callable[..., object]) -> None:
@@ -270,25 +270,25 @@ def _check_hook(name: str, function: Callable[..., object]) -> None:
         near = difflib.get_close_matches(name, _HOOKS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_HOOKS)}"
         raise PluginError(f"there is no hook {name}; {hint}")
-    given = _parameters(getattr(HookSpec, name))[1:]
+    allowed = _parameters(getattr(HookSpec, name))[1:]
     deprecated = parameters_of(name)
     for parameter in _parameters(function):
         old = deprecation(Use.PARAMETER, f"{name}.{parameter}")
         if old is not None:
             warn_function(old, function)
-    known = {*given, *deprecated}
+    known = {*allowed, *deprecated}
     strange = [parameter for parameter in _parameters(function) if parameter not in known]
     if strange:
-        has = f"it has {', '.join(given)}" if given else "it has none"
+        has = f"it has {', '.join(allowed)}" if allowed else "it has none"
         raise PluginError(f"{name} is given no {' and no '.join(strange)}; {has}")
 
 
 def _parameters(function: Callable[..., object]) -> list[str]:
     """The parameters that a caller must give."""
-    found = inspect.signature(function).parameters.values()
+    parameters = inspect.signature(function).parameters.values()
     return [
         item.name
-        for item in found
+        for item in parameters
         if item.default is item.empty and item.kind is item.POSITIONAL_OR_KEYWORD
     ]
 

@@ -209,9 +209,9 @@ def _noting_class(plain: type[Context]) -> type[Context]:
 
 
 def _ask(notes: _Notes, name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    given = [_name(value) for value in args]
-    given += [f"{key}={_name(value)}" for key, value in kwargs.items()]
-    asked = f"{name}({', '.join(given)})"
+    arguments = [_name(value) for value in args]
+    arguments += [f"{key}={_name(value)}" for key, value in kwargs.items()]
+    asked = f"{name}({', '.join(arguments)})"
     try:
         with notes.inside():
             answer = method(*args, **kwargs)

@@ -71,10 +71,10 @@ def read_file(path: Path) -> dict[str, FileEntry]:
         line = document.line + line_of(document.text, "")
         raise SettingsError(f"{path}:{line}: write settings as `key: value`")
     entries: dict[str, FileEntry] = {}
-    for key, given in values.items():
+    for key, content in values.items():
         line = document.line + line_of(document.text, key)
         name, value = _read_entry(
-            f"{path}:{line}", key, given, is_project=path.name == PROJECT_FILE
+            f"{path}:{line}", key, content, is_project=path.name == PROJECT_FILE
         )
         entries[name] = FileEntry(value, line)
     return entries

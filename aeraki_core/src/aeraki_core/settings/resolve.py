@@ -52,13 +52,13 @@ def resolve(
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for setting in SETTINGS:
-        found = (
+        candidates = (
             _from_flag(setting, flags)
             or _from_environment(setting, environment)
             or _from_file(setting, entries, file)
         )
-        if found is not None:
-            values[setting.name], origins[setting.name] = found
+        if candidates is not None:
+            values[setting.name], origins[setting.name] = candidates
     settings = Settings(
         **values,
         origins=origins,

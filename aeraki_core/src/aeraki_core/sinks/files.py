@@ -178,7 +178,7 @@ class FilesSink(Sink):
         A file of ours that is damaged now is still ours: it is written anew.
         """
         signature = self._signature(name)
-        found = self._look(name)
+        content = self._look(name)
         known = self._keys.get(name)
         before = self._live.get(known) if known is not None else None
         self._odd.pop(name, None)
@@ -187,20 +187,20 @@ class FilesSink(Sink):
             self._signatures.pop(name, None)
         else:
             self._signatures[name] = signature
-        if isinstance(found, Live):
-            self._keys[name] = found.key
-            self._live[found.key] = found
-            if found.filter is None:
+        if isinstance(content, Live):
+            self._keys[name] = content.key
+            self._live[content.key] = content
+            if content.filter is None:
                 self._unknown[name] = len(sys.modules)
-        elif isinstance(found, _OddFile) and found.unreadable and before is not None:
+        elif isinstance(content, _OddFile) and content.unreadable and before is not None:
             self._live[before.key] = Live(
                 before.key, before.plugin, before.service_ports, None, before.namespaces
             )
         else:
             if before is not None:
                 del self._live[before.key]
-            if found is not None:
-                self._odd[name] = found
+            if content is not None:
+                self._odd[name] = content
             else:
                 self._keys.pop(name, None)
 
@@ -390,8 +390,8 @@ class FilesSink(Sink):
             self._reported[name] = now
             key = self._keys.get(name)
             if key is None:
-                found = self._look(name)
-                key = found.key if isinstance(found, Live) else None
+                content = self._look(name)
+                key = content.key if isinstance(content, Live) else None
             self._suspects.put(name)
             if key is not None:
                 log.warning("%s was changed by somebody else", key)

@@ -35,11 +35,11 @@ _ISTIO = "networking.istio.io/v1"
 def _object(
     api_version: str, kind: str, name: str, namespace: str, metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
-    given = {key: value for key, value in metadata.items() if value is not None}
+    fields = {key: value for key, value in metadata.items() if value is not None}
     return {
         "apiVersion": api_version,
         "kind": kind,
-        "metadata": {"name": name, "namespace": namespace, **given},
+        "metadata": {"name": name, "namespace": namespace, **fields},
     }
 
 
@@ -70,11 +70,11 @@ def service(
             port["targetPort"] = target
         listed.append(port)
     metadata = {"annotations": annotations, "labels": labels, "creationTimestamp": created}
-    found = _object("v1", "Service", name, namespace, metadata)
-    found["spec"] = {"clusterIP": cluster_ip, "ports": listed, **spec}
+    content = _object("v1", "Service", name, namespace, metadata)
+    content["spec"] = {"clusterIP": cluster_ip, "ports": listed, **spec}
     if selector:
-        found["spec"]["selector"] = dict(selector)
-    return found
+        content["spec"]["selector"] = dict(selector)
+    return content
 
 
 def endpoint_slice(
@@ -87,11 +87,13 @@ def endpoint_slice(
     """Build an EndpointSlice. ``ports``: the workload's port by the Service's port name."""
     labels = {"kubernetes.io/service-name": service_name}
     kind = "EndpointSlice"
-    found = _object("discovery.k8s.io/v1", kind, f"{service_name}-1", namespace, {"labels": labels})
-    found["addressType"] = "IPv4"
-    found["endpoints"] = [{"addresses": [address]} for address in addresses]
-    found["ports"] = [{"name": name, "port": number} for name, number in ports.items()]
-    return found
+    content = _object(
+        "discovery.k8s.io/v1", kind, f"{service_name}-1", namespace, {"labels": labels}
+    )
+    content["addressType"] = "IPv4"
+    content["endpoints"] = [{"addresses": [address]} for address in addresses]
+    content["ports"] = [{"name": name, "port": number} for name, number in ports.items()]
+    return content
 
 
 def service_entry(
@@ -113,8 +115,8 @@ def service_entry(
     ``auto_addresses``: what istiod allocated, in its status.
     """
     metadata = {"annotations": annotations, "labels": labels, "creationTimestamp": created}
-    found = _object(_ISTIO, "ServiceEntry", name, namespace, metadata)
-    found["spec"] = {
+    content = _object(_ISTIO, "ServiceEntry", name, namespace, metadata)
+    content["spec"] = {
         "hosts": list(hosts),
         "ports": [
             {"name": port, "number": number, "protocol": "TCP"} for port, number in ports.items()
@@ -123,8 +125,8 @@ def service_entry(
         **spec,
     }
     if allocated := [{"value": address} for address in auto_addresses]:
-        found["status"] = {"addresses": allocated}
-    return found
+        content["status"] = {"addresses": allocated}
+    return content
 
 
 def virtual_service(
@@ -136,9 +138,9 @@ def virtual_service(
     **spec: Any,
 ) -> dict[str, Any]:
     """Build a VirtualService; its routes as ``http=[...]`` or ``tcp=[...]``."""
-    found = _object(_ISTIO, "VirtualService", name, namespace, {"creationTimestamp": created})
-    found["spec"] = {"hosts": list(hosts), **spec}
-    return found
+    content = _object(_ISTIO, "VirtualService", name, namespace, {"creationTimestamp": created})
+    content["spec"] = {"hosts": list(hosts), **spec}
+    return content
 
 
 def destination_rule(
@@ -150,29 +152,29 @@ def destination_rule(
     **spec: Any,
 ) -> dict[str, Any]:
     """Build a DestinationRule. ``subsets``: labels by subset name."""
-    found = _object(_ISTIO, "DestinationRule", name, namespace, {})
-    found["spec"] = {"host": host, **spec}
+    content = _object(_ISTIO, "DestinationRule", name, namespace, {})
+    content["spec"] = {"host": host, **spec}
     if subsets:
-        found["spec"]["subsets"] = [
+        content["spec"]["subsets"] = [
             {"name": subset, "labels": dict(labels)} for subset, labels in subsets.items()
         ]
-    return found
+    return content
 
 
 def secret(name: str, data: Mapping[str, str], *, namespace: str = "default") -> dict[str, Any]:
     """Build a Secret of plain texts."""
-    found = _object("v1", "Secret", name, namespace, {})
-    found["stringData"] = dict(data)
-    return found
+    content = _object("v1", "Secret", name, namespace, {})
+    content["stringData"] = dict(data)
+    return content
 
 
 def resource(
     kind: Kind[Any], name: str, *, namespace: str = "default", **spec: Any
 ) -> dict[str, Any]:
     """Build an object of a plugin's kind."""
-    found = _object(kind.api_version, kind.kind, name, namespace, {})
-    found["spec"] = spec
-    return found
+    content = _object(kind.api_version, kind.kind, name, namespace, {})
+    content["spec"] = spec
+    return content
 
 
 def objects_in(text: str) -> list[dict[str, Any]]:
@@ -181,7 +183,7 @@ def objects_in(text: str) -> list[dict[str, Any]]:
     Raises:
         ValueError: it is not YAML, or a document is no object.
     """
-    found: list[dict[str, Any]] = []
+    objects: list[dict[str, Any]] = []
     for piece in split(decode(text.encode())):
         try:
             documents = [value for _, value in load_all(piece)]
@@ -191,8 +193,8 @@ def objects_in(text: str) -> list[dict[str, Any]]:
             if not isinstance(document, dict):
                 raise ValueError(f"not a Kubernetes object: {document!r}")
             is_list = str(document.get("kind", "")).endswith("List") and "items" in document
-            found += document["items"] or () if is_list else (document,)
-    return found
+            objects += document["items"] or () if is_list else (document,)
+    return objects
 
 
 def to_yaml(objects: Iterable[Mapping[str, Any]]) -> str:

@@ -119,8 +119,8 @@ class PluginConformance:
 
     def objects(self, example: str) -> list[Mapping[str, Any]]:
         """Return the objects of an example."""
-        given = {**self.not_for, **self.reporting, **self.examples}[example]
-        return list(objects_in(given)) if isinstance(given, str) else list(given)
+        objects = {**self.not_for, **self.reporting, **self.examples}[example]
+        return list(objects_in(objects)) if isinstance(objects, str) else list(objects)
 
     def make(self, objects: Objects, *, example: str = "", guard: Guard | None = None) -> Made:
         """Return the plugin's result for objects, in the mesh of an example.

@@ -172,8 +172,8 @@ class Sandbox:
         """
         chosen = None if plugins is None else tuple(plugins)
 
-        def make(given: Objects) -> Made:
-            return generate(given, plugins=chosen, mesh=mesh)
+        def make(mesh_objects: Objects) -> Made:
+            return generate(mesh_objects, plugins=chosen, mesh=mesh)
 
         sidecar = Sidecar(
             flatten(objects),
@@ -198,14 +198,14 @@ class Sandbox:
 
     def describe(self) -> list[tuple[str, str]]:
         """Title and text of what explains a failure: logs, and configurations as JSON."""
-        found = []
+        lines = []
         for sidecar in self._sidecars:
             who = str(sidecar.patched.config.proxy)
-            found.append((f"Envoy log ({who})", readable(sidecar.envoy.records)))
-            found.append((f"Envoy configuration ({who})", _json(sidecar.config)))
+            lines.append((f"Envoy log ({who})", readable(sidecar.envoy.records)))
+            lines.append((f"Envoy configuration ({who})", _json(sidecar.config)))
         if not self._sidecars and self._loaded is not None:
-            found.append(("Envoy configuration", _json(self._loaded)))
-        return found
+            lines.append(("Envoy configuration", _json(self._loaded)))
+        return lines
 
     def close(self) -> None:
         """Stop all sidecars."""

@@ -36,21 +36,21 @@ def from_cluster(
     from aeraki_core.kube.errors import ApiError
     from aeraki_core.sinks.live import live_of
 
-    found: dict[FilterKey, Live] = {}
+    live_filters: dict[FilterKey, Live] = {}
     places: tuple[str | None, ...] = tuple(sorted(set(namespaces))) or (None,)
     for kind, namespace in product(kinds, places):
         try:
             for item in _listed(client, kind, namespace):
                 live = live_of(item, instance)
                 if live is not None:
-                    found[live.key] = live
+                    live_filters[live.key] = live
         except ApiError as error:
             if error.status == 404:
                 raise AerakiError(
                     f"{client.server}: the cluster knows no {kind}s; install Istio first"
                 ) from None
             raise
-    return found
+    return live_filters
 
 
 def _listed(client: Client, kind: OutputKind, namespace: str | None) -> Iterator[Any]:
@@ -75,11 +75,11 @@ def from_directory(directory: Path, instance: str = "") -> dict[FilterKey, Live]
         raise AerakiError(
             f"--live {directory}: there is no such directory; `-` reads from standard input"
         )
-    found: dict[FilterKey, Live] = {}
+    live_filters: dict[FilterKey, Live] = {}
     for path in sorted(directory.rglob("*")):
         if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
-            found |= from_text(path.read_bytes(), str(path), instance)
-    return found
+            live_filters |= from_text(path.read_bytes(), str(path), instance)
+    return live_filters
 
 
 def from_text(data: bytes, name: str, instance: str = "") -> dict[FilterKey, Live]:
@@ -93,18 +93,18 @@ def from_text(data: bytes, name: str, instance: str = "") -> dict[FilterKey, Liv
     from aeraki_core.manifests.read import decode, load_all, split
     from aeraki_core.sinks.live import live_of
 
-    found: dict[FilterKey, Live] = {}
+    live_filters: dict[FilterKey, Live] = {}
     try:
         for piece in split(decode(data)):
             for _, value in load_all(piece):
                 for item in _objects(value):
                     live = live_of(item, instance)
                     if live is not None:
-                        found[live.key] = live
+                        live_filters[live.key] = live
     except UnreadableError as error:
         place = f"{name}:{error.line}" if error.line else name
         raise AerakiError(f"{place}: {error}; what is live cannot be told") from None
-    return found
+    return live_filters
 
 
 def _objects(value: Any) -> Iterator[Any]:

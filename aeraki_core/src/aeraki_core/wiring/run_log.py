@@ -78,8 +78,8 @@ class RunLog:
         self._where = where
         self._watched = watched
         self._causes = _Causes(pipeline)
-        self._came = _Budget("more findings in {}; `aeraki status` lists them", clock)
-        self._went = _Budget("more are resolved in {}", clock)
+        self._new = _Budget("more findings in {}; `aeraki status` lists them", clock)
+        self._over = _Budget("more are resolved in {}", clock)
         self._first = True
         self._writes: deque[WriteRecord] = deque(maxlen=_REMEMBERED)
 
@@ -136,16 +136,22 @@ class RunLog:
             _log(_SINKS, logging.DEBUG, text, **fields)
         for key in report.released:
             _log(_SINKS, logging.DEBUG, f"no longer kept: {key}", filter=str(key))
-        for finding in self._came.within(report.came):
+        for finding in self._new.within(report.new_findings):
             log_finding(finding)
-        for finding in self._went.within(report.went):
+        for finding in self._over.within(report.resolved_findings):
             text = f"resolved: {finding_line(finding, action=False)}"
             _log(_CONTROLLER, logging.INFO, text, finding=as_dict(finding))
         if report.standby:
             if report.first:
                 text = "ready as standby: another replica leads and writes"
                 _log(_CONTROLLER, logging.INFO, text)
-        elif report.first or report.full or report.written or report.came or report.went:
+        elif (
+            report.first
+            or report.full
+            or report.written
+            or report.new_findings
+            or report.resolved_findings
+        ):
             self._log_summary(report)
             if report.first and self._watched:
                 text = f"watching {self._watched}; filters go to {self._where}"

@@ -69,6 +69,6 @@ def test_findings_that_stay_are_not_looked_at_again(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(Finding, "__hash__", count)
         feed.put(service("s7", 7, volume="3"))
         report = running.next()
-        assert codes(report.went) == ["AER0111"]
-        assert report.came == ()
+        assert codes(report.resolved_findings) == ["AER0111"]
+        assert report.new_findings == ()
         assert {item.ref for item in looked_at} == {objects[7].ref}

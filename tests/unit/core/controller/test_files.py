@@ -132,14 +132,14 @@ def test_a_file_that_no_longer_parses_changes_no_filter(place: Place) -> None:
         running.next()
         before = place.states()
         place.write("cart.yaml", service("cart"), "kind: VirtualService\nspec: {hosts: [cart\n")
-        report = running.until(lambda report: report.came)
-        assert codes(report.came) == ["AER0101"]
-        assert report.came[0].source == str(place.mesh / "cart.yaml")
-        assert report.came[0].line == 13
+        report = running.until(lambda report: report.new_findings)
+        assert codes(report.new_findings) == ["AER0101"]
+        assert report.new_findings[0].source == str(place.mesh / "cart.yaml")
+        assert report.new_findings[0].line == 13
         assert place.states() == before
         place.write("cart.yaml", service("cart"), routes("cart", "c"))
         report = running.until(lambda report: report.written)
-        assert codes(report.went) == ["AER0101"]
+        assert codes(report.resolved_findings) == ["AER0101"]
         assert running.controller.findings == ()
 
 
@@ -155,7 +155,13 @@ def test_a_cold_start_over_a_broken_file_changes_no_filter_that_it_may_be_about(
     assert written(report) == ["create outbound new", "create inbound new"]
     after = place.states()
     assert {name: after[name] for name in before} == before
-    assert sorted(codes(report.came)) == ["AER0101", "AER0502", "AER0502", "AER0502", "AER0502"]
+    assert sorted(codes(report.new_findings)) == [
+        "AER0101",
+        "AER0502",
+        "AER0502",
+        "AER0502",
+        "AER0502",
+    ]
     assert report.held is not None
     assert f"{place.mesh / 'cart.yaml'}:13" in report.held
     place.write("cart.yaml", service("cart"), routes("cart", "a"))
@@ -205,7 +211,7 @@ def test_a_file_in_the_way_is_said_and_when_it_goes_the_filter_is_written(place:
     with place.run() as running:
         report = running.next()
         # The file in the way is no Kubernetes object, and not ours.
-        assert set(codes(report.came)) == {"AER0116", "AER0504"}
+        assert set(codes(report.new_findings)) == {"AER0116", "AER0504"}
         assert path.read_text() == "mine\n"
         path.unlink()
         running.until(lambda report: "create outbound cart" in written(report))

@@ -143,11 +143,11 @@ def test_nothing_is_deleted_while_a_source_is_away() -> None:
         assert {step.message for step in report.kept} == {
             "source feed is not in sync: connection refused"
         }
-        assert codes(report.came) == ["AER0502", "AER0502"]
+        assert codes(report.new_findings) == ["AER0502", "AER0502"]
         feed.sync()
         report = running.until(lambda report: report.written)
         assert [item.step.action for item in report.written] == ["delete", "delete"]
-        assert codes(report.went) == ["AER0502", "AER0502"]
+        assert codes(report.resolved_findings) == ["AER0502", "AER0502"]
         assert len(report.released) == 2
         assert running.controller.findings == ()
 
@@ -253,11 +253,11 @@ def test_a_generator_that_fails_takes_nothing_away(mood: str) -> None:
         report = running.next()
         assert written(report) == ["update outbound order", "update inbound order"]
         assert sink.filters[key("cart")] == good[key("cart")]
-        assert codes(report.came) == ["AER0402" if mood == "garbage" else "AER0401"]
+        assert codes(report.new_findings) == ["AER0402" if mood == "garbage" else "AER0401"]
         plugin.mood = ""
         feed.put(routes("cart", "c"))
         report = running.next()
-        assert codes(report.went) == ["AER0402" if mood == "garbage" else "AER0401"]
+        assert codes(report.resolved_findings) == ["AER0402" if mood == "garbage" else "AER0401"]
         assert sink.filters[key("cart")] != good[key("cart")]
         assert running.controller.findings == ()
 
@@ -276,7 +276,7 @@ def test_a_cold_start_with_a_failing_generator_keeps_the_live_filters() -> None:
         assert sink.filters == live
         assert sink.writes == writes
         assert {str(step.key) for step in report.kept} >= {str(key("cart"))}
-        assert codes(report.came) == ["AER0502", "AER0502", "AER0401"]
+        assert codes(report.new_findings) == ["AER0502", "AER0502", "AER0401"]
         plugin.mood = ""
         feed.put(service("cart", 1, volume="2"))
         report = running.next()
@@ -293,7 +293,7 @@ def test_filters_of_a_plugin_that_is_gone_are_kept_and_said() -> None:
         report = running.next()
         assert report.written == ()
         assert {step.action for step in report.kept} == {"orphan"}
-        assert codes(report.came) == ["AER0216", "AER0503", "AER0503"]
+        assert codes(report.new_findings) == ["AER0216", "AER0503", "AER0503"]
         feed.drop(service("cart"))
         assert running.next().written == ()
         assert len(sink.filters) == 2
@@ -308,14 +308,14 @@ def test_a_write_that_fails_is_tried_again_until_it_succeeds() -> None:
     with Running(Feed(service("cart")), sink=sink) as running:
         report = running.next()
         assert [item.step.key for item in report.failures] == [key("cart")]
-        assert codes(report.came) == ["AER0501"]
+        assert codes(report.new_findings) == ["AER0501"]
         for _ in range(2):
             report = running.next()
             assert [item.step.key for item in report.written] == [key("cart")]
             assert report.generated.calls == 0
         sink.refuse = {}
         report = running.until(lambda report: not report.failures)
-        assert codes(report.went) == ["AER0501"]
+        assert codes(report.resolved_findings) == ["AER0501"]
         assert key("cart") in sink.filters
 
 
@@ -323,13 +323,15 @@ def test_a_write_that_can_never_succeed_is_not_tried_again_without_a_change() ->
     sink, feed = MemorySink(), Feed(service("cart"), service("order", 2))
     sink.refuse = {key("cart"): False}
     with Running(feed, sink=sink) as running:
-        assert codes(running.next().came) == ["AER0506"]
+        assert codes(running.next().new_findings) == ["AER0506"]
         feed.put(service("order", 2, volume="2"))
         report = running.next()
         assert key("cart") not in {item.step.key for item in report.written}
         assert codes(running.controller.findings) == ["AER0506"]
         feed.drop(service("cart"))
-        assert codes(running.until(lambda report: report.went).went) == ["AER0506"]
+        assert codes(running.until(lambda report: report.resolved_findings).resolved_findings) == [
+            "AER0506"
+        ]
 
 
 class Broken(MemorySink):
@@ -405,11 +407,11 @@ def test_problems_of_a_place_come_and_go() -> None:
         running.next()
         wrong = Finding(NOT_YAML, "no", source="a.yaml", line=3)
         feed.problems("a.yaml", wrong)
-        assert running.next().came == (wrong,)
+        assert running.next().new_findings == (wrong,)
         feed.problems("a.yaml", wrong)
-        assert running.next().came == ()
+        assert running.next().new_findings == ()
         feed.problems("a.yaml")
-        assert running.next().went == (wrong,)
+        assert running.next().resolved_findings == (wrong,)
 
 
 def test_it_stops_without_a_last_pass() -> None:
@@ -452,11 +454,11 @@ def test_a_port_that_loses_its_protocol_is_reported_at_the_service_with_the_dele
         feed.put(replace(item, content={**item.content, "spec": spec}))
         report = running.next()
         assert written(report) == ["delete outbound cart", "delete inbound cart"]
-        (lost,) = (finding for finding in report.came if finding.code.id == "AER0215")
+        (lost,) = (finding for finding in report.new_findings if finding.code.id == "AER0215")
         assert lost.ref == item.ref
         assert lost.message.startswith("port 7000 spoke echo and speaks no protocol now: ")
         assert "tcp-ecko" in lost.message
         feed.put(service("cart"))
-        assert "AER0215" in codes(running.next().went)
+        assert "AER0215" in codes(running.next().resolved_findings)
         feed.drop(service("cart"))
-        assert "AER0215" not in codes(running.next().came)
+        assert "AER0215" not in codes(running.next().new_findings)

@@ -33,7 +33,7 @@ def test_a_namespace_with_very_many_findings_fills_no_log(
             "150 more findings in namespace shop; `aeraki status` lists them"
         ]
         feed.drop(*bad)
-        running.until(lambda report: report.went)
+        running.until(lambda report: report.resolved_findings)
         assert len(lines(caplog, "resolved: ")) == 50
         assert len(lines(caplog, "150 more are resolved in namespace shop")) == 1
 
@@ -47,14 +47,14 @@ def test_nor_does_one_whose_findings_change_all_the_time(caplog: pytest.LogCaptu
         for volume in ("loud", "louder", "loudest"):
             bad = [service(f"s{number:02}", number, volume=volume) for number in range(50)]
             feed.say_together(*bad)
-            running.until(lambda report: len(report.came) == 50)
+            running.until(lambda report: len(report.new_findings) == 50)
         assert len(lines(caplog, "AER0111: ")) - len(lines(caplog, "resolved: ")) == 50
         assert len(lines(caplog, "50 more findings in namespace shop")) == 2
         now[0] = 20.0
         feed.say_together(
             *(service(f"s{number:02}", number, volume="silent") for number in range(50))
         )
-        running.until(lambda report: len(report.came) == 50)
+        running.until(lambda report: len(report.new_findings) == 50)
         assert len(lines(caplog, "AER0111: ")) - len(lines(caplog, "resolved: ")) == 70
 
 

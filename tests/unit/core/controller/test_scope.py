@@ -58,7 +58,7 @@ def test_they_stay_and_are_said_once_for_each_namespace() -> None:
             (Action.OUTSIDE, "namespace office is not watched here"),
         }
         assert "delete" not in " ".join(written(first))
-        found = [item for item in first.came if item.code.id == "AER0510"]
+        found = [item for item in first.new_findings if item.code.id == "AER0510"]
         assert len(found) == 2
         assert all(item.key in sink.filters for item in strays("bank", 3))
 

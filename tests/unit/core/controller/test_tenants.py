@@ -77,7 +77,7 @@ def test_forged_filters_do_not_make_many_deletions_look_like_few() -> None:
     with Running(feed, sink=sink) as running:
         first = running.next()
         # However many there are, only some of them are named.
-        assert len(codes(first.came)) == 21
+        assert len(codes(first.new_findings)) == 21
         feed.drop(*MANY)
         report = running.next()
         assert written(report) == []

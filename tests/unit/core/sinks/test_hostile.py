@@ -157,9 +157,9 @@ def test_a_value_without_a_json_form_fails_its_own_filter_alone(tmp_path: Path) 
             "create inbound cart",
             "create inbound order",
         ]
-        assert codes(report.came) == ["AER0511"]
-        assert "has no JSON form" in report.came[0].message
-        assert report.came[0].ref == service("cart").ref
+        assert codes(report.new_findings) == ["AER0511"]
+        assert "has no JSON form" in report.new_findings[0].message
+        assert report.new_findings[0].ref == service("cart").ref
         feed.put(service("order", 2, volume="2"))
         # It is not tried again as long as it is the same.
         assert key("cart") not in {item.step.key for item in running.next().written}

@@ -87,11 +87,11 @@ def _spec(source_object: SourceObject) -> Mapping[str, Any]:
 
 def _protocols_by_option(registry: Registry) -> dict[str, list[str]]:
     """The names of the protocols that have an option, by its name."""
-    found = defaultdict[str, list[str]](list)
+    protocols = defaultdict[str, list[str]](list)
     for protocol in registry.protocols:
         for option in protocol.options:
-            found[option.name].append(protocol.name)
-    return dict(found)
+            protocols[option.name].append(protocol.name)
+    return dict(protocols)
 
 
 def _other_notes(of_kind: Mapping[str, list[SourceObject]]) -> Iterator[Unconverted]:

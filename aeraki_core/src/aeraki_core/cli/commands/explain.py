@@ -140,22 +140,22 @@ def _table_texts(tables: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _weight_texts(weights: Iterable[Mapping[str, Any]]) -> list[str]:
     """Each route with live weights, and what its destinations get."""
-    found: list[str] = []
+    texts: list[str] = []
     for item in weights:
-        found.append(f"live: {item['object']} {item['field']}, by endpoints of {item['cluster']}")
-        found += [
+        texts.append(f"live: {item['object']} {item['field']}, by endpoints of {item['cluster']}")
+        texts += [
             f"  {each['weight']:>3}  {each['cluster']} ({count(each['endpoints'], 'endpoint')})"
             for each in item["destinations"]
         ]
-    return found
+    return texts
 
 
 def _filter_texts(filters: Iterable[Mapping[str, Any]]) -> list[str]:
-    found: list[str] = []
+    texts: list[str] = []
     for item in filters:
-        found.append(f"{item['filter']}  ({item['audience']})")
-        found += [f"  {patch}" for patch in item["patches"]]
-    return found
+        texts.append(f"{item['filter']}  ({item['audience']})")
+        texts += [f"  {patch}" for patch in item["patches"]]
+    return texts
 
 
 def _near_text(near: Mapping[str, Any]) -> str:

@@ -78,10 +78,10 @@ def chapters_of(registry: Registry) -> list[tuple[str, list[Code]]]:
     """Return every code under its chapter: the core's by number, then each active plugin's."""
     from aeraki_core.findings.codes import CORE_CODES
 
-    found: dict[str, list[Code]] = {}
+    codes_by_chapter: dict[str, list[Code]] = {}
     for code in sorted(CORE_CODES, key=lambda item: item.id):
-        found.setdefault(_CHAPTERS.get(code.id[3:5], "Others"), []).append(code)
-    chapters = list(found.items())
+        codes_by_chapter.setdefault(_CHAPTERS.get(code.id[3:5], "Others"), []).append(code)
+    chapters = list(codes_by_chapter.items())
     for plugin in registry.active:
         codes = {code.id: code for protocol in plugin.protocols for code in protocol.codes}
         if codes:

@@ -255,14 +255,14 @@ class FileSet:
 
     def _note_broken(self, place: str) -> None:
         file = self._files.get(place)
-        found = file.broken if file else None
+        broken = file.broken if file else None
         trouble = self._tree.troubles.get(place)
-        if found is None and trouble is not None and trouble.broken:
-            found = TroubleAt(1, trouble)
-        if found is None:
+        if broken is None and trouble is not None and trouble.broken:
+            broken = TroubleAt(1, trouble)
+        if broken is None:
             self._broken.pop(place, None)
             return
-        line, trouble = found
+        line, trouble = broken
         where = (
             display(place) if trouble.line is None else f"{display(place)}:{line + trouble.line}"
         )

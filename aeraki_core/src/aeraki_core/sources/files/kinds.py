@@ -125,10 +125,10 @@ def judge(
         return KindVerdict(
             False, f"{kind} belongs to apiVersion {_HOME[kind]}, not {api_version}", misspelt=True
         )
-    meant = get_close_matches(kind, _HOME, 1, 0.85)
-    if meant and (known_group or group in _BUILT_IN or group == "" or _looks_own(group)):
+    similar = get_close_matches(kind, _HOME, 1, 0.85)
+    if similar and (known_group or group in _BUILT_IN or group == "" or _looks_own(group)):
         message = f"nothing knows kind {kind} of {api_version}; "
-        message += f"did you mean {meant[0]} ({_HOME[meant[0]]})?"
+        message += f"did you mean {similar[0]} ({_HOME[similar[0]]})?"
         return KindVerdict(False, message, misspelt=True)
     if known_group:
         return KindVerdict(False, f"nothing knows kind {kind} of {api_version}")

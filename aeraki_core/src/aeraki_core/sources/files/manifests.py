@@ -134,16 +134,23 @@ def _manifest(piece: Slice, path: str, value: Any, rules: Rules, aliased: int) -
     declared: list[Declared] = []
     troubles: list[Trouble] = []
     for part in _parts(value, (), _NO_TYPE):
-        found = _identify(part, rules)
-        if isinstance(found, Trouble):
-            line = document.locate(found.field or "", part.items) - document.line
+        identity = _identify(part, rules)
+        if isinstance(identity, Trouble):
+            line = document.locate(identity.field or "", part.items) - document.line
             troubles.append(
-                Trouble(found.code, found.message, line, found.broken, found.ref, found.field)
+                Trouble(
+                    identity.code,
+                    identity.message,
+                    line,
+                    identity.broken,
+                    identity.ref,
+                    identity.field,
+                )
             )
-        elif found is not None:
+        elif identity is not None:
             origin = FileOrigin(document, part.items)
-            objects.append(SourceObject(found.ref, found.api_version, part.content, origin))
-            declared.append(Declared(found.ref, found.api_version, origin, len(declared)))
+            objects.append(SourceObject(identity.ref, identity.api_version, part.content, origin))
+            declared.append(Declared(identity.ref, identity.api_version, origin, len(declared)))
     if not declared:
         document = Document(path, Slice(piece.line, ""))  # nobody asks for its fields again
     words = _words(piece.text) if any(trouble.broken for trouble in troubles) else frozenset()

@@ -60,7 +60,7 @@ class FileState:
     @property
     def broken(self) -> TroubleAt | None:
         """The first trouble that may hide an object."""
-        return next((found for found in self.troubles if found.trouble.broken), None)
+        return next((each for each in self.troubles if each.trouble.broken), None)
 
     @property
     def holds_objects(self) -> bool:

@@ -67,8 +67,8 @@ class Scan:
         """Add the files under a path."""
         self.at = root
         if self._ignored is None:
-            found = [_try_stat(path) for path in self._ignore]
-            self._ignored = {identity_of(status) for status in found if status is not None}
+            statuses = [_try_stat(path) for path in self._ignore]
+            self._ignored = {identity_of(status) for status in statuses if status is not None}
         if root == STDIN:
             self._add(root, ())
             return
@@ -123,17 +123,17 @@ class Scan:
                     continue
                 if self._exclude is not None and self._exclude(entry.path, entry.is_dir()):
                     continue
-                found = entry.stat()
+                entry_status = entry.stat()
             except OSError as error:
                 self._entry_failed(entry, error)
                 continue
-            if not stat.S_ISDIR(found.st_mode):
-                self._file(entry.path, found)
-            elif self._enters(entry.path, identity_of(found), above):
-                if found.st_dev != device:
-                    self.tree.anchors[entry.path] = identity_of(found)
-                inside = (*above, identity_of(found))
-                stack.append((found.st_dev, inside, self._entries(entry.path)))
+            if not stat.S_ISDIR(entry_status.st_mode):
+                self._file(entry.path, entry_status)
+            elif self._enters(entry.path, identity_of(entry_status), above):
+                if entry_status.st_dev != device:
+                    self.tree.anchors[entry.path] = identity_of(entry_status)
+                inside = (*above, identity_of(entry_status))
+                stack.append((entry_status.st_dev, inside, self._entries(entry.path)))
 
     def _entries(self, path: str) -> Iterator[os.DirEntry[str]]:
         try:

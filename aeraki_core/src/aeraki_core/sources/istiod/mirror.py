@@ -73,12 +73,12 @@ class ResourceMirror:
             form = known.get(digest)
             if form is None:
                 try:
-                    found = decode(kind, data, self._domain)
+                    source_object = decode(kind, data, self._domain)
                 except ValueError as error:
                     unread.append(str(error))
                     continue
-                form = _KeptForm(found.ref, _content_digest(found))
-                self._decoded.append(_Decoded(url, digest, found))
+                form = _KeptForm(source_object.ref, _content_digest(source_object))
+                self._decoded.append(_Decoded(url, digest, source_object))
             forms[digest] = form
         if unread or partial:
             # An object that cannot be read may be any of those that are missing: they stay.

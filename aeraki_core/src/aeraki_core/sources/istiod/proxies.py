@@ -78,15 +78,15 @@ def parse_syncz(content: Any) -> frozenset[Unacknowledged]:
     """
     if not isinstance(content, list):
         raise ValueError("syncz is not a list")
-    found: set[Unacknowledged] = set()
+    unacknowledged: set[Unacknowledged] = set()
     for entry in content:
         if not isinstance(entry, Mapping):
             raise ValueError("an entry of syncz is not an object")
         for part in _PARTS:
             sent, acked = entry.get(f"{part}_sent"), entry.get(f"{part}_acked")
             if sent and sent != acked:
-                found.add(Unacknowledged(str(entry.get("proxy", "")), part, str(sent)))
-    return frozenset(found)
+                unacknowledged.add(Unacknowledged(str(entry.get("proxy", "")), part, str(sent)))
+    return frozenset(unacknowledged)
 
 
 def refusals(
@@ -117,10 +117,10 @@ def suspects(
     """
     began = at - refusal.seconds
     scope = (root_namespace, refusal.namespace)
-    found = [
+    names = [
         key for key, when in written.items() if key.namespace in scope and when <= began + _ROOM
     ]
-    return sorted(found, key=lambda key: (-written[key], key))
+    return sorted(names, key=lambda key: (-written[key], key))
 
 
 def explain(refusal: Refusal, causes: Sequence[FilterKey]) -> Finding:

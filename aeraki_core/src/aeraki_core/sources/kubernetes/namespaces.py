@@ -107,26 +107,26 @@ class Selection:
 
     def enter(self) -> list[Event]:
         """Return the objects of the namespaces that came to match, after a full read."""
-        found: list[Event] = []
+        events: list[Event] = []
         for name in sorted(self._entering):
-            found += self._waiting.pop(name, {}).values()
+            events += self._waiting.pop(name, {}).values()
         self._watched |= self._entering
         self._entering.clear()
-        return found
+        return events
 
-    def replace_all(self, found: Mapping[str, Labels]) -> Change:
+    def replace_all(self, namespaces: Mapping[str, Labels]) -> Change:
         """Accept the list of all existing namespaces."""
         for name in [*self._watched, *self._others, *self._entering]:
-            if name not in found:
+            if name not in namespaces:
                 self.forget(name)
-        return self.update(found)
+        return self.update(namespaces)
 
-    def update(self, found: Mapping[str, Labels]) -> Change:
+    def update(self, namespaces: Mapping[str, Labels]) -> Change:
         """Namespaces that are new, or whose labels may be others."""
         waited: list[Event] = []
         left: set[str] = set()
         anew = False
-        for name, labels in found.items():
+        for name, labels in namespaces.items():
             matches = any(selector.matches(labels) for selector in self._selectors)
             again = name in self._deleted
             if again:

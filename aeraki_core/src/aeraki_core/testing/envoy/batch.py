@@ -92,18 +92,18 @@ def _addresses() -> Iterator[str]:
 def _unique(resources: Mapping[str, Any], prefix: str, addresses: Iterator[str]) -> dict[str, Any]:
     clusters = {item["name"] for item in resources["clusters"]}
     renamed = {name: prefix + name for name in clusters}
-    found = {
+    unique = {
         "clusters": _rename(resources["clusters"], renamed),
         "listeners": _rename(resources["listeners"], renamed),
     }
-    for listener in found["listeners"]:
+    for listener in unique["listeners"]:
         listener["name"] = prefix + listener["name"]
         listener["bind_to_port"] = False
         for holder in (listener, *listener.get("additional_addresses", ())):
             socket = holder.get("address", {}).get("socket_address")
             if socket is not None:
                 socket["address"] = next(addresses)
-    return found
+    return unique
 
 
 def _rename(value: Any, names: Mapping[str, str]) -> Any:

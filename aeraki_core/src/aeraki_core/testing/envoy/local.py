@@ -85,16 +85,16 @@ def inbound_listener(config: SidecarConfig, target_port: int, bind: Address) -> 
     for item in source.filter_chains:
         match = item.filter_chain_match
         if match.destination_port.value == target_port and match.transport_protocol != "tls":
-            found = Listener()
-            found.CopyFrom(source)
-            found.name = f"inbound_{target_port}"
-            found.address.CopyFrom(address(*bind))
-            found.bind_to_port.value = True
-            del found.listener_filters[:]
-            del found.filter_chains[:]
-            found.filter_chains.add().CopyFrom(item)
-            found.filter_chains[0].ClearField("filter_chain_match")
-            return found
+            listener = Listener()
+            listener.CopyFrom(source)
+            listener.name = f"inbound_{target_port}"
+            listener.address.CopyFrom(address(*bind))
+            listener.bind_to_port.value = True
+            del listener.listener_filters[:]
+            del listener.filter_chains[:]
+            listener.filter_chains.add().CopyFrom(item)
+            listener.filter_chains[0].ClearField("filter_chain_match")
+            return listener
     raise KeyError(f"virtualInbound has no plaintext chain for target port {target_port}")
 
 
@@ -105,14 +105,14 @@ def _cluster(key: ClusterKey) -> str:
 
 
 def _bound(listener: Listener, at: Address | None) -> Listener:
-    found = Listener()
-    found.CopyFrom(listener)
+    bound = Listener()
+    bound.CopyFrom(listener)
     if at is not None:
-        found.address.CopyFrom(address(*at))
-        del found.additional_addresses[:]
-    ip = found.address.socket_address.address
-    found.bind_to_port.value = at is not None or _is_loopback(ip)
-    return found
+        bound.address.CopyFrom(address(*at))
+        del bound.additional_addresses[:]
+    ip = bound.address.socket_address.address
+    bound.bind_to_port.value = at is not None or _is_loopback(ip)
+    return bound
 
 
 def _is_loopback(ip: str) -> bool:
@@ -123,23 +123,23 @@ def _is_loopback(ip: str) -> bool:
 
 
 def _static(cluster: Cluster, endpoints: tuple[Endpoint, ...] | None, of_istio: bool) -> Cluster:
-    found = Cluster()
-    found.CopyFrom(cluster)
-    custom = found.WhichOneof("cluster_discovery_type") == "cluster_type"
-    kind = "" if custom else Cluster.DiscoveryType.Name(found.type)
+    static = Cluster()
+    static.CopyFrom(cluster)
+    custom = static.WhichOneof("cluster_discovery_type") == "cluster_type"
+    kind = "" if custom else Cluster.DiscoveryType.Name(static.type)
     if endpoints is None and not (of_istio and kind in _FED_BY_ISTIOD):
-        return found
+        return static
     if not custom:
-        found.type = Cluster.DiscoveryType.Value("STATIC")
-        found.ClearField("eds_cluster_config")
-        found.ClearField("upstream_bind_config")
-        found.ClearField("dns_lookup_family")
-        if found.lb_policy == Cluster.LbPolicy.Value("CLUSTER_PROVIDED"):
-            found.lb_policy = Cluster.LbPolicy.Value("ROUND_ROBIN")
-    found.ClearField("load_assignment")
-    found.load_assignment.cluster_name = found.name
-    _fill(found.load_assignment, endpoints or ())
-    return found
+        static.type = Cluster.DiscoveryType.Value("STATIC")
+        static.ClearField("eds_cluster_config")
+        static.ClearField("upstream_bind_config")
+        static.ClearField("dns_lookup_family")
+        if static.lb_policy == Cluster.LbPolicy.Value("CLUSTER_PROVIDED"):
+            static.lb_policy = Cluster.LbPolicy.Value("ROUND_ROBIN")
+    static.ClearField("load_assignment")
+    static.load_assignment.cluster_name = static.name
+    _fill(static.load_assignment, endpoints or ())
+    return static
 
 
 def _fill(assignment: Any, endpoints: Iterable[Endpoint]) -> None:

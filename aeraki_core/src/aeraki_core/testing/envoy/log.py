@@ -53,15 +53,15 @@ def parse_log(lines: Iterable[str]) -> list[LogRecord]:
 
     Lines before the first record (a crash of the loader) are an error.
     """
-    found: list[LogRecord] = []
+    records: list[LogRecord] = []
     for line in lines:
         match = _START.fullmatch(line.rstrip("\n"))
         if match:
-            found.append(LogRecord(match[2], match[3], match[4]))
+            records.append(LogRecord(match[2], match[3], match[4]))
         elif line.startswith("configuration '"):
             continue  # the last word of --mode validate, written beside the log
-        elif found:
-            found[-1] = replace(found[-1], text=f"{found[-1].text}\n{line.rstrip()}")
+        elif records:
+            records[-1] = replace(records[-1], text=f"{records[-1].text}\n{line.rstrip()}")
         elif line.strip():
-            found.append(LogRecord("error", "stderr", line.rstrip()))
-    return found
+            records.append(LogRecord("error", "stderr", line.rstrip()))
+    return records

@@ -141,11 +141,11 @@ class Envoy:
 
     def lacking(self, config: EnvoyConfig) -> frozenset[str]:
         """Return the names of a configuration's network filters whose type this binary lacks."""
-        found = set()
+        missing = set()
         for _, item in _filters(config):
             if item.HasField("typed_config") and item.typed_config.TypeName() not in self.type_urls:
-                found.add(item.name)
-        return frozenset(found)
+                missing.add(item.name)
+        return frozenset(missing)
 
     def without(self, config: EnvoyConfig, names: frozenset[str]) -> EnvoyConfig:
         """Return the configuration without the network filters of those names."""
@@ -154,8 +154,8 @@ class Envoy:
             copied = type(listener)()
             copied.CopyFrom(listener)
             listeners.append(copied)
-        found = EnvoyConfig(tuple(listeners), config.clusters)
-        for chain in {id(chain): chain for chain, _ in _filters(found)}.values():
+        remaining = EnvoyConfig(tuple(listeners), config.clusters)
+        for chain in {id(chain): chain for chain, _ in _filters(remaining)}.values():
             kept = []
             for item in chain.filters:
                 if item.name not in names:
@@ -164,7 +164,7 @@ class Envoy:
                     kept.append(copied)
             del chain.filters[:]
             chain.filters.extend(kept)
-        return found
+        return remaining
 
     def validate(self, config: EnvoyConfig, *, tolerate: Collection[str] = ()) -> Verdict:
         """Return Envoy's verdict on a configuration; nothing is bound or connected.

@@ -176,10 +176,10 @@ class RunningEnvoy:
 
     def stats(self, prefix: str = "") -> dict[str, int]:
         """Counters and gauges whose name begins with ``prefix``."""
-        given = json.loads(self.admin("/stats?format=json"))["stats"]
+        stats = json.loads(self.admin("/stats?format=json"))["stats"]
         return {
             item["name"]: item["value"]
-            for item in given
+            for item in stats
             if "value" in item and item["name"].startswith(prefix)
         }
 
@@ -198,30 +198,30 @@ class RunningEnvoy:
 
     def listeners(self) -> dict[str, Address]:
         """Return the address of each active listener, bound or not, by name."""
-        given = json.loads(self.admin("/listeners?format=json")).get("listener_statuses", [])
+        statuses = json.loads(self.admin("/listeners?format=json")).get("listener_statuses", [])
         return {
             item["name"]: (
                 item["local_address"]["socket_address"]["address"],
                 item["local_address"]["socket_address"].get("port_value", 0),
             )
-            for item in given
+            for item in statuses
         }
 
     def clusters(self) -> dict[str, tuple[Address, ...]]:
         """Return the endpoints of each cluster, by name."""
-        given = json.loads(self.admin("/clusters?format=json")).get("cluster_statuses", [])
-        found: dict[str, tuple[Address, ...]] = {}
-        for item in given:
+        statuses = json.loads(self.admin("/clusters?format=json")).get("cluster_statuses", [])
+        addresses: dict[str, tuple[Address, ...]] = {}
+        for item in statuses:
             at = (
                 host.get("address", {}).get("socket_address")
                 for host in item.get("host_statuses", ())
             )
-            found[item["name"]] = tuple(
+            addresses[item["name"]] = tuple(
                 (each["address"], each["port_value"]) for each in at if each
             )
-        return found
+        return addresses
 
     def config_dump(self) -> dict[str, Any]:
         """Return the configuration as Envoy has it (``/config_dump``)."""
-        found: dict[str, Any] = json.loads(self.admin("/config_dump"))
-        return found
+        dump: dict[str, Any] = json.loads(self.admin("/config_dump"))
+        return dump

@@ -106,9 +106,9 @@ class FilterPatch:
         """Return a copy of the patch's value."""
         if self.value is None:
             raise EnvoyFilterError(f"{self.ref}: has no value")
-        found = type(self.value)()
-        found.CopyFrom(self.value)
-        return found
+        copied = type(self.value)()
+        copied.CopyFrom(self.value)
+        return copied
 
 
 class _FilterReader:
@@ -193,7 +193,7 @@ def _patch(ref: PatchRef, content: Any) -> FilterPatch:
     match.done()
     if (listener if apply_to == "CLUSTER" else cluster) is not None:
         raise EnvoyFilterError(f"{ref}: its match is for another kind of object than {apply_to}")
-    found = FilterPatch(
+    filter_patch = FilterPatch(
         ref=ref,
         apply_to=apply_to,
         operation="ADD" if operation in _INSERTS and apply_to not in _FILTER_LISTS else operation,
@@ -204,8 +204,8 @@ def _patch(ref: PatchRef, content: Any) -> FilterPatch:
         metadata=metadata,
         value=None if value is None else _value(ref, apply_to, value),
     )
-    _check(found)
-    return found
+    _check(filter_patch)
+    return filter_patch
 
 
 def _listener_match(reader: _FilterReader) -> ListenerMatch:
@@ -220,7 +220,7 @@ def _listener_match(reader: _FilterReader) -> ListenerMatch:
         part.done()
         if not filter_name:
             raise EnvoyFilterError(f"{part.where}: has no name")
-    found = ListenerMatch(
+    match = ListenerMatch(
         name=name or "",
         port=port or 0,
         listener_filter=listener_filter or "",
@@ -232,18 +232,18 @@ def _listener_match(reader: _FilterReader) -> ListenerMatch:
         filter=filter_name,
     )
     chain.done()
-    return found
+    return match
 
 
 def _cluster_match(reader: _FilterReader) -> ClusterMatch:
-    found = ClusterMatch(
+    match = ClusterMatch(
         name=reader.take("name") or "",
         service=reader.take("service") or "",
         subset=reader.take("subset") or "",
         port=reader.take("portNumber", int) or 0,
     )
     reader.done()
-    return found
+    return match
 
 
 def _check(patch: FilterPatch) -> None:

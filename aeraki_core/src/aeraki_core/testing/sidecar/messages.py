@@ -52,8 +52,8 @@ def to_dict(message: Message) -> dict[str, Any]:
         try:
             return MessageToDict(message, preserving_proto_field_name=True)
         except TypeError as error:
-            found = _MISSING_TYPE.search(str(error))
-            name = found.group(1).rpartition("/")[2] if found else ""
+            missing_type = _MISSING_TYPE.search(str(error))
+            name = missing_type.group(1).rpartition("/")[2] if missing_type else ""
             if not name or name in tried or not import_type(name):
                 raise ValueError(f"cannot be written as JSON: {error}") from None
             tried.add(name)

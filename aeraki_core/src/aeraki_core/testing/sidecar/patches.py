@@ -64,8 +64,8 @@ def unmatched(results: Iterable[Patched]) -> dict[PatchRef, str]:
     reasons: dict[PatchRef, str] = {}
     for result in results:
         for ref, reason in (*result.misses.items(), *result.ineffective.items()):
-            meant = reason.startswith(_NO_PLACE) or ref in result.ineffective
-            if ref not in effective and (ref not in reasons or meant):
+            expected = reason.startswith(_NO_PLACE) or ref in result.ineffective
+            if ref not in effective and (ref not in reasons or expected):
                 reasons[ref] = f"on {result.config.proxy}: {reason}"
     return dict(sorted(reasons.items()))
 
@@ -137,9 +137,9 @@ def patched_sidecar(
 
 
 def _copy(message: Any) -> Any:
-    found = type(message)()
-    found.CopyFrom(message)
-    return found
+    copied = type(message)()
+    copied.CopyFrom(message)
+    return copied
 
 
 class _Side:
@@ -172,18 +172,18 @@ class _Side:
 
     # -- clusters
 
-    def clusters(self, given: Iterable[Any]) -> tuple[Any, ...]:
-        found = []
-        for cluster in map(_copy, given):
+    def clusters(self, clusters: Iterable[Any]) -> tuple[Any, ...]:
+        patched = []
+        for cluster in map(_copy, clusters):
             if self._keep_cluster(cluster):
-                found.append(cluster)
+                patched.append(cluster)
             else:
                 self.removed.add(cluster.name)
         for patch in self._adds("CLUSTER"):
-            found.append(patch.copy())
+            patched.append(patch.copy())
             self.hits[patch.ref] += 1
         first: dict[str, Any] = {}
-        for item in found:
+        for item in patched:
             first.setdefault(item.name, item)
         return tuple(first.values())
 
@@ -242,12 +242,12 @@ class _Side:
 
     # -- listeners
 
-    def listeners(self, given: Iterable[Any]) -> tuple[Any, ...]:
-        found = [item for item in map(_copy, given) if self._keep_listener(item)]
+    def listeners(self, listeners: Iterable[Any]) -> tuple[Any, ...]:
+        patched = [item for item in map(_copy, listeners) if self._keep_listener(item)]
         for patch in self._adds("LISTENER"):
-            found.append(patch.copy())
+            patched.append(patch.copy())
             self.hits[patch.ref] += 1
-        return tuple(found)
+        return tuple(patched)
 
     def _keep_listener(self, listener: Any) -> bool:
         for patch in self.by_target["LISTENER"]:

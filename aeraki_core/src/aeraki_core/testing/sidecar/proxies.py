@@ -53,16 +53,16 @@ def proxies_for(
 
 def _clients(objects: MeshObjects) -> list[Proxy]:
     """Return a proxy for each form that the name of a listener can have."""
-    told = objects.mesh.proxy_families
-    families = set(told) or {ProxyFamily.IPV4, ProxyFamily.DUAL}
-    if not told and _has_ipv6(objects):
+    configured = objects.mesh.proxy_families
+    families = set(configured) or {ProxyFamily.IPV4, ProxyFamily.DUAL}
+    if not configured and _has_ipv6(objects):
         families.add(ProxyFamily.IPV6)
     allocated = [address for service in objects.services for address in service.auto_addresses]
     clients = [Proxy()] if ProxyFamily.IPV4 in families else []
     if ProxyFamily.IPV6 in families:
         clients.append(Proxy(ip=_IPV6))
     # A proxy with both families has the listeners of the one or of the other.
-    by_itself = bool(told) or (allocated and all(":" in address for address in allocated))
+    by_itself = bool(configured) or (allocated and all(":" in address for address in allocated))
     if ProxyFamily.DUAL in families and len(clients) < 2 and by_itself:
         clients.append(Proxy(dual_stack=True))
     capturing = (True, False) if allocated else (True,)
