@@ -10,6 +10,7 @@ import pytest
 import yaml
 from aeraki_core.filters.patch import ApplyTo
 from aeraki_core.manifests.crds import crd
+from aeraki_core.mesh.weight_sets import SUFFIX
 from aeraki_core.settings import Settings, resolve
 
 from scripts.dashboards import DASHBOARDS
@@ -387,6 +388,15 @@ class TestAdmissionPolicy:
             policy = one(chart.render(values, namespace="mesh"), "ValidatingAdmissionPolicy")
             (condition,) = policy["spec"]["matchConditions"]
             assert condition["expression"].endswith(f'== "system:serviceaccount:mesh:{account}"')
+
+    def test_another_guards_the_hosts_of_live_weights(self, chart: Chart) -> None:
+        objects = chart.render({"settings.liveWeights": "annotated"})
+        policies = all_of(objects, "ValidatingAdmissionPolicy")
+        names = [policy["metadata"]["name"] for policy in policies]
+        assert len(names) == 2
+        bindings = all_of(objects, "ValidatingAdmissionPolicyBinding")
+        assert [binding["spec"]["policyName"] for binding in bindings] == names
+        assert all(SUFFIX in str(item) for item in policies[-1]["spec"]["validations"])
 
     def test_it_allows_every_kind_of_patch_that_the_core_makes(self, chart: Chart) -> None:
         variables = one(chart.render(), "ValidatingAdmissionPolicy")["spec"]["variables"]

@@ -121,6 +121,32 @@ class TestCreate:
         )
 
 
+def test_nobody_claims_a_host_of_live_weights_of_another_namespace(
+    control_plane: ControlPlane, install: Install, make_namespace: NamespaceFactory
+) -> None:
+    install({"settings.liveWeights": "annotated"})
+    own, other = make_namespace(), make_namespace()
+
+    def claim(namespace: str, *hosts: str) -> str:
+        entry = {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "ServiceEntry",
+            "metadata": {"name": "x", "namespace": namespace},
+            "spec": {
+                "hosts": [*hosts],
+                "ports": [{"number": 7070, "name": "tcp", "protocol": "TCP"}],
+                "resolution": "STATIC",
+            },
+        }
+        return _refusal(lambda: control_plane.api.create(entry, dry_run=True))
+
+    host = f"cart-7000-0123456789abcdef.{own}.weights.aeraki.internal"
+    wait_until(lambda: bool(claim(other, host)), 60, "the policy to be enforced")
+    assert "only those of its own namespace" in claim(other, "example.org", host)
+    assert claim(own, host) == ""
+    assert claim(other, "example.org") == ""
+
+
 def test_filters_of_others_are_neither_changed_nor_deleted(
     control_plane: ControlPlane, install: Install
 ) -> None:

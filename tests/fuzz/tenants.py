@@ -29,6 +29,7 @@ _PORTS = {
     "cache.example.com": ("tcp-redis", 6380),
     "*.wild.example.com": ("tcp-thrift", 7000),
 }
+_ASKS = {"aeraki.io/live-weights": "true"}
 _OLD, _YOUNG = "2024-01-01T00:00:00Z", "2026-06-01T00:00:00Z"
 
 
@@ -40,7 +41,7 @@ def tenant_meshes() -> st.SearchStrategy[tuple[list[Object], list[Object]]]:
 def _object(
     kind: str, namespace: str, name: str, spec: Object, *, created: str = _OLD, **metadata: Any
 ) -> Object:
-    api = {"Service": "v1", "EndpointSlice": "discovery.k8s.io/v1"}.get(kind)
+    api = {"Service": "v1", "Pod": "v1", "EndpointSlice": "discovery.k8s.io/v1"}.get(kind)
     if kind.startswith("Redis"):
         api = "redis.aeraki.io/v1alpha1"
     return {
@@ -145,12 +146,54 @@ def _owners(draw: st.DrawFn) -> list[Object]:
         ),
     }
     chosen = draw(st.lists(st.sampled_from(sorted(extra)), unique=True))
-    return [*found, *(extra[name] for name in chosen)]
+    live = _live_weights() if draw(st.booleans()) else []
+    return [*found, *(extra[name] for name in chosen), *live]
+
+
+def _live_weights() -> list[Object]:
+    """A canary of hello with live weights, its pods, and an object that one of its clients has."""
+    subsets = [{"name": name, "labels": {"version": name}} for name in ("v1", "v2")]
+    routes = _weighted(OWNED[1], exportTo=["*"])
+    return [
+        _object("DestinationRule", "shop", "canary", {"host": OWNED[1], "subsets": subsets}),
+        _object("VirtualService", "shop", "canary", routes, annotations=_ASKS),
+        *(_pod("shop", name, f"10.1.0.{number}") for number, name in enumerate(("v1", "v2"), 1)),
+        _slice("shop", "hello", {"v1": "10.1.0.1", "v2": "10.1.0.2"}),
+    ]
+
+
+def _weighted(host: str, **spec: Any) -> Object:
+    route = [
+        {"destination": {"host": host, "subset": subset}, "weight": weight}
+        for subset, weight in (("v1", 90), ("v2", 10))
+    ]
+    return {"hosts": [host], "http": [{"route": route}], **spec}
+
+
+def _pod(namespace: str, name: str, address: str, *, version: str = "", **labels: str) -> Object:
+    spec = {"serviceAccountName": "hello"}
+    pod = _object("Pod", namespace, name, spec, labels={"version": version or name, **labels})
+    return {**pod, "status": {"podIP": address}}
+
+
+def _slice(namespace: str, service: str, pods: dict[str, str]) -> Object:
+    label = {"kubernetes.io/service-name": service}
+    return _object("EndpointSlice", namespace, f"{service}-x", {}, labels=label) | {
+        "addressType": "IPv4",
+        "endpoints": [
+            {"addresses": [address], "targetRef": {"kind": "Pod", "name": name}}
+            for name, address in pods.items()
+        ],
+        "ports": [{"name": _PORTS[OWNED[1]][0], "port": 9090}],
+    }
 
 
 @st.composite
 def _hostile(draw: st.DrawFn) -> Object:
-    kinds = ("entry", "entry", "rule", "routes", "redis", "target", "service", "slice", "sidecar")
+    kinds = (
+        *("entry", "entry", "rule", "routes", "redis", "target", "service", "slice", "sidecar"),
+        *("weights", "pod", "endpoints"),
+    )
     kind = draw(st.sampled_from(kinds))
     host = draw(st.sampled_from((*OWNED, "own.evil.example.com")))
     match kind:
@@ -166,6 +209,28 @@ def _hostile(draw: st.DrawFn) -> Object:
                 "http": [{"route": [{"destination": destination}]}],
             }
             return _object("VirtualService", TENANT, "x", spec, created=draw(_ages()))
+        case "weights":
+            spec = _weighted(host, exportTo=["."])
+            return _object(
+                "VirtualService", TENANT, "x", spec, annotations=_ASKS, created=draw(_ages())
+            )
+        case "pod":
+            return _pod(
+                TENANT,
+                "x",
+                draw(st.sampled_from(("10.1.0.1", "10.66.0.1"))),
+                version=draw(st.sampled_from(("v1", "v2"))),
+                **{
+                    "app": "hello",
+                    "topology.istio.io/network": "evil",
+                    "istio-locality": "evil.evil",
+                },
+            )
+        case "endpoints":
+            pods = draw(
+                st.sampled_from(({"v1": "10.66.0.1"}, {"e0": "10.66.0.1"}, {"v2": "10.1.0.2"}))
+            )
+            return _slice(TENANT, draw(st.sampled_from(("hello", "e0", "e1"))), pods)
         case "redis":
             spec = {"host": [draw(st.sampled_from((host, "*", "e0")))]}
             spec |= draw(
@@ -262,6 +327,7 @@ def _rule(draw: st.DrawFn, host: str) -> Object:
         st.sampled_from(
             (
                 {"subsets": [{"name": "v9"}]},
+                {"subsets": [{"name": name, "labels": {}} for name in ("v1", "v2")]},
                 {"trafficPolicy": {"loadBalancer": {"simple": "PASSTHROUGH"}}},
                 {"trafficPolicy": {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}},
                 {"workloadSelector": {"matchLabels": {"app": "x"}}},

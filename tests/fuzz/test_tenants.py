@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.filters.output import Output, to_dict
 from aeraki_core.mesh.store import SourceObject
-from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.mesh import LiveWeights, Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.plugins.dispatch import Dispatcher
@@ -29,6 +30,7 @@ from tests.fuzz.tenants import OWNED, TENANT, Object, tenant_meshes
 EXAMPLES = int(os.environ.get("AERAKI_FUZZ_EXAMPLES", "300"))
 
 REGISTRY = build_registry()
+MESH = Mesh(live_weights=LiveWeights.ANNOTATED)
 
 pytestmark = pytest.mark.timeout(1800)  # as many examples as were asked for, on a busy machine
 
@@ -54,11 +56,11 @@ def test_a_tenant_changes_no_filter_of_others(
     mesh: tuple[list[Object], list[Object]], seed: random.Random
 ) -> None:
     objects, hostile = mesh
-    alone = Pipeline(Mesh(), Dispatcher(REGISTRY))
+    alone = Pipeline(MESH, Dispatcher(REGISTRY))
     for content in objects:
         alone.upsert(as_source(content))
     alone.run()
-    attacked = Pipeline(Mesh(), Dispatcher(REGISTRY))
+    attacked = Pipeline(MESH, Dispatcher(REGISTRY))
     for content in seed.sample([*objects, *hostile], len(objects) + len(hostile)):
         attacked.upsert(as_source(content))
         if seed.random() < 0.3:
@@ -81,25 +83,27 @@ def test_a_tenants_filters_change_nothing_of_other_hosts(
     mesh: tuple[list[Object], list[Object]],
 ) -> None:
     objects, hostile = mesh
-    pipeline = Pipeline(Mesh(), Dispatcher(REGISTRY))
+    pipeline = Pipeline(MESH, Dispatcher(REGISTRY))
     for content in (*objects, *hostile):
         pipeline.upsert(as_source(content))
     pipeline.run()
-    everything = [to_dict(each) for _, each in sorted(pipeline.filters.items())]
-    others = [to_dict(each) for _, each in sorted(of_others(pipeline).items())]
+    everything, others = pipeline.filters, of_others(pipeline)
     for namespace in ("web", "shop", "pay"):
         proxy = Proxy(namespace=namespace)
-        assert _seen(objects, hostile, everything, proxy) == _seen(objects, hostile, others, proxy)
+        there = [*objects, *hostile]
+        assert _seen(there, everything, proxy) == _seen(there, others, proxy)
 
 
 def _seen(
-    objects: list[Object], hostile: list[Object], filters: list[dict[str, Any]], proxy: Proxy
+    objects: list[Object], outputs: Mapping[FilterKey, Output], proxy: Proxy
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the clusters of others' hosts, and the listeners that route to one of them.
 
     Both are those of a client's sidecar.
     """
-    config = patched_sidecar([*objects, *hostile], filters, proxy).config
+    companions = [to_dict(each) for key, each in sorted(outputs.items()) if key.kind.is_named]
+    filters = [to_dict(each) for key, each in sorted(outputs.items()) if not key.kind.is_named]
+    config = patched_sidecar([*objects, *companions], filters, proxy).config
     clusters = {
         cluster.name: cluster
         for cluster in config.outbound_clusters

@@ -330,7 +330,9 @@ class TestWhoMaySay:
         evil = "2026-06-01T00:00:00Z"
         canary.entry("evil", [host], port, namespace="evil", creationTimestamp=evil)
         assert canary.said() == before
-        assert canary.codes() == []
+        assert {finding.ref for finding in canary.pipeline.findings()} == {
+            ObjectRef("ServiceEntry", "evil", "evil")
+        }
 
     def test_an_older_claim_gets_no_call(self, canary: Canary) -> None:
         host = self.host(canary)
@@ -370,21 +372,42 @@ class TestWhoMaySay:
         assert self.host(canary) in canary.said()
         assert any("clients in web: Sidecar web/default" in text for text in canary.messages())
 
-    def test_clients_with_another_mesh_have_a_set_of_their_own(self, canary: Canary) -> None:
-        subsets = [{"name": name, "labels": {"version": "v2"}} for name in ("v1", "v2")]
-        rule = {"host": HOST, "subsets": subsets}
-        for namespace in ("web", "app"):
-            canary.put("DestinationRule", "cart", rule, namespace=namespace)
-        entries = canary.made(OutputKind.SERVICE_ENTRY)
+    def test_clients_with_other_rules_of_the_owner_have_a_set_of_their_own(
+        self, canary: Canary
+    ) -> None:
+        policy = {"connectionPool": {"tcp": {"maxConnections": 5}}}
+        subsets = [{"name": name, "labels": {"version": name}} for name in ("v1", "v2")]
+        rule = {"host": HOST, "subsets": subsets, "trafficPolicy": policy}
+        canary.rule(exportTo=["app"])
+        canary.put("DestinationRule", "others", {**rule, "exportTo": ["web", "pay"]})
         exported = {
-            tuple(entry["spec"]["exportTo"]): [
-                each["address"] for each in entry["spec"]["endpoints"]
-            ]
-            for entry in entries
+            tuple(entry["spec"]["exportTo"]): entry["spec"]["hosts"][0]
+            for entry in canary.made(OutputKind.SERVICE_ENTRY)
         }
-        assert exported[("*",)] == ["10.1.0.1", "10.1.0.2", "10.1.0.3"]
-        assert {address for key in exported if key != ("*",) for address in exported[key]} == {
-            "10.1.0.3"
-        }
-        assert {name for key in exported for name in key} == {"*", "web", "app"}
-        assert len({entry["spec"]["hosts"][0] for entry in entries}) == len(entries)
+        assert exported.keys() == {("app",), ("pay", "web")}
+        assert len({*exported.values()}) == 2
+
+    @pytest.mark.parametrize("kind", ["VirtualService", "DestinationRule", "Sidecar"])
+    def test_nobody_else_decides_what_is_written_into_the_namespace(
+        self, canary: Canary, kind: str
+    ) -> None:
+        """Clients with objects of their own have ordinary weights, or the set of all others."""
+        before = [
+            canary.made(kind) for kind in (OutputKind.SERVICE_ENTRY, OutputKind.DESTINATION_RULE)
+        ]
+        route = [
+            {"destination": {"host": HOST, "subset": f"v{number}"}, "weight": 50}
+            for number in (1, 2)
+        ]
+        subsets = [{"name": name, "labels": {"version": "v2"}} for name in ("v1", "v2")]
+        spec = {
+            "VirtualService": {"hosts": [HOST], "exportTo": ["."], "http": [{"route": route}]},
+            "DestinationRule": {"host": HOST, "subsets": subsets},
+            "Sidecar": {"egress": [{"hosts": ["shop/*"]}]},
+        }[kind]
+        canary.put(kind, "x", spec, namespace="evil", annotations=ASKS)
+        assert before == [
+            canary.made(kind) for kind in (OutputKind.SERVICE_ENTRY, OutputKind.DESTINATION_RULE)
+        ]
+        refs = [each.ref for each in canary.pipeline.findings() if each.code.id == "AER0317"]
+        assert {*refs} <= {ObjectRef(kind, "evil", "x")}

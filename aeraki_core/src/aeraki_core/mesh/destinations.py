@@ -71,7 +71,7 @@ class Destinations:
                     clusters.append(cluster)
         if self.scope.weight_sets is not None:
             carrier = self.scope.weight_sets.carry(
-                self.scope.virtual_service, self._all(destinations), path
+                self.scope.virtual_service, destinations, self._all(destinations), path=path
             )
             if carrier is not None:
                 return (carrier,)

@@ -36,7 +36,14 @@ from aeraki_core.mesh.keys import (
     VirtualServicesUnderKey,
     WeightHostKey,
 )
-from aeraki_core.mesh.record import HostQuestion, Record, ViewKey, WithheldKey, wildcards_over
+from aeraki_core.mesh.record import (
+    HostQuestion,
+    Record,
+    ViewKey,
+    WeightHostProblem,
+    WithheldKey,
+    wildcards_over,
+)
 from aeraki_core.mesh.resolve import (
     Client,
     destination_rules_for,
@@ -257,7 +264,7 @@ class Reads:
         """The objects of a plugin's kind for the host, as the client sees them, oldest first."""
         return self.answer(ResourcesKey(group, kind, host))
 
-    def weight_host_problems(self, host: str, namespace: str) -> tuple[str, ...]:
+    def weight_host_problems(self, host: str, namespace: str) -> tuple[WeightHostProblem, ...]:
         """Why the client cannot use a host whose ServiceEntry is ours; empty when it can.
 
         ``namespace``: where the ServiceEntry is.
@@ -415,12 +422,13 @@ class Reads:
             return tuple(claims)
         return tuple(islice(claims, 1))
 
-    def _weight_host_problems(self, key: WeightHostKey) -> tuple[str, ...]:
+    def _weight_host_problems(self, key: WeightHostKey) -> tuple[WeightHostProblem, ...]:
         root = self.mesh.root_namespace
         services = self.services_of_host(key.host)
         if services and services[0].namespace != key.namespace:
             # Its endpoints would get the calls. Ours wins as soon as it is the older one.
-            return (f"{services[0].ref} claims the host {key.host}",)
+            claimer = services[0].ref
+            return (WeightHostProblem(f"{claimer} claims the host {key.host}", claimer),)
         self.keys.add(SidecarNamespacesKey())
         self.record.clients |= self._store.sidecar_namespaces()
         for owner in dict.fromkeys((self.client, root)):
@@ -429,7 +437,8 @@ class Reads:
                 sidecars = tuple(sidecar for sidecar in sidecars if not sidecar.labels)
             for sidecar in sidecars:
                 if sidecar.egress and not sidecar.imports(key.namespace, key.host):
-                    return (f"{sidecar.ref} does not import {key.namespace}/*",)
+                    reason = f"{sidecar.ref} does not import {key.namespace}/*"
+                    return (WeightHostProblem(reason),)
             if any(not sidecar.labels for sidecar in sidecars):
                 break
         return ()

@@ -23,7 +23,14 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Service
 
-__all__ = ["HostQuestion", "Record", "ViewKey", "WithheldKey", "wildcards_over"]
+__all__ = [
+    "HostQuestion",
+    "Record",
+    "ViewKey",
+    "WeightHostProblem",
+    "WithheldKey",
+    "wildcards_over",
+]
 
 HostQuestion = VirtualServicesKey | DestinationRulesKey
 
@@ -45,6 +52,13 @@ ViewKey = (
     | WithheldKey
 )
 """Questions whose answer depends on who asks."""
+
+
+class WeightHostProblem(NamedTuple):
+    """Why clients cannot use the host of a weight set, and who else claims it."""
+
+    reason: str
+    claimer: ObjectRef | None = None
 
 
 @dataclass(slots=True)

@@ -6,14 +6,16 @@ of all its destinations, each with a part of its destination's weight (see "Live
 docs/internals/live-routes.md). The *weight set* is the value behind that cluster.
 pipeline/companions.py makes the ServiceEntry and the DestinationRule of it.
 
-A weight set is made only from what speaks for each host to these clients. Where it cannot be made,
-the route keeps its ordinary weights, and a finding says why.
+A weight set becomes objects in the namespace of its service. So it is made only of what that
+namespace says, or the root namespace, and clients to whom others speak have none. Where it cannot
+be made, the route keeps its ordinary weights, and a finding says why.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -28,7 +30,15 @@ from aeraki_core.findings.finding import Code
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.routes import WeightedCluster, cluster_name
 from aeraki_core.mesh.shares import endpoint_weights
-from aeraki_core.model.istio import LIVE_WEIGHTS_ANNOTATION, DestinationRule, VirtualService
+from aeraki_core.model.istio import (
+    LIVE_WEIGHTS_ANNOTATION,
+    Destination,
+    DestinationRule,
+    HTTPRoute,
+    HTTPRouteDestination,
+    TCPRoute,
+    VirtualService,
+)
 from aeraki_core.model.mesh import LiveWeights
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.pod import Pod
@@ -45,11 +55,17 @@ __all__ = [
 ]
 
 SUFFIX = "weights.aeraki.internal"
-"""The domain of the hosts of weight sets."""
+"""The domain of the hosts of weight sets: ``<name>.<namespace>.<SUFFIX>``.
+
+The namespace is a part of the host, so that a policy of the cluster can keep others from claiming
+it.
+"""
 PORT = 7070
 """The one port of all weight sets. Nobody dials it: only routes lead to the cluster."""
 MAX_ENDPOINTS = 1_000
 """Of one weight set. Each change writes all of them."""
+MAX_ENDPOINTS_OF_PORT = 20_000
+"""Of all weight sets of a service port for the same clients."""
 
 _ROUND_ROBIN = frozenset({None, "UNSPECIFIED", "ROUND_ROBIN"})
 
@@ -82,6 +98,7 @@ class WeightSet:
     - shares: one for each destination
     - endpoints: by destination, then by address
     - traffic_policy: that of the destinations, without load balancing
+    - export_to: the namespaces of all clients whose filters name it; ``*`` for the whole mesh
     """
 
     host: str
@@ -91,6 +108,7 @@ class WeightSet:
     shares: tuple[Share, ...]
     endpoints: tuple[WeightedEndpoint, ...]
     traffic_policy: Mapping[str, Any]
+    export_to: tuple[str, ...] = ()
 
     @property
     def cluster(self) -> str:
@@ -99,7 +117,11 @@ class WeightSet:
 
 
 class _Unusable(Exception):
-    """Why a route keeps its ordinary weights."""
+    """Why a route keeps its ordinary weights. ``ref``: who causes it; None for the route itself."""
+
+    def __init__(self, reason: str, ref: ObjectRef | None = None) -> None:
+        super().__init__(reason)
+        self.ref = ref
 
 
 class _Members(NamedTuple):
@@ -115,23 +137,27 @@ class WeightSets:
 
     - reads: the mesh as the clients see it
     - service, port: whose routes they are
-    - client: the clients' namespace; None for all that no object singles out
     - report_at: takes findings
     """
 
     reads: Reads
     service: Service
     port: Port
-    client: str | None
     report_at: Callable[[Code, str, ObjectRef, str], None]
     by_route: dict[tuple[ObjectRef, str], WeightSet] = field(default_factory=dict)
+    _ordinals: dict[ObjectRef, Mapping[int, int]] = field(default_factory=dict)
 
     def carry(
-        self, virtual_service: VirtualService, destinations: Sequence[WeightedCluster], path: str
+        self,
+        virtual_service: VirtualService,
+        route: tuple[HTTPRouteDestination, ...],
+        destinations: Sequence[WeightedCluster],
+        *,
+        path: str,
     ) -> WeightedCluster | None:
         """The cluster that carries the weights of a route; None: the route keeps them itself.
 
-        ``destinations`` are all that are written, also those with weight 0, so that the route is
+        ``destinations`` are all of the ``route``, also those with weight 0, so that the filter is
         the same for every weight.
         """
         ref = virtual_service.ref
@@ -142,10 +168,16 @@ class WeightSets:
             self.report_at(LIVE_WEIGHTS_OFF, message, ref, path)
             return None
         try:
-            weight_set = self._make(ref, destinations, path)
+            self._may_decide(ref)
+            weight_set = self._make(
+                ref, destinations, path=path, ordinal=self._ordinal(virtual_service, route)
+            )
         except _Unusable as reason:
             message = f"{reason}; changed weights wait for the drain of open connections"
-            self.report_at(LIVE_WEIGHTS_UNUSED, message, ref, path)
+            if reason.ref in (None, ref):
+                self.report_at(LIVE_WEIGHTS_UNUSED, message, ref, path)
+            else:
+                self.report_at(LIVE_WEIGHTS_UNUSED, f"{ref}: {message}", reason.ref, "spec")
             return None
         self.by_route[ref, path] = weight_set
         first = destinations[0]
@@ -160,21 +192,46 @@ class WeightSets:
             self.reads.annotation(self.service, LIVE_WEIGHTS_ANNOTATION) == "true"
         )
 
+    def _may_decide(self, ref: ObjectRef) -> None:
+        """Nobody else has a say in what is written into the namespace of the service.
+
+        Raises:
+            _Unusable: the object is of another namespace.
+        """
+        namespace = self.service.namespace
+        if ref.namespace not in (namespace, self.reads.mesh.root_namespace):
+            raise _Unusable(
+                f"{ref} decides for these clients, and what is written into namespace {namespace} "
+                "is decided there",
+                ref,
+            )
+
     def _make(
-        self, ref: ObjectRef, destinations: Sequence[WeightedCluster], path: str
+        self,
+        ref: ObjectRef,
+        destinations: Sequence[WeightedCluster],
+        *,
+        path: str,
+        ordinal: int,
     ) -> WeightSet:
         """The weight set of a route.
 
         Raises:
             _Unusable: the weights cannot be carried by endpoints.
         """
-        name = self._name(ref, destinations, path)
-        host = f"{name}.{SUFFIX}"
-        for reason in self.reads.weight_host_problems(host, self.service.namespace):
-            raise _Unusable(reason)
+        name = self._name(ref, destinations, ordinal)
+        host = f"{name}.{self.service.namespace}.{SUFFIX}"
+        for reason, claimer in self.reads.weight_host_problems(host, self.service.namespace):
+            raise _Unusable(reason, claimer)
         members = [self._members(destination) for destination in destinations]
         if sum(len(each.pods) for each in members) > MAX_ENDPOINTS:
             raise _Unusable(f"the destinations have more than {MAX_ENDPOINTS} endpoints")
+        others = sum(len(each.endpoints) for each in self.by_route.values())
+        if others + sum(len(each.pods) for each in members) > MAX_ENDPOINTS_OF_PORT:
+            raise _Unusable(
+                f"the routes of port {self.port.number} have more than {MAX_ENDPOINTS_OF_PORT} "
+                "endpoints together"
+            )
         policies = [_without_balancer(each.policy) for each in members]
         if any(policy != policies[0] for policy in policies):
             raise _Unusable("the destinations have different traffic policies, and one set has one")
@@ -201,28 +258,57 @@ class WeightSets:
             traffic_policy=policies[0],
         )
 
-    def _name(self, ref: ObjectRef, destinations: Sequence[WeightedCluster], path: str) -> str:
-        """A name that no other route has, and that stays while only weights change."""
+    def _name(self, ref: ObjectRef, destinations: Sequence[WeightedCluster], ordinal: int) -> str:
+        """A name that no other route has, and that stays while only weights change.
+
+        It is the same for all clients to whom the same objects speak.
+        """
         identity = repr(
             (
-                self.service.host,
+                self.service.id,
                 self.port.number,
-                self.client,
                 ref,
                 [destination.cluster for destination in destinations],
+                self._rules_for_some(destinations),
+                ordinal,
             )
         )
         head = re.sub(r"[^a-z0-9-]+", "-", self.service.host.partition(".")[0]).strip("-")[:30]
-        taken = {each.name for route, each in self.by_route.items() if route != (ref, path)}
-        names = (
-            f"{head or 'x'}-{self.port.number}-"
-            + hashlib.sha256(f"{identity}{ordinal}".encode()).hexdigest()[:16]
-            for ordinal in range(len(taken) + 1)
-        )
-        return next(name for name in names if name not in taken)
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        return f"{head or 'x'}-{self.port.number}-{digest}"
+
+    def _rules_for_some(self, destinations: Sequence[WeightedCluster]) -> list[ObjectRef]:
+        """The DestinationRules of the destinations, where everybody else has others."""
+        everybody = self.reads.for_client(None)
+        return [
+            rule.ref
+            for host in dict.fromkeys(destination.host for destination in destinations)
+            if (rules := self.reads.destination_rules(host)) != everybody.destination_rules(host)
+            for rule in rules
+        ]
+
+    def _ordinal(
+        self, virtual_service: VirtualService, route: tuple[HTTPRouteDestination, ...]
+    ) -> int:
+        """How many routes before it have the same destinations, whoever their clients are."""
+        if virtual_service.ref not in self._ordinals:
+            seen: Counter[tuple[Destination, ...]] = Counter()
+            ordinals: dict[int, int] = {}
+            entries: tuple[HTTPRoute | TCPRoute, ...] = (
+                *virtual_service.http,
+                *virtual_service.tcp,
+            )
+            for written in (entry.route or () for entry in entries):
+                destinations = tuple(each.destination for each in written)
+                ordinals[id(written)] = seen[destinations]
+                seen[destinations] += 1
+            self._ordinals[virtual_service.ref] = ordinals
+        return self._ordinals[virtual_service.ref].get(id(route), 0)
 
     def _members(self, destination: WeightedCluster) -> _Members:
         rules = self.reads.destination_rules(destination.host)
+        for rule in rules:
+            self._may_decide(rule.ref)
         labels, subset_policy = _subset(destination, rules)
         service = self._service(destination.host)
         port = service.port(destination.port)

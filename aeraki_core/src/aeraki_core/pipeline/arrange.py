@@ -57,8 +57,9 @@ class Arrangement(StrEnum):
 
 def place(output: PortOutput, mesh: Mesh, arrangement: Arrangement) -> tuple[Placement, ...]:
     """File the patches of one service port. Nothing is placed for an audience without patches."""
+    exports = _weight_exports(output, mesh)
     placements = [
-        _outbound(output, for_audience, mesh, arrangement)
+        _outbound(output, for_audience, mesh, arrangement, exports)
         for for_audience in output.outbound
         if for_audience.patches or for_audience.restores
     ]
@@ -70,8 +71,26 @@ def place(output: PortOutput, mesh: Mesh, arrangement: Arrangement) -> tuple[Pla
     return tuple(placements)
 
 
+def _weight_exports(output: PortOutput, mesh: Mesh) -> dict[str, tuple[str, ...]]:
+    """To whom each weight set is exported, by its host: all clients whose filters name it."""
+    clients: dict[str, set[str]] = defaultdict(set)
+    for for_audience in output.outbound:
+        for weight_set in for_audience.weight_sets:
+            clients[weight_set.host].update(
+                "*" if client in (None, mesh.root_namespace) else client
+                for client in for_audience.clients
+            )
+    return {
+        host: ("*",) if "*" in names else tuple(sorted(names)) for host, names in clients.items()
+    }
+
+
 def _outbound(
-    output: PortOutput, for_audience: OutboundPatches, mesh: Mesh, arrangement: Arrangement
+    output: PortOutput,
+    for_audience: OutboundPatches,
+    mesh: Mesh,
+    arrangement: Arrangement,
+    exports: Mapping[str, tuple[str, ...]],
 ) -> Placement:
     run, audience = output.run, for_audience.audience
     scope = [f"{key}={value}" for key, value in audience.labels]
@@ -104,10 +123,9 @@ def _outbound(
         priority=_priority(audience, mesh),
         patches=tuple(patches),
         client_namespace=audience.namespace,
-        weight_sets=for_audience.weight_sets,
-        export_weights_to=("*",)
-        if {None, mesh.root_namespace} & {*for_audience.clients}
-        else tuple(sorted(filter(None, for_audience.clients))),
+        weight_sets=tuple(
+            replace(each, export_to=exports[each.host]) for each in for_audience.weight_sets
+        ),
     )
 
 

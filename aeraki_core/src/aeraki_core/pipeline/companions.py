@@ -53,7 +53,6 @@ def companions_of(placements: Iterable[Placement], instance: str) -> Iterator[Co
     seen: set[FilterKey] = set()
     for placement in placements:
         for weight_set in placement.weight_sets:
-            export_to = list(placement.export_weights_to)
             for kind, spec in (
                 (OutputKind.SERVICE_ENTRY, _service_entry(weight_set)),
                 (OutputKind.DESTINATION_RULE, _destination_rule(weight_set)),
@@ -67,7 +66,7 @@ def companions_of(placements: Iterable[Placement], instance: str) -> Iterator[Co
                     key=key,
                     plugin=placement.plugin,
                     service_ports=(placement.service_port,),
-                    spec=freeze_spec({**spec, "exportTo": export_to}),
+                    spec=freeze_spec({**spec, "exportTo": [*weight_set.export_to]}),
                     namespaces=(placement.ref.namespace,),
                     instance=instance,
                 )

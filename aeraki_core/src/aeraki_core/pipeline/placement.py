@@ -53,8 +53,6 @@ class Placement:
     patches: tuple[ConfigPatch, ...]
     client_namespace: str | None = None
     weight_sets: tuple[WeightSet, ...] = ()
-    export_weights_to: tuple[str, ...] = ()
-    """The namespaces of all clients that get the same patches; ``*`` for the whole mesh."""
 
     def only_on(self, listeners: Collection[str]) -> Placement:
         """The same without patches of other listeners."""

@@ -386,7 +386,6 @@ class GenerateContext(PortContext):
             reads=self._reads,
             service=self.service,
             port=self.port,
-            client=self._audience.namespace,
             report_at=self._recorder.add,
         )
         routes = route_table(self._scopes(matches, actions, weight_sets), self.service, self.port)

@@ -8,7 +8,7 @@ from aeraki_core.kube.decode import DecodedObject
 from aeraki_core.kube.informer import Changed, ListBegan, ListEnded, Page
 from aeraki_core.kube.resources import ApiResource
 from aeraki_core.mesh.source_object import SourceObject
-from aeraki_core.model.mesh import LiveWeights
+from aeraki_core.model.mesh import LiveWeights, Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.events import Event, Removed, Upserted
 from aeraki_core.sources.kubernetes.pods import PodFeed, PodReferences, PodSelection
@@ -18,10 +18,17 @@ LIVE = {"aeraki.io/live-weights": "true"}
 PODS = ApiResource("", "v1", "Pod", "pods")
 
 
-def upserted(kind: str, name: str, spec: Any, annotations: dict[str, str] | None = None) -> Event:
+def upserted(
+    kind: str,
+    name: str,
+    spec: Any,
+    annotations: dict[str, str] | None = None,
+    *,
+    namespace: str = "shop",
+) -> Event:
     group = "v1" if kind == "Service" else "networking.istio.io/v1"
-    metadata = {"name": name, "namespace": "shop", "annotations": annotations or {}}
-    ref = ObjectRef(kind, "shop", name)
+    metadata = {"name": name, "namespace": namespace, "annotations": annotations or {}}
+    ref = ObjectRef(kind, namespace, name)
     return Upserted("kubernetes", SourceObject(ref, group, {"metadata": metadata, "spec": spec}))
 
 
@@ -37,7 +44,7 @@ def routes(*subsets: str, host: str = "cart", annotations: dict[str, str] | None
 
 
 def following(live_weights: LiveWeights = LiveWeights.ANNOTATED) -> PodReferences:
-    references = PodReferences(live_weights, "cluster.local")
+    references = PodReferences(Mesh(live_weights=live_weights))
     references.follow(
         [service("cart", {"tier": "back", "app": "cart"}), service("other", {"a": "b"})]
     )
@@ -84,6 +91,27 @@ def test_all_or_nothing_by_the_setting() -> None:
 def test_hosts_outside_the_mesh_have_no_pods() -> None:
     references = following(LiveWeights.ALL)
     assert not references.follow([routes("v1", "v2", host="cart.example.org")])
+
+
+def test_nobody_makes_the_controller_read_pods_of_another_namespace() -> None:
+    references = following(LiveWeights.ALL)
+    host = "cart.shop.svc.cluster.local"
+    route = [{"destination": {"host": host, "subset": subset}} for subset in ("v1", "v2")]
+    spec = {"hosts": [host], "http": [{"route": route}]}
+    assert not references.follow([upserted("VirtualService", "x", spec, LIVE, namespace="evil")])
+    assert references.follow([upserted("VirtualService", "x", spec, namespace="istio-system")])
+    assert references.wanted == {CART}
+
+
+def test_many_services_of_a_namespace_share_one_watch() -> None:
+    references = following(LiveWeights.ALL)
+    names = [f"s{number}" for number in range(20)]
+    references.follow([service(name, {"app": name}) for name in names])
+    route = [{"destination": {"host": name}} for name in names]
+    spec = {"hosts": ["s0"], "http": [{"route": route}]}
+    assert references.follow([upserted("VirtualService", "many", spec)])
+    assert references.wanted == {PodSelection("shop", "")}
+    assert PodFeed(PodSelection("shop", "")).params == {}
 
 
 def pod(name: str, version: str = "1") -> DecodedObject:

@@ -7,7 +7,8 @@ a weight set needs is kept. Without live weights no Pod is read, and no right to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from aeraki_core.model.istio import (
     full_host,
     parse_virtual_service,
 )
-from aeraki_core.model.mesh import LiveWeights
+from aeraki_core.model.mesh import LiveWeights, Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.wire import text_map
 from aeraki_core.sources.events import Event, Removed, Upserted
@@ -34,9 +35,12 @@ __all__ = ["POD", "PodFeed", "PodReferences", "PodSelection"]
 
 POD: GroupKind = ("", "Pod")
 
+_MAX_SELECTORS = 8
+"""Of one namespace. With more, all its Pods are read: each selector is a watch of its own."""
+
 
 class PodSelection(NamedTuple):
-    """The Pods of a namespace that a Service's selector selects."""
+    """The Pods of a namespace that a Service's selector selects; empty: all of them."""
 
     namespace: str
     selector: str
@@ -48,12 +52,13 @@ class PodFeed(Feed):
     def __init__(self, selection: PodSelection) -> None:
         super().__init__(POD, selection.namespace)
         self._selector = selection.selector
-        self.place = f"{self.place} with {selection.selector}"
+        if selection.selector:
+            self.place = f"{self.place} with {selection.selector}"
 
     @property
     def params(self) -> Mapping[str, str]:
         """Only Pods with these labels."""
-        return {"labelSelector": self._selector}
+        return {"labelSelector": self._selector} if self._selector else {}
 
     def handle(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:
         """As for any list, without what no weight set needs."""
@@ -93,11 +98,16 @@ class _RouteFacts(NamedTuple):
 
 
 class PodReferences:
-    """The Pods that the objects handed on so far need."""
+    """The Pods that the objects handed on so far need.
 
-    def __init__(self, live_weights: LiveWeights, domain: str) -> None:
-        self._live_weights = live_weights
-        self._domain = domain
+    A VirtualService needs those of its own namespace, one of the root namespace those of all: only
+    they make weight sets (mesh/weight_sets.py).
+    """
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._live_weights = mesh.live_weights
+        self._domain = mesh.domain
+        self._root_namespace = mesh.root_namespace
         self._services: dict[tuple[str, str], _ServiceFacts] = {}
         self._routes: dict[ObjectRef, _RouteFacts] = {}
         self.wanted: frozenset[PodSelection] = frozenset()
@@ -110,7 +120,7 @@ class PodReferences:
         differs = [self._handle(event) for event in events]  # each is taken, so no lazy any()
         if not any(differs):
             return False
-        before, self.wanted = self.wanted, frozenset(self._selections())
+        before, self.wanted = self.wanted, frozenset(_merged(self._selections()))
         return self.wanted != before
 
     def _handle(self, event: Event) -> bool:
@@ -163,8 +173,24 @@ class PodReferences:
         hosts.update(virtual_service.hosts if hosts else ())
         tail = f".svc.{self._domain}"
         names = (host.removesuffix(tail).split(".") for host in hosts if host.endswith(tail))
-        services = frozenset((name[1], name[0]) for name in names if len(name) == 2)
+        own = virtual_service.namespace
+        services = frozenset(
+            (name[1], name[0])
+            for name in names
+            if len(name) == 2 and (name[1] == own or own == self._root_namespace)
+        )
         return _RouteFacts(services, virtual_service.live_weights)
+
+
+def _merged(selections: Iterable[PodSelection]) -> Iterator[PodSelection]:
+    by_namespace: dict[str, set[PodSelection]] = defaultdict(set)
+    for selection in selections:
+        by_namespace[selection.namespace].add(selection)
+    for namespace, of_namespace in by_namespace.items():
+        if len(of_namespace) > _MAX_SELECTORS:
+            yield PodSelection(namespace, "")
+        else:
+            yield from of_namespace
 
 
 def _service_facts(item: SourceObject) -> _ServiceFacts:

@@ -250,7 +250,7 @@ class _Coordinator:
         self._secrets: dict[SecretName, SecretFeed] = {}
         self._references = SecretReferences(kinds)
         self._pods: dict[PodSelection, PodFeed] = {}
-        self._pod_references = PodReferences(mesh.live_weights, mesh.domain)
+        self._pod_references = PodReferences(mesh)
         self._state: Event = Unsynced(NAME, _NOT_YET)
         self._emit = emit
         # What comes of objects passes the selection first; what the selection lets in does not.
