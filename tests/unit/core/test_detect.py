@@ -143,7 +143,6 @@ def test_what_was_probably_meant(port: Port, kind: ProblemKind, remedy: str) -> 
     [
         Port(number=1, name="http-echo"),
         Port(number=1, name="tcp"),
-        Port(number=1, name="tcp-echo", protocol="UDP"),
         Port(number=1, name="metrics"),
         Port(number=1, name=""),
     ],

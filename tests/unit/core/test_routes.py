@@ -323,7 +323,7 @@ def test_an_expression_that_re2_refuses(mesh: Mesher, regex: str) -> None:
 def test_a_route_without_destination(mesh: Mesher) -> None:
     mesh.routes("r", ["cart"], [{"redirect": {"uri": "/"}}, {"route": [to("cart")]}])
     assert routes(mesh) == [f"*>{SELF}:1"]
-    assert ("AER0308", "spec.http[0].route") in fields(mesh)
+    assert ("AER0307", "spec.http[0].redirect") in fields(mesh)
 
 
 def test_a_virtual_service_for_gateways_only_is_not_for_sidecars(mesh: Mesher) -> None:

@@ -194,7 +194,7 @@ def _patch(index: int, entry: Mapping[str, Any]) -> ForeignPatch | None:
         and anchor not in ("", _HTTP)
     )
     removes = target != PatchTarget.NETWORK_FILTER and operation == "REMOVE"
-    name, host = str(cluster.get("name") or ""), str(cluster.get("service") or "").lower()
+    name, host = str(cluster.get("name") or ""), str(cluster.get("service") or "")
     if not (anchored or removes) or (target == PatchTarget.CLUSTER and not (name or host)):
         return None
     return ForeignPatch(

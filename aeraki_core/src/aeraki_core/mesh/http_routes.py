@@ -37,6 +37,8 @@ _MATCH_FIELDS = {
 """Fields of a match that some protocol can express, and how a VirtualService writes them."""
 _ENTRY_FIELDS = ("match", "route", "mirror", "mirrors", "mirrorPercentage", "timeout", "retries")
 _HTTP_ONLY = frozenset({"uri", "scheme", "authority"})
+_HTTP_ANSWERS = ("redirect", "directResponse")
+"""What an entry without a route does: only HTTP has such answers."""
 _NO_CONDITION = frozenset({"ignoreUriCase", "statPrefix"})
 
 
@@ -105,6 +107,10 @@ class _HttpReader:
             message = "a delegate is not followed; the route is left out"
             scope.report(UNSUPPORTED_FIELD, message, f"{path}.delegate")
             return HttpEntry(EntryUse.UNUSABLE)
+        if (answer := _answer(entry)) is not None:
+            message = f"this protocol cannot answer with {answer}; the route is left out"
+            scope.report(UNSUPPORTED_FIELD, message, f"{path}.{answer}")
+            return HttpEntry(EntryUse.UNUSABLE)
         clusters = self.destinations.weighted(entry.route or (), f"{path}.route")
         if not clusters:
             return HttpEntry(EntryUse.UNUSABLE)
@@ -142,6 +148,9 @@ class _HttpReader:
         asked = [_HTTP_ONLY.intersection(match.others()) for match in matches]
         if asked and all(asked):
             return f"it matches on {min(asked[0])}, which only HTTP has"
+        answer = _answer(entry)
+        if answer is not None:
+            return f"it answers with {answer}, which only HTTP has"
         return "it delegates its HTTP routes" if "delegate" in entry.others() else None
 
     def _match(self, match: HTTPMatchRequest, path: str) -> RouteMatch | None:
@@ -228,6 +237,12 @@ class _HttpReader:
             message = f"{name} has no effect on this protocol"
             self.scope.report(UNSUPPORTED_FIELD, message, f"{path}.retries.{name}")
         return entry.retries.attempts
+
+
+def _answer(entry: HTTPRoute) -> str | None:
+    """Return the field by which an entry answers calls itself; None if it sends them on."""
+    others = () if entry.route else entry.others()
+    return next((name for name in _HTTP_ANSWERS if name in others), None)
 
 
 def _texts(match: HTTPMatchRequest, path: str) -> list[tuple[str, StringMatch]]:

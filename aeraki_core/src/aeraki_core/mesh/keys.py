@@ -187,7 +187,7 @@ class DestinationRulesKey(NamedTuple):
 
 
 class SidecarListenersKey(NamedTuple):
-    """The Sidecars with an egress listener of their own for a port."""
+    """The Sidecars with an egress listener of their own for a port; 0: for any port."""
 
     port: int
     asks: str = "sidecar listeners"

@@ -189,8 +189,15 @@ class Reads:
 
     def sidecar_listeners(self, port: int) -> tuple[SidecarScope, ...]:
         """The Sidecars with an egress listener of their own for a port, the oldest first."""
-        self.keys.add(SidecarListenersKey(port))
-        return self._store.sidecar_listeners(port)
+        for number in (0, port):
+            self.keys.add(SidecarListenersKey(number))
+        listening = (*self._store.sidecar_listeners(0), *self._store.sidecar_listeners(port))
+        return tuple(sorted(set(listening), key=lambda sidecar: sidecar.age))
+
+    def services_of_any_client(self, host: str) -> tuple[Service, ...]:
+        """The services of a host, whoever sees them, the oldest first."""
+        self.keys.add(HostKey(host))
+        return self._store.services_of_host(host)
 
     def rules_named(self, host: str) -> tuple[DestinationRule, ...]:
         """The DestinationRules of exactly this host, whoever may obey them."""

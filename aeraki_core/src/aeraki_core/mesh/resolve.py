@@ -23,6 +23,7 @@ __all__ = [
     "Client",
     "destination_rules_for",
     "export_of",
+    "have_common_client",
     "in_export_order",
     "is_visible",
     "objects_for",
@@ -55,6 +56,13 @@ O = TypeVar("O", bound=_Owned)  # noqa: E741
 def is_visible(item: _Exported, client: Client) -> bool:
     """Report whether the client sees an object, by its ``exportTo``."""
     return "*" in item.export_to or client in item.export_to
+
+
+def have_common_client(item: _Exported, other: _Exported) -> bool:
+    """Report whether some client sees both objects."""
+    if "*" in item.export_to:
+        return bool(other.export_to)
+    return bool(item.export_to if "*" in other.export_to else item.export_to & other.export_to)
 
 
 def in_export_order(items: Sequence[E], client: Client) -> Iterator[E]:

@@ -441,7 +441,10 @@ class Store:
         return frozenset(sidecar.ref.namespace for sidecar in sidecars)
 
     def sidecar_listeners(self, port: int) -> tuple[SidecarScope, ...]:
-        """The Sidecars with an egress listener of their own for a port (SidecarListenersKey)."""
+        """The Sidecars with an egress listener of their own for a port (SidecarListenersKey).
+
+        0: for any port.
+        """
         return oldest_first(self._sidecars.at(SidecarListenersKey(port)))
 
     def sidecars(self, namespace: str) -> tuple[SidecarScope, ...]:
@@ -474,7 +477,7 @@ def _virtual_service_keys(virtual_service: VirtualService) -> set[Key]:
 
 
 def _sidecar_keys(sidecar: SidecarScope) -> list[Key]:
-    own_listeners = (egress.port for egress in sidecar.egress if egress.has_own_listener)
+    own_listeners = (egress.port for egress in sidecar.egress if egress.has_own_listeners)
     return [
         SidecarsKey(sidecar.ref.namespace),
         SidecarNamespacesKey(),

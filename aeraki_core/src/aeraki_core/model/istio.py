@@ -294,7 +294,6 @@ def full_host(host: str, namespace: str, domain: str) -> str:
 
     A name without a dot is a Service of that namespace (docs/internals/istio.md).
     """
-    host = host.lower()
     return host if "." in host or host == "*" else f"{host}.{namespace}.svc.{domain}"
 
 

@@ -15,6 +15,7 @@ from sys import intern
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from aeraki_core.errors import Problem, RejectedError
 from aeraki_core.model.meta import Age, ObjectRef, is_dns_label
@@ -157,12 +158,19 @@ _Text = Annotated[
 ]
 
 
+def _target_port(value: Any) -> Any:
+    """A target port as the API server takes it: a number, or a name, which has a letter."""
+    if isinstance(value, str) and value.isdigit():
+        raise PydanticCustomError("int_parsing", "a number in quotes")
+    return value
+
+
 class _ServicePort(Spec):
     port: PortNumber
     name: str = ""
     protocol: str = "TCP"
     app_protocol: str | None = None
-    target_port: PortNumber | str | None = None
+    target_port: Annotated[PortNumber | str | None, BeforeValidator(_target_port)] = None
 
 
 class _ServiceSpec(Spec):
@@ -377,7 +385,7 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
     return tuple(
         Service(
             ref=ref,
-            host=host.lower(),
+            host=host,
             ports=ports,
             addresses=tuple(
                 address for address in spec.addresses if not address.startswith("0.0.0.0")

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from aeraki_core.model.meta import Age, ObjectRef
-from aeraki_core.model.service import PortNumber
+from aeraki_core.model.protocol import PortProtocol, port_protocol
+from aeraki_core.model.service import Port, PortNumber
 from aeraki_core.model.wire import Spec, check
 
 __all__ = ["CaptureMode", "EgressImports", "ImportedHosts", "SidecarScope", "parse_sidecar"]
@@ -64,14 +65,21 @@ class EgressImports:
     capture_mode: CaptureMode = CaptureMode.DEFAULT
 
     @property
-    def has_own_listener(self) -> bool:
-        """Whether calls go through a listener of its own, and not through that of each service."""
-        return self.port != 0 and (bool(self.bind) or self.capture_mode is CaptureMode.NONE)
+    def has_own_listeners(self) -> bool:
+        """Whether the services that it imports have no listener at their own address."""
+        return bool(self.bind) or self.capture_mode is CaptureMode.NONE or self.reads_as is not None
 
     @property
-    def listener(self) -> str:
-        """The name of that listener."""
-        return f"{self.bind or '127.0.0.1'}_{self.port}"
+    def reads_as(self) -> PortProtocol | None:
+        """What its listener takes every connection for, if that is HTTP or TLS."""
+        port = Port(number=self.port, name="", protocol=self.protocol.upper())
+        protocol = port_protocol(port) if self.port else None
+        return protocol if protocol in (PortProtocol.HTTP, PortProtocol.TLS) else None
+
+    def listener(self, port: int) -> str:
+        """Return the name of its own listener for a service port."""
+        own = "127.0.0.1" if self.capture_mode is CaptureMode.NONE else "0.0.0.0"
+        return f"{self.bind or own}_{port}"
 
     def imports(self, namespace: str, host: str) -> bool:
         """Report whether a service of that namespace and host is imported."""
@@ -163,7 +171,7 @@ def _entry(text: str, own: str) -> ImportedHosts:
     excluded = where.startswith("~")
     if excluded:
         where = where.removeprefix("~") or "*"
-    return ImportedHosts(own if where == "." else where, host.lower(), excluded)
+    return ImportedHosts(own if where == "." else where, host, excluded)
 
 
 def _is_covered(host: str, by: str) -> bool:

@@ -11,6 +11,7 @@ from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
 from aeraki_core.findings.codes import UNKNOWN_HOST
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.resolve import have_common_client
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.istio import VirtualService
 from aeraki_core.model.meta import ObjectRef
@@ -114,7 +115,7 @@ class ObjectChecks:
                 reads.annotations(service, ANNOTATION_PREFIX)  # they decide what is detected
                 yield service, self._ports.detections(service.id)
 
-        unknown = _unknown_hosts(virtual_service, reads) if virtual_service.for_mesh else ()
+        unknown = tuple(_unknown_hosts(virtual_service, reads)) if virtual_service.for_mesh else ()
         hints = virtual_service_hints(virtual_service, services_of, self._store.mesh.domain)
         return (*unknown, *hints)
 
@@ -157,14 +158,16 @@ def _meant_host(host: str, reads: Reads) -> str:
     return ""
 
 
-def _unknown_hosts(virtual_service: VirtualService, reads: Reads) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(
-            UNKNOWN_HOST,
-            f"no service {host} in the mesh; the routes have no effect" + _meant_host(host, reads),
-            virtual_service.ref,
-            "spec.hosts",
-        )
-        for host in virtual_service.hosts
-        if not is_wildcard(host) and not reads.services_of_host(host)
-    )
+def _unknown_hosts(virtual_service: VirtualService, reads: Reads) -> Iterator[Finding]:
+    for host in virtual_service.hosts:
+        if is_wildcard(host):
+            continue
+        services = reads.services_of_any_client(host)
+        if not services:
+            problem = f"no service {host} in the mesh"
+        elif not any(have_common_client(virtual_service, service) for service in services):
+            problem = f"no client sees both this object and {services[0].ref}, by their exportTo"
+        else:
+            continue
+        message = f"{problem}; the routes have no effect{_meant_host(host, reads)}"
+        yield Finding(UNKNOWN_HOST, message, virtual_service.ref, "spec.hosts")

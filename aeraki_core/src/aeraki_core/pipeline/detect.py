@@ -37,7 +37,8 @@ AskHooks = Callable[[Port, Service], HookDetection]
 class ProblemKind(StrEnum):
     """Why a port that looks like one of ours has no protocol.
 
-    - MISSPELT: its name or appProtocol is close to one that a plugin speaks
+    - MISSPELT: its name or appProtocol is close to one that a plugin speaks, or the name says
+      another protocol than what is declared
     - NO_PREFIX: its name lacks ``tcp-``
     - INACTIVE: a plugin of that name is installed and cannot be used
     - DISABLED: a plugin of that name is installed and the settings leave it out
@@ -154,12 +155,14 @@ class Detector:
             word = port.app_protocol.lower().removeprefix(_APP_PROTOCOL_PREFIX)
             if word in self._protocols and port.protocol == "TCP":
                 return Detection(self._protocols[word], f"appProtocol {port.app_protocol!r}")
-            if word == "tcp" or self._istio_speaks(port):
+            if word == "tcp":
                 return Detection(None, f"its appProtocol is {port.app_protocol}")
+            if self._istio_speaks(port):
+                return self._contradicted(port, f"its appProtocol is {port.app_protocol}")
         if port.protocol.lower() in self._protocols:
             return Detection(self._protocols[port.protocol.lower()], f"protocol {port.protocol!r}")
         if port.protocol != "TCP":
-            return Detection(None, f"its protocol is {port.protocol}")
+            return self._contradicted(port, f"its protocol is {port.protocol}")
         token = self._name_token(port.name)
         tail = port.name.lower().removeprefix(f"{_PREFIX}{token}").split("-")
         if token and _ENCRYPTED & {*tail}:
@@ -167,6 +170,20 @@ class Detector:
             remedy = f"{written}, which no filter can read: it passes as plain TCP."
             return Detection(None, written, PortProblem(ProblemKind.ENCRYPTED, token, remedy))
         return Detection(self._protocols[token], f"port name {port.name!r}") if token else None
+
+    def _contradicted(self, port: Port, declared: str) -> Detection:
+        """Return a detection without a protocol: Istio goes by what is declared, not by the name.
+
+        A name that says something else may be the mistake, or the declaration.
+        """
+        token = self._name_token(port.name)
+        if token is None:
+            return Detection(None, declared)
+        kind = ProblemKind.MISSPELT
+        remedy = f"port name {port.name!r} says {token}, and {declared}: it has no filter."
+        if port_protocol(port) is PortProtocol.TLS:
+            kind = ProblemKind.ENCRYPTED
+        return Detection(None, declared, PortProblem(kind, token, remedy))
 
     def _istio_speaks(self, port: Port) -> bool:
         return port_protocol(port) in (PortProtocol.HTTP, PortProtocol.TLS, PortProtocol.UDP)
@@ -218,6 +235,11 @@ class Detector:
                 remedy = f"{written}: did you mean {_PREFIX}{joined}?"
                 problem = PortProblem(ProblemKind.MISSPELT, joined, remedy)
                 return Detection(None, f"{written} lacks the dash of {_PREFIX}", problem)
+            near = get_close_matches(head, self._protocols, 1, 0.82)
+            if near and not self._istio_speaks(port):
+                remedy = f"{written}: did you mean {_PREFIX}{near[0]}?"
+                problem = PortProblem(ProblemKind.NO_PREFIX, head, remedy)
+                return Detection(None, f"{written} lacks the prefix {_PREFIX}", problem)
             return Detection(None, f"{written} names no protocol")
         word = name.removeprefix(_PREFIX)
         problem = self._problem(word, written, right=lambda token: f"{_PREFIX}{token}")

@@ -22,6 +22,7 @@ from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.routes import WeightedCluster, cluster_name
 from aeraki_core.model.listeners import Listener, needs_endpoints, outbound_listeners
 from aeraki_core.model.service import Port, Resolution, Service
+from aeraki_core.model.sidecar import SidecarScope
 
 __all__ = ["Restore", "own_listeners", "restores"]
 
@@ -48,6 +49,8 @@ def own_listeners(
         families = reads.proxy_families(service)
         wanted = tuple(listener for listener in wanted if listener.families & families)
     findings: list[Finding] = []
+    if service.resolution is Resolution.DYNAMIC_DNS:
+        wanted = ()  # istiod has no cluster that its listener could send calls to
     if not wanted:
         findings.append(_no_listener(service, port))
     own: list[Listener] = []
@@ -82,16 +85,30 @@ def _sidecar_listeners(service: Service, port: Port, reads: Reads) -> Iterator[F
     for sidecar in reads.sidecar_listeners(port.number):
         for egress in sidecar.egress:
             if (
-                egress.has_own_listener
-                and egress.port == port.number
+                egress.has_own_listeners
+                and egress.port in (0, port.number)
                 and egress.imports(service.namespace, service.host)
             ):
-                message = (
-                    f"port {port.number}: {sidecar.ref} gives clients in {sidecar.ref.namespace} "
-                    f"the listener {egress.listener}, which is not patched; "
+                effect = (
                     "their calls pass as plain TCP"
+                    if egress.reads_as is None
+                    else f"it takes calls for {egress.reads_as.upper()}"
+                )
+                message = (
+                    f"port {port.number}: {sidecar.ref} gives {_clients(sidecar, reads)} the "
+                    f"listener {egress.listener(port.number)}, which is not patched; {effect}"
                 )
                 yield Finding(SIDECAR_LISTENER, message, service.ref, "spec.ports")
+
+
+def _clients(sidecar: SidecarScope, reads: Reads) -> str:
+    """Return in words whose proxies follow a Sidecar."""
+    if sidecar.labels:
+        labels = ", ".join(f"{name}={value}" for name, value in sidecar.labels)
+        return f"clients with {labels} in {sidecar.ref.namespace}"
+    if sidecar.ref.namespace == reads.mesh.root_namespace:
+        return "clients in namespaces without a default Sidecar"
+    return f"clients in {sidecar.ref.namespace}"
 
 
 def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> tuple[Restore, ...]:
@@ -116,6 +133,12 @@ def _no_listener(service: Service, port: Port) -> Finding:
             "so the name of the listener is not known; no outbound filter"
         )
         return Finding(NO_ADDRESS, message, service.ref, "spec.clusterIP")
+    if service.resolution is Resolution.DYNAMIC_DNS:
+        message = (
+            f"port {port.number}: istiod refuses a ServiceEntry with resolution DYNAMIC_DNS and a "
+            "port of TCP; no outbound filter"
+        )
+        return Finding(NO_LISTENER, message, service.ref, "spec.resolution")
     message = (
         f"port {port.number}: no endpoint is known, "
         "and sidecars have a listener for each; no outbound filter"

@@ -22,7 +22,11 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.model.listeners import Listener
 from aeraki_core.model.service import Port, Service
-from aeraki_core.pipeline.audiences import EVERYBODY, namespaces_with_extensions
+from aeraki_core.pipeline.audiences import (
+    EVERYBODY,
+    is_everybodys,
+    namespaces_with_extensions,
+)
 from aeraki_core.pipeline.authority import foreign_changes
 from aeraki_core.pipeline.balancers import balancer_restore, only_balancer
 from aeraki_core.pipeline.own_listeners import Restore, own_listeners, restores
@@ -202,23 +206,15 @@ class ViewRunner:
         """
         told: set[Finding] = set()
         for view in self.views:
-            names = sorted({each.namespace for each in view.audiences if each.namespace})
             overrides = all(each.overrides for each in view.audiences) and bool(view.audiences)
             for finding in view.findings:
                 if finding in told or (overrides and finding.code is LISTENER_TAKEN):
                     # Another service's listener is restored for these clients, so nothing is wrong.
                     continue
                 told.add(finding)
-                if overrides:
-                    message = f"clients in {_listed(names)}: {finding.message}"
-                    yield replace(finding, message=message)
-                elif finding.ref is not None and (spared := self._spared(view, finding)):
-                    message = f"clients outside {_listed(spared)}: {finding.message}"
-                    yield replace(finding, message=message)
-                else:
-                    yield finding
+                yield self._addressed(finding)
             if overrides and view.generated is not None and not view.failed:
-                yield from self._shared_clusters(view, names)
+                yield from self._shared_clusters(view, _namespaces([view]))
         if self.dropped:
             message = (
                 f"port {self.port.number}: clients in more than "
@@ -227,16 +223,27 @@ class ViewRunner:
             )
             yield Finding(TOO_MANY_VIEWS, message, self.service.ref)
 
-    def _spared(self, view: PortView, finding: Finding) -> list[str]:
-        """The namespaces whose clients do not have a finding of the mesh-wide view."""
-        return sorted(
-            audience.namespace
-            for other in self.views
-            if view is self._mesh_wide() and other.generated is not None
-            if finding not in other.findings
-            for audience in other.audiences
-            if audience.namespace is not None
-        )
+    def _addressed(self, finding: Finding) -> Finding:
+        """The finding with the namespaces of the clients that it is about, unless it is for all."""
+        having = [view for view in self.views if finding in view.findings]
+        lacking = [
+            view
+            for view in self.views
+            if view.generated is not None and finding not in view.findings
+        ]
+        mesh_wide = self._mesh_wide()
+        where, views = "", having
+        if mesh_wide is not None and not any(view is mesh_wide for view in having):
+            where = "in"
+        elif finding.ref is not None and mesh_wide is not None:
+            where, views = "outside", lacking
+        elif finding.ref is not None and (lacking or not is_everybodys(self.service, self.reads)):
+            where = "in"
+        names = _namespaces(views)
+        if not where or not names:
+            return finding
+        clients = f"{where} {_listed(names)}"
+        return replace(finding, message=f"clients {clients}: {finding.message}")
 
     def _mesh_wide(self) -> PortView | None:
         first = self.views[0] if self.views else None
@@ -389,6 +396,10 @@ def _is_replaced(merged: Patch, view: PortView) -> bool:
 
 def _has_filter(view: PortView) -> bool:
     return any(patch.apply_to is ApplyTo.NETWORK_FILTER for patch in view.outbound)
+
+
+def _namespaces(views: Iterable[PortView]) -> list[str]:
+    return sorted({each.namespace for view in views for each in view.audiences if each.namespace})
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ def egress(*hosts: str, **fields: Any) -> EgressImports:
         (["*/*"], [("bank", "a.b"), ("shop", "*.c")], []),
         (["./*"], [("shop", "a.b")], [("bank", "a.b")]),
         (["bank/*.b"], [("bank", "a.b"), ("bank", "*.a.b")], [("bank", "a.c"), ("shop", "a.b")]),
-        (["bank/A.b"], [("bank", "a.b")], [("bank", "x.b")]),
+        (["bank/A.b"], [("bank", "A.b")], [("bank", "a.b")]),
         (["~/*"], [], [("shop", "a.b")]),
         (["*/*", "~bank/*.b"], [("bank", "a.c"), ("shop", "a.b")], [("bank", "a.b")]),
         (["a.b"], [], [("shop", "a.b")]),

@@ -30,7 +30,7 @@ _COMMANDS: Mapping[str, list[str]] = {
     ],
     "python": [sys.executable],
 }
-_SECONDS = re.compile(r" in \d+\.\d+s")
+_SECONDS = re.compile(r" in \d+\.\d+s( \(\d+:\d\d:\d\d\))?")
 
 
 def run(command: str, folder: Path) -> str:

@@ -1,0 +1,173 @@
+"""Further meshes of the reported kinds: where calls go, and what is said about the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.cases.test_cases import ORDERS, about
+from tests.reach import client_of, made_of
+
+LISTENER = "10.96.3.4_9090"
+SELF = f"outbound|9090||{ORDERS}"
+V2 = f"outbound|9090|v2|{ORDERS}"
+HTTP_PORT = "{name: http-admin, port: 8080}, "
+
+
+def service(ports: str = "{name: tcp-thrift, port: 9090}", annotations: str = "") -> str:
+    return f"""
+apiVersion: v1
+kind: Service
+metadata:
+  name: orders
+  namespace: shop
+  annotations: {{thrift.aeraki.io/transport: framed, {annotations}}}
+spec:
+  clusterIP: 10.96.3.4
+  selector: {{app: orders}}
+  ports: [{ports}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: orders, namespace: shop}}
+spec: {{host: orders, subsets: [{{name: v2, labels: {{v: "2"}}}}]}}
+"""
+
+
+def istio(kind: str, spec: str, namespace: str = "shop") -> str:
+    return f"""
+---
+apiVersion: networking.istio.io/v1
+kind: {kind}
+metadata: {{name: x, namespace: {namespace}}}
+spec: {spec}
+"""
+
+
+def routes(sections: str, host: str = "orders", namespace: str = "shop") -> str:
+    return istio("VirtualService", f"{{hosts: [{host}], {sections}}}", namespace)
+
+
+TO_V2 = "route: [{destination: {host: orders, subset: v2}}]"
+
+
+@dataclass(frozen=True)
+class Case:
+    """``reaches``: by client namespace. ``words``: of findings; empty for a mesh without any."""
+
+    mesh: str
+    reaches: dict[str, set[str]] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+
+
+CASES = {
+    "a redirect is for the HTTP port": Case(
+        service(HTTP_PORT + "{name: tcp-thrift, port: 9090}")
+        + routes(f"http: [{{redirect: {{uri: /x}}}}], tcp: [{{{TO_V2}}}]"),
+        {"web": {SELF, V2}},
+        ("AER0313", "redirect"),
+    ),
+    "a redirect without an HTTP port is a mistake": Case(
+        service() + routes("http: [{redirect: {uri: /x}}]"),
+        {"web": {SELF}},
+        ("AER0307", "cannot answer with redirect"),
+    ),
+    "routes of a service for other namespaces only": Case(
+        service(annotations='networking.istio.io/exportTo: "web"') + routes(f"http: [{{{TO_V2}}}]"),
+        {"web": {SELF, V2}},
+    ),
+    "routes that no client of the service sees": Case(
+        service(annotations='networking.istio.io/exportTo: "web"')
+        + routes(f'exportTo: ["."], http: [{{{TO_V2}}}]'),
+        {"web": {SELF}},
+        ("AER0301", "no client sees both"),
+    ),
+    "a ServiceEntry that takes the host in its own namespace": Case(
+        service()
+        + routes(f"http: [{{{TO_V2}}}]")
+        + istio(
+            "ServiceEntry",
+            f"{{hosts: [{ORDERS}], addresses: [10.96.3.4], resolution: STATIC, "
+            "ports: [{number: 9090, name: tcp-thrift, protocol: TCP}]}",
+            "crm",
+        ),
+        {"web": {SELF, V2}, "crm": {SELF}},
+        ("AER0302", "clients in crm"),
+    ),
+    "a Sidecar that binds all that it imports": Case(
+        service() + istio("Sidecar", '{egress: [{captureMode: NONE, hosts: ["shop/*"]}]}', "web"),
+        {"other": {SELF}},
+        ("AER0222", "clients in web", "127.0.0.1_9090"),
+    ),
+    "a Sidecar that takes the port for HTTP": Case(
+        service()
+        + istio(
+            "Sidecar",
+            "{workloadSelector: {labels: {app: a}}, egress: [{port: {number: 9090, "
+            'protocol: HTTP, name: http}, hosts: ["shop/*"]}]}',
+            "web",
+        ),
+        {"other": {SELF}},
+        ("AER0222", "clients with app=a in web", "0.0.0.0_9090", "HTTP"),
+    ),
+    "a host in capitals": Case(
+        istio(
+            "ServiceEntry",
+            "{hosts: [Ledger.example.net], addresses: [10.96.3.4], resolution: DNS, "
+            "ports: [{number: 9090, name: tcp-thrift, protocol: TCP}]}",
+        ),
+        {"web": {"outbound|9090||Ledger.example.net"}},
+    ),
+    "a host that istiod makes no cluster for": Case(
+        istio(
+            "ServiceEntry",
+            '{hosts: ["*.example.net"], resolution: DYNAMIC_DNS, '
+            "ports: [{number: 9090, name: tcp-thrift, protocol: TCP}]}",
+        ),
+        words=("AER0202", "DYNAMIC_DNS"),
+    ),
+    "a target port in quotes": Case(
+        service('{name: tcp-thrift, port: 9090, targetPort: "9091"}'),
+        words=("AER0106", "targetPort"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_calls_go_where_istio_sends_them(case: Case) -> None:
+    made = made_of(case.mesh)
+    for namespace, reached in case.reaches.items():
+        client = client_of(made, namespace)
+        assert client.filters(LISTENER) == ["thrift_proxy"]
+        assert client.reaches(LISTENER) == reached
+        assert not client.missing(LISTENER)
+    if case.words:
+        assert about(made, *case.words), made.findings_text
+    else:
+        assert not made.findings_text
+    if not case.reaches:
+        assert not any("OUTBOUND" in str(item) for item in made.filters)
+
+
+@pytest.mark.parametrize(
+    ("port", "code", "words"),
+    [
+        ("{name: tcp-dubbo, port: 1, appProtocol: http}", "AER0211", "appProtocol is http"),
+        ("{name: tcp-redis, port: 1, appProtocol: tls}", "AER0227", "appProtocol is tls"),
+        ("{name: tcp-dubbo, port: 1, protocol: UDP}", "AER0211", "protocol is UDP"),
+        ("{name: thirft, port: 1}", "AER0212", "did you mean tcp-thrift?"),
+        ("{name: zookeper, port: 1}", "AER0212", "did you mean tcp-zookeeper?"),
+    ],
+)
+def test_a_port_that_says_two_things_or_is_misspelt_is_named(
+    port: str, code: str, words: str
+) -> None:
+    made = made_of(service(port).replace("thrift.aeraki.io/", "x.io/"))
+    assert about(made, code, words), made.findings_text
+
+
+@pytest.mark.parametrize("port", ["metrics", "http-dubbo", "amqp", "mysql", "client", "grpc-kafka"])
+def test_a_port_of_another_protocol_is_left_alone(port: str) -> None:
+    text = service(f"{{name: {port}, port: 1}}").replace("thrift.aeraki.io/", "x.io/")
+    assert not made_of(text).findings_text
