@@ -19,25 +19,11 @@ from aeraki_core.filters.live import Live, namespaces_of
 from aeraki_core.filters.output import Output
 from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
 from aeraki_core.findings.finding import Finding
-from aeraki_core.mesh.keys import (
-    AnnotationKey,
-    AnnotationsKey,
-    DetectionKey,
-    EndpointsKey,
-    ForeignFiltersKey,
-    Key,
-    LabelsKey,
-    NamespaceKey,
-    RejectedKey,
-    ResourceKey,
-    ServiceKey,
-    VirtualServiceKey,
-)
+from aeraki_core.mesh.keys import DetectionKey, EndpointsKey, Key
 from aeraki_core.mesh.store import SourceObject, Store
 from aeraki_core.model.memory import collector_paused
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.model.namespace import ANNOTATION_PREFIX
 from aeraki_core.model.scope import EVERYWHERE, Scope
 from aeraki_core.model.service import Port, Service, ServiceId
 from aeraki_core.pipeline.arrange import Arrangement, assemble, place
@@ -53,9 +39,10 @@ from aeraki_core.pipeline.overlaps import Overlaps, Rank
 from aeraki_core.pipeline.passes import Pass, in_turns
 from aeraki_core.pipeline.placement import Group, group_order
 from aeraki_core.pipeline.port_choice import PortChoice
-from aeraki_core.pipeline.port_output import PortId, PortOutput
+from aeraki_core.pipeline.port_output import PortId, PortOutput, PortRun
 from aeraki_core.pipeline.ports import PortState, PortTable
 from aeraki_core.pipeline.reports import PortReport, Reports
+from aeraki_core.pipeline.work import DetectionReads, Work, groups_of, work_for
 from aeraki_core.plugins.discovery import PluginState
 from aeraki_core.plugins.dispatch import Dispatcher, HookDetection
 from aeraki_core.plugins.registry import Registry
@@ -155,7 +142,9 @@ class Pipeline:
 
     def _is_read(self, key: Key) -> bool:
         """Whether a run would do something for a key of endpoints."""
-        if isinstance(key, EndpointsKey) and any(True for _ in self._groups_of(key)):
+        if isinstance(key, EndpointsKey) and any(
+            True for _ in groups_of(key, self.store, self._ports)
+        ):
             return True
         return any(self._ports.affected([key]))
 
@@ -183,10 +172,10 @@ class Pipeline:
 
     def _learn_plugins(self) -> None:
         registry = self.registry
-        self._detects_by = {
-            parameter: registry.takes("aeraki_detect_protocol", parameter)
-            for parameter in ("labels", "annotations")
-        }
+        self._detection_reads = DetectionReads(
+            labels=registry.takes("aeraki_detect_protocol", "labels"),
+            annotations=registry.takes("aeraki_detect_protocol", "annotations"),
+        )
         unused = [plugin for plugin in registry.plugins if not plugin.active]
         self._detector.learn(
             registry.protocols,
@@ -229,44 +218,34 @@ class Pipeline:
         return self._run(self._changes.take_weights(), lambda: False)
 
     def _run(self, dirty: set[Key], enough: Callable[[], bool]) -> Pass:
-        ports, objects = self._ports.affected(dirty)
-        groups: set[Group] = set()
-        services: set[ServiceId] = set()
-        relabelled, self._undetected = self._undetected, set()
-        other_filters = False
-        namespaces: set[str] = set()
-        for key in dirty:
-            if isinstance(key, AnnotationsKey) and key.prefix.endswith(f".{ANNOTATION_PREFIX}"):
-                objects.add(key.ref)  # an option that nobody asks for may be a typo
-            match key:
-                case ServiceKey():
-                    services.add(ServiceId(key.ref, key.host))
-                case AnnotationsKey(prefix=prefix) if prefix == ANNOTATION_PREFIX:
-                    services.update(service.id for service in self.store.services_of(key.ref))
-                case LabelsKey() if self._detects_by["labels"]:
-                    relabelled.update(service.id for service in self.store.services_of(key.ref))
-                case AnnotationKey() | AnnotationsKey() if self._detects_by["annotations"]:
-                    relabelled.update(service.id for service in self.store.services_of(key.ref))
-                case NamespaceKey():
-                    self._checks.check_namespace(key.name)
-                    namespaces.add(key.name)
-                case VirtualServiceKey() | ResourceKey():
-                    objects.add(key.ref)
-                case RejectedKey():
-                    rejected = self.store.rejected().get(key.ref, ())
-                    self.unlocated.put(Place(Subject.REJECTED, key.ref), rejected)
-                case ForeignFiltersKey():
-                    other_filters = True
-                case EndpointsKey():
-                    groups.update(self._groups_of(key))
-        if namespaces:
-            services.update(
-                service.id for service in self.store.services() if service.namespace in namespaces
-            )
+        work = work_for(dirty, self.store, self._ports, self._detection_reads)
+        work.relabelled |= self._undetected - work.services
+        self._undetected = set()
         # A load of the mesh has hundreds of thousands of keys, and nothing below needs them.
         dirty.clear()
-        relabelled -= services
-        for service_id in (*services, *relabelled):
+        for namespace in work.namespaces:
+            self._checks.check_namespace(namespace)
+        self._detect_again(work)
+        self._waiting |= work.ports
+        self._outdated |= work.groups
+        runs = self._generate_waiting(enough)
+        changed = self._assemble_outdated()
+        self._report(work, runs)
+        return Pass(
+            generated=tuple(runs),
+            calls=sum(run.calls for run in runs.values()),
+            changed=frozenset(changed),
+            seconds=sum(run.seconds for run in runs.values()),
+            objects=frozenset(
+                self._ports.take_touched()
+                | {ref for ref in work.objects if ref.kind not in SERVICE_KINDS}
+            ),
+            left=bool(self._waiting),
+        )
+
+    def _detect_again(self, work: Work) -> None:
+        """Detect what the ports of changed services speak, and forget those that fell silent."""
+        for service_id in (*work.services, *work.relabelled):
             before = self._protocols(service_id)
             speaking, silent = self._detect(service_id)
             after = self._protocols(service_id)
@@ -279,66 +258,55 @@ class Pipeline:
             self.unlocated.put(Place(Subject.SERVICE, service_id), (*failed, *lost))
             if after != before:
                 dependents = self._ports.affected({DetectionKey(*service_id)})
-                ports |= dependents.ports
-                objects |= dependents.objects
-            if service_id in relabelled:
+                work.ports |= dependents.ports
+                work.objects |= dependents.objects
+            if service_id in work.relabelled:
                 # Its generators have asked for the annotations that they rest on.
                 speaking = {
                     port for port in speaking if after[port.number] != before.get(port.number)
                 }
-            ports |= speaking
-            ports -= silent
+            work.ports |= speaking
+            work.ports -= silent
             for port in silent:
-                groups |= self._forget(port)
+                work.groups |= self._forget(port)
                 self._ports.set_state(port, None)
         for word, unspoken in self._ports.take_unspoken().items():
             self.unlocated.put(Place(Subject.WORD, word), unspoken_ports(word, unspoken))
-        self._waiting |= ports
-        self._outdated |= groups
-        ran, calls, seconds = [], 0, 0.0
+
+    def _generate_waiting(self, enough: Callable[[], bool]) -> dict[PortId, PortRun]:
+        """Run the generators of waiting ports until it is enough. The others wait on."""
+        runs: dict[PortId, PortRun] = {}
         for port in in_turns(self._waiting, after=self._last_turn):
             self._last_turn = port.service.ref.namespace
             self._waiting.discard(port)
             output = self._generate(port)
             if output is None:
                 continue
-            ran.append(port)
-            calls += output.run.calls
-            seconds += output.run.seconds
+            runs[port] = output.run
             self._outdated |= self._remember(port, output)
             if enough():
                 break
-        changed: set[FilterKey] = set()
-        if not self._waiting or self._loaded:
-            self._loaded = True
-            changed = self._assemble_all(self._outdated)
-            self._outdated = set()
-        for port in ran:
+        return runs
+
+    def _assemble_outdated(self) -> set[FilterKey]:
+        """Assemble the groups whose members changed, once every port was ever generated."""
+        if self._waiting and not self._loaded:
+            return set()
+        self._loaded = True
+        outdated, self._outdated = self._outdated, set()
+        return self._assemble_all(outdated)
+
+    def _report(self, work: Work, generated: Collection[PortId]) -> None:
+        """Bring states and findings up to date with the filters."""
+        for ref in work.rejected:
+            self.unlocated.put(Place(Subject.REJECTED, ref), self.store.rejected().get(ref, ()))
+        for port in generated:
             self._ports.set_state(port, self._reports.state(port))
-        for port in self._ports.placed() if other_filters else ran:
+        for port in self._ports.placed() if work.foreign_filters else generated:
             self._meet_foreign_filters(port)
-        for ref in sorted(objects | {service_id.ref for service_id in services | relabelled}):
+        detected = {service_id.ref for service_id in work.services | work.relabelled}
+        for ref in sorted(work.objects | detected):
             self._checks.check(ref)
-        return Pass(
-            generated=tuple(ran),
-            calls=calls,
-            changed=frozenset(changed),
-            seconds=seconds,
-            objects=frozenset(
-                self._ports.take_touched()
-                | {ref for ref in objects if ref.kind not in SERVICE_KINDS}
-            ),
-            left=bool(self._waiting),
-        )
-
-    def _groups_of(self, key: EndpointsKey) -> Iterator[Group]:
-        """The groups of a Kubernetes Service whose endpoints changed.
-
-        Its filters may share workloads with others now.
-        """
-        for service in self.store.services_of(ObjectRef("Service", key.namespace, key.name)):
-            for placement in self._ports.placements_of(service):
-                yield placement.group
 
     def _detect(self, service_id: ServiceId) -> tuple[set[PortId], set[PortId]]:
         service = self.store.service(service_id)
