@@ -31,7 +31,8 @@ from aeraki_core.pipeline.reconcile import (
     hold_back,
     keep_unreplaced,
 )
-from aeraki_core.sinks.base import Obstacle, Sink, Written, carry_out
+from aeraki_core.sinks.base import Obstacle, Sink, Written
+from aeraki_core.sinks.carry_out import carry_out
 from aeraki_core.sources.gaps import Gaps
 
 __all__ = ["FilterWriter", "Outcome"]

@@ -8,7 +8,8 @@ import pytest
 from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
 from aeraki_core.filters.live import Live
 from aeraki_core.pipeline.reconcile import UNREPLACED, Action, Step, differences
-from aeraki_core.sinks.base import Obstacle, Written, carry_out
+from aeraki_core.sinks.base import Obstacle, Written
+from aeraki_core.sinks.carry_out import carry_out
 from aeraki_core.testing.memory_sink import MemorySink
 
 from tests.unit.core.controller.running import Feed, Running, codes, key, service, written

@@ -11,7 +11,7 @@ from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey, ServicePort
 from aeraki_core.filters.output import Output, from_dict, in_order, to_dict
 from aeraki_core.filters.output_kind import OutputKind
 from aeraki_core.pipeline.reconcile import Action, Step, differences, reconcile
-from aeraki_core.sinks.base import carry_out
+from aeraki_core.sinks.carry_out import carry_out
 from aeraki_core.sinks.files import FilesSink
 from aeraki_core.sinks.live import live_of
 from aeraki_core.testing.memory_sink import MemorySink

@@ -162,7 +162,7 @@ def _do(settings: Settings, steps: Sequence[Step], dry_run: str | None) -> bool:
 def _written(sink: Sink, steps: Sequence[Step], dry_run: str | None) -> list[Written]:
     """Return the results of the steps; those that a busy server rejects are retried a few times."""
     from aeraki_core.kube.backoff import Backoff
-    from aeraki_core.sinks.base import carry_out
+    from aeraki_core.sinks.carry_out import carry_out
 
     if sys.stderr.isatty():
         output.note(f"writing {count(steps, 'filter')}")

@@ -105,7 +105,7 @@ def _objects(outputs: Iterable[Output], stand_in_hosts: frozenset[str]) -> Itera
 
 def _write(session: Session, directory: Path) -> int:
     """One pass into the directory, by the same rules as the controller's."""
-    from aeraki_core.sinks.base import carry_out
+    from aeraki_core.sinks.carry_out import carry_out
     from aeraki_core.sinks.files import FilesSink
     from aeraki_core.wiring.plan import kept_lines, plan_for
 
