@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import yaml
@@ -83,21 +85,41 @@ def render_objects(objects: Iterable[Any], *, sort_keys: bool = True) -> str:
 
     ``sort_keys``: fields by name, as ``kubectl`` prints them; False: in the order of the object.
     """
-    documents = (
-        yaml.dump(
+
+    def render(item: Any, is_unicode: bool) -> str:
+        text: str = yaml.dump(
             item,
             Dumper=_Dumper,
             sort_keys=sort_keys,
-            allow_unicode=True,
+            allow_unicode=is_unicode,
             default_flow_style=False,
             width=1 << 30,
         )
-        for item in objects
-    )
-    return "---\n".join(documents)
+        return text
+
+    return "---\n".join(_visible(partial(render, item)) for item in objects)
 
 
 def render_list(objects: Iterable[Any], *, sort_keys: bool = True) -> str:
     """Kubernetes objects as one List in JSON, in the order given."""
     content = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-    return json.dumps(content, indent=2, sort_keys=sort_keys, ensure_ascii=False) + "\n"
+
+    def render(is_unicode: bool) -> str:
+        text = json.dumps(content, indent=2, sort_keys=sort_keys, ensure_ascii=not is_unicode)
+        return f"{text}\n"
+
+    return _visible(render)
+
+
+def _visible(render: Callable[[bool], str]) -> str:
+    """The text that ``render`` makes: with letters of all scripts, or in ASCII with escapes.
+
+    In ASCII if it holds marks that nobody sees and that show text as another, such as bidirectional
+    ones.
+    """
+    text = render(True)
+    if text.isascii():
+        return text
+    marks = {char for char in text if not char.isprintable()} - {"\n"}
+    is_visible = all(unicodedata.category(char) == "Zs" for char in marks)
+    return text if is_visible else render(False)

@@ -141,6 +141,17 @@ def test_any_tree_comes_back_as_it_was(objects: list[dict[str, Any]]) -> None:
     assert render_objects(objects) == text
 
 
+def test_no_mark_hides_what_is_written() -> None:
+    hidden, letters = {"name": "a\u202eb\x9b2J"}, {"name": "Grüße, 世界"}
+    text = render_objects([hidden, letters])
+    assert [*yaml.safe_load_all(text)] == [hidden, letters]
+    assert "\u202e" not in text
+    assert "Grüße, 世界" in text
+    listed = render_list([hidden])
+    assert json.loads(listed)["items"] == [hidden]
+    assert listed.isascii()
+
+
 def test_what_stands_twice_is_written_twice() -> None:
     twice = {"a": ["b" * 200]}
     text = render_objects([{"x": twice, "y": twice}])
