@@ -287,6 +287,22 @@ class TestLimits:
         )
         assert "more than 1000 endpoints" in self.reason(canary)
 
+    def test_too_many_destinations(self) -> None:
+        canary = Canary()
+        routes = [
+            {
+                "match": [{"method": {"exact": f"m{number}"}}],
+                "route": [
+                    {"destination": {"host": "cart", "subset": subset}, "weight": 50}
+                    for subset in ("v1", "v2")
+                ],
+            }
+            for number in range(102)
+        ]
+        canary.put("VirtualService", "cart", {"hosts": ["cart"], "http": routes}, annotations=ASKS)
+        assert len(canary.made(OutputKind.SERVICE_ENTRY)) == 100
+        assert canary.codes() == ["AER0317", "AER0317"]
+
     def test_subsets_with_policies_of_their_own(self) -> None:
         canary = Canary()
         subsets = [

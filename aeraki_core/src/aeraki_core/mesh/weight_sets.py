@@ -64,8 +64,8 @@ PORT = 7070
 """The one port of all weight sets. Nobody dials it: only routes lead to the cluster."""
 MAX_ENDPOINTS = 1_000
 """Of one weight set. Each change writes all of them."""
-MAX_ENDPOINTS_OF_PORT = 20_000
-"""Of all weight sets of a service port for the same clients."""
+MAX_DESTINATIONS = 200
+"""Of all routes with live weights of a service port: each is compared with all pods."""
 
 _ROUND_ROBIN = frozenset({None, "UNSPECIFIED", "ROUND_ROBIN"})
 
@@ -146,6 +146,7 @@ class WeightSets:
     report_at: Callable[[Code, str, ObjectRef, str], None]
     by_route: dict[tuple[ObjectRef, str], WeightSet] = field(default_factory=dict)
     _ordinals: dict[ObjectRef, Mapping[int, int]] = field(default_factory=dict)
+    _destinations: int = 0
 
     def carry(
         self,
@@ -169,6 +170,12 @@ class WeightSets:
             return None
         try:
             self._may_decide(ref)
+            self._destinations += len(destinations)
+            if self._destinations > MAX_DESTINATIONS:
+                raise _Unusable(
+                    f"the routes of port {self.port.number} have more than {MAX_DESTINATIONS} "
+                    "destinations together"
+                )
             weight_set = self._make(
                 ref, destinations, path=path, ordinal=self._ordinal(virtual_service, route)
             )
@@ -226,12 +233,6 @@ class WeightSets:
         members = [self._members(destination) for destination in destinations]
         if sum(len(each.pods) for each in members) > MAX_ENDPOINTS:
             raise _Unusable(f"the destinations have more than {MAX_ENDPOINTS} endpoints")
-        others = sum(len(each.endpoints) for each in self.by_route.values())
-        if others + sum(len(each.pods) for each in members) > MAX_ENDPOINTS_OF_PORT:
-            raise _Unusable(
-                f"the routes of port {self.port.number} have more than {MAX_ENDPOINTS_OF_PORT} "
-                "endpoints together"
-            )
         policies = [_without_balancer(each.policy) for each in members]
         if any(policy != policies[0] for policy in policies):
             raise _Unusable("the destinations have different traffic policies, and one set has one")
