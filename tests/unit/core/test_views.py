@@ -99,6 +99,13 @@ class TestRoutesAndRules:
         assert mesh.codes() == ["AER0220"]
         assert len([key for key in mesh.pipeline.filters if key.name == CART]) <= 201
 
+    def test_strangers_who_name_namespaces_take_turns(self, mesh: Mesher) -> None:
+        names = [f"n{number}" for number in range(300)]
+        mesh.routes("r", [HOST], by_method("a"), namespace="evil", exportTo=names)
+        mesh.routes("r", [HOST], by_method("pays"), namespace="pay", exportTo=["web"])
+        mesh.run()
+        assert "pays>" in mesh.said(CART, "web")
+
     @pytest.mark.parametrize("kind", ["VirtualService", "DestinationRule", "ServiceEntry"])
     def test_a_stranger_who_names_many_namespaces_takes_no_view_from_others(
         self, mesh: Mesher, kind: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -69,7 +70,7 @@ class Record:
     - objects: those that an answer rested on, for ``explain``
     - secrets: those that were handed out, for redact.py
     - clients: the namespaces about which their own objects, or those of ``owners``, say something
-    - named: the namespaces about which only others say something, as Istio lets them
+    - named: the namespaces about which others say something, as Istio lets them, by who says it
 
     Only the answers of these namespaces can differ from those for everybody else. ``owners`` are
     the namespace of the service that the reader asks for, and the root namespace.
@@ -81,7 +82,7 @@ class Record:
     objects: set[ObjectRef] = field(default_factory=set)
     secrets: dict[ObjectRef, Secret] = field(default_factory=dict)
     clients: set[str] = field(default_factory=set)
-    named: set[str] = field(default_factory=set)
+    named: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def note_exported(self, candidates: Sequence[Service | Claim]) -> None:
         """Note the clients that may see another object than everybody else.
@@ -98,7 +99,7 @@ class Record:
         for namespace in namespaces:
             if namespace != "*":
                 is_own = is_owners or namespace == author
-                (self.clients if is_own else self.named).add(namespace)
+                (self.clients if is_own else self.named[author]).add(namespace)
 
 
 @lru_cache(maxsize=65536)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain, zip_longest
 
 from aeraki_core.filters.patch import ApplyTo, Inbound, Operation, Outbound, Patch
 from aeraki_core.findings.codes import (
@@ -116,9 +117,12 @@ class ViewRunner:
                 continue
             own, named = self._more_namespaces()
             self.dropped = set()
-            # Whom only others name has a limit of its own: nobody uses up that of the rest.
-            for is_own, namespaces in ((True, own), (False, named - own)):
-                for namespace in sorted(namespaces - known):
+            # Whom only others name has a limit of its own, and who names them take turns: nobody
+            # uses up that of the rest.
+            for is_own, namespaces in ((True, sorted(own)), (False, named)):
+                for namespace in namespaces:
+                    if namespace in known:
+                        continue
                     if counts[is_own] < MAX_VIEWS:
                         counts[is_own] += 1
                         known.add(namespace)
@@ -249,16 +253,20 @@ class ViewRunner:
         first = self.views[0] if self.views else None
         return first if first is not None and EVERYBODY in first.audiences else None
 
-    def _more_namespaces(self) -> tuple[set[str], set[str]]:
+    def _more_namespaces(self) -> tuple[set[str], list[str]]:
         """Client namespaces that may need something else than the mesh-wide filter.
 
-        By objects of their own or of the service's namespace, and by those of others.
+        By objects of their own or of the service's namespace, and by those of others: one that each
+        of these names, then a second one.
         """
         mesh = self.reads.mesh
         calls = (view.call for view in self.views if view.generated is not None)
         extended = set().union(*(namespaces_with_extensions(call, mesh) for call in calls))
         record, root = self.reads.record, {mesh.root_namespace}
-        return (record.clients | extended) - root, record.named - root
+        own = (record.clients | extended) - root
+        by_author = (sorted(names - own - root) for _, names in sorted(record.named.items()))
+        in_turns = chain.from_iterable(zip_longest(*by_author))
+        return own, [namespace for namespace in dict.fromkeys(in_turns) if namespace is not None]
 
     def _view_of(self, audience: Audience) -> PortView:
         """A view whose clients get the same answers to everything that is asked for them.
