@@ -12,7 +12,15 @@ from functools import cache
 from typing import Any
 
 from aeraki_core.plugins.registry import Registry, build_registry
-from aeraki_core.testing import Made, Proxy, SidecarConfig, apply_filters, generate, model_sidecar
+from aeraki_core.testing import (
+    Made,
+    Mesh,
+    Proxy,
+    SidecarConfig,
+    apply_filters,
+    generate,
+    model_sidecar,
+)
 from aeraki_core.testing.sidecar.messages import to_dict
 
 __all__ = ["Client", "client_of", "made_of", "tcp_filters"]
@@ -25,9 +33,9 @@ def _registry() -> Registry:
     return build_registry()
 
 
-def made_of(*objects: Any) -> Made:
+def made_of(*objects: Any, mesh: Mesh | None = None) -> Made:
     """What all installed plugins make of objects or YAML texts."""
-    return generate(*objects, plugins=_registry())
+    return generate(*objects, plugins=_registry(), mesh=mesh)
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,8 @@ def client_of(
     made: Made, namespace: str, more: Iterable[Mapping[str, Any]] = (), **proxy: Any
 ) -> Client:
     """The client in a namespace; ``more``: EnvoyFilters of other people."""
-    plain = model_sidecar(made.objects, Proxy(namespace, **proxy), mesh=made.mesh)
+    objects = (*made.objects, *made.companions)
+    plain = model_sidecar(objects, Proxy(namespace, **proxy), mesh=made.mesh)
     return Client(apply_filters(plain, [*made.filters, *more]).config, plain)
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aeraki_core.model.mesh import LiveWeights, Mesh
 from aeraki_core.model.meta import is_dns_subdomain
 from aeraki_core.testing import Made, objects_in
 from aeraki_core.testing.generating import LivePipeline, registry_of
 
 from aeraki_core import Severity
-from tests.reach import client_of, made_of
+from tests import reach
+from tests.reach import client_of
 
 TENANTS = Path(__file__).parent
 API_SERVER = """
@@ -26,10 +28,18 @@ kind: Service
 metadata: {name: kubernetes, namespace: default, creationTimestamp: "2023-01-01T00:00:00Z"}
 spec: {clusterIP: 10.96.0.1, ports: [{name: https, port: 443}]}
 """
-BASE = (TENANTS / "base.yaml").read_text(encoding="utf-8") + API_SERVER
-ATTACKS = sorted(path.stem for path in TENANTS.glob("*.yaml") if path.stem != "base")
+VICTIMS = ("base", "canary")
+BASE = API_SERVER + "".join(
+    f"---\n{(TENANTS / f'{name}.yaml').read_text(encoding='utf-8')}" for name in VICTIMS
+)
+MESH = Mesh(live_weights=LiveWeights.ANNOTATED)
+ATTACKS = sorted(path.stem for path in TENANTS.glob("*.yaml") if path.stem not in VICTIMS)
 # The victim's own object: it does change the victim's cluster.
 OWN = frozenset({"s01-password-to-every-sidecar"})
+
+
+def made_of(*texts: str) -> Made:
+    return reach.made_of(*texts, mesh=MESH)
 
 
 def attack(name: str) -> str:
@@ -46,10 +56,10 @@ def seen_by(namespace: str, *texts: str) -> dict[str, bytes]:
 
 
 def of_shop(made: Made) -> dict[str, Any]:
-    """The filters of the victim's services outside the tenant's namespace, by name."""
+    """What is written for the victim's services outside the tenant's namespace."""
     return {
-        item["metadata"]["name"]: item
-        for item in made.filters
+        f"{item['kind']} {item['metadata']['name']}": item
+        for item in (*made.filters, *made.companions)
         if item["metadata"]["namespace"] != "evil"
         and item["metadata"]["labels"].get("aeraki.io/namespace") == "shop"
     }
@@ -113,7 +123,7 @@ def test_the_victims_password_is_where_it_must_be_and_nowhere_else() -> None:
 def test_filters_of_the_victim_are_the_same() -> None:
     """Also patches that no client of the tests has a listener for."""
     before = of_shop(made_of(BASE))
-    assert len(before) == 5
+    assert len(before) == 7
     for name in ATTACKS:
         if name not in OWN:
             assert of_shop(made_of(BASE, attack(name))) == before, name
