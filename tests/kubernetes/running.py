@@ -32,7 +32,7 @@ from aeraki_core.sources.kubernetes.source import KubernetesSource
 
 from tests.waiting import wait_until
 
-QUICK = LoopTiming(quiet=0.05, longest=1.0, retry_first=0.2, retry_longest=1.0)
+QUICK = LoopTiming(quiet=0.05, longest=1.0, retry_first=0.2, retry_longest=1.0, linger=0.5)
 
 
 class Running:

@@ -393,3 +393,121 @@ def test_without_a_cluster_it_says_where_it_looked(
     result = aeraki("apply", "-f", mesh(1), "--kubeconfig", tmp_path / "none")
     assert result.code == 1
     assert "--kubeconfig" in result.err
+
+
+class TestLiveWeights:
+    """ServiceEntries and DestinationRules are written, and go, as filters do."""
+
+    @pytest.fixture
+    def canary(self, tmp_path: Path, namespace: str) -> Callable[[int], Path]:
+        """A directory with a service and the weight of its second subset."""
+
+        def write(second: int) -> Path:
+            objects = canary_objects(namespace, second)
+            (tmp_path / "mesh.yaml").write_text(yaml.safe_dump_all(objects))
+            return tmp_path
+
+        return write
+
+    def test_a_changed_weight_and_two_prunes(
+        self, aeraki: Aeraki, canary: Callable[[int], Path], namespace: str
+    ) -> None:
+        live = ("--live-weights", "all", "--plugins", "thrift")
+        result = aeraki("apply", "-f", canary(10), *live)
+        assert result.code == 0, result.err
+        assert [line.split()[0] for line in result.out.splitlines()] == [
+            "destinationrule",
+            "serviceentry",
+            "envoyfilter",
+            "envoyfilter",
+        ]
+        result = aeraki("apply", "-f", canary(50), *live)
+        assert result.code == 0, result.err
+        assert [line for line in result.out.splitlines() if "configured" in line] == [
+            line for line in result.out.splitlines() if line.startswith("serviceentry")
+        ]
+        # The setting goes first: what it left behind is found all the same, and stays for a while.
+        off = ("-f", canary(50), "--prune", "--yes", "--plugins", "thrift")
+        result = aeraki("apply", *off)
+        assert result.code == 0, result.err
+        assert "pruned" not in result.out
+        assert "run --prune again in two minutes" in result.err
+        result = aeraki("apply", *off)
+        assert result.code == 0, result.err
+        pruned = [line for line in result.out.splitlines() if line.endswith("pruned")]
+        assert [line.split()[0] for line in pruned] == ["destinationrule", "serviceentry"]
+        result = aeraki("apply", *off)
+        assert "pruned" not in result.out
+
+
+def canary_objects(namespace: str, second: int) -> list[Object]:
+    versions = ("v1", "v2")
+    shares = [100 - second, second]
+    head = {"name": "store", "namespace": namespace}
+    istio = "networking.istio.io/v1"
+    pods = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": version,
+                "namespace": namespace,
+                "labels": {"app": "store", "version": version},
+            },
+            "spec": {"serviceAccountName": "default"},
+            "status": {"podIP": f"10.9.0.{number}"},
+        }
+        for number, version in enumerate(versions, 1)
+    ]
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": head,
+            "spec": {
+                "clusterIP": "10.8.0.1",
+                "selector": {"app": "store"},
+                "ports": [{"name": "tcp-thrift", "port": 9090}],
+            },
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                **head,
+                "labels": {"kubernetes.io/service-name": "store"},
+            },
+            "addressType": "IPv4",
+            "endpoints": [
+                {"addresses": [f"10.9.0.{number}"], "targetRef": {"kind": "Pod", "name": version}}
+                for number, version in enumerate(versions, 1)
+            ],
+            "ports": [{"name": "tcp-thrift", "port": 9090}],
+        },
+        *pods,
+        {
+            "apiVersion": istio,
+            "kind": "DestinationRule",
+            "metadata": head,
+            "spec": {
+                "host": "store",
+                "subsets": [{"name": each, "labels": {"version": each}} for each in versions],
+            },
+        },
+        {
+            "apiVersion": istio,
+            "kind": "VirtualService",
+            "metadata": head,
+            "spec": {
+                "hosts": ["store"],
+                "http": [
+                    {
+                        "route": [
+                            {"destination": {"host": "store", "subset": name}, "weight": weight}
+                            for name, weight in zip(versions, shares, strict=True)
+                        ]
+                    }
+                ],
+            },
+        },
+    ]

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from aeraki_core.filters.companion import Companion, freeze_spec
+from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 from aeraki_core.filters.output_kind import OutputKind
 from aeraki_core.kube.client import Client, connect
 from aeraki_core.kube.errors import ApiError
@@ -32,6 +34,7 @@ from .test_source import secret
 
 pytestmark = pytest.mark.mesh
 
+OURS = "app.kubernetes.io/managed-by=aeraki"
 FILTERS = resource_of(OutputKind.ENVOY_FILTER)
 
 
@@ -130,6 +133,36 @@ def test_the_printed_rights_are_enough(
         running.wait(lambda: running.count(Action.DELETE) == 1, "the filter to go")
     assert len(live(control_plane)) == 1
     assert "forbidden" not in caplog.text.lower()
+
+
+@pytest.mark.parametrize("by", ["all", "name"])
+def test_what_live_weights_left_goes_without_the_right_to_write_it(
+    by: str, account: Account, control_plane: ControlPlane, namespace: str
+) -> None:
+    api, names = control_plane.api, (namespace,) if by == "name" else ()
+    specs: dict[OutputKind, dict[str, Any]] = {
+        OutputKind.DESTINATION_RULE: {"host": "x.weights.aeraki.internal"},
+        OutputKind.SERVICE_ENTRY: {
+            "hosts": ["x.weights.aeraki.internal"],
+            "addresses": ["240.241.0.1"],
+            "ports": [{"number": 7070, "name": "tcp", "protocol": "TCP"}],
+            "resolution": "STATIC",
+        },
+    }
+    for kind, spec in specs.items():
+        left = Companion(
+            key=FilterKey(namespace, "aeraki-weights-x", kind),
+            plugin="redis",
+            service_ports=(ServicePort("x.example.org", 6379),),
+            spec=freeze_spec(spec),
+            namespaces=(namespace,),
+        )
+        api.create(left.as_object())
+    with Running(account(Watched(names)), ["redis"], namespaces=names) as running:
+        running.wait(
+            lambda: not any(api.objects(GROUP, str(kind), labels=OURS) for kind in specs),
+            "what is left to go",
+        )
 
 
 @pytest.mark.parametrize("by", ["name", "label"])

@@ -208,16 +208,6 @@ class TestWhatIsMade:
 
 
 class TestWhoAsks:
-    def test_what_is_left_when_the_setting_goes_first_is_reported(self) -> None:
-        (entry,) = Canary().made(OutputKind.SERVICE_ENTRY)
-        off = Canary(LiveWeights.OFF)
-        off.weights(90, 10, asks=False)
-        ref = ObjectRef("ServiceEntry", "shop", entry["metadata"]["name"])
-        off.pipeline.upsert(SourceObject(ref, entry["apiVersion"], entry))
-        off.run()
-        (finding,) = off.pipeline.findings()
-        assert (finding.code.id, finding.ref) == ("AER0320", ref)
-
     def test_nobody_by_default(self) -> None:
         canary = Canary(LiveWeights.OFF)
         assert not canary.is_live()

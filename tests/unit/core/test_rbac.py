@@ -47,11 +47,12 @@ def test_without_plugins_it_reads_the_mesh_and_writes_envoyfilters() -> None:
     assert verbs["discovery.k8s.io", "endpointslices"] == {"list", "watch"}
     for group, resource in (
         ("", "services"),
-        ("networking.istio.io", "serviceentries"),
         ("networking.istio.io", "virtualservices"),
-        ("networking.istio.io", "destinationrules"),
     ):
         assert verbs[group, resource] == READ
+    # What live weights left must go with their setting.
+    for resource in ("serviceentries", "destinationrules"):
+        assert verbs["networking.istio.io", resource] == {*READ, "delete"}
     assert verbs["networking.istio.io", "envoyfilters"] >= {*READ, "create", "delete"}
 
 
@@ -165,6 +166,9 @@ class TestNamedNamespaces:
             assert verbs["networking.istio.io", "envoyfilters"] >= {*READ, "patch", "delete"}
         for namespace in ("istio-system", "clients"):
             verbs = allowed(found["aeraki-mesh", namespace])
+            for resource in ("serviceentries", "destinationrules"):
+                left_over = verbs.pop(("networking.istio.io", resource))
+                assert left_over == {"list", "watch", "delete"}
             assert verbs.keys() - {("", "configmaps")} == {
                 ("networking.istio.io", "envoyfilters"),
                 ("events.k8s.io", "events"),

@@ -52,6 +52,8 @@ class LoopTiming:
     ``lead``: the first change after a quiet time waits only so long for what belongs to it.
     ``retry_first``: when a failed write is tried again; then after twice as long each time.
     ``retry_longest``: the longest wait between two tries.
+    ``linger``: a companion outlives the filters that name it so long. Connections that drain (45 s
+    by default) still have the old filter, and so need its cluster.
     """
 
     quiet: float = 0.5
@@ -59,6 +61,7 @@ class LoopTiming:
     lead: float = 0.05
     retry_first: float = 1.0
     retry_longest: float = 60.0
+    linger: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class Controller:
             sink,
             retry_first=timing.retry_first,
             retry_longest=timing.retry_longest,
+            linger=timing.linger,
             clock=clock,
             progress=self._progress,
         )

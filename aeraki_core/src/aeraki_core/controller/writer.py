@@ -44,11 +44,6 @@ _MOST = 500
 _PART = 2_000
 """Filters of a round when all are looked at: parsing a live one takes a third of a millisecond."""
 _AT_ONCE = 64
-_LINGER = 120.0
-"""Seconds for which a companion outlives the filters that name it.
-
-Connections that drain (45 s by default) still have the old filter, and so need its cluster.
-"""
 _SLICE = 0.5
 """Seconds after which a round ends, for the loop to look at what else there is."""
 
@@ -90,7 +85,10 @@ class _Round:
 
 
 class FilterWriter:
-    """Makes a sink hold what the pipeline wants. ``now`` and ``clock`` are of the same clock."""
+    """Makes a sink hold what the pipeline wants. ``now`` and ``clock`` are of the same clock.
+
+    ``linger``: seconds for which a companion outlives the filters that name it.
+    """
 
     def __init__(
         self,
@@ -102,7 +100,7 @@ class FilterWriter:
         clock: Callable[[], float] = time.monotonic,
         progress: Callable[[], None] = lambda: None,
         part: int = _PART,
-        linger: float = _LINGER,
+        linger: float = 120.0,
     ) -> None:
         self._pipeline = pipeline
         self._sink = sink

@@ -425,12 +425,6 @@ LIVE_WEIGHTS_BALANCER = Code(
     title="loadBalancer has no effect on live weights",
     action="Nothing, if calls need not stay with a server; otherwise use ordinary weights here.",
 )
-LIVE_WEIGHTS_LEFT = Code(
-    id="AER0320",
-    severity=_W,
-    title="object of live weights, which are switched off",
-    action="Delete it and the DestinationRule of its name, or switch live weights on again.",
-)
 HTTP_ROUTE_ELSEWHERE = Code(
     id="AER0313",
     severity=_W,

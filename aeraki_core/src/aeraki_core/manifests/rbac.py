@@ -29,7 +29,7 @@ _API = "rbac.authorization.k8s.io/v1"
 _LABELS = {"app.kubernetes.io/name": "aeraki"}
 _ISTIO = "networking.istio.io"
 _ISTIO_READ = ("destinationrules", "serviceentries", "sidecars", "virtualservices")
-# Written where weights are live (docs/canary.md).
+# Written where weights are live (docs/canary.md). Elsewhere what they left behind is deleted.
 _COMPANIONS = ("destinationrules", "serviceentries")
 # Published by istiod in every namespace, and not secret: it proves that istiod is istiod.
 _ROOT_CERTIFICATE = "istio-ca-root-cert"
@@ -66,10 +66,11 @@ def _definitions(group: str, plurals: Iterable[str]) -> Object:
 
 
 def _filters(*, live_weights: bool) -> list[Object]:
-    companions = [_rule(_ISTIO, _COMPANIONS, [*_READ, *_WRITE])] if live_weights else []
+    writing = [_rule(_ISTIO, _COMPANIONS, ["get", "create", "update", "patch"])]
     return [
         _rule(_ISTIO, ["envoyfilters"], [*_READ, *_WRITE]),
-        *companions,
+        _rule(_ISTIO, _COMPANIONS, [*_FOLLOW, "delete"]),
+        *(writing if live_weights else ()),
         _rule("events.k8s.io", ["events"], ["create", "patch"]),
     ]
 

@@ -22,7 +22,6 @@ from aeraki_core.pipeline.hints import (
     Detections,
     annotation_hints,
     external_name_hints,
-    leftover_hints,
     rule_hints,
     service_hints,
     virtual_service_hints,
@@ -128,7 +127,6 @@ class ObjectChecks:
         detections = self._ports.detections(service.id)
         hints = (
             *service_hints(service, detections, options),
-            *leftover_hints(service, self._store.mesh.live_weights),
             *annotation_hints(
                 service.ref, self._store.annotations(service.ref), self._option_owners, service
             ),

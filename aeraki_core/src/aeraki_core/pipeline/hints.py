@@ -16,7 +16,6 @@ from aeraki_core.findings.codes import (
     EXTERNAL_NAME,
     GATEWAY_ROUTES,
     HASH_UNUSED,
-    LIVE_WEIGHTS_LEFT,
     METHOD_ROUTES_UNUSED,
     OPTION_WITHOUT_PORT,
     PLUGIN_NOT_ACTIVE,
@@ -29,7 +28,6 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.resolve import is_visible
-from aeraki_core.mesh.weight_sets import SUFFIX
 from aeraki_core.model.istio import (
     LIVE_WEIGHTS_ANNOTATION,
     DestinationRule,
@@ -38,7 +36,6 @@ from aeraki_core.model.istio import (
     VirtualService,
     full_host,
 )
-from aeraki_core.model.mesh import LiveWeights
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.namespace import ANNOTATION_PREFIX
 from aeraki_core.model.protocol import PortProtocol, port_protocol
@@ -51,7 +48,6 @@ __all__ = [
     "Detections",
     "annotation_hints",
     "external_name_hints",
-    "leftover_hints",
     "rule_hints",
     "service_hints",
     "virtual_service_hints",
@@ -158,14 +154,6 @@ def _annotation_problem(name: str, owners: Collection[str], *, in_namespace: boo
     if near and owner not in owners:
         return f"nothing reads {name}; did you mean {near[0]}.{ANNOTATION_PREFIX}/{option}?"
     return None
-
-
-def leftover_hints(service: Service, live_weights: LiveWeights) -> tuple[Finding, ...]:
-    """A weight set that no controller follows, because the setting went before the annotations."""
-    if live_weights is not LiveWeights.OFF or not service.host.endswith(f".{SUFFIX}"):
-        return ()
-    message = f"{service.host} is left over: no controller keeps its endpoints up to date"
-    return (Finding(LIVE_WEIGHTS_LEFT, message, service.ref, "spec.hosts"),)
 
 
 def external_name_hints(external: ExternalName, detector: Detector) -> tuple[Finding, ...]:

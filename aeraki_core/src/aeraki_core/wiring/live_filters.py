@@ -28,7 +28,9 @@ def from_cluster(
     instance: str = "",
     kinds: Collection[OutputKind] = (OutputKind.ENVOY_FILTER,),
 ) -> dict[FilterKey, Live]:
-    """Our objects of these kinds in a cluster, or only in the namespaces; not of other instances.
+    """Our objects in a cluster, or only in the namespaces; not of other instances.
+
+    ``kinds``: those that must be readable. What is left of the others is found where it can be.
 
     Raises:
         AerakiError: the server does not answer, refuses, or knows no EnvoyFilters.
@@ -38,13 +40,15 @@ def from_cluster(
 
     live_filters: dict[FilterKey, Live] = {}
     places: tuple[str | None, ...] = tuple(sorted(set(namespaces))) or (None,)
-    for kind, namespace in product(kinds, places):
+    for kind, namespace in product(OutputKind, places):
         try:
             for item in _listed(client, kind, namespace):
                 live = live_of(item, instance)
                 if live is not None:
                     live_filters[live.key] = live
         except ApiError as error:
+            if kind not in kinds and error.status in (403, 404):
+                continue
             if error.status == 404:
                 raise AerakiError(
                     f"{client.server}: the cluster knows no {kind}s; install Istio first"

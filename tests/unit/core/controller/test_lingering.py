@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aeraki_core.controller.writer import FilterWriter
 from aeraki_core.filters.output_kind import OutputKind
+from aeraki_core.model.mesh import LiveWeights
 from aeraki_core.sources.gaps import Gaps
 from aeraki_core.testing.memory_sink import MemorySink
 
@@ -44,3 +45,18 @@ def test_companions_that_are_named_again_stay() -> None:
     writer.write((), 1000.0, Gaps())
     assert kinds(sink) == everything
     assert writer.next_try is None
+
+
+def test_what_a_controller_with_the_setting_left_goes_after_a_restart_without_it() -> None:
+    canary, sink = Canary(), MemorySink()
+    canary.run()
+    before = FilterWriter(canary.pipeline, sink, linger=120.0, clock=lambda: 0.0)
+    before.write(before.everything(), 0.0, Gaps(), full=True)
+    everything = kinds(sink)
+    off = Canary(LiveWeights.OFF)
+    off.run()
+    after = FilterWriter(off.pipeline, sink, linger=120.0, clock=lambda: 0.0)
+    after.write(after.everything(), 0.0, Gaps(), full=True)
+    assert kinds(sink) == everything
+    after.write((), 120.0, Gaps())
+    assert kinds(sink) == [OutputKind.ENVOY_FILTER] * 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,8 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
     Aeraki's own filters are considered. Without --prune none is deleted. With --prune, PATHs must
     hold the whole mesh's configuration: every other filter is deleted, also those of plugins that
     are not active, but none of another --instance, nor of a namespace that the settings leave out.
+    Objects of live weights stay where their filter changes in this run, for connections that drain:
+    run --prune again two minutes later.
 
     Exits with 1 if a finding is an error or a filter could not be written.
     """
@@ -68,11 +70,16 @@ def command(settings: Settings, *, dry_run: str | None, prune: bool, yes: bool) 
             "not deleted, though nothing in PATHs makes it (--prune does): "
             f"{and_more([step.key for step in work.left], _NAMED)}"
         )
+    if work.draining:
+        output.warning(
+            "not deleted yet, because connections that drain need it (run --prune again in two"
+            f" minutes): {and_more([step.key for step in work.draining], _NAMED)}"
+        )
     if work.pruned and asks and not _agreed(work.pruned):
         output.note("nothing was written")
         return 1
     failed = _do(settings, work.steps, dry_run)
-    touched = {step.key for step in work.steps} | {step.key for step in work.kept}
+    touched = {step.key for step in (*work.steps, *work.kept)}
     unchanged = sorted(session.pipeline.filters.keys() - touched)
     output.lines(f"{key.kind.lower()} {key.place} unchanged" for key in unchanged)
     return int(failed or has_errors(session.findings))
@@ -83,13 +90,29 @@ class _Work:
     """The steps of one command.
 
     ``steps`` are carried out, deletions last, and ``pruned`` are these deletions. ``left``: filters
-    that only --prune deletes. ``kept``: filters that stay.
+    that only --prune deletes. ``draining``: companions that connections may need, so
+    that the next run deletes them. ``kept``: filters that stay.
     """
 
     steps: tuple[Step, ...]
     pruned: tuple[Step, ...]
     left: tuple[Step, ...]
     kept: tuple[Step, ...]
+    draining: tuple[Step, ...] = ()
+
+
+def _draining(unwanted: Iterable[Step], steps: Iterable[Step]) -> Iterator[Step]:
+    """Companions whose filters change in this run: connections that drain still need them."""
+    changed = {
+        service_port
+        for step in steps
+        if step.before is not None and not step.key.kind.is_named
+        for service_port in step.before.service_ports
+    }
+    for step in unwanted:
+        service_ports = step.before.service_ports if step.before is not None else ()
+        if step.key.kind.is_named and not changed.isdisjoint(service_ports):
+            yield step
 
 
 def _sorted_out(plan: Plan, *, prune: bool, complete: bool) -> _Work:
@@ -110,8 +133,9 @@ def _sorted_out(plan: Plan, *, prune: bool, complete: bool) -> _Work:
         return _Work(writes, (), (), (*kept, *unwanted))
     if not prune:
         return _Work(writes, (), unwanted, kept)
-    pruned = tuple(_deletion(step) for step in unwanted)
-    return _Work((*writes, *pruned), pruned, (), kept)
+    draining = tuple(_draining(unwanted, (*writes, *unwanted)))
+    pruned = tuple(_deletion(step) for step in unwanted if step not in draining)
+    return _Work((*writes, *pruned), pruned, (), kept, draining)
 
 
 def _deletion(step: Step) -> Step:
@@ -141,13 +165,14 @@ def _do(settings: Settings, steps: Sequence[Step], dry_run: str | None) -> bool:
             _print_step(step, dry_run)
         return False
     from aeraki_core.sinks.kubernetes.sink import KubernetesSink
-    from aeraki_core.wiring.cluster import connector, filter_namespaces
+    from aeraki_core.wiring.cluster import connector, filter_namespaces, output_kinds
 
     sink = KubernetesSink(
         connector(settings),
         namespaces=filter_namespaces(settings),
         dry_run=dry_run == "server",
         instance=settings.instance,
+        kinds=output_kinds(settings),
     )
     sink.start(lambda key: None)
     try:

@@ -46,7 +46,7 @@ class KubernetesSink:
     ``start_timeout``: seconds that a page of the first list may take.
     ``may_write``: asked before each single write; None: it always may.
     ``instance``: filters of other instances are not ours.
-    ``kinds``: the kinds to look at and to write.
+    ``kinds``: the kinds that are written. What is left of the others is looked at where it can be.
     """
 
     name = "kubernetes"
@@ -98,7 +98,7 @@ class KubernetesSink:
             self._filters,
             self._namespaces,
             self._heard,
-            kinds=self._kinds,
+            written=self._kinds,
             tuning=self._tuning,
         )
         try:

@@ -1,9 +1,10 @@
 """Watching the objects that Aeraki writes in a cluster, from the start of the sink to its end.
 
 One list and watch of each kind for the whole cluster or for each watched namespace. Of companions
-only ours are asked for: a mesh may have thousands of other ServiceEntries. Everything that they
-bring goes into :class:`~aeraki_core.sinks.kubernetes.live.LiveFilters`, and what is news goes to
-``heard``.
+only ours are asked for: a mesh may have thousands of other ServiceEntries. Where none are written,
+those that are left over are looked for, and a list that cannot be read is no error. Everything that
+they bring goes into :class:`~aeraki_core.sinks.kubernetes.live.LiveFilters`, and what is news goes
+to ``heard``.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class FilterNews:
 class FilterWatch:
     """``namespaces``: None alone for the whole cluster.
 
-    ``heard`` is called from the informers' threads.
+    ``heard`` is called from the informers' threads. ``written``: the kinds that must be readable.
     """
 
     def __init__(
@@ -68,13 +69,22 @@ class FilterWatch:
         namespaces: Sequence[str | None],
         heard: Callable[[FilterNews], None],
         *,
-        kinds: Collection[OutputKind] = (OutputKind.ENVOY_FILTER,),
+        written: Collection[OutputKind] = (OutputKind.ENVOY_FILTER,),
         tuning: Tuning | None = None,
     ) -> None:
         discovery = Discovery(client)
         self._lists = [
-            _FilterList(client, discovery, filters, kind, namespace, heard, tuning)
-            for kind in kinds
+            _FilterList(
+                client,
+                discovery,
+                filters,
+                kind,
+                namespace,
+                heard,
+                tuning,
+                is_needed=kind in written,
+            )
+            for kind in OutputKind
             for namespace in namespaces
         ]
 
@@ -89,7 +99,7 @@ class FilterWatch:
         for each in self._lists:
             each.wait(patience)
         for each in self._lists:
-            if each.problem is not None:
+            if each.problem is not None and each.is_needed:
                 raise AerakiError(f"the live {each.kind}s cannot be read: {each.problem}")
 
     def refresh(self) -> None:
@@ -109,7 +119,7 @@ class FilterWatch:
 class _FilterList:
     """The list of one namespace, or of the cluster.
 
-    ``problem``: why it could not be read so far.
+    ``problem``: why it could not be read so far. ``is_needed``: then nothing starts without it.
     """
 
     def __init__(
@@ -121,8 +131,11 @@ class _FilterList:
         namespace: str | None,
         heard: Callable[[FilterNews], None],
         tuning: Tuning | None,
+        *,
+        is_needed: bool,
     ) -> None:
         self.kind = kind
+        self.is_needed = is_needed
         self._filters = filters
         self._namespace = namespace
         self._heard = heard
@@ -178,6 +191,8 @@ class _FilterList:
                 self._answered.set()
             case Failed(reason):
                 self.problem = reason
+                if not self.is_needed:
+                    self._answered.set()
             case Recovered():
                 self.problem = None
 
