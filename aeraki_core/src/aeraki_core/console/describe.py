@@ -5,12 +5,13 @@ No value of a patch is among them, because that may hold a password.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aeraki_core.console.finding_forms import as_dict
 from aeraki_core.console.near import near_misses
 from aeraki_core.console.targets import ports_meant
+from aeraki_core.findings.text import count
 
 if TYPE_CHECKING:
     from aeraki_core.filters.envoyfilter import ConfigPatch, EnvoyFilter
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from aeraki_core.model.meta import ObjectRef
     from aeraki_core.pipeline.pipeline import Pipeline, PortReport
 
-__all__ = ["explanation", "overview", "port_row"]
+__all__ = ["explanation", "overview", "port_row", "weights_text"]
 
 
 def overview(reports: Iterable[PortReport], findings: Iterable[Finding]) -> dict[str, Any]:
@@ -45,6 +46,16 @@ def port_row(report: PortReport) -> dict[str, Any]:
         "filters": [str(key) for key in report.filters],
         "findings": [finding.code.id for finding in report.findings],
     }
+
+
+def weights_text(weight_sets: Mapping[str, Any]) -> str:
+    """How a controller's weight sets stand, in words; empty if it has none."""
+    if not weight_sets.get("count"):
+        return ""
+    routes = count(weight_sets["count"], "route")
+    if not weight_sets["age"]:
+        return f"{routes}, endpoints follow"
+    return f"{routes}, endpoints {weight_sets['age']:.0f} s old ({weight_sets['reason']})"
 
 
 def explanation(pipeline: Pipeline, target: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from aeraki_core.controller.endpoints_age import EndpointsAge
 from aeraki_core.controller.observer import (
     ControllerEvent,
     FilterChanged,
@@ -44,6 +45,7 @@ class Metrics:
     ``election``: the name of the Lease; empty without an election.
     ``queued``: gives how many things wait for the loop.
     ``busy``: gives for how many seconds the loop has been at work.
+    ``endpoints``: gives how old the endpoints of weight sets are.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Metrics:
         election: str = "",
         queued: Callable[[], int] = lambda: 0,
         busy: Callable[[], float] = lambda: 0.0,
+        endpoints: Callable[[], EndpointsAge] = EndpointsAge,
     ) -> None:
         self._pipeline = pipeline
         self._registry = registry = CollectorRegistry(auto_describe=True)
@@ -61,7 +64,8 @@ class Metrics:
         self._sources = _Sources(sources)
         self._plugins = _Plugins()
         self._election = election
-        for collector in (self._sources, self._plugins, _Running(), _Requests()):
+        weight_sets = _WeightSets(endpoints)
+        for collector in (self._sources, self._plugins, weight_sets, _Running(), _Requests()):
             registry.register(collector)
         ProcessCollector(registry=registry)
         controller = ("controller",)
@@ -227,6 +231,24 @@ class _Sources:
             synced.add_metric((source,), float(good))
             age.add_metric((source,), 0.0 if good else now - self._since[source])
         return synced, age
+
+
+class _WeightSets:
+    """How many weight sets there are, and how old their endpoints are as of the scrape."""
+
+    def __init__(self, endpoints: Callable[[], EndpointsAge]) -> None:
+        self._endpoints = endpoints
+
+    def collect(self) -> Iterable[Metric]:
+        age = self._endpoints()
+        sets = GaugeMetricFamily("aeraki_weight_sets", "Routes whose weights are live.")
+        sets.add_metric((), age.sets)
+        seconds = GaugeMetricFamily(
+            "aeraki_weight_set_age_seconds",
+            "For how long endpoints of a weight set have not followed the pods; 0 while all do.",
+        )
+        seconds.add_metric((), age.seconds)
+        return sets, seconds
 
 
 class _Plugins:

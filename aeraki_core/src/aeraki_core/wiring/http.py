@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aeraki_core.console.describe import explanation, port_row
+from aeraki_core.console.describe import explanation, port_row, weights_text
 from aeraki_core.console.finding_forms import as_dict
 from aeraki_core.console.page.content import (
     MAX_PORTS,
@@ -21,6 +21,7 @@ from aeraki_core.console.page.content import (
 )
 from aeraki_core.console.page.render import HEADERS, render
 from aeraki_core.controller.callers import Callers
+from aeraki_core.controller.endpoints_age import TOO_OLD, EndpointsAge
 from aeraki_core.controller.metrics import Metrics
 from aeraki_core.controller.serving import Answers, ProbeAnswer, Server
 from aeraki_core.controller.snapshot import Snapshots
@@ -101,10 +102,12 @@ def http_services(
     identity: str,
     client: Client | None,
     writes: Callable[[], tuple[WriteRecord, ...]],
+    endpoints: Callable[[], EndpointsAge] = EndpointsAge,
 ) -> tuple[list[HttpService], Metrics]:
     """The servers that the settings ask for, and the metrics, which must observe the controller.
 
-    ``identity`` names this replica; ``client`` is that of its cluster, if it has one.
+    ``identity`` names this replica; ``client`` is that of its cluster, if it has one;
+    ``endpoints`` says how old those of weight sets are.
 
     Raises:
         SettingsError: an address cannot be used.
@@ -115,10 +118,11 @@ def http_services(
         settings.lease_name() if leader is not None else "",
         queued=lambda: controller.queued,
         busy=lambda: controller.busy,
+        endpoints=endpoints,
     )
     cluster = client.server if client is not None else ""
     answering = _Answering(
-        settings, pipeline, controller, leader, identity, cluster, metrics, writes
+        settings, pipeline, controller, leader, identity, cluster, metrics, writes, endpoints
     )
     answers = Answers(
         healthy=answering.healthy,
@@ -160,6 +164,7 @@ class _Answering:
         cluster: str,
         metrics: Metrics,
         writes: Callable[[], tuple[WriteRecord, ...]],
+        endpoints: Callable[[], EndpointsAge],
     ) -> None:
         self._settings = settings
         self._pipeline = pipeline
@@ -169,6 +174,7 @@ class _Answering:
         self._cluster = cluster
         self._metrics = metrics
         self._writes = writes
+        self._endpoints = endpoints
         self._snapshots = Snapshots(lambda: controller.passes)
         # Some numbers change without a pass, such as whether a source is in sync.
         self._metrics_text = Snapshots(lambda: controller.passes, stale=1.0)
@@ -184,7 +190,14 @@ class _Answering:
         if stuck:
             return ProbeAnswer(False, str(stuck[0]))
         waiting = self._controller.waiting
-        return ProbeAnswer(False, waiting) if waiting else ProbeAnswer(True, f"ok, {self._role()}")
+        if waiting:
+            return ProbeAnswer(False, waiting)
+        age = self._endpoints()
+        # A standby answers for what it reads alone: it must be able to take over from a leader that
+        # cannot write, and a rollout waits for it.
+        if max(age.unread, age.unwritten if self._controller.leading else 0.0) > TOO_OLD:
+            return ProbeAnswer(False, f"endpoints of live weights are old: {age.reason}")
+        return ProbeAnswer(True, f"ok, {self._role()}")
 
     def metrics_text(self) -> bytes:
         return self._metrics_text.get("metrics", self._metrics.text)
@@ -257,7 +270,7 @@ class _Answering:
     # In the controller's thread:
 
     def _about(self) -> dict[str, Any]:
-        controller = self._controller
+        controller, age = self._controller, self._endpoints()
         return {
             "version": core_version(),
             "identity": self._identity,
@@ -270,6 +283,7 @@ class _Answering:
             "held": controller.held,
             "sources": list(self._settings.sources()),
             "filters": len(self._pipeline.filters),
+            "weightSets": {"count": age.sets, "age": round(age.seconds, 1), "reason": age.reason},
         }
 
     def _ports(self) -> list[tuple[Service, Port]]:
@@ -300,6 +314,7 @@ def _facts(about: Mapping[str, Any], left_out: Mapping[str, int]) -> tuple[tuple
         ("sources", ", ".join(about["sources"])),
         ("last pass", f"{datetime.fromtimestamp(last, UTC):%Y-%m-%d %H:%M:%S} UTC" if last else ""),
         ("deletions wait", about["held"] or ""),
+        ("live weights", weights_text(about["weightSets"])),
         (
             "findings left out",
             ", ".join(f"{number} of {name or 'no namespace'}" for name, number in left_out.items()),

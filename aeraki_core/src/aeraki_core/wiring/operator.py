@@ -121,10 +121,11 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
     pipeline = _open_pipeline(settings)
     run_log = _run_log(settings, pipeline, watch=True)
     observers = Observers([run_log])
+    sink = open_sink(settings, watch=True, may_write=may_write)
     controller = Controller(
         pipeline,
         open_sources(settings, pipeline, watch=True),
-        open_sink(settings, watch=True, may_write=may_write),
+        sink,
         timing=_loop_timing(settings),
         observer=observers,
         may_write=may_write if leader is not None else None,
@@ -132,10 +133,21 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
 
     services: list[SideService] = []
     if settings.http_address or settings.probe_address:
+        from aeraki_core.controller.endpoints_age import EndpointsClock
         from aeraki_core.wiring.http import http_services
 
+        pods_from = [kind for kind in settings.sources() if kind is not SourceKind.ISTIOD]
+        endpoints = EndpointsClock(lambda: pipeline.filters, sink.live, pods_from)
+        observers.add(endpoints)
         servers, metrics = http_services(
-            settings, pipeline, controller, leader, identity, client, lambda: run_log.writes
+            settings,
+            pipeline,
+            controller,
+            leader,
+            identity,
+            client,
+            lambda: run_log.writes,
+            endpoints.age,
         )
         observers.add(metrics)
         services += servers

@@ -14,7 +14,7 @@ import click
 from aeraki_core.cli.asking import Asked, controller_options, status_of
 from aeraki_core.cli.command import PIPELINE, define, form_option, require_paths, use_cluster_option
 from aeraki_core.console import output
-from aeraki_core.console.describe import overview
+from aeraki_core.console.describe import overview, weights_text
 from aeraki_core.console.finding_forms import from_dict
 from aeraki_core.findings.text import count
 from aeraki_core.settings import OriginKind, SettingGroup, Settings
@@ -155,4 +155,6 @@ def _footer(
     parts.append(output.summary(findings) or "no findings")
     if controller is not None and controller["held"]:
         parts.append(f"deletions wait: {controller['held']}")
+    if controller is not None and (text := weights_text(controller.get("weightSets") or {})):
+        parts.append(f"live weights: {text}")
     return "; ".join(parts)
