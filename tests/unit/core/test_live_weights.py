@@ -41,6 +41,12 @@ class Canary(Mesher):
         content = {"hosts": ["cart"], "http": [{"route": route}], **spec}
         self.put("VirtualService", "cart", content, annotations=annotations)
 
+    def to(self, *hosts: str) -> None:
+        """A route that shares its calls evenly among hosts."""
+        route = [{"destination": {"host": host, "port": {"number": 7000}}} for host in hosts]
+        content = {"hosts": ["cart"], "http": [{"route": [{**to, "weight": 50} for to in route]}]}
+        self.put("VirtualService", "cart", content, annotations=ASKS)
+
     def pods(self, *names: str, ready: bool = True, pods: bool = True) -> None:
         for number, name in enumerate(names if pods else (), 1):
             self.pod(name, f"10.1.0.{number}")
@@ -147,6 +153,9 @@ class TestWhatIsMade:
         canary.pods("v1-0", "v1-1")
         assert [weight for _, weight in canary.endpoints] == [TOTAL // 2, TOTAL // 2]
         assert canary.codes() == ["AER0318"]
+        canary.weights(0, 100)
+        assert canary.endpoints == []
+        assert canary.messages()[0].endswith("has no ready endpoint; its calls fail")
         canary.weights(100, 0)
         assert canary.codes() == []
 
@@ -236,7 +245,7 @@ class TestWhoAsks:
 class TestLimits:
     def reason(self, canary: Canary) -> str:
         assert not canary.is_live()
-        assert "|v1|" in canary.said()
+        assert ".weights." not in canary.said()
         (message,) = [text for text in canary.messages() if text.startswith("AER0317")]
         return message
 
@@ -301,6 +310,56 @@ class TestLimits:
         ]
         canary.rule(subsets=subsets)
         assert "different traffic policies" in self.reason(canary)
+
+    def test_settings_of_a_subset_that_are_the_same_are_joined(self) -> None:
+        """As istiod does: over those of the port, which replace those of the host."""
+        canary = Canary()
+        own = {"connectionPool": {"tcp": {"maxConnections": 5}}}
+        levels = [{"port": {"number": 7000}, "tls": {"mode": "DISABLE"}}]
+        canary.rule(
+            trafficPolicy={"outlierDetection": {}, "portLevelSettings": levels},
+            subsets=[
+                {"name": name, "labels": {"version": name}, "trafficPolicy": own}
+                for name in ("v1", "v2")
+            ],
+        )
+        assert canary.policy["connectionPool"] == own["connectionPool"]
+        assert canary.policy["tls"] == {"mode": "DISABLE"}
+
+    def test_a_headless_service(self) -> None:
+        canary = Canary()
+        canary.service(ip="None")
+        canary.run()
+        assert not canary.is_live()
+
+    def test_a_destination_that_is_headless(self) -> None:
+        canary = Canary()
+        canary.service("old", ip="None")
+        canary.to("cart", "old")
+        assert "Service shop/old is headless" in self.reason(canary)
+
+    def test_a_load_balancer_that_lets_clients_choose_the_address(self) -> None:
+        canary = Canary()
+        canary.rule(trafficPolicy={"loadBalancer": {"simple": "PASSTHROUGH"}})
+        assert "PASSTHROUGH" in self.reason(canary)
+
+    def test_a_service_that_is_in_other_clusters_too(self) -> None:
+        canary = Canary()
+        ref = ObjectRef("Service", "shop", "cart")
+        content = {"spec": {"clusterIPs": ["10.0.0.1", "10.99.0.1"]}}
+        canary.pipeline.upsert(SourceObject(ref, "v1", content, mirrored=True))
+        assert "is in other clusters too" in self.reason(canary)
+
+    def test_a_destination_that_is_no_service(self) -> None:
+        canary = Canary()
+        canary.entry("far", ["far.example.org"], addresses=["240.0.0.9"], resolution="STATIC")
+        canary.to("cart", "far.example.org")
+        assert "ServiceEntry shop/far is no Service with a selector" in self.reason(canary)
+
+    def test_an_unknown_subset(self) -> None:
+        canary = Canary()
+        canary.weights(50, 40, 10)
+        assert "a subset v3" in self.reason(canary)
 
     def test_a_service_without_a_selector(self) -> None:
         canary = Canary()

@@ -331,10 +331,11 @@ class WeightSets:
         if endpoints and unknown == len(endpoints):
             # A single one is a pod that comes or goes.
             raise _Unusable(f"no Pod of {service.ref} is known")
-        policy = next((rule.traffic_policy for rule in rules if rule.traffic_policy), None)
-        return _Members(
-            tuple(pods), _effective({**(policy or {}), **subset_policy}, destination.port)
-        )
+        policy = next((rule.traffic_policy for rule in rules if rule.traffic_policy), {})
+        effective = _laid_over(policy or {}, subset_policy, destination.port)
+        if (effective.get("loadBalancer") or {}).get("simple") == "PASSTHROUGH":
+            raise _Unusable(f"{service.ref} has the loadBalancer PASSTHROUGH")
+        return _Members(tuple(pods), effective)
 
     def _service(self, host: str) -> Service:
         services = self.reads.services_of_host(host)
@@ -345,6 +346,10 @@ class WeightSets:
             raise _Unusable(f"{service.ref} is no Service with a selector, so it has no pods")
         if service.original_dst:
             raise _Unusable(f"{service.ref} is headless")
+        if service.remote_addresses:
+            raise _Unusable(
+                f"{service.ref} is in other clusters too, whose pods are not known here"
+            )
         if service.namespace != self.service.namespace:
             # The ServiceEntry's namespace is the one that clients expect in the pods' certificates.
             raise _Unusable(f"{service.ref} is in another namespace than {self.service.ref}")
@@ -357,9 +362,12 @@ class WeightSets:
         members: Sequence[_Members],
         path: str,
     ) -> None:
-        for destination, each in zip(destinations, members, strict=True):
+        pairs = list(zip(destinations, members, strict=True))
+        is_served = any(destination.weight and each.pods for destination, each in pairs)
+        effect = "the others get its calls" if is_served else "its calls fail"
+        for destination, each in pairs:
             if destination.weight and not each.pods:
-                message = f"{destination.cluster} has no ready endpoint; the others get its calls"
+                message = f"{destination.cluster} has no ready endpoint; {effect}"
                 self.report_at(LIVE_WEIGHTS_EMPTY, message, ref, path)
         balancers = [each.policy.get("loadBalancer") or {} for each in members]
         if any(
@@ -385,11 +393,30 @@ def _subset(
     raise _Unusable(f"no DestinationRule gives {destination.host} a subset {destination.subset}")
 
 
-def _effective(policy: Mapping[str, Any], port: int) -> Mapping[str, Any]:
-    """The policy of one port. Settings of the port replace the others as a whole, as in istiod."""
+def _laid_over(
+    policy: Mapping[str, Any], subset: Mapping[str, Any], port: int
+) -> Mapping[str, Any]:
+    """The policy of a subset's port, as istiod joins it with that of the host.
+
+    Settings of the port replace the others as a whole. Those of the subset's port replace the
+    host's, too; other fields of the subset replace single ones.
+    """
+    own = _port_settings(subset, port)
+    if own is not None:
+        kept = {name: policy[name] for name in ("proxyProtocol",) if name in policy}
+        return {**kept, **own}
+    settings = _port_settings(policy, port)
+    return {**(_without_ports(policy) if settings is None else settings), **_without_ports(subset)}
+
+
+def _port_settings(policy: Mapping[str, Any], port: int) -> Mapping[str, Any] | None:
     for settings in policy.get("portLevelSettings") or ():
         if (settings.get("port") or {}).get("number") == port:
             return {name: value for name, value in settings.items() if name != "port"}
+    return None
+
+
+def _without_ports(policy: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in policy.items() if name != "portLevelSettings"}
 
 
