@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any, Protocol, Self
 
 import pytest
@@ -17,7 +18,7 @@ from tests.dataplane.support import Mesh
 from tests.dataplane.support_routes import virtual_service
 from tests.peers.dubbo import DubboClient, DubboServer
 from tests.peers.processes import Address, free_port
-from tests.peers.thrift import FRAMED_BINARY, ThriftClient, ThriftServer
+from tests.peers.thrift import FRAMED_BINARY, Flavour, ThriftClient, ThriftServer
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.dataplane, pytest.mark.envoy]
@@ -26,6 +27,7 @@ SETTINGS = Settings(
     live_weights=LiveWeights.ALL,
     proxy_rules=(parse_proxy_rule("envoy.filters.network.generic_proxy"),),
 )
+VERSIONS = ("v1", "v2", "v3")
 KNOWN_WARNINGS = ("marked as work-in-progress", "dubbo: it's empty data", "dubbo response status:")
 
 
@@ -95,7 +97,7 @@ class Canary:
         number = free_port()
         self.pods = {name: (loopback(), number) for name in ("v1-a", "v1-b", "v2-a")}
         self.at = mesh.service("store", {engine.port: 7000}, annotations=engine.annotations)
-        mesh.add(destination_rule("store", "store", {v: {"version": v} for v in ("v1", "v2")}))
+        mesh.add(destination_rule("store", "store", {v: {"version": v} for v in VERSIONS}))
         mesh.add(*map(self._pod, self.pods), self._slice())
         self.fixed = list(mesh.objects)
 
@@ -103,13 +105,14 @@ class Canary:
         self.mesh.objects = self.objects(second)
         return self.mesh.client(mesh=SETTINGS)
 
-    def objects(self, second: int) -> list[Any]:
+    def objects(self, second: int, mirror: str = "") -> list[Any]:
         weights = "".join(
             f"  - {{destination: {{host: store, subset: v{number}}}, weight: {weight}}}\n"
             for number, weight in ((1, 100 - second), (2, second))
         )
         self.mesh.objects = list(self.fixed)
-        self.mesh.add(virtual_service("store", f"- route:\n{weights}"))
+        also = f"  mirror: {{host: store, subset: {mirror}}}\n" if mirror else ""
+        self.mesh.add(virtual_service("store", f"- route:\n{weights}{also}"))
         return list(self.mesh.objects)
 
     def _pod(self, name: str) -> dict[str, Any]:
@@ -192,6 +195,32 @@ def test_a_pod_that_is_gone_costs_three_calls(canary: Canary) -> None:
         answers = outcomes(canary, 150)
         assert answers[""] <= 3
         assert abs(answers["v2-a"] - 150 * 20 / 60) <= 8
+
+
+def test_servers_of_another_transport_and_a_mirror_beside_the_weights(
+    mesh: Mesh, loopback: Callable[[], str]
+) -> None:
+    """What a plugin merges into the service's clusters is in that of the weights, too."""
+    annotations = {
+        "thrift.aeraki.io/transport": "framed",
+        "thrift.aeraki.io/server-transport": "header",
+    }
+    header = Flavour("header", "binary")
+    engine = Engine("tcp-thrift", annotations, partial(ThriftServer, flavour=header), ThriftCalls)
+    canary = Canary(mesh, engine, loopback)
+    servers = {name: ThriftServer(name, header, at) for name, at in canary.pods.items()}
+    mirror = ThriftServer("v3", header)
+    mesh.lead("store", 7000, mirror.address, subset="v3")
+    with ExitStack() as running:
+        for server in (*servers.values(), mirror):
+            running.enter_context(server)
+        mesh.objects = canary.objects(30, mirror="v3")
+        mesh.client(mesh=SETTINGS)
+        with canary.engine.calls(canary.at) as calls:
+            answers = Counter(calls.answer()[:2] for _ in range(100))
+        assert abs(answers["v2"] - 30) <= 4
+        mirror.wait_for_calls(100)
+    canary.mesh.check()
 
 
 def test_answers_with_an_error_eject_nobody(canary: Canary) -> None:

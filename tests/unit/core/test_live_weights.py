@@ -18,6 +18,13 @@ HOST = "cart.shop.svc.cluster.local"
 ASKS = {"aeraki.io/live-weights": "true"}
 
 
+ORDER = {"kubernetes.io/service-name": "order"}
+
+
+def _slice(endpoints: list[Any]) -> dict[str, Any]:
+    return {"endpoints": endpoints, "ports": [{"name": "tcp-echo", "port": 9000}]}
+
+
 class Canary(Mesher):
     """The Service cart of the pods v1-0, v1-1 and v2-0, and a route with weights."""
 
@@ -60,8 +67,21 @@ class Canary(Mesher):
         ]
         self.slice(endpoints)
 
+    def endpoints_of(self, *names: str) -> dict[str, Any]:
+        """The content of a slice; the numbers of the addresses are those of the pods."""
+        return _slice(
+            [
+                {
+                    "addresses": [f"10.1.0.{number}"],
+                    "targetRef": {"kind": "Pod", "name": name},
+                }
+                for number, name in enumerate(("v1-0", "v1-1", "v2-0", "v2-1"), 1)
+                if name in names
+            ]
+        )
+
     def slice(self, endpoints: list[Any]) -> None:
-        content = {"endpoints": endpoints, "ports": [{"name": "tcp-echo", "port": 9000}]}
+        content = _slice(endpoints)
         labels = {"kubernetes.io/service-name": "cart"}
         self.put("EndpointSlice", "cart-x", content, labels=labels)
 
@@ -205,6 +225,46 @@ class TestWhatIsMade:
         assert sorted(entry["spec"]["endpoints"][-1]["weight"] for entry in entries) == [
             TOTAL // 10,
             TOTAL * 6 // 10,
+        ]
+
+    def test_two_services_on_one_port_have_a_set_each(self) -> None:
+        canary = Canary()
+        canary.service("order", "10.0.0.2")
+        canary.put("EndpointSlice", "order-x", canary.endpoints_of("v1-0", "v2-0"), labels=ORDER)
+        subsets = [{"name": name, "labels": {"version": name}} for name in ("v1", "v2")]
+        canary.put("DestinationRule", "order", {"host": "order", "subsets": subsets})
+        route = [
+            {"destination": {"host": "order", "subset": name}, "weight": weight}
+            for name, weight in (("v1", 30), ("v2", 70))
+        ]
+        spec = {"hosts": ["order"], "http": [{"route": route}]}
+        canary.put("VirtualService", "order", spec, annotations=ASKS)
+        weights = {
+            entry["spec"]["hosts"][0].partition("-")[0]: [
+                each["weight"] for each in entry["spec"]["endpoints"]
+            ]
+            for entry in canary.made(OutputKind.SERVICE_ENTRY)
+        }
+        assert weights == {
+            "cart": [TOTAL * 45 // 100, TOTAL * 45 // 100, TOTAL * 10 // 100],
+            "order": [TOTAL * 30 // 100, TOTAL * 70 // 100],
+        }
+
+    def test_what_is_merged_into_the_clusters_of_the_service_is_merged_into_that_of_the_set(
+        self,
+    ) -> None:
+        canary = Canary()
+        canary.service(annotations={"echo.aeraki.io/cluster": "true"})
+        (entry,) = canary.made(OutputKind.SERVICE_ENTRY)
+        merges = [
+            patch["match"]["cluster"]
+            for made in canary.made(OutputKind.ENVOY_FILTER)
+            for patch in made["spec"]["configPatches"]
+            if patch["applyTo"] == "CLUSTER"
+        ]
+        assert merges == [
+            {"service": HOST, "portNumber": 7000},
+            {"name": f"outbound|7070||{entry['spec']['hosts'][0]}"},
         ]
 
     def test_nothing_is_left_when_it_is_switched_off(self) -> None:

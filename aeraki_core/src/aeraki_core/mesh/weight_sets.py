@@ -187,10 +187,10 @@ class WeightSets:
                 self.report_at(LIVE_WEIGHTS_UNUSED, f"{ref}: {message}", reason.ref, "spec")
             return None
         self.by_route[ref, path] = weight_set
-        first = destinations[0]
-        return WeightedCluster(
-            cluster=weight_set.cluster, weight=1, host=first.host, port=first.port
-        )
+        meant = {(destination.host, destination.port) for destination in destinations}
+        # What is known of one service does not hold for several.
+        host, port = meant.pop() if len(meant) == 1 else (weight_set.host, PORT)
+        return WeightedCluster(cluster=weight_set.cluster, weight=1, host=host, port=port)
 
     def _is_wanted(self, virtual_service: VirtualService) -> bool:
         if self.reads.mesh.live_weights is LiveWeights.ALL:

@@ -9,7 +9,7 @@ listeners", "Inbound".
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from sys import intern
@@ -21,6 +21,7 @@ from aeraki_core.filters.output import Output
 from aeraki_core.filters.patch import ApplyTo, FrozenMessage, Inbound, Operation, Patch, pack
 from aeraki_core.findings.codes import INBOUND_TAKEN
 from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.weight_sets import WeightSet
 from aeraki_core.model.listeners import Listener
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.pipeline.companions import companions_of
@@ -110,6 +111,7 @@ def _outbound(
             # Envoy refuses two clusters of one name.
             continue
         patches += _outbound_patches(patch, for_audience.listeners, mesh_wide, mesh)
+        patches += _weight_set_patches(patch, for_audience.weight_sets)
     for restore in for_audience.restores:
         patches += _restore_patches(restore, mesh_wide)
     return Placement(
@@ -245,6 +247,15 @@ def _cluster_patches(patch: Patch, context: str) -> list[ConfigPatch]:
     if patch.operation is Operation.ADD:
         return [add]
     return [ConfigPatch(ApplyTo.CLUSTER, context, Match(cluster=patch.name), "REMOVE", None), add]
+
+
+def _weight_set_patches(patch: Patch, weight_sets: Iterable[WeightSet]) -> Iterator[ConfigPatch]:
+    """A merge into all clusters of a service port, for those that carry its weights."""
+    if patch.apply_to is not ApplyTo.CLUSTER or patch.operation is not Operation.MERGE:
+        return
+    for weight_set in weight_sets if patch.subset is None else ():
+        match = Match(cluster=weight_set.cluster)
+        yield ConfigPatch(patch.apply_to, OUTBOUND, match, "MERGE", patch.value, patch.plugin)
 
 
 def _inbound(run: PortRun, side: Inbound, patches: Iterable[Patch]) -> Placement:
