@@ -73,12 +73,14 @@ def _programmed(
         return no("NotAccepted", f"the object is not accepted; {kept}")
     if not reports:
         return no("NoService", "no port of a service that it names speaks its protocol")
+    # The worst state goes first: one condition has room for one reason.
     held = [report for report in reports if report.state == PortState.HELD]
     if held:
         return no(
             "Held",
             *(f"{_port(report)} keeps its last good filters: {_causes(report)}" for report in held),
         )
+    # The filters are made. What remains is whether the sink could write them.
     keys = sorted({key for report in reports for key in report.filters})
     problems = [text for key in keys if (text := problem(key)) is not None]
     if problems:

@@ -139,6 +139,7 @@ class Events:
         if not self._may_pass(ref):
             return
         regarding = self._regarding(ref)
+        # An Event needs the uid of its object, and a deleted object has none.
         if regarding is None:
             return
         event = _event(regarding, occurrence, self._identity)
@@ -147,8 +148,10 @@ class Events:
             self._client.request("POST", path, body=event)
         except ApiError as error:
             if error.status == 409 and error.reason == "AlreadyExists":
+                # The Event of an earlier process: count on in it instead of adding another.
                 if occurrence.again:
                     self._count(f"{path}/{event['metadata']['name']}", occurrence.at)
+            # A namespace that goes takes its Events along.
             elif error.status != 404 and "being terminated" not in error.message:
                 raise
 

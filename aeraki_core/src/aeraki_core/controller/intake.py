@@ -63,6 +63,7 @@ class Intake:
             case Upserted(_, source_object):
                 is_asked = self._pipeline.upsert(source_object)
                 self._observer(ObjectTaken(source_object))
+                # Restless kinds change all day. A pass follows only if something that was read differs.
                 return is_asked or source_object.ref.kind not in _RESTLESS
             case Removed(_, ref):
                 is_asked = self._pipeline.remove(ref)
@@ -74,6 +75,8 @@ class Intake:
                 self._pipeline.rescope(scope)
             case Synced(source, incomplete):
                 self._waiting.discard(source)
+                # Only an answer to this request counts: Synced after Unsynced, not a repeated
+                # Synced.
                 if self._expected is not None and source in self._unsynced:
                     self._expected.discard(source)
                 self._unsynced.pop(source, None)

@@ -172,6 +172,8 @@ class Leader:
         spec = lease.get("spec") or {}
         self._holder = str(spec.get("holderIdentity") or "")
         version = str(lease["metadata"].get("resourceVersion"))
+        # Clocks of different machines differ. So the age of a Lease counts from when this replica
+        # saw it change, by its own clock.
         if version != self._seen[0]:
             self._seen = (version, self._clock())
         duration = float(spec.get("leaseDurationSeconds") or self._timing.lease)

@@ -69,6 +69,7 @@ class Troubles:
         fresh: list[Step] = []
         released: list[FilterKey] = []
         for key in sorted(keys):
+            # Take each key out and put it back, so that what is not put back is over.
             before = self.kept.pop(key, None) or self._left_alone.pop(key, None)
             step = now.get(key)
             if step is None:

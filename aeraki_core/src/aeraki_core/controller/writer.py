@@ -291,10 +291,12 @@ class FilterWriter:
         deletions = {
             step.key for step in steps if step.action is Action.DELETE and step.key.kind.is_named
         }
+        # It is wanted again, so its time begins anew when it goes the next time.
         for key in [key for key in self._lingering if key in keys and key not in deletions]:
             del self._lingering[key]
         self._lingered -= {*keys} - deletions
         waiting: set[FilterKey] = set()
+        # The first look at a deletion starts its time; a later pass after that time deletes.
         for key in deletions - self._lingered:
             if now < self._lingering.setdefault(key, now + self._linger):
                 waiting.add(key)

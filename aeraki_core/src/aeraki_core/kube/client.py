@@ -336,6 +336,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
             f"no usable cluster configuration: {kubeconfig}: no such file; correct --kubeconfig"
         )
     explicit = kubeconfig is not None or context is not None or bool(os.environ.get("KUBECONFIG"))
+    # A pod without a token (automountServiceAccountToken: false) may bring a kubeconfig.
     in_pod = bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and Path(_MOUNTED).exists()
     try:
         if in_pod and not explicit:

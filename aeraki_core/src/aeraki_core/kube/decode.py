@@ -264,6 +264,7 @@ def _salvage(text: str, start: int) -> tuple[Any, int]:
             raise AnswerError("the answer is not valid JSON")
         word, position = token[1], token.end()
         if word in ("}", "]"):
+            # Levels below MAX_DEPTH are counted, but never put on the stack.
             if depth <= MAX_DEPTH:
                 stack.pop()
             depth -= 1
@@ -279,6 +280,7 @@ def _salvage(text: str, start: int) -> tuple[Any, int]:
             continue
         else:
             value = _scalar(word)
+        # Put the value where it belongs: a key waits for its value, which may be an array.
         parent = stack[-1] if stack else None
         if isinstance(parent, dict) and key is None and word[0] == '"':
             key = value
@@ -317,6 +319,7 @@ def _identified(value: _Value) -> DecodedObject:
         raise AnswerError("the answer holds an object without name or resourceVersion")
     if namespace is not None and not isinstance(namespace, str):
         raise AnswerError("the answer holds an object whose namespace is not text")
+    # Odd labels cost the object its labels, with a finding, and not its place in the list.
     problem = value.problem
     for part in ("labels", "annotations"):
         if not _is_text_map(metadata.get(part)):

@@ -193,6 +193,7 @@ class FilesSink(Sink):
             if content.filter is None:
                 self._unknown[name] = len(sys.modules)
         elif isinstance(content, _OddFile) and content.unreadable and before is not None:
+            # Keep the claim without the content: the next plan rewrites it, and nothing deletes it.
             self._live[before.key] = Live(
                 before.key, before.plugin, before.service_ports, None, before.namespaces
             )
@@ -214,6 +215,7 @@ class FilesSink(Sink):
         """What the file holds; None when there is none."""
         path = self._directory / name
         try:
+            # lstat: a link could lead out of the folder, and a device could block.
             status = path.lstat()
             if not stat.S_ISREG(status.st_mode):
                 return _OddFile("it is no plain file", unreadable=False)

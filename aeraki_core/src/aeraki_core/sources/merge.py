@@ -97,6 +97,7 @@ class _Merge:
         if source not in forms:
             return []
         best = self._best(forms)
+        # Only the source whose form is in effect can take the object away.
         decided = best == source and ref not in self._ghosts
         removed = forms.pop(source)
         if not forms:
@@ -105,10 +106,12 @@ class _Merge:
         if not decided:
             is_mirror = MIRRORS.get(source) == best and removed.addresses
             return [_mirrored(source, ref, ())] if is_mirror else []
+        # A mirror only repeats what this source has, a moment later. It is no heir.
         heirs = {name: form for name, form in forms.items() if MIRRORS.get(name) != source}
         heir = heirs[self._best(heirs)].event if heirs else None
         if heir is not None:
             return [heir, *self._mirrored(ref, heir.source)]
+        # The mirror still shows the object; what it shows of it must not bring it back.
         if forms:
             self._ghosts.add(ref)
         return [event]

@@ -241,9 +241,13 @@ class FileSet:
         places = self._tree.troubles.keys() | tree.troubles.keys() | self._lost.keys()
         lost: dict[str, Identity] = {}
         for anchor, identity in {**self._tree.anchors, **self._lost}.items():
+            # An anchor is a path given by the user or another file system below it. The same
+            # folder, even if empty now, says what it holds.
             if tree.anchors.get(anchor) == identity and anchor not in self._lost:
                 continue
             inside = anchor.rstrip("/") + "/"
+            # A mount that fails leaves its empty mount point behind. That is no deletion of
+            # everything.
             held = anchor in self._lost or any(path.startswith(inside) for path in self._tree.files)
             if held and not any(path.startswith(inside) for path in tree.files):
                 lost[anchor] = identity
@@ -277,7 +281,9 @@ class FileSet:
         for ref in touched:
             now = self._in_effect.get(ref)
             winner = min(self._declared.get(ref, ()), key=self._position, default=None)
+            # No file declares it any more.
             if winner is None:
+                # Something cannot be read, and the object may be in there.
                 if hold and now is not None:
                     self._held.add(ref)
                     continue

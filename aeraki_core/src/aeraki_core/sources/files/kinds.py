@@ -120,6 +120,8 @@ def judge(
         return KindVerdict(False, unsupported=_UPSTREAM_POLICY)
     if kind in _KNOWN.get(group, ()):
         return _LEAVE
+    # From here on the kind is one that nothing reads. Decide whether that is a mistake: a slip in a
+    # kind or group of Istio, Kubernetes or Aeraki, or another tool's object.
     known_group = group in _KNOWN and (slash != "" or api_version == "v1")
     if kind in _HOME and (known_group or group in _BUILT_IN or group == "" or _looks_own(group)):
         return KindVerdict(

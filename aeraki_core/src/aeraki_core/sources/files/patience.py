@@ -78,8 +78,11 @@ class Asking:
         call = _Call(function)
         self._calls.put(call)
         seen = place()
+        # A slow scan of many files makes progress. Only standing still counts as no answer.
         while not wait([call.answer], self.patience).done:
             if seen == (seen := place()):
+                # A thread in a system call cannot be ended. Leave it to its fate and take a new
+                # one.
                 self._left[about] = self._thread
                 self.close()
                 raise UnansweredError(self.patience)

@@ -115,6 +115,7 @@ class Scan:
             if entry is None:
                 stack.pop()
                 continue
+            # asking.call() sees progress by this.
             self.at = entry.path
             try:
                 if entry.name in NO_MANIFESTS:
@@ -130,6 +131,7 @@ class Scan:
             if not stat.S_ISDIR(entry_status.st_mode):
                 self._file(entry.path, entry_status)
             elif self._enters(entry.path, identity_of(entry_status), above):
+                # A mount point: fileset.py notices when the file system in it goes away.
                 if entry_status.st_dev != device:
                     self.tree.anchors[entry.path] = identity_of(entry_status)
                 inside = (*above, identity_of(entry_status))

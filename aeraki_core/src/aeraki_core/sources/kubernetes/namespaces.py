@@ -131,13 +131,16 @@ class Selection:
             again = name in self._deleted
             if again:
                 self._deleted.remove(name)
+            # It came to match, or was created anew: read everything in it before anything counts.
             if matches and (again or name in self._others):
                 self._others.discard(name)
                 self._entering.add(name)
                 anew = True
+            # New and matching from the start: its objects come by the watches that exist.
             elif matches and name not in self._entering:
                 self._watched.add(name)
                 waited += self._waiting.pop(name, {}).values()
+            # It does not match any more. What was read of it is removed.
             elif not matches and name not in self._others:
                 if again or any(
                     name in names for names in (self._watched, self._entering, self._waiting)

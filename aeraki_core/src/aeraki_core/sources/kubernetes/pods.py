@@ -151,6 +151,7 @@ class PodReferences:
 
     def _selections(self) -> Iterable[PodSelection]:
         for route in self._routes.values():
+            # Only Pods behind a live-weight route are read: rights and memory follow the use.
             facts = {name: self._services.get(name) for name in route.services}
             if (
                 self._live_weights is LiveWeights.ALL
