@@ -63,7 +63,7 @@ class Intake:
             case Upserted(_, source_object):
                 is_asked = self._pipeline.upsert(source_object)
                 self._observer(ObjectTaken(source_object))
-                # Restless kinds change all day. A pass follows only if something that was read differs.
+                # Restless kinds change all day. A pass follows if something that was read differs.
                 return is_asked or source_object.ref.kind not in _RESTLESS
             case Removed(_, ref):
                 is_asked = self._pipeline.remove(ref)

@@ -211,6 +211,8 @@ def _union(branches: list[Schema]) -> Schema:
     if all(branch == branches[0] for branch in branches):
         return branches[0]
     kinds = {branch.get("type") for branch in branches}
+    # A structural schema has no anyOf of types. Kubernetes knows this one pair by an extension of
+    # its own.
     if kinds == {"integer", "string"}:
         return {_INT_OR_STRING: True}
     if kinds == {"object"} and all("properties" in branch for branch in branches):
@@ -220,6 +222,7 @@ def _union(branches: list[Schema]) -> Schema:
                 properties[name] = (
                     item if name not in properties else _union([properties[name], item])
                 )
+        # A field is required only if each branch requires it.
         required = [
             name
             for name in branches[0].get("required", ())

@@ -157,6 +157,7 @@ def _note(stack: list[_Node], event: Any) -> None:
     if isinstance(parent.inner, list):
         parent.inner.append(node)
     elif isinstance(parent.inner, dict):
+        # In a mapping, nodes come in turn: a key, then its value.
         if parent.key is None:
             parent.key = event
             if node.inner is not None:

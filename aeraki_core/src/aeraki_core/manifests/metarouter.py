@@ -137,6 +137,7 @@ def _virtual_service(converting: _Converting, spec: Mapping[str, Any]) -> dict[s
         (route, f"spec.routes[{index}]")
         for index, route in enumerate(_mappings(spec.get("routes")))
     ]
+    # An attribute that every route asks for alike describes the service: it becomes an option.
     general = _general_attributes(converting, [route for route, _ in written])
     routes = [
         converted
@@ -187,6 +188,7 @@ def _route(
         where = f"{path}.match.attributes.{name}"
         if name in general:
             continue
+        # Without the condition the route would take more calls than it did.
         if name in converting.options:
             reason = (
                 "describes the service, not the call, and differs between routes; "

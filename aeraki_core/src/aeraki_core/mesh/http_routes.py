@@ -143,6 +143,8 @@ class _HttpReader:
         if other_port is not None:
             return f"its destination is {other_port}"
         service = self.scope.service
+        # Without an HTTP port the entry can only be for ports like this one, whatever it matches
+        # on.
         if not any(port_protocol(port) is PortProtocol.HTTP for port in service.ports):
             return None
         asked = [_HTTP_ONLY.intersection(match.others()) for match in matches]

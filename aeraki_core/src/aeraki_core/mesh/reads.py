@@ -365,11 +365,14 @@ class Reads:
         }
         if owner is None or not elsewhere:
             return [[*each] for each in by_host]
+        # From here on the answer depends on Sidecars: which namespaces have one, and what it
+        # imports.
         self.keys.add(SidecarNamespacesKey())
         sidecar = self._default_sidecar(self.client)
         left_out = _not_imported(sidecar, elsewhere.values())
         for namespace in self._store.sidecar_namespaces():
             other = _default_of(self._store.sidecars(namespace))
+            # Clients of a namespace that sees other VirtualServices get a filter of their own.
             imports = other is None or not other.egress or other.imports(owner, host)
             if imports and _not_imported(other or sidecar, elsewhere.values()) != left_out:
                 self.record.clients.add(namespace)

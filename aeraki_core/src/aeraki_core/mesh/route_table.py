@@ -40,9 +40,11 @@ def route_table(scopes: Sequence[RouteScope], service: Service, port: Port) -> t
     for scope in scopes[:1]:
         _report_unknown_fields(scope)
     http, unusable = _http_routes(scopes)
+    # Nothing after a route that takes all calls can be reached.
     if any(route.match.takes_all for route in http):
         return http
     rest = _tcp_route(scopes)
+    # No entry counts for this port. The calls go to the service itself, as istiod would send them.
     if not http and rest is None:
         for scope in unusable[:1]:
             _report_no_route(scope)

@@ -40,6 +40,7 @@ def divide(total: int, weights: Sequence[int]) -> tuple[int, ...]:
     )
     for index in by_remainder[: total - sum(parts)]:
         parts[index] += 1
+    # A weight above 0 means calls: take a unit from the largest part rather than round to none.
     for index, weight in enumerate(weights):
         if weight and parts[index] == 0 and max(parts) > 1:
             parts[parts.index(max(parts))] -= 1

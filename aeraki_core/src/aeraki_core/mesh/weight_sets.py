@@ -228,11 +228,13 @@ class WeightSets:
         """
         name = self._name(ref, destinations, ordinal)
         host = f"{name}.{self.service.namespace}.{SUFFIX}"
+        # Somebody else may have an object of that host; istiod would merge the two.
         for reason, claimer in self.reads.weight_host_problems(host, self.service.namespace):
             raise _Unusable(reason, claimer)
         members = [self._members(destination) for destination in destinations]
         if sum(len(each.pods) for each in members) > MAX_ENDPOINTS:
             raise _Unusable(f"the destinations have more than {MAX_ENDPOINTS} endpoints")
+        # All endpoints of a set share one cluster, and a cluster has one policy.
         policies = [_without_balancer(each.policy) for each in members]
         if any(policy != policies[0] for policy in policies):
             raise _Unusable("the destinations have different traffic policies, and one set has one")

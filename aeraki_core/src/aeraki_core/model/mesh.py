@@ -91,6 +91,7 @@ def parse_proxy_rule(text: str) -> ProxyRule:
     Raises:
         ValueError: it is not of that form; the message says what is wrong.
     """
+    # Names of extensions and labels hold dots and slashes, but no colon.
     scope, colon, extension = text.strip().rpartition(":")
     if not extension or any(char.isspace() for char in extension):
         raise ValueError(f"{text!r} names no Envoy extension, such as envoy.filters.network.NAME")

@@ -303,6 +303,7 @@ def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Se
         address for address in cluster_ips if address and address != "None"
     )
     annotations = text_map(metadata.get("annotations"))
+    # A Kubernetes Service has no exportTo field; istiod reads this annotation.
     exported = annotations.get(EXPORT_TO_ANNOTATION)
     return Service(
         ref=ref,
@@ -357,6 +358,7 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
     if len(set(numbers)) != len(numbers):
         raise RejectedError((Problem("spec.ports", "a port number is given twice"),))
     export_to = resolve_export_to(spec.export_to, ref.namespace)
+    # One object must not cost the controller more than a namespace full of Services would.
     size = len(spec.hosts) * len(numbers) * max(1, len(export_to))
     if size > MAX_PORTS:
         message = (
@@ -366,6 +368,7 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
         raise RejectedError((Problem("spec", message),))
     metadata = content.get("metadata") or {}
     labels = text_map(metadata.get("labels"))
+    # istiod gives an address only to an entry without its own, with endpoints that it knows.
     allocates = (
         not spec.addresses
         and spec.resolution is not Resolution.NONE

@@ -45,6 +45,7 @@ class FilterTable:
         """
         gone = {key for key in self._of_group.pop(group, ()) if key not in filters}
         for key in gone | filters.keys():
+            # Groups share companions: one goes only when no group names it.
             if key.kind.is_named:
                 (self._naming[key].discard if key in gone else self._naming[key].add)(group)
         changed = {key for key in gone if not self._naming.get(key)}

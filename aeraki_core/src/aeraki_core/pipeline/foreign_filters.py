@@ -65,6 +65,7 @@ def _meetings(placement: Placement, foreign: ForeignFilters) -> Iterator[_Meetin
     inbound = _is_inbound(placement)
     host, port = placement.service_port
     for ours in placement.patches:
+        # Only patches that look for tcp_proxy can miss it, or take it from others.
         if ours.apply_to is not ApplyTo.NETWORK_FILTER or ours.match.filter != TCP_PROXY:
             continue
         listener = ours.match.listener
@@ -104,6 +105,8 @@ def _outcome(meeting: _Meeting, root_namespace: str) -> str | None:
         theirs.operation, "inserts beside"
     )
     priorities = f"priority {meeting.foreign.priority}, Aeraki's {meeting.placement.priority}"
+    # istiod applies EnvoyFilters by priority, and all MERGEs of network filters last. So what
+    # counts is who comes first, and whether tcp_proxy is there by then.
     if theirs.anchor == TCP_PROXY:
         if theirs.operation == "MERGE" and replaces:
             return (

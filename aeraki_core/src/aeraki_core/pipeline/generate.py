@@ -46,6 +46,8 @@ def generate_port(
     reads.service(service.id)
     audiences, findings = base_audiences(service, protocol, reads)
     runner = ViewRunner(service, port, protocol, reads, dispatcher, detect)
+    # Clients without the extension keep plain TCP. Without any client only the workloads may have a
+    # filter.
     if audiences:
         runner.run_for_clients(audiences)
     else:
@@ -53,6 +55,8 @@ def generate_port(
     views = runner.views
     if not views and not protocol.extension.stock:
         findings = (*findings, _missing_extension(service, port, protocol))
+    # The clients of one view may fail alone. Without the mesh-wide filter nobody else has one, so
+    # then all is held.
     failed = (bool(views) and all(view.failed for view in views)) or runner.mesh_wide_failed()
     inbound_failed = failed or (bool(views) and runner.inbound_view().failed)
     failed_in = {

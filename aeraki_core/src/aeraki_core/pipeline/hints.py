@@ -214,6 +214,7 @@ def _for_some_workloads(
     alike = [
         each for each in rules if (each.namespace, each.selector) == (rule.namespace, rule.selector)
     ]
+    # The selected workloads know these subsets alone.
     theirs = {name for each in alike for name in each.subsets}
     others = {
         name

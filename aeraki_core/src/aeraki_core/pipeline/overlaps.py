@@ -77,9 +77,11 @@ class Overlaps:
             mine, rival = (
                 min(placements, key=by_age) for placements in (members, self._groups.members(other))
             )
+            # Applying equal patches twice changes nothing, unless they insert.
             if mine.patches == rival.patches and not _inserts(mine):
                 continue
             findings += (_overlap(group, placement, rival, mine) for placement in members)
+            # The older one wins, as in Istio: the younger comes after it and finds its place taken.
             if by_age(rival) < by_age(mine):
                 after = max(after, 1 + self._after.get(other, 0))
         before = self._after.pop(group, 0)

@@ -120,6 +120,7 @@ class Reports:
             return PortState.NONE
         if run.failed or run.failed_in:
             return PortState.HELD
+        # It has filters, though not for all clients or listeners.
         if any(finding.code in _LACKS_A_FILTER for finding in run.findings):
             return PortState.PARTIAL
         groups = (placement.group for placement in self._ports.placements(port_id))

@@ -237,6 +237,7 @@ class ViewRunner:
         ]
         mesh_wide = self._mesh_wide()
         where, views = "", having
+        # Name the smaller side: those who have the problem, or those who do not.
         if mesh_wide is not None and not any(view is mesh_wide for view in having):
             where = "in"
         elif finding.ref is not None and mesh_wide is not None:

@@ -25,6 +25,7 @@ def why_not_added(
     malformed = why_malformed(values)
     if malformed:
         return malformed
+    # Each proxy loads only what it has: an undeclared extension would reject the whole listener.
     declared = {extension.name for extension in addon.extensions}
     for value in values:
         if value.operation not in _ADDING:

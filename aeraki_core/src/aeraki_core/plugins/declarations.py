@@ -52,6 +52,7 @@ def check_hooks(
     for name, function in sorted(functions.items()):
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise PluginError(f"{name} is async: write `def {name}`, hooks are plain functions")
+    # A hook that nothing calls is a plugin that silently does nothing.
     needs_protocols = {"aeraki_generate", "aeraki_detect_protocol"} & functions.keys()
     if needs_protocols and not protocols:
         raise PluginError(

@@ -45,6 +45,7 @@ def resolve(
     """
     flags, environment = flags or {}, environment or {}
     if file is None and environment.get(CONFIG_ENV):
+        # A file that is named takes the place of the project's .aeraki.yaml.
         file = Path(environment[CONFIG_ENV])
     if file is None and directory is not None:
         file = find_project_file(directory)

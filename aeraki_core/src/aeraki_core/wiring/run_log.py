@@ -164,6 +164,7 @@ class RunLog:
         reports = [report for report in self._pipeline.reports() if report.detection.protocol]
         many = len(reports) > _MANY
         for report in reports:
+            # Thousands of lines at the start would bury what went wrong.
             level = logging.DEBUG if many else logging.INFO
             _log(_PIPELINE, level, _port_text(report), **_port_fields(report))
         if many:

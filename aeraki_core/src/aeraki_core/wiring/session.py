@@ -153,6 +153,7 @@ def open_session(
         )
     pipeline.rescope(named(settings.watch_namespaces) if scope is None else scope)
     objects = [item for item in snapshot.objects if pipeline.scope.watches(item.ref.namespace)]
+    # Ask the cluster only if it can help: most uses have no cluster at hand.
     asks = addresses.asks_cluster and any(lacks_address(item) for item in objects)
     live = cluster_addresses(connector(settings)()) if asks else {}
     addressed = with_addresses(objects, live, stand_in=addresses.stands_in)
