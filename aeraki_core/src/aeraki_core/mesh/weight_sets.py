@@ -14,9 +14,10 @@ be made, the route keeps its ordinary weights, and a finding says why.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -145,7 +146,7 @@ class WeightSets:
     port: Port
     report_at: Callable[[Code, str, ObjectRef, str], None]
     by_route: dict[tuple[ObjectRef, str], WeightSet] = field(default_factory=dict)
-    _ordinals: dict[ObjectRef, Mapping[int, int]] = field(default_factory=dict)
+    _places: dict[ObjectRef, Mapping[int, str]] = field(default_factory=dict)
     _destinations: int = 0
 
     def carry(
@@ -177,7 +178,7 @@ class WeightSets:
                     "destinations together"
                 )
             weight_set = self._make(
-                ref, destinations, path=path, ordinal=self._ordinal(virtual_service, route)
+                ref, destinations, path=path, place=self._place(virtual_service, route)
             )
         except _Unusable as reason:
             message = f"{reason}; changed weights wait for the drain of open connections"
@@ -219,14 +220,14 @@ class WeightSets:
         destinations: Sequence[WeightedCluster],
         *,
         path: str,
-        ordinal: int,
+        place: str,
     ) -> WeightSet:
         """The weight set of a route.
 
         Raises:
             _Unusable: the weights cannot be carried by endpoints.
         """
-        name = self._name(ref, destinations, ordinal)
+        name = self._name(ref, destinations, place)
         host = f"{name}.{self.service.namespace}.{SUFFIX}"
         # Somebody else may have an object of that host; istiod would merge the two.
         for reason, claimer in self.reads.weight_host_problems(host, self.service.namespace):
@@ -252,16 +253,11 @@ class WeightSets:
                 Share(destination.cluster, destination.weight, len(each.pods))
                 for destination, each in zip(destinations, members, strict=True)
             ),
-            endpoints=tuple(
-                WeightedEndpoint(address, port, weight, pod)
-                for each, parts in zip(members, weights, strict=True)
-                for (address, port, pod), weight in zip(each.pods, parts, strict=True)
-                if weight
-            ),
+            endpoints=tuple(_weighted(members, weights)),
             traffic_policy=policies[0],
         )
 
-    def _name(self, ref: ObjectRef, destinations: Sequence[WeightedCluster], ordinal: int) -> str:
+    def _name(self, ref: ObjectRef, destinations: Sequence[WeightedCluster], place: str) -> str:
         """A name that no other route has, and that stays while only weights change.
 
         It is the same for all clients to whom the same objects speak.
@@ -273,7 +269,7 @@ class WeightSets:
                 ref,
                 [destination.cluster for destination in destinations],
                 self._rules_for_some(destinations),
-                ordinal,
+                place,
             )
         )
         head = re.sub(r"[^a-z0-9-]+", "-", self.service.host.partition(".")[0]).strip("-")[:30]
@@ -290,23 +286,32 @@ class WeightSets:
             for rule in rules
         ]
 
-    def _ordinal(
+    def _place(
         self, virtual_service: VirtualService, route: tuple[HTTPRouteDestination, ...]
-    ) -> int:
-        """How many routes before it have the same destinations, whoever their clients are."""
-        if virtual_service.ref not in self._ordinals:
-            seen: Counter[tuple[Destination, ...]] = Counter()
-            ordinals: dict[int, int] = {}
+    ) -> str:
+        """Which calls the route takes, so that a new route above it takes no name from it.
+
+        Its matches, and how many routes before it have the same and the same destinations, whoever
+        their clients are.
+        """
+        if virtual_service.ref not in self._places:
+            seen: Counter[tuple[str, tuple[Destination, ...]]] = Counter()
+            places: dict[int, str] = {}
             entries: tuple[HTTPRoute | TCPRoute, ...] = (
                 *virtual_service.http,
                 *virtual_service.tcp,
             )
-            for written in (entry.route or () for entry in entries):
-                destinations = tuple(each.destination for each in written)
-                ordinals[id(written)] = seen[destinations]
-                seen[destinations] += 1
-            self._ordinals[virtual_service.ref] = ordinals
-        return self._ordinals[virtual_service.ref].get(id(route), 0)
+            for entry in entries:
+                written = entry.route or ()
+                matches = [match.model_dump(exclude_defaults=True) for match in entry.match or ()]
+                key = (
+                    json.dumps(matches, sort_keys=True),
+                    tuple(each.destination for each in written),
+                )
+                places[id(written)] = f"{key[0]}{seen[key]}"
+                seen[key] += 1
+            self._places[virtual_service.ref] = places
+        return self._places[virtual_service.ref].get(id(route), "")
 
     def _members(self, destination: WeightedCluster) -> _Members:
         rules = self.reads.destination_rules(destination.host)
@@ -380,6 +385,20 @@ class WeightSets:
                 "live weights need ROUND_ROBIN; the loadBalancer of the DestinationRule is not used"
             )
             self.report_at(LIVE_WEIGHTS_BALANCER, message, ref, path)
+
+
+def _weighted(
+    members: Iterable[_Members], weights: Iterable[Sequence[int]]
+) -> Iterator[WeightedEndpoint]:
+    """The endpoints that get calls. A pod of several destinations is one, with all its weights."""
+    found: dict[tuple[str, int], WeightedEndpoint] = {}
+    for each, parts in zip(members, weights, strict=True):
+        for (address, port, pod), weight in zip(each.pods, parts, strict=True):
+            before = found.get((address, port))
+            total = weight + (before.weight if before is not None else 0)
+            if total:
+                found[address, port] = WeightedEndpoint(address, port, total, pod)
+    yield from found.values()
 
 
 def _subset(
