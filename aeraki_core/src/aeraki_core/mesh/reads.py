@@ -7,7 +7,7 @@ filters, so the generator runs once for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -137,11 +137,12 @@ class Reads:
         )
         return self._store.annotations(service.ref).get(name)
 
-    def annotations(self, service: Service, prefix: str) -> tuple[str, ...]:
-        """The names of all annotations ``<prefix>/...`` of a service's object, sorted."""
+    def annotations(self, service: Service, prefix: str) -> Mapping[str, str]:
+        """All annotations ``<prefix>/...`` of a service's object, sorted by name."""
         self.keys.add(AnnotationsKey(service.ref, prefix))
-        names = self._store.annotations(service.ref)
-        return tuple(sorted(name for name in names if name.startswith(f"{prefix}/")))
+        texts = self._store.annotations(service.ref)
+        start = f"{prefix}/"
+        return {name: texts[name] for name in sorted(texts) if name.startswith(start)}
 
     def detection(self, service: Service) -> None:
         """Note that an answer rests on what the service's ports speak."""

@@ -56,12 +56,10 @@ class ObjectChecks:
 
     def learn(self, registry: Registry) -> None:
         """Use these plugins' options from here on."""
-        # One text for all services: each is a part of a key for each of them.
-        self._option_prefixes = {
-            protocol.name: f"{protocol.name}.{ANNOTATION_PREFIX}" for protocol in registry.protocols
-        }
+        names = [protocol.name for protocol in registry.protocols]
+        self._protocols_by_prefix = {f"{name}.{ANNOTATION_PREFIX}": name for name in names}
         self._option_owners = (
-            *self._option_prefixes,
+            *names,
             *(addon.name for plugin in registry.active for addon in plugin.addons),
         )
 
@@ -119,17 +117,17 @@ class ObjectChecks:
         return (*unknown, *hints)
 
     def _of_service(self, service: Service, reads: Reads) -> tuple[Finding, ...]:
-        options = {
-            name: annotations
-            for name, prefix in self._option_prefixes.items()
-            if (annotations := reads.annotations(service, prefix))
-        }
+        # Not asked through ``reads``: a change of an object's own annotations checks it anyway.
+        annotations = self._store.annotations(service.ref)
+        options: dict[str, list[str]] = {}
+        for annotation in annotations:
+            protocol = self._protocols_by_prefix.get(annotation.partition("/")[0])
+            if protocol is not None:
+                options.setdefault(protocol, []).append(annotation)
         detections = self._ports.detections(service.id)
         hints = (
             *service_hints(service, detections, options),
-            *annotation_hints(
-                service.ref, self._store.annotations(service.ref), self._option_owners, service
-            ),
+            *annotation_hints(service.ref, annotations, self._option_owners, service),
         )
         if any(detection.protocol is not None for detection in detections.values()):
             rules = reads.rules_of_any_client(service.host)

@@ -295,12 +295,13 @@ class GenerateContext(PortContext):
         port: Port,
         *,
         audience: Audience,
+        options: OptionReader,
         recorder: Recorder,
         detect: Detect,
     ) -> None:
         super().__init__(service, port, audience=audience, recorder=recorder, detect=detect)
         self.protocol = protocol
-        self._options = OptionReader(protocol, service, reads=recorder.reads, recorder=recorder)
+        self._options = options
 
     @property
     def virtual_service(self) -> VirtualService | None:

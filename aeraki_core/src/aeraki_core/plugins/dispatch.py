@@ -164,10 +164,17 @@ class Dispatcher:
         """The call of the protocol's owner for one service port and one audience of clients."""
         declared = (protocol.extension, *protocol.more_extensions)
         recorder = self._recorder(self.registry.owner(protocol), reads, declared)
+        options = OptionReader(protocol, service, reads=reads, recorder=recorder)
         context = GenerateContext(
-            protocol, service, port, audience=audience, recorder=recorder, detect=detect
+            protocol,
+            service,
+            port,
+            audience=audience,
+            options=options,
+            recorder=recorder,
+            detect=detect,
         )
-        return PortCall(context, recorder, detect, audience)
+        return PortCall(context, options, recorder, detect, audience)
 
     def generate(self, call: PortCall) -> Generated:
         """The patches of the protocol's owner for one service port."""
@@ -177,9 +184,7 @@ class Dispatcher:
         patches: tuple[Patch, ...] | None = None
         problem: tuple[Code, str] | None = None
         try:
-            OptionReader(
-                context.protocol, context.service, reads=recorder.reads, recorder=recorder
-            ).report_unknown()
+            call.options.report_unknown()
             arguments = {"protocol": context.protocol, "context": context}
             subject = ServicePort(context.service.host, context.port.number)
             values = self._call(
@@ -268,10 +273,12 @@ class Dispatcher:
         """The patches of one add-on for these sides, None if it failed; and its findings."""
         generating = call.context
         recorder = self._recorder(plugin, call.recorder.reads, addon.extensions)
+        options = OptionReader(addon, generating.service, reads=recorder.reads, recorder=recorder)
         context = ExtendContext(
             addon,
             generating,
             inbound=(side for side in generating.inbound if side in covered),
+            options=options,
             recorder=recorder,
             detect=call.detect,
         )
@@ -279,9 +286,7 @@ class Dispatcher:
         problem = ""
         own: tuple[Patch, ...] | None = None
         try:
-            OptionReader(
-                addon, generating.service, reads=recorder.reads, recorder=recorder
-            ).report_unknown()
+            options.report_unknown()
             values = self._call(
                 plugin.name,
                 "aeraki_extend",

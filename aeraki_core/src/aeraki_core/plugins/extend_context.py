@@ -25,6 +25,7 @@ class ExtendContext(Context):
         generating: GenerateContext,
         *,
         inbound: Iterable[Inbound],
+        options: OptionReader,
         recorder: Recorder,
         detect: Detect,
     ) -> None:
@@ -35,9 +36,7 @@ class ExtendContext(Context):
         self.port = generating.port
         self.outbound = ExtendedSide(generating.outbound)
         self.inbound = tuple(map(ExtendedSide, inbound))
-        self._options = OptionReader(
-            addon, generating.service, reads=recorder.reads, recorder=recorder
-        )
+        self._options = options
 
     def option(self, option: Option[V]) -> V:
         """The value of one of the add-on's options, or its default.

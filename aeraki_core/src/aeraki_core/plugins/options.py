@@ -7,12 +7,14 @@ counts, so that one typing mistake of a user is no error of the plugin.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aeraki_core.errors import PluginError
 from aeraki_core.findings.codes import BAD_OPTION, UNKNOWN_OPTION
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.model.duration import parse_duration
+from aeraki_core.model.namespace import ANNOTATION_PREFIX
 from aeraki_core.model.service import Service
 from aeraki_core.plugins.recorder import Recorder
 from aeraki_core.plugins.types import Option, OptionType
@@ -40,8 +42,15 @@ class OptionOwner(Protocol):
         ...
 
 
+class _Reading(NamedTuple):
+    """The value of an option, and the annotation that gives it."""
+
+    value: Any
+    annotation: str
+
+
 class OptionReader:
-    """Reads the options of one service that a protocol or an add-on declares."""
+    """Reads the options of one service that a protocol or an add-on declares, each once."""
 
     def __init__(
         self, owner: OptionOwner, service: Service, *, reads: Reads, recorder: Recorder
@@ -50,6 +59,12 @@ class OptionReader:
         self._service = service
         self._reads = reads
         self._recorder = recorder
+        self._readings: dict[Option[Any], _Reading] = {}
+
+    @cached_property
+    def _own(self) -> Mapping[str, str]:
+        """The annotations with the owner's prefix, by name."""
+        return self._reads.annotations(self._service, f"{self._owner.name}.{ANNOTATION_PREFIX}")
 
     def value(self, option: Option[V]) -> V:
         """Return the option's value, or its default; an invalid text is reported.
@@ -57,16 +72,8 @@ class OptionReader:
         Raises:
             PluginError: the owner does not declare the option.
         """
-        for annotation, text in self._texts(option):
-            try:
-                value: V = parse_option(option, text)
-            except ValueError as error:
-                field = f"metadata.annotations.{annotation}"
-                message = f"{annotation}: {error}"
-                self._recorder.add(BAD_OPTION, message, self._service.ref, field)
-            else:
-                return value
-        return option.default
+        value: V = self._reading(option).value
+        return value
 
     def field(self, option: Option[Any]) -> str:
         """Return the annotation of the option's value; if there is none, its main one.
@@ -74,38 +81,51 @@ class OptionReader:
         Raises:
             PluginError: the owner does not declare the option.
         """
-        for annotation, text in self._texts(option):
-            try:
-                parse_option(option, text)
-            except ValueError:
-                continue
-            return f"metadata.annotations.{annotation}"
-        return f"metadata.annotations.{self._owner.annotation(option)}"
+        return f"metadata.annotations.{self._reading(option).annotation}"
 
     def report_unknown(self) -> None:
         """Report annotations with the owner's prefix that are none of its options."""
         known = {self._owner.annotation(option) for option in self._owner.options}
-        for name in self._reads.annotations(self._service, f"{self._owner.name}.aeraki.io"):
+        for name in self._own:
             if name not in known:
                 field = f"metadata.annotations.{name}"
                 message = f"{self._owner.name} has no option {name}"
                 self._recorder.add(UNKNOWN_OPTION, message, self._service.ref, field)
 
-    def _texts(self, option: Option[Any]) -> Iterator[tuple[str, str]]:
-        """Yield the existing annotations for an option and their texts, its own name first."""
+    def _reading(self, option: Option[Any]) -> _Reading:
         if not isinstance(option, Option):
             raise PluginError(
                 f"an option is asked for by its Option value, not by a {type(option).__name__}"
             )
+        reading = self._readings.get(option)
+        if reading is None:
+            reading = self._readings[option] = self._read(option)
+        return reading
+
+    def _read(self, option: Option[Any]) -> _Reading:
         if option not in self._owner.options:
             raise PluginError(
                 f"{self._owner.name} does not declare the "
                 f"option {option.name!r}: list it in options"
             )
-        for annotation in (self._owner.annotation(option), *option.aliases):
-            text = self._reads.annotation(self._service, annotation)
+        for annotation, text in self._texts(option):
+            try:
+                return _Reading(parse_option(option, text), annotation)
+            except ValueError as error:
+                field = f"metadata.annotations.{annotation}"
+                message = f"{annotation}: {error}"
+                self._recorder.add(BAD_OPTION, message, self._service.ref, field)
+        return _Reading(option.default, self._owner.annotation(option))
+
+    def _texts(self, option: Option[Any]) -> Iterator[tuple[str, str]]:
+        """Yield the existing annotations for an option and their texts, its own name first."""
+        main = self._owner.annotation(option)
+        if main in self._own:
+            yield main, self._own[main]
+        for alias in option.aliases:
+            text = self._reads.annotation(self._service, alias)
             if text is not None:
-                yield annotation, text
+                yield alias, text
 
 
 def parse_option(option: Option[Any], text: str) -> Any:

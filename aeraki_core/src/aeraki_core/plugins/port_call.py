@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aeraki_core.filters.patch import Side
 from aeraki_core.plugins.audience import Audience
 from aeraki_core.plugins.context import Detect, GenerateContext
+from aeraki_core.plugins.options import OptionReader
 from aeraki_core.plugins.recorder import Recorder
 from aeraki_core.plugins.types import AddOn
 
@@ -18,6 +19,7 @@ class PortCall:
     """A pending call of ``aeraki_generate``: the plugin's side of it and the core's."""
 
     context: GenerateContext
+    options: OptionReader
     recorder: Recorder
     detect: Detect
     audience: Audience

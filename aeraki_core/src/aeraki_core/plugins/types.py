@@ -159,6 +159,10 @@ class Option(Generic[T_co]):
         ):
             object.__setattr__(self, key, value)
 
+    def __hash__(self) -> int:
+        """Return the name's: it tells the options of a protocol apart."""
+        return hash(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Extension:
