@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from sys import intern
 
 from google.protobuf import descriptor_pool, message_factory
@@ -65,10 +66,15 @@ class FrozenMessage:
         Raises:
             KeyError: the module that defines the type was not imported.
         """
-        descriptor = descriptor_pool.Default().FindMessageTypeByName(self.type_name)
-        message = message_factory.GetMessageClass(descriptor)()
+        message = _message_class(self.type_name)()
         message.ParseFromString(self.data)
         return message
+
+
+@cache
+def _message_class(type_name: str) -> type[Message]:
+    descriptor = descriptor_pool.Default().FindMessageTypeByName(type_name)
+    return message_factory.GetMessageClass(descriptor)
 
 
 class ApplyTo(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from aeraki_core.mesh.keys import Key
+from aeraki_core.mesh.keys import Key, WildcardsKey
 from aeraki_core.model.memory import MultiMap
 
 __all__ = ["Dependents"]
@@ -14,11 +14,17 @@ R = TypeVar("R", bound=Hashable)
 
 
 class Dependents(Generic[R]):
-    """The keys of each reader, and the readers of each key."""
+    """The keys of each reader, and the readers of each key.
+
+    The readers of a :class:`~aeraki_core.mesh.keys.WildcardsKey` are those of its questions.
+    """
 
     def __init__(self) -> None:
         self._keys_of: dict[R, tuple[Key, ...]] = {}
         self._readers: MultiMap[Key, R] = MultiMap()
+        # Few: a domain has one for each kind of object.
+        self._known_wildcards: set[WildcardsKey] = set()
+        self._wildcards: MultiMap[Key, WildcardsKey] = MultiMap()
 
     def record(self, reader: R, keys: Iterable[Key]) -> None:
         """The reader ran and read these keys, and no others. No keys at all: forget the reader."""
@@ -31,11 +37,17 @@ class Dependents(Generic[R]):
             self._readers.drop(key, reader)
         for key in after - before:
             self._readers.put(key, reader)
+            if isinstance(key, WildcardsKey) and key not in self._known_wildcards:
+                self._known_wildcards.add(key)
+                for question in key.questions:
+                    self._wildcards.put(question, key)
 
     def extend(self, reader: R, keys: Iterable[Key]) -> None:
         """The reader read these keys, beside those that it read when it last ran."""
         self.record(reader, {*self._keys_of.get(reader, ()), *keys})
 
     def of(self, key: Key) -> Iterator[R]:
-        """Return the readers of the key in their last run."""
-        return self._readers.values(key)
+        """Yield the readers of the key in their last run."""
+        yield from self._readers.values(key)
+        for wildcards in self._wildcards.values(key):
+            yield from self._readers.values(wildcards)

@@ -69,7 +69,7 @@ class Destinations:
                 cluster = self._cluster(entry.destination, weight, f"{path}[{index}].destination")
                 if cluster is not None:
                     clusters.append(cluster)
-        if self.scope.weight_sets is not None:
+        if self.scope.weight_sets is not None and len(destinations) > 1:
             carrier = self.scope.weight_sets.carry(
                 self.scope.virtual_service, destinations, self._all(destinations), path=path
             )

@@ -44,6 +44,7 @@ __all__ = [
     "VirtualServicesKey",
     "VirtualServicesUnderKey",
     "WeightHostKey",
+    "WildcardsKey",
 ]
 
 
@@ -186,6 +187,16 @@ class DestinationRulesKey(NamedTuple):
     asks: str = "destination rules"
 
 
+class WildcardsKey(NamedTuple):
+    """The objects of a kind for each wildcard over the hosts of a domain.
+
+    One key for several questions, because all hosts of a namespace ask them.
+    """
+
+    questions: tuple[VirtualServicesKey | DestinationRulesKey, ...]
+    asks: str = "wildcards"
+
+
 class SidecarListenersKey(NamedTuple):
     """The Sidecars with an egress listener of their own for a port; 0: for any port."""
 
@@ -250,6 +261,7 @@ Key = (
     | ReadyEndpointsKey
     | PodKey
     | WeightHostKey
+    | WildcardsKey
     | ProxyFamiliesKey
     | ListenerKey
     | VirtualServiceKey

@@ -35,6 +35,7 @@ from aeraki_core.mesh.keys import (
     VirtualServicesKey,
     VirtualServicesUnderKey,
     WeightHostKey,
+    WildcardsKey,
 )
 from aeraki_core.mesh.record import (
     HostQuestion,
@@ -211,10 +212,9 @@ class Reads:
         In each namespace those of the most specific host, as istiod looks them up.
         """
         rules: list[DestinationRule] = []
-        for name in self._each(DestinationRulesKey, host):
+        for of_host in self._rules_by_host(host):
             namespaces = {rule.namespace for rule in rules}
-            named = self._store.destination_rules(name)
-            rules += (rule for rule in named if rule.namespace not in namespaces)
+            rules += (rule for rule in of_host if rule.namespace not in namespaces)
         return tuple(rules)
 
     def resource(self, ref: ObjectRef) -> Resource[Any] | None:
@@ -336,8 +336,11 @@ class Reads:
         )
 
     def _virtual_services(self, host: str) -> tuple[VirtualService, ...]:
-        names = self._each(VirtualServicesKey, host)
-        by_host = [self._store.virtual_services(name) for name in names]
+        wildcards = self._ask_over(VirtualServicesKey, host)
+        by_host = [
+            self._store.virtual_services(host),
+            *self._store.virtual_services_over(wildcards),
+        ]
         if host.startswith("*"):
             # Istio lets a VirtualService of any host under the wildcard decide, too.
             self.keys.add(VirtualServicesUnderKey(host))
@@ -380,8 +383,7 @@ class Reads:
         return [[each for each in of_host if each.ref not in left_out] for of_host in by_host]
 
     def _destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
-        names = self._each(DestinationRulesKey, host)
-        by_host = [self._store.destination_rules(name) for name in names]
+        by_host = self._rules_by_host(host)
         if not any(by_host):
             return ()
         owner, root = self._namespace_of(host), self.mesh.root_namespace
@@ -485,16 +487,19 @@ class Reads:
             self.client in virtual_service.source_namespaces for virtual_service in self.answer(key)
         )
 
-    def _each(self, key: Callable[[str], HostQuestion], host: str) -> Iterator[str]:
-        """The host and the wildcards over it.
+    def _rules_by_host(self, host: str) -> list[tuple[DestinationRule, ...]]:
+        """The DestinationRules of the host, then those of each wildcard over it that has some."""
+        wildcards = self._ask_over(DestinationRulesKey, host)
+        return [
+            self._store.destination_rules(host),
+            *self._store.destination_rules_over(wildcards),
+        ]
 
-        Each is recorded: an object for it may be created later.
-        """
-        self.keys.add(key(host))
-        yield host
-        for wildcard in wildcards_over(key, host.removeprefix("*.").partition(".")[2]):
-            self.keys.add(wildcard)
-            yield wildcard.host
+    def _ask_over(self, key: Callable[[str], HostQuestion], host: str) -> WildcardsKey:
+        """Ask for the host and for the wildcards over it: objects for them may be created later."""
+        wildcards = wildcards_over(key, host.removeprefix("*.").partition(".")[2])
+        self.keys.update((key(host), wildcards))
+        return wildcards
 
 
 def _default_of(sidecars: Iterable[SidecarScope]) -> SidecarScope | None:

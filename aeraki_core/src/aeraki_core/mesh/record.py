@@ -17,6 +17,7 @@ from aeraki_core.mesh.keys import (
     ResourcesKey,
     VirtualServicesKey,
     WeightHostKey,
+    WildcardsKey,
 )
 from aeraki_core.mesh.rejected import host_suffixes
 from aeraki_core.mesh.services import Claim
@@ -103,13 +104,7 @@ class Record:
 
 
 @lru_cache(maxsize=65536)
-def wildcards_over(key: Callable[[str], HostQuestion], domain: str) -> tuple[HostQuestion, ...]:
-    """The questions about the wildcards over a host in that domain.
-
-    The hosts of a namespace share the values: each takes part in thousands of sets.
-    """
-    return tuple(
-        key(name)
-        for name in host_suffixes(f"x.{domain}" if domain else "x")
-        if name.startswith("*")
-    )
+def wildcards_over(key: Callable[[str], HostQuestion], domain: str) -> WildcardsKey:
+    """The questions about the wildcards over a host in that domain, the most specific first."""
+    names = host_suffixes(f"x.{domain}" if domain else "x")
+    return WildcardsKey(tuple(key(name) for name in names if name.startswith("*")))

@@ -34,6 +34,7 @@ from aeraki_core.mesh.keys import (
     VirtualServiceKey,
     VirtualServicesKey,
     VirtualServicesUnderKey,
+    WildcardsKey,
 )
 from aeraki_core.mesh.rejected import RejectedObjects, host_suffixes, named_hosts
 from aeraki_core.mesh.services import Claim, ServiceTable
@@ -427,6 +428,10 @@ class Store:
         """Those whose hosts name exactly this one, the oldest first (VirtualServicesKey)."""
         return oldest_first(self._virtual_services.at(VirtualServicesKey(host)))
 
+    def virtual_services_over(self, wildcards: WildcardsKey) -> list[tuple[VirtualService, ...]]:
+        """Those of each of the wildcards that has some, the oldest first."""
+        return [*map(oldest_first, self._virtual_services.at_any(wildcards.questions))]
+
     def virtual_services_under(self, wildcard: str) -> tuple[VirtualService, ...]:
         """Those that name a host under the wildcard, the oldest first (VirtualServicesUnderKey)."""
         return oldest_first(self._virtual_services.at(VirtualServicesUnderKey(wildcard)))
@@ -434,6 +439,10 @@ class Store:
     def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         """Those whose host is exactly this one, the oldest first (DestinationRulesKey)."""
         return oldest_first(self._destination_rules.at(DestinationRulesKey(host)))
+
+    def destination_rules_over(self, wildcards: WildcardsKey) -> list[tuple[DestinationRule, ...]]:
+        """Those of each of the wildcards that has some, the oldest first."""
+        return [*map(oldest_first, self._destination_rules.at_any(wildcards.questions))]
 
     def sidecar_namespaces(self) -> frozenset[str]:
         """The namespaces that have a Sidecar (SidecarNamespacesKey)."""

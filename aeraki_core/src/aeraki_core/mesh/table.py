@@ -62,6 +62,10 @@ class Table(Generic[T]):
         """Return the values that answer a question, in no order."""
         return self._index.values(key)
 
+    def at_any(self, keys: Iterable[Key]) -> Iterator[tuple[T, ...]]:
+        """Yield the values that answer each question, for those that have an answer."""
+        return (self._index.values(key) for key in keys if key in self._index)
+
     def upsert(self, item: SourceObject) -> set[Key]:
         """Parse and keep an object.
 
@@ -95,6 +99,6 @@ class Table(Generic[T]):
         return changed
 
 
-def oldest_first(values: Iterable[A]) -> tuple[A, ...]:
+def oldest_first(values: tuple[A, ...]) -> tuple[A, ...]:
     """Return the values in Istio's order of precedence."""
-    return tuple(sorted(values, key=lambda value: value.age))
+    return values if len(values) < 2 else tuple(sorted(values, key=lambda value: value.age))

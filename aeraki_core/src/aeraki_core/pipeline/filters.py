@@ -33,6 +33,10 @@ class FilterTable:
         """The filters that are for a service port, sorted."""
         return tuple(sorted(self._of_port.get(service_port, ())))
 
+    def has_any(self, service_port: ServicePort) -> bool:
+        """Whether a filter is for a service port."""
+        return service_port in self._of_port
+
     def covers(self, group: Group, service_port: ServicePort) -> bool:
         """Whether one of the group's filters is for a service port."""
         keys = self._of_group.get(group, ())

@@ -229,8 +229,8 @@ class Pipeline:
         self._waiting |= work.ports
         self._outdated |= work.groups
         runs = self._generate_waiting(enough)
-        changed = self._assemble_outdated()
-        self._report(work, runs)
+        changed, assembled = self._assemble_outdated()
+        self._report(work, runs, assembled)
         return Pass(
             generated=tuple(runs),
             calls=sum(run.calls for run in runs.values()),
@@ -245,6 +245,8 @@ class Pipeline:
 
     def _detect_again(self, work: Work) -> None:
         """Detect what the ports of changed services speak, and forget those that fell silent."""
+        detected: set[Key] = set()
+        all_silent: set[PortId] = set()
         for service_id in (*work.services, *work.relabelled):
             before = self._protocols(service_id)
             speaking, silent = self._detect(service_id)
@@ -257,19 +259,21 @@ class Pipeline:
             lost = lost_protocols(self.store.service(service_id), silent, self._ports)
             self.unlocated.put(Place(Subject.SERVICE, service_id), (*failed, *lost))
             if after != before:
-                dependents = self._ports.affected({DetectionKey(*service_id)})
-                work.ports |= dependents.ports
-                work.objects |= dependents.objects
+                detected.add(DetectionKey(*service_id))
             if service_id in work.relabelled:
                 # Its generators have asked for the annotations that they rest on.
                 speaking = {
                     port for port in speaking if after[port.number] != before.get(port.number)
                 }
             work.ports |= speaking
-            work.ports -= silent
+            all_silent |= silent
             for port in silent:
                 work.groups |= self._forget(port)
                 self._ports.set_state(port, None)
+        dependents = self._ports.affected(detected)
+        work.objects |= dependents.objects
+        work.ports |= dependents.ports
+        work.ports -= all_silent
         for word, unspoken in self._ports.take_unspoken().items():
             self.unlocated.put(Place(Subject.WORD, word), unspoken_ports(word, unspoken))
 
@@ -288,19 +292,26 @@ class Pipeline:
                 break
         return runs
 
-    def _assemble_outdated(self) -> set[FilterKey]:
-        """Assemble the groups whose members changed, once every port was ever generated."""
+    def _assemble_outdated(self) -> tuple[set[FilterKey], set[Group]]:
+        """Assemble the groups whose members changed, once every port was ever generated.
+
+        Returns the filters that are new, other or gone, and all groups that were assembled: others
+        may depend on them.
+        """
         if self._waiting and not self._loaded:
-            return set()
+            return set(), set()
         self._loaded = True
         outdated, self._outdated = self._outdated, set()
         return self._assemble_all(outdated)
 
-    def _report(self, work: Work, generated: Collection[PortId]) -> None:
+    def _report(
+        self, work: Work, generated: Collection[PortId], assembled: Collection[Group]
+    ) -> None:
         """Bring states and findings up to date with the filters."""
         for ref in work.rejected:
             self.unlocated.put(Place(Subject.REJECTED, ref), self.store.rejected().get(ref, ()))
-        for port in generated:
+        placed = (port for group in assembled for port in self._groups.ports(group))
+        for port in {*generated, *placed}:
             self._ports.set_state(port, self._reports.state(port))
         for port in self._ports.placed() if work.foreign_filters else generated:
             self._meet_foreign_filters(port)
@@ -366,8 +377,7 @@ class Pipeline:
         self.unlocated.put(Place(Subject.FOREIGN_FILTERS, port), ())
         return self._groups.replace(port, self._ports.forget(port), ())
 
-    def _assemble_all(self, groups: Iterable[Group]) -> set[FilterKey]:
-        """Make the filters of these groups anew. Returns those that are new, other or gone."""
+    def _assemble_all(self, groups: Iterable[Group]) -> tuple[set[FilterKey], set[Group]]:
         changed: set[FilterKey] = set()
         assembled: set[Group] = set()
         todo = self._overlaps.update(groups)
@@ -381,10 +391,7 @@ class Pipeline:
                 recheck |= rank.recheck
                 assembled.add(group)
             todo = recheck
-        for group in assembled:
-            for port in self._groups.ports(group):
-                self._ports.set_state(port, self._reports.state(port))
-        return changed
+        return changed, assembled
 
     def _assemble(self, group: Group, rank: Rank) -> set[FilterKey]:
         members = self._groups.members(group)

@@ -116,7 +116,7 @@ class Reports:
         if run is None:
             return None
         service_port = ServicePort(run.service.host, port_id.number)
-        if not self._filters.of_port(service_port):
+        if not self._filters.has_any(service_port):
             return PortState.NONE
         if run.failed or run.failed_in:
             return PortState.HELD

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -98,7 +99,9 @@ class Dispatcher:
     """
 
     registry: Registry
-    stats: dict[tuple[str, str], CallStats] = field(default_factory=dict)
+    stats: defaultdict[tuple[str, str], CallStats] = field(
+        default_factory=partial(defaultdict, CallStats)
+    )
     tracer: Tracer | None = None
     _last_good: dict[tuple[ServiceId, int], dict[tuple[Audience, str], tuple[Patch, ...]]] = field(
         default_factory=dict
@@ -419,7 +422,7 @@ class Dispatcher:
             stats.seconds += time.perf_counter() - start
 
     def _stats(self, plugin: str, hook: str) -> CallStats:
-        return self.stats.setdefault((plugin, hook), CallStats())
+        return self.stats[plugin, hook]
 
 
 def _nowhere(plugin: PluginInfo, addon: AddOn, mesh: Mesh) -> Iterator[Finding]:
