@@ -13,7 +13,7 @@ from envoy.extensions.filters.network.thrift_proxy.v3.route_pb2 import Route
 from aeraki_core import GenerateContext, Patch, Protocol, Side, hookimpl
 from aeraki_plugins_thrift.protocol import FILTER, INBOUND, THRIFT
 from aeraki_plugins_thrift.routes import inbound_routes, outbound_routes
-from aeraki_plugins_thrift.thrift_proxy import cluster_options, config
+from aeraki_plugins_thrift.thrift_proxy import cluster_options, config, with_routes
 
 __all__ = ["THRIFT", "aeraki_generate", "aeraki_protocols"]
 
@@ -30,7 +30,8 @@ def aeraki_generate(context: GenerateContext) -> Iterator[Patch]:
     sides: list[tuple[Side, list[Route]]] = [(context.outbound, outbound_routes(context))]
     if context.option(INBOUND):
         sides += [(side, inbound_routes(context, side)) for side in context.inbound]
+    common, options = config(context), cluster_options(context)
     for side, routes in sides:
-        yield side.replace_tcp_proxy(FILTER, config(context, side.stat_prefix, routes))
-        if options := cluster_options(context):
+        yield side.replace_tcp_proxy(FILTER, with_routes(common, side.stat_prefix, routes))
+        if options:
             yield side.merge_cluster(options)

@@ -67,6 +67,8 @@ def _usable(context: GenerateContext, route: Route) -> Route | None:
         message = f"{match}; the route is left out"
         context.report(METHOD, message, ref=route.ref, field=f"{route.match_field}.method")
         return None
+    if not route.mirrors:
+        return route
     mirrors = tuple(mirror for mirror in route.mirrors if _may_mirror(context, route, mirror))
     return replace(route, mirrors=mirrors)
 

@@ -28,7 +28,7 @@ from aeraki_plugins_thrift.protocol import (
     TRANSPORT,
 )
 
-__all__ = ["cluster_options", "config", "server_transport"]
+__all__ = ["cluster_options", "config", "server_transport", "with_routes"]
 
 _TRANSPORTS = {
     "auto": TransportType.AUTO_TRANSPORT,
@@ -44,28 +44,41 @@ _PROTOCOLS = {
 }
 
 
-def config(context: GenerateContext, stat_prefix: str, routes: list[Route]) -> ThriftProxy:
-    """Return the filter's config."""
-    limit = context.option(MAX_REQUESTS_PER_CONNECTION)
+_ROUTERS = [
     # Answer a call that finds no server. By default Envoy would also close the caller's connection.
-    router = Router(close_downstream_on_upstream_error=BoolValue(value=False))
+    # Envoy does not find the router by its name alone (docs/internals/envoy.md, "Loading a
+    # config").
+    ThriftFilter(
+        name="envoy.filters.thrift.router",
+        typed_config=pack(Router(close_downstream_on_upstream_error=BoolValue(value=False))),
+    )
+]
+
+
+def config(context: GenerateContext) -> ThriftProxy:
+    """Return what the configs of all sides have in common."""
+    limit = context.option(MAX_REQUESTS_PER_CONNECTION)
     return ThriftProxy(
-        stat_prefix=stat_prefix,
         transport=_TRANSPORTS[context.option(TRANSPORT)],
         protocol=_PROTOCOLS[context.option(PROTOCOL)],
-        # Envoy would refuse the listener while a cluster of a route is not there yet.
-        route_config=RouteConfiguration(
-            name=stat_prefix, routes=routes, validate_clusters=BoolValue(value=False)
-        ),
-        # Envoy does not find the router by its name alone (docs/internals/envoy.md, "Loading a
-        # config").
-        thrift_filters=[
-            ThriftFilter(name="envoy.filters.thrift.router", typed_config=pack(router))
-        ],
+        thrift_filters=_ROUTERS,
         payload_passthrough=context.option(PAYLOAD_PASSTHROUGH),
         max_requests_per_connection=None if limit is None else UInt32Value(value=limit),
         header_keys_preserve_case=context.option(PRESERVE_HEADER_CASE),
     )
+
+
+def with_routes(common: ThriftProxy, stat_prefix: str, routes: list[Route]) -> ThriftProxy:
+    """Return the config of one side."""
+    proxy = ThriftProxy(
+        stat_prefix=stat_prefix,
+        # Envoy would refuse the listener while a cluster of a route is not there yet.
+        route_config=RouteConfiguration(
+            name=stat_prefix, routes=routes, validate_clusters=BoolValue(value=False)
+        ),
+    )
+    proxy.MergeFrom(common)
+    return proxy
 
 
 def server_transport(context: GenerateContext) -> str:
