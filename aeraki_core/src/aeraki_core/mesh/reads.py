@@ -19,7 +19,6 @@ from aeraki_core.mesh.keys import (
     DetectionKey,
     EndpointsKey,
     HostKey,
-    Key,
     ListenerKey,
     PodKey,
     ProxyFamiliesKey,
@@ -59,7 +58,7 @@ from aeraki_core.mesh.services import Claim
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.endpoints import Endpoints, ReadyEndpoint
 from aeraki_core.model.istio import DestinationRule, VirtualService
-from aeraki_core.model.mesh import Mesh, ProxyFamily
+from aeraki_core.model.mesh import ProxyFamily
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.pod import Pod
 from aeraki_core.model.resource import Resource
@@ -82,6 +81,12 @@ class Reads:
         self._store = store
         self.client = client
         self.record = record if record is not None else Record()
+        self.keys = self.record.keys
+        """All questions that were asked."""
+        self.objects = self.record.objects
+        """The objects that an answer rested on."""
+        self.mesh = store.mesh
+        """The mesh's own settings. A change of them re-runs everything: they are not recorded."""
         self.asked: dict[ViewKey, tuple[Any, ...]] = {}
         self._referred: set[tuple[str, str]] = set()
 
@@ -97,27 +102,9 @@ class Reads:
         )
 
     @property
-    def keys(self) -> set[Key]:
-        """All questions that were asked."""
-        return self.record.keys
-
-    @property
-    def objects(self) -> set[ObjectRef]:
-        """The objects that an answer rested on."""
-        return self.record.objects
-
-    @property
     def secrets(self) -> dict[ObjectRef, Secret]:
         """The Secrets that were handed out."""
         return self.record.secrets
-
-    @property
-    def mesh(self) -> Mesh:
-        """The mesh's own settings.
-
-        A change of them re-runs everything, so they are not recorded.
-        """
-        return self._store.mesh
 
     # -- the same for every client -----------------------------------------------------------------
 

@@ -82,8 +82,8 @@ def services_for(services: Sequence[Service], client: Client) -> tuple[Service, 
     only for clients of its own namespace.
     """
     visible = [*in_export_order(services, client)]
-    if not visible:
-        return ()
+    if len(visible) < 2:
+        return tuple(visible)
     winner = min(
         visible,
         key=lambda service: (service.namespace != client, service.ref.kind != "Service"),

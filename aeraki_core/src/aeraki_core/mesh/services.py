@@ -86,8 +86,10 @@ class ServiceTable:
 
     def get(self, service_id: ServiceId) -> Service | None:
         """Return the service of that id."""
-        services = self._services.get(service_id.ref, ())
-        return next((service for service in services if service.host == service_id.host), None)
+        for service in self._services.get(service_id.ref, ()):
+            if service.host == service_id.host:
+                return service
+        return None
 
     def of_host(self, host: str) -> tuple[Service, ...]:
         """Return the services of a host, the oldest first."""

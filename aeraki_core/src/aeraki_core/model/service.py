@@ -105,6 +105,11 @@ class Service:
     selector: tuple[tuple[str, str], ...] = ()
     export_to: frozenset[str] = frozenset({"*"})
     age: Age = field(default_factory=lambda: Age("", "", ""))
+    id: ServiceId = field(init=False, repr=False, compare=False)
+    """Names it among all services."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", ServiceId(self.ref, self.host))
 
     @property
     def original_dst(self) -> bool:
@@ -118,11 +123,6 @@ class Service:
     def namespace(self) -> str:
         """The namespace of its object."""
         return self.ref.namespace
-
-    @property
-    def id(self) -> ServiceId:
-        """Names it among all services."""
-        return ServiceId(self.ref, self.host)
 
     def port(self, number: int) -> Port | None:
         """The port of that number, or None."""

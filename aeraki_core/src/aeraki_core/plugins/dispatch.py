@@ -167,7 +167,13 @@ class Dispatcher:
         """The call of the protocol's owner for one service port and one audience of clients."""
         declared = (protocol.extension, *protocol.more_extensions)
         recorder = self._recorder(self.registry.owner(protocol), reads, declared)
-        options = OptionReader(protocol, service, reads=reads, recorder=recorder)
+        options = OptionReader(
+            protocol,
+            service,
+            declared=self.registry.options[protocol.name],
+            reads=reads,
+            recorder=recorder,
+        )
         context = GenerateContext(
             protocol,
             service,
@@ -276,7 +282,13 @@ class Dispatcher:
         """The patches of one add-on for these sides, None if it failed; and its findings."""
         generating = call.context
         recorder = self._recorder(plugin, call.recorder.reads, addon.extensions)
-        options = OptionReader(addon, generating.service, reads=recorder.reads, recorder=recorder)
+        options = OptionReader(
+            addon,
+            generating.service,
+            declared=self.registry.options[addon.name],
+            reads=recorder.reads,
+            recorder=recorder,
+        )
         context = ExtendContext(
             addon,
             generating,

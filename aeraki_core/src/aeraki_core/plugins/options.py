@@ -32,30 +32,35 @@ class OptionOwner(Protocol):
         """Its name, the prefix of the annotations."""
         ...
 
-    @property
-    def options(self) -> tuple[Option[Any], ...]:
-        """The options that it declares."""
-        ...
-
     def annotation(self, option: Option[Any]) -> str:
         """Return the whole name of an option's annotation."""
         ...
 
 
 class _Reading(NamedTuple):
-    """The value of an option, and the annotation that gives it."""
+    """The value of an option, and the annotation that gives it; empty for the default."""
 
     value: Any
-    annotation: str
+    annotation: str = ""
 
 
 class OptionReader:
-    """Reads the options of one service that a protocol or an add-on declares, each once."""
+    """Reads the options of one service that a protocol or an add-on declares, each once.
+
+    ``declared`` are the options of the owner.
+    """
 
     def __init__(
-        self, owner: OptionOwner, service: Service, *, reads: Reads, recorder: Recorder
+        self,
+        owner: OptionOwner,
+        service: Service,
+        *,
+        declared: frozenset[Option[Any]],
+        reads: Reads,
+        recorder: Recorder,
     ) -> None:
         self._owner = owner
+        self._declared = declared
         self._service = service
         self._reads = reads
         self._recorder = recorder
@@ -72,7 +77,8 @@ class OptionReader:
         Raises:
             PluginError: the owner does not declare the option.
         """
-        value: V = self._reading(option).value
+        reading = self._readings.get(option) or self._read(option)
+        value: V = reading.value
         return value
 
     def field(self, option: Option[Any]) -> str:
@@ -81,33 +87,34 @@ class OptionReader:
         Raises:
             PluginError: the owner does not declare the option.
         """
-        return f"metadata.annotations.{self._reading(option).annotation}"
+        reading = self._readings.get(option) or self._read(option)
+        return f"metadata.annotations.{reading.annotation or self._owner.annotation(option)}"
 
     def report_unknown(self) -> None:
         """Report annotations with the owner's prefix that are none of its options."""
-        known = {self._owner.annotation(option) for option in self._owner.options}
+        if not self._own:
+            return
+        known = {self._owner.annotation(option) for option in self._declared}
         for name in self._own:
             if name not in known:
                 field = f"metadata.annotations.{name}"
                 message = f"{self._owner.name} has no option {name}"
                 self._recorder.add(UNKNOWN_OPTION, message, self._service.ref, field)
 
-    def _reading(self, option: Option[Any]) -> _Reading:
+    def _read(self, option: Option[Any]) -> _Reading:
         if not isinstance(option, Option):
             raise PluginError(
                 f"an option is asked for by its Option value, not by a {type(option).__name__}"
             )
-        reading = self._readings.get(option)
-        if reading is None:
-            reading = self._readings[option] = self._read(option)
-        return reading
-
-    def _read(self, option: Option[Any]) -> _Reading:
-        if option not in self._owner.options:
+        if option not in self._declared:
             raise PluginError(
                 f"{self._owner.name} does not declare the "
                 f"option {option.name!r}: list it in options"
             )
+        reading = self._readings[option] = self._parse(option)
+        return reading
+
+    def _parse(self, option: Option[Any]) -> _Reading:
         for annotation, text in self._texts(option):
             try:
                 return _Reading(parse_option(option, text), annotation)
@@ -115,13 +122,14 @@ class OptionReader:
                 field = f"metadata.annotations.{annotation}"
                 message = f"{annotation}: {error}"
                 self._recorder.add(BAD_OPTION, message, self._service.ref, field)
-        return _Reading(option.default, self._owner.annotation(option))
+        return _Reading(option.default)
 
     def _texts(self, option: Option[Any]) -> Iterator[tuple[str, str]]:
         """Yield the existing annotations for an option and their texts, its own name first."""
-        main = self._owner.annotation(option)
-        if main in self._own:
-            yield main, self._own[main]
+        if self._own:
+            main = self._owner.annotation(option)
+            if main in self._own:
+                yield main, self._own[main]
         for alias in option.aliases:
             text = self._reads.annotation(self._service, alias)
             if text is not None:

@@ -42,14 +42,14 @@ from aeraki_core.plugins.declarations import (
 from aeraki_core.plugins.discovery import Candidate, PluginState, discover
 from aeraki_core.plugins.hookspec import PROJECT, HookSpec
 from aeraki_core.plugins.trace import Tracer, answer_texts
-from aeraki_core.plugins.types import AddOn, Protocol
+from aeraki_core.plugins.types import AddOn, Option, Protocol
 
 __all__ = ["PluginInfo", "Registry", "build_registry"]
 
 _HOOKS = [name for name in dir(HookSpec) if name.startswith("aeraki_")]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PluginInfo:
     """One plugin.
 
@@ -74,7 +74,7 @@ class PluginInfo:
         """Whether it is used."""
         return self.state == PluginState.ACTIVE
 
-    @property
+    @cached_property
     def codes(self) -> tuple[Code, ...]:
         """The findings that it may report."""
         declared: tuple[Protocol | AddOn, ...] = (*self.protocols, *self.addons)
@@ -149,6 +149,13 @@ class Registry:
             KeyError: no active plugin does.
         """
         return self._owners[protocol.name]
+
+    @cached_property
+    def options(self) -> dict[str, frozenset[Option[Any]]]:
+        """The options that each active protocol and add-on declares, by its name."""
+        owners: list[Protocol | AddOn] = [*self.protocols]
+        owners += (addon for plugin in self.active for addon in plugin.addons)
+        return {owner.name: frozenset(owner.options) for owner in owners}
 
     @cached_property
     def _kind_owners(self) -> dict[tuple[str, str], PluginInfo]:
