@@ -7,7 +7,7 @@ filters, so the generator runs once for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -46,10 +46,12 @@ from aeraki_core.mesh.record import (
 )
 from aeraki_core.mesh.resolve import (
     Client,
+    default_sidecar,
     destination_rules_for,
     export_of,
     in_export_order,
     is_visible,
+    not_imported,
     objects_for,
     services_for,
     virtual_services_for,
@@ -360,12 +362,12 @@ class Reads:
         # imports.
         self.keys.add(SidecarNamespacesKey())
         sidecar = self._default_sidecar(self.client)
-        left_out = _not_imported(sidecar, elsewhere.values())
+        left_out = not_imported(sidecar, elsewhere.values())
         for namespace in self._store.sidecar_namespaces():
-            other = _default_of(self._store.sidecars(namespace))
+            other = default_sidecar(self._store.sidecars(namespace))
             # Clients of a namespace that sees other VirtualServices get a filter of their own.
             imports = other is None or not other.egress or other.imports(owner, host)
-            if imports and _not_imported(other or sidecar, elsewhere.values()) != left_out:
+            if imports and not_imported(other or sidecar, elsewhere.values()) != left_out:
                 self.record.clients.add(namespace)
         return [[each for each in of_host if each.ref not in left_out] for of_host in by_host]
 
@@ -460,8 +462,8 @@ class Reads:
 
     def _default_sidecar(self, client: Client) -> SidecarScope | None:
         """The default Sidecar of the client's namespace, else that of the root namespace."""
-        own = _default_of(self.sidecars(client)) if client is not None else None
-        return own or _default_of(self.sidecars(self.mesh.root_namespace))
+        own = default_sidecar(self.sidecars(client)) if client is not None else None
+        return own or default_sidecar(self.sidecars(self.mesh.root_namespace))
 
     def _namespace_of(self, host: str) -> str | None:
         """The namespace of the host's service for the client; None when there is none."""
@@ -487,20 +489,3 @@ class Reads:
         wildcards = wildcards_over(key, host.removeprefix("*.").partition(".")[2])
         self.keys.update((key(host), wildcards))
         return wildcards
-
-
-def _default_of(sidecars: Iterable[SidecarScope]) -> SidecarScope | None:
-    return next((sidecar for sidecar in sidecars if not sidecar.labels), None)
-
-
-def _not_imported(
-    sidecar: SidecarScope | None, virtual_services: Iterable[VirtualService]
-) -> set[ObjectRef]:
-    """The VirtualServices that clients with that Sidecar do not see."""
-    if sidecar is None or not sidecar.egress:
-        return set()
-    return {
-        each.ref
-        for each in virtual_services
-        if not any(sidecar.imports_routes(each.namespace, host) for host in each.hosts)
-    }

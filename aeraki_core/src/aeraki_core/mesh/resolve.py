@@ -18,14 +18,17 @@ from aeraki_core.model.istio import DestinationRule, VirtualService
 from aeraki_core.model.meta import Age, ObjectRef
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.service import Service
+from aeraki_core.model.sidecar import SidecarScope
 
 __all__ = [
     "Client",
+    "default_sidecar",
     "destination_rules_for",
     "export_of",
     "have_common_client",
     "in_export_order",
     "is_visible",
+    "not_imported",
     "objects_for",
     "services_for",
     "virtual_services_for",
@@ -211,3 +214,21 @@ def export_of(resource: Resource[Any], service: Service | None) -> frozenset[str
     if service is not None and "*" not in service.export_to:
         return service.export_to | {resource.namespace}
     return frozenset({resource.namespace})
+
+
+def default_sidecar(sidecars: Iterable[SidecarScope]) -> SidecarScope | None:
+    """Return the Sidecar for all workloads of a namespace without one of their own."""
+    return next((sidecar for sidecar in sidecars if not sidecar.labels), None)
+
+
+def not_imported(
+    sidecar: SidecarScope | None, virtual_services: Iterable[VirtualService]
+) -> set[ObjectRef]:
+    """Return the VirtualServices that clients with that Sidecar do not see."""
+    if sidecar is None or not sidecar.egress:
+        return set()
+    return {
+        each.ref
+        for each in virtual_services
+        if not any(sidecar.imports_routes(each.namespace, host) for host in each.hosts)
+    }
