@@ -17,7 +17,7 @@ __all__ = [
 BAD_INTERFACE = Code(
     id="DUB0101",
     severity=Severity.WARNING,
-    title="not the name of a Dubbo interface",
+    title="invalid Dubbo interface name",
     action="Write the interface's full name, alone or with one * at its start or end; "
     "group and version are options.",
 )
@@ -44,13 +44,13 @@ NEEDS_DUBBO_PROXY = Code(
 NO_WEIGHTS = Code(
     id="DUB0105",
     severity=Severity.ERROR,
-    title="generic_proxy knows no weights",
+    title="generic_proxy has no weights",
     action="Give the route one destination, or let the option engine be auto or dubbo_proxy.",
 )
 ARGUMENT = Code(
     id="DUB0106",
     severity=Severity.WARNING,
-    title="argument cannot be matched so",
+    title="unsupported argument match",
     action="Name the argument by its index (the first is 0) and give "
     "an exact text that is not empty; the route is left out.",
 )

@@ -16,19 +16,19 @@ HTTP_ROUTES = Code(
 UNKNOWN_API_KEY = Code(
     id="KAF0102",
     severity=Severity.ERROR,
-    title="not an API key of Kafka",
+    title="unknown Kafka API key",
     action="Write the key's name as Kafka's protocol has it (Produce, Fetch, ...), or its number.",
 )
 NO_API_VERSIONS = Code(
     id="KAF0103",
     severity=Severity.WARNING,
-    title="clients may not ask for the API's versions",
+    title="ApiVersions is not allowed",
     action="Add ApiVersions to api-keys-allowed: it is the first request of every current client.",
 )
 BAD_REWRITE = Code(
     id="KAF0104",
     severity=Severity.ERROR,
-    title="not a rule for a broker's address",
+    title="invalid broker address rule",
     action="Write `id: host:port`, such as `0: broker-0.example.com:9092`, once for each broker.",
 )
 

@@ -54,7 +54,7 @@ UNKNOWN_HOST = Code(
 UNKNOWN_PORT = Code(
     id="RDS0104",
     severity=_E,
-    title="destination port cannot be told",
+    title="ambiguous destination port",
     action="Name one of the destination's ports; commands on this route fail until then.",
 )
 DEAD_ROUTE = Code(
@@ -78,7 +78,7 @@ OTHER_NAMESPACE = Code(
 SHADOWED = Code(
     id="RDS0108",
     severity=_W,
-    title="an older object already speaks for the host",
+    title="an older object takes precedence for the host",
     action="Merge the two; the older is used.",
 )
 NO_HOST = Code(
@@ -90,7 +90,7 @@ NO_HOST = Code(
 REPEATED_PREFIX = Code(
     id="RDS0110",
     severity=_W,
-    title="route never takes a key",
+    title="route matches no key",
     action="Remove it, or give it another prefix; the first of two is used.",
 )
 INBOUND_CLUSTER = Code(
@@ -134,32 +134,32 @@ PASSWORD_KEPT = Code(
 WHOLE_PERCENT = Code(
     id="RDS0202",
     severity=_W,
-    title="share of a fault is not a whole percent",
+    title="fault percentage is not whole",
     action="Give whole percents; Envoy cuts the fraction off.",
 )
 FAULT_COMMAND = Code(
     id="RDS0203",
     severity=_W,
-    title="fault never meets this command",
+    title="fault has no effect on this command",
     action="Correct the command; docs/protocols/redis.md says which ones Envoy passes on.",
 )
 NO_DELAY = Code(
     id="RDS0204",
     severity=_W,
-    title="fault delays by nothing",
+    title="fault has no delay",
     action="Give the fault a delay, or the type ERROR.",
 )
 ENDPOINT = Code(
     id="RDS0205",
     severity=_E,
-    title="not a discovery endpoint",
+    title="invalid discovery endpoint",
     action="Write host or host:port, an IPv6 address with a port as [address]:port; "
     "it is left out until then.",
 )
 NO_PASSWORD = Code(
     id="RDS0206",
     severity=_E,
-    title="auth without a password",
+    title="auth has no password",
     action="Give auth.plain a password, or name a Secret; the last good filter stays until then.",
 )
 NO_EFFECT = Code(

@@ -9,7 +9,7 @@ __all__ = ["CODES", "METHOD", "MIRROR"]
 METHOD = Code(
     id="THR0101",
     severity=Severity.WARNING,
-    title="method cannot be matched so",
+    title="unsupported method match",
     action="Give method.exact (Service:method in a multiplexed service), "
     "or method.prefix Service: for a whole service; the route is left out.",
 )

@@ -16,7 +16,7 @@ HTTP_ROUTES = Code(
 BAD_THRESHOLD = Code(
     id="ZKP0102",
     severity=Severity.WARNING,
-    title="not a latency threshold",
+    title="invalid latency threshold",
     action="Write `opcode: duration`, such as `GetData: 50ms`; "
     "until then the default threshold counts.",
 )

@@ -7,6 +7,7 @@ while a source is out of sync, and not while something could not be read.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from aeraki_core.controller.observer import (
@@ -53,6 +54,7 @@ class Intake:
         self._waiting = set(sources)
         self._incomplete: dict[str, Incomplete] = {}
         self._unsynced: dict[str, str] = {}
+        self._read = Counter[str]()
         self.problems = FindingsByPlace()
         """What is wrong with what the sources read, by source and place."""
         self._expected: set[str] | None = None
@@ -60,7 +62,8 @@ class Intake:
     def accept(self, event: Event) -> bool:
         """Take one event in. Returns whether a pass must follow once the burst is over."""
         match event:
-            case Upserted(_, source_object):
+            case Upserted(source, source_object):
+                self._read[source] += 1
                 is_asked = self._pipeline.upsert(source_object)
                 self._observer(ObjectTaken(source_object))
                 # Restless kinds change all day. A pass follows if something that was read differs.
@@ -84,7 +87,7 @@ class Intake:
                 if incomplete is not None:
                     self._incomplete[source] = incomplete
                 reason = incomplete.reason if incomplete is not None else None
-                self._observer(SourceSynced(source, reason))
+                self._observer(SourceSynced(source, reason, self._read.pop(source, 0)))
             case Unsynced(source, reason):
                 self._unsynced[source] = reason
                 self._observer(SourceUnsynced(source, reason))

@@ -51,10 +51,14 @@ class ObjectDropped:
 
 @dataclass(frozen=True, slots=True)
 class SourceSynced:
-    """A source has given everything that it can read; ``incomplete`` names what it cannot read."""
+    """A source has given everything that it can read; ``incomplete`` names what it cannot read.
+
+    ``objects``: how many were new or changed since it was last in sync.
+    """
 
     source: str
     incomplete: str | None
+    objects: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,7 +281,7 @@ HASH_UNUSED = Code(
 RULE_OF_SOME_WORKLOADS = Code(
     id="AER0225",
     severity=_W,
-    title="DestinationRule of some workloads is not looked at",
+    title="DestinationRule with a workloadSelector is ignored",
     action="Give the rule the subsets that routes use, or remove its workloadSelector.",
 )
 EXTERNAL_NAME = Code(
@@ -300,7 +300,7 @@ PORT_SAYS_TLS = Code(
 PROTOCOL_REFUSED = Code(
     id="AER0228",
     severity=_W,
-    title="Istio knows no such protocol",
+    title="protocol is unknown to Istio",
     action="Set the port's protocol to TCP and name it tcp-<protocol>.",
 )
 FOREIGN_CLUSTER = Code(
@@ -392,7 +392,7 @@ NO_ROUTE_LEFT = Code(
 METHOD_ROUTES_UNUSED = Code(
     id="AER0314",
     severity=_W,
-    title="routes by method for ports that nobody speaks",
+    title="routes by method for ports without a known protocol",
     action="Name the port tcp-<protocol>, or set its appProtocol.",
 )
 GATEWAY_ROUTES = Code(
@@ -404,7 +404,7 @@ GATEWAY_ROUTES = Code(
 LIVE_WEIGHTS_OFF = Code(
     id="AER0316",
     severity=_W,
-    title="live weights are asked for and switched off",
+    title="live weights are requested but switched off",
     action="Set --live-weights annotated, or remove the annotation aeraki.io/live-weights.",
 )
 LIVE_WEIGHTS_UNUSED = Code(

@@ -98,8 +98,9 @@ class RunLog:
             case FilterChanged(key):
                 # The sink logs who it was.
                 self._causes.drifted(key)
-            case SourceSynced(source, None):
-                _log(_SOURCES, logging.INFO, f"source {source} is complete", source=source)
+            case SourceSynced(source, None, objects):
+                text = f"source {source}: read {count(objects, 'object')}"
+                _log(_SOURCES, logging.INFO, text, source=source)
             case SourceSynced(source, incomplete):
                 text = f"source {source}: {incomplete}; nothing is deleted until it can be read"
                 _log(_SOURCES, logging.WARNING, text, source=source)
