@@ -135,6 +135,10 @@ class Mesh:
         found = name if "." in name else host(name)
         self._endpoints[(found, port, subset) if subset else (found, port)] = servers
 
+    def lead_cluster(self, name: str, *servers: Server) -> None:
+        """Set where a cluster leads that a filter adds, for sidecars that start later."""
+        self._endpoints[name] = servers
+
     def client(self, **options: Any) -> Sidecar:
         """Run the sidecar of clients, which can call every service.
 

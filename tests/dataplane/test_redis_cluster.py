@@ -52,11 +52,30 @@ def mode_cluster(name: str = "cache", more: str = "") -> str:
     return redis_destination(spec, name=name)
 
 
+def nodes_of(name: str, caller: str = "") -> str:
+    """The cluster of a service's nodes, as commands for the service or for the caller use it."""
+    own = cluster(name, 6379)
+    return f"aeraki-redis|{own}|{cluster(caller, 6379)}" if caller else f"aeraki-redis|{own}"
+
+
+def cluster_service(
+    mesh: Mesh, server: RedisServer, name: str = "cache", *, caller: str = ""
+) -> Address:
+    """Add a Service with a node behind it, for its own callers and those of another Service."""
+    mesh.lead_cluster(nodes_of(name), server.address)
+    if caller:
+        mesh.lead_cluster(nodes_of(name, caller), server.address)
+    return mesh.service(name, PORTS)
+
+
 def client_sidecar(mesh: Mesh, nodes: RedisCluster, *names: str) -> Sidecar:
-    """Return a client's sidecar that knows all nodes: it starts without waiting for them."""
+    """Return a client's sidecar that knows all nodes: it starts without waiting for them.
+
+    ``names``: of the clusters of nodes.
+    """
     sidecar = mesh.client()
     everyone = {server.address for server in [*nodes.servers, *nodes.replicas]}
-    clusters = [cluster(name, 6379) for name in names or ("cache",)]
+    clusters = names or (nodes_of("cache"),)
     found = sidecar.envoy.clusters
     wait_until(
         lambda: all(set(found()[name]) == everyone for name in clusters),
@@ -76,7 +95,7 @@ def key_of(nodes: RedisCluster, server: RedisServer) -> str:
 
 def test_commands_go_to_the_owner_of_the_slot(mesh: Mesh, nodes: RedisCluster) -> None:
     """Envoy is configured with one node and finds the others."""
-    cache = mesh.service("cache", PORTS, nodes.servers[1].address)
+    cache = cluster_service(mesh, nodes.servers[1])
     mesh.add(mode_cluster())
     client_sidecar(mesh, nodes)
     with client(cache) as made:
@@ -105,8 +124,8 @@ def test_a_cluster_with_a_password(mesh: Mesh) -> None:
     """Nodes that Envoy finds get it too. With a wrong one, the sidecar serves the rest."""
     need(*REDIS)
     with RedisCluster(password="of redis") as nodes:
-        cache = mesh.service("cache", PORTS, nodes.servers[0].address)
-        wrong = mesh.service("wrong", PORTS, nodes.servers[0].address)
+        cache = cluster_service(mesh, nodes.servers[0])
+        wrong = cluster_service(mesh, nodes.servers[0], "wrong")
         mesh.add(
             mode_cluster(more=", auth: {plain: {password: of redis}}"),
             mode_cluster("wrong", ", auth: {plain: {password: of anybody}}"),
@@ -127,7 +146,7 @@ def test_a_sidecar_that_starts_before_the_nodes(
     Without `wait_for_warm_on_init: false` Envoy would have no listener at all.
     """
     nodes = RedisCluster()
-    cache = mesh.service("cache", PORTS, nodes.servers[0].address)
+    cache = cluster_service(mesh, nodes.servers[0])
     plain = mesh.service("plain", PORTS, redis_servers[0].address)
     mesh.add(mode_cluster())
     sidecar = mesh.client()
@@ -135,7 +154,7 @@ def test_a_sidecar_that_starts_before_the_nodes(
     assert answer(cache, "SET", "a", 1) == "no upstream host"
     with nodes:
         found = sidecar.envoy.clusters
-        wait_until(lambda: len(found()[cluster("cache", 6379)]) == 3, 15, "Envoy to find the nodes")
+        wait_until(lambda: len(found()[nodes_of("cache")]) == 3, 15, "Envoy to find the nodes")
         assert answer(cache, "SET", "a", 1) == "OK"
 
 
@@ -144,7 +163,7 @@ def test_a_route_to_a_redis_cluster(
 ) -> None:
     """The service is not a cluster itself and removes the prefix: Redis' key decides the slot."""
     cache = mesh.service("cache", PORTS, redis_servers[0].address)
-    mesh.service("nodes", PORTS, nodes.servers[0].address)
+    cluster_service(mesh, nodes.servers[0], "nodes", caller="cache")
     mesh.add(
         mode_cluster("nodes"),
         redis_service(
@@ -157,7 +176,7 @@ def test_a_route_to_a_redis_cluster(
             """
         ),
     )
-    client_sidecar(mesh, nodes, "nodes")
+    client_sidecar(mesh, nodes, nodes_of("nodes", caller="cache"))
     with client(cache) as made:
         for key in KEYS:
             made.set(f"c/{key}", key)
@@ -186,7 +205,7 @@ def writes(address: Address, prefix: str) -> Callable[[], None]:
 
 def test_a_slot_moves_while_traffic_flows(mesh: Mesh, nodes: RedisCluster) -> None:
     """No call fails: Envoy follows ASK while the slot moves, and MOVED afterwards."""
-    cache = mesh.service("cache", PORTS, nodes.servers[0].address)
+    cache = cluster_service(mesh, nodes.servers[0])
     mesh.add(mode_cluster(), redis_service("{host: [cache], settings: {enableRedirection: true}}"))
     sidecar = client_sidecar(mesh, nodes)
     slot, owner = key_slot(b"a"), nodes.owner("a")
@@ -200,12 +219,12 @@ def test_a_slot_moves_while_traffic_flows(mesh: Mesh, nodes: RedisCluster) -> No
     assert traffic.errors == []
     assert moved_keys <= target.keys()
     assert not moved_keys & owner.keys()
-    redirected = f"cluster.{cluster('cache', 6379)}.upstream_internal_redirect_succeeded_total"
+    redirected = f"cluster.{nodes_of('cache')}.upstream_internal_redirect_succeeded_total"
     assert sidecar.envoy.stats(redirected)[redirected] > 0
 
 
 def test_without_redirection_clients_see_a_slot_move(mesh: Mesh, nodes: RedisCluster) -> None:
-    cache = mesh.service("cache", PORTS, nodes.servers[0].address)
+    cache = cluster_service(mesh, nodes.servers[0])
     mesh.add(mode_cluster())
     client_sidecar(mesh, nodes)
     slot, owner = key_slot(b"a"), nodes.owner("a")
@@ -243,7 +262,7 @@ def test_read_policies(
     mesh: Mesh, nodes: RedisCluster, policy: str, primary_reads: bool, replica_reads: bool
 ) -> None:
     primary, replica = nodes.servers[0], nodes.replicas[0]
-    cache = mesh.service("cache", PORTS, primary.address)
+    cache = cluster_service(mesh, primary)
     mesh.add(
         mode_cluster(), redis_service(f"{{host: [cache], settings: {{readPolicy: {policy}}}}}")
     )

@@ -189,7 +189,7 @@ def test_keys_go_where_a_redis_service_sends_them(
 
 
 @pytest.mark.usefixtures("redis_kinds")
-def test_a_redis_cluster_takes_the_place_of_istios_cluster(
+def test_a_redis_cluster_has_a_cluster_beside_istios(
     control_plane: ControlPlane, namespace: str, workloads: Workloads, pod_factory: PodFactory
 ) -> None:
     needs.need(*needs.REDIS)
@@ -213,10 +213,10 @@ def test_a_redis_cluster_takes_the_place_of_istios_cluster(
         near.wait_filter(listener_of(service, port), proxy("redis"))
         assert near.wait_cluster(name)["type"] == "EDS"
         control_plane.api.create(redis_kind("RedisDestination", "redis", namespace, destination))
-        near.wait_cluster(
-            name, lambda found: found.get("cluster_type", {}).get("name") == "envoy.clusters.redis"
-        )
-        near.wait_endpoints(name, ["{}:{}".format(*node.address) for node in nodes.servers])
+        added = f"aeraki-redis|{name}"
+        assert near.wait_cluster(added)["cluster_type"]["name"] == "envoy.clusters.redis"
+        near.wait_endpoints(added, ["{}:{}".format(*node.address) for node in nodes.servers])
+        assert near.wait_cluster(name)["type"] == "EDS"
         keys = {f"key-{number}" for number in range(50)}
         with client.inside(), redis.client((service["spec"]["clusterIP"], port.port)) as connection:
             for key in keys:

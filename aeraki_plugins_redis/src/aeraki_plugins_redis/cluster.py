@@ -1,6 +1,6 @@
 """The clusters behind the filter.
 
-There are three kinds: a merge into Istio's cluster, a Redis Cluster that replaces it, and the
+There are three kinds: a merge into Istio's cluster, one of our own for a Redis Cluster, and the
 application behind an inbound filter. A merge holds only the fields to be merged.
 """
 
@@ -54,7 +54,7 @@ def redis_cluster(
 ) -> Cluster:
     """Return a cluster that asks the endpoints for nodes and slots, and again when they change.
 
-    ``policy``: the traffic policy of Istio's cluster, whose place it takes.
+    ``policy``: the traffic policy of Istio's cluster, which it keeps.
     """
     cluster = Cluster(
         name=name,

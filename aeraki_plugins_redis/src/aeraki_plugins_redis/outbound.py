@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+
 from aeraki_core import GenerateContext, Outbound, Patch, Resource, VirtualService
 from aeraki_plugins_redis.auth import Credentials, credentials
 from aeraki_plugins_redis.cluster import merged, redis_cluster
@@ -36,7 +38,7 @@ from aeraki_plugins_redis.resources import (
     RedisDestinationSpec,
     RedisServiceSpec,
 )
-from aeraki_plugins_redis.routes import Target, routes_of, targets_of
+from aeraki_plugins_redis.routes import Nodes, Target, routes_of, targets_of
 
 __all__ = ["can_be_proxied", "outbound"]
 
@@ -100,9 +102,11 @@ def outbound(context: GenerateContext) -> Iterator[Patch]:
     side = context.outbound
     demanded = _demanded(context, resource)
     yield side.replace_tcp_proxy(FILTER, outbound_proxy(side.stat_prefix, spec, routes, demanded))
-    yield from _cluster(context, side)
+    yield from _merge(context, side)
     for target in targets:
-        if resource is not None and target.cluster != side.cluster:
+        if target.nodes is not None:
+            yield side.add_cluster(_nodes(context, target.cluster, target.nodes))
+        elif resource is not None and target.cluster != side.cluster:
             _report_unprepared(context, resource, target)
 
 
@@ -137,22 +141,32 @@ def _report_unprepared(
         context.report(PASSWORD_KEPT, message, ref=resource.ref, field="spec.redis")
 
 
-def _cluster(context: GenerateContext, side: Outbound) -> Iterator[Patch]:
-    """Istio's cluster of the service port, changed as its RedisDestination says."""
+def _nodes(context: GenerateContext, name: str, nodes: Nodes) -> Cluster:
+    """Return the cluster of the nodes of a Redis Cluster.
+
+    Each filter that sends commands there adds one for its clients. Istio's cluster stays as it is,
+    for its clients without such a filter.
+    """
+    destination, service, port = nodes
+    # A ServiceEntry's servers listen on the target port; a Service's ClusterIP on its own.
+    number = port.number if service.ref.kind == "Service" else port.target
+    own = HostPort(service.host, number if isinstance(number, int) else port.number)
+    return redis_cluster(
+        name,
+        _endpoints(destination.spec, own),
+        destination.spec.tcp,
+        password_of(context, destination),
+        policy=policy_of(context, service, port),
+    )
+
+
+def _merge(context: GenerateContext, side: Outbound) -> Iterator[Patch]:
+    """Yield what Istio's cluster of the service port needs for redis_proxy."""
     service, port = context.service, context.port
     destination = destination_of(context, service)
-    password = password_of(context, destination)
     if destination is not None and is_cluster(destination):
-        # A ServiceEntry's servers listen on the target port; a Service's ClusterIP on its own.
-        number = port.number if service.ref.kind == "Service" else port.target
-        own = HostPort(service.host, number if isinstance(number, int) else port.number)
-        endpoints = _endpoints(destination.spec, own)
-        policy = policy_of(context, service, port)
-        cluster = redis_cluster(
-            side.cluster, endpoints, destination.spec.tcp, password, policy=policy
-        )
-        yield side.replace_cluster(cluster)
-        return
+        return  # redis_proxy does not use it
+    password = password_of(context, destination)
     tcp = destination.spec.tcp if destination else None
     merge = merged(tcp, password, sharding=not shards_itself(context, service, port))
     if merge.ByteSize():

@@ -8,6 +8,7 @@ where Istio sends the port's connections.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aeraki_core import (
     GenerateContext,
@@ -18,25 +19,35 @@ from aeraki_core import (
 )
 from aeraki_core import Route as CoreRoute
 from aeraki_plugins_redis.codes import DEAD_ROUTE, TCP_ROUTE, UNKNOWN_HOST, UNKNOWN_PORT
-from aeraki_plugins_redis.destinations import why_unreachable
+from aeraki_plugins_redis.destinations import destination_of, is_cluster, tls_mode, why_unreachable
 from aeraki_plugins_redis.protocol import REDIS
-from aeraki_plugins_redis.resources import Destination, RedisServiceSpec
+from aeraki_plugins_redis.resources import Destination, RedisDestinationSpec, RedisServiceSpec
 
-__all__ = ["Copy", "Route", "Target", "routes_of", "targets_of"]
+__all__ = ["Copy", "Nodes", "Route", "Target", "routes_of", "targets_of"]
 
 _FAIL = "what is sent there fails"
 
 
+class Nodes(NamedTuple):
+    """A Redis Cluster, and the service port that it is behind."""
+
+    destination: Resource[RedisDestinationSpec]
+    service: Service
+    port: Port
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One of Istio's clusters.
+    """One of Istio's clusters, or one of ours for a Redis Cluster.
 
     ``service`` or ``port`` is None if the mesh does not have it, or redis_proxy cannot reach it.
+    ``nodes`` is the Redis Cluster.
     """
 
     cluster: str
     service: Service | None = None
     port: Port | None = None
+    nodes: Nodes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +90,17 @@ def _rest(context: GenerateContext) -> Target | None:
     route = context.tcp_route()
     cluster = route.clusters[0].cluster
     if len(route.clusters) == 1 and cluster == cluster_name(port.number, service.host):
-        return Target(cluster, service, port)
-    reason = _why_not_followed(context, route)
-    if reason is None:
-        return Target(cluster)
-    message = f"port {port.number}: {reason}; no filter is written"
+        return _reached(context, service, port)
+    followed = _followed(context, route)
+    if isinstance(followed, Target):
+        return followed
+    message = f"port {port.number}: {followed}; no filter is written"
     context.report(TCP_ROUTE, message, ref=route.ref, field=route.field)
     return None
 
 
-def _why_not_followed(context: GenerateContext, route: CoreRoute) -> str | None:
-    """Return why redis_proxy cannot send all commands by a tcp route; None if it can."""
+def _followed(context: GenerateContext, route: CoreRoute) -> Target | str:
+    """Return where redis_proxy sends all commands by a tcp route, or why it cannot."""
     if len(route.clusters) > 1:
         return "the route has several destinations, and redis_proxy sends a key to one"
     (destination,) = route.clusters
@@ -103,7 +114,7 @@ def _why_not_followed(context: GenerateContext, route: CoreRoute) -> str | None:
     if not context.speaks(REDIS, service, port):
         return f"{where}, which is not known to speak Redis"
     reason = why_unreachable(context, service, port)
-    return None if reason is None else f"{where}: {reason}"
+    return _reached(context, service, port) if reason is None else f"{where}: {reason}"
 
 
 def _written_routes(
@@ -178,7 +189,24 @@ def _target(
     if reason:
         context.report(DEAD_ROUTE, f"{reason}; {_FAIL}", ref=resource.ref, field=f"{path}.host")
         return Target(cluster_name(port.number, host), service)
-    return Target(cluster_name(port.number, host), service, port)
+    return _reached(context, service, port)
+
+
+def _reached(context: GenerateContext, service: Service, port: Port) -> Target:
+    """Return where commands for that port go.
+
+    This is Istio's cluster of the port. The nodes of a Redis Cluster need one of our own, whose
+    name tells apart what objects of several namespaces say about the same nodes.
+    """
+    cluster = cluster_name(port.number, service.host)
+    destination = destination_of(context, service)
+    if destination is None or not is_cluster(destination) or tls_mode(context, service, port):
+        return Target(cluster, service, port)
+    own = destination.namespace == service.namespace
+    word = "redis" if own else f"redis-{destination.namespace}"
+    side = context.outbound
+    name = side.added_name(word if cluster == side.cluster else f"{word}|{cluster}")
+    return Target(name, service, port, Nodes(destination, service, port))
 
 
 def _port(service: Service, destination: Destination, own: Port) -> Port | None:

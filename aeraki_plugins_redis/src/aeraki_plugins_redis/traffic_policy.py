@@ -1,7 +1,7 @@
 """What the cluster of a Redis Cluster must not lose of Istio's: limits and outlier detection.
 
-A cluster of type ``envoy.clusters.redis`` takes the place of Istio's cluster, because no merge can
-change the type. So the settings that istiod writes there are written again, in the same way
+A cluster of type ``envoy.clusters.redis`` is one of our own, because no merge can change the type
+of Istio's. So the settings that istiod writes there are written again, in the same way
 (applyConnectionPool and applyOutlierDetection in istio/istio, pilot/pkg/networking/core).
 """
 

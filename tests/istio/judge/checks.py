@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from aeraki_core.filters.patch import ADDED_PREFIX
 from aeraki_core.model.istio import full_host
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_components_pb2 import FilterChain
@@ -22,7 +23,6 @@ from tests.rig.api import Object
 __all__ = ["CHECKS", "Comparison", "Violation", "judge"]
 
 ROOT_NAMESPACE = "istio-system"
-OWN_CLUSTER = "aeraki|"
 # They are in no answer of istiod and in every Envoy, or the other way round.
 _UNOWNED = ("PassthroughCluster", "BlackHoleCluster", "InboundPassthroughCluster")
 _BALANCING = ("lb_policy", "maglev_lb_config", "ring_hash_lb_config", "least_request_lb_config")
@@ -111,7 +111,7 @@ def nothing_disappears(comparison: Comparison) -> Iterator[Reason]:
     for name in after.listeners.keys() - before.listeners.keys():
         yield name, "there is a new listener"
     for name in after.clusters.keys() - before.clusters.keys():
-        if not name.startswith(OWN_CLUSTER):
+        if not name.startswith(ADDED_PREFIX):
             yield name, "there is a new cluster, which is named as if it were not ours"
     for name, first, second in _both(before.listeners, after.listeners):
         gone = _chains(first).keys() - _chains(second).keys()
@@ -172,21 +172,27 @@ def other_calls_go_where_istio_sends_them(comparison: Comparison) -> Iterator[Re
     """A call that matches no route reaches the same clusters as before, in equal shares.
 
     An HTTP route without a condition may decide otherwise, as far as its destinations exist, and
-    so may the route of a RedisService for all keys.
+    so may the route of a RedisService for all keys. That one is also obeyed for clients that lack
+    its destination: they get an error, because keys must not get into another Redis.
     """
     for change in _changes(comparison):
         ours, istio = change.ours, change.istio
-        if ours is None or ours.default is None or ours.default == istio.default:
+        if ours is None or ours.default is None:
             continue
+        goes = {_stands_for(name): share for name, share in ours.default.items()}
         _, _, port, host = _cluster_parts(ours.prefix)
         wanted = [istio.default, *_spoken(comparison, host, port)]
-        if ours.default not in wanted and not _for_all_keys(comparison, host) & ours.default.keys():
+        hosts = {_cluster_parts(name).host for name in goes}
+        if goes not in wanted and not hosts <= _for_all_keys(comparison, host):
             expected = " or ".join(str(dict(each or {})) for each in wanted)
-            yield change.place, f"calls go to {dict(ours.default)}, not to {expected}"
+            yield change.place, f"calls go to {goes}, not to {expected}"
 
 
 def clusters_keep_what_protects_them(comparison: Comparison) -> Iterator[Reason]:
-    """A cluster of Istio's differs in its load balancer at most."""
+    """A cluster of Istio's differs in its load balancer at most, and in options that it lacked.
+
+    Options of protocols, such as the password for Redis, protect nothing that Istio protects.
+    """
     for name, first, second in _both(comparison.before.clusters, comparison.after.clusters):
         if first == second:
             continue
@@ -195,6 +201,11 @@ def clusters_keep_what_protects_them(comparison: Comparison) -> Iterator[Reason]
             for each in Cluster.DESCRIPTOR.fields
             if getattr(first, each.name) != getattr(second, each.name)
         }
+        options = second.typed_extension_protocol_options
+        if all(
+            options.get(key) == each for key, each in first.typed_extension_protocol_options.items()
+        ):
+            fields.discard("typed_extension_protocol_options")
         if wrong := sorted(fields - set(_BALANCING)):
             yield name, f"the cluster differs in {', '.join(wrong)}"
 
@@ -281,6 +292,11 @@ def _cluster_parts(name: str) -> _ClusterParts:
     return _ClusterParts(parts[0], parts[2], int(parts[1]), parts[3])
 
 
+def _stands_for(name: str) -> str:
+    """Istio's cluster in whose place one of ours is; its name comes first in ours."""
+    return "|".join(name.split("|")[1:5]) if name.startswith(ADDED_PREFIX) else name
+
+
 def _owners(comparison: Comparison, prefix: str) -> set[str]:
     """The hosts that a tcp_proxy of that stat_prefix is for.
 
@@ -334,16 +350,13 @@ def _spoken(comparison: Comparison, host: str, port: int) -> Iterator[Shares]:
 
 
 def _for_all_keys(comparison: Comparison, host: str) -> set[str]:
-    """Return the clusters of a RedisService's route for the keys that no prefix fits."""
-    clusters: set[str] = set()
+    """Return the hosts that a RedisService routes the keys to that no prefix fits."""
+    targets: set[str] = set()
     for each in comparison.objects:
         if each["kind"] == "RedisService" and host in _full_hosts(each, each["spec"]["host"]):
             routes = [route for route in each["spec"].get("redis", ()) if not route.get("match")]
-            targets = _full_hosts(each, [route["route"]["host"] for route in routes])
-            clusters |= {
-                name for name in comparison.after.clusters if _cluster_parts(name).host in targets
-            }
-    return clusters
+            targets |= _full_hosts(each, [route["route"]["host"] for route in routes])
+    return targets
 
 
 def _covers(hosts: set[str], host: str) -> bool:

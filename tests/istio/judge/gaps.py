@@ -42,14 +42,6 @@ _TWO_OF_ONE_HOST = (
 
 GAPS: tuple[Gap, ...] = (
     Gap(
-        check=checks.clusters_keep_what_protects_them,
-        message=(
-            r"^(?!.*(circuit_breakers|outlier|transport_socket|connect_timeout|connection_options))"
-            r"the cluster differs in .*\bcluster_type\b"
-        ),
-        reason="mode CLUSTER asks the nodes themselves, which no cluster of Istio can",
-    ),
-    Gap(
         check=checks.routes_name_clusters_of_the_client,
         message=r"^envoy\.filters\.network\.redis_proxy names .*, which the client lacks$",
         reason="the keys of a RedisService's route to nowhere must not get into another Redis",

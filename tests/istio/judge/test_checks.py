@@ -211,6 +211,23 @@ def test_a_route_without_a_condition_may_speak_for_other_calls() -> None:
     assert found(case, [*OBJECTS, routes]) == set()
 
 
+def test_a_redis_service_may_send_all_keys_to_a_host_that_the_client_lacks() -> None:
+    case = edited()
+    case.route("outbound|6379||other.shop.svc.cluster.local")
+    spec = {"host": ["cache"], "redis": [{"route": {"host": "other"}}]}
+    routes = {"kind": "RedisService", "metadata": {"namespace": "shop"}, "spec": spec}
+    assert "other_calls_go_where_istio_sends_them" in found(case)
+    assert found(case, [*OBJECTS, routes]) == {"routes_name_clusters_of_the_client"}
+
+
+def test_a_cluster_of_ours_stands_for_istios() -> None:
+    case = edited()
+    name = f"aeraki-redis|{CLUSTER}"
+    case.clusters[name] = Cluster(name=name)
+    case.route(name)
+    assert found(case) == set()
+
+
 def test_shrinking_keeps_only_what_fails() -> None:
     def fails(meshes: list[list[Object]]) -> list[bool]:
         return ["tcp-redis" in to_yaml(mesh) for mesh in meshes]

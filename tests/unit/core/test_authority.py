@@ -42,7 +42,6 @@ def _loud(make: MakePatch) -> Mesher:
     "make",
     [
         lambda context: Outbound(_FOREIGN, _FOREIGN).merge_cluster(Cluster(alt_stat_name="x")),
-        lambda context: context.outbound.replace_cluster(Cluster(name=_FOREIGN)),
         lambda context: context.outbound.add_cluster(Cluster(name=_FOREIGN)),
         lambda context: context.outbound.add_cluster(Cluster(name=context.outbound.cluster)),
         lambda context: context.outbound.add_cluster(Cluster(name="aeraki-echo")),
@@ -50,7 +49,7 @@ def _loud(make: MakePatch) -> Mesher:
             Cluster(name=f"aeraki-x|{_FOREIGN}")
         ),
     ],
-    ids=["merge", "replace", "add", "add own", "add free name", "add for another"],
+    ids=["merge", "add", "add own", "add free name", "add for another"],
 )
 def test_a_change_of_another_cluster_keeps_the_last_good_filter(make: MakePatch) -> None:
     mesh = _loud(make)
@@ -62,12 +61,11 @@ def test_a_change_of_another_cluster_keeps_the_last_good_filter(make: MakePatch)
     "make",
     [
         lambda context: context.outbound.merge_cluster(Cluster(alt_stat_name="x")),
-        lambda context: context.outbound.replace_cluster(Cluster(name=context.outbound.cluster)),
         lambda context: context.outbound.add_cluster(
             Cluster(name=context.outbound.added_name("x"))
         ),
     ],
-    ids=["merge", "replace", "add"],
+    ids=["merge", "add"],
 )
 def test_its_own_clusters_are_the_plugins_to_change(make: MakePatch) -> None:
     mesh = _loud(make)

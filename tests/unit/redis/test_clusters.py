@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -17,17 +18,27 @@ from aeraki_core.testing import (
     virtual_service,
 )
 from aeraki_plugins_redis.resources import REDIS_DESTINATION, REDIS_SERVICE
+from envoy.config.listener.v3.listener_pb2 import Listener
+from google.protobuf.json_format import MessageToJson
 
 import aeraki_plugins_redis
 
 ALWAYS = {"redis.aeraki.io/proxy": "always"}
 CACHE = service("cache", {"tcp-redis": 6379}, annotations=ALWAYS)
 NAME = "outbound|6379||cache.default.svc.cluster.local"
+NODES = f"aeraki-redis|{NAME}"
+LISTENER = "10.96.0.10_6379"
 CLUSTER = {"connectionPool": {"redis": {"mode": "CLUSTER"}}}
 
 
 def made(*objects: dict[str, Any]) -> Made:
     return generate(*objects, plugins=[aeraki_plugins_redis])
+
+
+def names_in(listener: Listener) -> set[str]:
+    """Everything that the filters of its chains name."""
+    filters = [each for chain in listener.filter_chains for each in chain.filters]
+    return set(re.findall(r'"cluster": "([^"]+)"', " ".join(map(MessageToJson, filters))))
 
 
 def policy(**load_balancer: Any) -> dict[str, Any]:
@@ -91,7 +102,7 @@ def test_a_redis_cluster_needs_no_endpoints_of_istio() -> None:
         REDIS_DESTINATION, "out", host="redis.example.com", trafficPolicy=CLUSTER
     )
     result = made(entry, destination)
-    assert [patch["patch"]["operation"] for patch in result.patches("CLUSTER")] == ["REMOVE", "ADD"]
+    assert [patch["patch"]["operation"] for patch in result.patches("CLUSTER")] == ["ADD"]
     assert result.codes == ()
 
 
@@ -110,11 +121,10 @@ def test_clients_with_routes_of_their_own_have_a_redis_cluster_once() -> None:
         CACHE, routing, resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER)
     )
     names = [cluster.name for cluster in result.sidecar(Proxy("web")).config.clusters]
-    assert names.count(NAME) == 1
+    assert names.count(NODES) == 1
 
 
-def test_clients_that_want_another_redis_cluster_are_named() -> None:
-    """Envoy refuses two clusters of one name, so they have that of the mesh."""
+def test_clients_that_want_another_redis_cluster_have_it() -> None:
     own = resource(
         REDIS_DESTINATION,
         "cache",
@@ -126,8 +136,44 @@ def test_clients_that_want_another_redis_cluster_are_named() -> None:
     )
     everybodys = resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER)
     result = made(CACHE, everybodys, own)
-    shared = [finding for finding in result.findings if finding.code.id == "AER0221"]
-    assert ["web" in finding.message for finding in shared] == [True]
+    assert "AER0221" not in result.codes
+    for client, name, seconds in (
+        ("default", NODES, 10),
+        ("web", NODES.replace("redis", "redis-web"), 3),
+    ):
+        config = result.sidecar(Proxy(client)).config
+        assert name in names_in(config.listener(LISTENER))
+        assert config.cluster(name).connect_timeout.seconds == seconds
+
+
+def test_istios_cluster_of_a_redis_cluster_stays_for_clients_that_do_not_import_it() -> None:
+    """A client without the service must not get its cluster from us (seed 183)."""
+    nothing = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": {"name": "default", "namespace": "web"},
+        "spec": {"egress": [{"hosts": ["./*"]}]},
+    }
+    destination = resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER)
+    result = made(CACHE, destination, nothing)
+    names = {each.name for each in result.sidecar(Proxy("web")).config.outbound_clusters}
+    assert NAME not in names
+    plain = made(CACHE).sidecar(Proxy("default")).config.cluster(NAME)
+    assert result.sidecar(Proxy("default")).config.cluster(NAME).type == plain.type
+
+
+def test_a_route_to_a_redis_cluster_elsewhere_asks_its_nodes() -> None:
+    """The port needs no filter of its own, nor a name that says Redis."""
+    nodes = service("nodes", {"tcp": 7000}, cluster_ip="10.96.0.12")
+    mode = resource(REDIS_DESTINATION, "nodes", host="nodes", trafficPolicy=CLUSTER)
+    routes = [{"route": {"host": "nodes"}}]
+    result = made(
+        CACHE, nodes, mode, resource(REDIS_SERVICE, "cache", host=["cache"], redis=routes)
+    )
+    config = result.sidecar(Proxy("web")).config
+    name = f"aeraki-redis|outbound|7000||nodes.default.svc.cluster.local|{NAME}"
+    assert name in names_in(config.listener(LISTENER))
+    assert config.cluster(name).cluster_type.name == "envoy.clusters.redis"
 
 
 def test_a_route_changes_no_cluster_of_another_service() -> None:
@@ -196,7 +242,7 @@ def test_a_redis_cluster_keeps_what_a_rule_gives_the_cluster_of_istio() -> None:
     destination = resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER)
     result = made(CACHE, rule, destination)
     assert result.codes == ()
-    cluster = result.sidecar(Proxy("web")).config.cluster(NAME)
+    cluster = result.sidecar(Proxy("web")).config.cluster(NODES)
     plain = made(CACHE, rule).sidecar(Proxy("web")).config.cluster(NAME)
     assert cluster.cluster_type.name == "envoy.clusters.redis"
     assert cluster.circuit_breakers == plain.circuit_breakers

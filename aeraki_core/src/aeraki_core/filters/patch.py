@@ -179,17 +179,6 @@ class Side:
             subset=subset,
         )
 
-    def replace_cluster(self, cluster: Message) -> Patch:
-        """Take Istio's cluster of the name in ``cluster.name`` away and put this one there."""
-        name = _name_of(cluster, "replace_cluster")
-        return Patch(
-            side=self,
-            apply_to=ApplyTo.CLUSTER,
-            operation=Operation.REPLACE,
-            value=FrozenMessage.of(cluster),
-            name=name,
-        )
-
     def added_name(self, word: str) -> str:
         """The name of a cluster that the plugin adds here; ``word`` tells several apart.
 

@@ -233,20 +233,14 @@ def _tcp_proxy(*clusters: str, weights: Sequence[int] = ()) -> FrozenMessage:
 
 
 def _cluster_patches(patch: Patch, context: str) -> list[ConfigPatch]:
-    """MERGE by host and port, to reach the subsets too.
-
-    REPLACE as REMOVE and ADD, because istiod does not replace clusters.
-    """
+    """MERGE by host and port, to reach the subsets too; ADD."""
     if patch.operation is Operation.MERGE:
         match = Match(cluster=patch.side.cluster)
         if context == OUTBOUND and patch.subset != "":
             cluster = ClusterName.parse(patch.side.cluster)
             match = Match(service=cluster.host, port=cluster.port, subset=patch.subset or "")
         return [ConfigPatch(ApplyTo.CLUSTER, context, match, "MERGE", patch.value, patch.plugin)]
-    add = ConfigPatch(ApplyTo.CLUSTER, context, Match(), "ADD", patch.value)
-    if patch.operation is Operation.ADD:
-        return [add]
-    return [ConfigPatch(ApplyTo.CLUSTER, context, Match(cluster=patch.name), "REMOVE", None), add]
+    return [ConfigPatch(ApplyTo.CLUSTER, context, Match(), "ADD", patch.value)]
 
 
 def _weight_set_patches(patch: Patch, weight_sets: Iterable[WeightSet]) -> Iterator[ConfigPatch]:

@@ -24,8 +24,6 @@ def foreign_changes(patches: Iterable[Patch], context: GenerateContext) -> Itera
         verb = patch.operation.lower()
         if patch.side.cluster not in own:
             yield f"{verb} cluster {patch.side.cluster}, which is not the service port's own"
-        elif patch.operation is Operation.REPLACE and patch.name != patch.side.cluster:
-            yield f"{verb} cluster {patch.name}, which is not the service port's own"
         elif patch.operation is Operation.ADD and not _is_added_name(patch.name, patch.side):
             form = patch.side.added_name("<word>")
             yield f"{verb} cluster {patch.name}: names of added clusters have the form {form}"

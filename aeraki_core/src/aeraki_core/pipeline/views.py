@@ -369,7 +369,7 @@ class ViewRunner:
         if self.views[0].listeners and any(
             _changes_cluster(patch)
             and patch not in view.outbound
-            and not _is_replaced(patch, view)
+            and not _is_unused(patch, view)
             and not _is_restored(patch, view)
             for patch in self.views[0].outbound
         ):
@@ -391,16 +391,13 @@ def _is_restored(merged: Patch, view: PortView) -> bool:
     return any(each.side.cluster == cluster for each in view.balancers) and only_balancer(merged)
 
 
-def _is_replaced(merged: Patch, view: PortView) -> bool:
-    """Whether these clients get another cluster in the place of the one that is changed.
+def _is_unused(patch: Patch, view: PortView) -> bool:
+    """Whether no filter of these clients names the cluster.
 
-    Not where the mesh-wide filter has put one there: Envoy refuses two of one name.
+    It is another one of ours, or they have one of ours in the place of Istio's.
     """
-    return merged.operation is Operation.MERGE and any(
-        patch.operation is Operation.REPLACE and patch.name == merged.side.cluster
-        for patch in view.outbound
-        if _changes_cluster(patch)
-    )
+    added = {each.name for each in view.outbound if each.operation is Operation.ADD}
+    return patch.name not in added if patch.operation is Operation.ADD else bool(added)
 
 
 def _has_filter(view: PortView) -> bool:
