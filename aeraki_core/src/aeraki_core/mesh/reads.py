@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
+from aeraki_core.mesh.claims import Claim, in_proxies, seen_elsewhere
 from aeraki_core.mesh.keys import (
     AnnotationKey,
     AnnotationsKey,
@@ -56,7 +57,6 @@ from aeraki_core.mesh.resolve import (
     services_for,
     virtual_services_for,
 )
-from aeraki_core.mesh.services import Claim
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.endpoints import Endpoints, ReadyEndpoint
 from aeraki_core.model.istio import DestinationRule, VirtualService
@@ -414,15 +414,21 @@ class Reads:
         candidates = self._store.claims(listener)
         self.record.note_exported(candidates)
         if len(candidates) < 2:
-            return tuple(claim for claim in candidates if is_visible(claim, self.client))
+            return tuple(
+                claim
+                for claim in candidates
+                if is_visible(claim, self.client) and not claim.by_sidecar
+            )
         self.keys.add(SidecarNamespacesKey())
         self.record.clients |= self._store.sidecar_namespaces()
-        claims = (claim for claim in in_export_order(candidates, self.client) if self._has(claim))
+        visible = (claim for claim in in_export_order(candidates, self.client) if self._has(claim))
+        claims = in_proxies(visible, self._default_sidecar(self.client))
         # Hundreds of hosts may share a listener, and each asks: look no further than at the one
         # that has it, unless their chains stand side by side.
-        if any(claim.ranges for claim in candidates):
-            return tuple(claims)
-        return tuple(islice(claims, 1))
+        if not any(claim.ranges for claim in candidates):
+            return tuple(islice(claims, 1))
+        others = seen_elsewhere(candidates) if self.client is None else ()
+        return (*claims, *others)
 
     def _weight_host_problems(self, key: WeightHostKey) -> tuple[WeightHostProblem, ...]:
         root = self.mesh.root_namespace
@@ -446,19 +452,13 @@ class Reads:
         return ()
 
     def _has(self, claim: Claim) -> bool:
-        """Whether the client has the service that claims a listener.
+        """Whether istiod makes listeners for that service in the client's proxies.
 
-        Its host is that service there, and is imported.
+        It does for all services of a host in the namespace whose service the host is, also for a
+        ServiceEntry beside a Kubernetes Service, which has no clusters (docs/internals/views.md).
         """
         services = self.services_of_host(claim.service.host)
-        return self._is_imported(claim) and any(each.id == claim.service for each in services)
-
-    def _is_imported(self, claim: Claim) -> bool:
-        """Whether the default Sidecar of the client's namespace, or of the root's, imports it."""
-        sidecar = self._default_sidecar(self.client)
-        if sidecar is None or not sidecar.egress:
-            return True
-        return sidecar.imports(claim.namespace, claim.service.host)
+        return any(each.namespace == claim.namespace for each in services)
 
     def _default_sidecar(self, client: Client) -> SidecarScope | None:
         """The default Sidecar of the client's namespace, else that of the root namespace."""

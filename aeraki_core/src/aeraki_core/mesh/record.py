@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from aeraki_core.mesh.claims import Claim
 from aeraki_core.mesh.keys import (
     DestinationKey,
     DestinationRulesKey,
@@ -20,7 +21,6 @@ from aeraki_core.mesh.keys import (
     WildcardsKey,
 )
 from aeraki_core.mesh.rejected import host_suffixes
-from aeraki_core.mesh.services import Claim
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Service

@@ -8,9 +8,10 @@ for it. A headless service has a listener for each of its endpoints:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TypeVar
 
+from aeraki_core.mesh.claims import Claim
 from aeraki_core.mesh.keys import (
     AnnotationKey,
     AnnotationsKey,
@@ -23,35 +24,19 @@ from aeraki_core.mesh.keys import (
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.mesh.table import oldest_first
 from aeraki_core.model.endpoints import Endpoints
-from aeraki_core.model.listeners import Listener, outbound_listeners
+from aeraki_core.model.listeners import Listener, outbound_listeners, wildcards
 from aeraki_core.model.memory import Index
-from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Service, ServiceId
 from aeraki_core.model.wire import text_map
 
-__all__ = ["Claim", "ServiceTable"]
+__all__ = ["ServiceTable"]
 
 Parse = Callable[[SourceObject], tuple[Service, ...]]
 EndpointsOf = Callable[[str, str], Endpoints]
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A service port that istiod makes a listener for, in the proxies of ``export_to``."""
-
-    age: Age
-    service: ServiceId
-    port: int
-    ranges: bool = False
-    export_to: frozenset[str] = frozenset({"*"})
-
-    @property
-    def namespace(self) -> str:
-        """The namespace of the service."""
-        return self.service.ref.namespace
 
 
 class ServiceTable:
@@ -205,10 +190,12 @@ class ServiceTable:
             listeners: tuple[Listener, ...] = ()
             if port.protocol != "UDP":
                 listeners = outbound_listeners(service, port.number, endpoints)
+            claim = Claim(service.age, service.id, port.number, export_to=service.export_to)
             for listener in listeners:
-                claims[listener.name] = Claim(
-                    service.age, service.id, port.number, listener.ranges, service.export_to
-                )
+                claims[listener.name] = replace(claim, ranges=listener.ranges)
+            if service.headless and port.protocol != "UDP":
+                for name in wildcards(port.number):
+                    claims[name] = replace(claim, by_sidecar=True)
         return claims
 
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from aeraki_core.errors import InputError, Problem, RejectedError
 from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.claims import Claim
 from aeraki_core.mesh.foreign_filters import ForeignFilters
 from aeraki_core.mesh.keys import (
     DestinationRulesKey,
@@ -37,7 +38,7 @@ from aeraki_core.mesh.keys import (
     WildcardsKey,
 )
 from aeraki_core.mesh.rejected import RejectedObjects, host_suffixes, named_hosts
-from aeraki_core.mesh.services import Claim, ServiceTable
+from aeraki_core.mesh.services import ServiceTable
 from aeraki_core.mesh.source_object import Location, SourceObject
 from aeraki_core.mesh.table import Table, oldest_first
 from aeraki_core.model.endpoints import (

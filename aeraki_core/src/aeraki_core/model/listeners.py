@@ -15,7 +15,7 @@ from aeraki_core.model.endpoints import Endpoints
 from aeraki_core.model.mesh import ProxyFamily
 from aeraki_core.model.service import Resolution, Service
 
-__all__ = ["Listener", "needs_endpoints", "outbound_listeners"]
+__all__ = ["Listener", "needs_endpoints", "outbound_listeners", "wildcards"]
 
 # The bind addresses of listeners without one of their own; nothing is bound to them here.
 WILDCARD, WILDCARD_IPV6 = "0.0.0.0", "::"
@@ -46,6 +46,11 @@ class Listener:
         not see the service.
         """
         return self.ranges or self.name.startswith((f"{WILDCARD}_", f"{WILDCARD_IPV6}_"))
+
+
+def wildcards(port: int) -> tuple[str, str]:
+    """Return the names of the wildcard listeners of a port."""
+    return f"{WILDCARD}_{port}", f"{WILDCARD_IPV6}_{port}"
 
 
 def needs_endpoints(service: Service) -> bool:
@@ -121,7 +126,5 @@ def _first(addresses: Iterable[str], *, ipv6: bool) -> str | None:
 
 
 def _wildcards(port: int, *, ranges: bool = False) -> tuple[Listener, ...]:
-    return (
-        Listener(f"{WILDCARD}_{port}", ranges, _WITH_IPV4),
-        Listener(f"{WILDCARD_IPV6}_{port}", ranges, _IPV6_ALONE),
-    )
+    ipv4, ipv6 = wildcards(port)
+    return (Listener(ipv4, ranges, _WITH_IPV4), Listener(ipv6, ranges, _IPV6_ALONE))

@@ -27,10 +27,14 @@ from aeraki_core.model.sidecar import SidecarScope
 __all__ = ["Restore", "own_listeners", "restores"]
 
 
+_PASSTHROUGH = WeightedCluster(cluster="PassthroughCluster", weight=1, host="", port=0)
+
+
 class Restore(NamedTuple):
     """A listener that the mesh-wide filter changes and must not change for some clients.
 
-    A tcp_proxy to ``clusters`` takes the place of our filter there.
+    A tcp_proxy to ``clusters`` takes the place of our filter there. No patch tells chains of
+    address ranges apart, so theirs leads to the address that was called.
     """
 
     listener: str
@@ -116,7 +120,9 @@ def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> t
     found: list[Restore] = []
     for listener in mesh_wide:
         claims = reads.claims(listener.name)
-        if claims and claims[0].service != service.id:
+        if len(claims) > 1 and any(claim.ranges for claim in claims):
+            found.append(Restore(listener.name, (_PASSTHROUGH,)))
+        elif claims and claims[0].service != service.id:
             owner = claims[0]
             host = owner.service.host
             cluster = WeightedCluster(
