@@ -52,6 +52,8 @@ _VALUES_OF_THE_CHART = (
     "httpAddress",
     "probeAddress",
     "httpAuthentication",
+    "webhookAddress",
+    "webhookCertificate",
 )
 
 _MADE_BY = "# Made by scripts/render_deploy.py"

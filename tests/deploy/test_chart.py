@@ -45,6 +45,7 @@ EVERYTHING: Values = {
         ],
     },
     "http": {"port": 9090},
+    "webhook": {"enabled": True, "port": 9443},
     "metrics": {"service": {"annotations": {"example.com/a": "b"}}},
     "serviceMonitor": {
         "enabled": True,

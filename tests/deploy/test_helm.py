@@ -140,3 +140,19 @@ def test_crds_of_another_installation_are_taken_over_when_asked(release: Release
         release.install()
     release.install("--take-ownership")
     assert release.api.get("apps/v1", "Deployment", "aeraki", namespace=release.namespace)
+
+
+def test_an_upgrade_keeps_the_certificate_of_the_webhook(release: Release) -> None:
+    hook = "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"
+
+    def state() -> tuple[object, object]:
+        secret = release.api.get("v1", "Secret", "aeraki-webhook", namespace=release.namespace)
+        (webhook,) = release.api.get(*hook, f"aeraki-{release.namespace}")["webhooks"]
+        return secret["data"], webhook["clientConfig"]["caBundle"]
+
+    release.install("--set", "webhook.enabled=true")
+    before = state()
+    release.upgrade("--set", "webhook.enabled=true", "--set", "replicas=3")
+    assert state() == before
+    release.upgrade("--set", "webhook.enabled=false")
+    assert release.api.find(*hook, f"aeraki-{release.namespace}") is None

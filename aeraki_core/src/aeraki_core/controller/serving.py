@@ -13,19 +13,17 @@ import logging
 import socket
 import threading
 import time
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from aeraki_core.controller.bucket import TokenBucket
 from aeraki_core.controller.callers import Admission, Callers
-from aeraki_core.errors import AerakiError, SettingsError
+from aeraki_core.controller.limited_server import LimitedServer, Limits, listen
+from aeraki_core.errors import AerakiError
 
-__all__ = ["Answers", "Limits", "ProbeAnswer", "Server"]
+__all__ = ["Answers", "ProbeAnswer", "Server"]
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +33,6 @@ _JSON = "application/json"
 _HTML = "text/html; charset=utf-8"
 _PATHS = b"there are /, /healthz, /readyz, /metrics, /status and /explain?target=HOST[:PORT]\n"
 _PROBES = b"there are /healthz and /readyz\n"
-_BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-_KNOWN_CLIENTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +61,6 @@ class Answers:
     page_headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What clients may ask for.
-
-    ``connections``: at once; ``of_client``: those of one address. ``burst``: requests of one
-    address at once; ``rate``: requests of one address a second after that. ``total``: requests of
-    all a second.
-    ``patience``: seconds that a request may take to arrive.
-    """
-
-    connections: int = 64
-    of_client: int = 16
-    burst: float = 50
-    rate: float = 20.0
-    total: float = 60.0
-    patience: float = 5.0
-
-
 class Server:
     """Serves until it is stopped.
 
@@ -107,13 +85,7 @@ class Server:
         Raises:
             SettingsError: the address cannot be used.
         """
-        try:
-            listening = _listen(host, port)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise SettingsError(
-                f"{setting}: cannot listen on {host or '*'}:{port}: {reason}"
-            ) from error
+        listening = listen(host, port, setting)
         self._http = _Http(listening, answers, limits or Limits(), callers, probes_only=probes_only)
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.1}, name="http", daemon=True
@@ -132,66 +104,8 @@ class Server:
         self._http.server_close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    if host in ("", "::") and socket.has_dualstack_ipv6():
-        return socket.create_server(
-            ("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
-        )
-    if not host:
-        return socket.create_server(("0.0.0.0", port), backlog=128)
-    family, _, _, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    return socket.create_server((str(address[0]), port), family=family, backlog=128)
-
-
-@dataclass(slots=True)
-class _Clients:
-    """Who is connected, and who has asked how often."""
-
-    limits: Limits
-    clock: Callable[[], float] = time.monotonic
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _connected: Counter[str] = field(default_factory=Counter)
-    _buckets: OrderedDict[str, TokenBucket] = field(default_factory=OrderedDict)
-    _all: TokenBucket | None = None
-
-    def connect(self, client: str) -> bool:
-        """Whether one more connection of the client is served."""
-        with self._lock:
-            if self._connected.total() >= self.limits.connections:
-                return False
-            if self._connected[client] >= self.limits.of_client:
-                return False
-            self._connected[client] += 1
-            return True
-
-    def disconnect(self, client: str) -> None:
-        """A connection that was served has ended."""
-        with self._lock:
-            self._connected[client] -= 1
-            if not self._connected[client]:
-                del self._connected[client]
-
-    def ask(self, client: str) -> float:
-        """Seconds that the client's next request has to wait for its turn."""
-        now = self.clock()
-        with self._lock:
-            if self._all is None:
-                self._all = TokenBucket(self.limits.total, self.limits.total)
-            bucket = self._buckets.setdefault(
-                client, TokenBucket(self.limits.burst, self.limits.rate)
-            )
-            self._buckets.move_to_end(client)
-            while len(self._buckets) > _KNOWN_CLIENTS:
-                self._buckets.popitem(last=False)
-            if bucket.take(now) and self._all.take(now):
-                return 0.0
-            return max(bucket.next(now), self._all.next(now)) - now
-
-
-class _Http(HTTPServer):
-    """A thread for each connection, within the limits."""
+class _Http(LimitedServer):
+    """Answers with what the controller says."""
 
     def __init__(
         self,
@@ -202,43 +116,10 @@ class _Http(HTTPServer):
         *,
         probes_only: bool,
     ) -> None:
-        super().__init__(("", 0), _Handler, bind_and_activate=False)
-        self.socket.close()
-        # A client that leaves before it is accepted must not block the thread or the shutdown.
-        listening.setblocking(False)
-        self.socket = listening
+        super().__init__(listening, _Handler, limits)
         self.answers = answers
-        self.limits = limits
-        self.clients = _Clients(limits)
         self.callers = callers
         self.probes_only = probes_only
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve the connection in a thread of its own, or say at once that there are too many."""
-        client = str(client_address[0])
-        if not self.clients.connect(client):
-            with suppress(OSError):
-                request.settimeout(0.0)
-                request.send(_BUSY)
-            self.shutdown_request(request)
-            return
-        threading.Thread(
-            target=self._serve, args=(request, client_address), name="http-answer", daemon=True
-        ).start()
-
-    def _serve(self, request: Any, client_address: Any) -> None:
-        try:
-            self.finish_request(request, client_address)
-        except Exception:  # noqa: BLE001 whatever it was, it ends this connection alone
-            self.handle_error(request, client_address)
-        finally:
-            self.shutdown_request(request)
-            self.clients.disconnect(str(client_address[0]))
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
-        # Called from an exception handler.
-        log.debug("request of %s", client_address, exc_info=True)  # noqa: LOG014
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -104,6 +104,11 @@ class ForeignFilters:
     def __len__(self) -> int:
         return len(self._filters)
 
+    def copy_from(self, other: ForeignFilters) -> None:
+        """Hold what the others hold now."""
+        self._filters = dict(other._filters)
+        self._by_place = other._by_place.copy()
+
     def upsert(self, item: SourceObject) -> set[Key]:
         """Keep an EnvoyFilter that can meet one of ours. Returns the keys whose answer changed."""
         foreign = _parse(item)

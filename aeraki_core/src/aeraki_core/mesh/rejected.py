@@ -42,6 +42,12 @@ class RejectedObjects:
         self._hosts: dict[ObjectRef, tuple[str, ...]] = {}
         self._by_host: Index[str, ObjectRef, ObjectRef] = Index()
 
+    def copy_from(self, other: RejectedObjects) -> None:
+        """Remember what the other remembers now."""
+        self.findings = dict(other.findings)
+        self._hosts = dict(other._hosts)
+        self._by_host = other._by_host.copy()
+
     def reject(self, ref: ObjectRef, error: InputError, hosts: tuple[str, ...]) -> set[Key]:
         """Remember why an object is rejected. Returns the keys whose answer changed."""
         findings = _findings(ref, error)

@@ -48,7 +48,7 @@ class ServiceTable:
 
     def __init__(self, endpoints_of: EndpointsOf, *, keep_labels: bool = False) -> None:
         self._endpoints_of = endpoints_of
-        self._keep_labels = keep_labels
+        self.keeps_labels = keep_labels
         self._labels: dict[ObjectRef, Mapping[str, str]] = {}
         self._services: dict[ObjectRef, tuple[Service, ...]] = {}
         self._by_host: Index[str, ServiceId, Service] = Index()
@@ -64,6 +64,16 @@ class ServiceTable:
     def __iter__(self) -> Iterator[Service]:
         for services in self._services.values():
             yield from services
+
+    def copy_from(self, other: ServiceTable) -> None:
+        """Hold what another table holds now."""
+        self._labels = dict(other._labels)
+        self._services = dict(other._services)
+        self._by_host = other._by_host.copy()
+        self._annotations = dict(other._annotations)
+        self._claims = other._claims.copy()
+        self._claimed = dict(other._claimed)
+        self._hosts_in_order, self._in_order = {}, {}
 
     def of(self, ref: ObjectRef) -> tuple[Service, ...]:
         """Return the services of one object: a ServiceEntry has one for each host."""
@@ -113,7 +123,7 @@ class ServiceTable:
             InputError: the object does not fit its kind. What was kept before stays.
         """
         annotations = text_map(item.metadata.get("annotations"))
-        labels = text_map(item.metadata.get("labels")) if self._keep_labels else {}
+        labels = text_map(item.metadata.get("labels")) if self.keeps_labels else {}
         changed = self._put(item.ref, parse(item), annotations)
         if labels != self.labels(item.ref):
             _set_or_drop(self._labels, item.ref, labels)

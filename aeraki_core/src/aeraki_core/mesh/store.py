@@ -179,6 +179,30 @@ class Store:
         # Kubernetes objects with an IPv6 address, by namespace.
         self._with_ipv6: defaultdict[str, set[ObjectRef]] = defaultdict(set)
 
+    def copy(self) -> Store:
+        """Return a store of its own over the same objects. It shares values, which are frozen.
+
+        It costs a few milliseconds for ten thousand services.
+        """
+        copied = Store(self.mesh, self._kinds.values(), keep_labels=self._services.keeps_labels)
+        copied._services.copy_from(self._services)
+        copied._slices.copy_from(self._slices)
+        copied._ready.copy_from(self._ready)
+        copied._pods.copy_from(self._pods)
+        copied._virtual_services.copy_from(self._virtual_services)
+        copied._destination_rules.copy_from(self._destination_rules)
+        copied._sidecars.copy_from(self._sidecars)
+        copied._resources.copy_from(self._resources)
+        copied._secrets.copy_from(self._secrets)
+        copied._namespaces.copy_from(self._namespaces)
+        copied.foreign_filters.copy_from(self.foreign_filters)
+        copied._rejected.copy_from(self._rejected)
+        copied._external_names = dict(self._external_names)
+        copied._mirrored = dict(self._mirrored)
+        for namespace, refs in self._with_ipv6.items():
+            copied._with_ipv6[namespace] = set(refs)
+        return copied
+
     # -- what a source reads -----------------------------------------------------------------------
 
     def reads(self, api_version: str, kind: str) -> bool:

@@ -54,6 +54,11 @@ class Table(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         return iter(self._values.values())
 
+    def copy_from(self, other: Table[T]) -> None:
+        """Hold what another table of the kind holds now."""
+        self._values = dict(other._values)
+        self._index = other._index.copy()
+
     def get(self, ref: ObjectRef) -> T | None:
         """Return the value of one object."""
         return self._values.get(ref)

@@ -39,6 +39,15 @@ class Index(Generic[K, I, V]):
     def __contains__(self, key: object) -> bool:
         return key in self._at
 
+    def copy(self) -> Index[K, I, V]:
+        """Return an index of its own with the same values."""
+        copied: Index[K, I, V] = Index()
+        copied._at = {
+            key: dict(values) if isinstance(values, dict) else values
+            for key, values in self._at.items()
+        }
+        return copied
+
     def put(self, key: K, identity: I, value: V) -> None:
         """Add a value, or replace the one of that identity."""
         values = self._at.get(key)

@@ -29,6 +29,11 @@ class Changes:
         """Whether endpoints changed that carry weights."""
         return bool(self._of_weights)
 
+    @property
+    def pending(self) -> frozenset[Key]:
+        """All changes that are kept."""
+        return frozenset(self._others | self._of_weights)
+
     def add(self, changed: set[Key]) -> bool:
         """Keep changed answers. Returns whether some of them may wait for the end of a burst."""
         moved: set[Key] = {

@@ -40,7 +40,7 @@ from aeraki_core.pipeline.passes import Pass, in_turns
 from aeraki_core.pipeline.placement import Group, group_order
 from aeraki_core.pipeline.port_choice import PortChoice
 from aeraki_core.pipeline.port_output import PortId, PortOutput, PortRun
-from aeraki_core.pipeline.ports import PortState, PortTable
+from aeraki_core.pipeline.ports import Affected, PortState, PortTable
 from aeraki_core.pipeline.reports import PortReport, Reports
 from aeraki_core.pipeline.work import DetectionReads, Work, groups_of, work_for
 from aeraki_core.plugins.discovery import PluginState
@@ -57,7 +57,8 @@ class Pipeline:
     """Store, detection, generators and arrangement of one mesh.
 
     ``instance``: the controller that its filters belong to. ``reloads``: whether
-    :meth:`replace_plugin` is used.
+    :meth:`replace_plugin` is used. ``store``: the objects to begin with; they are neither detected
+    nor generated until they change, or :meth:`detect` names their services.
     """
 
     def __init__(
@@ -68,12 +69,13 @@ class Pipeline:
         *,
         instance: str = "",
         reloads: bool = False,
+        store: Store | None = None,
     ) -> None:
         self.mesh = mesh
         self.dispatcher = dispatcher
         self.arrangement = arrangement
         self.instance = instance
-        self.store = Store(
+        self.store = store or Store(
             mesh,
             self.registry.kinds,
             keep_labels=reloads or self.registry.takes("aeraki_detect_protocol", "labels"),
@@ -147,6 +149,19 @@ class Pipeline:
         ):
             return True
         return any(self._ports.affected([key]))
+
+    def detect(self, services: Iterable[ServiceId]) -> None:
+        """The next run detects the protocols of these services, and generates for what is new."""
+        self._undetected.update(services)
+
+    @property
+    def pending(self) -> frozenset[Key]:
+        """The questions whose answers changed since the last run."""
+        return self._changes.pending
+
+    def readers(self, keys: Iterable[Key]) -> Affected:
+        """Return the service ports and the objects whose last run asked one of these questions."""
+        return self._ports.affected(keys)
 
     def replace_plugin(self, registry: Registry, name: str) -> None:
         """Use these plugins, of which the one of that name is another version.

@@ -351,6 +351,21 @@ class Settings:
         metavar="AUDIENCE",
         default_text="the API server's own",
     )
+    webhook_address: str = _setting(
+        _RUN,
+        forms.ADDRESS,
+        "",
+        "Where to serve the validating admission webhook over HTTPS, such as :8443.",
+        metavar="[HOST]:PORT",
+        default_text="nowhere",
+    )
+    webhook_certificate: str = _setting(
+        _RUN,
+        forms.TEXT,
+        "",
+        "The folder with the webhook's tls.crt and tls.key; it is read again when they change.",
+        metavar="DIR",
+    )
 
     # -- the cluster
     kubeconfig: str = setting(

@@ -16,8 +16,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from aeraki_core.errors import SettingsError
 from aeraki_core.settings import SinkKind, SourceKind
 from aeraki_core.wiring.cluster import connector, istiod_of
 from aeraki_core.wiring.plugins import inactive_findings, open_registry
@@ -26,6 +28,7 @@ from aeraki_core.wiring.sources_and_sinks import open_sink, open_sources
 if TYPE_CHECKING:
     from aeraki_core.controller.leader import Leader
     from aeraki_core.controller.loop import Controller, LoopTiming
+    from aeraki_core.controller.webhook import WebhookServer
     from aeraki_core.kube.client import Client
     from aeraki_core.pipeline.pipeline import Pipeline
     from aeraki_core.settings import Settings
@@ -151,6 +154,8 @@ def build_operator(settings: Settings, stop: threading.Event) -> Operator:
         )
         observers.add(metrics)
         services += servers
+    if settings.webhook_address:
+        services.append(_webhook(settings, pipeline, controller))
     if leader is not None:
         services.append(leader)
     if reports_to_cluster and client is not None:
@@ -230,6 +235,28 @@ def _reports_to_cluster(settings: Settings) -> bool:
     """
     reads_cluster = SourceKind.KUBERNETES in settings.sources()
     return reads_cluster and settings.sink_kind() is SinkKind.KUBERNETES
+
+
+def _webhook(settings: Settings, pipeline: Pipeline, controller: Controller) -> WebhookServer:
+    """The admission webhook, for objects that the controller would read from the same cluster.
+
+    Raises:
+        SettingsError: the certificate is not named, objects come from elsewhere, or the address
+            cannot be used.
+    """
+    from aeraki_core.controller.admission import Reviewer
+    from aeraki_core.controller.webhook import Certificate, WebhookServer
+
+    if not settings.webhook_certificate:
+        raise SettingsError(
+            "--webhook-address: name the folder of its certificate, too: --webhook-certificate DIR"
+        )
+    if SourceKind.KUBERNETES not in settings.sources():
+        raise SettingsError("--webhook-address needs the cluster's objects: --source kubernetes")
+    host, _, port = settings.webhook_address.rpartition(":")
+    reviewer = Reviewer(pipeline, controller, ignore=settings.ignore)
+    certificate = Certificate(Path(settings.webhook_certificate))
+    return WebhookServer(host.strip("[]"), int(port), reviewer.review, certificate)
 
 
 def _leader(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aeraki_core.console.progress import progress
+from aeraki_core.findings.ignored import ignored_codes
 from aeraki_core.wiring.plugins import inactive_findings, open_registry, tracer_for
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from aeraki_core.sources.gaps import Gaps
 
 __all__ = [
-    "IGNORE_ANNOTATION",
     "AddressMode",
     "Ignored",
     "Session",
@@ -40,8 +40,6 @@ __all__ = [
 ]
 
 _MANIFEST = re.compile(r"\b(apiVersion|kind)\b")
-IGNORE_ANNOTATION = "aeraki.io/ignore"
-"""On any object: codes of findings about it that are not reported, separated by commas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +222,7 @@ class Ignored:
         self._by_object = {
             source_object.ref: codes
             for source_object in objects
-            if (codes := _ignored_codes(source_object))
+            if (codes := ignored_codes(source_object.content))
         }
 
     def __call__(self, finding: Finding) -> bool:
@@ -233,13 +231,6 @@ class Ignored:
         if code in self._codes:
             return True
         return finding.ref is not None and code in self._by_object.get(finding.ref, ())
-
-
-def _ignored_codes(source_object: SourceObject) -> frozenset[str]:
-    metadata = source_object.content.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    text = annotations.get(IGNORE_ANNOTATION) if isinstance(annotations, dict) else None
-    return frozenset(re.split(r"[\s,]+", text.upper())) if isinstance(text, str) else frozenset()
 
 
 def has_errors(findings: tuple[Finding, ...], *, strict: bool = False) -> bool:

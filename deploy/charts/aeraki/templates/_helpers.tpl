@@ -65,7 +65,7 @@ aeraki-controller
 {{/* The settings file. */}}
 {{- define "aeraki.settings" -}}
 {{- $settings := deepCopy .Values.settings -}}
-{{- range $key, $value := dict "plugins" "plugins" "electionId" "leaderElection.id" "httpAddress" "http.port" "probeAddress" "http.probePort" "httpAuthentication" "http.authentication" -}}
+{{- range $key, $value := dict "plugins" "plugins" "electionId" "leaderElection.id" "httpAddress" "http.port" "probeAddress" "http.probePort" "httpAuthentication" "http.authentication" "webhookAddress" "webhook.port" "webhookCertificate" "webhook.issuerRef" -}}
 {{- if hasKey $settings $key -}}
 {{- fail (printf "settings.%s is not for the settings: give the value %s, on which other objects depend too" $key $value) -}}
 {{- end -}}
@@ -75,6 +75,10 @@ aeraki-controller
 {{- $_ := set $settings "probeAddress" (printf ":%v" .Values.http.probePort) -}}
 {{- if .Values.http.authentication -}}
 {{- $_ := set $settings "httpAuthentication" true -}}
+{{- end -}}
+{{- if .Values.webhook.enabled -}}
+{{- $_ := set $settings "webhookAddress" (printf ":%v" .Values.webhook.port) -}}
+{{- $_ := set $settings "webhookCertificate" "/etc/aeraki-webhook" -}}
 {{- end -}}
 {{- with concat .Values.plugins .Values.extraPlugins | uniq -}}
 {{- $_ := set $settings "plugins" . -}}

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aeraki_core.controller.serving import Answers, Limits, ProbeAnswer, Server
+from aeraki_core.controller.limited_server import Limits
+from aeraki_core.controller.serving import Answers, ProbeAnswer, Server
 from aeraki_core.errors import AerakiError, SettingsError
 
 
