@@ -179,7 +179,7 @@ class TestReports:
 
     def test_a_code_links_to_its_page(self, aeraki: Run, repository: Path) -> None:
         url = ("--docs-url", "https://docs.example.com/aeraki/")
-        wanted = "https://docs.example.com/aeraki/findings.html#aer0230"
+        wanted = "https://docs.example.com/aeraki/finding-examples.html#aer0230"
         [finding] = json.loads(aeraki("validate", "-o", "json", "deploy", *url).out)
         assert finding["help"] == wanted
         [run] = json.loads(aeraki("validate", "-o", "sarif", "deploy", *url).out)["runs"]

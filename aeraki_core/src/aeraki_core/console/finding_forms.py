@@ -25,7 +25,7 @@ _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 def help_url(code: str, docs_url: str) -> str | None:
     """Where the code is explained; None without the address of the pages."""
-    return f"{docs_url.rstrip('/')}/findings.html#{code.lower()}" if docs_url else None
+    return f"{docs_url.rstrip('/')}/finding-examples.html#{code.lower()}" if docs_url else None
 
 
 def as_dict(finding: Finding, docs_url: str = "") -> dict[str, Any]:

@@ -96,7 +96,8 @@ def _markdown(chapters: list[tuple[str, list[Code]]]) -> str:
         "What `aeraki validate`, `generate`, `status` and the controller report about a mesh's",
         "configuration. A code never changes its meaning. *error*: something requested does not",
         "work. *warning*: it works, but perhaps not as meant. *info*: good to know.",
-        "`aeraki findings CODE` prints one of them.",
+        "`aeraki findings CODE` prints one of them, and [finding-examples.md](finding-examples.md)",
+        "has a wrong and a right example of each.",
         "",
         "`aeraki findings -o markdown > docs/findings.md` writes this page; a test compares them.",
     ]
