@@ -184,7 +184,7 @@ class TestReports:
         assert finding["help"] == wanted
         [run] = json.loads(aeraki("validate", "-o", "sarif", "deploy", *url).out)["runs"]
         assert [rule["helpUri"] for rule in run["tool"]["driver"]["rules"]] == [wanted]
-        assert '<a id="aer0230"></a>' in (ROOT / "docs" / "findings.md").read_text()
+        assert "### AER0230" in (ROOT / "docs" / "finding-examples.md").read_text()
 
     def test_a_review_gets_the_path_as_git_has_it(self, aeraki: Run, repository: Path) -> None:
         out = aeraki("validate", "-o", "github", "-f", "./deploy").out

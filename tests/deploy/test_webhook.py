@@ -108,11 +108,9 @@ def test_findings_are_warnings_and_only_our_own_kinds_are_refused(mesh: Mesh) ->
     assert "spec.http[0]" in mesh.wait_for("AER0302", "VirtualService", WRONG)
     typo = {"ports": [{"name": "tcp-dubo", "port": 20880}]}
     assert "tcp-dubo" in mesh.create("Service", typo, name="order")[0]
-    redis = {"auth": {"plain": {"password": PASSWORD}}, "discoveryEndpoints": ["a:b:c"]}
-    spec = {
-        "host": "cart",
-        "trafficPolicy": {"connectionPool": {"redis": {"mode": "CLUSTER", **redis}}},
-    }
+    redis: Object = {"mode": "CLUSTER", "auth": {"plain": {"password": PASSWORD}}}
+    spec = {"host": "cart", "trafficPolicy": {"connectionPool": {"redis": redis}}}
+    redis["discoveryEndpoints"] = ["a:b:c"]
     with pytest.raises(ApiError, match="RDS0205") as refused:
         mesh.create("RedisDestination", spec)
     assert PASSWORD not in str(refused.value)
