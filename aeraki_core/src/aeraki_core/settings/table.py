@@ -351,7 +351,7 @@ class Settings:
         metavar="AUDIENCE",
         default_text="the API server's own",
     )
-    webhook_address: str = _setting(
+    webhook_address: str = setting(
         _RUN,
         forms.ADDRESS,
         "",
@@ -359,7 +359,7 @@ class Settings:
         metavar="[HOST]:PORT",
         default_text="nowhere",
     )
-    webhook_certificate: str = _setting(
+    webhook_certificate: str = setting(
         _RUN,
         forms.TEXT,
         "",
