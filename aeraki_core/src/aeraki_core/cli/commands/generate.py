@@ -16,6 +16,7 @@ from aeraki_core.wiring.session import AddressMode, Session, address_mode, has_e
 
 if TYPE_CHECKING:
     from aeraki_core.filters.output import Output
+    from aeraki_core.findings.finding import Finding
 
 __all__ = ["command"]
 
@@ -66,9 +67,13 @@ def command(settings: Settings, *, form: str, directory: Path | None, use_cluste
     else:
         from aeraki_core.manifests.write import render_list, render_objects
 
-        objects = list(_objects(filters, _stand_in_hosts(session)))
-        failed |= len(objects) < len(filters)
-        output.data(render_list(objects) if form == "json" else render_objects(objects))
+        unwritable: list[Finding] = []
+        objects = _objects(filters, _stand_in_hosts(session), unwritable)
+        # One object after the other: all of them at once take ten times the space of their text.
+        text = render_list(objects) if form == "json" else render_objects(objects)
+        output.findings(unwritable)
+        output.data(text)
+        failed |= bool(unwritable)
     if session.stand_ins:
         output.error(
             f"{count(session.stand_ins, 'service')} without a cluster IP: filters with the "
@@ -84,8 +89,13 @@ def _stand_in_hosts(session: Session) -> frozenset[str]:
     return frozenset(service.host for service in services if service.ref in session.stand_ins)
 
 
-def _objects(outputs: Iterable[Output], stand_in_hosts: frozenset[str]) -> Iterator[dict[str, Any]]:
-    """The outputs as Kubernetes objects; one that has no such form is reported and left out."""
+def _objects(
+    outputs: Iterable[Output], stand_in_hosts: frozenset[str], unwritable: list[Finding]
+) -> Iterator[dict[str, Any]]:
+    """Yield the outputs as Kubernetes objects.
+
+    One that has no such form is left out, and ``unwritable`` gets the finding.
+    """
     from aeraki_core.filters.envoyfilter import EnvoyFilter
     from aeraki_core.sinks.writable import UnwritableError, object_of
 
@@ -93,7 +103,7 @@ def _objects(outputs: Iterable[Output], stand_in_hosts: frozenset[str]) -> Itera
         try:
             content = object_of(each)
         except UnwritableError as error:
-            output.findings([error.finding])
+            unwritable.append(error.finding)
             continue
         # Only an outbound filter holds the address.
         is_outbound = isinstance(each, EnvoyFilter) and each.is_outbound

@@ -10,9 +10,8 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple, TypeVar
 
 __all__ = ["PATIENCE", "Asking", "UnansweredError"]
 
@@ -31,18 +30,30 @@ class UnansweredError(OSError):
         super().__init__(errno.ETIMEDOUT, f"its file system gives no answer for {patience:g} s")
 
 
+class _Answer(NamedTuple):
+    """What a function returned or raised."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
 class _Call:
-    """A question, and where its answer goes."""
+    """A question, and where its answer goes.
+
+    A queue and not a future: thousands of files are asked for, and a future costs several times as
+    much.
+    """
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self.function = function
-        self.answer: Future[Any] = Future()
+        self.answers: SimpleQueue[_Answer] = SimpleQueue()
 
     def run(self) -> None:
         try:
-            self.answer.set_result(self.function())
+            answer = _Answer(self.function())
         except BaseException as error:  # noqa: BLE001 it is raised where it was asked for
-            self.answer.set_exception(error)
+            answer = _Answer(error=error)
+        self.answers.put(answer)
 
 
 class Asking:
@@ -79,21 +90,31 @@ class Asking:
         self._calls.put(call)
         seen = place()
         # A slow scan of many files makes progress. Only standing still counts as no answer.
-        while not wait([call.answer], self.patience).done:
+        while (answer := _answer_of(call, self.patience)) is None:
             if seen == (seen := place()):
                 # A thread in a system call cannot be ended. Leave it to its fate and take a new
                 # one.
                 self._left[about] = self._thread
                 self.close()
                 raise UnansweredError(self.patience)
-        answer: T = call.answer.result()
-        return answer
+        if answer.error is not None:
+            raise answer.error
+        value: T = answer.value
+        return value
 
     def close(self) -> None:
         """End the thread once it is free; the next question starts another."""
         if self._calls is not None:
             self._calls.put(None)
         self._calls = self._thread = None
+
+
+def _answer_of(call: _Call, patience: float) -> _Answer | None:
+    """Wait for the answer; None when it does not come in time."""
+    try:
+        return call.answers.get(timeout=patience)
+    except Empty:
+        return None
 
 
 def _serve(calls: SimpleQueue[_Call | None]) -> None:
