@@ -7,7 +7,7 @@ filters, so the generator runs once for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
@@ -69,6 +69,11 @@ from aeraki_core.model.service import Service, ServiceId
 from aeraki_core.model.sidecar import SidecarScope
 
 __all__ = ["Reads"]
+
+_MANY = 16
+"""So many objects are looked at once for all readers, and no more of them are named."""
+_SHARERS = 5
+"""So many of the services that share a listener are looked at."""
 
 
 class Reads:
@@ -241,6 +246,18 @@ class Reads:
         """The services that the host is for the client."""
         return self.answer(HostKey(host))
 
+    def is_its_host(self, service: ServiceId, export_to: Collection[str]) -> bool:
+        """Whether the host of a service, which is exported there, is that service for the client.
+
+        Several are the ServiceEntries of one namespace that the client sees.
+        """
+        services = self.services_of_host(service.host)
+        if len(services) < 2:
+            return any(each.id == service for each in services)
+        first, ref = services[0].ref, service.ref
+        is_one_of_them = (ref.kind, ref.namespace) == (first.kind, first.namespace)
+        return is_one_of_them and not {"*", self.client}.isdisjoint(export_to)
+
     def services_of_destination(self, host: str) -> tuple[Service, ...]:
         """Return the services that the host is as a destination of a route."""
         return self.answer(DestinationKey(host))
@@ -281,6 +298,29 @@ class Reads:
         return answer
 
     def _resolve(self, key: ViewKey) -> tuple[Any, ...]:
+        about = key.resources if isinstance(key, WithheldKey) else key
+        if (
+            not isinstance(about, HostKey | ListenerKey | ResourcesKey)
+            or self._store.count(about) < _MANY
+        ):
+            return self._look_up(key)
+        # A thousand objects for one host would each look at all of them. So one looks for all.
+        shared: dict[tuple[Client, ViewKey], tuple[Reads, tuple[Any, ...]]]
+        shared = self._store.shared_answers
+        if (self.client, key) not in shared:
+            one = Reads(self._store, self.client)
+            shared[self.client, key] = (one, one._look_up(key))
+        reads, answer = shared[self.client, key]
+        self._include(reads)
+        return answer
+
+    def _include(self, other: Reads) -> None:
+        """Note all that another reader asked for the same client."""
+        self.record.include(other.record)
+        self.asked.update(other.asked)
+        self._referred |= other._referred
+
+    def _look_up(self, key: ViewKey) -> tuple[Any, ...]:
         match key:
             case HostKey():
                 return self._services(key.host)
@@ -303,7 +343,7 @@ class Reads:
     def _services(self, host: str) -> tuple[Service, ...]:
         candidates = self._store.services_of_host(host)
         services = services_for(candidates, self.client)
-        self.objects.update(service.ref for service in services)
+        self.objects.update(service.ref for service in services[:_MANY])
         if any(each.ref.kind == "Service" and "*" in each.export_to for each in candidates):
             # Only in their own namespaces do others come before it.
             for each in candidates:
@@ -424,11 +464,15 @@ class Reads:
         visible = (claim for claim in in_export_order(candidates, self.client) if self._has(claim))
         claims = in_proxies(visible, self._default_sidecar(self.client))
         # Hundreds of hosts may share a listener, and each asks: look no further than at the one
-        # that has it, unless their chains stand side by side.
+        # that has it. Where chains stand side by side, also at some of the others.
         if not any(claim.ranges for claim in candidates):
             return tuple(islice(claims, 1))
         others = seen_elsewhere(candidates) if self.client is None else ()
-        return (*claims, *others)
+        sharers = chain(claims, others)
+        shown = tuple(islice(sharers, _SHARERS))
+        if not any(claim.ranges for claim in shown):
+            shown += tuple(islice((claim for claim in sharers if claim.ranges), 1))
+        return shown
 
     def _weight_host_problems(self, key: WeightHostKey) -> tuple[WeightHostProblem, ...]:
         root = self.mesh.root_namespace
@@ -458,7 +502,8 @@ class Reads:
         ServiceEntry beside a Kubernetes Service, which has no clusters (docs/internals/views.md).
         """
         services = self.services_of_host(claim.service.host)
-        return any(each.namespace == claim.namespace for each in services)
+        # All services of a host that a client sees are of one namespace.
+        return bool(services) and services[0].namespace == claim.namespace
 
     def _default_sidecar(self, client: Client) -> SidecarScope | None:
         """The default Sidecar of the client's namespace, else that of the root namespace."""

@@ -85,6 +85,15 @@ class Record:
     clients: set[str] = field(default_factory=set)
     named: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
+    def include(self, other: Record) -> None:
+        """Note all that another reader asked, one without owners."""
+        self.keys |= other.keys
+        self.objects |= other.objects
+        self.secrets |= other.secrets
+        self.clients |= other.clients
+        for author, namespaces in other.named.items():
+            (self.clients if author in self.owners else self.named[author]).update(namespaces)
+
     def note_exported(self, candidates: Sequence[Service | Claim]) -> None:
         """Note the clients that may see another object than everybody else.
 

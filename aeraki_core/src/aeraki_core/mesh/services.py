@@ -88,13 +88,20 @@ class ServiceTable:
 
     def of_host(self, host: str) -> tuple[Service, ...]:
         """Return the services of a host, the oldest first."""
-        services = self._by_host.values(host)
-        if len(services) < 2:
-            return services
+        if self._by_host.count(host) < 2:
+            return self._by_host.values(host)
         # One host may have a thousand entries, and each of them asks whose it is.
         if host not in self._hosts_in_order:
-            self._hosts_in_order[host] = oldest_first(services)
+            self._hosts_in_order[host] = oldest_first(self._by_host.values(host))
         return self._hosts_in_order[host]
+
+    def count_of_host(self, host: str) -> int:
+        """Return how many services a host has."""
+        return self._by_host.count(host)
+
+    def count_of_claims(self, listener: str) -> int:
+        """Return how many claims a listener has."""
+        return self._claims.count(listener)
 
     def annotations(self, ref: ObjectRef) -> Mapping[str, str]:
         """Return the annotations of a service's object."""
@@ -106,11 +113,11 @@ class ServiceTable:
 
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Return the claims of a listener, in any proxy, the oldest first."""
-        claims = self._claims.values(listener)
-        if len(claims) < 2:
-            return claims
+        if self._claims.count(listener) < 2:
+            return self._claims.values(listener)
         # One address may have thousands of services, and each of them asks who has its listener.
         if listener not in self._in_order:
+            claims = self._claims.values(listener)
             self._in_order[listener] = tuple(
                 sorted(claims, key=lambda claim: (claim.age, claim.service))
             )

@@ -20,7 +20,9 @@ from aeraki_core.mesh.foreign_filters import ForeignFilters
 from aeraki_core.mesh.keys import (
     DestinationRulesKey,
     EndpointsKey,
+    HostKey,
     Key,
+    ListenerKey,
     NamespaceKey,
     PodKey,
     ProxyFamiliesKey,
@@ -40,7 +42,7 @@ from aeraki_core.mesh.keys import (
 from aeraki_core.mesh.rejected import RejectedObjects, host_suffixes, named_hosts
 from aeraki_core.mesh.services import ServiceTable
 from aeraki_core.mesh.source_object import Location, SourceObject
-from aeraki_core.mesh.table import Table, oldest_first
+from aeraki_core.mesh.table import Table
 from aeraki_core.model.endpoints import (
     Endpoints,
     ReadyEndpoint,
@@ -141,6 +143,8 @@ class Store:
             # Most say nothing, and nobody need run for those.
             keys=lambda each: [NamespaceKey(each.ref.name)] if each.annotations else [],
         )
+        self.shared_answers: dict[Any, Any] = {}
+        """What mesh/reads.py keeps until the next change, because very many readers ask."""
         self.foreign_filters = ForeignFilters()
         """EnvoyFilters of other people (ForeignFiltersKey)."""
         self._tables: tuple[_Objects, ...] = (
@@ -214,6 +218,7 @@ class Store:
 
         Returns the keys whose answer changed; empty when only unused fields changed.
         """
+        self.shared_answers.clear()
         if item.mirrored:
             return self._upsert_mirrored(item)
         if item.origin is not None:
@@ -237,6 +242,7 @@ class Store:
 
     def remove(self, ref: ObjectRef) -> set[Key]:
         """Forget an object. Returns the keys whose answer changed."""
+        self.shared_answers.clear()
         changed = self._rejected.accept(ref)
         self._origins.pop(ref, None)
         if self._objects is not None:
@@ -412,6 +418,16 @@ class Store:
         """A Namespace with annotations for Aeraki (NamespaceKey)."""
         return next(iter(self._namespaces.at(NamespaceKey(name))), None)
 
+    def count(self, key: HostKey | ListenerKey | ResourcesKey) -> int:
+        """How many objects answer a question."""
+        match key:
+            case HostKey():
+                return self._services.count_of_host(key.host)
+            case ListenerKey():
+                return self._services.count_of_claims(key.name)
+            case ResourcesKey():
+                return self._resources.count(key)
+
     def services_of_host(self, host: str) -> tuple[Service, ...]:
         """The services of that host, the oldest first (HostKey)."""
         return self._services.of_host(host)
@@ -451,23 +467,23 @@ class Store:
 
     def virtual_services(self, host: str) -> tuple[VirtualService, ...]:
         """Those whose hosts name exactly this one, the oldest first (VirtualServicesKey)."""
-        return oldest_first(self._virtual_services.at(VirtualServicesKey(host)))
+        return self._virtual_services.oldest_first(VirtualServicesKey(host))
 
     def virtual_services_over(self, wildcards: WildcardsKey) -> list[tuple[VirtualService, ...]]:
         """Those of each of the wildcards that has some, the oldest first."""
-        return [*map(oldest_first, self._virtual_services.at_any(wildcards.questions))]
+        return [*self._virtual_services.at_any(wildcards.questions)]
 
     def virtual_services_under(self, wildcard: str) -> tuple[VirtualService, ...]:
         """Those that name a host under the wildcard, the oldest first (VirtualServicesUnderKey)."""
-        return oldest_first(self._virtual_services.at(VirtualServicesUnderKey(wildcard)))
+        return self._virtual_services.oldest_first(VirtualServicesUnderKey(wildcard))
 
     def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         """Those whose host is exactly this one, the oldest first (DestinationRulesKey)."""
-        return oldest_first(self._destination_rules.at(DestinationRulesKey(host)))
+        return self._destination_rules.oldest_first(DestinationRulesKey(host))
 
     def destination_rules_over(self, wildcards: WildcardsKey) -> list[tuple[DestinationRule, ...]]:
         """Those of each of the wildcards that has some, the oldest first."""
-        return [*map(oldest_first, self._destination_rules.at_any(wildcards.questions))]
+        return [*self._destination_rules.at_any(wildcards.questions)]
 
     def sidecar_namespaces(self) -> frozenset[str]:
         """The namespaces that have a Sidecar (SidecarNamespacesKey)."""
@@ -479,15 +495,15 @@ class Store:
 
         0: for any port.
         """
-        return oldest_first(self._sidecars.at(SidecarListenersKey(port)))
+        return self._sidecars.oldest_first(SidecarListenersKey(port))
 
     def sidecars(self, namespace: str) -> tuple[SidecarScope, ...]:
         """The Sidecars of a namespace, the oldest first (SidecarsKey)."""
-        return oldest_first(self._sidecars.at(SidecarsKey(namespace)))
+        return self._sidecars.oldest_first(SidecarsKey(namespace))
 
     def resources(self, group: str, kind: str, host: str) -> tuple[Resource[Any], ...]:
         """The objects of a plugin's kind for the host, the oldest first (ResourcesKey)."""
-        return oldest_first(self._resources.at(ResourcesKey(group, kind, host)))
+        return self._resources.oldest_first(ResourcesKey(group, kind, host))
 
     def resource(self, ref: ObjectRef) -> Resource[Any] | None:
         """One object of a plugin's kind (ResourceKey)."""

@@ -47,6 +47,7 @@ class Table(Generic[T]):
         self._keys = keys
         self._values: dict[ObjectRef, T] = {}
         self._index: Index[Key, ObjectRef, T] = Index()
+        self._in_order: dict[Key, tuple[T, ...]] = {}
 
     def __contains__(self, ref: object) -> bool:
         return ref in self._values
@@ -67,9 +68,22 @@ class Table(Generic[T]):
         """Return the values that answer a question, in no order."""
         return self._index.values(key)
 
-    def at_any(self, keys: Iterable[Key]) -> Iterator[tuple[T, ...]]:
-        """Yield the values that answer each question, for those that have an answer."""
-        return (self._index.values(key) for key in keys if key in self._index)
+    def count(self, key: Key) -> int:
+        """Return how many values answer a question."""
+        return self._index.count(key)
+
+    def oldest_first(self: Table[A], key: Key) -> tuple[A, ...]:
+        """Return the values that answer a question, in Istio's order of precedence."""
+        if self._index.count(key) < 2:
+            return self._index.values(key)
+        # One host may have thousands of objects, and each of its readers asks for them.
+        if key not in self._in_order:
+            self._in_order[key] = oldest_first(self._index.values(key))
+        return self._in_order[key]
+
+    def at_any(self: Table[A], keys: Iterable[Key]) -> Iterator[tuple[A, ...]]:
+        """Yield the values that answer each question, in that order, where there are some."""
+        return (self.oldest_first(key) for key in keys if key in self._index)
 
     def upsert(self, item: SourceObject) -> set[Key]:
         """Parse and keep an object.
@@ -86,6 +100,7 @@ class Table(Generic[T]):
         self._values[item.ref] = value
         for key in self._keys(value):
             self._index.put(key, item.ref, value)
+            self._in_order.pop(key, None)
             changed.add(key)
         if self._own_key is not None:
             changed.add(self._own_key(item.ref))
@@ -99,6 +114,7 @@ class Table(Generic[T]):
         changed = {*self._keys(value)}
         for key in changed:
             self._index.drop(key, ref)
+            self._in_order.pop(key, None)
         if self._own_key is not None:
             changed.add(self._own_key(ref))
         return changed

@@ -84,6 +84,13 @@ class Index(Generic[K, I, V]):
             return ()
         return tuple(values.values()) if isinstance(values, dict) else (values[1],)
 
+    def count(self, key: K) -> int:
+        """Return how many values a key has."""
+        values = self._at.get(key)
+        if values is None:
+            return 0
+        return len(values) if isinstance(values, dict) else 1
+
     def identities(self, key: K) -> tuple[I, ...]:
         """Return the identities of all values of a key, in the same order."""
         values = self._at.get(key)

@@ -18,7 +18,13 @@ from aeraki_core.plugins.audience import Audience
 from aeraki_core.plugins.port_call import PortCall
 from aeraki_core.plugins.types import Protocol
 
-__all__ = ["EVERYBODY", "base_audiences", "is_everybodys", "namespaces_with_extensions"]
+__all__ = [
+    "EVERYBODY",
+    "base_audiences",
+    "is_everybodys",
+    "is_theirs",
+    "namespaces_with_extensions",
+]
 
 EVERYBODY = Audience(None)
 
@@ -54,7 +60,7 @@ def base_audiences(
     namespaces = frozenset(
         namespace
         for namespace in namespaces
-        if namespace is None or _is_seen(service, reads.for_client(namespace))
+        if namespace is None or is_theirs(service, reads.for_client(namespace))
     )
     audiences = set(_with_extension(service, protocol, mesh, namespaces))
     return tuple(
@@ -65,11 +71,12 @@ def base_audiences(
 def is_everybodys(service: Service, reads: Reads) -> bool:
     """Report whether no other service owns the host, as seen by everybody else."""
     owners = reads.services_of_host(service.host)
-    return not owners or any(owner.id == service.id for owner in owners)
+    return not owners or is_theirs(service, reads)
 
 
-def _is_seen(service: Service, reads: Reads) -> bool:
-    return any(each.id == service.id for each in reads.services_of_host(service.host))
+def is_theirs(service: Service, reads: Reads) -> bool:
+    """Report whether the service's host is that service for these clients."""
+    return reads.is_its_host(service.id, service.export_to)
 
 
 def _with_extension(

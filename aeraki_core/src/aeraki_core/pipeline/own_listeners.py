@@ -26,6 +26,8 @@ from aeraki_core.model.sidecar import SidecarScope
 
 __all__ = ["Restore", "own_listeners", "restores"]
 
+_NAMED = 3  # of the services that share a listener, in one finding
+
 
 _PASSTHROUGH = WeightedCluster(cluster="PassthroughCluster", weight=1, host="", port=0)
 
@@ -62,7 +64,8 @@ def own_listeners(
         claims = reads.claims(listener.name)
         others = [claim for claim in claims if claim.service != service.id]
         if others and any(claim.ranges for claim in claims):
-            names = ", ".join(str(claim.service.ref) for claim in others)
+            names = ", ".join(str(claim.service.ref) for claim in others[:_NAMED])
+            names += " and others" if len(others) > _NAMED else ""
             message = (
                 f"listener {listener.name} is shared with {names}; "
                 "its chains cannot be told apart, none is patched"

@@ -8,7 +8,7 @@ overrides the mesh-wide one there; equal answers share a view. See docs/internal
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 
@@ -26,6 +26,7 @@ from aeraki_core.model.service import Port, Service
 from aeraki_core.pipeline.audiences import (
     EVERYBODY,
     is_everybodys,
+    is_theirs,
     namespaces_with_extensions,
 )
 from aeraki_core.pipeline.authority import foreign_changes
@@ -209,6 +210,7 @@ class ViewRunner:
         One that only some clients have names their namespaces, or those of all others.
         """
         told: set[Finding] = set()
+        of_views = [(view, frozenset(view.findings)) for view in self.views]
         for view in self.views:
             overrides = all(each.overrides for each in view.audiences) and bool(view.audiences)
             for finding in view.findings:
@@ -216,7 +218,7 @@ class ViewRunner:
                     # Another service's listener is restored for these clients, so nothing is wrong.
                     continue
                 told.add(finding)
-                yield self._addressed(finding)
+                yield self._addressed(finding, of_views)
             if overrides and view.generated is not None and not view.failed:
                 yield from self._shared_clusters(view, _namespaces([view]))
         if self.dropped:
@@ -227,13 +229,15 @@ class ViewRunner:
             )
             yield Finding(TOO_MANY_VIEWS, message, self.service.ref)
 
-    def _addressed(self, finding: Finding) -> Finding:
+    def _addressed(
+        self, finding: Finding, of_views: Sequence[tuple[PortView, frozenset[Finding]]]
+    ) -> Finding:
         """The finding with the namespaces of the clients that it is about, unless it is for all."""
-        having = [view for view in self.views if finding in view.findings]
+        having = [view for view, findings in of_views if finding in findings]
         lacking = [
             view
-            for view in self.views
-            if view.generated is not None and finding not in view.findings
+            for view, findings in of_views
+            if view.generated is not None and finding not in findings
         ]
         mesh_wide = self._mesh_wide()
         where, views = "", having
@@ -283,8 +287,7 @@ class ViewRunner:
             if same_extensions and fresh.reads.agrees_with(view.reads):
                 return view
         self.views.append(fresh)
-        services = fresh.reads.services_of_host(self.service.host)
-        if any(service.id == self.service.id for service in services):
+        if is_theirs(self.service, fresh.reads):
             fresh.listeners, fresh.listener_findings = own_listeners(
                 self.service, self.port, fresh.reads
             )
