@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 NOT_OURS = {"build", "node_modules", "site"}
 
 CITATION = re.compile(
@@ -130,6 +131,8 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         line = text.count("\n", 0, found.start()) + 1
         if not where.is_relative_to(ROOT) or not where.exists():
             wrong.append(f"{name(page)}:{line}: there is no {target}")
+        elif page.is_relative_to(DOCS) and not where.is_relative_to(DOCS):
+            wrong.append(f"{name(page)}:{line}: {target} is not on the site; name its path instead")
         elif anchor and where.suffix == ".md" and anchor not in anchors(where):
             wrong.append(
                 f"{name(page)}:{line}: no heading of {name(where)} has the anchor #{anchor}"
