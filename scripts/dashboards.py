@@ -96,6 +96,11 @@ _CONTROLLER = Dashboard(
             ("max by (source) (aeraki_source_unsynced_seconds)", "{{source}}"),
         ),
         _panel(
+            "Age of endpoints of live weights",
+            "s",
+            ("max(aeraki_weight_set_age_seconds)", "age"),
+        ),
+        _panel(
             "Time of a pass (95 %)",
             "s",
             (
