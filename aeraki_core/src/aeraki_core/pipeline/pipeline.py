@@ -474,6 +474,12 @@ class Pipeline:
             service, port, protocol, self.store, self.dispatcher, self._ports.spoken
         )
 
+    def has_filter(self, service: Service) -> bool:
+        """Whether a port of the service has a filter."""
+        return any(
+            self._filters.has_any(ServicePort(service.host, port.number)) for port in service.ports
+        )
+
     def port_counts(self) -> Mapping[tuple[str, PortState], int]:
         """How many service ports there are of each protocol and state."""
         return self._ports.counts

@@ -50,7 +50,7 @@ def command(settings: Settings, *, strict: bool, envoy: bool, use_cluster: bool,
     failed = has_errors(session.findings, strict=strict)
     if envoy:
         failed = not _loads_in_envoy(session, strict=strict) or failed
-    ports = sum(1 for item in session.pipeline.reports() if item.detection.protocol)
+    ports = sum(session.pipeline.port_counts().values())
     made = count(len(session.pipeline.filters), "filter")
     judged = f"{made} for {count(ports, 'port')}{', loaded in Envoy' if envoy else ''}"
     ignored = f"; {session.ignored} ignored" if session.ignored else ""
