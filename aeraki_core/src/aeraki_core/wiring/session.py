@@ -140,7 +140,7 @@ def open_session(
     configure_logging(settings, default="warning")
     registry = open_registry(settings)
     pipeline = make_pipeline(settings, registry)
-    with progress("reading", typed=STDIN in paths):
+    with progress("reading", typed=STDIN in paths) as reading:
         snapshot = read(
             paths,
             pipeline.store.reads,
@@ -148,6 +148,7 @@ def open_session(
             default_namespace=settings.default_namespace,
             plugin_groups={kind.group for kind in registry.kinds},
             exclude=Excluded(settings.exclude),
+            advance=reading.advance,
         )
     pipeline.rescope(named(settings.watch_namespaces) if scope is None else scope)
     objects = [item for item in snapshot.objects if pipeline.scope.watches(item.ref.namespace)]
@@ -208,7 +209,7 @@ def _stand_in_findings(pipeline: Pipeline, stand_ins: Mapping[ObjectRef, str]) -
 
     if not stand_ins:
         return
-    used = {report.service.ref for report in pipeline.reports() if report.filters}
+    used = {each.ref for each in pipeline.store.services() if pipeline.has_filter(each)}
     for ref in sorted(used & stand_ins.keys()):
         message = f"no spec.clusterIP; {stand_ins[ref]} stands in for it"
         yield pipeline.locate(Finding(STAND_IN_ADDRESS, message, ref, "spec.clusterIP"))

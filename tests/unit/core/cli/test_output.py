@@ -123,7 +123,7 @@ def test_what_takes_long_is_said_on_a_terminal_and_erased(site: Path) -> None:
     ) as process:
         os.close(slave)
         said = b""
-        while b"reading" not in said:  # it waits for the input that nobody has given
+        while b"reading 0 of 1, " not in said:  # it waits for the input that nobody has given
             said += os.read(master, 65536)
         out, _ = process.communicate(SERVICE.encode())
     assert process.returncode == 0

@@ -10,7 +10,7 @@ gone. Readable files take effect all the same.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +29,14 @@ from aeraki_core.sources.files.patience import PATIENCE, Asking, UnansweredError
 from aeraki_core.sources.files.reading import DocumentMove, FileState, TroubleAt, read_file
 from aeraki_core.sources.files.tree import Exclude, Identity, Scan, Tree, unreadable
 
-__all__ = ["Changes", "FileSet", "Look", "PlaceFindings"]
+__all__ = ["Advance", "Changes", "FileSet", "Look", "PlaceFindings", "no_advance"]
+
+Advance = Callable[[int, int], None]
+"""Takes how many files were looked at, and how many there are."""
+
+
+def no_advance(_done: int, _total: int) -> None:
+    """Show nobody how far a look is."""
 
 
 class PlaceFindings(NamedTuple):
@@ -96,13 +103,14 @@ class FileSet:
 
     # -- looking ---------------------------------------------------------------------------------
 
-    def look(self, paths: Collection[str] = ()) -> Look:
+    def look(self, paths: Collection[str] = (), advance: Advance = no_advance) -> Look:
         """Look at the files, and read those that changed.
 
-        ``paths``: all that changed, if that is known.
+        ``paths``: all that changed, if that is known. ``advance`` is called before each file.
         """
         look = Look(self._scan(paths))
-        for path, signature in look.tree.files.items():
+        for number, (path, signature) in enumerate(look.tree.files.items()):
+            advance(number, len(look.tree.files))
             before = self._files.get(path)
             if before is not None and before.signature == signature:
                 continue  # a stream's is always empty, so it is read once

@@ -9,7 +9,7 @@ from pathlib import Path
 from aeraki_core.findings.finding import Finding, in_order
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.sources.events import Incomplete
-from aeraki_core.sources.files.fileset import FileSet
+from aeraki_core.sources.files.fileset import Advance, FileSet, no_advance
 from aeraki_core.sources.files.kinds import Reads
 from aeraki_core.sources.files.manifests import DEFAULT_NAMESPACE, Rules
 from aeraki_core.sources.files.tree import Exclude
@@ -39,6 +39,7 @@ def read(
     ignore: Collection[str | Path] = (),
     plugin_groups: Collection[str] = (),
     exclude: Exclude | None = None,
+    advance: Advance = no_advance,
 ) -> Snapshot:
     """Read everything once. It never raises for what files hold: that is in the findings.
 
@@ -53,11 +54,12 @@ def read(
         ignore: folders to pass over.
         plugin_groups: the API groups of plugins' kinds; an unknown kind there is reported.
         exclude: judges each entry of a folder.
+        advance: is called before each file, with how many were read and how many there are.
     """
     rules = Rules(reads, default_namespace, frozenset(plugin_groups))
     ignored = [str(path) for path in ignore]
     files = FileSet([str(path) for path in paths], rules, max_size, ignored, exclude)
-    changes = files.accept(files.look())
+    changes = files.accept(files.look(advance=advance))
     files.asking.close()
     findings = in_order(finding for problems in changes.problems for finding in problems.findings)
     return Snapshot(changes.upserts, findings, changes.incomplete)
