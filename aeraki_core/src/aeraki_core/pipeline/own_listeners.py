@@ -17,10 +17,14 @@ from aeraki_core.findings.codes import (
     SHARED_CIDR,
     SIDECAR_LISTENER,
 )
-from aeraki_core.findings.finding import Finding
+from aeraki_core.findings.finding import Code, Finding
+from aeraki_core.mesh.claims import Claim
 from aeraki_core.mesh.reads import Reads
+from aeraki_core.mesh.route_scope import RouteScope
+from aeraki_core.mesh.route_table import tcp_route
 from aeraki_core.mesh.routes import WeightedCluster, cluster_name
 from aeraki_core.model.listeners import Listener, needs_endpoints, outbound_listeners
+from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Resolution, Service
 from aeraki_core.model.sidecar import SidecarScope
 
@@ -126,13 +130,37 @@ def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> t
         if len(claims) > 1 and any(claim.ranges for claim in claims):
             found.append(Restore(listener.name, (_PASSTHROUGH,)))
         elif claims and claims[0].service != service.id:
-            owner = claims[0]
-            host = owner.service.host
-            cluster = WeightedCluster(
-                cluster=cluster_name(owner.port, host), weight=1, host=host, port=owner.port
-            )
-            found.append(Restore(listener.name, (cluster,)))
+            found.append(Restore(listener.name, _destinations(claims[0], reads)))
     return tuple(found)
+
+
+def _destinations(owner: Claim, reads: Reads) -> tuple[WeightedCluster, ...]:
+    """Return where Istio sends the connections of the listener's owner, for these clients."""
+    host = owner.service.host
+    service = reads.service(owner.service)
+    port = service.port(owner.port) if service is not None else None
+    if service is None or port is None:
+        cluster = cluster_name(owner.port, host)
+        return (WeightedCluster(cluster=cluster, weight=1, host=host, port=owner.port),)
+    scopes = tuple(
+        RouteScope(
+            virtual_service=virtual_service,
+            service=service,
+            port=port,
+            namespace=reads.client,
+            reads=reads,
+            matches=frozenset(),
+            actions=frozenset(),
+            # What is wrong with them is reported at the owner's own port, if it speaks a protocol.
+            report_at=_ignore,
+        )
+        for virtual_service in reads.virtual_services(host)
+    )
+    return tcp_route(scopes, service, port).clusters
+
+
+def _ignore(code: Code, message: str, ref: ObjectRef, field: str) -> None:
+    """Take a finding and drop it."""
 
 
 def _no_listener(service: Service, port: Port) -> Finding:

@@ -52,8 +52,9 @@ More would let one object cost minutes. As many again may have one because of wh
 class PortView:
     """What the generator made for clients with equal answers.
 
-    ``generated`` None: the service is not there for them. ``balancers``: they put Istio's load
-    balancer back where the mesh-wide filter merges another.
+    ``generated`` None: the service is not there for them. ``restores``: listeners of others that
+    the mesh-wide filter changes. ``balancers``: they put Istio's load balancer back where that
+    filter merges another.
     """
 
     reads: Reads
@@ -63,6 +64,7 @@ class PortView:
     generated: Generated | None = None
     patches: tuple[Patch, ...] = ()
     refusals: tuple[Finding, ...] = ()
+    restores: tuple[Restore, ...] = ()
     balancers: tuple[Patch, ...] = ()
     audiences: list[Audience] = field(default_factory=list)
 
@@ -295,11 +297,10 @@ class ViewRunner:
             if audience.overrides and not _has_filter(fresh):
                 # Asked here, so that clients with another answer get a view of their own.
                 fresh.call.context.tcp_route()
-        elif audience.overrides:
-            # Not the service of these clients; but its mesh-wide filter may reach their listeners.
-            for listener in self.views[0].listeners:
-                fresh.reads.claims(listener.name)
         if audience.overrides:
+            # Also where it is not the service of these clients: its mesh-wide filter may reach
+            # their listeners.
+            fresh.restores = restores(self.views[0].listeners, self.service, fresh.reads)
             fresh.balancers = tuple(self._balancers(fresh))
         return fresh
 
@@ -347,11 +348,10 @@ class ViewRunner:
         """What the mesh-wide filter must not change for these clients."""
         if not _has_filter(mesh_wide):
             return ()
-        others = restores(mesh_wide.listeners, self.service, view.reads)
         if view.generated is None or _has_filter(view):
-            return others
+            return view.restores
         clusters = view.call.context.tcp_route().clusters
-        return (*others, *(Restore(listener.name, clusters) for listener in view.listeners))
+        return (*view.restores, *(Restore(listener.name, clusters) for listener in view.listeners))
 
     def _balancers(self, view: PortView) -> Iterator[Patch]:
         """Merges that put Istio's load balancer back for these clients."""
