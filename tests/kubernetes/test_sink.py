@@ -265,7 +265,18 @@ def test_adopts_upstreams_filters(start: Start, control_plane: ControlPlane) -> 
         "aeraki-outbound-other.test.svc.cluster.local-10.96.0.22-6379", manager="Aeraki"
     )
     users = upstream(f"aeraki-outbound-{host}-6379-mine")
-    for each in (theirs, inbound, other, users):
+    # What upstream makes of a DubboAuthorizationPolicy.
+    policy = upstream(f"aeraki-inbound-{host}", manager="Aeraki")
+    rbac = "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC"
+    config = {"name": "envoy.filters.dubbo.rbac", "config": {"@type": rbac}}
+    policy["spec"]["configPatches"][0]["patch"]["value"] = {
+        "name": "envoy.filters.network.dubbo_proxy",
+        "typed_config": {
+            "@type": "type.googleapis.com/udpa.type.v1.TypedStruct",
+            "value": {"dubbo_filters": [config]},
+        },
+    }
+    for each in (theirs, inbound, other, users, policy):
         control_plane.api.create(each)
 
     def names() -> set[str]:
@@ -276,11 +287,14 @@ def test_adopts_upstreams_filters(start: Start, control_plane: ControlPlane) -> 
 
     without, _ = start()
     assert write(without, [item]) == [(Action.CREATE, None)]
-    assert len(names()) == 5
-    assert [finding.code.id for finding in without.findings()] == ["AER0508"]
+    assert len(names()) == 6
+    assert [finding.code.id for finding in without.findings()] == ["AER0508", "AER0508"]
     adopting, _ = start(adopt_upstream=True)
     assert adopting.apply(()) == []
-    assert names() == {item.key.name, other["metadata"]["name"], users["metadata"]["name"]}
+    assert names() == {
+        item.key.name,
+        *(each["metadata"]["name"] for each in (other, users, policy)),
+    }
     # Upstream still runs: the sink reports it and does not fight over it.
     control_plane.api.create(theirs)
     wait_until(

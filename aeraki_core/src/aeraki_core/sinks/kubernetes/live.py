@@ -26,7 +26,11 @@ from aeraki_core.filters.names import INBOUND, OUTBOUND
 from aeraki_core.filters.output import Output, is_up_to_date
 from aeraki_core.filters.output_kind import OutputKind
 from aeraki_core.kube.client import Object
-from aeraki_core.sinks.kubernetes.upstream import UPSTREAM_LABEL, UPSTREAM_MANAGER
+from aeraki_core.sinks.kubernetes.upstream import (
+    UPSTREAM_LABEL,
+    UPSTREAM_MANAGER,
+    enforces_policy,
+)
 from aeraki_core.sinks.live import live_of
 
 __all__ = ["LiveEntry", "LiveFilters", "Whose", "key_of"]
@@ -36,12 +40,13 @@ class Whose(StrEnum):
     """Who manages an EnvoyFilter, by its labels.
 
     UNLABELLED: ours by its name and its other labels, but somebody took the label away that says
-    so.
+    so. UPSTREAM_POLICY: upstream's, and it refuses calls by rules that ours do not have.
     """
 
     OURS = "ours"
     UNLABELLED = "unlabelled"
     UPSTREAM = "upstream"
+    UPSTREAM_POLICY = "upstream, with a policy"
     FOREIGN = "foreign"
 
 
@@ -206,16 +211,17 @@ def _entry(key: FilterKey, content: Object, known: Output | None, instance: str)
     metadata = content["metadata"]
     uid, version = str(metadata.get("uid") or ""), str(metadata["resourceVersion"])
     if not is_ours(content, instance):
-        return LiveEntry(_not_ours(key, metadata.get("labels") or {}), uid, version)
+        return LiveEntry(_not_ours(key, content), uid, version)
     if known is not None:
         live = Live(key, known.plugin, known.service_ports, known, known.namespaces)
         return LiveEntry(Whose.OURS, uid, version, live=live)
     return LiveEntry(Whose.OURS, uid, version, _json_of(key.kind, content))
 
 
-def _not_ours(key: FilterKey, labels: Mapping[str, str]) -> Whose:
+def _not_ours(key: FilterKey, content: Object) -> Whose:
+    labels: Mapping[str, str] = content["metadata"].get("labels") or {}
     if labels.get(UPSTREAM_LABEL) == UPSTREAM_MANAGER:
-        return Whose.UPSTREAM
+        return Whose.UPSTREAM_POLICY if enforces_policy(content) else Whose.UPSTREAM
     named_as_ours = key.name.startswith((INBOUND, OUTBOUND)) and PLUGIN_LABEL in labels
     return Whose.UNLABELLED if named_as_ours and MANAGED_BY not in labels else Whose.FOREIGN
 

@@ -182,6 +182,13 @@ class KubernetesSink:
         return (*self._upstream_findings(), *self._unlabelled_findings())
 
     def _upstream_findings(self) -> Iterator[Finding]:
+        policies = sorted(self._filters.keys(Whose.UPSTREAM_POLICY))
+        if policies:
+            message = (
+                "filters of upstream Aeraki enforce its authorization policies, so they are never "
+                f"adopted; nothing here refuses calls in their place: {_some(policies)}"
+            )
+            yield Finding(UPSTREAM_FILTER, message, _ref(policies[0]))
         upstream = sorted(self._filters.keys(Whose.UPSTREAM))
         if not upstream:
             return

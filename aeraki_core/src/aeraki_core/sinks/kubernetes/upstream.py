@@ -4,19 +4,36 @@ Upstream names its filters ``aeraki-outbound-<host>-<vip>-<port>`` and
 ``aeraki-inbound-<host>-<port>``, in older releases without the port. Both replace tcp_proxy, and
 upstream's do it first, because its priority is 0: while both are live, ours match nothing. So ours
 are written before upstream's are deleted, and no connection sees a listener without either.
+
+A filter that enforces an authorization policy of upstream's is never superseded: ours lets calls
+pass that it refuses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from aeraki_core.filters.envoyfilter import FilterKey, ServicePort
 
-__all__ = ["UPSTREAM_LABEL", "UPSTREAM_MANAGER", "superseded"]
+__all__ = ["UPSTREAM_LABEL", "UPSTREAM_MANAGER", "enforces_policy", "superseded"]
 
 UPSTREAM_LABEL = "manager"
 UPSTREAM_MANAGER = "Aeraki"
 _PREFIXES = ("aeraki-outbound-", "aeraki-inbound-")
+
+
+def enforces_policy(content: Mapping[str, Any]) -> bool:
+    """Report whether a filter of upstream's refuses calls by rules.
+
+    Upstream puts an RBAC filter into its proxy filter for that. Whatever names one counts: to leave
+    a filter is safe, to take one away may not be.
+    """
+    try:
+        return "rbac" in json.dumps(content.get("spec")).lower()
+    except (RecursionError, ValueError):
+        return True  # nested too deep to be looked at
 
 
 def superseded(upstream: Iterable[FilterKey], live: Iterable[ServicePort]) -> list[FilterKey]:
