@@ -20,6 +20,7 @@ from aeraki_core.findings.codes import (
     WEIGHTS,
 )
 from aeraki_core.findings.finding import Code
+from aeraki_core.findings.text import did_you_mean
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.routes import Mirror, WeightedCluster, cluster_name
@@ -60,9 +61,10 @@ class Destinations:
             zip(destinations, self._weights(destinations, path), strict=True)
         ):
             for name in entry.others():
+                hint = did_you_mean(name, HTTPRouteDestination.model_fields)
                 self.say(
                     UNSUPPORTED_FIELD,
-                    f"{name} has no effect on this protocol",
+                    f"{name} has no effect on this protocol{hint}",
                     f"{path}[{index}].{name}",
                 )
             if weight:
@@ -172,9 +174,10 @@ class Destinations:
     def _cluster(self, destination: Destination, weight: int, path: str) -> WeightedCluster | None:
         """Return Istio's cluster of a destination; None if these clients do not have it."""
         for name in destination.others():
+            hint = did_you_mean(name, Destination.model_fields)
             self.say(
                 UNSUPPORTED_FIELD,
-                f"{name} is no field of a destination and has no effect",
+                f"{name} is no field of a destination and has no effect{hint}",
                 f"{path}.{name}",
             )
         numbers = self._ports(destination)

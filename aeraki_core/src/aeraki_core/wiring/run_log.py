@@ -28,6 +28,7 @@ from aeraki_core.controller.observer import (
 from aeraki_core.findings.finding import Finding, Severity
 from aeraki_core.findings.text import and_more, count, finding_line
 from aeraki_core.pipeline.reconcile import Action
+from aeraki_core.wiring.weight_changes import weight_changes
 
 if TYPE_CHECKING:
     from aeraki_core.filters.envoyfilter import FilterKey
@@ -81,6 +82,7 @@ class RunLog:
         self._new = _Budget("more findings in {}; `aeraki status` lists them", clock)
         self._over = _Budget("more are resolved in {}", clock)
         self._first = True
+        self._incomplete: set[str] = set()
         self._writes: deque[WriteRecord] = deque(maxlen=_REMEMBERED)
 
     @property
@@ -99,11 +101,17 @@ class RunLog:
                 # The sink logs who it was.
                 self._causes.drifted(key)
             case SourceSynced(source, None, objects):
-                text = f"source {source}: read {count(objects, 'object')}"
-                _log(_SOURCES, logging.INFO, text, source=source)
-            case SourceSynced(source, incomplete):
-                text = f"source {source}: {incomplete}; nothing is deleted until it can be read"
-                _log(_SOURCES, logging.WARNING, text, source=source)
+                read = f"read {count(objects, 'object')}"
+                if source in self._incomplete:
+                    self._incomplete.discard(source)
+                    read = "everything can be read again"
+                _log(_SOURCES, logging.INFO, f"source {source}: {read}", source=source)
+            case SourceSynced(source):
+                # A finding says what cannot be read; a fault has one line of its own.
+                if source not in self._incomplete:
+                    self._incomplete.add(source)
+                    text = f"source {source}: nothing is deleted until everything can be read"
+                    _log(_SOURCES, logging.INFO, text, source=source)
             case SourceUnsynced(source, reason):
                 text = f"source {source} is incomplete: {reason}; nothing is deleted meanwhile"
                 _log(_SOURCES, logging.WARNING, text, source=source)
@@ -191,6 +199,11 @@ class RunLog:
         step = written.step
         fields = {"filter": str(step.key), "action": str(step.action)}
         cause = self._causes.of(step)
+        # To compare two filters takes a millisecond, and a burst is logged for debugging only.
+        if level >= logging.INFO and step.before is not None and step.after is not None:
+            live = step.before.filter
+            weights = weight_changes(live, step.after) if live is not None else ""
+            cause = f"{cause} ({weights})" if cause and weights else cause
         record = WriteRecord(
             at=time.time(),
             action=_DONE[step.action],
@@ -219,7 +232,8 @@ class RunLog:
         if report.failures:
             parts.append(f"{len(report.failures)} failed")
         total = len(self._pipeline.filters)
-        held = f"; deletions wait: {report.held}" if report.held else ""
+        # Why has a line of its own.
+        held = "; deletions wait" if report.held else ""
         done = f"{', '.join(parts)}, in {report.seconds:.2f} s{held}"
         _log(
             _CONTROLLER,

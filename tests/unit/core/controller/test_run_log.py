@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytest
+from aeraki_core.findings.codes import NOT_YAML
+from aeraki_core.findings.finding import Finding
+from aeraki_core.sources.events import Incomplete
 from aeraki_core.testing.memory_sink import MemorySink
 from aeraki_core.wiring.run_log import RunLog
 
@@ -78,3 +81,22 @@ def test_the_first_pass_ends_with_what_is_watched(caplog: pytest.LogCaptureFixtu
         feed.put(service("cart", volume="2"))
         running.next()
     assert lines(caplog, "watching") == ["watching deploy/samples; filters go to out"]
+
+
+def test_what_cannot_be_read_has_one_line_and_its_end_another(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    of, feed = pipeline(), Feed(service("cart"))
+    finding = Finding(NOT_YAML, "broken", source="a.yaml", line=3)
+    with Running(feed, of=of, observer=RunLog(of, "memory")) as running:
+        running.next()
+        feed.problems("a.yaml", finding)
+        feed.sync(Incomplete("a.yaml:3: broken"))
+        running.until(lambda report: report.new_findings)
+        assert len(lines(caplog, "broken")) == 1
+        assert len(lines(caplog, "nothing is deleted until everything can be read")) == 1
+        feed.problems("a.yaml")
+        feed.sync()
+        running.until(lambda report: report.resolved_findings)
+    assert [text.partition(":")[0] for text in lines(caplog, "broken")] == ["a.yaml", "resolved"]
+    assert len(lines(caplog, "everything can be read again")) == 1
