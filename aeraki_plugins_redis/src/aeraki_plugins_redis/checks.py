@@ -37,6 +37,7 @@ from aeraki_plugins_redis.resources import (
     RedisDestinationSpec,
     RedisServiceSpec,
     Settings,
+    gives_password,
 )
 
 __all__ = ["check"]
@@ -59,6 +60,8 @@ def _redis_service(spec: RedisServiceSpec, context: ValidateContext) -> None:
     for index, host in enumerate(spec.host):
         if host:
             _host(REDIS_SERVICE, host, f"spec.host[{index}]", context)
+            if gives_password(spec.settings.auth) and not spec.export_to:
+                _export(host, context)
     _settings(spec.settings, context)
     for index, earlier in spec.repeats().items():
         prefix = spec.redis[index].prefix
@@ -76,7 +79,7 @@ def _redis_destination(spec: RedisDestinationSpec, context: ValidateContext) -> 
     else:
         context.report(NO_HOST, "no host is named", field="spec.host")
     _auth(spec.redis.auth, f"{path}.redis.auth", context)
-    if spec.host and spec.redis.auth is not None and not spec.export_to:
+    if spec.host and gives_password(spec.redis.auth) and not spec.export_to:
         _export(spec.host, context)
     endpoints = spec.redis.discovery_endpoints
     if endpoints and spec.redis.mode is not Mode.CLUSTER:

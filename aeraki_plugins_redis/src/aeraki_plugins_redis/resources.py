@@ -40,6 +40,7 @@ __all__ = [
     "RedisSettings",
     "Settings",
     "TCPSettings",
+    "gives_password",
 ]
 
 GROUP, VERSION = "redis.aeraki.io", "v1alpha1"
@@ -340,6 +341,11 @@ class RedisDestinationSpec(SpecModel):
         return self.traffic_policy.connection_pool.tcp
 
 
+def gives_password(auth: Auth | None) -> bool:
+    """Whether a password is named, as text or by a Secret."""
+    return auth is not None and (auth.secret is not None or auth.plain is not None)
+
+
 def _secrets(auth: Auth | None) -> Iterator[str]:
     if auth is not None and auth.secret is not None and auth.secret.name:
         yield auth.secret.name
@@ -356,6 +362,7 @@ REDIS_SERVICE: Kind[RedisServiceSpec] = Kind(
     hosts=lambda spec: dict.fromkeys(host for host in spec.host if host),
     secrets=lambda spec: _secrets(spec.settings.auth),
     export_to=lambda spec: spec.export_to,
+    confidential=lambda spec: gives_password(spec.settings.auth),
     printer_columns=(("Hosts", ".spec.host"),),
 )
 
@@ -370,7 +377,7 @@ REDIS_DESTINATION: Kind[RedisDestinationSpec] = Kind(
     hosts=lambda spec: (spec.host,) if spec.host else (),
     secrets=lambda spec: _secrets(spec.redis.auth),
     export_to=lambda spec: spec.export_to,
-    confidential=lambda spec: spec.redis.auth is not None,
+    confidential=lambda spec: gives_password(spec.redis.auth),
     printer_columns=(
         ("Host", ".spec.host"),
         ("Mode", ".spec.trafficPolicy.connectionPool.redis.mode"),

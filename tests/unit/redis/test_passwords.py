@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -137,7 +138,7 @@ def test_an_empty_password_opens_nothing() -> None:
         CACHE, resource(REDIS_SERVICE, "cache", host=["cache"], settings={"auth": {"plain": {}}})
     )
     assert not mesh.pipeline.filters
-    assert mesh.codes == ["RDS0206"]
+    assert mesh.codes == ["RDS0116", "RDS0206"]
 
 
 def test_a_secret_of_another_namespace_is_not_read() -> None:
@@ -186,19 +187,31 @@ def holding(*objects: dict[str, Any]) -> set[str]:
 
 
 def kept(**spec: Any) -> dict[str, Any]:
+    """The password that the sidecar gives to the servers."""
     pool = {"redis": {"auth": {"plain": {"password": PASSWORD}}}}
     return resource(
         REDIS_DESTINATION, "cache", host="cache", trafficPolicy={"connectionPool": pool}, **spec
     )
 
 
-def test_a_password_stays_in_its_namespace() -> None:
+def demanded(**spec: Any) -> dict[str, Any]:
+    """The password that the sidecar demands of clients."""
+    settings = {"auth": {"plain": {"password": PASSWORD}}}
+    return resource(REDIS_SERVICE, "cache", host=["cache"], settings=settings, **spec)
+
+
+both = pytest.mark.parametrize("kept", [kept, demanded], ids=["server's", "clients'"])
+
+
+@both
+def test_a_password_stays_in_its_namespace(kept: Callable[..., dict[str, Any]]) -> None:
     result = generate_redis(PLAIN, kept())
     assert [each["metadata"]["namespace"] for each in result.filters] == ["default"]
     (finding,) = result.findings
     assert (finding.code.id, finding.field) == ("RDS0116", "spec.exportTo")
 
 
+@both
 @pytest.mark.parametrize(
     ("export_to", "namespaces"),
     [
@@ -209,14 +222,17 @@ def test_a_password_stays_in_its_namespace() -> None:
     ],
 )
 def test_a_password_reaches_the_namespaces_that_it_is_exported_to(
-    export_to: list[str], namespaces: set[str]
+    kept: Callable[..., dict[str, Any]], export_to: list[str], namespaces: set[str]
 ) -> None:
     objects = (PLAIN, kept(exportTo=export_to))
     assert holding(*objects) == namespaces
     assert generate_redis(*objects).codes == ()
 
 
-def test_a_password_follows_a_service_that_is_exported_by_name() -> None:
+@both
+def test_a_password_follows_a_service_that_is_exported_by_name(
+    kept: Callable[..., dict[str, Any]],
+) -> None:
     exported = service(
         "cache", {"tcp-redis": 6379}, annotations={"networking.istio.io/exportTo": "web,crm"}
     )
