@@ -33,8 +33,9 @@ _PORTS = ("tcp-redis", "tcp-thrift", "tcp-other")
 
 
 def read(path: Path) -> list[Object]:
-    """The objects of a file, without what only the API server may say."""
+    """The objects of a file, without what only the API server and kubelets may say."""
     objects = [each for each in yaml.safe_load_all(path.read_text()) if each]
+    objects = [each for each in objects if each["kind"] not in ("Namespace", "Pod")]
     for each in objects:
         each["metadata"].pop("creationTimestamp", None)
         if each["kind"] == "Service":
@@ -85,7 +86,10 @@ class Changes:
         self._numbers = itertools.count(1)
         self._hosts: dict[str, _Host] = {}
         self._touched: set[str] = set()
-        self._attacks = [each for each in sorted(_TENANTS.glob("*.yaml")) if each.stem != "base"]
+        victims = ("base", "canary")
+        self._attacks = [
+            each for each in sorted(_TENANTS.glob("*.yaml")) if each.stem not in victims
+        ]
         self._active: set[Path] = set()
         self.done = 0
         """Changes that the API server took."""

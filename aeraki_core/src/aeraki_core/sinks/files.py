@@ -23,12 +23,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from aeraki_core.errors import SinkError, UnreadableError
 from aeraki_core.filters.envoyfilter import FilterKey, named_instance
 from aeraki_core.filters.live import Live
 from aeraki_core.findings.codes import NOT_OURS, UNREADABLE_LIVE
 from aeraki_core.findings.finding import Finding
+from aeraki_core.manifests.patience import PATIENCE, Asking, UnansweredError
 from aeraki_core.manifests.read import decode, load_all, split
 from aeraki_core.manifests.write import render_objects
 from aeraki_core.pipeline.reconcile import Step
@@ -63,6 +65,8 @@ _OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 _Signature = tuple[int, int, int, int]
 
+T = TypeVar("T")
+
 
 def file_name(key: FilterKey) -> str:
     """The name of a filter's file. A name too long for a file system is cut and gets a hash."""
@@ -88,10 +92,17 @@ class FilesSink(Sink):
     """A directory of filters.
 
     ``watch`` False: changes by somebody else are not reported. ``instance``: filters of other
-    instances are not ours.
+    instances are not ours. ``patience``: seconds after which the file system counts as away.
     """
 
-    def __init__(self, directory: str | Path, *, watch: bool = True, instance: str = "") -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        watch: bool = True,
+        instance: str = "",
+        patience: float = PATIENCE,
+    ) -> None:
         self.name = "files"
         self._instance = instance
         self._directory = Path(directory)
@@ -106,6 +117,7 @@ class FilesSink(Sink):
         # A file changes together with what is known of it: the watch never sees one without the
         # other.
         self._lock = threading.Lock()
+        self._asking = Asking(patience)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -118,16 +130,15 @@ class FilesSink(Sink):
             SinkError: it cannot be created or listed.
         """
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            names = self._names()
+            self._ask(lambda: self._directory.mkdir(parents=True, exist_ok=True))
+            for name in self._ask(self._names):
+                self._refresh(name)
+            self._ask(self._remove_leftovers)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise SinkError(
                 f"{self._directory}: {reason}; the live filters cannot be read", retry=True
             ) from error
-        for name in names:
-            self._refresh(name)
-        self._remove_leftovers()
         if self._watch:
             self._thread = threading.Thread(
                 target=self._run, args=(changed,), name="sink-files", daemon=True
@@ -137,15 +148,19 @@ class FilesSink(Sink):
     def live(self) -> Mapping[FilterKey, Live]:
         """Our filters in the directory."""
         # A filter that was read before a plugin's modules were imported may be readable now.
-        for name in [
-            name for name, modules in self._unknown.items() if modules != len(sys.modules)
-        ]:
-            self._refresh(name)
-        while True:
-            try:
-                self._refresh(self._suspects.get_nowait())
-            except queue.Empty:
-                return MappingProxyType(self._live)
+        for name, modules in self._unknown.items():
+            if modules != len(sys.modules):
+                self._suspects.put(name)
+        with suppress(queue.Empty):
+            while True:
+                name = self._suspects.get_nowait()
+                try:
+                    self._refresh(name)
+                except UnansweredError:
+                    # What is known stays until there is an answer.
+                    self._suspects.put(name)
+                    break
+        return MappingProxyType(self._live)
 
     def findings(self) -> tuple[Finding, ...]:
         """The files that have the name of one of ours and cannot be read."""
@@ -160,6 +175,17 @@ class FilesSink(Sink):
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_STOP)
+        self._asking.close()
+
+    def _ask(self, function: Callable[[], T]) -> T:
+        """What the function returns, which asks the file system.
+
+        While an earlier one has no answer there is no other, so writes keep their order.
+
+        Raises:
+            UnansweredError: the file system gives no answer.
+        """
+        return self._asking.call(str(self._directory), function)
 
     def _names(self) -> list[str]:
         with os.scandir(self._directory) as entries:
@@ -176,9 +202,11 @@ class FilesSink(Sink):
         """Look at a file again.
 
         A file of ours that is damaged now is still ours: it is written anew.
+
+        Raises:
+            UnansweredError: the file system gives no answer.
         """
-        signature = self._signature(name)
-        content = self._look(name)
+        signature, content = self._ask(lambda: (self._signature(name), self._look(name)))
         known = self._keys.get(name)
         before = self._live.get(known) if known is not None else None
         self._odd.pop(name, None)
@@ -269,12 +297,12 @@ class FilesSink(Sink):
             yield written
         if wrote:
             with suppress(OSError):
-                _sync_directory(self._directory)
+                self._ask(lambda: _sync_directory(self._directory))
 
     def _do(self, step: Step) -> Written:
         check_key(step.key)
         name = file_name(step.key)
-        if self._signature(name) != self._signatures.get(name):
+        if self._ask(lambda: self._signature(name)) != self._signatures.get(name):
             self._refresh(name)  # it changed, and the watch has not noticed yet
         self._keys[name] = step.key
         path = self._directory / name
@@ -285,21 +313,25 @@ class FilesSink(Sink):
             finding = Finding(code, message, source=str(path), line=odd.line)
             return Written(step, f"{path}: {odd.message}", retry=False, finding=finding)
         if step.after is None:
-            with self._lock:
-                path.unlink(missing_ok=True)
-                self._signatures.pop(name, None)
+            self._ask(lambda: self._remove(path))
             self._live.pop(step.key, None)
             self._keys.pop(name, None)
             return Written(step)
         data = render_objects([object_of(step.after)]).encode()
-        if step.before is None or not _holds(path, data):
-            self._write(path, data)
+        self._ask(lambda: self._write(path, data, is_new=step.before is None))
         after = step.after
         self._live[step.key] = Live.of(after)
         return Written(step)
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _remove(self, path: Path) -> None:
+        with self._lock:
+            path.unlink(missing_ok=True)
+            self._signatures.pop(path.name, None)
+
+    def _write(self, path: Path, data: bytes, *, is_new: bool) -> None:
         """Write a hidden file, then rename it: no reader ever sees half of a content."""
+        if not is_new and _holds(path, data):
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         # An attacker cannot put a link there beforehand: the name is unknown, and only a new file
         # is opened.

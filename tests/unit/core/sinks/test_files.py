@@ -7,6 +7,7 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -346,3 +347,35 @@ def test_a_file_in_our_way_that_goes_is_told(
     while changed.get(timeout=WAIT) != OUT:
         pass
     assert {item.error for item in write(sink, filters())} == {None}
+
+
+def test_a_file_system_that_is_away_fails_the_writes_and_holds_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = threading.Event()
+    asked: list[threading.Thread] = []
+
+    def away(_: int) -> None:
+        asked.append(threading.current_thread())
+        back.wait()
+
+    sink = FilesSink(tmp_path, watch=False, patience=2)
+    sink.start(lambda _: None)
+    wanted = filters(*(f"s{number}" for number in range(20)))
+    monkeypatch.setattr(os, "fsync", away)
+    try:
+        written = write(sink, wanted)
+        assert all("no answer for 2 s" in (each.error or "") and each.retry for each in written)
+        assert len(written) == len(wanted)
+        assert len(asked) == 1
+        assert sink.live() == {}
+    finally:
+        back.set()
+        asked[0].join(60)
+    sink.stop()
+    monkeypatch.undo()
+    sink = FilesSink(tmp_path, watch=False, patience=60)
+    sink.start(lambda _: None)
+    assert {each.error for each in write(sink, wanted)} == {None}
+    assert sink.live().keys() == wanted.keys()
+    sink.stop()

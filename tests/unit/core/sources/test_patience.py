@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from aeraki_core.manifests import plain_file
+from aeraki_core.manifests.patience import Asking, UnansweredError
 from aeraki_core.sources.events import Problems, Synced, Upserted
 from aeraki_core.sources.files import reading
-from aeraki_core.sources.files.patience import Asking, UnansweredError
 from aeraki_core.sources.files.source import FilesSource
 
 from tests.unit.core.sources.manifests import reads, service

@@ -20,12 +20,12 @@ from typing import NamedTuple
 from aeraki_core.findings.codes import DUPLICATE, UNREADABLE
 from aeraki_core.findings.finding import Finding
 from aeraki_core.manifests.locate import display
+from aeraki_core.manifests.patience import PATIENCE, Asking, UnansweredError
 from aeraki_core.manifests.plain_file import Signature, signature_of
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.events import Incomplete
 from aeraki_core.sources.files.manifests import Declared, Rules, Trouble, load_object
-from aeraki_core.sources.files.patience import PATIENCE, Asking, UnansweredError
 from aeraki_core.sources.files.reading import DocumentMove, FileState, TroubleAt, read_file
 from aeraki_core.sources.files.tree import Exclude, Identity, Scan, Tree, unreadable
 

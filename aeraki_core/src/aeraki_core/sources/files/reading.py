@@ -13,6 +13,7 @@ from typing import NamedTuple
 from aeraki_core.errors import UnreadableError
 from aeraki_core.findings.codes import EMPTY, NOT_YAML, TOO_LARGE, UNREADABLE
 from aeraki_core.manifests.locate import STDIN, Document
+from aeraki_core.manifests.patience import Asking
 from aeraki_core.manifests.plain_file import (
     NotAFileError,
     Signature,
@@ -24,7 +25,6 @@ from aeraki_core.manifests.plain_file import (
 from aeraki_core.manifests.read import AliasBudget, decode, split
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.sources.files.manifests import Declared, Manifest, Rules, Trouble, parse
-from aeraki_core.sources.files.patience import Asking
 from aeraki_core.sources.files.tree import unreadable
 
 __all__ = ["FileReading", "FileState", "read_file"]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from aeraki_core.errors import UnreadableError
 from aeraki_core.manifests.locate import STDIN
+from aeraki_core.manifests.patience import PATIENCE, UnansweredError
 from aeraki_core.manifests.plain_file import identity_of, signature_of
 from aeraki_core.model.scope import EVERYWHERE, Scope
 from aeraki_core.sources.chain import only_in
@@ -35,7 +36,6 @@ from aeraki_core.sources.events import (
 from aeraki_core.sources.files.fileset import Changes, FileSet, Look
 from aeraki_core.sources.files.kinds import Reads
 from aeraki_core.sources.files.manifests import DEFAULT_NAMESPACE, Rules
-from aeraki_core.sources.files.patience import PATIENCE, UnansweredError
 from aeraki_core.sources.files.snapshot import DEFAULT_MAX_SIZE
 
 __all__ = ["FilesSource"]
