@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
+from aeraki_core.testing import Mesh
 
 from tests.cases.test_cases import ORDERS, about
 from tests.reach import client_of, made_of
@@ -148,6 +149,40 @@ def test_calls_go_where_istio_sends_them(case: Case) -> None:
         assert not made.findings_text
     if not case.reaches:
         assert not any("OUTBOUND" in str(item) for item in made.filters)
+
+
+HEADLESS = """
+apiVersion: v1
+kind: Service
+metadata: {name: %s, namespace: shop}
+spec: {clusterIP: None, selector: {app: %s}, ports: [{name: %s, port: 9090}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: %s, namespace: shop, labels: {kubernetes.io/service-name: %s}}
+addressType: IPv4
+endpoints: [{addresses: [10.1.0.1]}, {addresses: [10.1.0.2]}]
+ports: [{name: x, port: 9090}]
+"""
+CHAINED = Mesh(headless_filter_chains=True)
+
+
+def test_headless_services_with_one_listener_for_all_pods() -> None:
+    web = service("{name: http-web, port: 9090}").replace("thrift.aeraki.io/", "x.io/")
+    made = made_of(
+        HEADLESS % (("store",) * 2 + ("tcp-thrift",) + ("store",) * 2), web, mesh=CHAINED
+    )
+    client = client_of(made, "web")
+    assert client.filters("0.0.0.0_9090") == ["thrift_proxy", "thrift_proxy", "tcp_proxy"]
+    assert client.reaches("0.0.0.0_9090") == {"outbound|9090||store.shop.svc.cluster.local"}
+    assert client.filters("0.0.0.0_9090", "PassthroughFilterChain") == ["tcp_proxy"]
+
+
+def test_two_headless_services_with_one_listener_are_not_told_apart() -> None:
+    stores = [HEADLESS % ((name,) * 2 + ("tcp-thrift",) + (name,) * 2) for name in ("a", "b")]
+    made = made_of(*stores, mesh=CHAINED)
+    assert set(client_of(made, "web").filters("0.0.0.0_9090")) == {"tcp_proxy"}
+    assert about(made, "AER0207", "Service shop/a", "0.0.0.0_9090")
 
 
 @pytest.mark.parametrize(

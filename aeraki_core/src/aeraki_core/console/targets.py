@@ -144,8 +144,13 @@ def _has_address(store: Store, target: PortMatch, address: str) -> bool:
         return True
     from aeraki_core.model.listeners import outbound_listeners
 
-    names = {listener.name for listener in outbound_listeners(service, number, endpoints)}
-    return f"{address}_{number}" in names
+    listeners = outbound_listeners(
+        service,
+        target.port,
+        endpoints,
+        headless_filter_chains=store.mesh.headless_filter_chains,
+    )
+    return any(listener.name == f"{address}_{number}" for listener in listeners)
 
 
 def _of_host(store: Store, text: str) -> tuple[PortMatch, ...]:

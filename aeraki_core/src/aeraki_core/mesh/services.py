@@ -46,9 +46,16 @@ class ServiceTable:
     where somebody asks for labels do they take memory.
     """
 
-    def __init__(self, endpoints_of: EndpointsOf, *, keep_labels: bool = False) -> None:
+    def __init__(
+        self,
+        endpoints_of: EndpointsOf,
+        *,
+        keep_labels: bool = False,
+        headless_filter_chains: bool = False,
+    ) -> None:
         self._endpoints_of = endpoints_of
         self.keeps_labels = keep_labels
+        self._headless_filter_chains = headless_filter_chains
         self._labels: dict[ObjectRef, Mapping[str, str]] = {}
         self._services: dict[ObjectRef, tuple[Service, ...]] = {}
         self._by_host: Index[str, ServiceId, Service] = Index()
@@ -206,13 +213,18 @@ class ServiceTable:
             # istiod makes no listener for UDP.
             listeners: tuple[Listener, ...] = ()
             if port.protocol != "UDP":
-                listeners = outbound_listeners(service, port.number, endpoints)
+                listeners = outbound_listeners(
+                    service,
+                    port,
+                    endpoints,
+                    headless_filter_chains=self._headless_filter_chains,
+                )
             claim = Claim(service.age, service.id, port.number, export_to=service.export_to)
             for listener in listeners:
                 claims[listener.name] = replace(claim, ranges=listener.ranges)
             if service.headless and port.protocol != "UDP":
                 for name in wildcards(port.number):
-                    claims[name] = replace(claim, by_sidecar=True)
+                    claims.setdefault(name, replace(claim, by_sidecar=True))
         return claims
 
 

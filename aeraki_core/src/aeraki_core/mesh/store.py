@@ -107,7 +107,11 @@ class Store:
     ) -> None:
         self.mesh = mesh
         self._kinds = {(kind.group, kind.kind): kind for kind in kinds}
-        self._services = ServiceTable(self.endpoints, keep_labels=keep_labels)
+        self._services = ServiceTable(
+            self.endpoints,
+            keep_labels=keep_labels,
+            headless_filter_chains=mesh.headless_filter_chains,
+        )
         self._slices = Table(
             lambda item: parse_endpoint_slice(item.ref, item.content),
             keys=lambda each: [EndpointsKey(each.ref.namespace, each.service)],

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from aeraki_core.model.endpoints import Endpoints
 from aeraki_core.model.mesh import ProxyFamily
-from aeraki_core.model.service import Resolution, Service
+from aeraki_core.model.protocol import PortProtocol, port_protocol
+from aeraki_core.model.service import Port, Resolution, Service
 
 __all__ = ["Listener", "needs_endpoints", "outbound_listeners", "wildcards"]
 
@@ -59,16 +60,24 @@ def needs_endpoints(service: Service) -> bool:
 
 
 def outbound_listeners(
-    service: Service, port: int, endpoints: Endpoints | None
+    service: Service,
+    service_port: Port,
+    endpoints: Endpoints | None,
+    *,
+    headless_filter_chains: bool = False,
 ) -> tuple[Listener, ...]:
     """Return the listeners of that port.
 
     Empty when there are none, or none that can be known (see NO_LISTENER, NO_ADDRESS).
+    ``headless_filter_chains``: as in Mesh.
     """
+    port = service_port.number
     if service.headless:
-        return tuple(
-            Listener(f"{address}_{port}") for address in (endpoints.addresses if endpoints else ())
-        )
+        pods = endpoints.addresses if endpoints else ()
+        # istiod keeps a listener for each pod where the port may speak HTTP as well.
+        if pods and headless_filter_chains and port_protocol(service_port) is PortProtocol.TCP:
+            return _wildcards(port, ranges=True)
+        return tuple(Listener(f"{address}_{port}") for address in pods)
     if service.resolution is Resolution.CLUSTER_IP:
         # In a proxy of another cluster the listener has that cluster's address.
         remote = tuple(Listener(f"{address}_{port}") for address in service.remote_addresses)

@@ -69,6 +69,7 @@ class Mesh:
     empty if not set, and then the addresses of the mesh decide (``Store.proxy_families``).
     ``opt_in``: protocols, by name, whose ports must be included by the annotation
     ``aeraki.io/include``. ``live_weights``: whose weights endpoints carry (mesh/weight_sets.py).
+    ``headless_filter_chains``: istiod makes one listener for all pods of a headless Service's port.
     """
 
     root_namespace: str = "istio-system"
@@ -79,6 +80,7 @@ class Mesh:
     proxy_families: tuple[ProxyFamily, ...] = ()
     opt_in: tuple[str, ...] = ()
     live_weights: LiveWeights = LiveWeights.OFF
+    headless_filter_chains: bool = False
 
     def rules_for(self, extension: str) -> tuple[ProxyRule, ...]:
         """The rules that bring the extension."""

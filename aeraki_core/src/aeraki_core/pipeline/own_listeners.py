@@ -52,7 +52,9 @@ def own_listeners(
 ) -> tuple[tuple[Listener, ...], tuple[Finding, ...]]:
     """Return the port's own listeners for these clients, and findings about the others."""
     endpoints = reads.endpoints(service) if needs_endpoints(service) else None
-    wanted = outbound_listeners(service, port.number, endpoints)
+    wanted = outbound_listeners(
+        service, port, endpoints, headless_filter_chains=reads.mesh.headless_filter_chains
+    )
     if len({listener.families for listener in wanted}) > 1:
         # istiod looks at each patch for every proxy: none for a listener that no proxy has
         # (docs/internals/istio.md).

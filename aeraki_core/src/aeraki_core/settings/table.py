@@ -124,6 +124,13 @@ class Settings:
     registry_only: bool = setting(
         _MESH, forms.SWITCH, False, "The mesh's outboundTrafficPolicy is REGISTRY_ONLY."
     )
+    headless_filter_chains: bool = setting(
+        _MESH,
+        forms.SWITCH,
+        False,
+        "istiod runs with PILOT_ENABLE_HEADLESS_FILTER_CHAIN_LISTENER=true, so a headless Service "
+        "has one listener for all its pods.",
+    )
     proxy_families: tuple[ProxyFamily, ...] = setting(
         _MESH,
         forms.choices(*ProxyFamily),
@@ -418,6 +425,7 @@ class Settings:
             proxy_families=self.proxy_families,
             opt_in=self.opt_in,
             live_weights=LiveWeights(self.live_weights),
+            headless_filter_chains=self.headless_filter_chains,
         )
 
     def sources(self) -> tuple[SourceKind, ...]:

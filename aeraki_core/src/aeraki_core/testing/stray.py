@@ -70,7 +70,8 @@ def _intended(made: Made, objects: MeshObjects) -> _Intended:
             continue
         service, port = report.service, report.port
         endpoints = objects.endpoints(service)
-        names = outbound_listeners(service, port.number, endpoints)
+        chains = made.mesh.headless_filter_chains
+        names = outbound_listeners(service, port, endpoints, headless_filter_chains=chains)
         listeners |= {listener.name for listener in names}
         hosts.add(service.host)
         numbers: Iterable[int] = (

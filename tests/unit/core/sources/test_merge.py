@@ -96,7 +96,7 @@ class TestAddressesOfOtherClusters:
             listener.name
             for service in store.services()
             for port in service.ports
-            for listener in outbound_listeners(service, port.number, None)
+            for listener in outbound_listeners(service, port, None)
         )
 
     def test_each_has_its_listener_whoever_comes_first(self) -> None:

@@ -141,7 +141,12 @@ def _binds(
         yield _Bind(proxy.wildcard, proxy.other_wildcards)
     elif service.headless and not listener.port:
         for ip in view.objects.endpoints(service).addresses:
-            if ip != proxy.ip:
+            if ip == proxy.ip:
+                continue
+            if view.mesh.headless_filter_chains and protocol.is_tcp:
+                chain = frozenset({f"{ip}/{128 if ':' in ip else 32}"})
+                yield _Bind(proxy.wildcard, proxy.other_wildcards, chain)
+            else:
                 yield _Bind(ip)
     elif service.headless:
         yield _Bind(proxy.wildcard, proxy.other_wildcards)
