@@ -24,6 +24,7 @@ from aeraki_core.findings.finding import Finding, Severity
 from aeraki_core.kube.client import Client, Object
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.resources import ApiResource, Discovery, GroupKind
+from aeraki_core.model.gateway_api import GATEWAY_API, ROUTE_KINDS
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Kind
 
@@ -38,6 +39,7 @@ _REGARDED: tuple[GroupKind, ...] = (
     (_ISTIO, "VirtualService"),
     (_ISTIO, "DestinationRule"),
     (_ISTIO, "EnvoyFilter"),
+    *((GATEWAY_API, kind) for kind in ROUTE_KINDS),
 )
 _CONTROLLER = "aeraki.io/controller"
 _LONGEST_NOTE, _LONGEST_INSTANCE = 1024, 128  # bytes, characters: the API's limits

@@ -425,6 +425,12 @@ LIVE_WEIGHTS_BALANCER = Code(
     title="loadBalancer has no effect on live weights",
     action="Nothing, if calls need not stay with a server; otherwise use ordinary weights here.",
 )
+ATTACHED_ROUTE_UNUSED = Code(
+    id="AER0321",
+    severity=_W,
+    title="route of the Gateway API has no effect on the protocol",
+    action="Write the routes in a VirtualService, or a TCPRoute whose parent is the Service.",
+)
 HTTP_ROUTE_ELSEWHERE = Code(
     id="AER0313",
     severity=_W,

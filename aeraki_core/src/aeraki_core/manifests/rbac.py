@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from aeraki_core.model.gateway_api import GATEWAY_API
 from aeraki_core.model.resource import Kind
 
 __all__ = ["Watched", "bindings", "reviews", "roles", "rules"]
@@ -28,6 +29,7 @@ _WRITE = ["create", "update", "patch", "delete"]
 _API = "rbac.authorization.k8s.io/v1"
 _LABELS = {"app.kubernetes.io/name": "aeraki"}
 _ISTIO = "networking.istio.io"
+_ROUTES = ("grpcroutes", "httproutes", "tcproutes")
 _ISTIO_READ = ("destinationrules", "serviceentries", "sidecars", "virtualservices")
 # Written where weights are live (docs/canary.md). Elsewhere what they left behind is deleted.
 _COMPANIONS = ("destinationrules", "serviceentries")
@@ -81,7 +83,11 @@ def _root_certificate() -> Object:
 
 def _all_definitions(kinds: Iterable[Kind[Any]]) -> list[Object]:
     istio = _definitions(_ISTIO, [*_ISTIO_READ, "envoyfilters"])
-    return [istio, *(_definitions(*item) for item in _by_group(kinds))]
+    return [
+        istio,
+        _definitions(GATEWAY_API, _ROUTES),
+        *(_definitions(*item) for item in _by_group(kinds)),
+    ]
 
 
 def _by_group(kinds: Iterable[Kind[Any]]) -> list[tuple[str, list[str]]]:
@@ -97,6 +103,7 @@ def _reading(kinds: Iterable[Kind[Any]], *, live_weights: bool) -> list[Object]:
         _rule("", ["services"], _READ),
         _rule("discovery.k8s.io", ["endpointslices"], _FOLLOW),
         _rule(_ISTIO, _ISTIO_READ, _READ),
+        _rule(GATEWAY_API, _ROUTES, _READ),
         *([_rule("", ["pods"], _FOLLOW)] if live_weights else ()),
     ]
     for group, plurals in _by_group(kinds):

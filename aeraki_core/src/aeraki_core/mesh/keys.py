@@ -19,6 +19,7 @@ from aeraki_core.model.meta import ObjectRef
 __all__ = [
     "AnnotationKey",
     "AnnotationsKey",
+    "AttachedRouteKey",
     "DestinationKey",
     "DestinationRulesKey",
     "DetectionKey",
@@ -166,6 +167,13 @@ class VirtualServiceKey(NamedTuple):
     asks: str = "virtual service"
 
 
+class AttachedRouteKey(NamedTuple):
+    """One route of the Gateway API."""
+
+    ref: ObjectRef
+    asks: str = "attached route"
+
+
 class VirtualServicesKey(NamedTuple):
     """The VirtualServices that name exactly this host, or exactly this wildcard."""
 
@@ -265,6 +273,7 @@ Key = (
     | ProxyFamiliesKey
     | ListenerKey
     | VirtualServiceKey
+    | AttachedRouteKey
     | VirtualServicesKey
     | VirtualServicesUnderKey
     | DestinationRulesKey

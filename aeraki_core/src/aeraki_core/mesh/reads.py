@@ -15,6 +15,7 @@ from aeraki_core.mesh.claims import Claim, in_proxies, seen_elsewhere
 from aeraki_core.mesh.keys import (
     AnnotationKey,
     AnnotationsKey,
+    AttachedRouteKey,
     DestinationKey,
     DestinationRulesKey,
     DetectionKey,
@@ -59,13 +60,14 @@ from aeraki_core.mesh.resolve import (
 )
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.endpoints import Endpoints, ReadyEndpoint
+from aeraki_core.model.gateway_api import AttachedRoute
 from aeraki_core.model.istio import DestinationRule, VirtualService
 from aeraki_core.model.mesh import ProxyFamily
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.pod import Pod
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.secret import Secret
-from aeraki_core.model.service import Service, ServiceId
+from aeraki_core.model.service import Service, ServiceId, service_host
 from aeraki_core.model.sidecar import SidecarScope
 
 __all__ = ["Reads"]
@@ -230,6 +232,19 @@ class Reads:
         """One VirtualService."""
         self.keys.add(VirtualServiceKey(ref))
         return self._store.virtual_service(ref)
+
+    def attached_route(self, ref: ObjectRef) -> AttachedRoute | None:
+        """One route of the Gateway API."""
+        self.keys.add(AttachedRouteKey(ref))
+        return self._store.attached_route(ref)
+
+    def services_of_object(self, ref: ObjectRef) -> tuple[Service, ...]:
+        """The services of one object, whoever sees them."""
+        if ref.kind == "Service":  # it may come later
+            self.keys.add(HostKey(service_host(ref.name, ref.namespace, self.mesh.domain)))
+        services = self._store.services_of(ref)
+        self.keys.update(HostKey(service.host) for service in services)
+        return services
 
     def secret(self, namespace: str, name: str) -> Secret | None:
         """A Secret."""

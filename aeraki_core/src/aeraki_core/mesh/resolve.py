@@ -173,7 +173,9 @@ def virtual_services_for(
 
 def _virtual_service_order(virtual_service: VirtualService, client: Client) -> tuple[int, Age]:
     if "*" in virtual_service.export_to:
-        return (2, virtual_service.age)
+        # istiod lets a consumer's own route of the Gateway API come before what others say.
+        is_own = virtual_service.is_attached and virtual_service.namespace == client
+        return (2 if is_own else 3, virtual_service.age)
     # A private one of the client's own namespace comes before those exported to it by name.
     private = virtual_service.export_to == {virtual_service.namespace}
     return (0 if private and virtual_service.namespace == client else 1, virtual_service.age)

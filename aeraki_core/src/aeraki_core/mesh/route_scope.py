@@ -56,4 +56,7 @@ class RouteScope:
 
     def report(self, code: Code, message: str, path: str) -> None:
         """Report a finding at a field of the VirtualService."""
+        if self.virtual_service.is_attached:
+            path = path.replace("spec.tcp", "spec.rules").replace(".route[", ".backendRefs[")
+            path = path.replace(".destination.host", ".name").replace(".destination.port", ".port")
         self.report_at(code, message, self.virtual_service.ref, path)

@@ -18,6 +18,7 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.claims import Claim
 from aeraki_core.mesh.foreign_filters import ForeignFilters
 from aeraki_core.mesh.keys import (
+    AttachedRouteKey,
     DestinationRulesKey,
     EndpointsKey,
     HostKey,
@@ -49,6 +50,14 @@ from aeraki_core.model.endpoints import (
     parse_endpoint_slice,
     parse_ready_slice,
     union,
+)
+from aeraki_core.model.gateway_api import (
+    GATEWAY_API,
+    ROUTE_KINDS,
+    TCP_ROUTE,
+    AttachedRoute,
+    parse_attached_route,
+    parse_tcp_route,
 )
 from aeraki_core.model.istio import (
     DestinationRule,
@@ -122,9 +131,16 @@ class Store:
         )
         self._pods = Table(lambda item: parse_pod(item.ref, item.content), own_key=PodKey)
         self._virtual_services = Table(
-            lambda item: parse_virtual_service(item.ref, item.content, mesh.domain),
+            lambda item: (
+                parse_tcp_route(item.ref, item.content, mesh.domain)
+                if item.ref.kind == TCP_ROUTE
+                else parse_virtual_service(item.ref, item.content, mesh.domain)
+            ),
             own_key=VirtualServiceKey,
             keys=_virtual_service_keys,
+        )
+        self._attached_routes = Table(
+            lambda item: parse_attached_route(item.ref, item.content), own_key=AttachedRouteKey
         )
         self._destination_rules = Table(
             lambda item: parse_destination_rule(item.ref, item.content, mesh.domain),
@@ -158,6 +174,7 @@ class Store:
             self._ready,
             self._pods,
             self._virtual_services,
+            self._attached_routes,
             self._destination_rules,
             self._sidecars,
             self._resources,
@@ -174,6 +191,7 @@ class Store:
             ("networking.istio.io", "Sidecar"): self._sidecars.upsert,
             ("networking.istio.io", "EnvoyFilter"): self.foreign_filters.upsert,
             ("", "Secret"): self._secrets.upsert,
+            **{(GATEWAY_API, kind): self._upsert_route for kind in ROUTE_KINDS},
             **dict.fromkeys(self._kinds, self._resources.upsert),
         }
         self._objects: dict[ObjectRef, SourceObject] | None = {} if reloads else None
@@ -310,6 +328,12 @@ class Store:
         known = set(own) <= set(mirrored) and not service.headless
         remote = tuple(address for address in mirrored if address not in own) if known else ()
         return dataclasses.replace(service, remote_addresses=remote)
+
+    def _upsert_route(self, item: SourceObject) -> set[Key]:
+        changed = self._attached_routes.upsert(item)
+        if item.ref.kind == TCP_ROUTE:
+            changed |= self._virtual_services.upsert(item)
+        return changed
 
     def _upsert_service_entry(self, item: SourceObject) -> set[Key]:
         return self._services.upsert(item, lambda item: parse_service_entry(item.ref, item.content))
@@ -516,6 +540,10 @@ class Store:
     def virtual_service(self, ref: ObjectRef) -> VirtualService | None:
         """One VirtualService (VirtualServiceKey)."""
         return self._virtual_services.get(ref)
+
+    def attached_route(self, ref: ObjectRef) -> AttachedRoute | None:
+        """One route of the Gateway API (AttachedRouteKey)."""
+        return self._attached_routes.get(ref)
 
     def secret(self, namespace: str, name: str) -> Secret | None:
         """A Secret (SecretKey)."""

@@ -6,6 +6,7 @@ A check asks its questions like a generator. So it runs again only when an answe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
 from aeraki_core.findings.codes import UNKNOWN_HOST
@@ -13,6 +14,7 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.resolve import have_common_client
 from aeraki_core.mesh.store import Store
+from aeraki_core.model.gateway_api import ROUTE_KINDS, TCP_ROUTE, AttachedRoute
 from aeraki_core.model.istio import VirtualService
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.namespace import ANNOTATION_PREFIX
@@ -21,6 +23,7 @@ from aeraki_core.pipeline.detect import Detector
 from aeraki_core.pipeline.hints import (
     Detections,
     annotation_hints,
+    attached_route_hints,
     external_name_hints,
     rule_hints,
     service_hints,
@@ -87,6 +90,11 @@ class ObjectChecks:
             exists = virtual_service is not None
             if virtual_service is not None:
                 findings = self._of_virtual_service(virtual_service, reads)
+        elif ref.kind in ROUTE_KINDS:
+            route = reads.attached_route(ref)
+            exists = route is not None
+            if route is not None:
+                findings = tuple(self._of_attached_route(route, reads))
         elif ref.kind in SERVICE_KINDS:
             services = self._store.services_of(ref)
             external = self._store.external_name(ref)
@@ -115,6 +123,17 @@ class ObjectChecks:
         unknown = tuple(_unknown_hosts(virtual_service, reads)) if virtual_service.for_mesh else ()
         hints = virtual_service_hints(virtual_service, services_of, self._store.mesh.domain)
         return (*unknown, *hints)
+
+    def _of_attached_route(self, route: AttachedRoute, reads: Reads) -> Iterator[Finding]:
+        virtual_service = reads.virtual_service(route.ref) if route.ref.kind == TCP_ROUTE else None
+        if virtual_service is not None:
+            for finding in _unknown_hosts(virtual_service, reads):
+                yield replace(finding, field="spec.parentRefs")
+        for parent in route.parents:
+            for service in reads.services_of_object(parent.ref):
+                reads.annotations(service, ANNOTATION_PREFIX)
+                detections = self._ports.detections(service.id)
+                yield from attached_route_hints(route, parent, service, detections)
 
     def _of_service(self, service: Service, reads: Reads) -> tuple[Finding, ...]:
         # Not asked through ``reads``: a change of an object's own annotations checks it anyway.

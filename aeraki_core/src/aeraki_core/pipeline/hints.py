@@ -7,11 +7,12 @@ TCP. Istio accepts each of these mistakes in silence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from aeraki_core.filters.envoyfilter import NAMESPACES_ANNOTATION, SERVICES_ANNOTATION
 from aeraki_core.findings.codes import (
+    ATTACHED_ROUTE_UNUSED,
     BAD_OPTION,
     EXTERNAL_NAME,
     GATEWAY_ROUTES,
@@ -28,6 +29,7 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.resolve import is_visible
+from aeraki_core.model.gateway_api import TCP_ROUTE, AttachedRoute, RouteParent
 from aeraki_core.model.istio import (
     LIVE_WEIGHTS_ANNOTATION,
     DestinationRule,
@@ -47,6 +49,7 @@ from aeraki_core.plugins.istio_proxy import ISTIO_PROTOCOLS
 __all__ = [
     "Detections",
     "annotation_hints",
+    "attached_route_hints",
     "external_name_hints",
     "rule_hints",
     "service_hints",
@@ -304,6 +307,32 @@ def _gateway_hints(
                         yield Finding(
                             GATEWAY_ROUTES, message, virtual_service.ref, f"spec.{section}[{index}]"
                         )
+
+
+def attached_route_hints(
+    route: AttachedRoute, parent: RouteParent, service: Service, detections: Detections
+) -> Iterator[Finding]:
+    """A route of the Gateway API that does nothing for a port of ours, which it may be meant for.
+
+    A TCPRoute of a Service counts as the ``tcp`` section of a VirtualService.
+    """
+    if route.ref.kind == TCP_ROUTE and parent.ref.kind == "Service":
+        return
+    spoken = {
+        number: detection.protocol.name
+        for number, detection in sorted(detections.items())
+        if detection.protocol is not None and parent.port in (None, number)
+    }
+    has_http = any(port_protocol(port) is PortProtocol.HTTP for port in service.ports)
+    if not spoken or (parent.port is None and has_http and route.ref.kind != TCP_ROUTE):
+        return
+    number, protocol = next(iter(spoken.items()))
+    if route.ref.kind == TCP_ROUTE:
+        effect = "the filter does not follow a TCPRoute of a ServiceEntry"
+    else:
+        effect = f"Istio applies a {route.ref.kind} to HTTP alone"
+    message = f"port {number} of {service.host} speaks {protocol}, and {effect}"
+    yield Finding(ATTACHED_ROUTE_UNUSED, message, route.ref, parent.field)
 
 
 def _methods(entry: HTTPRoute) -> list[str]:

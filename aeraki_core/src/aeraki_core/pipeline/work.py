@@ -13,6 +13,7 @@ from typing import NamedTuple
 from aeraki_core.mesh.keys import (
     AnnotationKey,
     AnnotationsKey,
+    AttachedRouteKey,
     EndpointsKey,
     ForeignFiltersKey,
     Key,
@@ -80,7 +81,7 @@ def work_for(keys: Iterable[Key], store: Store, ports: PortTable, reads: Detecti
                 work.relabelled.update(service.id for service in store.services_of(key.ref))
             case NamespaceKey():
                 work.namespaces.add(key.name)
-            case VirtualServiceKey() | ResourceKey():
+            case VirtualServiceKey() | AttachedRouteKey() | ResourceKey():
                 work.objects.add(key.ref)
             case RejectedKey():
                 work.rejected.add(key.ref)

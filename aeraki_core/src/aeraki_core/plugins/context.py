@@ -306,7 +306,7 @@ class GenerateContext(PortContext):
     @property
     def virtual_service(self) -> VirtualService | None:
         """The VirtualService whose ``http`` section sidecars obey for this host."""
-        return next(iter(self._virtual_services), None)
+        return next((each for each in self._virtual_services if not each.is_attached), None)
 
     @cached_property
     def _virtual_services(self) -> tuple[VirtualService, ...]:
@@ -320,13 +320,20 @@ class GenerateContext(PortContext):
             for virtual_service in self._reads.virtual_services(host)
             if _visible(virtual_service.export_to, self._audience.namespace)
         )
-        for other in virtual_services[1:]:
-            first = virtual_services[0]
-            if host in other.hosts and host in first.hosts:
+        # A TCPRoute takes connections only, so it hides no http section.
+        for index, other in enumerate(virtual_services):
+            before = (
+                each
+                for each in virtual_services[:index]
+                if host in each.hosts and (each.tcp if other.is_attached else not each.is_attached)
+            )
+            first = next(before, None)
+            if first is not None and host in other.hosts:
                 message = (
-                    f"{first.ref} is older and speaks for {host}; this one has no effect on it"
+                    f"{first.ref} comes first and speaks for {host}; this one has no effect on it"
                 )
-                self._recorder.add(SHADOWED, message, other.ref, "spec.hosts")
+                field = "spec.parentRefs" if other.is_attached else "spec.hosts"
+                self._recorder.add(SHADOWED, message, other.ref, field)
         return virtual_services
 
     def routes(

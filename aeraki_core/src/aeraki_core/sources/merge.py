@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from aeraki_core.mesh.source_object import SourceObject
+from aeraki_core.model.istio import is_made_of_route
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.chain import Stage, passing
 from aeraki_core.sources.events import Emit, Event, Removed, Upserted
@@ -79,6 +80,8 @@ class _Merge:
 
     def _upsert(self, event: Upserted) -> list[Event]:
         ref, source = event.object.ref, event.source
+        if MIRRORS.get(source) in self._rank and is_made_of_route(ref):
+            return []  # the original has the route itself
         forms = self._forms.setdefault(ref, {})
         before = forms.get(source, _NO_FORM)
         addresses = _addresses(event) if source in MIRRORS else ()

@@ -136,4 +136,6 @@ def _note_unused(port: Mapping[str, Any]) -> None:
         place = f", {near['place']}" if near["place"] else ""
         output.note(f"not used: {near['object']}{place}: {near['reason']}")
     findings = map(from_dict, port["findings"])
-    output.findings(each for each in findings if each.ref and each.ref.kind == "VirtualService")
+    output.findings(
+        each for each in findings if each.ref and each.ref.kind in ("VirtualService", "TCPRoute")
+    )

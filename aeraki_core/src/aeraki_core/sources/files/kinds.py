@@ -57,6 +57,9 @@ _KNOWN: dict[str, frozenset[str]] = {
     "security.istio.io": frozenset(
         {"AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"}
     ),
+    "gateway.networking.k8s.io": frozenset(
+        {"BackendTLSPolicy", "Gateway", "GatewayClass", "ListenerSet", "ReferenceGrant", "TLSRoute"}
+    ),
     "telemetry.istio.io": frozenset({"Telemetry"}),
     "extensions.istio.io": frozenset({"WasmPlugin", "TrafficExtension"}),
     "install.istio.io": frozenset({"IstioOperator"}),

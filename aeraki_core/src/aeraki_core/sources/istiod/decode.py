@@ -14,6 +14,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from aeraki_core.mesh.source_object import SourceObject
+from aeraki_core.model.istio import is_made_of_route
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import EXPORT_TO_ANNOTATION, service_host
 
@@ -51,7 +52,8 @@ def decode(kind: str, data: bytes, domain: str) -> SourceObject:
     namespace, slash, name = envelope.metadata.name.partition("/")
     if not slash or not name:
         raise ValueError(f"a {kind} without a name: {envelope.metadata.name!r}")
-    metadata: dict[str, Any] = {"name": name, "namespace": namespace}
+    # No name in Kubernetes has a tilde, as those have that istiod makes up.
+    metadata: dict[str, Any] = {"name": name.replace("~", "."), "namespace": namespace}
     problem = None
     spec: dict[str, Any] = {}
     try:
@@ -66,7 +68,10 @@ def decode(kind: str, data: bytes, domain: str) -> SourceObject:
         problem = f"istiod's form of it cannot be read: {error}"
     if kind == "VirtualService":
         _restore_weights(spec)
-    return _object(f"{_GROUP}/v1", kind, metadata, spec, problem)
+    made = _object(f"{_GROUP}/v1", kind, metadata, spec, problem)
+    if is_made_of_route(made.ref):
+        spec.pop("http", None)  # of an HTTPRoute or GRPCRoute, which is for HTTP ports
+    return made
 
 
 def _metadata(sent: config_pb2.Metadata) -> dict[str, Any]:

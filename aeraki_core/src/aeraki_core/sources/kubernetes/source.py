@@ -25,6 +25,7 @@ from aeraki_core.kube.client import Client
 from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.informer import Deleted, Informer, ListEnded, ListNews, Tuning
 from aeraki_core.kube.resources import ApiResource, Discovery, GroupKind
+from aeraki_core.model.gateway_api import GATEWAY_API, ROUTE_KINDS
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.resource import LoadedKind
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
@@ -289,6 +290,8 @@ class _Coordinator:
             self._feeds.append(
                 SideFeed(_FILTER, namespace, about="of others", labels=labels, reads=reads)
             )
+            for route in ((GATEWAY_API, name) for name in ROUTE_KINDS):
+                self._feeds.append(SideFeed(route, namespace, about="parents", reads=reads))
         if self._scope.watched is None:
             self._feeds.append(SideFeed(NAMESPACE, about="annotations"))
         for each in self._all_feeds():
