@@ -30,7 +30,13 @@ _API = "rbac.authorization.k8s.io/v1"
 _LABELS = {"app.kubernetes.io/name": "aeraki"}
 _ISTIO = "networking.istio.io"
 _ROUTES = ("grpcroutes", "httproutes", "tcproutes")
-_ISTIO_READ = ("destinationrules", "serviceentries", "sidecars", "virtualservices")
+_ISTIO_READ = (
+    "destinationrules",
+    "serviceentries",
+    "sidecars",
+    "virtualservices",
+    "workloadentries",
+)
 # Written where weights are live (docs/canary.md). Elsewhere what they left behind is deleted.
 _COMPANIONS = ("destinationrules", "serviceentries")
 # Published by istiod in every namespace, and not secret: it proves that istiod is istiod.

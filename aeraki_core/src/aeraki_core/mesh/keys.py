@@ -46,6 +46,7 @@ __all__ = [
     "VirtualServicesUnderKey",
     "WeightHostKey",
     "WildcardsKey",
+    "WorkloadEntriesKey",
 ]
 
 
@@ -136,6 +137,13 @@ class PodKey(NamedTuple):
 
     ref: ObjectRef
     asks: str = "pod"
+
+
+class WorkloadEntriesKey(NamedTuple):
+    """The WorkloadEntries of a namespace with ports of their own."""
+
+    namespace: str
+    asks: str = "workload entries"
 
 
 class WeightHostKey(NamedTuple):
@@ -269,6 +277,7 @@ Key = (
     | ReadyEndpointsKey
     | PodKey
     | WeightHostKey
+    | WorkloadEntriesKey
     | WildcardsKey
     | ProxyFamiliesKey
     | ListenerKey

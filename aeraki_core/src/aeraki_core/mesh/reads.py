@@ -37,6 +37,7 @@ from aeraki_core.mesh.keys import (
     VirtualServicesUnderKey,
     WeightHostKey,
     WildcardsKey,
+    WorkloadEntriesKey,
 )
 from aeraki_core.mesh.record import (
     HostQuestion,
@@ -67,8 +68,9 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.pod import Pod
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.secret import Secret
-from aeraki_core.model.service import Service, ServiceId, service_host
+from aeraki_core.model.service import Port, Service, ServiceId, service_host
 from aeraki_core.model.sidecar import SidecarScope
+from aeraki_core.model.workload_entry import mapped_ports
 
 __all__ = ["Reads"]
 
@@ -154,6 +156,14 @@ class Reads:
             return Endpoints()
         self.keys.add(EndpointsKey(service.namespace, service.ref.name))
         return self._store.endpoints(service.namespace, service.ref.name)
+
+    def mapped_ports(self, service: Service, port: Port) -> tuple[int, ...]:
+        """The numbers of a service port at WorkloadEntries that map it to another one, sorted."""
+        if not service.selector:
+            return ()
+        self.keys.add(WorkloadEntriesKey(service.namespace))
+        entries = self._store.workload_entries(service.namespace)
+        return mapped_ports(entries, service.selector, port.name)
 
     def proxy_families(self, service: Service) -> frozenset[ProxyFamily]:
         """The IP families of the mesh's proxies, by the settings or else by addresses.

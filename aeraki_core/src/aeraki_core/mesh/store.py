@@ -39,6 +39,7 @@ from aeraki_core.mesh.keys import (
     VirtualServicesKey,
     VirtualServicesUnderKey,
     WildcardsKey,
+    WorkloadEntriesKey,
 )
 from aeraki_core.mesh.rejected import RejectedObjects, host_suffixes, named_hosts
 from aeraki_core.mesh.services import ServiceTable
@@ -82,6 +83,7 @@ from aeraki_core.model.service import (
     resolve_export_to,
 )
 from aeraki_core.model.sidecar import SidecarScope, parse_sidecar
+from aeraki_core.model.workload_entry import WorkloadEntry, parse_workload_entry
 
 __all__ = ["Location", "SourceObject", "Store", "host_suffixes"]
 
@@ -150,6 +152,11 @@ class Store:
             lambda item: parse_sidecar(item.ref, item.content),
             keys=_sidecar_keys,
         )
+        self._workload_entries = Table(
+            lambda item: parse_workload_entry(item.ref, item.content),
+            # Those without a map listen where the service says.
+            keys=lambda each: [WorkloadEntriesKey(each.ref.namespace)] if each.ports else [],
+        )
         self._resources = Table(
             self._parse_resource,
             own_key=ResourceKey,
@@ -177,6 +184,7 @@ class Store:
             self._attached_routes,
             self._destination_rules,
             self._sidecars,
+            self._workload_entries,
             self._resources,
             self._secrets,
             self.foreign_filters,
@@ -190,6 +198,7 @@ class Store:
             ("networking.istio.io", "DestinationRule"): self._destination_rules.upsert,
             ("networking.istio.io", "Sidecar"): self._sidecars.upsert,
             ("networking.istio.io", "EnvoyFilter"): self.foreign_filters.upsert,
+            ("networking.istio.io", "WorkloadEntry"): self._workload_entries.upsert,
             ("", "Secret"): self._secrets.upsert,
             **{(GATEWAY_API, kind): self._upsert_route for kind in ROUTE_KINDS},
             **dict.fromkeys(self._kinds, self._resources.upsert),
@@ -540,6 +549,10 @@ class Store:
     def virtual_service(self, ref: ObjectRef) -> VirtualService | None:
         """One VirtualService (VirtualServiceKey)."""
         return self._virtual_services.get(ref)
+
+    def workload_entries(self, namespace: str) -> tuple[WorkloadEntry, ...]:
+        """The WorkloadEntries of a namespace with ports of their own (WorkloadEntriesKey)."""
+        return self._workload_entries.at(WorkloadEntriesKey(namespace))
 
     def attached_route(self, ref: ObjectRef) -> AttachedRoute | None:
         """One route of the Gateway API (AttachedRouteKey)."""

@@ -199,17 +199,19 @@ class PortContext(Context):
     def inbound(self) -> tuple[Inbound, ...]:
         """The workloads' side: one for each target port, none without a workload selector.
 
-        A named target port has the numbers that the EndpointSlices give it.
+        A named target port has the numbers that the EndpointSlices give it. A WorkloadEntry may map
+        the port to another number.
         """
         selector = self._selector()
         if not selector:
             return ()
         target = self.port.target
+        mapped = self._reads.mapped_ports(self.service, self.port)
         if isinstance(target, int):
             numbers: tuple[int, ...] = (target,)
         else:
             numbers = self._reads.endpoints(self.service).target_ports(self.port.name)
-            if not numbers:
+            if not numbers and not mapped:
                 message = (
                     f"port {self.port.number}: no EndpointSlice says which number {target!r} is; "
                     "no inbound filter"
@@ -224,7 +226,7 @@ class PortContext(Context):
                 target_port=number,
                 selector=selector,
             )
-            for number in numbers
+            for number in dict.fromkeys((*numbers, *mapped))
         )
 
     def _selector(self) -> tuple[tuple[str, str], ...]:

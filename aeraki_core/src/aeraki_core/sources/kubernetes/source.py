@@ -56,6 +56,7 @@ _ISTIO: tuple[GroupKind, ...] = (
     ("networking.istio.io", "Sidecar"),
 )
 _FILTER: GroupKind = ("networking.istio.io", "EnvoyFilter")
+_WORKLOAD: GroupKind = ("networking.istio.io", "WorkloadEntry")
 _NOT_YET = "not all lists have arrived"
 
 
@@ -290,6 +291,7 @@ class _Coordinator:
             self._feeds.append(
                 SideFeed(_FILTER, namespace, about="of others", labels=labels, reads=reads)
             )
+            self._feeds.append(SideFeed(_WORKLOAD, namespace, about="ports", reads=reads))
             for route in ((GATEWAY_API, name) for name in ROUTE_KINDS):
                 self._feeds.append(SideFeed(route, namespace, about="parents", reads=reads))
         if self._scope.watched is None:

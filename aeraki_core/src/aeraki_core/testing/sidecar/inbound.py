@@ -19,6 +19,7 @@ from envoy.config.listener.v3.listener_components_pb2 import FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
 
 from aeraki_core.model.service import Service
+from aeraki_core.model.workload_entry import mapped_ports
 from aeraki_core.testing.sidecar.chains import (
     BLACK_HOLE,
     INBOUND_PASSTHROUGH,
@@ -104,11 +105,17 @@ def target_ports(view: View) -> tuple[TargetPort, ...]:
     else:
         for service in view.selecting():
             for port in service.ports:
-                numbers = (
+                numbers: tuple[int, ...] = (
                     (port.target,)
                     if isinstance(port.target, int)
                     else view.objects.endpoints(service).target_ports(port.name)
                 )
+                entries = [
+                    entry
+                    for entry in view.objects.workload_entries
+                    if (entry.ref.namespace, entry.address) == (service.namespace, view.proxy.ip)
+                ]
+                numbers = mapped_ports(entries, service.selector, port.name) or numbers
                 protocol = protocol_of(service, port)
                 for number in numbers:
                     known = ports.setdefault(number, TargetPort(number, protocol))

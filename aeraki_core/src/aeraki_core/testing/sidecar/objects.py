@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from aeraki_core.errors import InputError
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.endpoints import Endpoints, EndpointSlice, parse_endpoint_slice, union
+from aeraki_core.model.gateway_api import GATEWAY_API, TCP_ROUTE, parse_tcp_route
 from aeraki_core.model.istio import (
     DestinationRule,
     VirtualService,
@@ -24,6 +25,7 @@ from aeraki_core.model.istio import (
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef, group_of_plugin, is_dns_subdomain
 from aeraki_core.model.service import Service, parse_service, parse_service_entry
+from aeraki_core.model.workload_entry import WorkloadEntry, parse_workload_entry
 from aeraki_core.testing.sidecar.scope import SidecarResource, parse_sidecar
 
 __all__ = ["MeshObjects", "part", "read_objects", "source_object"]
@@ -46,6 +48,7 @@ class MeshObjects:
     slices: tuple[EndpointSlice, ...]
     virtual_services: tuple[VirtualService, ...]
     destination_rules: tuple[DestinationRule, ...]
+    workload_entries: tuple[WorkloadEntry, ...]
     sidecars: tuple[SidecarResource, ...]
 
     def spec(self, ref: ObjectRef) -> Mapping[str, Any]:
@@ -99,18 +102,25 @@ def read_objects(
         "VirtualService",
         lambda ref, content: parse_virtual_service(ref, content, mesh.domain),
     )
+    virtual_services += parsed(
+        GATEWAY_API,
+        TCP_ROUTE,
+        lambda ref, content: parse_tcp_route(ref, content, mesh.domain),
+    )
     rules = parsed(
         istio,
         "DestinationRule",
         lambda ref, content: parse_destination_rule(ref, content, mesh.domain),
     )
     sidecars = parsed(istio, "Sidecar", parse_sidecar)
+    workload_entries = parsed(istio, "WorkloadEntry", parse_workload_entry)
     return MeshObjects(
         mesh=mesh,
         contents=contents,
         services=tuple(sorted(services, key=lambda item: (item.age, item.host))),
         slices=tuple(parsed("discovery.k8s.io", "EndpointSlice", parse_endpoint_slice)),
         virtual_services=tuple(sorted(virtual_services, key=lambda item: item.age)),
+        workload_entries=tuple(workload_entries),
         destination_rules=tuple(sorted(rules, key=lambda item: item.age)),
         sidecars=tuple(sorted(sidecars, key=lambda item: (not item.labels, item.age))),
     )
