@@ -48,6 +48,12 @@ UPSTREAM_KIND = Code(
     title="kind of upstream Aeraki that is not read",
     action="Write what the message says. docs/comparison.md has a counterpart for each field.",
 )
+ISTIOD_ALONE = Code(
+    id="AER0119",
+    severity=_I,
+    title="source istiod does not send everything",
+    action="Add --source kubernetes, if the controller may read the API server.",
+)
 REJECTED = Code(
     id="AER0106",
     severity=_E,

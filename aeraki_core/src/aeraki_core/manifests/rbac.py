@@ -29,6 +29,8 @@ _WRITE = ["create", "update", "patch", "delete"]
 _API = "rbac.authorization.k8s.io/v1"
 _LABELS = {"app.kubernetes.io/name": "aeraki"}
 _ISTIO = "networking.istio.io"
+# Read to say what to write instead of them.
+_UPSTREAM, _UPSTREAM_KINDS = "metaprotocol.aeraki.io", ("applicationprotocols", "metarouters")
 _ROUTES = ("grpcroutes", "httproutes", "tcproutes")
 _ISTIO_READ = (
     "destinationrules",
@@ -110,6 +112,7 @@ def _reading(kinds: Iterable[Kind[Any]], *, live_weights: bool) -> list[Object]:
         _rule("discovery.k8s.io", ["endpointslices"], _FOLLOW),
         _rule(_ISTIO, _ISTIO_READ, _READ),
         _rule(GATEWAY_API, _ROUTES, _READ),
+        _rule(_UPSTREAM, _UPSTREAM_KINDS, _READ),
         *([_rule("", ["pods"], _FOLLOW)] if live_weights else ()),
     ]
     for group, plurals in _by_group(kinds):

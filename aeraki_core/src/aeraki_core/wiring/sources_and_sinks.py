@@ -106,6 +106,7 @@ def _istiod_source(settings: Settings) -> Source:
         root_namespace=settings.root_namespace,
         domain=settings.domain,
         scope=named(settings.watch_namespaces),
+        is_alone=len(settings.sources()) == 1,
     )
 
 

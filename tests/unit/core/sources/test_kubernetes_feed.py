@@ -18,7 +18,7 @@ from aeraki_core.kube.informer import (
 )
 from aeraki_core.kube.resources import ApiResource
 from aeraki_core.sources.events import Event, Problems, Removed, Upserted
-from aeraki_core.sources.kubernetes.feed import Feed, SideFeed
+from aeraki_core.sources.kubernetes.feed import Feed, SideFeed, UpstreamFeed
 
 DEMOS = ApiResource("demo.aeraki.io", "v1", "Demo", "demos")
 
@@ -152,3 +152,24 @@ def test_nothing_waits_for_a_side_list_that_cannot_be_read(news: ListNews) -> No
     assert isinstance(problems, Problems)
     assert problems.findings
     assert (feed.stale, feed.reason, feed.incomplete) == (False, None, None)
+
+
+def test_an_object_of_upstream_is_reported_as_long_as_it_is_there() -> None:
+    routers = ApiResource("metaprotocol.aeraki.io", "v1alpha1", "MetaRouter", "metarouters")
+    feed = UpstreamFeed(("metaprotocol.aeraki.io", "MetaRouter"), about="names")
+    router = {**demo("old"), "kind": "MetaRouter"}
+    feed.handle(ListBegan())
+    (found,) = feed.handle(Page(routers, (DecodedObject(router, None),)))
+    assert isinstance(found, Problems)
+    assert [(each.code.id, str(each.ref)) for each in found.findings] == [
+        ("AER0118", "MetaRouter shop/old")
+    ]
+    feed.handle(ListEnded(routers))
+    (gone,) = feed.handle(Deleted(routers, (router,)))
+    assert gone == Problems("kubernetes", found.place, ())
+
+
+def test_a_kind_that_a_cluster_need_not_serve_is_no_problem() -> None:
+    feed = UpstreamFeed(("metaprotocol.aeraki.io", "MetaRouter"), about="names")
+    assert feed.handle(ListBegan()) + feed.handle(NotServed()) == []
+    assert not feed.stale

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from aeraki_core.sources.upstream_kinds import UPSTREAM_KINDS
+
 __all__ = ["KindVerdict", "Reads", "judge"]
 
 Reads = Callable[[str, str], bool]
@@ -74,17 +76,6 @@ _HOME = {
     "DestinationRule": f"{_ISTIO}/v1",
     "Sidecar": f"{_ISTIO}/v1",
 }
-# Kinds of upstream Aeraki that have no counterpart here, and what to write instead.
-_UPSTREAM = {
-    ("metaprotocol.aeraki.io", "MetaRouter"): (
-        "MetaProtocol is not supported: `aeraki convert` writes its routes as the http section "
-        "of a VirtualService, with match.method and match.headers; name the ports tcp-<protocol>"
-    ),
-    ("metaprotocol.aeraki.io", "ApplicationProtocol"): (
-        "MetaProtocol is not supported: a protocol of your own is "
-        "a plugin (`aeraki new-plugin`) for a filter that Envoy has"
-    ),
-}
 _UPSTREAM_POLICY = (
     "not enforced: an AuthorizationPolicy of Istio limits who may connect, but not what they call"
 )
@@ -117,8 +108,8 @@ def judge(
         return _READ
     group, slash, _ = api_version.partition("/")
     group = group if slash else ""
-    if (group, kind) in _UPSTREAM:
-        return KindVerdict(False, unsupported=_UPSTREAM[group, kind])
+    if (group, kind) in UPSTREAM_KINDS:
+        return KindVerdict(False, unsupported=UPSTREAM_KINDS[group, kind])
     if group.endswith(".aeraki.io") and kind.endswith("AuthorizationPolicy"):
         return KindVerdict(False, unsupported=_UPSTREAM_POLICY)
     if kind in _KNOWN.get(group, ()):

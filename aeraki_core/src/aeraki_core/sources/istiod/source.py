@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from aeraki_core.errors import AerakiError
-from aeraki_core.findings.codes import ISTIOD_NOT_READ
+from aeraki_core.findings.codes import ISTIOD_ALONE, ISTIOD_NOT_READ
 from aeraki_core.findings.finding import Finding
 from aeraki_core.kube.backoff import Backoff
 from aeraki_core.model.scope import EVERYWHERE, Scope
@@ -49,7 +49,7 @@ class IstiodSource:
     ``refresh_every``: seconds after which everything is asked for again (a changed annotation makes
     istiod send nothing); ``believe_empty``: seconds before a type that has become empty is asked
     again. ``scope``: the
-    namespaces whose objects count.
+    namespaces whose objects count; ``is_alone``: no other source has what istiod does not send.
     """
 
     name = _NAME
@@ -63,12 +63,14 @@ class IstiodSource:
         refresh_every: float = 300.0,
         believe_empty: float = 2.0,
         scope: Scope = EVERYWHERE,
+        is_alone: bool = False,
     ) -> None:
         self._istiod = istiod
         self._root_namespace = root_namespace
         self._refresh_every = refresh_every
         self._believe_empty = believe_empty
         self._scope = scope
+        self._is_alone = is_alone
         self._emit: Emit = lambda *events: None
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -86,6 +88,12 @@ class IstiodSource:
         An istiod that does not answer is no error: it is tried again.
         """
         self._emit = only_in(self.name, self._scope)(emit)
+        if self._is_alone:
+            message = (
+                "istiod sends no EnvoyFilters, WorkloadEntries and MetaRouters: what they "
+                "change about the filters is not known"
+            )
+            self._emit(Problems(_NAME, "kinds", (Finding(ISTIOD_ALONE, message),)))
         self._thread.start()
 
     def stop(self) -> None:

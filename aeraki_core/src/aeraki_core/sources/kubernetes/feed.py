@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from sys import intern
 
-from aeraki_core.findings.codes import KIND_NOT_SERVED, NOT_READ
+from aeraki_core.findings.codes import KIND_NOT_SERVED, NOT_READ, UPSTREAM_KIND
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.kube.decode import DecodedObject, Object
 from aeraki_core.kube.informer import (
@@ -31,8 +31,9 @@ from aeraki_core.kube.resources import ApiResource, GroupKind
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef, group_of_plugin
 from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Upserted
+from aeraki_core.sources.upstream_kinds import UPSTREAM_KINDS
 
-__all__ = ["NAME", "Feed", "SideFeed"]
+__all__ = ["NAME", "Feed", "SideFeed", "UpstreamFeed"]
 
 NAME = "kubernetes"
 """The source's word on the command line."""
@@ -242,9 +243,36 @@ class SideFeed(Feed):
         return self._problem_events(reason, NOT_READ)
 
     def _not_served(self) -> list[Event]:
+        before = self._problem
         events = super()._not_served()
         self.incomplete = None
-        return events
+        if self._versions:
+            return events
+        # A cluster need not have such objects, nor serve their kind.
+        self._problem = before
+        return self._problem_events(None, KIND_NOT_SERVED)
+
+
+class UpstreamFeed(SideFeed):
+    """A list of a kind of upstream Aeraki, whose objects do nothing: each has a finding."""
+
+    def handle(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:
+        """Take news in, as any feed. Objects become findings."""
+        events = super().handle(news, definition_deleted=definition_deleted)
+        return [self._reported(event) for event in events]
+
+    def drop(self, namespaces: Collection[str]) -> list[Event]:
+        """Forget the objects of namespaces that do not count any more, and their findings."""
+        return [self._reported(event) for event in super().drop(namespaces)]
+
+    def _reported(self, event: Event) -> Event:
+        match event:
+            case Upserted(object=item):
+                finding = Finding(UPSTREAM_KIND, UPSTREAM_KINDS[self.kind], item.ref, "kind")
+                return Problems(NAME, str(item.ref), (finding,))
+            case Removed(ref=ref):
+                return Problems(NAME, str(ref), ())
+        return event
 
 
 def _ref(resource: ApiResource, content: Object) -> ObjectRef:

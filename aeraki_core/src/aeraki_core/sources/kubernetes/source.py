@@ -32,7 +32,7 @@ from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.model.selector import LabelSelector
 from aeraki_core.sources.chain import passing
 from aeraki_core.sources.events import Emit, Event, Removed, Scoped, Synced, Unsynced
-from aeraki_core.sources.kubernetes.feed import NAME, Feed, SideFeed
+from aeraki_core.sources.kubernetes.feed import NAME, Feed, SideFeed, UpstreamFeed
 from aeraki_core.sources.kubernetes.namespaces import NAMESPACE, NamespaceFeed, Selection
 from aeraki_core.sources.kubernetes.pods import POD, PodFeed, PodReferences, PodSelection
 from aeraki_core.sources.kubernetes.secrets import (
@@ -41,6 +41,7 @@ from aeraki_core.sources.kubernetes.secrets import (
     SecretName,
     SecretReferences,
 )
+from aeraki_core.sources.upstream_kinds import UPSTREAM_KINDS
 
 __all__ = ["KubernetesSource"]
 
@@ -292,6 +293,8 @@ class _Coordinator:
                 SideFeed(_FILTER, namespace, about="of others", labels=labels, reads=reads)
             )
             self._feeds.append(SideFeed(_WORKLOAD, namespace, about="ports", reads=reads))
+            for upstream in UPSTREAM_KINDS:
+                self._feeds.append(UpstreamFeed(upstream, namespace, about="names", reads=reads))
             for route in ((GATEWAY_API, name) for name in ROUTE_KINDS):
                 self._feeds.append(SideFeed(route, namespace, about="parents", reads=reads))
         if self._scope.watched is None:

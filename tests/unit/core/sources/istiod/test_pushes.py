@@ -220,7 +220,7 @@ def test_what_istiod_makes_of_a_tcp_route_is_read_and_of_an_http_route_is_empty(
     istiod: FakeIstiod, start: Start
 ) -> None:
     tcp = [{"route": [{"destination": {"host": "a.shop.svc.cluster.local"}}]}]
-    specs = {"r~tcp~0": {"tcp": tcp}, "h~0": {"http": [{"name": "x"}]}}
+    specs: dict[str, dict[str, Any]] = {"r~tcp~0": {"tcp": tcp}, "h~0": {"http": [{"name": "x"}]}}
     istiod.set(
         "VirtualService",
         *(
