@@ -195,6 +195,23 @@ class Reads:
         self.objects.update(sidecar.ref for sidecar in sidecars)
         return sidecars
 
+    def claims_of_workloads(self, listener: str) -> Iterator[tuple[SidecarScope, Claim]]:
+        """Yield the Sidecars of some workloads, with who has the listener there.
+
+        Nothing for a listener that only one service claims.
+        """
+        candidates = self._store.claims(listener)
+        self.keys.add(ListenerKey(listener))
+        if len(candidates) < 2:
+            return
+        self.keys.add(SidecarNamespacesKey())
+        for namespace in sorted(self._store.sidecar_namespaces()):
+            for sidecar in self.sidecars(namespace):
+                if sidecar.labels and sidecar.egress:
+                    visible = in_export_order(candidates, namespace)
+                    for claim in islice(in_proxies(visible, sidecar), 1):
+                        yield sidecar, claim
+
     def sidecar_listeners(self, port: int) -> tuple[SidecarScope, ...]:
         """The Sidecars with an egress listener of their own for a port, the oldest first."""
         for number in (0, port):

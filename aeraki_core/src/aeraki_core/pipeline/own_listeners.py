@@ -16,6 +16,7 @@ from aeraki_core.findings.codes import (
     NO_LISTENER,
     SHARED_CIDR,
     SIDECAR_LISTENER,
+    WORKLOAD_LISTENER,
 )
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.claims import Claim
@@ -87,7 +88,27 @@ def own_listeners(
         else:
             own.append(listener)
     findings += _sidecar_listeners(service, port, reads)
+    if reads.client is None:
+        findings += _workload_listeners(service, own, reads)
     return tuple(own), tuple(findings)
+
+
+def _workload_listeners(
+    service: Service, listeners: Iterable[Listener], reads: Reads
+) -> Iterator[Finding]:
+    """Workloads whose own Sidecar gives a listener to another service.
+
+    The mesh-wide filter changes it all the same, because a filter is for a whole namespace.
+    """
+    for listener in listeners:
+        for sidecar, claim in reads.claims_of_workloads(listener.name):
+            if claim.service != service.id:
+                message = (
+                    f"{sidecar.ref} gives {_clients(sidecar, reads)} the listener {listener.name} "
+                    f"of {claim.service.ref} ({claim.service.host}) instead of "
+                    f"{service.host}'s; the filter sends their calls to {service.host}"
+                )
+                yield Finding(WORKLOAD_LISTENER, message, service.ref, "spec.ports")
 
 
 def _sidecar_listeners(service: Service, port: Port, reads: Reads) -> Iterator[Finding]:
