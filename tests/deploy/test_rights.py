@@ -37,6 +37,7 @@ READ = [
     ("networking.istio.io/v1", "ServiceEntry"),
     ("networking.istio.io/v1", "VirtualService"),
     ("networking.istio.io/v1", "DestinationRule"),
+    ("networking.istio.io/v1", "WorkloadEntry"),
     ("networking.istio.io/v1alpha3", "EnvoyFilter"),
     ("redis.aeraki.io/v1alpha1", "RedisService"),
     ("redis.aeraki.io/v1alpha1", "RedisDestination"),

@@ -68,6 +68,9 @@ def objects() -> Iterator[dict[str, Any]]:
     yield entry("none", 7900, "TCP", shop, resolution="NONE", addresses=["10.74.0.1"])
     yield entry("mine", 7950, "TCP", "m-client", exportTo=["."], addresses=["10.75.0.1"])
     yield entry("theirs", 7951, "TCP", "m-other", exportTo=["m-client"], addresses=["10.75.0.2"])
+    capital = entry("capital", 7960, "TCP", shop, addresses=["10.77.0.1"])
+    capital["spec"]["hosts"] = ["Capital.example.com"]
+    yield capital
     yield rule("wide", shop, "*.m-shop.svc.cluster.local", trafficPolicy=limits(1))
     yield rule("cart-a", shop, subsets={"v1": {"v": "1"}})
     yield rule("cart-b", shop, subsets={"v2": {"v": "2"}}, trafficPolicy=limits(2))
@@ -93,6 +96,10 @@ def objects() -> Iterator[dict[str, Any]]:
         "default",
         "m-blind",
         {"egress": [{"hosts": ["./*", "m-shop/web.m-shop.svc.cluster.local"]}]},
+    )
+    # Hosts are compared as they are written.
+    yield virtual_service(
+        "capital", ["capital.example.com"], namespace=shop, tcp=[{"route": to_web}]
     )
     own = {"port": TCP, "bind": "127.0.0.9", "captureMode": "NONE", "hosts": ["m-shop/*"]}
     rest = {"hosts": ["m-shop/*"]}
