@@ -40,6 +40,7 @@ WITHOUT_EXAMPLE = {
     "AER0114": "Only a cluster has this: the API server does not answer, or denies a list.",
     "AER0115": "Only istiod as a source has this.",
     "AER0117": "Only a cluster has this: files are read whatever the type of a Secret.",
+    "AER0119": "Only istiod as the only source has this.",
     "AER0209": "Only `generate` and `diff` have this; `validate` stands an address in (AER0230).",
     "AER0213": "The plugin of `tcp-<protocol>` is disabled or broken.",
     "AER0215": "Only a running controller has this: it knows what the port spoke before.",

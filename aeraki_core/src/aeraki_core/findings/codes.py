@@ -204,7 +204,7 @@ PORT_MISNAMED = Code(
     id="AER0211",
     severity=_W,
     title="port name or appProtocol is close to a known protocol",
-    action="Correct the name; until then Istio treats the port as plain TCP.",
+    action="Correct the name; until then the port has no filter.",
 )
 PORT_WITHOUT_PREFIX = Code(
     id="AER0212",

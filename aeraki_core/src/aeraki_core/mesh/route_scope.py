@@ -56,7 +56,11 @@ class RouteScope:
 
     def report(self, code: Code, message: str, path: str) -> None:
         """Report a finding at a field of the VirtualService."""
-        if self.virtual_service.is_attached:
-            path = path.replace("spec.tcp", "spec.rules").replace(".route[", ".backendRefs[")
-            path = path.replace(".destination.host", ".name").replace(".destination.port", ".port")
-        self.report_at(code, message, self.virtual_service.ref, path)
+        self.report_at(code, message, self.virtual_service.ref, self.written(path))
+
+    def written(self, path: str) -> str:
+        """Return where a field is in the object that the VirtualService is made of."""
+        if not self.virtual_service.is_attached:
+            return path
+        path = path.replace("spec.tcp", "spec.rules").replace(".route[", ".backendRefs[")
+        return path.replace(".destination.host", ".name").replace(".destination.port", ".port")

@@ -88,7 +88,8 @@ def _tcp_route(scopes: Sequence[RouteScope]) -> Route | None:
             clusters = destinations.weighted(entry.route or (), f"{path}.route")
             if clusters:
                 ref = scope.virtual_service.ref
-                return Route(match=RouteMatch(), clusters=clusters, ref=ref, field=path)
+                field = scope.written(path)
+                return Route(match=RouteMatch(), clusters=clusters, ref=ref, field=field)
     return None
 
 
