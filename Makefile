@@ -20,7 +20,7 @@ export VENV WORKERS
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock run test test-unit test-mesh judge test-lowest test-newest test-install lint format golden \
-	soak chaos fuzz bench docs rig rig-build peers peer-packages rig-packages build reproducible sbom audit release-notes clean
+	soak chaos fuzz bench docs screenshots rig rig-build peers peer-packages rig-packages build reproducible sbom audit release-notes clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ bench: $(STAMP) ## run the benchmarks
 
 docs: ## build the pages as a site into build/site; a broken link or anchor fails
 	@scripts/docs.sh $(ARGS)
+
+screenshots: $(STAMP) ## draw the pictures of the docs anew, in Chromium
+	$(IN_VENV) python -m tests.page
 
 rig: $(STAMP) rig-packages ## start a real mesh on this machine
 	$(IN_VENV) python -m tests.rig $(ARGS)
