@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable
+from itertools import chain
 from typing import Generic, TypeVar
 
 from aeraki_core.mesh.keys import Key, WildcardsKey
@@ -46,8 +47,9 @@ class Dependents(Generic[R]):
         """The reader read these keys, beside those that it read when it last ran."""
         self.record(reader, {*self._keys_of.get(reader, ()), *keys})
 
-    def of(self, key: Key) -> Iterator[R]:
-        """Yield the readers of the key in their last run."""
-        yield from self._readers.values(key)
-        for wildcards in self._wildcards.values(key):
-            yield from self._readers.values(wildcards)
+    def of(self, key: Key) -> Iterable[R]:
+        """Return the readers of the key in their last run."""
+        wildcards = self._wildcards.values(key)
+        if not wildcards:
+            return self._readers.values(key)
+        return chain.from_iterable(map(self._readers.values, (key, *wildcards)))

@@ -84,9 +84,11 @@ def services_for(services: Sequence[Service], client: Client) -> tuple[Service, 
     Service; then the first that is exported. So a ServiceEntry replaces a Kubernetes Service's host
     only for clients of its own namespace.
     """
+    if len(services) == 1:
+        return tuple(services) if is_visible(services[0], client) else ()
     visible = [*in_export_order(services, client)]
-    if len(visible) < 2:
-        return tuple(visible)
+    if not visible:
+        return ()
     winner = min(
         visible,
         key=lambda service: (service.namespace != client, service.ref.kind != "Service"),

@@ -111,13 +111,12 @@ class MultiMap(Generic[K, H]):
     def __init__(self) -> None:
         self._at: dict[K, H | list[H] | set[H]] = {}
 
-    def values(self, key: K) -> Iterator[H]:
-        """Yield all values of a key, in no order."""
+    def values(self, key: K) -> tuple[H, ...]:
+        """Return all values of a key, in no order."""
         values = self._at.get(key)
-        if isinstance(values, list | set):
-            yield from values
-        elif values is not None:
-            yield values
+        if values is None:
+            return ()
+        return tuple(values) if isinstance(values, list | set) else (values,)
 
     def put(self, key: K, value: H) -> None:
         """Add a value."""

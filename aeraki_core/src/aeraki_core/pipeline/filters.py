@@ -39,8 +39,8 @@ class FilterTable:
 
     def covers(self, group: Group, service_port: ServicePort) -> bool:
         """Whether one of the group's filters is for a service port."""
-        keys = self._of_group.get(group, ())
-        return any(key in keys for key in self._of_port.get(service_port, ()))
+        of_port = self._of_port.get(service_port, ())
+        return not {*of_port}.isdisjoint(self._of_group.get(group, ()))
 
     def replace(self, group: Group, filters: Mapping[FilterKey, Output]) -> set[FilterKey]:
         """Put the new filters of a group in the place of its old ones.

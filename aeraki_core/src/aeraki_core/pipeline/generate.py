@@ -58,7 +58,8 @@ def generate_port(
     # The clients of one view may fail alone. Without the mesh-wide filter nobody else has one, so
     # then all is held.
     failed = (bool(views) and all(view.failed for view in views)) or runner.mesh_wide_failed()
-    inbound_failed = failed or (bool(views) and runner.inbound_view().failed)
+    inbound_view = runner.inbound_view() if views else None
+    inbound_failed = failed or (inbound_view is not None and inbound_view.failed)
     failed_in = {
         audience.namespace
         for view in views
@@ -88,7 +89,7 @@ def generate_port(
             for audience in view.audiences
         },
         outbound=() if failed or not audiences else tuple(runner.outbound()),
-        inbound=() if inbound_failed or not views else runner.inbound(),
+        inbound=() if inbound_failed or inbound_view is None else runner.inbound(inbound_view),
         inbound_failed=inbound_failed,
         keys=tuple(reads.keys),
     )

@@ -47,7 +47,8 @@ class PortChoice:
         """The annotations of the service, each with a word that names none of these ports."""
         known = {*port_names, "true", "false"}
         for name in (self.EXCLUDE, self.INCLUDE):
-            for word in sorted(_words((self.service or {}).get(name)) - known):
+            text = (self.service or {}).get(name)
+            for word in sorted(_words(text) - known) if text else ():
                 yield name, word
 
 
@@ -57,4 +58,4 @@ def _words(text: str | None) -> set[str]:
 
 def _names(text: str | None, port: Port) -> bool:
     """Report whether an annotation's text names the port."""
-    return bool(_words(text) & {"true", port.name.lower(), str(port.number)})
+    return bool(text) and bool(_words(text) & {"true", port.name.lower(), str(port.number)})

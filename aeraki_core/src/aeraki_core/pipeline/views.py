@@ -52,9 +52,9 @@ More would let one object cost minutes. As many again may have one because of wh
 class PortView:
     """What the generator made for clients with equal answers.
 
-    ``generated`` None: the service is not there for them. ``restores``: listeners of others that
-    the mesh-wide filter changes. ``balancers``: they put Istio's load balancer back where that
-    filter merges another.
+    ``generated`` None: the service is not there for them. ``failed``: the generator could not make
+    patches. ``restores``: listeners of others that the mesh-wide filter changes. ``balancers``:
+    they put Istio's load balancer back where that filter merges another.
     """
 
     reads: Reads
@@ -62,16 +62,12 @@ class PortView:
     listeners: tuple[Listener, ...] = ()
     listener_findings: tuple[Finding, ...] = ()
     generated: Generated | None = None
+    failed: bool = False
     patches: tuple[Patch, ...] = ()
     refusals: tuple[Finding, ...] = ()
     restores: tuple[Restore, ...] = ()
     balancers: tuple[Patch, ...] = ()
     audiences: list[Audience] = field(default_factory=list)
-
-    @property
-    def failed(self) -> bool:
-        """Whether the generator could not make patches."""
-        return self.generated is not None and self.generated.patches is None
 
     @property
     def clients(self) -> frozenset[str | None]:
@@ -161,9 +157,8 @@ class ViewRunner:
             next((view for view in self.views if not view.failed), self.views[0]),
         )
 
-    def inbound(self) -> tuple[Patch, ...]:
-        """The inbound patches for workloads whose proxies have the extension."""
-        view = self.inbound_view()
+    def inbound(self, view: PortView) -> tuple[Patch, ...]:
+        """The inbound patches of a view for workloads whose proxies have the extension."""
         return tuple(
             patch
             for patch in view.patches
@@ -324,6 +319,7 @@ class ViewRunner:
             # To leave out one change would alter what works. So the last good filter stays whole.
             generated = replace(generated, patches=None)
         view.generated = generated
+        view.failed = generated.patches is None
         view.patches = generated.patches or ()
         plugin = self.dispatcher.registry.owner(self.protocol).title
         view.refusals = tuple(

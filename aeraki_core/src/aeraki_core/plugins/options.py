@@ -111,7 +111,10 @@ class OptionReader:
                 f"{self._owner.name} does not declare the "
                 f"option {option.name!r}: list it in options"
             )
-        reading = self._readings[option] = self._parse(option)
+        # Most services have no annotation for us.
+        is_given = self._own or option.aliases
+        reading = self._parse(option) if is_given else _Reading(option.default)
+        self._readings[option] = reading
         return reading
 
     def _parse(self, option: Option[Any]) -> _Reading:
@@ -126,10 +129,9 @@ class OptionReader:
 
     def _texts(self, option: Option[Any]) -> Iterator[tuple[str, str]]:
         """Yield the existing annotations for an option and their texts, its own name first."""
-        if self._own:
-            main = self._owner.annotation(option)
-            if main in self._own:
-                yield main, self._own[main]
+        main = self._owner.annotation(option)
+        if main in self._own:
+            yield main, self._own[main]
         for alias in option.aliases:
             text = self._reads.annotation(self._service, alias)
             if text is not None:

@@ -34,6 +34,9 @@ class RedactedError(Exception):
 
 def redact(text: str, secrets: Iterable[Secret]) -> str:
     """Return the text without any value of these Secrets."""
+    secrets = tuple(secrets)
+    if not secrets:
+        return text
     forms = {form for secret in secrets for value in secret.data.values() for form in _forms(value)}
     # One expression for all would take seconds: a Secret may hold a bundle of certificates, and
     # each line counts.
