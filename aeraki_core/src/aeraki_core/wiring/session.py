@@ -131,6 +131,7 @@ def open_session(
     from aeraki_core.console.logs import configure_logging
     from aeraki_core.findings.finding import in_order
     from aeraki_core.manifests.locate import STDIN
+    from aeraki_core.model.memory import collector_paused
     from aeraki_core.model.scope import named
     from aeraki_core.sources.files.exclude import Excluded
     from aeraki_core.sources.files.snapshot import read
@@ -140,7 +141,7 @@ def open_session(
     configure_logging(settings, default="warning")
     registry = open_registry(settings)
     pipeline = make_pipeline(settings, registry)
-    with progress("reading", typed=STDIN in paths) as reading:
+    with progress("reading", typed=STDIN in paths) as reading, collector_paused():
         snapshot = read(
             paths,
             pipeline.store.reads,
@@ -156,7 +157,7 @@ def open_session(
     asks = addresses.asks_cluster and any(lacks_address(item) for item in objects)
     live = cluster_addresses(connector(settings)()) if asks else {}
     addressed = with_addresses(objects, live, stand_in=addresses.stands_in)
-    with progress("generating"):
+    with progress("generating"), collector_paused():
         for source_object in addressed.objects:
             pipeline.upsert(source_object)
         pipeline.run()
