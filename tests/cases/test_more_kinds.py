@@ -120,6 +120,25 @@ CASES = {
         ),
         {"web": {"outbound|9090||Ledger.example.net"}},
     ),
+    "a subset of a host that DNS looks up": Case(
+        istio(
+            "ServiceEntry",
+            "{hosts: [ledger.example.net], addresses: [10.96.3.4], resolution: DNS, "
+            "ports: [{number: 9090, name: tcp-thrift, protocol: TCP}]}",
+        )
+        + istio(
+            "DestinationRule",
+            '{host: ledger.example.net, subsets: [{name: v2, labels: {v: "2"}}, {name: all}]}',
+        )
+        + routes(
+            "http: [{match: [{method: {exact: a}}], "
+            "route: [{destination: {host: ledger.example.net, subset: v2}}]}, "
+            "{route: [{destination: {host: ledger.example.net, subset: all}}]}]",
+            "ledger.example.net",
+        ),
+        {"web": {"outbound|9090|all|ledger.example.net"}},
+        ("AER0302", "looked up by DNS"),
+    ),
     "a host that istiod makes no cluster for": Case(
         istio(
             "ServiceEntry",

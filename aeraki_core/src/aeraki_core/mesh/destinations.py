@@ -8,8 +8,9 @@ destinations are what Istio makes of them, whether they exist or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from aeraki_core.findings.codes import (
     NO_DESTINATION,
@@ -24,7 +25,13 @@ from aeraki_core.findings.text import did_you_mean
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.routes import Mirror, WeightedCluster, cluster_name
-from aeraki_core.model.istio import Destination, HTTPRoute, HTTPRouteDestination, full_host
+from aeraki_core.model.istio import (
+    Destination,
+    DestinationRule,
+    HTTPRoute,
+    HTTPRouteDestination,
+    full_host,
+)
 from aeraki_core.model.protocol import PortProtocol, port_protocol
 
 __all__ = ["Destinations"]
@@ -219,13 +226,42 @@ class Destinations:
             yield UNKNOWN_PORT, f"{host} has no port {number}", "port"
         elif number not in numbers:
             yield UNKNOWN_PORT, f"{host} has several ports and none is {number}", "port"
-        if subset and not any(
-            subset in rule.subsets for rule in self.reads.destination_rules(host)
-        ):
+        if not subset:
+            return
+        rules = [each for each in self.reads.destination_rules(host) if subset in each.subsets]
+        services = self.reads.services_of_destination(host)
+        if not rules:
             yield UNKNOWN_SUBSET, f"no DestinationRule gives {host} a subset {subset}", "subset"
+        elif (
+            services
+            and all(service.unlabelled for service in services)
+            and _needs_labels(rules, subset)
+        ):
+            message = f"{host} is looked up by DNS and has no endpoint with labels of {subset}"
+            yield UNKNOWN_SUBSET, message, "subset"
 
     def _port_number(self, destination: Destination, numbers: set[int]) -> int:
         """Return the port that is written, else the host's only one, else this port's number."""
         if destination.port is not None:
             return destination.port.number
         return next(iter(numbers)) if len(numbers) == 1 else self.scope.port.number
+
+
+def _needs_labels(rules: Iterable[DestinationRule], subset: str) -> bool:
+    """Report whether istiod looks for endpoints with the labels of a subset.
+
+    It does not where the load balancer keeps the address that was called.
+    """
+    return any(
+        each.labels and not _keeps_address(each.traffic_policy, rule.traffic_policy)
+        for rule in rules
+        for each in rule.subset_rules
+        if each.name == subset
+    )
+
+
+def _keeps_address(*policies: Mapping[str, Any] | None) -> bool:
+    """Report whether the first policy with a load balancer asks for PASSTHROUGH."""
+    balancers = (policy.get("loadBalancer") for policy in policies if policy)
+    balancer = next((each for each in balancers if each), None)
+    return isinstance(balancer, Mapping) and balancer.get("simple") == "PASSTHROUGH"

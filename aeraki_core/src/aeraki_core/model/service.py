@@ -101,6 +101,8 @@ class Service:
     remote_addresses: tuple[str, ...] = ()
     """Virtual IPs that the service has in other clusters of the mesh."""
     headless: bool = False
+    unlabelled: bool = False
+    """Its only endpoint is its host, looked up by DNS: no subset with labels has a cluster."""
     resolution: Resolution = Resolution.CLUSTER_IP
     selector: tuple[tuple[str, str], ...] = ()
     export_to: frozenset[str] = frozenset({"*"})
@@ -375,6 +377,11 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
         and labels.get(NO_AUTO_ALLOCATE_LABEL) != "false"
     )
     allocated = (status.addresses or ()) if allocates else ()
+    by_dns_alone = (
+        spec.resolution in (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
+        and spec.workload_selector is None
+        and not _mapping(content.get("spec")).get("endpoints")
+    )
     ports = tuple(
         Port(
             number=port.number,
@@ -398,6 +405,7 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
             else tuple(
                 item.value for item in allocated if item.value and item.host in (None, host)
             ),
+            unlabelled=by_dns_alone,
             resolution=spec.resolution,
             selector=tuple(sorted(spec.workload_selector.labels.items()))
             if spec.workload_selector

@@ -72,6 +72,9 @@ def outbound_clusters(view: View) -> tuple[Cluster, ...]:
                 continue
             for subset in ("", *(rule.subsets if rule else ())):
                 cluster = _cluster(view, service, port, rule, subset)
+                looked_up = service.unlabelled and cluster.type != Cluster.ORIGINAL_DST
+                if looked_up and rule and subset and part(rule.subsets[subset], "labels"):
+                    continue  # no endpoint has these labels
                 clusters.setdefault(cluster.name, cluster)
     return tuple(clusters.values())
 
