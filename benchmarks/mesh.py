@@ -11,6 +11,7 @@ from typing import Any
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh, parse_proxy_rule
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.pipeline.arrange import Arrangement
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.registry import build_registry
@@ -29,14 +30,14 @@ def objects(count: int) -> Iterator[SourceObject]:
             yield destination_rule(number)
 
 
-def _namespace(number: int) -> str:
+def namespace(number: int) -> str:
     return f"team-{number // PER_NAMESPACE}"
 
 
 def _object(
     kind: str, api_version: str, number: int, spec: dict[str, Any], **metadata: Any
 ) -> SourceObject:
-    ref = ObjectRef(kind, _namespace(number), f"app-{number}")
+    ref = ObjectRef(kind, namespace(number), f"app-{number}")
     head = {
         "name": ref.name,
         "namespace": ref.namespace,
@@ -101,6 +102,20 @@ def destination_rule(number: int) -> SourceObject:
     )
 
 
-def pipeline() -> Pipeline:
+def sidecar(namespace: str, *hosts: str) -> SourceObject:
+    """The default Sidecar of a namespace, or of the mesh, that imports these hosts."""
+    ref = ObjectRef("Sidecar", namespace, "default")
+    api_version = "networking.istio.io/v1"
+    content = {
+        "apiVersion": api_version,
+        "kind": ref.kind,
+        "metadata": {"name": ref.name, "namespace": namespace},
+        "spec": {"egress": [{"hosts": list(hosts)}]},
+    }
+    return SourceObject(ref, api_version, content)
+
+
+def pipeline(arrangement: Arrangement = Arrangement.SERVICE) -> Pipeline:
     """A pipeline with every installed plugin, for proxies that have all extensions."""
-    return Pipeline(Mesh(proxy_rules=(parse_proxy_rule(KAFKA),)), Dispatcher(build_registry()))
+    mesh = Mesh(proxy_rules=(parse_proxy_rule(KAFKA),))
+    return Pipeline(mesh, Dispatcher(build_registry()), arrangement)

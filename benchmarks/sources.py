@@ -27,10 +27,9 @@ from aeraki_core.sources.kubernetes.source import KubernetesSource
 from aeraki_core.testing.memory_sink import MemorySink
 
 from benchmarks import mesh
+from benchmarks.table import Floor, Row
 from tests.unit.core.kube.fake_api import FakeApi
 from tests.unit.core.sources.istiod.fake_istiod import GROUP, FakeIstiod, resource, service
-
-Row = tuple[str, str, str]
 
 _PUSHES = 10
 _RATE, _SECONDS = 50, 30
@@ -45,8 +44,13 @@ def pushes() -> list[Row]:
         with _server(_serve_istiod, count) as server:
             address, size = server.recv()
             spent, floor = _measure_pushes(address, server)
-        figure = f"{spent * 1000:.0f} ms, {spent / floor:.1f} times parsing the {size >> 10} kB"
-        rows.append((f"push by an istiod with {count:,} services and their routes", figure, aim))
+        row = Row(
+            what=f"push by an istiod with {count:,} services and their routes",
+            figure=f"{spent * 1000:.0f} ms",
+            floor=Floor(f"parsing the {size >> 10} kB", spent / floor),
+            aim=f"{aim} ms",
+        )
+        rows.append(row)
     return rows
 
 
@@ -154,7 +158,8 @@ def churn() -> list[Row]:
         stop.set()
         running.join()
     what = f"{_RATE} EndpointSlices a second among {count:,} services of {_ENDPOINTS} endpoints"
-    return [(what, f"{share:.1%} of a core, {written} writes", "3 %, 0")]
+    figure = f"{share:.1%} of a core, {written} writes"
+    return [Row(what=what, figure=figure, aim="3 % and none")]
 
 
 def _serve_api(given: tuple[int, str], to: Connection) -> None:

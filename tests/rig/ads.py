@@ -7,7 +7,7 @@ listeners, as istiod orders them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
@@ -61,12 +61,8 @@ class AdsClient:
         """
         requests: SimpleQueue[DiscoveryRequest | None] = SimpleQueue()
         call: Any = self._stream(iter(requests.get, None), timeout=_SECONDS)
-        who = node.bootstrap()
-        first = DiscoveryRequest(type_url=_CLUSTER)
-        first.node.id, first.node.cluster = who["id"], who["cluster"]
-        first.node.metadata.update(who["metadata"])
         try:
-            requests.put(first)
+            requests.put(_first(node))
             clusters = self._answer(call, _CLUSTER)
             requests.put(_acknowledged(clusters))
             requests.put(DiscoveryRequest(type_url=_LISTENER))
@@ -79,12 +75,38 @@ class AdsClient:
             {item.name: item for item in map(_cluster, clusters.resources)},
         )
 
+    def pushes(self, node: Node) -> Iterator[int]:
+        """Acknowledge all that istiod sends to that proxy, and yield after each list of listeners.
+
+        What is yielded is how many there are. Ends when the client is closed.
+        """
+        requests: SimpleQueue[DiscoveryRequest | None] = SimpleQueue()
+        call: Any = self._stream(iter(requests.get, None))
+        requests.put(_first(node))
+        requests.put(DiscoveryRequest(type_url=_LISTENER))
+        try:
+            for response in call:
+                requests.put(_acknowledged(response))
+                if response.type_url == _LISTENER:
+                    yield len(response.resources)
+        finally:
+            requests.put(None)
+            call.cancel()
+
     def _answer(self, call: Any, type_url: str) -> DiscoveryResponse:
         """The next response of that type; istiod may push another type in between."""
         while True:
             response: DiscoveryResponse = next(call)
             if response.type_url == type_url:
                 return response
+
+
+def _first(node: Node) -> DiscoveryRequest:
+    who = node.bootstrap()
+    first = DiscoveryRequest(type_url=_CLUSTER)
+    first.node.id, first.node.cluster = who["id"], who["cluster"]
+    first.node.metadata.update(who["metadata"])
+    return first
 
 
 def _acknowledged(response: DiscoveryResponse) -> DiscoveryRequest:

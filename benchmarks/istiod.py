@@ -1,0 +1,129 @@
+"""What the filters cost istiod: its CPU for a push to one proxy after one changed EnvoyFilter.
+
+The floor is the same push without our filters. Facts: docs/internals/istio.md, "What EnvoyFilters
+cost istiod".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from aeraki_core.mesh.source_object import SourceObject
+from aeraki_core.pipeline.arrange import Arrangement
+
+from benchmarks import mesh
+from benchmarks.cluster import WORKERS, Object, delete_filters, filters_of, load, settle
+from benchmarks.table import Floor, Row
+from tests.rig.ads import AdsClient
+from tests.rig.bootstrap import Node
+from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
+from tests.rig.workloads import Workloads
+
+__all__ = ["istiod", "large_istiod"]
+
+_PUSHES = 15
+_CLIENT = mesh.namespace(0)
+_ALONE = "no filter"
+
+
+def istiod() -> list[Row]:
+    """A push among 500 services."""
+    return _measure(500)
+
+
+def large_istiod() -> list[Row]:
+    """A push among 3,000 services."""
+    return _measure(3_000)
+
+
+def _measure(count: int) -> list[Row]:
+    with ControlPlane() as plane:
+        objects = load(plane.api, count)
+        node = Node.of(Workloads(plane.api, _CLIENT).pod("client"))
+        rows = [*_rows(plane, node, objects, f"{count:,} services, no Sidecar", ())]
+        # Each namespace imports its own services.
+        sidecars = [mesh.sidecar(ROOT_NAMESPACE, "./*", f"{ROOT_NAMESPACE}/*")]
+        what = f"{count:,} services, a Sidecar imports {mesh.PER_NAMESPACE}"
+        rows += _rows(plane, node, objects, what, sidecars)
+    return rows
+
+
+def _rows(
+    plane: ControlPlane,
+    node: Node,
+    objects: list[Object],
+    what: str,
+    sidecars: Iterable[SourceObject],
+) -> Iterator[Row]:
+    for sidecar in sidecars:
+        objects = [*objects, plane.api.apply(dict(sidecar.content))]
+    delete_filters(plane.api)
+    floor = _push(plane, node)
+    yield Row(what=f"{what}: push without filters", figure=f"{floor * 1000:.1f} ms")
+    for arrangement in Arrangement:
+        filters = filters_of(objects, arrangement)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(plane.api.apply, filters))
+        spent = _push(plane, node)
+        patches = sum(
+            len(each["spec"]["configPatches"])
+            for each in filters
+            if each["metadata"]["namespace"] in (ROOT_NAMESPACE, _CLIENT)
+            and "workloadSelector" not in each["spec"]
+        )
+        yield Row(
+            what=f"{what}: push, arrangement {arrangement}, {patches:,} patches for the proxy",
+            figure=f"{spent * 1000:.1f} ms",
+            floor=Floor(_ALONE, spent / floor),
+        )
+        delete_filters(plane.api)
+
+
+def _push(plane: ControlPlane, node: Node) -> float:
+    """Seconds of istiod's CPU for a push to the proxy, beside what it needs at rest."""
+    settle(plane)
+    with AdsClient(plane.istiod_ports.grpc) as client:
+        pushes = client.pushes(node)
+        next(pushes)
+        for turn in range(2):  # the first pushes fill caches
+            _trigger(plane, turn, pushes)
+        settle(plane)
+        start = _cpu(plane)
+        for turn in range(_PUSHES):
+            _trigger(plane, turn, pushes)
+        return (_cpu(plane) - start) / _PUSHES
+
+
+def _trigger(plane: ControlPlane, turn: int, pushes: Iterator[int]) -> None:
+    """Change an EnvoyFilter that meets no listener, and wait for the push that follows."""
+    match = {
+        "context": "SIDECAR_OUTBOUND",
+        "listener": {
+            "name": f"none-{turn}",
+            "filterChain": {"filter": {"name": "envoy.filters.network.tcp_proxy"}},
+        },
+    }
+    patch = {"applyTo": "NETWORK_FILTER", "match": match, "patch": {"operation": "REMOVE"}}
+    plane.api.apply(
+        {
+            "apiVersion": "networking.istio.io/v1alpha3",
+            "kind": "EnvoyFilter",
+            "metadata": {"name": "trigger", "namespace": _CLIENT},
+            "spec": {"configPatches": [patch]},
+        }
+    )
+    next(pushes)
+
+
+def _cpu(plane: ControlPlane) -> float:
+    """Seconds of CPU of all of istiod's threads. The kernel's ticks would be too coarse."""
+    time.sleep(0.3)  # what it does after the push
+    nanoseconds = 0
+    for task in Path(f"/proc/{plane.istiod.pid}/task").iterdir():
+        with suppress(FileNotFoundError):  # the thread has ended
+            nanoseconds += int((task / "schedstat").read_text().split()[0])
+    return nanoseconds / 1e9
