@@ -42,8 +42,10 @@ class Claim:
         return self.export_to <= {self.namespace}
 
 
-def in_proxies(claims: Iterable[Claim], sidecar: SidecarScope | None) -> Iterator[Claim]:
-    """Yield the claims of one listener that count where that Sidecar does; the first has it.
+def in_proxies(
+    claims: Iterable[Claim], sidecar: SidecarScope | None, client: str | None
+) -> Iterator[Claim]:
+    """Yield the claims of one listener that count for a client with that Sidecar; the first has it.
 
     ``claims``: those that the client sees, in istiod's order. Where the Sidecar names the
     listener's port, only the services that it imports there share the listener.
@@ -58,7 +60,8 @@ def in_proxies(claims: Iterable[Claim], sidecar: SidecarScope | None) -> Iterato
         named = [
             claim
             for claim in claims
-            if claim.port == egress.port and egress.imports(claim.namespace, claim.service.host)
+            if claim.port == egress.port
+            and egress.imports(claim.namespace, claim.service.host, client)
         ]
         if named:
             yield from named
@@ -68,7 +71,7 @@ def in_proxies(claims: Iterable[Claim], sidecar: SidecarScope | None) -> Iterato
     ]
     for claim in claims:
         if not claim.by_sidecar and any(
-            egress.imports(claim.namespace, claim.service.host) for egress in others
+            egress.imports(claim.namespace, claim.service.host, client) for egress in others
         ):
             yield claim
 

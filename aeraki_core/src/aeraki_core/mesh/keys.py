@@ -26,6 +26,7 @@ __all__ = [
     "EndpointsKey",
     "ForeignFiltersKey",
     "HostKey",
+    "ImportersKey",
     "Key",
     "LabelsKey",
     "ListenerKey",
@@ -226,6 +227,16 @@ class SidecarNamespacesKey(NamedTuple):
     asks: str = "sidecar namespaces"
 
 
+class ImportersKey(NamedTuple):
+    """The client namespaces that import the services of a namespace.
+
+    ``*``: those that import the services of every namespace, and whether the rest does.
+    """
+
+    namespace: str
+    asks: str = "importers"
+
+
 class SidecarsKey(NamedTuple):
     """The Sidecars of a namespace."""
 
@@ -292,5 +303,6 @@ Key = (
     | SidecarListenersKey
     | SidecarNamespacesKey
     | SidecarsKey
+    | ImportersKey
     | RejectedKey
 )

@@ -21,6 +21,7 @@ from aeraki_core.mesh.keys import (
     DetectionKey,
     EndpointsKey,
     HostKey,
+    ImportersKey,
     ListenerKey,
     PodKey,
     ProxyFamiliesKey,
@@ -191,7 +192,7 @@ class Reads:
     def sidecars(self, namespace: str) -> tuple[SidecarScope, ...]:
         """The Sidecars of a namespace, the oldest first."""
         self.keys.add(SidecarsKey(namespace))
-        sidecars = self._store.sidecars(namespace)
+        sidecars = self._store.sidecars.of(namespace)
         self.objects.update(sidecar.ref for sidecar in sidecars)
         return sidecars
 
@@ -205,18 +206,29 @@ class Reads:
         if len(candidates) < 2:
             return
         self.keys.add(SidecarNamespacesKey())
-        for namespace in sorted(self._store.sidecar_namespaces()):
+        for namespace in sorted(self._store.sidecars.namespaces()):
             for sidecar in self.sidecars(namespace):
                 if sidecar.labels and sidecar.egress:
                     visible = in_export_order(candidates, namespace)
-                    for claim in islice(in_proxies(visible, sidecar), 1):
+                    for claim in islice(in_proxies(visible, sidecar, namespace), 1):
                         yield sidecar, claim
+
+    def importers(self, service: Service) -> frozenset[str] | None:
+        """The client namespaces that may import a service; None: those that no Sidecar names too.
+
+        The service's own namespace is always among them.
+        """
+        self.keys.update((ImportersKey(service.namespace), ImportersKey("*")))
+        return self._store.sidecars.importers(service)
 
     def sidecar_listeners(self, port: int) -> tuple[SidecarScope, ...]:
         """The Sidecars with an egress listener of their own for a port, the oldest first."""
         for number in (0, port):
             self.keys.add(SidecarListenersKey(number))
-        listening = (*self._store.sidecar_listeners(0), *self._store.sidecar_listeners(port))
+        listening = (
+            *self._store.sidecars.with_listener(0),
+            *self._store.sidecars.with_listener(port),
+        )
         return tuple(sorted(set(listening), key=lambda sidecar: sidecar.age))
 
     def services_of_any_client(self, host: str) -> tuple[Service, ...]:
@@ -443,14 +455,12 @@ class Reads:
         # From here on the answer depends on Sidecars: which namespaces have one, and what it
         # imports.
         self.keys.add(SidecarNamespacesKey())
-        sidecar = self._default_sidecar(self.client)
-        left_out = not_imported(sidecar, elsewhere.values())
-        for namespace in self._store.sidecar_namespaces():
-            other = default_sidecar(self._store.sidecars(namespace))
-            # Clients of a namespace that sees other VirtualServices get a filter of their own.
-            imports = other is None or not other.egress or other.imports(owner, host)
-            if imports and not_imported(other or sidecar, elsewhere.values()) != left_out:
-                self.record.clients.add(namespace)
+        own = self._default_sidecar(self.client)
+        left_out = not_imported(own, elsewhere.values(), self.client)
+        # Clients of a namespace that sees other VirtualServices get a filter of their own.
+        self.record.clients.update(
+            self._store.sidecars.with_other_routes(owner, host, elsewhere.values(), left_out)
+        )
         return [[each for each in of_host if each.ref not in left_out] for of_host in by_host]
 
     def _destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
@@ -502,9 +512,9 @@ class Reads:
                 if is_visible(claim, self.client) and not claim.by_sidecar
             )
         self.keys.add(SidecarNamespacesKey())
-        self.record.clients |= self._store.sidecar_namespaces()
+        self.record.clients |= self._store.sidecars.namespaces()
         visible = (claim for claim in in_export_order(candidates, self.client) if self._has(claim))
-        claims = in_proxies(visible, self._default_sidecar(self.client))
+        claims = in_proxies(visible, self._default_sidecar(self.client), self.client)
         # Hundreds of hosts may share a listener, and each asks: look no further than at the one
         # that has it. Where chains stand side by side, also at some of the others.
         if not any(claim.ranges for claim in candidates):
@@ -524,13 +534,13 @@ class Reads:
             claimer = services[0].ref
             return (WeightHostProblem(f"{claimer} claims the host {key.host}", claimer),)
         self.keys.add(SidecarNamespacesKey())
-        self.record.clients |= self._store.sidecar_namespaces()
+        self.record.clients |= self._store.sidecars.namespaces()
         for owner in dict.fromkeys((self.client, root)):
             sidecars = self.sidecars(owner) if owner is not None else ()
             if owner != self.client:
                 sidecars = tuple(sidecar for sidecar in sidecars if not sidecar.labels)
             for sidecar in sidecars:
-                if sidecar.egress and not sidecar.imports(key.namespace, key.host):
+                if sidecar.egress and not sidecar.imports(key.namespace, key.host, self.client):
                     reason = f"{sidecar.ref} does not import {key.namespace}/*"
                     return (WeightHostProblem(reason),)
             if any(not sidecar.labels for sidecar in sidecars):

@@ -226,7 +226,7 @@ def default_sidecar(sidecars: Iterable[SidecarScope]) -> SidecarScope | None:
 
 
 def not_imported(
-    sidecar: SidecarScope | None, virtual_services: Iterable[VirtualService]
+    sidecar: SidecarScope | None, virtual_services: Iterable[VirtualService], client: Client
 ) -> set[ObjectRef]:
     """Return the VirtualServices that clients with that Sidecar do not see."""
     if sidecar is None or not sidecar.egress:
@@ -234,5 +234,5 @@ def not_imported(
     return {
         each.ref
         for each in virtual_services
-        if not any(sidecar.imports_routes(each.namespace, host) for host in each.hosts)
+        if not any(sidecar.imports_routes(each.namespace, host, client) for host in each.hosts)
     }

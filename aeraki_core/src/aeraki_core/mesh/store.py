@@ -32,9 +32,6 @@ from aeraki_core.mesh.keys import (
     ResourcesKey,
     SecretKey,
     ServiceKey,
-    SidecarListenersKey,
-    SidecarNamespacesKey,
-    SidecarsKey,
     VirtualServiceKey,
     VirtualServicesKey,
     VirtualServicesUnderKey,
@@ -43,6 +40,7 @@ from aeraki_core.mesh.keys import (
 )
 from aeraki_core.mesh.rejected import RejectedObjects, host_suffixes, named_hosts
 from aeraki_core.mesh.services import ServiceTable
+from aeraki_core.mesh.sidecars import SidecarTable
 from aeraki_core.mesh.source_object import Location, SourceObject
 from aeraki_core.mesh.table import Table
 from aeraki_core.model.endpoints import (
@@ -82,7 +80,6 @@ from aeraki_core.model.service import (
     parse_service_entry,
     resolve_export_to,
 )
-from aeraki_core.model.sidecar import SidecarScope, parse_sidecar
 from aeraki_core.model.workload_entry import WorkloadEntry, parse_workload_entry
 
 __all__ = ["Location", "SourceObject", "Store", "host_suffixes"]
@@ -148,10 +145,8 @@ class Store:
             lambda item: parse_destination_rule(item.ref, item.content, mesh.domain),
             keys=lambda each: [DestinationRulesKey(each.host)],
         )
-        self._sidecars = Table(
-            lambda item: parse_sidecar(item.ref, item.content),
-            keys=_sidecar_keys,
-        )
+        self.sidecars = SidecarTable(mesh.root_namespace)
+        """Sidecar resources (SidecarsKey, ImportersKey)."""
         self._workload_entries = Table(
             lambda item: parse_workload_entry(item.ref, item.content),
             # Those without a map listen where the service says.
@@ -183,7 +178,7 @@ class Store:
             self._virtual_services,
             self._attached_routes,
             self._destination_rules,
-            self._sidecars,
+            self.sidecars,
             self._workload_entries,
             self._resources,
             self._secrets,
@@ -196,7 +191,7 @@ class Store:
             ("discovery.k8s.io", "EndpointSlice"): self._upsert_slice,
             ("networking.istio.io", "VirtualService"): self._virtual_services.upsert,
             ("networking.istio.io", "DestinationRule"): self._destination_rules.upsert,
-            ("networking.istio.io", "Sidecar"): self._sidecars.upsert,
+            ("networking.istio.io", "Sidecar"): self.sidecars.upsert,
             ("networking.istio.io", "EnvoyFilter"): self.foreign_filters.upsert,
             ("networking.istio.io", "WorkloadEntry"): self._workload_entries.upsert,
             ("", "Secret"): self._secrets.upsert,
@@ -226,7 +221,7 @@ class Store:
         copied._pods.copy_from(self._pods)
         copied._virtual_services.copy_from(self._virtual_services)
         copied._destination_rules.copy_from(self._destination_rules)
-        copied._sidecars.copy_from(self._sidecars)
+        copied.sidecars.copy_from(self.sidecars)
         copied._resources.copy_from(self._resources)
         copied._secrets.copy_from(self._secrets)
         copied._namespaces.copy_from(self._namespaces)
@@ -268,7 +263,8 @@ class Store:
             # The last good form of a known object stays in effect, so nothing about its hosts is
             # missing.
             hosts = () if self.is_known(item.ref) else named_hosts(item, self.mesh.domain)
-            return self._rejected.reject(item.ref, error, hosts)
+            rejected = self._rejected.reject(item.ref, error, hosts)
+            return rejected | self.sidecars.reject(item.ref)
         return changed | self._rejected.accept(item.ref)
 
     def remove(self, ref: ObjectRef) -> set[Key]:
@@ -522,22 +518,6 @@ class Store:
         """Those of each of the wildcards that has some, the oldest first."""
         return [*self._destination_rules.at_any(wildcards.questions)]
 
-    def sidecar_namespaces(self) -> frozenset[str]:
-        """The namespaces that have a Sidecar (SidecarNamespacesKey)."""
-        sidecars = self._sidecars.at(SidecarNamespacesKey())
-        return frozenset(sidecar.ref.namespace for sidecar in sidecars)
-
-    def sidecar_listeners(self, port: int) -> tuple[SidecarScope, ...]:
-        """The Sidecars with an egress listener of their own for a port (SidecarListenersKey).
-
-        0: for any port.
-        """
-        return self._sidecars.oldest_first(SidecarListenersKey(port))
-
-    def sidecars(self, namespace: str) -> tuple[SidecarScope, ...]:
-        """The Sidecars of a namespace, the oldest first (SidecarsKey)."""
-        return self._sidecars.oldest_first(SidecarsKey(namespace))
-
     def resources(self, group: str, kind: str, host: str) -> tuple[Resource[Any], ...]:
         """The objects of a plugin's kind for the host, the oldest first (ResourcesKey)."""
         return self._resources.oldest_first(ResourcesKey(group, kind, host))
@@ -569,12 +549,3 @@ def _virtual_service_keys(virtual_service: VirtualService) -> set[Key]:
         wildcards = (name for name in host_suffixes(host) if name.startswith("*") and name != host)
         keys |= {VirtualServicesUnderKey(name) for name in wildcards}
     return keys
-
-
-def _sidecar_keys(sidecar: SidecarScope) -> list[Key]:
-    own_listeners = (egress.port for egress in sidecar.egress if egress.has_own_listeners)
-    return [
-        SidecarsKey(sidecar.ref.namespace),
-        SidecarNamespacesKey(),
-        *(SidecarListenersKey(port) for port in dict.fromkeys(own_listeners)),
-    ]

@@ -2,12 +2,14 @@
 
 A Sidecar without a selector is its namespace's default, one of the root namespace is that of all
 namespaces. A proxy follows the oldest that selects its workload, else its namespace's default, else
-the root's; without any it knows every service. Source: Istio's Sidecar reference.
+the root's; without any it knows every service. Source: Istio's Sidecar reference, and sidecar.go
+(convertIstioListenerToWrapper): ``.`` is the client's namespace, also where the root's Sidecar says
+it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -22,6 +24,9 @@ from aeraki_core.model.wire import Spec, check
 __all__ = ["CaptureMode", "EgressImports", "ImportedHosts", "SidecarScope", "parse_sidecar"]
 
 
+_REVISION = "istio.io/rev"
+
+
 class CaptureMode(StrEnum):
     """How traffic reaches a listener."""
 
@@ -34,21 +39,27 @@ class ImportedHosts(NamedTuple):
     """One entry of ``egress.hosts``: the hosts of services of some namespace."""
 
     namespace: str
-    """``*`` for every namespace."""
+    """``*`` for every namespace, ``.`` for the client's own."""
     host: str
     """``*`` for every host; ``*.example.com`` for all below that."""
     excluded: bool = False
     """Whether the entry takes hosts away that other entries import (written ``~namespace``)."""
 
-    def covers(self, namespace: str, host: str) -> bool:
-        """Report whether the entry matches every name of that host, in that namespace."""
-        return self.namespace in ("*", namespace) and _is_covered(host, self.host)
+    def covers(self, namespace: str, host: str, client: str | None) -> bool:
+        """Report whether the entry matches every name of that host, in that namespace.
 
-    def meets(self, namespace: str, host: str) -> bool:
+        ``client``: the namespace of the proxies; None for one that no object mentions.
+        """
+        return self._is_for(namespace, client) and _is_covered(host, self.host)
+
+    def meets(self, namespace: str, host: str, client: str | None) -> bool:
         """Report whether the entry matches some name of that host, in that namespace."""
-        if self.namespace not in ("*", namespace):
+        if not self._is_for(namespace, client):
             return False
         return _is_covered(host, self.host) or _is_covered(self.host, host)
+
+    def _is_for(self, namespace: str, client: str | None) -> bool:
+        return (client if self.namespace == "." else self.namespace) in ("*", namespace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +92,22 @@ class EgressImports:
         own = "127.0.0.1" if self.capture_mode is CaptureMode.NONE else "0.0.0.0"
         return f"{self.bind or own}_{port}"
 
-    def imports(self, namespace: str, host: str) -> bool:
-        """Report whether a service of that namespace and host is imported."""
-        about = [entry for entry in self.hosts if entry.covers(namespace, host)]
+    def imports(self, namespace: str, host: str, client: str | None) -> bool:
+        """Report whether a client imports a service of that namespace and host."""
+        about = [entry for entry in self.hosts if entry.covers(namespace, host, client)]
         return bool(about) and not any(entry.excluded for entry in about)
 
-    def imports_routes(self, namespace: str, host: str) -> bool:
-        """Report whether a VirtualService of that namespace for the host is imported."""
-        excluded = any(entry.excluded and entry.covers(namespace, host) for entry in self.hosts)
-        return not excluded and any(
-            not entry.excluded and entry.meets(namespace, host) for entry in self.hosts
+    def imports_routes(self, namespace: str, host: str, client: str | None) -> bool:
+        """Report whether a client imports a VirtualService of that namespace for the host."""
+        excluded = any(
+            entry.excluded and entry.covers(namespace, host, client) for entry in self.hosts
         )
+        return not excluded and any(
+            not entry.excluded and entry.meets(namespace, host, client) for entry in self.hosts
+        )
+
+
+_EVERYTHING = EgressImports(hosts=(ImportedHosts("*", "*"),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,17 +117,27 @@ class SidecarScope:
     ref: ObjectRef
     labels: tuple[tuple[str, str], ...] = ()
     """Of the workloads that it is for; empty: its namespace's default."""
+    is_default: bool = True
+    """Whether it has no selector at all. In the root namespace: the default of the mesh."""
+    revision: str = ""
+    """Of the only istiod that reads it; empty: every istiod does."""
     egress: tuple[EgressImports, ...] = ()
     """Empty: what the default of the namespace or of the mesh says."""
     age: Age
 
-    def imports(self, namespace: str, host: str) -> bool:
-        """Report whether any entry imports a service of that namespace and host."""
-        return any(imports.imports(namespace, host) for imports in self.egress)
+    @property
+    def entries(self) -> Iterator[ImportedHosts]:
+        """The entries of ``hosts`` that import something."""
+        for imports in self.egress or (_EVERYTHING,):
+            yield from (entry for entry in imports.hosts if not entry.excluded)
 
-    def imports_routes(self, namespace: str, host: str) -> bool:
-        """Whether any entry imports a VirtualService of that namespace for the host."""
-        return any(imports.imports_routes(namespace, host) for imports in self.egress)
+    def imports(self, namespace: str, host: str, client: str | None) -> bool:
+        """Report whether a client imports a service of that namespace and host."""
+        return any(imports.imports(namespace, host, client) for imports in self.egress)
+
+    def imports_routes(self, namespace: str, host: str, client: str | None) -> bool:
+        """Report whether a client imports a VirtualService of that namespace for the host."""
+        return any(imports.imports_routes(namespace, host, client) for imports in self.egress)
 
 
 class _Port(Spec):
@@ -143,18 +169,21 @@ def parse_sidecar(ref: ObjectRef, content: Mapping[str, Any]) -> SidecarScope:
     """
     spec = check(_SidecarSpec, content.get("spec") or {})
     labels = spec.workload_selector.labels if spec.workload_selector is not None else {}
-    created = str((content.get("metadata") or {}).get("creationTimestamp") or "")
+    metadata = content.get("metadata") or {}
+    created = str(metadata.get("creationTimestamp") or "")
     return SidecarScope(
         ref=ref,
         labels=tuple(sorted(labels.items())),
-        egress=tuple(_imports(egress, ref.namespace) for egress in spec.egress),
+        is_default=spec.workload_selector is None,
+        revision=str((metadata.get("labels") or {}).get(_REVISION) or ""),
+        egress=tuple(map(_imports, spec.egress)),
         age=Age(created, ref.name, ref.namespace),
     )
 
 
-def _imports(egress: _Egress, namespace: str) -> EgressImports:
+def _imports(egress: _Egress) -> EgressImports:
     return EgressImports(
-        hosts=tuple(_entry(text, namespace) for text in egress.hosts if text.count("/") == 1),
+        hosts=tuple(_entry(text) for text in egress.hosts if text.count("/") == 1),
         port=egress.port.number if egress.port is not None else 0,
         protocol=egress.port.protocol if egress.port is not None else "",
         bind=egress.bind,
@@ -162,16 +191,16 @@ def _imports(egress: _Egress, namespace: str) -> EgressImports:
     )
 
 
-def _entry(text: str, own: str) -> ImportedHosts:
+def _entry(text: str) -> ImportedHosts:
     """Parse an entry ``namespace/host``.
 
-    ``.`` is the Sidecar's own namespace; ``~namespace`` excludes, ``~`` alone in every namespace.
+    ``~namespace`` excludes, ``~`` alone in every namespace.
     """
     where, _, host = text.partition("/")
     excluded = where.startswith("~")
     if excluded:
         where = where.removeprefix("~") or "*"
-    return ImportedHosts(own if where == "." else where, host, excluded)
+    return ImportedHosts(where, host, excluded)
 
 
 def _is_covered(host: str, by: str) -> bool:

@@ -117,11 +117,14 @@ def _sidecar_listeners(service: Service, port: Port, reads: Reads) -> Iterator[F
     It serves several services, so none is patched.
     """
     for sidecar in reads.sidecar_listeners(port.number):
+        client = sidecar.ref.namespace
+        if client == reads.mesh.root_namespace:
+            client = service.namespace  # of all clients, these import the most
         for egress in sidecar.egress:
             if (
                 egress.has_own_listeners
                 and egress.port in (0, port.number)
-                and egress.imports(service.namespace, service.host)
+                and egress.imports(service.namespace, service.host, client)
             ):
                 effect = (
                     "their calls pass as plain TCP"

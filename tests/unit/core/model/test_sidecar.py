@@ -38,15 +38,22 @@ def test_which_services_are_imported(
     hosts: list[str], imported: list[tuple[str, str]], hidden: list[tuple[str, str]]
 ) -> None:
     imports = egress(*hosts)
-    assert all(imports.imports(*service) for service in imported)
-    assert not any(imports.imports(*service) for service in hidden)
+    assert all(imports.imports(*service, "shop") for service in imported)
+    assert not any(imports.imports(*service, "shop") for service in hidden)
 
 
 def test_routes_for_a_part_of_what_is_imported_are_imported_too() -> None:
     imports = egress("./a.example.org")
-    assert imports.imports_routes("shop", "*.example.org")
-    assert not imports.imports("shop", "*.example.org")
-    assert not egress("*/*", "~bank/*").imports_routes("bank", "a.b")
+    assert imports.imports_routes("shop", "*.example.org", "shop")
+    assert not imports.imports("shop", "*.example.org", "shop")
+    assert not egress("*/*", "~bank/*").imports_routes("bank", "a.b", "shop")
+
+
+def test_a_dot_is_the_clients_namespace_whoever_writes_it() -> None:
+    imports = egress("./*")
+    assert imports.imports("web", "a.b", "web")
+    assert not imports.imports("shop", "a.b", "web")
+    assert not imports.imports("shop", "a.b", None)
 
 
 def test_a_listener_of_its_own() -> None:
@@ -80,7 +87,7 @@ def test_the_store_answers_for_a_namespace() -> None:
     store = Store(Mesh())
     assert SidecarsKey("shop") in store.upsert(sidecar("b", "2026-01-02T00:00:00Z"))
     store.upsert(sidecar("a", "2026-01-03T00:00:00Z"))
-    assert [found.ref.name for found in store.sidecars("shop")] == ["b", "a"]
+    assert [found.ref.name for found in store.sidecars.of("shop")] == ["b", "a"]
     assert store.upsert(sidecar("a", "2026-01-03T00:00:00Z")) == set()
     assert SidecarsKey("shop") in store.remove(ObjectRef("Sidecar", "shop", "b"))
-    assert store.sidecars("bank") == ()
+    assert store.sidecars.of("bank") == ()

@@ -7,7 +7,7 @@ hostClassification) and pilot/pkg/model/push_context.go (getSidecarScope).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aeraki_core.model.meta import Age, ObjectRef
@@ -41,7 +41,7 @@ def is_covered(host: str, by: str) -> bool:
 class HostImport:
     """One entry of ``egress.hosts``.
 
-    ``namespace``: ``*`` for all.
+    ``namespace``: ``*`` for all, ``.`` for the client's own.
     ``excluded``: written with ``~``.
     """
 
@@ -69,6 +69,14 @@ class EgressListener:
     protocol: ListenerProtocol = ListenerProtocol.SNIFFED
     bind: str = ""
     captured: bool = True
+
+    def of_client(self, namespace: str) -> EgressListener:
+        """The listener with the names of namespaces that clients there read in it."""
+        hosts = (
+            replace(entry, namespace=namespace) if entry.namespace == "." else entry
+            for entry in self.hosts
+        )
+        return replace(self, hosts=tuple(hosts))
 
     def imports_service(self, host: str, namespace: str) -> bool:
         """Report whether a service of that host and namespace is imported."""
@@ -117,7 +125,7 @@ def parse_sidecar(ref: ObjectRef, content: Mapping[str, Any]) -> SidecarResource
     """Parse a Sidecar resource; fields of another form than Istio's are left out."""
     spec = _mapping(content.get("spec"))
     mode = _mapping(spec.get("outboundTrafficPolicy")).get("mode")
-    egress = tuple(_egress(item, ref.namespace) for item in _mappings(spec.get("egress")))
+    egress = tuple(map(_egress, _mappings(spec.get("egress"))))
     created = str(_mapping(content.get("metadata")).get("creationTimestamp") or "")
     return SidecarResource(
         ref=ref,
@@ -129,10 +137,10 @@ def parse_sidecar(ref: ObjectRef, content: Mapping[str, Any]) -> SidecarResource
     )
 
 
-def _egress(content: Mapping[str, Any], namespace: str) -> EgressListener:
+def _egress(content: Mapping[str, Any]) -> EgressListener:
     port = _mapping(content.get("port"))
     hosts = content.get("hosts")
-    imports = (_import(text, namespace) for text in hosts) if isinstance(hosts, list) else ()
+    imports = map(_import, hosts) if isinstance(hosts, list) else ()
     return EgressListener(
         hosts=tuple(entry for entry in imports if entry is not None),
         port=_number(port),
@@ -142,14 +150,14 @@ def _egress(content: Mapping[str, Any], namespace: str) -> EgressListener:
     )
 
 
-def _import(text: Any, own: str) -> HostImport | None:
+def _import(text: Any) -> HostImport | None:
     if not isinstance(text, str) or text.count("/") != 1:
         return None
     namespace, host = text.split("/")
     excluded = namespace.startswith("~")
     # "~/host" excludes the host in every namespace.
     namespace = (namespace.removeprefix("~") or "*") if excluded else namespace
-    return HostImport(own if namespace == "." else namespace, host.lower(), excluded)
+    return HostImport(namespace, host.lower(), excluded)
 
 
 def _ingress(content: Mapping[str, Any]) -> IngressListener:

@@ -81,7 +81,8 @@ class View:
     @cached_property
     def egress(self) -> tuple[Egress, ...]:
         """The proxy's egress listeners; one that imports everything without a Sidecar resource."""
-        listeners = (EVERYTHING,) if self.sidecar is None else self.sidecar.egress
+        egress = (EVERYTHING,) if self.sidecar is None else self.sidecar.egress
+        listeners = (listener.of_client(self.proxy.namespace) for listener in egress)
         return tuple(
             Egress(listener, self._services_of(listener), self._virtual_services_of(listener))
             for listener in listeners

@@ -1,0 +1,119 @@
+"""The Sidecars of the mesh, by namespace and by the listeners that they open."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from aeraki_core.mesh.importers import Importers
+from aeraki_core.mesh.keys import Key, SidecarListenersKey, SidecarNamespacesKey, SidecarsKey
+from aeraki_core.mesh.resolve import default_sidecar, not_imported
+from aeraki_core.mesh.source_object import SourceObject
+from aeraki_core.mesh.table import Table
+from aeraki_core.model.istio import VirtualService
+from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.service import Service
+from aeraki_core.model.sidecar import SidecarScope, parse_sidecar
+
+__all__ = ["SidecarTable"]
+
+
+class SidecarTable:
+    """All Sidecars. One whose newest form is rejected may import anything."""
+
+    def __init__(self, root_namespace: str) -> None:
+        self._root = root_namespace
+        self._table = Table(lambda item: parse_sidecar(item.ref, item.content), keys=_keys)
+        self._importers = Importers(root_namespace)
+        self._rejected: set[ObjectRef] = set()
+
+    def __contains__(self, ref: object) -> bool:
+        return ref in self._table or ref in self._rejected
+
+    def copy_from(self, other: SidecarTable) -> None:
+        """Hold what another table holds."""
+        self._table.copy_from(other._table)
+        self._rejected = set(other._rejected)
+        for namespace in self.namespaces() | {ref.namespace for ref in self._rejected}:
+            self._follow(namespace)
+
+    def upsert(self, item: SourceObject) -> set[Key]:
+        """Keep a Sidecar. Returns the keys whose answer changed.
+
+        Raises:
+            InputError: the object does not fit its kind. The value that was kept before stays.
+        """
+        changed = self._table.upsert(item)
+        self._rejected.discard(item.ref)
+        return changed | self._follow(item.ref.namespace)
+
+    def reject(self, ref: ObjectRef) -> set[Key]:
+        """Remember that a Sidecar cannot be read; other kinds are ignored.
+
+        Returns the keys whose answer changed.
+        """
+        if ref.kind != "Sidecar":
+            return set()
+        self._rejected.add(ref)
+        return self._follow(ref.namespace)
+
+    def remove(self, ref: ObjectRef) -> set[Key]:
+        """Forget a Sidecar. Returns the keys whose answer changed."""
+        self._rejected.discard(ref)
+        return self._table.remove(ref) | self._follow(ref.namespace)
+
+    def _follow(self, namespace: str) -> set[Key]:
+        unread = any(ref.namespace == namespace for ref in self._rejected)
+        return self._importers.replace(namespace, self.of(namespace), unread=unread)
+
+    def of(self, namespace: str) -> tuple[SidecarScope, ...]:
+        """The Sidecars of a namespace, the oldest first (SidecarsKey)."""
+        return self._table.oldest_first(SidecarsKey(namespace))
+
+    def namespaces(self) -> frozenset[str]:
+        """The namespaces that have a Sidecar (SidecarNamespacesKey)."""
+        sidecars = self._table.at(SidecarNamespacesKey())
+        return frozenset(sidecar.ref.namespace for sidecar in sidecars)
+
+    def with_listener(self, port: int) -> tuple[SidecarScope, ...]:
+        """The Sidecars with an egress listener of their own for a port, or for any.
+
+        SidecarListenersKey of the port, and of 0.
+        """
+        keys = map(SidecarListenersKey, (0, port))
+        sidecars = {sidecar for key in keys for sidecar in self._table.at(key)}
+        return tuple(sorted(sidecars, key=lambda sidecar: sidecar.age))
+
+    def with_other_routes(
+        self,
+        owner: str,
+        host: str,
+        virtual_services: Collection[VirtualService],
+        left_out: Collection[ObjectRef],
+    ) -> Iterator[str]:
+        """The namespaces that import a host and do not leave out the same of its routes.
+
+        ``owner``: the namespace of the host's service.
+        """
+        # The root's Sidecar may import what is in the client's own namespace.
+        own = {owner, *(each.namespace for each in virtual_services)}
+        root_default = default_sidecar(self.of(self._root))
+        for namespace in self.namespaces() | own:
+            sidecar = default_sidecar(self.of(namespace)) or root_default
+            imports = (
+                sidecar is None or not sidecar.egress or sidecar.imports(owner, host, namespace)
+            )
+            if imports and not_imported(sidecar, virtual_services, namespace) != left_out:
+                yield namespace
+
+    def importers(self, service: Service) -> frozenset[str] | None:
+        """The client namespaces that may import a service (ImportersKey); None: any namespace."""
+        return self._importers.of(service)
+
+
+def _keys(sidecar: SidecarScope) -> list[Key]:
+    own_listeners = (egress.port for egress in sidecar.egress if egress.has_own_listeners)
+    return [
+        SidecarsKey(sidecar.ref.namespace),
+        SidecarNamespacesKey(),
+        *(SidecarListenersKey(port) for port in dict.fromkeys(own_listeners)),
+    ]
