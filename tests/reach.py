@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from aeraki_core.pipeline.arrange import Arrangement
 from aeraki_core.plugins.registry import Registry, build_registry
 from aeraki_core.testing import (
     Made,
@@ -33,9 +34,11 @@ def _registry() -> Registry:
     return build_registry()
 
 
-def made_of(*objects: Any, mesh: Mesh | None = None) -> Made:
+def made_of(
+    *objects: Any, mesh: Mesh | None = None, arrangement: Arrangement = Arrangement.SERVICE
+) -> Made:
     """What all installed plugins make of objects or YAML texts."""
-    return generate(*objects, plugins=_registry(), mesh=mesh)
+    return generate(*objects, plugins=_registry(), mesh=mesh, arrangement=arrangement)
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def test_log_levels_in_the_file_may_be_a_mapping(file: Path) -> None:
         ("rootNamespace: Not_Valid\n", 1, "rootNamespace: 'Not_Valid' is not a namespace's name"),
         ("rootNamespace: 5\n", 1, "write a text"),
         ("registryOnly: maybe\n", 1, "write true or false"),
-        ("arrangement: each\n", 1, "'each' is none of service, namespace"),
+        ("arrangement: each\n", 1, "'each' is none of auto, service, namespace, imports"),
         ("proxyFamilies: [IPv4]\n", 1, "'IPv4' is none of ipv4, ipv6, dual"),
         ("logLevel: loud\n", 1, "'loud' is no level"),
         ("debounceQuiet: soon\n", 1, "is not a duration"),

@@ -20,14 +20,27 @@ if TYPE_CHECKING:
     from aeraki_core.model.meta import ObjectRef
     from aeraki_core.pipeline.pipeline import Pipeline, PortReport
 
-__all__ = ["explanation", "overview", "port_row", "weights_text"]
+__all__ = ["arranged", "explanation", "overview", "port_row", "weights_text"]
 
 
-def overview(reports: Iterable[PortReport], findings: Iterable[Finding]) -> dict[str, Any]:
-    """All ports in short, and all findings."""
+def overview(pipeline: Pipeline, findings: Iterable[Finding]) -> dict[str, Any]:
+    """All ports in short, the arrangement of their filters, and all findings."""
     return {
-        "ports": [port_row(report) for report in reports],
+        "ports": [port_row(report) for report in pipeline.reports()],
+        "arrangement": arranged(pipeline),
         "findings": [as_dict(item) for item in findings],
+    }
+
+
+def arranged(pipeline: Pipeline) -> dict[str, Any]:
+    """How filters are spread, and how many patches each kind of sidecar gets."""
+    from aeraki_core.pipeline.patch_counts import patch_counts
+
+    counts = patch_counts(pipeline.filters.values(), pipeline.mesh.root_namespace)
+    return {
+        "choice": str(pipeline.arrangement),
+        "patchesOfEverySidecar": counts.mesh_wide,
+        "morePatchesIn": dict(counts.namespaces),
     }
 
 
@@ -44,6 +57,7 @@ def port_row(report: PortReport) -> dict[str, Any]:
         "state": report.state,
         "plugin": report.run.plugin if report.run else None,
         "filters": [str(key) for key in report.filters],
+        "byImport": bool(report.run and report.run.by_import),
         "findings": [finding.code.id for finding in report.findings],
     }
 

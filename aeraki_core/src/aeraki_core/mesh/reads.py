@@ -214,22 +214,14 @@ class Reads:
                         yield sidecar, claim
 
     def importers(self, service: Service) -> frozenset[str] | None:
-        """The client namespaces that may import a service; None: those that no Sidecar names too.
-
-        The service's own namespace is always among them.
-        """
+        """The namespaces that may import a service, its own among them; None: any namespace."""
         self.keys.update((ImportersKey(service.namespace), ImportersKey("*")))
         return self._store.sidecars.importers(service)
 
     def sidecar_listeners(self, port: int) -> tuple[SidecarScope, ...]:
         """The Sidecars with an egress listener of their own for a port, the oldest first."""
-        for number in (0, port):
-            self.keys.add(SidecarListenersKey(number))
-        listening = (
-            *self._store.sidecars.with_listener(0),
-            *self._store.sidecars.with_listener(port),
-        )
-        return tuple(sorted(set(listening), key=lambda sidecar: sidecar.age))
+        self.keys.update(map(SidecarListenersKey, (0, port)))
+        return self._store.sidecars.with_listener(port)
 
     def services_of_any_client(self, host: str) -> tuple[Service, ...]:
         """The services of a host, whoever sees them, the oldest first."""

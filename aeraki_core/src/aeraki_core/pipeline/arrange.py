@@ -30,7 +30,7 @@ from aeraki_core.pipeline.placement import InboundGroup, OutboundGroup, Placemen
 from aeraki_core.pipeline.port_output import OutboundPatches, PortOutput, PortRun
 from aeraki_core.plugins.audience import Audience
 
-__all__ = ["Arrangement", "assemble", "place"]
+__all__ = ["AUTO", "Arrangement", "arrangement_of", "assemble", "place"]
 
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
 PASSTHROUGH_CHAIN = "PassthroughFilterChain"
@@ -48,12 +48,30 @@ PRIORITY, OVERRIDE_PRIORITY, LOCAL_PRIORITY, LAST_PRIORITY = 10, 11, 12, 19
 class Arrangement(StrEnum):
     """How patches are spread over outbound EnvoyFilters.
 
-    SERVICE: one filter for each service port. NAMESPACE: one for each plugin and namespace of
-    services.
+    - SERVICE: one filter for each service port
+    - NAMESPACE: one for each plugin and namespace of services
+    - IMPORTS: one for each service port in each namespace that imports the service, where Sidecars
+      leave it to few; one for the whole mesh elsewhere
     """
 
     SERVICE = "service"
     NAMESPACE = "namespace"
+    IMPORTS = "imports"
+
+
+AUTO = "auto"
+"""The setting that leaves the arrangement to us."""
+
+
+def arrangement_of(setting: str, *, sees_all: bool) -> Arrangement:
+    """Return the arrangement that a setting asks for.
+
+    ``sees_all``: the sources read the Sidecars of every namespace. Otherwise a namespace could
+    import a service without our knowledge, so only the filter of the whole mesh is sure to serve.
+    """
+    if setting == AUTO:
+        return Arrangement.IMPORTS if sees_all else Arrangement.SERVICE
+    return Arrangement(setting)
 
 
 def place(output: PortOutput, mesh: Mesh, arrangement: Arrangement) -> tuple[Placement, ...]:
@@ -69,7 +87,14 @@ def place(output: PortOutput, mesh: Mesh, arrangement: Arrangement) -> tuple[Pla
         if isinstance(patch.side, Inbound):
             by_side[patch.side].append(patch)
     placements += [_inbound(output.run, side, patches) for side, patches in by_side.items()]
-    return tuple(placements)
+    return tuple(_sharing(placements) if output.run.by_import else placements)
+
+
+def _sharing(placements: Iterable[Placement]) -> Iterator[Placement]:
+    """The placements, of which those of many namespaces keep equal patches once."""
+    patches: dict[tuple[ConfigPatch, ...], tuple[ConfigPatch, ...]] = {}
+    for each in placements:
+        yield replace(each, patches=patches.setdefault(each.patches, each.patches))
 
 
 def _weight_exports(output: PortOutput, mesh: Mesh) -> dict[str, tuple[str, ...]]:
@@ -98,6 +123,9 @@ def _outbound(
     if not run.is_everybodys:
         # The owner of the host may have a filter in this namespace, too.
         scope.append(str(run.service.ref))
+    if run.by_import:
+        # Beside an override of the same namespace, which stays until the mesh-wide filter goes.
+        scope.append(str(Arrangement.IMPORTS))
     if arrangement is Arrangement.NAMESPACE and not scope and not audience.overrides:
         name = packed_name(run.plugin, run.service.namespace)
     else:

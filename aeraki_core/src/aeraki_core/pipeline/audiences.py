@@ -1,6 +1,6 @@
 """For which clients the generator of a service port runs first.
 
-By exportTo, and by who has the Envoy extension.
+By exportTo, by the Sidecars that import the service, and by who has the Envoy extension.
 
 Further client namespaces follow from what the generator asks (views.py).
 """
@@ -8,6 +8,7 @@ Further client namespaces follow from what the generator asks (views.py).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from aeraki_core.findings.codes import HOST_TAKEN, ROOT_EXPORT
 from aeraki_core.findings.finding import Finding
@@ -20,6 +21,8 @@ from aeraki_core.plugins.types import Protocol
 
 __all__ = [
     "EVERYBODY",
+    "MAX_IMPORTERS",
+    "BaseAudiences",
     "base_audiences",
     "is_everybodys",
     "is_theirs",
@@ -28,14 +31,36 @@ __all__ = [
 
 EVERYBODY = Audience(None)
 
+MAX_IMPORTERS = 10
+"""Of the namespaces that import a service, for it to have a filter in each of them.
+
+With more, one filter for the whole mesh costs less: istiod compares a patch with the listeners of
+every proxy, but each filter more is an object to write, to store and to watch. It also bounds what
+the Sidecars of one tenant can make us write.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseAudiences:
+    """The clients of a service port.
+
+    ``by_import``: they are the namespaces that import the service, instead of the whole mesh.
+    """
+
+    audiences: tuple[Audience, ...]
+    findings: tuple[Finding, ...]
+    by_import: bool
+
 
 def base_audiences(
-    service: Service, protocol: Protocol, reads: Reads
-) -> tuple[tuple[Audience, ...], tuple[Finding, ...]]:
+    service: Service, protocol: Protocol, reads: Reads, *, by_import: bool
+) -> BaseAudiences:
     """Return the clients that see the service and whose proxies have the extension, and findings.
 
     A filter in the root namespace reaches the whole mesh. So none is written there for the proxies
     of that namespace alone, unless the service belongs to it.
+
+    ``by_import``: where few namespaces import the service, it is for these alone.
     """
     mesh = reads.mesh
     root = mesh.root_namespace
@@ -57,15 +82,30 @@ def base_audiences(
         namespaces = frozenset(
             service.namespace if namespace is None else namespace for namespace in namespaces
         )
+    importers = _few_importers(service, reads) if by_import and None in namespaces else None
+    if importers is not None:
+        namespaces = importers
     namespaces = frozenset(
         namespace
         for namespace in namespaces
         if namespace is None or is_theirs(service, reads.for_client(namespace))
     )
     audiences = set(_with_extension(service, protocol, mesh, namespaces))
-    return tuple(
-        sorted(audiences, key=lambda each: (each.overrides, each.namespace or "", each.labels))
-    ), tuple(findings)
+    return BaseAudiences(
+        audiences=tuple(
+            sorted(audiences, key=lambda each: (each.overrides, each.namespace or "", each.labels))
+        ),
+        findings=tuple(findings),
+        by_import=importers is not None,
+    )
+
+
+def _few_importers(service: Service, reads: Reads) -> frozenset[str | None] | None:
+    """The namespaces that import the service; None where one filter for all is right."""
+    importers = reads.importers(service)
+    if importers is None or len(importers) > MAX_IMPORTERS:
+        return None
+    return frozenset(importers)
 
 
 def is_everybodys(service: Service, reads: Reads) -> bool:

@@ -19,7 +19,7 @@ from aeraki_core.mesh.record import Record
 from aeraki_core.mesh.routes import PlannedRoute
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.service import Port, Service
-from aeraki_core.pipeline.audiences import base_audiences, is_everybodys
+from aeraki_core.pipeline.audiences import BaseAudiences, base_audiences, is_everybodys
 from aeraki_core.pipeline.port_output import PortOutput, PortRun
 from aeraki_core.pipeline.views import ViewRunner
 from aeraki_core.plugins.audience import Audience
@@ -37,20 +37,22 @@ def generate_port(
     store: Store,
     dispatcher: Dispatcher,
     detect: Detect,
+    *,
+    by_import: bool = False,
 ) -> PortOutput:
     """Run the generator of one service port for all its clients.
 
-    ``detect`` says what other ports speak.
+    ``detect`` says what other ports speak. ``by_import``: filters may go to the namespaces that
+    import the service instead of to the whole mesh.
     """
     reads = _reads_for(service, store)
     reads.service(service.id)
-    audiences, findings = base_audiences(service, protocol, reads)
-    runner = ViewRunner(service, port, protocol, reads, dispatcher, detect)
-    # Clients without the extension keep plain TCP. Without any client only the workloads may have a
-    # filter.
-    if audiences:
-        runner.run_for_clients(audiences)
-    else:
+    runner, base = _run_for_clients(
+        service, port, protocol, reads, dispatcher, detect, by_import=by_import
+    )
+    audiences, findings = base.audiences, base.findings
+    if not audiences:
+        # Clients without the extension keep plain TCP; the workloads may have a filter.
         runner.run_for_workloads()
     views = runner.views
     if not views and not protocol.extension.stock:
@@ -79,6 +81,7 @@ def generate_port(
         calls=sum(view.generated is not None for view in views),
         seconds=sum(view.generated.seconds for view in views if view.generated is not None),
         is_everybodys=is_everybodys(service, reads),
+        by_import=base.by_import,
     )
     return PortOutput(
         run=run,
@@ -93,6 +96,27 @@ def generate_port(
         inbound_failed=inbound_failed,
         keys=tuple(reads.keys),
     )
+
+
+def _run_for_clients(
+    service: Service,
+    port: Port,
+    protocol: Protocol,
+    reads: Reads,
+    dispatcher: Dispatcher,
+    detect: Detect,
+    *,
+    by_import: bool,
+) -> tuple[ViewRunner, BaseAudiences]:
+    """Run the generator for each group of clients, and say who they are."""
+    base = base_audiences(service, protocol, reads, by_import=by_import)
+    runner = ViewRunner(service, port, protocol, reads, dispatcher, detect)
+    if base.audiences:
+        runner.run_for_clients(base.audiences)
+    if base.by_import and runner.changes_clusters():
+        # A route brings the service's clusters to clients that do not import the service.
+        return _run_for_clients(service, port, protocol, reads, dispatcher, detect, by_import=False)
+    return runner, base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,16 +142,17 @@ def client_routes(
     store: Store,
     dispatcher: Dispatcher,
     detect: Detect,
+    *,
+    by_import: bool = False,
 ) -> tuple[ClientRoutes, ...]:
     """The routes of one service port for all its clients, by a run of its generator.
 
     They are not remembered, because a mesh has many and they are asked for one port at a time.
     """
     reads = _reads_for(service, store)
-    runner = ViewRunner(service, port, protocol, reads, dispatcher, detect)
-    audiences, _ = base_audiences(service, protocol, reads)
-    if audiences:
-        runner.run_for_clients(audiences)
+    runner, _ = _run_for_clients(
+        service, port, protocol, reads, dispatcher, detect, by_import=by_import
+    )
     return tuple(
         ClientRoutes(
             audiences=tuple(view.audiences),

@@ -74,6 +74,7 @@ class Pipeline:
         self.mesh = mesh
         self.dispatcher = dispatcher
         self.arrangement = arrangement
+        self._by_import = arrangement is Arrangement.IMPORTS
         self.instance = instance
         self.store = store or Store(
             mesh,
@@ -365,6 +366,7 @@ class Pipeline:
             self.store,
             self.dispatcher,
             self._ports.spoken,
+            by_import=self._by_import,
         )
 
     def _remember(self, port: PortId, output: PortOutput) -> set[Group]:
@@ -471,7 +473,13 @@ class Pipeline:
         if protocol is None:
             return ()
         return client_routes(
-            service, port, protocol, self.store, self.dispatcher, self._ports.spoken
+            service,
+            port,
+            protocol,
+            self.store,
+            self.dispatcher,
+            self._ports.spoken,
+            by_import=self._by_import,
         )
 
     def has_filter(self, service: Service) -> bool:

@@ -57,6 +57,7 @@ class PortRun:
     - objects: what it read
     - calls, seconds: its runs and their wall time
     - is_everybodys: the host is this service for everybody else, or for nobody
+    - by_import: its outbound filters are in the namespaces that import the service
     """
 
     service: Service
@@ -70,6 +71,7 @@ class PortRun:
     calls: int
     seconds: float
     is_everybodys: bool = True
+    by_import: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,3 +111,8 @@ class PortOutput:
                     yield remaining
             elif None in self.held:
                 yield placement
+            elif client is None and self.held and self.run.by_import:
+                # It serves those for whom it failed, until they have a filter of their own.
+                remaining = placement.only_on(frozenset().union(*self.held.values()))
+                if remaining.patches:
+                    yield remaining

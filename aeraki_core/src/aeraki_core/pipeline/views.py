@@ -142,6 +142,10 @@ class ViewRunner:
         mesh_wide = self._mesh_wide()
         return mesh_wide is not None and mesh_wide.failed
 
+    def changes_clusters(self) -> bool:
+        """Whether a filter for clients changes a cluster."""
+        return any(_changes_cluster(patch) for view in self.views for patch in view.outbound)
+
     def inbound_view(self) -> PortView:
         """The view of the service's own namespace, where the workloads are.
 

@@ -159,9 +159,12 @@ class Settings:
     )
     arrangement: str = setting(
         _MESH,
-        forms.choice("service", "namespace"),
-        "service",
-        "One outbound filter for each service port, or one for each namespace and plugin.",
+        forms.choice("auto", "service", "namespace", "imports"),
+        "auto",
+        "Where outbound filters are: one for each service port (service) or for each namespace and"
+        " plugin (namespace), for the whole mesh; or only in the namespaces that import the"
+        " service, where Sidecars leave it to few (imports). auto: imports, if the Sidecars of the"
+        " whole mesh are read, else service (docs/cluster.md).",
         metavar="HOW",
     )
     watch_namespaces: tuple[str, ...] = setting(

@@ -17,7 +17,7 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.pipeline.arrange import Arrangement
+from aeraki_core.pipeline.arrange import Arrangement, arrangement_of
 from aeraki_core.pipeline.pipeline import Pipeline, PortReport
 from aeraki_core.plugins.discovery import Candidate
 from aeraki_core.plugins.dispatch import Dispatcher
@@ -253,7 +253,7 @@ def generate(
 
         resolved = resolve(file=settings)
         mesh = resolved.mesh()
-        arrangement = Arrangement(resolved.arrangement)
+        arrangement = arrangement_of(resolved.arrangement, sees_all=False)
     pipeline = LivePipeline(registry_of(plugins), mesh or Mesh(), arrangement)
     return pipeline.become(flatten(objects))
 

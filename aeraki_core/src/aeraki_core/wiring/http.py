@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aeraki_core.console.describe import explanation, port_row, weights_text
+from aeraki_core.console.describe import arranged, explanation, port_row, weights_text
 from aeraki_core.console.finding_forms import as_dict
 from aeraki_core.console.page.content import (
     MAX_PORTS,
@@ -263,6 +263,7 @@ class _Answering:
         return {
             "controller": about,
             "ports": rows,
+            "arrangement": call(lambda: arranged(self._pipeline), _PATIENCE),
             "findings": [as_dict(finding) for finding in listed],
             "findingsLeftOut": left_out,
         }

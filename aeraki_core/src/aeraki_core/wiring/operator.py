@@ -196,7 +196,9 @@ def _open_pipeline(settings: Settings) -> Pipeline:
     registry = open_registry(settings)
     for finding in inactive_findings(registry):
         log_finding(finding)
-    return make_pipeline(settings, registry)
+    # Files may leave out the Sidecars of other people.
+    sees_all = not {SourceKind.KUBERNETES, SourceKind.ISTIOD}.isdisjoint(settings.sources())
+    return make_pipeline(settings, registry, sees_all=sees_all)
 
 
 def _run_log(settings: Settings, pipeline: Pipeline, *, watch: bool) -> RunLog:

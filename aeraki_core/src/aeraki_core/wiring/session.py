@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aeraki_core.console.progress import progress
+from aeraki_core.errors import SettingsError
 from aeraki_core.findings.ignored import ignored_codes
 from aeraki_core.wiring.plugins import inactive_findings, open_registry, tracer_for
 
@@ -69,13 +70,25 @@ class Session:
         return Gaps(self.incomplete, () if self.unread is None else (self.unread,))
 
 
-def make_pipeline(settings: Settings, registry: Registry) -> Pipeline:
-    """Create an empty pipeline of the mesh that the settings describe."""
-    from aeraki_core.pipeline.arrange import Arrangement
+def make_pipeline(settings: Settings, registry: Registry, *, sees_all: bool = False) -> Pipeline:
+    """Create an empty pipeline of the mesh that the settings describe.
+
+    ``sees_all``: the sources read the objects of the whole mesh.
+
+    Raises:
+        SettingsError: the arrangement needs that, and only some namespaces are watched.
+    """
+    from aeraki_core.pipeline.arrange import Arrangement, arrangement_of
     from aeraki_core.pipeline.pipeline import Pipeline
     from aeraki_core.plugins.dispatch import Dispatcher
 
-    arrangement = Arrangement(settings.arrangement)
+    watches_all = not settings.watch_namespaces and not settings.watch_namespace_selector
+    arrangement = arrangement_of(settings.arrangement, sees_all=sees_all and watches_all)
+    if arrangement is Arrangement.IMPORTS and not watches_all:
+        raise SettingsError(
+            "--arrangement: 'imports' needs the Sidecars of all namespaces, and only some are "
+            "watched; use auto, service or namespace"
+        )
     dispatcher = Dispatcher(registry, tracer=tracer_for(settings))
     return Pipeline(
         settings.mesh(),

@@ -139,7 +139,7 @@ class TestConfig:
         assert lines["rootNamespace"] == "here flag --root-namespace"
         assert lines["registryOnly"] == "true environment AERAKI_REGISTRY_ONLY"
         assert lines["domain"] == f"mesh.example file {file}:2"
-        assert lines["arrangement"] == "service default"
+        assert lines["arrangement"] == "auto default"
         assert result.code == 0
 
     def test_json(self, aeraki: Run) -> None:

@@ -349,4 +349,7 @@ class TestErrors:
     def test_a_bad_value_of_a_flag_gives_2(self, aeraki: Run, shop: Path) -> None:
         result = aeraki("generate", "-f", shop, "--arrangement", "each")
         assert (result.code, result.out) == (2, "")
-        assert result.err == "error: --arrangement: 'each' is none of service, namespace\n"
+        assert (
+            result.err
+            == "error: --arrangement: 'each' is none of auto, service, namespace, imports\n"
+        )

@@ -77,7 +77,7 @@ def _content(settings: Settings, asked: Asked, use_cluster: bool) -> dict[str, A
         return status_of(settings, asked, _EXAMPLE)
     paths = require_paths(settings, _EXAMPLE)
     session = open_session(settings, paths, addresses=address_mode(use_cluster=use_cluster))
-    return overview(session.pipeline.reports(), session.findings)
+    return overview(session.pipeline, session.findings)
 
 
 def _of_namespace(content: dict[str, Any], namespace: str | None) -> dict[str, Any]:
@@ -111,6 +111,8 @@ def _show(content: dict[str, Any], form: str, *, namespace: str | None, all_port
                 output.note(f"{count(number, 'more finding')} in {place}")
         if namespace is not None and not every:
             output.note(f"no service in namespace {namespace}")
+        if namespace is None and "arrangement" in content:
+            output.note(_arrangement(content["arrangement"], ports))
         output.note(_footer(ports, findings, len(every) - len(ports), content.get("controller")))
     else:
         output.structured({**content, "ports": ports}, form)
@@ -140,6 +142,24 @@ def _row(port: Mapping[str, Any]) -> tuple[str, ...]:
         str(len(port["filters"])),
         ",".join(sorted(set(port["findings"]))) or "-",
     )
+
+
+def _arrangement(arranged: Mapping[str, Any], ports: Sequence[Mapping[str, Any]]) -> str:
+    """How the filters are spread, and what istiod compares with the listeners of a sidecar."""
+    by_import = sum(port["byImport"] for port in ports)
+    more: Mapping[str, int] = arranged["morePatchesIn"]
+    parts = [f"arrangement {arranged['choice']}"]
+    if by_import:
+        parts.append(f"{by_import} of {count(len(ports), 'port')} only for who imports them")
+    parts.append(f"every sidecar gets {_patches(arranged['patchesOfEverySidecar'])}")
+    if more:
+        most = max(more, key=lambda name: more[name])
+        parts.append(f"{_patches(more[most])} more in {most}, which has the most")
+    return "; ".join(parts)
+
+
+def _patches(number: int) -> str:
+    return f"{number} patch{'' if number == 1 else 'es'}"
 
 
 def _footer(
