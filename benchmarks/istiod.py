@@ -98,7 +98,7 @@ def _push(plane: ControlPlane, node: Node) -> float:
         return (_cpu(plane) - start) / _PUSHES
 
 
-def _trigger(plane: ControlPlane, turn: int, pushes: Iterator[int]) -> None:
+def _trigger(plane: ControlPlane, turn: int, pushes: Iterator[object]) -> None:
     """Change an EnvoyFilter that meets no listener, and wait for the push that follows."""
     match = {
         "context": "SIDECAR_OUTBOUND",

@@ -75,10 +75,10 @@ class AdsClient:
             {item.name: item for item in map(_cluster, clusters.resources)},
         )
 
-    def pushes(self, node: Node) -> Iterator[int]:
-        """Acknowledge all that istiod sends to that proxy, and yield after each list of listeners.
+    def pushes(self, node: Node) -> Iterator[Mapping[str, Listener]]:
+        """Acknowledge all that istiod sends to that proxy, and yield each list of listeners.
 
-        What is yielded is how many there are. Ends when the client is closed.
+        Ends when the client is closed.
         """
         requests: SimpleQueue[DiscoveryRequest | None] = SimpleQueue()
         call: Any = self._stream(iter(requests.get, None))
@@ -88,7 +88,7 @@ class AdsClient:
             for response in call:
                 requests.put(_acknowledged(response))
                 if response.type_url == _LISTENER:
-                    yield len(response.resources)
+                    yield {item.name: item for item in map(_listener, response.resources)}
         finally:
             requests.put(None)
             call.cancel()

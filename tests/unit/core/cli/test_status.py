@@ -8,6 +8,23 @@ from tests.cli.running import Run
 
 from .conftest import SERVICE
 
+SIDECAR = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: %s}
+spec: {egress: [{hosts: ["%s"]}]}
+"""
+
+
+def test_the_arrangement_and_the_patches_of_a_sidecar(aeraki: Run, shop: Path) -> None:
+    for namespace, hosts in (("istio-system", "./*"), ("web", "shop/*")):
+        (shop / f"{namespace}.yaml").write_text(SIDECAR % (namespace, hosts))
+    first, _ = aeraki("status", "-f", shop, "--arrangement", "imports").err.splitlines()
+    assert first == (
+        "arrangement imports; 1 of 1 port only for who imports them; every sidecar gets 0 patches; "
+        "1 patch more in shop, which has the most"
+    )
+
 
 def test_a_row_for_each_port_with_a_protocol(aeraki: Run, shop: Path) -> None:
     result = aeraki("status", "-f", shop)
@@ -16,9 +33,9 @@ def test_a_row_for_each_port_with_a_protocol(aeraki: Run, shop: Path) -> None:
         ["HOST", "PORT", "PROTOCOL", "STATE", "FILTERS", "FINDINGS"],
         ["cart.shop.svc.cluster.local", "7000", "echo", "current", "2", "-"],
     ]
-    assert (
-        result.err
-        == "1 port with 2 filters; 1 port without a protocol (--all-ports); no findings\n"
+    assert result.err == (
+        "arrangement service; every sidecar gets 1 patch\n"
+        "1 port with 2 filters; 1 port without a protocol (--all-ports); no findings\n"
     )
 
 
