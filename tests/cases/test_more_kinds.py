@@ -136,7 +136,7 @@ CASES = {
             "{route: [{destination: {host: ledger.example.net, subset: all}}]}]",
             "ledger.example.net",
         ),
-        {"web": {"outbound|9090|all|ledger.example.net"}},
+        {"web": {f"outbound|9090|{each}|ledger.example.net" for each in ("", "all")}},
         ("AER0302", "looked up by DNS"),
     ),
     "a host that istiod makes no cluster for": Case(
