@@ -166,9 +166,10 @@ class DubboConsumer(ServerProcess):
         *args: object,
         threads: int = 4,
         attachments: Mapping[str, str] | None = None,
+        pause_ms: int = 0,
     ) -> None:
-        """Calls without end, until `stop_load`."""
-        self._start_load(method, args, threads, attachments)
+        """Calls without end, until `stop_load`; each thread pauses after each call."""
+        self._start_load(method, args, threads, attachments, pause_ms=pause_ms)
 
     def _start_load(
         self,
@@ -184,6 +185,14 @@ class DubboConsumer(ServerProcess):
     def load_counts(self) -> Counts:
         """So far."""
         return Counts(**self._ask("load-counts"))
+
+    def mark_load(self) -> None:
+        """From now on `recent_counts` counts only calls that begin after this."""
+        self._ask("load-mark")
+
+    def recent_counts(self) -> Counts:
+        """Of the calls that began after the last `mark_load`."""
+        return Counts(**self._ask("load-recent"))
 
     def stop_load(self) -> Counts:
         return Counts(**self._ask("load-stop"))

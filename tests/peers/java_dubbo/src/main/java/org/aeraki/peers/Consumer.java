@@ -74,6 +74,12 @@ public final class Consumer {
                 case "load-counts":
                     answer = load.counts();
                     break;
+                case "load-mark":
+                    answer = load.mark();
+                    break;
+                case "load-recent":
+                    answer = load.recent();
+                    break;
                 case "load-stop":
                     answer = load.stop();
                     break;
