@@ -332,6 +332,27 @@ class Pod:
 
         process.wait_ready(listens, timeout)
 
+    def connections(self, address: str, port: int) -> frozenset[int]:
+        """The local ports of the pod's open connections to an address, as its programs see them.
+
+        Looks at the kernel's table: a connection that was closed and made anew has another port.
+        """
+        number = int.from_bytes(ipaddress.IPv4Address(address).packed, "little")
+        found = re.compile(
+            rf"^ *\d+: [0-9A-F]+:([0-9A-F]{{4}}) {number:08X}:{port:04X} 01 ", re.MULTILINE
+        )
+        # Java's sockets may be IPv6 ones with an IPv4 address.
+        mapped = re.compile(
+            rf"^ *\d+: [0-9A-F]+:([0-9A-F]{{4}}) 0{{16}}FFFF0000{number:08X}:{port:04X} 01 ",
+            re.MULTILINE,
+        )
+        folder = Path(f"/proc/{self._holder.pid}/net")
+        ports = [
+            *found.findall((folder / "tcp").read_text()),
+            *mapped.findall((folder / "tcp6").read_text()),
+        ]
+        return frozenset(int(each, 16) for each in ports)
+
     def intercept(self) -> None:
         """Redirects the pod's TCP traffic to its sidecar, with Istio's usual rules.
 

@@ -134,14 +134,18 @@ class Sidecar(Startable):
 
     def endpoints(self, cluster: str) -> list[str]:
         """The ``address:port`` of a cluster's hosts that Envoy would use, sorted."""
-        for each in json.loads(self.ask("/clusters?format=json")).get("cluster_statuses", []):
-            if each["name"] == cluster:
-                return sorted(
-                    f"{socket['address']}:{socket['port_value']}"
-                    for host in each.get("host_statuses", [])
-                    if (socket := host["address"].get("socket_address"))
-                )
-        return []
+        return sorted(self.endpoint_weights().get(cluster, ()))
+
+    def endpoint_weights(self) -> dict[str, dict[str, int]]:
+        """The hosts (``address:port``) that Envoy would use, with their weights, by cluster."""
+        return {
+            cluster["name"]: {
+                f"{socket['address']}:{socket['port_value']}": int(host.get("weight", 1))
+                for host in cluster.get("host_statuses", [])
+                if (socket := host["address"].get("socket_address"))
+            }
+            for cluster in json.loads(self.ask("/clusters?format=json")).get("cluster_statuses", [])
+        }
 
     def filters(self, listener: str) -> list[dict[str, Any]]:
         """The network filters of all chains of a listener, the default chain's last.

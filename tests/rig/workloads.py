@@ -120,8 +120,19 @@ class Workloads:
         self._api.apply({**obj, "status": _pod_status(ip, ready)}, status=True)
         return PodRecord(name, self.namespace, ip, labels, service_account)
 
-    def endpoints(self, service: str, ports: Sequence[Port], pods: Sequence[PodRecord]) -> Object:
-        """Replace a Service's EndpointSlice: these pods, all ready, with one address family."""
+    def endpoints(
+        self,
+        service: str,
+        ports: Sequence[Port],
+        pods: Sequence[PodRecord],
+        *,
+        terminating: Sequence[PodRecord] = (),
+    ) -> Object:
+        """Replace a Service's EndpointSlice: these pods, all ready, with one address family.
+
+        Args:
+            terminating: pods that still serve, and get no more calls.
+        """
         metadata = self._metadata(f"{service}-rig", {"kubernetes.io/service-name": service}, None)
         return self._api.apply(
             {
@@ -133,7 +144,10 @@ class Workloads:
                     {"name": port.name, "port": port.target_port, "protocol": "TCP"}
                     for port in ports
                 ],
-                "endpoints": [_endpoint(pod) for pod in pods],
+                "endpoints": [
+                    *(_endpoint(pod) for pod in pods),
+                    *(_endpoint(pod, terminating=True) for pod in terminating),
+                ],
             }
         )
 
@@ -203,9 +217,9 @@ def _pod_status(ip: str, ready: bool) -> Object:
     }
 
 
-def _endpoint(pod: PodRecord) -> Object:
+def _endpoint(pod: PodRecord, *, terminating: bool = False) -> Object:
     return {
         "addresses": [pod.ip],
-        "conditions": {"ready": True, "serving": True, "terminating": False},
+        "conditions": {"ready": not terminating, "serving": True, "terminating": terminating},
         "targetRef": {"kind": "Pod", "name": pod.name, "namespace": pod.namespace},
     }
