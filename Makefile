@@ -13,13 +13,14 @@ DISTRIBUTIONS := aeraki_core aeraki_plugins_dubbo aeraki_plugins_kafka aeraki_pl
 ARGS ?=
 N ?= 2000
 MINUTES ?= 60
+ROUNDS ?= 10
 # Workers of pytest-xdist.
 WORKERS ?= auto
 
 export VENV WORKERS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run test test-unit test-mesh judge test-lowest test-newest test-install lint format golden \
+.PHONY: help setup lock run test test-unit test-mesh judge live test-lowest test-newest test-install lint format golden \
 	soak chaos fuzz bench docs screenshots rig rig-build peers peer-packages rig-packages build reproducible sbom audit release-notes clean
 
 help: ## show the targets
@@ -48,6 +49,9 @@ test-mesh: $(STAMP) peers rig-build ## run the tests with a real API server and 
 
 judge: $(STAMP) rig-build ## show N random meshes to a real istiod, with and without our filters
 	AERAKI_JUDGE_MESHES=$(N) $(PYTEST) -m mesh tests/istio/judge $(ARGS)
+
+live: $(STAMP) peers rig-build ## run each scenario of live weights ROUNDS times, with real clients and faults
+	AERAKI_LIVE_ROUNDS=$(ROUNDS) $(PYTEST) -m mesh tests/istio/test_live_weights.py -rP $(ARGS)
 
 test-lowest: $(STAMP) ## run the unit tests with the oldest dependencies that we allow
 	@scripts/test_lowest.sh

@@ -41,9 +41,9 @@ class Caller(Protocol):
 
 
 @contextmanager
-def dubbo_caller(address: Address) -> Iterator[Caller]:
+def dubbo_caller(address: Address, method: str = "hello") -> Iterator[Caller]:
     with DubboClient(address) as client:
-        yield lambda: client.call("hello", "x").server
+        yield lambda: client.call(method, "x").server
 
 
 @contextmanager
@@ -77,12 +77,10 @@ def serving(pod: Pod, server: Server) -> Iterator[None]:
     """The server runs in the pod."""
     if isinstance(server, ServerProcess):
         move_into(pod, server)
-    with pod.inside():
-        server.start()
-    try:
+    with ExitStack() as running:
+        with pod.inside():
+            running.enter_context(server)
         yield
-    finally:
-        server.stop()
 
 
 def redis_serving(pod: Pod, port: int) -> AbstractContextManager[None]:
