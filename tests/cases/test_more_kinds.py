@@ -139,6 +139,16 @@ CASES = {
         {"web": {f"outbound|9090|{each}|ledger.example.net" for each in ("", "all")}},
         ("AER0302", "looked up by DNS"),
     ),
+    "an entry of the same second and address, whose host comes first": Case(
+        service()
+        + istio(
+            "ServiceEntry",
+            "{hosts: [api.example.net], addresses: [10.96.3.4], resolution: DNS, "
+            "ports: [{number: 9090, name: tcp-thrift, protocol: TCP}]}",
+        ),
+        {"web": {"outbound|9090||api.example.net"}},
+        ("AER0201", "api.example.net"),
+    ),
     "a host that istiod makes no cluster for": Case(
         istio(
             "ServiceEntry",

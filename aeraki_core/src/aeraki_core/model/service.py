@@ -255,8 +255,8 @@ def resolve_export_to(
     return _EVERYWHERE if "*" in names else frozenset(names - {"~"})
 
 
-def _age(ref: ObjectRef, metadata: Mapping[str, Any]) -> Age:
-    return Age(intern(str(metadata.get("creationTimestamp") or "")), ref.name, ref.namespace)
+def _age(ref: ObjectRef, metadata: Mapping[str, Any], name: str) -> Age:
+    return Age(intern(str(metadata.get("creationTimestamp") or "")), name, ref.namespace)
 
 
 class ExternalName(NamedTuple):
@@ -331,7 +331,7 @@ def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Se
             ref.namespace,
             f"metadata.annotations.{EXPORT_TO_ANNOTATION}",
         ),
-        age=_age(ref, metadata),
+        age=_age(ref, metadata, ref.name),
     )
 
 
@@ -411,7 +411,8 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
             if spec.workload_selector
             else (),
             export_to=export_to,
-            age=_age(ref, metadata),
+            # Created in one second, istiod sorts services by name, and an entry's is its host.
+            age=_age(ref, metadata, host),
         )
         for host in dict.fromkeys(spec.hosts)
     )
