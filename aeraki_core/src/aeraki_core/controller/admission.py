@@ -143,7 +143,8 @@ class Reviewer:
         self, request: _Request, source_object: SourceObject, findings: list[Finding]
     ) -> list[Finding]:
         """The findings for which the object is refused."""
-        if not source_object.ref.group or not any(
+        # Kinds of Istio, of Kubernetes and of upstream Aeraki are not ours to refuse.
+        if self._pipeline.registry.owner_of_kind(source_object.ref) is None or not any(
             finding.severity is Severity.ERROR for finding in findings
         ):
             return []
