@@ -93,6 +93,7 @@ class _Objects(Protocol):
 
     def __contains__(self, ref: object) -> bool: ...
     def remove(self, ref: ObjectRef) -> set[Key]: ...
+    def copy_from(self, other: Any, /) -> None: ...
 
 
 class Store:
@@ -215,17 +216,8 @@ class Store:
         It costs a few milliseconds for ten thousand services.
         """
         copied = Store(self.mesh, self._kinds.values(), keep_labels=self._services.keeps_labels)
-        copied._services.copy_from(self._services)
-        copied._slices.copy_from(self._slices)
-        copied._ready.copy_from(self._ready)
-        copied._pods.copy_from(self._pods)
-        copied._virtual_services.copy_from(self._virtual_services)
-        copied._destination_rules.copy_from(self._destination_rules)
-        copied.sidecars.copy_from(self.sidecars)
-        copied._resources.copy_from(self._resources)
-        copied._secrets.copy_from(self._secrets)
-        copied._namespaces.copy_from(self._namespaces)
-        copied.foreign_filters.copy_from(self.foreign_filters)
+        for mine, theirs in zip(copied._tables, self._tables, strict=True):
+            mine.copy_from(theirs)
         copied._rejected.copy_from(self._rejected)
         copied._external_names = dict(self._external_names)
         copied._mirrored = dict(self._mirrored)
