@@ -177,16 +177,17 @@ def settle(plane: ControlPlane) -> None:
     """Wait until earlier work is done: istiod's pushes, tables of etcd and the API server."""
     pids = [server.pid for server in (plane.etcd, plane.apiserver, plane.istiod)]
     deadline = time.monotonic() + _SETTLING
-    before = _cpu_seconds(pids)
+    before = cpu_seconds(pids)
     while time.monotonic() < deadline:
         time.sleep(2.0)
-        now = _cpu_seconds(pids)
+        now = cpu_seconds(pids)
         if now - before < _IDLE:
             return
         before = now
 
 
-def _cpu_seconds(pids: Iterable[int]) -> float:
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """The CPU time that processes have used."""
     ticks = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

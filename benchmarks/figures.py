@@ -21,6 +21,7 @@ from benchmarks import bare, mesh
 from benchmarks.cluster import cluster, large_cluster
 from benchmarks.controlled import peak_kilobytes
 from benchmarks.istiod import istiod, large_istiod
+from benchmarks.live_weights import live_weights
 from benchmarks.sources import churn, pushes
 from benchmarks.table import Floor, Row
 
@@ -198,6 +199,7 @@ ALL: dict[str, Callable[[], list[Row]]] = {
 """What runs without a name: 15 minutes at most."""
 
 LONG: dict[str, Callable[[], list[Row]]] = {
+    "live-weights": live_weights,
     "large-istiod": large_istiod,
     "large-cluster": large_cluster,
 }
