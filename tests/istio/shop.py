@@ -222,7 +222,8 @@ class Shop:
         dubbo = DubboProvider(APACHE[version], version, (pod.ip, DUBBO.target_port))
         move_into(pod, dubbo)
         backend.running.enter_context(dubbo)
-        backend.running.callback(dubbo.stop)
+        # Dubbo would wait ten seconds for calls, and gets none.
+        backend.running.callback(dubbo.stop, 2)
         thrift = ThriftServer(version, address=(ANYWHERE, THRIFT.target_port))
         backend.running.enter_context(serving(pod, thrift))
         self.backends[name] = backend
