@@ -5,8 +5,8 @@ lane, and lanes take turns, so no namespace waits for ten thousand filters of an
 bucket slows down a lane that writes again and again. The steps of a first look at all filters are
 free, so that a start takes no longer than the API server does.
 
-The latest change goes first. Deletions of a namespace wait for all its writes, which may replace
-what they delete.
+The latest change goes first. A filter waits for the companions that it names, and deletions of a
+namespace wait for all its writes, which may replace what they delete.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from aeraki_core.controller.bucket import TokenBucket
-from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.filters.envoyfilter import EnvoyFilter, FilterKey
 from aeraki_core.pipeline.reconcile import Action, Step
 
 __all__ = ["WriteQueue", "owner_of"]
@@ -140,10 +140,9 @@ class WriteQueue:
 
     def _heads(self, lane: _Lane) -> Iterator[_Waiting]:
         """Yield the first step of each kind that does not wait for others."""
-        for table in (lane.fresh, lane.writes):
-            yield from islice(table.values(), 1)
-        deletions = (each for each in lane.deletions.values() if self._may_delete(each.step))
-        yield from islice(deletions, 1)
+        for table in lane.tables():
+            ready = (waiting for waiting in table.values() if self._is_ready(waiting.step))
+            yield from islice(ready, 1)
 
     def _take_turns(self, kind: str, most: int, now: float, picked: list[Step]) -> None:
         turns = deque(
@@ -158,7 +157,7 @@ class WriteQueue:
 
     def _next_of(self, lane: _Lane, steps: Iterator[_Waiting], now: float) -> Step | None:
         for waiting in steps:
-            if waiting.step.action is Action.DELETE and not self._may_delete(waiting.step):
+            if not self._is_ready(waiting.step):
                 continue
             if not waiting.free and not lane.bucket.take(now):
                 return None
@@ -166,11 +165,25 @@ class WriteQueue:
             return waiting.step
         return None
 
-    def _may_delete(self, step: Step) -> bool:
-        """Report whether no pending write may replace the filters to delete."""
+    def _is_ready(self, step: Step) -> bool:
+        """Report whether nothing that waits must come before the step.
+
+        A filter comes after the companions that it names, and a deletion after each write that may
+        replace what it deletes.
+        """
+        if step.action is not Action.DELETE:
+            companions = step.after.companions if isinstance(step.after, EnvoyFilter) else ()
+            return not any(self._is_written_soon(key) for key in companions)
         namespaces: Iterable[str] = _namespaces(step)
         # Any write may replace a filter that does not list its namespaces.
         return not any(self._writes[name] for name in namespaces or tuple(self._writes))
+
+    def _is_written_soon(self, key: FilterKey) -> bool:
+        owner = self._owners.get(key)
+        if owner is None:
+            return False
+        lane = self._lanes[owner]
+        return key in lane.fresh or key in lane.writes
 
     def _forget_idle(self, now: float) -> None:
         if len(self._lanes) > _MANY_LANES:

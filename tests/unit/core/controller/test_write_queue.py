@@ -111,6 +111,20 @@ def test_a_deletion_of_a_filter_that_names_no_namespace_waits_for_all() -> None:
     assert [step.action for step in queue.pick(9, 1.0)] == [Action.CREATE, Action.DELETE]
 
 
+def test_a_filter_waits_for_the_companions_that_it_names() -> None:
+    queue = WriteQueue(burst=1, rate=1.0)
+    companion = write("bank", 1)
+    step = write("shop", 0)
+    assert isinstance(step.after, EnvoyFilter)
+    queue.put(replace(step, after=replace(step.after, companions=(companion.key,))), free=True)
+    queue.put(write("bank", 0))
+    queue.put(companion)
+    assert owners(queue.pick(9, 0.0)) == ["bank"]
+    assert queue.next(0.0) == 1.0
+    assert owners(queue.pick(9, 1.0)) == ["bank"]
+    assert owners(queue.pick(9, 1.0)) == ["shop"]
+
+
 _Put = tuple[Callable[..., Step], str, int, bool, bool]
 ACTIONS = st.lists(
     st.one_of(
