@@ -244,6 +244,7 @@ class DubboServer(ThreadedServer[Call]):
 
     peer-payload: N     N characters more in the answer
     peer-pause: S       S seconds before the answer
+    peer-gate: any      no answer before ``gate`` is set
     peer-status: N      an answer of this status
     peer-throw: text    a Java exception
     peer-close: any     the connection reset, without an answer
@@ -252,6 +253,7 @@ class DubboServer(ThreadedServer[Call]):
     def __init__(self, name: str, address: Address | None = None) -> None:
         super().__init__(name, address)
         self.heartbeats = 0
+        self.gate = threading.Event()
 
     def serve(self, connection: socket.socket) -> None:
         writing = threading.Lock()
@@ -272,6 +274,8 @@ class DubboServer(ThreadedServer[Call]):
         wish = call.attachments.get
         if pause := wish("peer-pause"):
             threading.Event().wait(float(pause))
+        if wish("peer-gate"):
+            self.gate.wait()
         if wish("peer-close"):
             reset(connection)
         elif frame.flags & TWO_WAY:
