@@ -33,8 +33,8 @@ class Gap:
         )
 
 
-_RANGE = r"^0\.0\.0\.0_\d+ chain b'[^']"
-"""The chain of an address range."""
+_RANGE = r"^0\.0\.0\.0_\d+ chain (b'[^']|'default')"
+"""The chain of an address range, or the one beside it for an entry without an address."""
 
 GAPS: tuple[Gap, ...] = (
     Gap(
