@@ -83,3 +83,92 @@ def test_a_namespace_with_a_sidecar_of_its_own_is_not_bound_by_the_root_s() -> N
         client = client_of(made, namespace)
         assert (V2 in client.reaches(LISTENER)) is routed, namespace
         assert not client.missing(LISTENER)
+
+
+WILDCARD = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: outside, namespace: web}
+spec:
+  hosts: ["*.example.com"]
+  resolution: NONE
+  ports: [{name: tcp-dubbo, number: 20880}, {name: tcp-dubbo-2, number: 20881}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: stock, namespace: shop}
+spec:
+  clusterIP: 10.96.3.5
+  selector: {app: stock}
+  ports: [{name: tcp-plain, port: 20880}, {name: tcp-other, port: 20881}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: elsewhere, namespace: bank}
+spec:
+  hosts: [api.example.com]
+  tcp: [{route: [{destination: {host: stock.shop.svc.cluster.local}}]}]
+"""
+
+
+STOCK, OUTSIDE = "stock.shop.svc.cluster.local", "*.example.com"
+
+
+@pytest.mark.parametrize(
+    ("egress", "first", "second"),
+    [
+        ([{"hosts": ["*/*"]}], STOCK, STOCK),
+        ([{"hosts": ["./*"]}], OUTSIDE, OUTSIDE),
+        # Each egress listener has only the VirtualServices that it imports itself.
+        ([{"port": {"number": 9090}, "hosts": ["*/*"]}, {"hosts": ["./*"]}], OUTSIDE, OUTSIDE),
+        ([{"port": {"number": 20880}, "hosts": ["*/*"]}, {"hosts": ["./*"]}], STOCK, OUTSIDE),
+        ([{"port": {"number": 20880}, "hosts": ["./*"]}, {"hosts": ["*/*"]}], OUTSIDE, STOCK),
+        # The service is imported, but not the host under it.
+        ([{"hosts": ["*/*", "~*/api.example.com"]}], OUTSIDE, OUTSIDE),
+    ],
+)
+@pytest.mark.parametrize("where", ["web", "istio-system"])
+def test_routes_of_a_host_under_a_wildcard_service(
+    egress: list[dict[str, object]], first: str, second: str, where: str
+) -> None:
+    made = made_of(WILDCARD, {**sidecar(where), "spec": {"egress": egress}})
+    client = client_of(made, "web")
+    for port, host in ((20880, first), (20881, second)):
+        listener = f"0.0.0.0_{port}"
+        assert client.filters(listener) != ["tcp_proxy"]
+        assert (f"outbound|{port}||{STOCK}" in client.reaches(listener)) is (host == STOCK)
+        assert not client.missing(listener)
+
+
+@pytest.mark.parametrize(("exclude", "routed"), [((), True), (("~web/api.example.com",), False)])
+def test_routes_of_the_wildcard_service_s_own_namespace(
+    exclude: tuple[str, ...], routed: bool
+) -> None:
+    made = made_of(WILDCARD.replace("bank", "web"), sidecar("web", "./*", *exclude))
+    client = client_of(made, "web")
+    assert (f"outbound|20881||{STOCK}" in client.reaches("0.0.0.0_20881")) is routed
+    assert not client.missing("0.0.0.0_20881")
+
+
+def tcp_routes(name: str, host: str, subset: str, created: str) -> dict[str, object]:
+    destination = {"host": GREETER, "subset": subset}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": "shop", "creationTimestamp": created},
+        "spec": {"hosts": [host], "tcp": [{"route": [{"destination": destination}]}]},
+    }
+
+
+@pytest.mark.parametrize(("wide", "subset"), [("2026-01-01", "v2"), ("2026-03-01", "v1")])
+def test_the_oldest_tcp_route_counts_whether_its_host_is_a_wildcard_or_not(
+    wide: str, subset: str
+) -> None:
+    service_and_rule = MESH.rpartition("---")[0]
+    made = made_of(
+        service_and_rule,
+        tcp_routes("wide", "*.shop.svc.cluster.local", "v2", f"{wide}T00:00:00Z"),
+        tcp_routes("exact", GREETER, "v1", "2026-02-01T00:00:00Z"),
+    )
+    reached = client_of(made, "web").reaches(LISTENER)
+    assert {name for name in reached if "|v" in name} == {f"outbound|20880|{subset}|{GREETER}"}

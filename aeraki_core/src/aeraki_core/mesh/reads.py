@@ -17,6 +17,7 @@ from aeraki_core.mesh.keys import (
     DestinationKey,
     DestinationRulesKey,
     HostKey,
+    Key,
     ListenerKey,
     ResourcesKey,
     SidecarNamespacesKey,
@@ -26,12 +27,14 @@ from aeraki_core.mesh.keys import (
 )
 from aeraki_core.mesh.record import (
     Record,
+    RoutesKey,
     ViewKey,
     WeightHostProblem,
     WithheldKey,
 )
 from aeraki_core.mesh.resolve import (
     Client,
+    RoutedPort,
     default_sidecar,
     destination_rules_for,
     export_of,
@@ -104,9 +107,12 @@ class Reads(CommonReads):
         """Who claims a listener of the client's proxies; the first has it."""
         return self.answer(ListenerKey(listener))
 
-    def virtual_services(self, host: str) -> tuple[VirtualService, ...]:
-        """All that apply to the host, in the order in which the client's sidecars obey them."""
-        return self.answer(VirtualServicesKey(host))
+    def virtual_services(self, host: str, port: int) -> tuple[VirtualService, ...]:
+        """All that apply to a port of the host, those of the most specific host first.
+
+        Those of one host are in the order in which the client's sidecars obey them.
+        """
+        return self.answer(RoutesKey(host, port))
 
     def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         """Those that istiod merges for the host; the first trafficPolicy counts."""
@@ -131,7 +137,7 @@ class Reads(CommonReads):
         """The answer to one of the questions above. The same question is resolved once."""
         answer = self.asked.get(key)
         if answer is None:
-            self.keys.add(key.resources if isinstance(key, WithheldKey) else key)
+            self.keys.add(_store_key(key))
             answer = self.asked[key] = self._resolve(key)
         return answer
 
@@ -164,8 +170,8 @@ class Reads(CommonReads):
                 return self._services(key.host)
             case DestinationKey():
                 return self._destinations(key.host)
-            case VirtualServicesKey():
-                return self._virtual_services(key.host)
+            case RoutesKey():
+                return self._virtual_services(key)
             case DestinationRulesKey():
                 return self._destination_rules(key.host)
             case ResourcesKey():
@@ -202,7 +208,8 @@ class Reads(CommonReads):
             if service.namespace == self.client
         )
 
-    def _virtual_services(self, host: str) -> tuple[VirtualService, ...]:
+    def _virtual_services(self, key: RoutesKey) -> tuple[VirtualService, ...]:
+        host = key.host
         wildcards = self._ask_over(VirtualServicesKey, host)
         by_host = [
             self._store.virtual_services(host),
@@ -214,36 +221,37 @@ class Reads(CommonReads):
             by_host[0] = (*by_host[0], *self._store.virtual_services_under(host))
         if not any(by_host):
             return ()
-        virtual_services = virtual_services_for(self._imported(host, by_host), self.client)
+        virtual_services = virtual_services_for(self._imported(key, by_host), self.client)
         self.objects.update(each.ref for each in virtual_services[:1])
         for each in chain.from_iterable(by_host):
             self.record.note(each.namespace, each.client_namespaces)
         return virtual_services
 
     def _imported(
-        self, host: str, by_host: Sequence[Sequence[VirtualService]]
+        self, key: RoutesKey, by_host: Sequence[Sequence[VirtualService]]
     ) -> list[list[VirtualService]]:
-        """The VirtualServices of a host that the client's Sidecar imports.
+        """The VirtualServices of a port that the client's Sidecar imports there.
 
-        One that imports a service imports the VirtualServices of its namespace for the host, too.
-        So Sidecars matter only where another namespace routes the host.
+        A listener that imports a service imports the VirtualServices of its namespace for the host,
+        too. So Sidecars matter only where another namespace routes the host, or a host under it.
         """
-        owner = self._namespace_of(host)
+        owner, is_wildcard = self._namespace_of(key.host), key.host.startswith("*")
         elsewhere = {
             each.ref: each
             for each in chain.from_iterable(by_host)
-            if owner not in (None, each.namespace)
+            if owner != each.namespace or (is_wildcard and key.host not in each.hosts)
         }
         if owner is None or not elsewhere:
             return [[*each] for each in by_host]
         # From here on the answer depends on Sidecars: which namespaces have one, and what it
         # imports.
         self.keys.add(SidecarNamespacesKey())
+        routed = RoutedPort(owner, key.host, key.port)
         own = self._default_sidecar(self.client)
-        left_out = not_imported(own, elsewhere.values(), self.client)
+        left_out = not_imported(own, elsewhere.values(), routed=routed, client=self.client)
         # Clients of a namespace that sees other VirtualServices get a filter of their own.
         self.record.clients.update(
-            self._store.sidecars.with_other_routes(owner, host, elsewhere.values(), left_out)
+            self._store.sidecars.with_other_routes(routed, elsewhere.values(), left_out)
         )
         return [[each for each in of_host if each.ref not in left_out] for of_host in by_host]
 
@@ -353,6 +361,17 @@ class Reads(CommonReads):
 
     def _is_named(self, key: ViewKey) -> bool:
         """Whether an answer names the client, so that it may mean something else for it."""
-        return isinstance(key, VirtualServicesKey) and any(
+        return isinstance(key, RoutesKey) and any(
             self.client in virtual_service.source_namespaces for virtual_service in self.answer(key)
         )
+
+
+def _store_key(key: ViewKey) -> Key:
+    """Return the question to the store that a client's question rests on."""
+    match key:
+        case RoutesKey():
+            return VirtualServicesKey(key.host)
+        case WithheldKey():
+            return key.resources
+        case _:
+            return key

@@ -28,6 +28,7 @@ from aeraki_core.model.service import Service
 __all__ = [
     "HostQuestion",
     "Record",
+    "RoutesKey",
     "ViewKey",
     "WeightHostProblem",
     "WithheldKey",
@@ -35,6 +36,16 @@ __all__ = [
 ]
 
 HostQuestion = VirtualServicesKey | DestinationRulesKey
+
+
+class RoutesKey(NamedTuple):
+    """The VirtualServices of a host whose routes count on one of its ports.
+
+    The port matters because a Sidecar may import other VirtualServices for each listener.
+    """
+
+    host: str
+    port: int
 
 
 class WithheldKey(NamedTuple):
@@ -46,7 +57,7 @@ class WithheldKey(NamedTuple):
 ViewKey = (
     HostKey
     | DestinationKey
-    | VirtualServicesKey
+    | RoutesKey
     | DestinationRulesKey
     | ResourcesKey
     | ListenerKey

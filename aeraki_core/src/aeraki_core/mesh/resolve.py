@@ -12,7 +12,7 @@ only through here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aeraki_core.model.istio import DestinationRule, VirtualService
 from aeraki_core.model.meta import Age, ObjectRef
@@ -22,6 +22,8 @@ from aeraki_core.model.sidecar import SidecarScope
 
 __all__ = [
     "Client",
+    "RoutedPort",
+    "connection_order",
     "default_sidecar",
     "destination_rules_for",
     "export_of",
@@ -36,6 +38,15 @@ __all__ = [
 
 Client = str | None
 """A client namespace; None: everybody else."""
+
+
+class RoutedPort(NamedTuple):
+    """A service port whose routes are looked up."""
+
+    namespace: str
+    """Where the service is, as the client sees the host."""
+    host: str
+    port: int
 
 
 class _Exported(Protocol):
@@ -168,12 +179,16 @@ def virtual_services_for(
     ordered: dict[ObjectRef, VirtualService] = {}
     for of_host in virtual_services:
         visible = [each for each in of_host if each.for_mesh and is_visible(each, client)]
-        for each in sorted(visible, key=lambda each: _virtual_service_order(each, client)):
+        for each in sorted(visible, key=lambda each: connection_order(each, client)):
             ordered.setdefault(each.ref, each)
     return tuple(ordered.values())
 
 
-def _virtual_service_order(virtual_service: VirtualService, client: Client) -> tuple[int, Age]:
+def connection_order(virtual_service: VirtualService, client: Client) -> tuple[int, Age]:
+    """Return a key that sorts VirtualServices as istiod does where it looks for a ``tcp`` route.
+
+    A more specific host does not come first there (tls.go, getConfigsForHost).
+    """
     if "*" in virtual_service.export_to:
         # istiod lets a consumer's own route of the Gateway API come before what others say.
         is_own = virtual_service.is_attached and virtual_service.namespace == client
@@ -226,13 +241,25 @@ def default_sidecar(sidecars: Iterable[SidecarScope]) -> SidecarScope | None:
 
 
 def not_imported(
-    sidecar: SidecarScope | None, virtual_services: Iterable[VirtualService], client: Client
+    sidecar: SidecarScope | None,
+    virtual_services: Iterable[VirtualService],
+    *,
+    routed: RoutedPort,
+    client: Client,
 ) -> set[ObjectRef]:
-    """Return the VirtualServices that clients with that Sidecar do not see."""
+    """Return the VirtualServices that have no effect on a port for clients with that Sidecar.
+
+    Each egress listener imports VirtualServices of its own, so the one of the port decides.
+    """
     if sidecar is None or not sidecar.egress:
         return set()
+    listeners = sidecar.serving(routed.namespace, routed.host, port=routed.port, client=client)
     return {
         each.ref
         for each in virtual_services
-        if not any(sidecar.imports_routes(each.namespace, host, client) for host in each.hosts)
+        if not any(
+            listener.imports_routes(each.namespace, host, client)
+            for listener in listeners
+            for host in each.hosts
+        )
     }

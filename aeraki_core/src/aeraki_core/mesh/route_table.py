@@ -23,6 +23,7 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.mesh.destinations import Destinations
 from aeraki_core.mesh.http_routes import EntryUse, asks_other_clients, read_http
+from aeraki_core.mesh.resolve import connection_order
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.routes import Route, RouteMatch, default_routes
 from aeraki_core.model.istio import TCPMatch
@@ -34,8 +35,8 @@ __all__ = ["route_table", "tcp_route"]
 def route_table(scopes: Sequence[RouteScope], service: Service, port: Port) -> tuple[Route, ...]:
     """Return the routes of a port, in order; the last matches everything.
 
-    ``scopes``: the VirtualServices that apply to the service for these clients, in the order in
-    which sidecars obey them.
+    ``scopes``: the VirtualServices that apply to the service for these clients, those of the most
+    specific host first. For ``http``, which is ours, that order counts, for ``tcp`` Istio's own.
     """
     for scope in scopes[:1]:
         _report_unknown_fields(scope)
@@ -80,7 +81,10 @@ def _http_routes(scopes: Sequence[RouteScope]) -> tuple[tuple[Route, ...], list[
 
 def _tcp_route(scopes: Sequence[RouteScope]) -> Route | None:
     """Return the first matching ``tcp`` route of all VirtualServices; None if none matches."""
-    for scope in scopes:
+    in_order = sorted(
+        scopes, key=lambda scope: connection_order(scope.virtual_service, scope.namespace)
+    )
+    for scope in in_order:
         for index in _matching_tcp(scope, report=True):
             path = f"spec.tcp[{index}]"
             destinations = Destinations(scope, as_istio=True)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from aeraki_core.mesh.importers import Importers
 from aeraki_core.mesh.keys import Key, SidecarListenersKey, SidecarNamespacesKey, SidecarsKey
-from aeraki_core.mesh.resolve import default_sidecar, not_imported
+from aeraki_core.mesh.resolve import RoutedPort, default_sidecar, not_imported
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.mesh.table import Table
 from aeraki_core.model.istio import VirtualService
@@ -85,24 +85,24 @@ class SidecarTable:
 
     def with_other_routes(
         self,
-        owner: str,
-        host: str,
+        routed: RoutedPort,
         virtual_services: Collection[VirtualService],
         left_out: Collection[ObjectRef],
     ) -> Iterator[str]:
-        """The namespaces that import a host and do not leave out the same of its routes.
-
-        ``owner``: the namespace of the host's service.
-        """
+        """The namespaces that import a service and do not leave out the same of a port's routes."""
         # The root's Sidecar may import what is in the client's own namespace.
-        own = {owner, *(each.namespace for each in virtual_services)}
+        own = {routed.namespace, *(each.namespace for each in virtual_services)}
         root_default = default_sidecar(self.of(self._root))
         for namespace in self.namespaces() | own:
             sidecar = default_sidecar(self.of(namespace)) or root_default
             imports = (
-                sidecar is None or not sidecar.egress or sidecar.imports(owner, host, namespace)
+                sidecar is None
+                or not sidecar.egress
+                or sidecar.imports(routed.namespace, routed.host, namespace)
             )
-            if imports and not_imported(sidecar, virtual_services, namespace) != left_out:
+            if imports and left_out != not_imported(
+                sidecar, virtual_services, routed=routed, client=namespace
+            ):
                 yield namespace
 
     def importers(self, service: Service) -> frozenset[str] | None:

@@ -135,9 +135,20 @@ class SidecarScope:
         """Report whether a client imports a service of that namespace and host."""
         return any(imports.imports(namespace, host, client) for imports in self.egress)
 
-    def imports_routes(self, namespace: str, host: str, client: str | None) -> bool:
-        """Report whether a client imports a VirtualService of that namespace for the host."""
-        return any(imports.imports_routes(namespace, host, client) for imports in self.egress)
+    def serving(
+        self, namespace: str, host: str, *, port: int, client: str | None
+    ) -> tuple[EgressImports, ...]:
+        """Return the entry whose listener serves a service's port; all of them where none does.
+
+        The listener at the service's own address, or else the first of the Sidecar's own.
+        """
+        importing = [
+            imports
+            for imports in self.egress
+            if imports.port in (0, port) and imports.imports(namespace, host, client)
+        ]
+        importing.sort(key=lambda imports: imports.has_own_listeners)
+        return tuple(importing[:1]) or self.egress
 
 
 class _Port(Spec):

@@ -180,7 +180,7 @@ def _destinations(owner: Claim, reads: Reads) -> tuple[WeightedCluster, ...]:
             # What is wrong with them is reported at the owner's own port, if it speaks a protocol.
             report_at=_ignore,
         )
-        for virtual_service in reads.virtual_services(host)
+        for virtual_service in reads.virtual_services(host, port.number)
     )
     return tcp_route(scopes, service, port).clusters
 

@@ -319,7 +319,7 @@ class GenerateContext(PortContext):
         host = self.service.host
         virtual_services = tuple(
             virtual_service
-            for virtual_service in self._reads.virtual_services(host)
+            for virtual_service in self._reads.virtual_services(host, self.port.number)
             if _visible(virtual_service.export_to, self._audience.namespace)
         )
         # A TCPRoute takes connections only, so it hides no http section.
