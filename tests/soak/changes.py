@@ -17,18 +17,20 @@ from urllib3.exceptions import HTTPError
 
 from tests.rig.api import Api, Object
 from tests.rig.errors import ApiError
+from tests.rig.workloads import Port, Workloads
 
 ISTIO = "networking.istio.io/v1"
 REDIS = "redis.aeraki.io/v1alpha1"
 FILTER = ("networking.istio.io/v1alpha3", "EnvoyFilter")
 OURS = "app.kubernetes.io/managed-by"
-STEADY, VICTIM, EVIL = "steady", "shop", "evil"
-"""Namespaces: what never changes, what hostile objects aim at, and where those are."""
+STEADY, VICTIM, EVIL, CLIENT = "steady", "shop", "evil", "client"
+"""Namespaces: what never changes, what hostile objects aim at, where those are, and a client's."""
 
 BUSY = ("busy-one", "busy-two", "busy-three")
-NAMESPACES = (STEADY, VICTIM, EVIL, *BUSY)
+NAMESPACES = (STEADY, VICTIM, EVIL, CLIENT, *BUSY)
 _TENANTS = Path(__file__).parents[1] / "tenants"
 _MOST = 30  # hosts at once
+_CANARY = f"canary.{STEADY}.svc.cluster.local"
 _PORTS = ("tcp-redis", "tcp-thrift", "tcp-other")
 
 
@@ -56,6 +58,23 @@ def steady() -> list[Object]:
         _route("weights", STEADY, host, 30),
         *read(_TENANTS / "base.yaml"),
     ]
+
+
+def steady_canary(api: Api) -> None:
+    """A canary with live weights, whose weights change and whose filters never do.
+
+    Raises:
+        ApiError: the API server refuses an object.
+    """
+    workloads = Workloads(api, STEADY)
+    ports = [Port("tcp-thrift", 6379)]
+    workloads.service("canary", ports)
+    pods = [
+        workloads.pod(f"canary-{version}", labels={"app": "canary", "version": version})
+        for version in ("v1", "v1b", "v2")
+    ]
+    workloads.endpoints("canary", ports, pods)
+    apply(api, [_rule("canary", STEADY, _CANARY), _canary_route(90)])
 
 
 def apply(api: Api, objects: list[Object]) -> None:
@@ -112,6 +131,7 @@ class Changes:
             (self._delete, 3),
             (self._attack, 3),
             (self._tamper, 1),
+            (self._shift, 3),
         ]
         [way] = self._chance.choices([way for way, _ in ways], [weight for _, weight in ways])
         try:
@@ -187,6 +207,9 @@ class Changes:
         self._active.add(attack)
         apply(self._api, read(attack))
 
+    def _shift(self) -> None:
+        apply(self._api, [_canary_route(self._chance.choice((0, 1, 25, 50, 99, 100)))])
+
     def _tamper(self) -> None:
         live = self._api.objects(*FILTER, labels=f"{OURS}=aeraki")
         if not live:
@@ -247,6 +270,13 @@ def _route(name: str, namespace: str, host: str, weight: int) -> Object:
     return _object(
         ISTIO, "VirtualService", name, namespace, {"hosts": [host], "tcp": [{"route": routes}]}
     )
+
+
+def _canary_route(weight: int) -> Object:
+    route = _route("canary", STEADY, _CANARY, weight)
+    route["metadata"]["annotations"]["aeraki.io/live-weights"] = "true"
+    route["spec"]["http"] = route["spec"].pop("tcp")
+    return route
 
 
 def _destination(name: str, namespace: str, host: str) -> Object:

@@ -26,6 +26,7 @@ from .changes import FILTER, OURS
 _KINDS = (
     ("v1", "Namespace"),
     ("v1", "Service"),
+    ("v1", "Pod"),
     ("v1", "Secret"),
     ("discovery.k8s.io/v1", "EndpointSlice"),
     *(
@@ -36,6 +37,11 @@ _KINDS = (
     ("redis.aeraki.io/v1alpha1", "RedisDestination"),
     ("redis.aeraki.io/v1alpha1", "RedisService"),
 )
+_NAMED = (
+    ("networking.istio.io/v1", "ServiceEntry"),
+    ("networking.istio.io/v1", "DestinationRule"),
+)
+"""Kinds of objects that filters name."""
 _WRITES = re.compile(
     r'^apiserver_request_total\{(?=[^}]*code="2)(?=[^}]*resource="envoyfilters")'
     r'(?=[^}]*verb="(?:POST|PUT|PATCH|APPLY|DELETE)")[^}]*\} (\S+)$',
@@ -44,7 +50,7 @@ _WRITES = re.compile(
 
 
 class Key(NamedTuple):
-    """Namespace and name of a filter."""
+    """Namespace and name of a filter, or of what filters name: then with its kind."""
 
     namespace: str
     name: str
@@ -60,8 +66,9 @@ class Content(NamedTuple):
 
 def key_of(filter_object: Object) -> Key:
     """The key of a live or generated filter."""
-    metadata = filter_object["metadata"]
-    return Key(metadata["namespace"], metadata["name"])
+    metadata, kind = filter_object["metadata"], filter_object.get("kind", FILTER[1])
+    name = metadata["name"] if kind == FILTER[1] else f"{kind} {metadata['name']}"
+    return Key(metadata["namespace"], name)
 
 
 def content_of(filter_object: Object) -> Content:
@@ -71,14 +78,21 @@ def content_of(filter_object: Object) -> Content:
     return Content(*(json.dumps(part or {}, sort_keys=True) for part in parts))
 
 
-def live_filters(api: Api) -> dict[Key, Content]:
-    """Our filters as the API server has them.
+def live_filters(api: Api, wanted: Mapping[Key, Content]) -> dict[Key, Content]:
+    """Our filters as the API server has them, and what they name of what is wanted.
+
+    What filters name stays for two minutes longer than they.
 
     Raises:
         ApiError, HTTPError: it cannot be asked.
     """
-    found = api.objects(*FILTER, labels=f"{OURS}=aeraki")
-    return {key_of(each): content_of(each) for each in found if _by_us(each)}
+    live = {}
+    for api_version, kind in (FILTER, *_NAMED):
+        for each in api.objects(api_version, kind, labels=f"{OURS}=aeraki"):
+            key = key_of({**each, "kind": kind})
+            if _by_us(each) and (kind == FILTER[1] or key in wanted):
+                live[key] = content_of(each)
+    return live
 
 
 def _by_us(filter_object: Object) -> bool:
@@ -103,7 +117,10 @@ def wanted_filters(api: Api, folder: Path, plugins: str) -> dict[Key, Content]:
     path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
     # Findings give an exit code of 1: hostile objects have some.
     done = subprocess.run(
-        [sys.executable, "-m", "aeraki_core", "generate", "-f", str(path), "--plugins", plugins],
+        [
+            *(sys.executable, "-m", "aeraki_core", "generate", "-f", str(path)),
+            *("--plugins", plugins, "--live-weights", "annotated"),
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -26,7 +26,7 @@ class Replica:
         self.name = name
         command = [sys.executable, "-m", "aeraki_core", "run", "--plugins", PLUGINS]
         command += ["--source", "kubernetes", "--sink", "kubernetes", "--kubeconfig"]
-        command += [str(kubeconfig), "--log-format", "json", *_TIMES]
+        command += [str(kubeconfig), "--log-format", "json", "--live-weights", "annotated", *_TIMES]
         environment = {"PYTHONUNBUFFERED": "1", "POD_NAME": name, "POD_NAMESPACE": STEADY}
         self.process = Process(name, command, folder / f"{name}.log", env=environment, cwd=ROOT)
         self.meant_to_run = False
