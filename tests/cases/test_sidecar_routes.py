@@ -172,3 +172,52 @@ def test_the_oldest_tcp_route_counts_whether_its_host_is_a_wildcard_or_not(
     )
     reached = client_of(made, "web").reaches(LISTENER)
     assert {name for name in reached if "|v" in name} == {f"outbound|20880|{subset}|{GREETER}"}
+
+
+OTHER_PORT = """
+apiVersion: v1
+kind: Service
+metadata: {name: canary, namespace: shop}
+spec:
+  clusterIP: 10.96.3.6
+  selector: {app: canary}
+  ports: [{name: tcp-dubbo, port: 20881}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: greeter, namespace: shop}
+spec:
+  hosts: [greeter.shop.svc.cluster.local]
+  http:
+  - match: [{method: {exact: sayHello}}]
+    route: [{destination: {host: canary, port: {number: 20881}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("egress", "routed"),
+    [
+        ([{"hosts": ["shop/*"]}], True),
+        ([{"port": {"number": 20880}, "hosts": ["shop/*"]}], False),
+        ([{"port": {"number": 20880}, "hosts": ["shop/*"]}, {"hosts": ["./*"]}], False),
+        ([{"port": {"number": 20880}, "hosts": ["shop/*"]}, {"hosts": ["shop/*"]}], True),
+        (
+            [
+                {"port": {"number": 20880}, "hosts": ["shop/*"]},
+                {"hosts": ["shop/canary.shop.svc.cluster.local"]},
+            ],
+            True,
+        ),
+    ],
+)
+def test_an_egress_listener_with_a_port_imports_no_other_port_of_a_destination(
+    egress: list[dict[str, object]], routed: bool
+) -> None:
+    service_and_rule = MESH.rpartition("---")[0]
+    resource = {**sidecar("web"), "spec": {"egress": egress}}
+    made = made_of(service_and_rule, OTHER_PORT, resource)
+    client, canary = client_of(made, "web"), "outbound|20881||canary.shop.svc.cluster.local"
+    assert (canary in client.reaches(LISTENER)) is routed
+    assert not client.missing(LISTENER)
+    assert canary in client_of(made, "other").reaches(LISTENER)
+    assert ("AER0322" in {finding.code.id for finding in made.findings}) is not routed

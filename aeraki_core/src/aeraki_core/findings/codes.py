@@ -444,6 +444,13 @@ ATTACHED_ROUTE_UNUSED = Code(
     title="route of the Gateway API has no effect on the protocol",
     action="Write the routes in a VirtualService, or a TCPRoute whose parent is the Service.",
 )
+DESTINATION_NOT_IMPORTED = Code(
+    id="AER0322",
+    severity=_W,
+    title="Sidecar does not import the port of a destination",
+    action="Import the destination's service in an egress listener without a port, or with that "
+    "port. An http route does without it until then.",
+)
 HTTP_ROUTE_ELSEWHERE = Code(
     id="AER0313",
     severity=_W,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aeraki_core.findings.codes import (
+    DESTINATION_NOT_IMPORTED,
     NO_DESTINATION,
     UNKNOWN_HOST,
     UNKNOWN_PORT,
@@ -226,6 +227,12 @@ class Destinations:
             yield UNKNOWN_PORT, f"{host} has no port {number}", "port"
         elif number not in numbers:
             yield UNKNOWN_PORT, f"{host} has several ports and none is {number}", "port"
+        elif number != self.scope.port.number and not self.reads.has_destination(
+            self.scope.virtual_service, host, number
+        ):
+            # The listener of this port imports the routes, and with them only this port.
+            message = f"the clients' Sidecar does not import port {number} of {host}"
+            yield DESTINATION_NOT_IMPORTED, message, "port"
         if not subset:
             return
         rules = [each for each in self.reads.destination_rules(host) if subset in each.subsets]

@@ -28,6 +28,7 @@ from aeraki_core.mesh.keys import (
 from aeraki_core.mesh.record import (
     Record,
     RoutesKey,
+    RouteTargetKey,
     ViewKey,
     WeightHostProblem,
     WithheldKey,
@@ -114,6 +115,10 @@ class Reads(CommonReads):
         """
         return self.answer(RoutesKey(host, port))
 
+    def has_destination(self, routes: VirtualService, host: str, port: int) -> bool:
+        """Whether the client has a cluster for a port of a destination of these routes."""
+        return bool(self.answer(RouteTargetKey(routes.ref, host, port)))
+
     def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         """Those that istiod merges for the host; the first trafficPolicy counts."""
         return self.answer(DestinationRulesKey(host))
@@ -172,6 +177,8 @@ class Reads(CommonReads):
                 return self._destinations(key.host)
             case RoutesKey():
                 return self._virtual_services(key)
+            case RouteTargetKey():
+                return self._route_targets(key)
             case DestinationRulesKey():
                 return self._destination_rules(key.host)
             case ResourcesKey():
@@ -254,6 +261,31 @@ class Reads(CommonReads):
             self._store.sidecars.with_other_routes(routed, elsewhere.values(), left_out)
         )
         return [[each for each in of_host if each.ref not in left_out] for of_host in by_host]
+
+    def _route_targets(self, key: RouteTargetKey) -> tuple[Service, ...]:
+        """The services of a destination, unless the Sidecar imports them for other ports alone.
+
+        An egress entry with a port imports that port of the destinations of its routes.
+        """
+        services = self.services_of_destination(key.host)
+        routes = self.virtual_service(key.routes)
+        self.keys.add(SidecarNamespacesKey())
+        self.record.clients |= self._store.sidecars.namespaces()
+        sidecar = self._default_sidecar(self.client)
+        if routes is None or sidecar is None or not sidecar.egress:
+            return services
+        entries = [each for each in sidecar.egress if each.port in (0, key.port)]
+        if any(
+            entry.imports_routes(routes.namespace, host, self.client)
+            for entry in entries
+            for host in routes.hosts
+        ):
+            return services
+        return tuple(
+            service
+            for service in services
+            if any(entry.imports(service.namespace, key.host, self.client) for entry in entries)
+        )
 
     def _destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
         by_host = self._rules_by_host(host)
@@ -371,6 +403,8 @@ def _store_key(key: ViewKey) -> Key:
     match key:
         case RoutesKey():
             return VirtualServicesKey(key.host)
+        case RouteTargetKey():
+            return DestinationKey(key.host)
         case WithheldKey():
             return key.resources
         case _:

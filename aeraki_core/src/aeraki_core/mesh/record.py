@@ -28,6 +28,7 @@ from aeraki_core.model.service import Service
 __all__ = [
     "HostQuestion",
     "Record",
+    "RouteTargetKey",
     "RoutesKey",
     "ViewKey",
     "WeightHostProblem",
@@ -48,6 +49,15 @@ class RoutesKey(NamedTuple):
     port: int
 
 
+class RouteTargetKey(NamedTuple):
+    """The services behind a port of a destination, in the clients' clusters."""
+
+    routes: ObjectRef
+    """The VirtualService that names the destination."""
+    host: str
+    port: int
+
+
 class WithheldKey(NamedTuple):
     """The objects that speak for a host, but not to the client."""
 
@@ -58,6 +68,7 @@ ViewKey = (
     HostKey
     | DestinationKey
     | RoutesKey
+    | RouteTargetKey
     | DestinationRulesKey
     | ResourcesKey
     | ListenerKey

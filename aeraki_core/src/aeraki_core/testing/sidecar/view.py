@@ -96,7 +96,7 @@ class View:
             for service in egress.services:
                 _add(by_host, service)
             for service in self._destinations(egress):
-                by_host.setdefault(service.host, service)
+                _add(by_host, service)
         return tuple(by_host.values())
 
     def service(self, host: str) -> Service | None:
@@ -185,6 +185,10 @@ class View:
                 for service in (own or kubernetes or services)[:1]:
                     port = destination.port.number if destination.port else 0
                     known = service.port(port)
+                    if egress.listener.port:
+                        known = service.port(egress.listener.port)
+                        if known is None:
+                            continue
                     if known is not None:
                         service = replace(service, ports=(known,))
                     yield service
