@@ -50,6 +50,8 @@ WITHOUT_EXAMPLE = {
     "AER0317": "Only with live weights; the message says which route, and why.",
     "AER0318": "Only with live weights and pods: no pod of the subset is ready.",
     "AER0319": "Only with live weights and a DestinationRule with a loadBalancer.",
+    "AER0323": "It takes more than 20 VirtualServices for a wildcard.",
+    "AER0324": "It takes more than 500 entries that the port cannot use.",
     "AER0401": "Only a plugin with a defect has this.",
     "AER0402": "Only a plugin with a defect has this.",
     "AER0403": "A plugin is disabled, or cannot be imported.",

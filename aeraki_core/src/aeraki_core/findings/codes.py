@@ -451,6 +451,18 @@ DESTINATION_NOT_IMPORTED = Code(
     action="Import the destination's service in an egress listener without a port, or with that "
     "port. An http route does without it until then.",
 )
+TOO_MANY_WILDCARD_ROUTES = Code(
+    id="AER0323",
+    severity=_W,
+    title="too many VirtualServices name the host by a wildcard",
+    action="Merge them, or name the host itself. The first ones take effect.",
+)
+TOO_MANY_HTTP_ENTRIES = Code(
+    id="AER0324",
+    severity=_W,
+    title="too many http entries that the port cannot use",
+    action="Put the entries for this port first, or into a VirtualService with fewer entries.",
+)
 HTTP_ROUTE_ELSEWHERE = Code(
     id="AER0313",
     severity=_W,

@@ -14,6 +14,7 @@ from aeraki_core.findings.codes import (
     BAD_REGEX,
     CLIENT_MATCH,
     HTTP_ROUTE_ELSEWHERE,
+    TOO_MANY_HTTP_ENTRIES,
     UNSUPPORTED_FIELD,
     UNSUPPORTED_MATCH,
 )
@@ -26,7 +27,19 @@ from aeraki_core.model.duration import parse_duration
 from aeraki_core.model.istio import HTTPMatchRequest, HTTPRoute, StringMatch, TCPMatch
 from aeraki_core.model.protocol import PortProtocol, port_protocol
 
-__all__ = ["EntryUse", "HttpEntry", "asks_other_clients", "read_http"]
+__all__ = [
+    "MAX_UNUSED_CONDITIONS",
+    "EntryUse",
+    "HttpEntry",
+    "asks_other_clients",
+    "read_http",
+]
+
+MAX_UNUSED_CONDITIONS = 500
+"""Of http entries, read for one port in vain.
+
+A tenant may write tens of thousands for ``*``, and every port would read all of them.
+"""
 
 _MATCH_FIELDS = {
     "method": "method",
@@ -65,13 +78,29 @@ class HttpEntry:
     routes: tuple[Route, ...] = ()
 
 
-def read_http(scope: RouteScope) -> tuple[HttpEntry, ...]:
-    """Every entry of the ``http`` section, in order."""
+def read_http(scope: RouteScope, limit: int) -> tuple[tuple[HttpEntry, ...], int]:
+    """Return the entries of the ``http`` section, in order, and what is left of the limit.
+
+    ``limit``: so many conditions are read that give this port no route.
+    """
     reader = _HttpReader(scope, Destinations(scope))
-    return tuple(
-        reader.entry(entry, f"spec.http[{index}]")
-        for index, entry in enumerate(scope.virtual_service.http)
-    )
+    entries: list[HttpEntry] = []
+    for index, entry in enumerate(scope.virtual_service.http):
+        # An entry without a condition counts as one.
+        conditions = len(entry.match or ()) or 1
+        if conditions > limit:
+            if limit >= 0:
+                message = (
+                    f"more than {MAX_UNUSED_CONDITIONS} conditions of http entries come first that "
+                    f"port {scope.port.number} of {scope.service.host} cannot use; it has no "
+                    "route of this entry, nor of those after it"
+                )
+                scope.report(TOO_MANY_HTTP_ENTRIES, message, f"spec.http[{index}]")
+            return tuple(entries), -1
+        entries.append(reader.entry(entry, f"spec.http[{index}]"))
+        if not entries[-1].routes:
+            limit -= conditions
+    return tuple(entries), limit
 
 
 def asks_other_clients(match: HTTPMatchRequest | TCPMatch, namespace: str | None) -> bool:

@@ -7,9 +7,9 @@ filters, so the generator runs once for them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from aeraki_core.mesh.claims import Claim, in_proxies, seen_elsewhere
 from aeraki_core.mesh.common_reads import CommonReads
@@ -46,13 +46,17 @@ from aeraki_core.mesh.resolve import (
     services_for,
     virtual_services_for,
 )
+from aeraki_core.mesh.route_levels import LevelOrder, RouteLevel, first_few
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.istio import DestinationRule, VirtualService
+from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.service import Service, ServiceId
 from aeraki_core.model.sidecar import SidecarScope
 
 __all__ = ["Reads"]
+
+T = TypeVar("T")
 
 _MANY = 16
 """So many objects are looked at once for all readers, and no more of them are named."""
@@ -72,6 +76,8 @@ class Reads(CommonReads):
         super().__init__(store, record if record is not None else Record())
         self.client = client
         self.asked: dict[ViewKey, tuple[Any, ...]] = {}
+        self.unread: dict[RoutesKey, VirtualService] = {}
+        """The first VirtualService of a port beyond the limit for wildcards."""
 
     def for_client(self, client: Client) -> Reads:
         """The same reader's questions for another client."""
@@ -109,9 +115,10 @@ class Reads(CommonReads):
         return self.answer(ListenerKey(listener))
 
     def virtual_services(self, host: str, port: int) -> tuple[VirtualService, ...]:
-        """All that apply to a port of the host, those of the most specific host first.
+        """Those that apply to a port of the host, those of the most specific host first.
 
-        Those of one host are in the order in which the client's sidecars obey them.
+        Those of one host are in the order in which the client's sidecars obey them. Of those that
+        name the host by a wildcard it has a few; ``unread`` has the first of the others.
         """
         return self.answer(RoutesKey(host, port))
 
@@ -218,49 +225,116 @@ class Reads(CommonReads):
     def _virtual_services(self, key: RoutesKey) -> tuple[VirtualService, ...]:
         host = key.host
         wildcards = self._ask_over(VirtualServicesKey, host)
-        by_host = [
-            self._store.virtual_services(host),
-            *self._store.virtual_services_over(wildcards),
-        ]
+        named = self._store.virtual_services(host)
         if host.startswith("*"):
             # Istio lets a VirtualService of any host under the wildcard decide, too.
             self.keys.add(VirtualServicesUnderKey(host))
-            by_host[0] = (*by_host[0], *self._store.virtual_services_under(host))
-        if not any(by_host):
+            named = (*named, *self._store.virtual_services_under(host))
+        levels = [self._level(over) for over in self._store.wildcards_with_routes(wildcards)]
+        if named:
+            levels.insert(0, RouteLevel.of(None, named))
+        if not levels:
             return ()
-        virtual_services = virtual_services_for(self._imported(key, by_host), self.client)
+        owner = self._namespace_of(host)
+        routed = RoutedPort(owner, host, key.port) if owner is not None else None
+        if routed is not None:
+            self._note_imports(routed, levels)
+        virtual_services, unread = first_few(
+            ((level, self._in_order(level, routed)) for level in levels), self.client
+        )
+        if unread is not None:
+            self.unread[key] = unread
         self.objects.update(each.ref for each in virtual_services[:1])
-        for each in chain.from_iterable(by_host):
-            self.record.note(each.namespace, each.client_namespaces)
+        for level in levels:
+            for author, namespaces in level.clients.items():
+                self.record.note(author, namespaces)
         return virtual_services
 
-    def _imported(
-        self, key: RoutesKey, by_host: Sequence[Sequence[VirtualService]]
-    ) -> list[list[VirtualService]]:
-        """The VirtualServices of a port that the client's Sidecar imports there.
+    def _level(self, key: VirtualServicesKey) -> RouteLevel:
+        """The VirtualServices of a wildcard, which are looked at once for all hosts under it."""
+        return self._shared(
+            ("level", key), lambda: RouteLevel.of(key, self._store.virtual_services(key.host))
+        )
+
+    def _in_order(self, level: RouteLevel, routed: RoutedPort | None) -> LevelOrder:
+        """Those of a level that the client's Sidecar imports, in the order of its sidecars."""
+        left_out: frozenset[ObjectRef] = frozenset()
+        if routed is not None and level.is_routed_elsewhere(routed):
+            left_out = self._left_out(level, routed, self.client)
+
+        def in_order() -> LevelOrder:
+            imported = [
+                each
+                for each in level.virtual_services
+                if each.ref not in left_out
+                or (routed is not None and level.is_imported_with_service(each, routed))
+            ]
+            ordered = virtual_services_for([imported], self.client)
+            return LevelOrder(ordered, tuple(each for each in ordered if each.tcp))
+
+        if level.key is None:
+            return in_order()
+        # Only where something is left out does it matter whose the host is.
+        is_owners = left_out and routed is not None and routed.namespace in level.namespaces
+        kept = (routed.namespace, routed.host.startswith("*")) if routed and is_owners else None
+        return self._shared(("order", level.key, self.client, left_out, kept), in_order)
+
+    def _left_out(
+        self, level: RouteLevel, routed: RoutedPort, client: Client
+    ) -> frozenset[ObjectRef]:
+        """Those of a level that the client's default Sidecar does not import for a port."""
+        sidecar = self._store.sidecars.default(client)
+        if sidecar is None or not sidecar.egress:
+            return frozenset()
+
+        def left_out() -> frozenset[ObjectRef]:
+            return frozenset(
+                not_imported(sidecar, level.virtual_services, routed=routed, client=client)
+            )
+
+        if level.key is None:
+            return left_out()
+        listeners = sidecar.serving(routed.namespace, routed.host, port=routed.port, client=client)
+        return self._shared(("left out", level.key, client, listeners), left_out)
+
+    def _note_imports(self, routed: RoutedPort, levels: Sequence[RouteLevel]) -> None:
+        """Note the clients whose Sidecars import others of the port's VirtualServices.
 
         A listener that imports a service imports the VirtualServices of its namespace for the host,
         too. So Sidecars matter only where another namespace routes the host, or a host under it.
         """
-        owner, is_wildcard = self._namespace_of(key.host), key.host.startswith("*")
-        elsewhere = {
-            each.ref: each
-            for each in chain.from_iterable(by_host)
-            if owner != each.namespace or (is_wildcard and key.host not in each.hosts)
-        }
-        if owner is None or not elsewhere:
-            return [[*each] for each in by_host]
-        # From here on the answer depends on Sidecars: which namespaces have one, and what it
-        # imports.
+        elsewhere = [level for level in levels if level.is_routed_elsewhere(routed)]
+        if not elsewhere:
+            return
+        # The answer depends on Sidecars: which namespaces have one, and what it imports.
         self.keys.add(SidecarNamespacesKey())
-        routed = RoutedPort(owner, key.host, key.port)
-        own = self._default_sidecar(self.client)
-        left_out = not_imported(own, elsewhere.values(), routed=routed, client=self.client)
-        # Clients of a namespace that sees other VirtualServices get a filter of their own.
-        self.record.clients.update(
-            self._store.sidecars.with_other_routes(routed, elsewhere.values(), left_out)
-        )
-        return [[each for each in of_host if each.ref not in left_out] for of_host in by_host]
+        self._default_sidecar(self.client)
+        kept = {
+            each.ref
+            for level in levels
+            if level.key is None
+            for each in level.virtual_services
+            if level.is_imported_with_service(each, routed)
+        }
+        is_wildcard = routed.host.startswith("*")
+        namespaces = {routed.namespace}.union(*(level.namespaces for level in elsewhere))
+        mine = [self._left_out(level, routed, self.client) for level in elsewhere]
+        for namespace in self._store.sidecars.that_import(routed, namespaces):
+            # Clients of a namespace that sees other VirtualServices get a filter of their own.
+            if any(
+                ref not in kept and (is_wildcard or ref.namespace != routed.namespace)
+                for level, left_out in zip(elsewhere, mine, strict=True)
+                for ref in self._left_out(level, routed, namespace) ^ left_out
+            ):
+                self.record.clients.add(namespace)
+
+    def _shared(self, key: tuple[Any, ...], work_out: Callable[[], T]) -> T:
+        """What is the same for very many readers, worked out once until the next change."""
+        shared = self._store.shared_answers
+        if key not in shared:
+            shared[key] = work_out()
+        value: T = shared[key]
+        return value
 
     def _route_targets(self, key: RouteTargetKey) -> tuple[Service, ...]:
         """The services of a destination, unless the Sidecar imports them for other ports alone.

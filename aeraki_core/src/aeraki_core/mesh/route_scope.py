@@ -49,7 +49,8 @@ class RouteScope:
     def is_for_whole_host(self) -> bool:
         """Whether it names the service's host, and not only some hosts under that wildcard."""
         host = self.service.host
-        return any(
+        # It applies to the host, so only under a wildcard may it be for others.
+        return not host.startswith("*") or any(
             host == each or (each.startswith("*") and host.endswith(each[1:]))
             for each in self.virtual_service.hosts
         )

@@ -22,7 +22,12 @@ from aeraki_core.findings.codes import (
     UNSUPPORTED_MATCH,
 )
 from aeraki_core.mesh.destinations import Destinations
-from aeraki_core.mesh.http_routes import EntryUse, asks_other_clients, read_http
+from aeraki_core.mesh.http_routes import (
+    MAX_UNUSED_CONDITIONS,
+    EntryUse,
+    asks_other_clients,
+    read_http,
+)
 from aeraki_core.mesh.resolve import connection_order
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.routes import Route, RouteMatch, default_routes
@@ -67,8 +72,9 @@ def _http_routes(scopes: Sequence[RouteScope]) -> tuple[tuple[Route, ...], list[
     The second value lists those whose entries cannot be used.
     """
     unusable: list[RouteScope] = []
+    limit = MAX_UNUSED_CONDITIONS
     for scope in scopes:
-        entries = read_http(scope) if scope.is_for_whole_host else ()
+        entries, limit = read_http(scope, limit) if scope.is_for_whole_host else ((), limit)
         routes = tuple(route for entry in entries for route in entry.routes)
         if routes:
             return routes, unusable

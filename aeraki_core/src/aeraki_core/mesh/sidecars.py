@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterator
 
 from aeraki_core.mesh.importers import Importers
 from aeraki_core.mesh.keys import Key, SidecarListenersKey, SidecarNamespacesKey, SidecarsKey
-from aeraki_core.mesh.resolve import RoutedPort, default_sidecar, not_imported
+from aeraki_core.mesh.resolve import Client, RoutedPort, default_sidecar
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.mesh.table import Table
-from aeraki_core.model.istio import VirtualService
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Service
 from aeraki_core.model.sidecar import SidecarScope, parse_sidecar
@@ -83,25 +82,20 @@ class SidecarTable:
         sidecars = {sidecar for key in keys for sidecar in self._table.at(key)}
         return tuple(sorted(sidecars, key=lambda sidecar: sidecar.age))
 
-    def with_other_routes(
-        self,
-        routed: RoutedPort,
-        virtual_services: Collection[VirtualService],
-        left_out: Collection[ObjectRef],
-    ) -> Iterator[str]:
-        """The namespaces that import a service and do not leave out the same of a port's routes."""
+    def default(self, client: Client) -> SidecarScope | None:
+        """The default Sidecar of the client's namespace, else that of the root namespace."""
+        own = default_sidecar(self.of(client)) if client is not None else None
+        return own or default_sidecar(self.of(self._root))
+
+    def that_import(self, routed: RoutedPort, namespaces: Collection[str]) -> Iterator[str]:
+        """Which of these namespaces, and of those with a Sidecar, import a service."""
         # The root's Sidecar may import what is in the client's own namespace.
-        own = {routed.namespace, *(each.namespace for each in virtual_services)}
-        root_default = default_sidecar(self.of(self._root))
-        for namespace in self.namespaces() | own:
-            sidecar = default_sidecar(self.of(namespace)) or root_default
-            imports = (
+        for namespace in self.namespaces().union(namespaces):
+            sidecar = self.default(namespace)
+            if (
                 sidecar is None
                 or not sidecar.egress
                 or sidecar.imports(routed.namespace, routed.host, namespace)
-            )
-            if imports and left_out != not_imported(
-                sidecar, virtual_services, routed=routed, client=namespace
             ):
                 yield namespace
 

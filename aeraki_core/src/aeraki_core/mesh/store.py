@@ -494,9 +494,13 @@ class Store:
         """Those whose hosts name exactly this one, the oldest first (VirtualServicesKey)."""
         return self._virtual_services.oldest_first(VirtualServicesKey(host))
 
-    def virtual_services_over(self, wildcards: WildcardsKey) -> list[tuple[VirtualService, ...]]:
-        """Those of each of the wildcards that has some, the oldest first."""
-        return [*self._virtual_services.at_any(wildcards.questions)]
+    def wildcards_with_routes(self, wildcards: WildcardsKey) -> list[VirtualServicesKey]:
+        """Those of the wildcards that a VirtualService names."""
+        return [
+            key
+            for key in wildcards.questions
+            if isinstance(key, VirtualServicesKey) and self._virtual_services.count(key)
+        ]
 
     def virtual_services_under(self, wildcard: str) -> tuple[VirtualService, ...]:
         """Those that name a host under the wildcard, the oldest first (VirtualServicesUnderKey)."""

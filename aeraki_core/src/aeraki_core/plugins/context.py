@@ -22,9 +22,12 @@ from aeraki_core.findings.codes import (
     SECRET_MISSING,
     SECRET_NOT_RELEASED,
     SHADOWED,
+    TOO_MANY_WILDCARD_ROUTES,
     UNRESOLVED_TARGET_PORT,
 )
 from aeraki_core.findings.finding import Code
+from aeraki_core.mesh.record import RoutesKey
+from aeraki_core.mesh.route_levels import MAX_WILDCARD_ROUTES
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.route_table import route_table, tcp_route
 from aeraki_core.mesh.routes import PlannedRoute, Route, cluster_name
@@ -322,15 +325,23 @@ class GenerateContext(PortContext):
             for virtual_service in self._reads.virtual_services(host, self.port.number)
             if _visible(virtual_service.export_to, self._audience.namespace)
         )
-        # A TCPRoute takes connections only, so it hides no http section.
-        for index, other in enumerate(virtual_services):
-            before = (
-                each
-                for each in virtual_services[:index]
-                if host in each.hosts and (each.tcp if other.is_attached else not each.is_attached)
+        unread = self._reads.unread.get(RoutesKey(host, self.port.number))
+        if unread is not None:
+            message = (
+                f"{MAX_WILDCARD_ROUTES} VirtualServices name {host} by a wildcard and come first; "
+                "neither this one nor those after it are read for that host"
             )
-            first = next(before, None)
-            if first is not None and host in other.hosts:
+            self._recorder.add(TOO_MANY_WILDCARD_ROUTES, message, unread.ref, "spec.hosts")
+        # A TCPRoute takes connections only, so it hides no http section.
+        first_with_tcp: VirtualService | None = None
+        first_with_http: VirtualService | None = None
+        for other in (each for each in virtual_services if host in each.hosts):
+            first = first_with_tcp if other.is_attached else first_with_http
+            if other.tcp and first_with_tcp is None:
+                first_with_tcp = other
+            if not other.is_attached and first_with_http is None:
+                first_with_http = other
+            if first is not None:
                 message = (
                     f"{first.ref} comes first and speaks for {host}; this one has no effect on it"
                 )
