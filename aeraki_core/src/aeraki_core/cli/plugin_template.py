@@ -113,13 +113,13 @@ def files(name: str, parts: Collection[Part] = ()) -> dict[str, str]:
         f"{package}/protocol.py": _text("protocol.py", values),
         f"{package}/direct_response.py": _text("direct_response.py", values),
         f"{package}/py.typed": "",
-        "tests/test_filters.py": _text("test_filters.py", values),
+        "tests/test_filters.py": _text("filters_test.py", values),
     }
     if has_resource:
         texts[f"{package}/codes.py"] = _text("codes.py", values)
         texts[f"{package}/resources.py"] = _text("resources.py", values)
     if Part.TRAFFIC in parts:
-        texts["tests/test_traffic.py"] = _text("test_traffic.py", values)
+        texts["tests/test_traffic.py"] = _text("traffic_test.py", values)
     if Part.CI in parts:
         texts[".github/workflows/test.yaml"] = _text("workflow.yaml", values)
         texts[".gitignore"] = _text("gitignore", values)
