@@ -131,7 +131,7 @@ class Informer:
     """One thread that keeps one list current.
 
     ``find`` returns how the kind is addressed, None when the cluster does not serve it; it is asked
-    again when that may have changed.
+    again when that may have changed. ``level``: of the log line about a list that cannot be read.
     """
 
     def __init__(
@@ -144,8 +144,10 @@ class Informer:
         namespace: str | None = None,
         params: Mapping[str, str] | None = None,
         tuning: Tuning | None = None,
+        level: int = logging.WARNING,
     ) -> None:
         self._client = client
+        self._level = level
         self._find = find
         self._report = report
         self._namespace = namespace
@@ -321,7 +323,7 @@ class Informer:
 
     def _fail(self, reason: str) -> None:
         if not self._failed:
-            _log.warning("%s: %s", self.name, reason)
+            _log.log(self._level, "%s: %s", self.name, reason)
         self._failed = True
         self._report(Failed(reason))
 

@@ -151,6 +151,8 @@ class _FilterList:
             namespace=namespace,
             params={"labelSelector": f"{MANAGED_BY}={MANAGER}"} if kind.is_named else {},
             tuning=tuning,
+            # Without live weights most accounts have no right to these kinds, and need none.
+            level=logging.WARNING if is_needed else logging.INFO,
         )
 
     def wait(self, patience: float) -> None:
