@@ -107,7 +107,7 @@ def write_service(plane: ControlPlane, version: str, namespace: str) -> None:
         "ServiceEntry",
         version,
         namespace,
-        {"hosts": [HOST], "addresses": ["240.2.0.1"], "ports": ports, "resolution": "DNS"},
+        {"hosts": [HOST], "addresses": ["240.2.0.1"], "ports": ports, "resolution": "STATIC"},
     )
     subsets = [{"name": name, "labels": {"version": name}} for name in ("one", "two")]
     write(plane, "DestinationRule", version, namespace, {"host": HOST, "subsets": subsets})
@@ -145,7 +145,7 @@ def test_kinds_in_different_versions(plane: ControlPlane, shop: str) -> None:
     serve(plane, "DestinationRule", "v1beta1")
     serve(plane, "ServiceEntry", "v1")
     ports = [{"number": 9090, "name": "tcp-thrift", "protocol": "TCP"}]
-    spec = {"hosts": [HOST], "addresses": ["240.2.0.1"], "ports": ports, "resolution": "DNS"}
+    spec = {"hosts": [HOST], "addresses": ["240.2.0.1"], "ports": ports, "resolution": "STATIC"}
     write(plane, "ServiceEntry", "v1", shop, spec)
     subsets = [{"name": "one", "labels": {"version": "one"}}]
     write(plane, "DestinationRule", "v1beta1", shop, {"host": HOST, "subsets": subsets})
