@@ -54,7 +54,7 @@ class _Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Decision:
     """What becomes of the object. ``refusal``: why it is not admitted; empty if it is."""
 
     warnings: tuple[str, ...] = ()
@@ -92,19 +92,19 @@ class Reviewer:
             ReviewError: the body is no AdmissionReview.
         """
         request = _read(body)
-        verdict = self._judge(request)
-        response: dict[str, Any] = {"uid": request.uid, "allowed": not verdict.refusal}
-        if verdict.refusal:
-            response["status"] = {"code": 422, "reason": "Invalid", "message": verdict.refusal}
-        if verdict.warnings:
-            response["warnings"] = list(verdict.warnings)
+        decision = self._judge(request)
+        response: dict[str, Any] = {"uid": request.uid, "allowed": not decision.refusal}
+        if decision.refusal:
+            response["status"] = {"code": 422, "reason": "Invalid", "message": decision.refusal}
+        if decision.warnings:
+            response["warnings"] = list(decision.warnings)
         answer = {"apiVersion": _API_VERSION, "kind": "AdmissionReview", "response": response}
         return json.dumps(answer).encode()
 
-    def _judge(self, request: _Request) -> _Verdict:
+    def _judge(self, request: _Request) -> _Decision:
         source_object = request.source_object
         if source_object is None or not self._concerns(source_object):
-            return _Verdict()
+            return _Decision()
         end = self._clock() + self._patience
         try:
             findings, unchecked = self._findings(source_object, end)
@@ -113,12 +113,12 @@ class Reviewer:
                 time.sleep(_AGAIN)
                 findings, unchecked = self._findings(source_object, end)
         except TimeoutError:
-            return _Verdict((_BUSY,))
+            return _Decision((_BUSY,))
         refused = self._refused(request, source_object, findings)
         warnings = _warnings([each for each in findings if each not in refused], unchecked)
         if not refused:
-            return _Verdict(warnings)
-        return _Verdict(warnings, f"Aeraki: {'; '.join(map(_text, refused))}")
+            return _Decision(warnings)
+        return _Decision(warnings, f"Aeraki: {'; '.join(map(_text, refused))}")
 
     def _findings(self, source_object: SourceObject, end: float) -> tuple[list[Finding], int]:
         """The findings that count, and how many services were not looked at."""
@@ -238,7 +238,7 @@ def _warnings(findings: list[Finding], unchecked: int) -> tuple[str, ...]:
     if len(worst) > _MAX_WARNINGS:
         lines.append(f"{count(len(worst) - _MAX_WARNINGS, 'finding')} more: see `aeraki validate`")
     if unchecked:
-        lines.append(f"{count(unchecked, 'service')} that it is for not checked: too many at once")
+        lines.append(f"not checked for {count(unchecked, 'more service')}: too many at once")
     return tuple(lines)
 
 

@@ -23,7 +23,7 @@ _KNOWN = 64
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _CachedAnswer:
     """An answer, the state that it is about, and when it was made."""
 
     body: bytes
@@ -53,7 +53,7 @@ class Snapshots:
         self._stale = stale
         self._patience = patience
         self._clock = clock
-        self._answers: OrderedDict[str, _Answer] = OrderedDict()
+        self._answers: OrderedDict[str, _CachedAnswer] = OrderedDict()
         self._making = threading.Lock()
         self._not_before = 0.0
 
@@ -76,7 +76,7 @@ class Snapshots:
         finally:
             self._making.release()
 
-    def _is_good(self, answer: _Answer) -> bool:
+    def _is_good(self, answer: _CachedAnswer) -> bool:
         age = self._clock() - answer.at
         if age < self._fresh or self._clock() < self._not_before:
             return True
@@ -98,7 +98,7 @@ class Snapshots:
         finally:
             end = self._clock()
             self._not_before = end + (end - begin) * _SHARE
-        self._answers[question] = _Answer(body, version, end)
+        self._answers[question] = _CachedAnswer(body, version, end)
         self._answers.move_to_end(question)
         while len(self._answers) > _KNOWN:
             self._answers.popitem(last=False)

@@ -102,7 +102,9 @@ class WebhookServer:
         Raises:
             SettingsError: the address cannot be used.
         """
-        self._https = _Https(listen(host, port, setting), _Handler, limits, tls=certificate.context)
+        self._https = _Https(
+            listen(host, port, setting), _ReviewHandler, limits, tls=certificate.context
+        )
         self._https.review = review
         self._thread = threading.Thread(
             target=self._https.serve_forever,
@@ -132,7 +134,7 @@ class _Https(LimitedServer):
     review: Callable[[bytes], bytes]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ReviewHandler(BaseHTTPRequestHandler):
     server: _Https
     server_version = "aeraki"
     sys_version = ""

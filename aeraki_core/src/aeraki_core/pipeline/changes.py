@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 from aeraki_core.mesh.keys import EndpointsKey, Key, PodKey, ReadyEndpointsKey
 
-__all__ = ["Changes"]
+__all__ = ["PendingChanges"]
 
 _OF_WEIGHTS = (ReadyEndpointsKey, PodKey)
 
 
-class Changes:
+class PendingChanges:
     """``is_read``: whether a run does something for a key of endpoints."""
 
     def __init__(self, is_read: Callable[[Key], bool]) -> None:

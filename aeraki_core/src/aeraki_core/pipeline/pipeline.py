@@ -27,7 +27,7 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.scope import EVERYWHERE, Scope
 from aeraki_core.model.service import Port, Service, ServiceId
 from aeraki_core.pipeline.arrange import Arrangement, assemble, place
-from aeraki_core.pipeline.changes import Changes
+from aeraki_core.pipeline.changes import PendingChanges
 from aeraki_core.pipeline.checks import SERVICE_KINDS, ObjectChecks
 from aeraki_core.pipeline.detect import Detector
 from aeraki_core.pipeline.filters import FilterTable
@@ -88,7 +88,7 @@ class Pipeline:
         To compare them costs no look into a file.
         """
         self._scope = EVERYWHERE
-        self._changes = Changes(self._is_read)
+        self._changes = PendingChanges(self._is_read)
         # What a run left for the next one, and whether all filters were ever made.
         self._waiting: set[PortId] = set()
         self._outdated: set[Group] = set()
