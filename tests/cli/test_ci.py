@@ -130,6 +130,19 @@ class TestChoosing:
         result = aeraki("validate", ".", "--ignore", "AER02")
         assert (result.code, "'AER02' is not a code" in result.err) == (2, True)
 
+    def test_a_code_that_no_finding_has_is_named(self, aeraki: Run, repository: Path) -> None:
+        result = aeraki("validate", ".", "--ignore", "AER9999,RDS9999")
+        assert "no finding has the code AER9999" in result.err
+        assert "RDS9999" not in result.err
+        annotated = SERVICE.replace(
+            "annotations: {", "annotations: {aeraki.io/ignore: 'aer9998,', "
+        )
+        (repository / "deploy" / "quote.yaml").write_text(annotated)
+        result = aeraki("validate", "-o", "json", "deploy")
+        (finding,) = [each for each in json.loads(result.out) if each["code"] == "AER0111"]
+        assert "no finding has the code AER9998" in finding["message"]
+        assert finding["line"]
+
     def test_globs(self, aeraki: Run, repository: Path) -> None:
         arguments = ("--exclude", "charts/", "--exclude", "*.yml", "--exclude", "/docker-*")
         assert codes(aeraki("validate", "-o", "json", ".", *arguments).out) == ["AER0230"]

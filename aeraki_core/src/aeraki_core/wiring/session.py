@@ -141,8 +141,10 @@ def open_session(
     Raises:
         AerakiError: a path does not exist, or the cluster is needed and does not answer.
     """
+    from aeraki_core.console import output
     from aeraki_core.console.logs import configure_logging
     from aeraki_core.findings.finding import in_order
+    from aeraki_core.findings.ignored import unknown_codes
     from aeraki_core.manifests.locate import STDIN
     from aeraki_core.model.memory import collector_paused
     from aeraki_core.model.scope import named
@@ -152,6 +154,8 @@ def open_session(
     from aeraki_core.wiring.cluster import connector
 
     configure_logging(settings, default="warning")
+    for code in unknown_codes(settings.ignore):
+        output.warning(f"--ignore: no finding has the code {code}; `aeraki findings` lists them")
     registry = open_registry(settings)
     pipeline = make_pipeline(settings, registry)
     with progress("reading", typed=STDIN in paths) as reading, collector_paused():
@@ -175,15 +179,16 @@ def open_session(
             pipeline.upsert(source_object)
         pipeline.run()
     stand_ins = tuple(_stand_in_findings(pipeline, addressed.stand_ins))
+    unwanted = Ignored(settings.ignore, addressed.objects)
     findings = in_order(
         (
             *map(_of_no_manifest, snapshot.findings),
             *pipeline.findings(),
             *stand_ins,
+            *map(pipeline.locate, unwanted.unknown()),
             *inactive_findings(registry),
         )
     )
-    unwanted = Ignored(settings.ignore, addressed.objects)
     return Session(
         settings=settings,
         registry=registry,
@@ -239,6 +244,22 @@ class Ignored:
             for source_object in objects
             if (codes := ignored_codes(source_object.content))
         }
+
+    def unknown(self) -> Iterator[Finding]:
+        """Yield a finding for each object whose annotation names a code that no finding has."""
+        from aeraki_core.findings.codes import BAD_OPTION
+        from aeraki_core.findings.finding import Finding
+        from aeraki_core.findings.ignored import IGNORE_ANNOTATION, unknown_codes
+
+        for ref, codes in self._by_object.items():
+            if unknown := unknown_codes(codes):
+                yield Finding(
+                    BAD_OPTION,
+                    f"{IGNORE_ANNOTATION}: no finding has the code {', '.join(unknown)}; "
+                    "`aeraki findings` lists them",
+                    ref,
+                    "metadata.annotations",
+                )
 
     def __call__(self, finding: Finding) -> bool:
         """Report whether it is ignored."""
