@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 from aeraki_core.console.describe import explanation
-from aeraki_core.filters.envoyfilter import EnvoyFilter
+from aeraki_core.filters.envoyfilter import EnvoyFilter, to_dict
 from aeraki_core.model.mesh import ProxyRule
 from aeraki_core.plugins.discovery import Candidate
+from aeraki_core.testing import service
+from aeraki_core.testing.sidecar.patches import patched_sidecar
+from aeraki_core.testing.sidecar.proxy import Proxy
+from envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import HttpInspector
 from envoy.extensions.filters.network.connection_limit.v3.connection_limit_pb2 import (
     ConnectionLimit,
 )
@@ -30,6 +34,7 @@ from aeraki_core import (
 from tests.unit.core.echo import ECHO, EchoPlugin, Mesher
 
 LIMIT = "envoy.filters.network.connection_limit"
+INSPECTOR = "envoy.filters.listener.http_inspector"
 BROKEN = Option(name="broken", type=OptionType.BOOL, help="Raise", default=False)
 
 Body = Callable[[ExtendContext], Iterable[Any]]
@@ -43,7 +48,7 @@ class Extender:
         self.addon = AddOn(
             name=name,
             summary="For tests",
-            extensions=(Extension(extension, stock=extension == LIMIT),),
+            extensions=(Extension(extension, stock=extension in (LIMIT, INSPECTOR)),),
             options=(BROKEN,),
         )
 
@@ -101,6 +106,25 @@ def test_explain_says_whose_patch_it_is() -> None:
     (port,) = explanation(mesh.pipeline, "cart.shop.svc.cluster.local:7000")["ports"]
     patches = [patch for each in port["filters"] for patch in each["patches"]]
     assert [patch.endswith("by the add-on of guard") for patch in patches][:2] == [True, False]
+
+
+def test_a_listener_filter_runs_after_those_of_istio() -> None:
+    def inspect(context: ExtendContext) -> Iterator[Patch]:
+        for side in (context.outbound, *context.inbound):
+            yield side.insert_listener_filter(INSPECTOR, HttpInspector())
+
+    mesh = mesh_with(Extender("peeker", inspect, INSPECTOR))
+    mesh.service()
+    mesh.run()
+    cart = service("cart", {"tcp-echo": (7000, 9000)}, namespace="shop", cluster_ip="10.0.0.1")
+    proxy = Proxy("shop", labels={"app": "cart"})
+    filters = [
+        to_dict(each) for each in mesh.pipeline.filters.values() if isinstance(each, EnvoyFilter)
+    ]
+    sidecar = patched_sidecar([cart], filters, proxy)
+    for name in ("10.0.0.1_7000", "virtualInbound"):
+        last = sidecar.config.listener(name).listener_filters[-1]
+        assert last.name == INSPECTOR
 
 
 def test_one_that_fails_keeps_its_patches_and_the_protocol_goes_on() -> None:
