@@ -7,6 +7,7 @@ Service.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +96,10 @@ def parse_endpoint_slice(ref: ObjectRef, content: Mapping[str, Any]) -> Endpoint
 
 def _address(item: str) -> str:
     """The address as it is written, as istiod names listeners by it."""
-    ipaddress.ip_address(item)
+    try:
+        socket.inet_pton(socket.AF_INET, item)  # a tenth of the cost
+    except (OSError, ValueError):
+        ipaddress.ip_address(item)
     return item
 
 

@@ -18,7 +18,9 @@ from aeraki_core.kube.informer import (
 )
 from aeraki_core.kube.resources import ApiResource
 from aeraki_core.sources.events import Event, Problems, Removed, Upserted
+from aeraki_core.sources.kubernetes import needed
 from aeraki_core.sources.kubernetes.feed import Feed, SideFeed, UpstreamFeed
+from aeraki_core.sources.kubernetes.needed import Needed
 
 DEMOS = ApiResource("demo.aeraki.io", "v1", "Demo", "demos")
 
@@ -173,3 +175,63 @@ def test_a_kind_that_a_cluster_need_not_serve_is_no_problem() -> None:
     feed = UpstreamFeed(("metaprotocol.aeraki.io", "MetaRouter"), about="names")
     assert feed.handle(ListBegan()) + feed.handle(NotServed()) == []
     assert not feed.stale
+
+
+SLICES = ApiResource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
+
+
+def slice_of(*addresses: str, version: int = 1, ready: bool = True) -> Object:
+    metadata = {
+        "name": "a",
+        "namespace": "shop",
+        "resourceVersion": str(version),
+        "labels": {"kubernetes.io/service-name": "cart"},
+        "annotations": {"endpoints.kubernetes.io/last-change-trigger-time": str(version)},
+    }
+    endpoints = [
+        {
+            "addresses": [address],
+            "conditions": {"ready": ready, "serving": True},
+            "targetRef": {"kind": "Pod", "name": address, "uid": "1"},
+        }
+        for address in addresses
+    ]
+    return {"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": None}
+
+
+@pytest.mark.parametrize(
+    ("fields", "readiness"), [(needed.SLICE, []), (needed.READY_SLICE, ["+a"])]
+)
+def test_a_change_that_nobody_reads_is_no_event(fields: Needed, readiness: list[str]) -> None:
+    feed = Feed(("discovery.k8s.io", "EndpointSlice"), needed=fields)
+    first = DecodedObject(slice_of("10.0.0.1"))
+    assert told(feed, ListBegan(), Page(SLICES, (first,)), ListEnded(SLICES)) == [["+a"]]
+
+    def changed(*addresses: str, version: int, ready: bool = True) -> list[str]:
+        content = slice_of(*addresses, version=version, ready=ready)
+        return shown(feed.handle(Changed(SLICES, (DecodedObject(content),))))
+
+    assert changed("10.0.0.1", version=2) == []
+    assert changed("10.0.0.1", version=3, ready=False) == readiness
+    assert changed("10.0.0.1", "10.0.0.2", version=4) == ["+a"]
+    # A list that finds nothing new says nothing either.
+    again = DecodedObject(slice_of("10.0.0.1", "10.0.0.2", version=5))
+    assert told(feed, ListBegan(), Page(SLICES, (again,)), ListEnded(SLICES)) == []
+
+
+def test_what_changes_and_changes_back_together_is_no_event() -> None:
+    feed = Feed(("discovery.k8s.io", "EndpointSlice"), needed=needed.SLICE)
+    forms = [DecodedObject(slice_of(address, version=2)) for address in ("10.0.0.1", "10.0.0.9")]
+    assert told(feed, ListBegan(), Page(SLICES, (forms[0],)), ListEnded(SLICES)) == [["+a"]]
+    assert told(feed, Changed(SLICES, (forms[1], forms[0]))) == []
+
+
+def test_an_object_that_cannot_be_read_is_an_event_whatever_it_lacks() -> None:
+    feed = Feed(("discovery.k8s.io", "EndpointSlice"), needed=needed.SLICE)
+    good = slice_of("10.0.0.1")
+    assert told(feed, ListBegan(), Page(SLICES, (DecodedObject(good),)), ListEnded(SLICES)) == [
+        ["+a"]
+    ]
+    bad = DecodedObject(slice_of("10.0.0.1", version=2), "it is nested more than 100 deep")
+    assert told(feed, Changed(SLICES, (bad,))) == [["?a"]]
+    assert told(feed, Changed(SLICES, (DecodedObject(good),))) == [["+a"]]

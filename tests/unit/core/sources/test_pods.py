@@ -114,7 +114,7 @@ def test_many_services_of_a_namespace_share_one_watch() -> None:
     assert PodFeed(PodSelection("shop", "")).params == {}
 
 
-def pod(name: str, version: str = "1") -> DecodedObject:
+def pod(name: str, version: str = "1", address: str = "10.1.0.1") -> DecodedObject:
     return DecodedObject(
         {
             "metadata": {
@@ -125,7 +125,7 @@ def pod(name: str, version: str = "1") -> DecodedObject:
                 "resourceVersion": version,
             },
             "spec": {"serviceAccountName": "seller", "containers": [{"name": "app"}]},
-            "status": {"podIP": "10.1.0.1", "phase": "Running"},
+            "status": {"podIP": address, "phase": "Running", "startTime": version},
         },
         None,
     )
@@ -139,15 +139,11 @@ def test_only_what_a_weight_set_needs_is_kept() -> None:
     assert isinstance(event, Upserted)
     assert event.object.ref == ObjectRef("Pod", "shop", "a")
     assert event.object.content == {
-        "metadata": {
-            "name": "a",
-            "namespace": "shop",
-            "labels": {"app": "cart"},
-            "resourceVersion": "1",
-        },
+        "metadata": {"name": "a", "namespace": "shop", "labels": {"app": "cart"}},
         "spec": {"serviceAccountName": "seller"},
         "status": {"podIP": "10.1.0.1"},
     }
     assert feed.holds(event.object.ref)
-    assert len(feed.handle(Changed(PODS, (pod("a", "2"),)))) == 1
+    assert feed.handle(Changed(PODS, (pod("a", "2"),))) == []
+    assert len(feed.handle(Changed(PODS, (pod("a", "3", address="10.1.0.2"),)))) == 1
     assert feed.drop_all() == [Removed("kubernetes", event.object.ref)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from sys import intern
+from typing import NamedTuple
 
 from aeraki_core.findings.codes import KIND_NOT_SERVED, NOT_READ, UPSTREAM_KIND
 from aeraki_core.findings.finding import Code, Finding
@@ -31,6 +32,7 @@ from aeraki_core.kube.resources import ApiResource, GroupKind
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef, group_of_plugin
 from aeraki_core.sources.events import Event, Incomplete, Problems, Removed, Upserted
+from aeraki_core.sources.kubernetes.needed import Needed, digest_of, only
 from aeraki_core.sources.upstream_kinds import UPSTREAM_KINDS
 
 __all__ = ["NAME", "Feed", "SideFeed", "UpstreamFeed"]
@@ -41,11 +43,19 @@ NAME = "kubernetes"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
+class _Staged(NamedTuple):
+    """A new or changed object before it is handed on."""
+
+    form: str
+    upserted: Upserted
+
+
 class Feed:
     """One list of one kind.
 
     ``optional``: no object of the kind need exist, so the kind need not be served. ``name``: the
-    only object of interest. ``reads``: whether objects of a namespace may be of use.
+    only object of interest. ``reads``: whether objects of a namespace may be of use. ``needed``:
+    the fields that anybody reads; a change of others is no event. None: the whole object.
     """
 
     def __init__(
@@ -56,12 +66,14 @@ class Feed:
         name: str = "",
         optional: bool = False,
         reads: Callable[[str], bool] = lambda namespace: True,
+        needed: Needed | None = None,
     ) -> None:
         self.kind = kind
         self.namespace = namespace
         self.name = name
         self._optional = optional
         self._reads = reads
+        self._needed = needed
         scope = "/".join(part for part in (namespace, name) if part)
         group = f".{kind[0]}" if kind[0] else ""
         self.place = f"{kind[1]}{group}{f' {scope}' if scope else ''}"
@@ -73,10 +85,11 @@ class Feed:
         """Whether a fresh list is needed before what is missing counts as gone."""
         self._fresh = False
         self._complete = False
-        self._versions: dict[ObjectRef, str] = {}
+        # The version of each object that was handed on, or a digest of what is needed of it.
+        self._forms: dict[ObjectRef, str] = {}
         # Of the list that is being read: all its objects, and those that are new or changed.
         self._present: set[ObjectRef] = set()
-        self._staged: dict[ObjectRef, Upserted] = {}
+        self._staged: dict[ObjectRef, _Staged] = {}
         self._problem: str | None = None
 
     @property
@@ -86,7 +99,7 @@ class Feed:
 
     def holds(self, ref: ObjectRef) -> bool:
         """Whether the list has the object."""
-        return ref in self._versions
+        return ref in self._forms
 
     def ask_again(self) -> None:
         """From now on only a list that begins later is fresh."""
@@ -121,12 +134,12 @@ class Feed:
 
     def drop(self, namespaces: Collection[str]) -> list[Event]:
         """Forget the objects of namespaces that do not count any more."""
-        gone = [ref for ref in self._versions if ref.namespace in namespaces]
+        gone = [ref for ref in self._forms if ref.namespace in namespaces]
         return self._remove(gone)
 
     def drop_all(self) -> list[Event]:
         """Forget everything: the list is not wanted any more."""
-        return [*self._remove(list(self._versions)), *self._problem_events(None, NOT_READ)]
+        return [*self._remove(list(self._forms)), *self._problem_events(None, NOT_READ)]
 
     # -- one sort of news each -------------------------------------------------------------------
 
@@ -136,7 +149,7 @@ class Feed:
         return [] if self._complete else self._hand_on(())
 
     def _list_ended(self, *, definition_deleted: bool) -> list[Event]:
-        gone = [ref for ref in self._versions if ref not in self._present]
+        gone = [ref for ref in self._forms if ref not in self._present]
         self._present = set()
         if gone and definition_deleted:
             self._staged = {}
@@ -160,7 +173,7 @@ class Feed:
         # The kind may come at any time, and its objects with it.
         self._fresh = True
         self._settle()
-        if self._versions:
+        if self._forms:
             self.incomplete = Incomplete(f"{reason} any more; what was known of it stays")
         elif not self._optional:
             self.incomplete = Incomplete(reason, words=None)
@@ -188,22 +201,29 @@ class Feed:
             if not self._reads(ref.namespace):
                 continue
             refs.append(ref)
-            if self._versions.get(ref) != content["metadata"]["resourceVersion"]:
-                self._staged[ref] = _upserted(resource, ref, content, problem)
+            form = content["metadata"]["resourceVersion"]
+            if self._needed is not None and problem is None:
+                content = only(self._needed, content)
+                form = digest_of(content)
+            if self._forms.get(ref) != form:
+                self._staged[ref] = _Staged(form, _upserted(resource, ref, content, problem))
+            else:
+                # It changed and changed back before it was handed on.
+                self._staged.pop(ref, None)
         return refs
 
     def _hand_on(self, gone: Iterable[ObjectRef]) -> list[Event]:
         """Return deletions and changes as one batch."""
         events = self._remove(gone)
         staged, self._staged = self._staged, {}
-        for ref, upserted in staged.items():
+        for ref, (form, upserted) in staged.items():
             if self._reads(ref.namespace):  # also now: namespaces come and go
-                self._versions[ref] = upserted.object.content["metadata"]["resourceVersion"]
+                self._forms[ref] = form
                 events.append(upserted)
         return events
 
     def _remove(self, refs: Iterable[ObjectRef]) -> list[Event]:
-        return [Removed(NAME, ref) for ref in refs if self._versions.pop(ref, None) is not None]
+        return [Removed(NAME, ref) for ref in refs if self._forms.pop(ref, None) is not None]
 
     def _problem_events(self, message: str | None, code: Code) -> list[Event]:
         """Return the list's own problem, if it changed."""
@@ -228,8 +248,9 @@ class SideFeed(Feed):
         about: str,
         labels: str = "",
         reads: Callable[[str], bool] = lambda namespace: True,
+        needed: Needed | None = None,
     ) -> None:
-        super().__init__(kind, namespace, optional=True, reads=reads)
+        super().__init__(kind, namespace, optional=True, reads=reads, needed=needed)
         self.place = f"{self.place} ({about})"
         self._labels = labels
 
@@ -246,7 +267,7 @@ class SideFeed(Feed):
         before = self._problem
         events = super()._not_served()
         self.incomplete = None
-        if self._versions:
+        if self._forms:
             return events
         # A cluster need not have such objects, nor serve their kind.
         self._problem = before

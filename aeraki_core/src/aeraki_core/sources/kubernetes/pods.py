@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from aeraki_core.errors import InputError
-from aeraki_core.kube.decode import DecodedObject, Object
-from aeraki_core.kube.informer import Changed, ListNews, Page
 from aeraki_core.kube.resources import GroupKind
 from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.istio import (
@@ -29,6 +26,7 @@ from aeraki_core.model.mesh import LiveWeights, Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.wire import text_map
 from aeraki_core.sources.events import Event, Removed, Upserted
+from aeraki_core.sources.kubernetes import needed
 from aeraki_core.sources.kubernetes.feed import Feed
 
 __all__ = ["POD", "PodFeed", "PodReferences", "PodSelection"]
@@ -50,7 +48,7 @@ class PodFeed(Feed):
     """The list of the Pods of one selector."""
 
     def __init__(self, selection: PodSelection) -> None:
-        super().__init__(POD, selection.namespace)
+        super().__init__(POD, selection.namespace, needed=needed.POD)
         self._selector = selection.selector
         if selection.selector:
             self.place = f"{self.place} with {selection.selector}"
@@ -59,28 +57,6 @@ class PodFeed(Feed):
     def params(self) -> Mapping[str, str]:
         """Only Pods with these labels."""
         return {"labelSelector": self._selector} if self._selector else {}
-
-    def handle(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:
-        """As for any list, without what no weight set needs."""
-        match news:
-            case Page() | Changed():
-                news = replace(news, objects=tuple(map(_trimmed, news.objects)))
-        return super().handle(news, definition_deleted=definition_deleted)
-
-
-def _trimmed(pod: DecodedObject) -> DecodedObject:
-    content = pod.content
-    metadata = {
-        name: content["metadata"][name]
-        for name in ("name", "namespace", "labels", "resourceVersion", "uid")
-        if name in content["metadata"]
-    }
-    kept: Object = {"metadata": metadata}
-    for part, names in (("spec", ("serviceAccountName",)), ("status", ("podIP", "podIPs"))):
-        value = content.get(part)
-        if isinstance(value, dict):
-            kept[part] = {name: value[name] for name in names if name in value}
-    return pod._replace(content=kept)
 
 
 class _ServiceFacts(NamedTuple):

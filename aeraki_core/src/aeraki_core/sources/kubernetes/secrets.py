@@ -21,6 +21,7 @@ from aeraki_core.mesh.store import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import LoadedKind
 from aeraki_core.sources.events import Event, Problems, Removed, Upserted
+from aeraki_core.sources.kubernetes import needed
 from aeraki_core.sources.kubernetes.feed import NAME, Feed
 
 __all__ = ["RELEASE_LABEL", "SECRET", "SecretFeed", "SecretName", "SecretReferences"]
@@ -56,7 +57,7 @@ class SecretFeed(Feed):
     """The list of one Secret, which is empty unless the Secret is released."""
 
     def __init__(self, secret: SecretName) -> None:
-        super().__init__(SECRET, secret.namespace, name=secret.name)
+        super().__init__(SECRET, secret.namespace, name=secret.name, needed=needed.SECRET)
         self._refusal: str | None = None
 
     def handle(self, news: ListNews, *, definition_deleted: bool = False) -> list[Event]:

@@ -26,12 +26,13 @@ from aeraki_core.kube.errors import ApiError
 from aeraki_core.kube.informer import Deleted, Informer, ListEnded, ListNews, Tuning
 from aeraki_core.kube.resources import ApiResource, Discovery, GroupKind
 from aeraki_core.model.gateway_api import GATEWAY_API, ROUTE_KINDS
-from aeraki_core.model.mesh import Mesh
+from aeraki_core.model.mesh import LiveWeights, Mesh
 from aeraki_core.model.resource import LoadedKind
 from aeraki_core.model.scope import EVERYWHERE, Scope, named
 from aeraki_core.model.selector import LabelSelector
 from aeraki_core.sources.chain import passing
 from aeraki_core.sources.events import Emit, Event, Removed, Scoped, Synced, Unsynced
+from aeraki_core.sources.kubernetes import needed
 from aeraki_core.sources.kubernetes.feed import NAME, Feed, SideFeed, UpstreamFeed
 from aeraki_core.sources.kubernetes.namespaces import NAMESPACE, NamespaceFeed, Selection
 from aeraki_core.sources.kubernetes.pods import POD, PodFeed, PodReferences, PodSelection
@@ -48,7 +49,8 @@ __all__ = ["KubernetesSource"]
 _log = logging.getLogger(__name__)
 _STOP = 2.0
 _RETRY = 5.0  # seconds before a list is read again that could not be taken in
-_BUILT_IN: tuple[GroupKind, ...] = (("", "Service"), ("discovery.k8s.io", "EndpointSlice"))
+_SLICE: GroupKind = ("discovery.k8s.io", "EndpointSlice")
+_BUILT_IN: tuple[GroupKind, ...] = (("", "Service"), _SLICE)
 # Whole services and their routes are made of these: without them nothing counts as gone.
 _ISTIO: tuple[GroupKind, ...] = (
     ("networking.istio.io", "ServiceEntry"),
@@ -254,6 +256,8 @@ class _Coordinator:
         self._references = SecretReferences(kinds)
         self._pods: dict[PodSelection, PodFeed] = {}
         self._pod_references = PodReferences(mesh)
+        has_weights = mesh.live_weights is not LiveWeights.OFF
+        self._slice = needed.READY_SLICE if has_weights else needed.SLICE
         self._state: Event = Unsynced(NAME, _NOT_YET)
         self._emit = emit
         # What comes of objects passes the selection first; what the selection lets in does not.
@@ -284,7 +288,13 @@ class _Coordinator:
         self._hand_on(*self._scoped())
         for kind in (*_BUILT_IN, *_ISTIO, *self._kinds):
             for namespace in sorted(self._scope.watched or ()) or (None,):
-                feed = Feed(kind, namespace, optional=kind in self._kinds, reads=reads)
+                feed = Feed(
+                    kind,
+                    namespace,
+                    optional=kind in self._kinds,
+                    reads=reads,
+                    needed=self._slice if kind == _SLICE else None,
+                )
                 self._feeds.append(feed)
         for namespace in sorted(self._scope.watched or ()) or (None,):
             # Our own filters are left out: there may be thousands.
@@ -298,7 +308,7 @@ class _Coordinator:
             for route in ((GATEWAY_API, name) for name in ROUTE_KINDS):
                 self._feeds.append(SideFeed(route, namespace, about="parents", reads=reads))
         if self._scope.watched is None:
-            self._feeds.append(SideFeed(NAMESPACE, about="annotations"))
+            self._feeds.append(SideFeed(NAMESPACE, about="annotations", needed=needed.NAMESPACE))
         for each in self._all_feeds():
             self._informers.start(each)
 
