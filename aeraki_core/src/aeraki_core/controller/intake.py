@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from enum import IntEnum
 
 from aeraki_core.controller.observer import (
     ObjectDropped,
@@ -18,6 +19,7 @@ from aeraki_core.controller.observer import (
     SourceUnsynced,
 )
 from aeraki_core.findings.by_place import FindingsByPlace
+from aeraki_core.model.meta import ObjectRef
 from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.sources.events import (
     Event,
@@ -31,15 +33,32 @@ from aeraki_core.sources.events import (
 )
 from aeraki_core.sources.gaps import Gaps
 
-__all__ = ["Intake"]
+__all__ = ["Follow", "Intake"]
 
 log = logging.getLogger(__name__)
 
-_RESTLESS = frozenset({"EndpointSlice", "Pod", "ServiceEntry", "DestinationRule"})
+_RESTLESS = frozenset(
+    {"EndpointSlice", "Pod", "ServiceEntry", "DestinationRule", "Namespace", "Secret"}
+)
 """Kinds that change without a user's doing, also by our own writes.
 
 What nobody asks about them must not make the changes of users wait for the end of a burst.
 """
+_WORKLOADS = frozenset({"EndpointSlice", "Pod"})
+"""Kinds that may change all day. No burst of theirs ends, so none of a user's waits for it."""
+
+
+class Follow(IntEnum):
+    """Which pass must follow events.
+
+    - NONE: nobody asks what changed
+    - SOON: the workloads of a service are others, which belongs to no burst
+    - AFTER_BURST: the pass at the end of the burst that the events belong to
+    """
+
+    NONE = 0
+    SOON = 1
+    AFTER_BURST = 2
 
 
 class Intake:
@@ -59,19 +78,18 @@ class Intake:
         """What is wrong with what the sources read, by source and place."""
         self._expected: set[str] | None = None
 
-    def accept(self, event: Event) -> bool:
-        """Take one event in. Returns whether a pass must follow once the burst is over."""
+    def accept(self, event: Event) -> Follow:
+        """Take one event in. Returns which pass must follow."""
         match event:
             case Upserted(source, source_object):
                 self._read[source] += 1
                 is_asked = self._pipeline.upsert(source_object)
                 self._observer(ObjectTaken(source_object))
-                # Restless kinds change all day. A pass follows if something that was read differs.
-                return is_asked or source_object.ref.kind not in _RESTLESS
+                return _follow(source_object.ref, is_asked=is_asked)
             case Removed(_, ref):
                 is_asked = self._pipeline.remove(ref)
                 self._observer(ObjectDropped(ref))
-                return is_asked or ref.kind not in _RESTLESS
+                return _follow(ref, is_asked=is_asked)
             case Problems(source, place, findings):
                 self.problems.put((source, place), findings)
             case Scoped(_, scope):
@@ -91,7 +109,7 @@ class Intake:
             case Unsynced(source, reason):
                 self._unsynced[source] = reason
                 self._observer(SourceUnsynced(source, reason))
-        return True
+        return Follow.AFTER_BURST
 
     def expect(self, sources: Iterable[str]) -> None:
         """These sources were asked for a fresh full answer.
@@ -144,3 +162,10 @@ class Intake:
         for _, incomplete in sorted(self._incomplete.items()):
             return f"not everything could be read: {incomplete.reason}"
         return None
+
+
+def _follow(ref: ObjectRef, *, is_asked: bool) -> Follow:
+    """Which pass must follow a change of an object, about which somebody asks or nobody."""
+    if not is_asked and ref.kind in _RESTLESS:
+        return Follow.NONE
+    return Follow.SOON if ref.kind in _WORKLOADS else Follow.AFTER_BURST

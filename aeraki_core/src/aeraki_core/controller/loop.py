@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from aeraki_core.controller.debounce import Debounce
-from aeraki_core.controller.intake import Intake
+from aeraki_core.controller.intake import Follow, Intake
 from aeraki_core.controller.observer import (
     FilterChanged,
     LeadershipChanged,
@@ -163,8 +163,7 @@ class Controller:
 
         Raises:
             TimeoutError: the loop did not call it within ``timeout`` seconds. What the function
-            raises is
-                raised too.
+                raises is raised too.
         """
         answer: Future[T] = Future()
         self._queue.put(_Question(function, answer))
@@ -239,8 +238,7 @@ class Controller:
 
         Raises:
             AerakiError: a source or the sink cannot be used; or one source has not given
-            everything, and
-                none has given anything for ``patience`` seconds.
+                everything, and none has given anything for ``patience`` seconds.
         """
         self._start()
         try:
@@ -347,17 +345,21 @@ class Controller:
             case _StopLoop():
                 pass
             case _:
-                if not self._accept_events(item):
-                    return
+                self._accept_events(item)
+                return
         self._debounce.touch(self._clock())
 
-    def _accept_events(self, events: tuple[Event, ...]) -> bool:
-        """Take events in. Returns whether a pass must follow once the burst is over."""
-        must_follow = False
+    def _accept_events(self, events: tuple[Event, ...]) -> None:
+        """Take events in, and let the pass come that must follow."""
+        follow = Follow.NONE
         for event in events:
             self._progress()
-            must_follow |= self._intake.accept(event)
-        return must_follow
+            follow = max(follow, self._intake.accept(event))
+        match follow:
+            case Follow.SOON:
+                self._debounce.touch_soon(self._clock())
+            case Follow.AFTER_BURST:
+                self._debounce.touch(self._clock())
 
     def _set_leads(self, leads: bool) -> None:
         # Also if it led before: other replicas may have written meanwhile.

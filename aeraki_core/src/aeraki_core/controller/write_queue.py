@@ -131,6 +131,8 @@ class WriteQueue:
 
     def next(self, now: float) -> float | None:
         """When a step can be picked; None when none waits."""
+        if not self._owners:
+            return None  # asked after every event, and there may be very many lanes
         times = (
             now if any(waiting.free for waiting in heads) else lane.bucket.next(now)
             for lane in self._lanes.values()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
 import pytest
 from aeraki_core.controller.observer import PassReport
 from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.source_object import SourceObject
 
 from tests.unit.core.controller.running import Feed, Running, codes, routes, service
+from tests.unit.core.controller.test_following import slice_of
 
 
 class Calls:
@@ -72,3 +75,30 @@ def test_findings_that_stay_are_not_looked_at_again(monkeypatch: pytest.MonkeyPa
         assert codes(report.resolved_findings) == ["AER0111"]
         assert report.new_findings == ()
         assert {item.ref for item in looked_at} == {objects[7].ref}
+
+
+def cost_of_workloads(namespaces: int) -> int:
+    """Count the calls for changed workloads of a service that speaks no protocol."""
+
+    def in_namespace(item: SourceObject, number: int) -> SourceObject:
+        ref = item.ref._replace(namespace=f"shop-{number}")
+        metadata = {**item.content["metadata"], "namespace": ref.namespace}
+        return replace(item, ref=ref, content={**item.content, "metadata": metadata})
+
+    objects = [in_namespace(service("cart", number), number) for number in range(namespaces)]
+    feed = Feed(*objects)
+    with Calls() as calls, Running(feed) as running:
+        written = len(running.next().written)
+        while written < 2 * namespaces:
+            written += len(running.next().written)
+        running.controller.call(lambda: None, 60.0)
+        calls.resting = False
+        for number in range(10):
+            feed.put(slice_of("other", *(f"pod-{each}" for each in range(number + 1))))
+        running.controller.call(lambda: None, 60.0)
+        calls.resting = True
+    return calls.count
+
+
+def test_workloads_of_others_cost_the_same_in_many_namespaces_as_in_few() -> None:
+    assert cost_of_workloads(200) < cost_of_workloads(5) * 1.2

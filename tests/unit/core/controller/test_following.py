@@ -9,6 +9,7 @@ from aeraki_core.filters.output import to_dict
 from aeraki_core.filters.output_kind import OutputKind
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.pipeline.reconcile import Action
 
 from tests.unit.core.controller.running import Feed, Running, routes, service
 from tests.unit.core.test_live_weights import Canary
@@ -82,3 +83,25 @@ def test_what_nobody_asks_about_prolongs_no_burst() -> None:
         now[0] += 0.06
         assert running.next().generated.generated
         assert running.controller.passes == before + 1
+
+
+def test_pods_that_come_and_go_all_day_do_not_delay_a_change() -> None:
+    """Those of a service with a filter: each time a pass looks who shares workloads with it."""
+    now = [0.0]
+    timing = LoopTiming(quiet=0.5, longest=6000.0, lead=0.05)
+    feed = Feed(service("order", 2), service("cart"), slice_of("order", "a"))
+    with Running(feed, timing=timing, clock=lambda: now[0]) as running:
+        assert running.next().first
+        for number in range(20):
+            now[0] = 100.0 + number * 0.1
+            feed.put(slice_of("order", *("a" * each for each in range(1, number % 5 + 2))))
+            running.controller.call(lambda: None, 60.0)
+        passes = running.controller.passes
+        assert 3 <= passes <= 6
+        feed.put(service("cart", volume="2"))
+        feed.put(slice_of("order", "a"))
+        running.controller.call(lambda: None, 60.0)
+        now[0] += 0.06
+        report = running.until(lambda report: report.written)
+        assert {written.step.action for written in report.written} == {Action.UPDATE}
+        assert running.controller.passes == passes + 1

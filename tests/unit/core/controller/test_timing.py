@@ -73,6 +73,31 @@ def test_a_second_burst_within_the_quiet_time_is_not_a_first_change() -> None:
     assert actions(Debounce(0.5, 10.0, 0.05), [100.0, 100.3, 100.31], 300.0) == [100.05, 100.81]
 
 
+def test_workloads_that_change_all_day_are_acted_on_at_most_once_in_a_quiet_time() -> None:
+    debounce, acted = Debounce(0.5, 10.0, 0.05), []
+    for tick in range(100):
+        now = 100.0 + tick * 0.02
+        if (due := debounce.due) is not None and due <= now:
+            acted.append(round(now, 2))
+            debounce.reset(now)
+        debounce.touch_soon(now)
+    assert acted == [100.06, 100.56, 101.06, 101.56]
+
+
+def test_workloads_neither_delay_a_first_change_nor_prolong_a_burst() -> None:
+    debounce = Debounce(0.5, 10.0, 0.05)
+    debounce.touch_soon(100.0)
+    debounce.reset(100.05)
+    debounce.touch_soon(100.06)
+    debounce.touch(100.1)
+    debounce.touch_soon(100.12)
+    assert due(debounce) == pytest.approx(100.15)
+    debounce.touch(100.13)
+    assert due(debounce) == pytest.approx(100.18)
+    debounce.reset(100.18)
+    assert due(debounce) is None
+
+
 def test_tries_come_later_each_time_and_end_with_success() -> None:
     backoff: KeyedBackoff[str] = KeyedBackoff(1.0, 8.0, lambda: 1.0)
     assert backoff.next is None
