@@ -47,7 +47,7 @@ class _Reading(NamedTuple):
 class OptionReader:
     """Reads the options of one service that a protocol or an add-on declares, each once.
 
-    ``declared`` are the options of the owner.
+    ``declared`` are the options of the owner, by name.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class OptionReader:
         owner: OptionOwner,
         service: Service,
         *,
-        declared: frozenset[Option[Any]],
+        declared: Mapping[str, Option[Any]],
         reads: Reads,
         recorder: Recorder,
     ) -> None:
@@ -64,7 +64,7 @@ class OptionReader:
         self._service = service
         self._reads = reads
         self._recorder = recorder
-        self._readings: dict[Option[Any], _Reading] = {}
+        self._readings: dict[str, _Reading] = {}
 
     @cached_property
     def _own(self) -> Mapping[str, str]:
@@ -77,8 +77,10 @@ class OptionReader:
         Raises:
             PluginError: the owner does not declare the option.
         """
-        reading = self._readings.get(option) or self._read(option)
-        value: V = reading.value
+        self._require_declared(option)
+        if self._has_default(option):
+            return option.default
+        value: V = self._read(option).value
         return value
 
     def field(self, option: Option[Any]) -> str:
@@ -87,34 +89,41 @@ class OptionReader:
         Raises:
             PluginError: the owner does not declare the option.
         """
-        reading = self._readings.get(option) or self._read(option)
-        return f"metadata.annotations.{reading.annotation or self._owner.annotation(option)}"
+        self._require_declared(option)
+        annotation = "" if self._has_default(option) else self._read(option).annotation
+        return f"metadata.annotations.{annotation or self._owner.annotation(option)}"
 
     def report_unknown(self) -> None:
         """Report annotations with the owner's prefix that are none of its options."""
         if not self._own:
             return
-        known = {self._owner.annotation(option) for option in self._declared}
+        known = {self._owner.annotation(option) for option in self._declared.values()}
         for name in self._own:
             if name not in known:
                 field = f"metadata.annotations.{name}"
                 message = f"{self._owner.name} has no option {name}"
                 self._recorder.add(UNKNOWN_OPTION, message, self._service.ref, field)
 
-    def _read(self, option: Option[Any]) -> _Reading:
+    def _require_declared(self, option: Option[Any]) -> None:
         if not isinstance(option, Option):
             raise PluginError(
                 f"an option is asked for by its Option value, not by a {type(option).__name__}"
             )
-        if option not in self._declared:
+        declared = self._declared.get(option.name)
+        if declared is not option and declared != option:
             raise PluginError(
                 f"{self._owner.name} does not declare the "
                 f"option {option.name!r}: list it in options"
             )
-        # Most services have no annotation for us.
-        is_given = self._own or option.aliases
-        reading = self._parse(option) if is_given else _Reading(option.default)
-        self._readings[option] = reading
+
+    def _has_default(self, option: Option[Any]) -> bool:
+        """Whether nothing can give the option a value: most services have no annotation for us."""
+        return not self._own and not option.aliases
+
+    def _read(self, option: Option[Any]) -> _Reading:
+        reading = self._readings.get(option.name)
+        if reading is None:
+            reading = self._readings[option.name] = self._parse(option)
         return reading
 
     def _parse(self, option: Option[Any]) -> _Reading:

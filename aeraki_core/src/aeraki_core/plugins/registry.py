@@ -151,11 +151,13 @@ class Registry:
         return self._owners[protocol.name]
 
     @cached_property
-    def options(self) -> dict[str, frozenset[Option[Any]]]:
-        """The options that each active protocol and add-on declares, by its name."""
+    def options(self) -> dict[str, dict[str, Option[Any]]]:
+        """The options that each active protocol and add-on declares, by their names."""
         owners: list[Protocol | AddOn] = [*self.protocols]
         owners += (addon for plugin in self.active for addon in plugin.addons)
-        return {owner.name: frozenset(owner.options) for owner in owners}
+        return {
+            owner.name: {option.name: option for option in owner.options} for owner in owners
+        }
 
     @cached_property
     def _kind_owners(self) -> dict[tuple[str, str], PluginInfo]:
