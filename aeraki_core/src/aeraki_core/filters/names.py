@@ -21,6 +21,7 @@ __all__ = [
     "packed_name",
 ]
 
+_FITS = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*(\.[a-z0-9]+(-+[a-z0-9]+)*)*")
 _LOOKS_HASHED = re.compile(r".*-[0-9a-f]{16}")
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _HASH = 8
@@ -42,10 +43,10 @@ def _fit(text: str, limit: int) -> str:
 
     A text that is not itself a valid part gets a hash; so does one that ends like a hash.
     """
+    if len(text) <= limit and _FITS.fullmatch(text) and not _LOOKS_HASHED.fullmatch(text):
+        return text
     clean = re.sub(r"[^a-z0-9.-]+", "-", text.lower())
     clean = re.sub(r"[-.]*\.[-.]*", ".", clean).strip("-.")
-    if clean == text and len(clean) <= limit and not _LOOKS_HASHED.fullmatch(text):
-        return clean
     head = clean[: limit - _LONG_HASH - 1].strip("-.") or "x"
     return f"{head}-{_hash(text, _LONG_HASH)}"
 
