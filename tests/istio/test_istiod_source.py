@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aeraki_core.kube.client import connect
 from aeraki_core.kube.informer import Tuning
+from aeraki_core.mesh.keys import DestinationRulesKey, VirtualServicesKey
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.sources.events import Unsynced
@@ -142,9 +143,10 @@ def test_the_store_reads_the_same_as_from_kubernetes(
         ours.upsert(item)
     assert not theirs.rejected()
     host = f"redis.{namespace}.svc.cluster.local"
-    assert theirs.virtual_services(host) == ours.virtual_services(host)
-    assert theirs.virtual_services(host)[0].http[0].others() == ("fault",)
-    assert theirs.destination_rules(host) == ours.destination_rules(host)
+    routes, rules = VirtualServicesKey(host), DestinationRulesKey(host)
+    assert theirs.virtual_services(routes) == ours.virtual_services(routes)
+    assert theirs.virtual_services(routes)[0].http[0].others() == ("fault",)
+    assert theirs.destination_rules(rules) == ours.destination_rules(rules)
     assert theirs.services_of_host("redis.example.org") == ours.services_of_host(
         "redis.example.org"
     )

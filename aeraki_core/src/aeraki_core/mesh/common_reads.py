@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from aeraki_core.mesh.claims import Claim, in_proxies
 from aeraki_core.mesh.keys import (
@@ -23,7 +23,6 @@ from aeraki_core.mesh.keys import (
     ResourceKey,
     SecretKey,
     ServiceKey,
-    SidecarListenersKey,
     SidecarNamespacesKey,
     SidecarsKey,
     VirtualServiceKey,
@@ -38,6 +37,7 @@ from aeraki_core.mesh.record import (
 from aeraki_core.mesh.resolve import (
     in_export_order,
 )
+from aeraki_core.mesh.sidecars import listener_keys
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.endpoints import Endpoints, ReadyEndpoint
 from aeraki_core.model.gateway_api import AttachedRoute
@@ -52,6 +52,9 @@ from aeraki_core.model.sidecar import SidecarScope
 from aeraki_core.model.workload_entry import mapped_ports
 
 __all__ = ["CommonReads"]
+
+T = TypeVar("T")
+Q = TypeVar("Q", bound=HostQuestion)
 
 
 class CommonReads:
@@ -173,8 +176,9 @@ class CommonReads:
 
     def sidecar_listeners(self, port: int) -> tuple[SidecarScope, ...]:
         """The Sidecars with an egress listener of their own for a port, the oldest first."""
-        self.keys.update(map(SidecarListenersKey, (0, port)))
-        return self._store.sidecars.with_listener(port)
+        keys = listener_keys(port)
+        self.keys.update(keys)
+        return self._store.sidecars.with_listener(keys)
 
     def services_of_any_client(self, host: str) -> tuple[Service, ...]:
         """The services of a host, whoever sees them, the oldest first."""
@@ -183,8 +187,9 @@ class CommonReads:
 
     def rules_named(self, host: str) -> tuple[DestinationRule, ...]:
         """The DestinationRules of exactly this host, whoever may obey them."""
-        self.keys.add(DestinationRulesKey(host))
-        return self._store.destination_rules(host)
+        key = DestinationRulesKey(host)
+        self.keys.add(key)
+        return self._store.destination_rules(key)
 
     def rules_of_any_client(self, host: str) -> tuple[DestinationRule, ...]:
         """The DestinationRules that some client may obey for the host.
@@ -241,14 +246,21 @@ class CommonReads:
 
     def _rules_by_host(self, host: str) -> list[tuple[DestinationRule, ...]]:
         """The DestinationRules of the host, then those of each wildcard over it that has some."""
-        wildcards = self._ask_over(DestinationRulesKey, host)
-        return [
-            self._store.destination_rules(host),
-            *self._store.destination_rules_over(wildcards),
-        ]
+        key, wildcards = self._ask_over(DestinationRulesKey, host)
+        over = self._shared(wildcards, lambda: self._store.destination_rules_over(wildcards))
+        return [self._store.destination_rules(key), *over]
 
-    def _ask_over(self, key: Callable[[str], HostQuestion], host: str) -> WildcardsKey:
+    def _ask_over(self, key_for: Callable[[str], Q], host: str) -> tuple[Q, WildcardsKey]:
         """Ask for the host and for the wildcards over it: objects for them may be created later."""
-        wildcards = wildcards_over(key, host.removeprefix("*.").partition(".")[2])
-        self.keys.update((key(host), wildcards))
-        return wildcards
+        key = key_for(host)
+        wildcards = wildcards_over(key_for, host.removeprefix("*.").partition(".")[2])
+        self.keys.update((key, wildcards))
+        return key, wildcards
+
+    def _shared(self, key: Hashable, work_out: Callable[[], T]) -> T:
+        """What is the same for very many readers, worked out once until the next change."""
+        shared = self._store.shared_answers
+        if key not in shared:
+            shared[key] = work_out()
+        value: T = shared[key]
+        return value

@@ -7,9 +7,9 @@ filters, so the generator runs once for them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any
 
 from aeraki_core.mesh.claims import Claim, in_proxies, seen_elsewhere
 from aeraki_core.mesh.common_reads import CommonReads
@@ -55,8 +55,6 @@ from aeraki_core.model.service import Service, ServiceId
 from aeraki_core.model.sidecar import SidecarScope
 
 __all__ = ["Reads"]
-
-T = TypeVar("T")
 
 _MANY = 16
 """So many objects are looked at once for all readers, and no more of them are named."""
@@ -224,15 +222,17 @@ class Reads(CommonReads):
 
     def _virtual_services(self, key: RoutesKey) -> tuple[VirtualService, ...]:
         host = key.host
-        wildcards = self._ask_over(VirtualServicesKey, host)
-        named = self._store.virtual_services(host)
+        own, wildcards = self._ask_over(VirtualServicesKey, host)
+        named = self._store.virtual_services(own)
         if host.startswith("*"):
             # Istio lets a VirtualService of any host under the wildcard decide, too.
             self.keys.add(VirtualServicesUnderKey(host))
             named = (*named, *self._store.virtual_services_under(host))
-        levels = [self._level(over) for over in self._store.wildcards_with_routes(wildcards)]
-        if named:
-            levels.insert(0, RouteLevel.of(None, named))
+        over = self._shared(
+            wildcards,
+            lambda: [*map(self._level, self._store.wildcards_with_routes(wildcards))],
+        )
+        levels = [RouteLevel.of(None, named), *over] if named else over
         if not levels:
             return ()
         owner = self._namespace_of(host)
@@ -253,7 +253,7 @@ class Reads(CommonReads):
     def _level(self, key: VirtualServicesKey) -> RouteLevel:
         """The VirtualServices of a wildcard, which are looked at once for all hosts under it."""
         return self._shared(
-            ("level", key), lambda: RouteLevel.of(key, self._store.virtual_services(key.host))
+            ("level", key), lambda: RouteLevel.of(key, self._store.virtual_services(key))
         )
 
     def _in_order(self, level: RouteLevel, routed: RoutedPort | None) -> LevelOrder:
@@ -327,14 +327,6 @@ class Reads(CommonReads):
                 for ref in self._left_out(level, routed, namespace) ^ left_out
             ):
                 self.record.clients.add(namespace)
-
-    def _shared(self, key: tuple[Any, ...], work_out: Callable[[], T]) -> T:
-        """What is the same for very many readers, worked out once until the next change."""
-        shared = self._store.shared_answers
-        if key not in shared:
-            shared[key] = work_out()
-        value: T = shared[key]
-        return value
 
     def _route_targets(self, key: RouteTargetKey) -> tuple[Service, ...]:
         """The services of a destination, unless the Sidecar imports them for other ports alone.

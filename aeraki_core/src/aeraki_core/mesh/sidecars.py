@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
 
 from aeraki_core.mesh.importers import Importers
 from aeraki_core.mesh.keys import Key, SidecarListenersKey, SidecarNamespacesKey, SidecarsKey
@@ -13,7 +14,7 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Service
 from aeraki_core.model.sidecar import SidecarScope, parse_sidecar
 
-__all__ = ["SidecarTable"]
+__all__ = ["SidecarTable", "listener_keys"]
 
 
 class SidecarTable:
@@ -73,12 +74,8 @@ class SidecarTable:
         sidecars = self._table.at(SidecarNamespacesKey())
         return frozenset(sidecar.ref.namespace for sidecar in sidecars)
 
-    def with_listener(self, port: int) -> tuple[SidecarScope, ...]:
-        """The Sidecars with an egress listener of their own for a port, or for any.
-
-        SidecarListenersKey of the port, and of 0.
-        """
-        keys = map(SidecarListenersKey, (0, port))
+    def with_listener(self, keys: Iterable[SidecarListenersKey]) -> tuple[SidecarScope, ...]:
+        """The Sidecars with an egress listener of their own that one of these questions is about."""
         sidecars = {sidecar for key in keys for sidecar in self._table.at(key)}
         return tuple(sorted(sidecars, key=lambda sidecar: sidecar.age))
 
@@ -102,6 +99,12 @@ class SidecarTable:
     def importers(self, service: Service) -> frozenset[str] | None:
         """The client namespaces that may import a service (ImportersKey); None: any namespace."""
         return self._importers.of(service)
+
+
+@lru_cache(maxsize=65536)
+def listener_keys(port: int) -> tuple[SidecarListenersKey, ...]:
+    """The questions about the Sidecars with a listener of their own for a port, or for any."""
+    return (SidecarListenersKey(0), SidecarListenersKey(port))
 
 
 def _keys(sidecar: SidecarScope) -> list[Key]:

@@ -85,6 +85,7 @@ from aeraki_core.model.workload_entry import WorkloadEntry, parse_workload_entry
 __all__ = ["Location", "SourceObject", "Store", "host_suffixes"]
 
 _IPV4_CLUSTER = frozenset({ProxyFamily.IPV4, ProxyFamily.DUAL})
+_NO_ENDPOINTS = Endpoints()
 _API_SERVER = ObjectRef("Service", "default", "kubernetes")
 
 
@@ -459,7 +460,8 @@ class Store:
 
     def endpoints(self, namespace: str, name: str) -> Endpoints:
         """The endpoints of a Kubernetes Service (EndpointsKey)."""
-        return union(self._slices.at(EndpointsKey(namespace, name)))
+        slices = self._slices.at(EndpointsKey(namespace, name))
+        return union(slices) if slices else _NO_ENDPOINTS
 
     def ready_endpoints(self, namespace: str, name: str) -> tuple[ReadyEndpoint, ...] | None:
         """The endpoints of a Kubernetes Service that take calls, sorted (ReadyEndpointsKey).
@@ -490,9 +492,9 @@ class Store:
         """Who claims the listener, the oldest first (ListenerKey)."""
         return self._services.claims(listener)
 
-    def virtual_services(self, host: str) -> tuple[VirtualService, ...]:
-        """Those whose hosts name exactly this one, the oldest first (VirtualServicesKey)."""
-        return self._virtual_services.oldest_first(VirtualServicesKey(host))
+    def virtual_services(self, key: VirtualServicesKey) -> tuple[VirtualService, ...]:
+        """Those whose hosts name exactly this one, the oldest first."""
+        return self._virtual_services.oldest_first(key)
 
     def wildcards_with_routes(self, wildcards: WildcardsKey) -> list[VirtualServicesKey]:
         """Those of the wildcards that a VirtualService names."""
@@ -506,9 +508,9 @@ class Store:
         """Those that name a host under the wildcard, the oldest first (VirtualServicesUnderKey)."""
         return self._virtual_services.oldest_first(VirtualServicesUnderKey(wildcard))
 
-    def destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
-        """Those whose host is exactly this one, the oldest first (DestinationRulesKey)."""
-        return self._destination_rules.oldest_first(DestinationRulesKey(host))
+    def destination_rules(self, key: DestinationRulesKey) -> tuple[DestinationRule, ...]:
+        """Those whose host is exactly this one, the oldest first."""
+        return self._destination_rules.oldest_first(key)
 
     def destination_rules_over(self, wildcards: WildcardsKey) -> list[tuple[DestinationRule, ...]]:
         """Those of each of the wildcards that has some, the oldest first."""

@@ -45,11 +45,13 @@ class BaseAudiences:
     """The clients of a service port.
 
     ``by_import``: they are the namespaces that import the service, instead of the whole mesh.
+    ``is_everybodys``: the host is this service for everybody else, or for nobody.
     """
 
     audiences: tuple[Audience, ...]
     findings: tuple[Finding, ...]
     by_import: bool
+    is_everybodys: bool
 
 
 def base_audiences(
@@ -72,7 +74,8 @@ def base_audiences(
         )
         findings.append(Finding(ROOT_EXPORT, message, service.ref, "spec.exportTo"))
         namespaces -= {root}
-    if not is_everybodys(service, reads):
+    is_for_all = is_everybodys(service, reads)
+    if not is_for_all:
         owner = reads.services_of_host(service.host)[0]
         message = (
             f"{service.host} belongs to {owner.ref}; this object takes effect for clients in "
@@ -97,6 +100,7 @@ def base_audiences(
         ),
         findings=tuple(findings),
         by_import=importers is not None,
+        is_everybodys=is_for_all,
     )
 
 

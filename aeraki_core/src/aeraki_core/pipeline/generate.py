@@ -19,7 +19,7 @@ from aeraki_core.mesh.record import Record
 from aeraki_core.mesh.routes import PlannedRoute
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.service import Port, Service
-from aeraki_core.pipeline.audiences import BaseAudiences, base_audiences, is_everybodys
+from aeraki_core.pipeline.audiences import BaseAudiences, base_audiences
 from aeraki_core.pipeline.port_output import PortOutput, PortRun
 from aeraki_core.pipeline.views import ViewRunner
 from aeraki_core.plugins.audience import Audience
@@ -80,7 +80,7 @@ def generate_port(
         failed_in=frozenset(failed_in),
         calls=sum(view.generated is not None for view in views),
         seconds=sum(view.generated.seconds for view in views if view.generated is not None),
-        is_everybodys=is_everybodys(service, reads),
+        is_everybodys=base.is_everybodys,
         by_import=base.by_import,
     )
     return PortOutput(
