@@ -337,7 +337,7 @@ def assemble(
     if isinstance(first.group, InboundGroup):
         return _assemble_inbound(first.group, ordered, broader, narrower, instance, after)
     companions = {each.key: each for each in companions_of(ordered, instance)}
-    envoy_filter = replace(_filter(ordered, ordered, instance), companions=tuple(companions))
+    envoy_filter = _filter(ordered, ordered, instance, companions)
     return {first.key: envoy_filter, **companions}, ()
 
 
@@ -371,11 +371,16 @@ def _assemble_inbound(
 
 
 def _filter(
-    contents: Sequence[Placement], served: Sequence[Placement], instance: str
+    contents: Sequence[Placement],
+    served: Sequence[Placement],
+    instance: str,
+    companions: Iterable[FilterKey] = (),
 ) -> EnvoyFilter:
     """The EnvoyFilter with the patches of ``contents``, for the service ports of ``served``."""
     first = contents[0]
-    patches = tuple(dict.fromkeys(patch for each in contents for patch in each.patches))
+    patches = first.patches
+    if len(contents) > 1 or len(patches) > 1:
+        patches = tuple(dict.fromkeys(patch for each in contents for patch in each.patches))
     return EnvoyFilter(
         key=first.key,
         plugin=first.plugin,
@@ -386,4 +391,5 @@ def _filter(
         patches=first.patches if first.patches == patches else patches,
         namespaces=tuple(sorted({each.ref.namespace for each in served})),
         instance=instance,
+        companions=tuple(companions),
     )

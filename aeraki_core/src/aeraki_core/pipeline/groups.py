@@ -94,8 +94,8 @@ class Groups:
                 del self._by_label[key]
 
     def _broader(self, group: Group) -> list[InboundGroup]:
-        if not isinstance(group, InboundGroup):
-            return []
+        if not isinstance(group, InboundGroup) or len(group.selector) < 2:
+            return []  # the part of one label is no selector
         selector = group.selector
         if len(selector) > _MAX_LABELS:
             sharing = set().union(*self._sharing(group))
@@ -113,7 +113,8 @@ class Groups:
         # A selector of a part has all labels of this group: the rarest label leaves the fewest
         # candidates.
         candidates = min(self._sharing(group), key=len)
-        return sorted(other for other in candidates if set(other.selector) > set(group.selector))
+        longer = [other for other in candidates if len(other.selector) > len(group.selector)]
+        return sorted(other for other in longer if set(other.selector) > set(group.selector))
 
     def _sharing(self, group: InboundGroup) -> list[set[InboundGroup]]:
         """For each label of the selector, the groups that have it too."""

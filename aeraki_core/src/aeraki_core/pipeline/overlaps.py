@@ -38,6 +38,10 @@ class Rank:
     recheck: frozenset[InboundGroup] = frozenset()
 
 
+_FIRST = Rank()
+"""Of a group that shares no workload, as most do."""
+
+
 class Overlaps:
     """The order among inbound groups that share workloads, kept up to date one group at a time.
 
@@ -69,8 +73,11 @@ class Overlaps:
     def rank(self, group: Group) -> Rank:
         """Return the rank of a group, once all changed groups are updated."""
         if not isinstance(group, InboundGroup):
-            return Rank()
-        members, rivals = self._groups.members(group), self._rivals(group)
+            return _FIRST
+        rivals = self._rivals(group)
+        if not rivals and group not in self._after:
+            return _FIRST
+        members = self._groups.members(group)
         after = 0
         findings: list[Finding] = []
         for other in sorted(rivals):
