@@ -79,9 +79,10 @@ class Destinations:
                 cluster = self._cluster(entry.destination, weight, f"{path}[{index}].destination")
                 if cluster is not None:
                     clusters.append(cluster)
-        if self.scope.weight_sets is not None and len(destinations) > 1:
-            carrier = self.scope.weight_sets.carry(
-                self.scope.virtual_service, destinations, self._all(destinations), path=path
+        weight_sets, virtual_service = self.scope.weight_sets, self.scope.virtual_service
+        if len(destinations) > 1 and weight_sets and weight_sets.is_wanted(virtual_service):
+            carrier = weight_sets.carry(
+                virtual_service, destinations, self._all(destinations), path=path
             )
             if carrier is not None:
                 return (carrier,)

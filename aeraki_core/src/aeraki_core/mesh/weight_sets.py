@@ -159,12 +159,11 @@ class WeightSets:
     ) -> WeightedCluster | None:
         """The cluster that carries the weights of a route; None: the route keeps them itself.
 
+        Asked for a route with several destinations whose weights are to be live (is_wanted).
         ``destinations`` are all of the ``route``, also those with weight 0, so that the filter is
         the same for every weight.
         """
         ref = virtual_service.ref
-        if len(destinations) < 2 or not self._is_wanted(virtual_service):
-            return None
         if self.reads.mesh.live_weights is LiveWeights.OFF:
             message = f"{LIVE_WEIGHTS_ANNOTATION} has no effect: the setting live-weights is off"
             self.report_at(LIVE_WEIGHTS_OFF, message, ref, path)
@@ -193,7 +192,8 @@ class WeightSets:
         host, port = meant.pop() if len(meant) == 1 else (weight_set.host, PORT)
         return WeightedCluster(cluster=weight_set.cluster, weight=1, host=host, port=port)
 
-    def _is_wanted(self, virtual_service: VirtualService) -> bool:
+    def is_wanted(self, virtual_service: VirtualService) -> bool:
+        """Whether the weights of a VirtualService are to be live, by a setting or annotation."""
         if self.reads.mesh.live_weights is LiveWeights.ALL:
             return True
         return virtual_service.live_weights or (
