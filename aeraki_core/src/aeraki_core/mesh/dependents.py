@@ -36,8 +36,9 @@ class Dependents(Generic[R]):
             self._keys_of[reader] = tuple(after)
         for key in before - after:
             self._readers.drop(key, reader)
-        for key in after - before:
-            self._readers.put(key, reader)
+        new = after - before
+        self._readers.put_at_all(new, reader)
+        for key in new:
             if isinstance(key, WildcardsKey) and key not in self._known_wildcards:
                 self._known_wildcards.add(key)
                 for question in key.questions:

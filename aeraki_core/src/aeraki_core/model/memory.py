@@ -8,7 +8,7 @@ core, Python 3.11).
 from __future__ import annotations
 
 import gc
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -120,18 +120,23 @@ class MultiMap(Generic[K, H]):
 
     def put(self, key: K, value: H) -> None:
         """Add a value."""
-        values = self._at.get(key)
-        if values is None:
-            self._at[key] = value
-        elif isinstance(values, set):
-            values.add(value)
-        elif not isinstance(values, list):
-            if values != value:
-                self._at[key] = [values, value]
-        elif value not in values:
-            values.append(value)
-            if len(values) > self._FEW:
-                self._at[key] = {*values}
+        self.put_at_all((key,), value)
+
+    def put_at_all(self, keys: Iterable[K], value: H) -> None:
+        """Add one value at many keys."""
+        for key in keys:
+            values = self._at.get(key)
+            if values is None:
+                self._at[key] = value
+            elif isinstance(values, set):
+                values.add(value)
+            elif not isinstance(values, list):
+                if values != value:
+                    self._at[key] = [values, value]
+            elif value not in values:
+                values.append(value)
+                if len(values) > self._FEW:
+                    self._at[key] = {*values}
 
     def drop(self, key: K, value: H) -> None:
         """Forget a value that was added."""
