@@ -120,7 +120,7 @@ class CommonReads:
             return ()
         self.keys.add(WorkloadEntriesKey(service.namespace))
         entries = self._store.workload_entries(service.namespace)
-        return mapped_ports(entries, service.selector, port.name)
+        return mapped_ports(entries, service.selector, port.name) if entries else ()
 
     def proxy_families(self, service: Service) -> frozenset[ProxyFamily]:
         """The IP families of the mesh's proxies, by the settings or else by addresses.

@@ -74,7 +74,10 @@ class RouteMatch:
     @property
     def takes_all(self) -> bool:
         """Whether it asks nothing."""
-        return self == RouteMatch()
+        return self == _ANY_CALL
+
+
+_ANY_CALL = RouteMatch()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

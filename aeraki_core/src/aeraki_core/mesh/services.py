@@ -95,12 +95,13 @@ class ServiceTable:
 
     def of_host(self, host: str) -> tuple[Service, ...]:
         """Return the services of a host, the oldest first."""
-        if self._by_host.count(host) < 2:
-            return self._by_host.values(host)
-        # One host may have a thousand entries, and each of them asks whose it is.
-        if host not in self._hosts_in_order:
-            self._hosts_in_order[host] = oldest_first(self._by_host.values(host))
-        return self._hosts_in_order[host]
+        in_order = self._hosts_in_order.get(host)
+        if in_order is None:
+            in_order = oldest_first(self._by_host.values(host))
+            # One host may have a thousand entries, and each of them asks whose it is.
+            if len(in_order) > 1:
+                self._hosts_in_order[host] = in_order
+        return in_order
 
     def count_of_host(self, host: str) -> int:
         """Return how many services a host has."""
@@ -120,15 +121,14 @@ class ServiceTable:
 
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Return the claims of a listener, in any proxy, the oldest first."""
-        if self._claims.count(listener) < 2:
-            return self._claims.values(listener)
-        # One address may have thousands of services, and each of them asks who has its listener.
-        if listener not in self._in_order:
+        claims = self._in_order.get(listener)
+        if claims is None:
             claims = self._claims.values(listener)
-            self._in_order[listener] = tuple(
-                sorted(claims, key=lambda claim: (claim.age, claim.service))
-            )
-        return self._in_order[listener]
+            # One address may have thousands of services, and each asks who has its listener.
+            if len(claims) > 1:
+                claims = tuple(sorted(claims, key=lambda claim: (claim.age, claim.service)))
+                self._in_order[listener] = claims
+        return claims
 
     def upsert(self, item: SourceObject, parse: Parse) -> set[Key]:
         """Parse and keep the services of an object. Returns the keys whose answer changed.

@@ -75,7 +75,7 @@ class SidecarTable:
         return frozenset(sidecar.ref.namespace for sidecar in sidecars)
 
     def with_listener(self, keys: Iterable[SidecarListenersKey]) -> tuple[SidecarScope, ...]:
-        """The Sidecars with an egress listener of their own that one of these questions is about."""
+        """The Sidecars with an egress listener of their own that these questions are about."""
         sidecars = {sidecar for key in keys for sidecar in self._table.at(key)}
         return tuple(sorted(sidecars, key=lambda sidecar: sidecar.age))
 

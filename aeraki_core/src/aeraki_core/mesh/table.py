@@ -74,12 +74,13 @@ class Table(Generic[T]):
 
     def oldest_first(self: Table[A], key: Key) -> tuple[A, ...]:
         """Return the values that answer a question, in Istio's order of precedence."""
-        if self._index.count(key) < 2:
-            return self._index.values(key)
-        # One host may have thousands of objects, and each of its readers asks for them.
-        if key not in self._in_order:
-            self._in_order[key] = oldest_first(self._index.values(key))
-        return self._in_order[key]
+        in_order = self._in_order.get(key)
+        if in_order is None:
+            in_order = oldest_first(self._index.values(key))
+            # One host may have thousands of objects, and each of its readers asks for them.
+            if len(in_order) > 1:
+                self._in_order[key] = in_order
+        return in_order
 
     def at_any(self: Table[A], keys: Iterable[Key]) -> Iterator[tuple[A, ...]]:
         """Yield the values that answer each question, in that order, where there are some."""

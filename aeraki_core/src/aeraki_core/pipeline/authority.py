@@ -17,10 +17,11 @@ __all__ = ["foreign_changes"]
 
 def foreign_changes(patches: Iterable[Patch], context: GenerateContext) -> Iterator[str]:
     """Yield what the patches change in clusters that are not the plugin's to change."""
+    of_clusters = [patch for patch in patches if patch.apply_to is ApplyTo.CLUSTER]
+    if not of_clusters:
+        return
     own = {context.outbound.cluster, *(side.cluster for side in context.inbound)}
-    for patch in patches:
-        if patch.apply_to is not ApplyTo.CLUSTER:
-            continue
+    for patch in of_clusters:
         verb = patch.operation.lower()
         if patch.side.cluster not in own:
             yield f"{verb} cluster {patch.side.cluster}, which is not the service port's own"

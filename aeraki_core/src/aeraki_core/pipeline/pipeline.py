@@ -329,8 +329,9 @@ class Pipeline:
         placed = (port for group in assembled for port in self._groups.ports(group))
         for port in {*generated, *placed}:
             self._ports.set_state(port, self._reports.state(port))
-        for port in self._ports.placed() if work.foreign_filters else generated:
-            self._meet_foreign_filters(port)
+        if work.foreign_filters or self.store.foreign_filters:
+            for port in self._ports.placed() if work.foreign_filters else generated:
+                self._meet_foreign_filters(port)
         detected = {service_id.ref for service_id in work.services | work.relabelled}
         for ref in sorted(work.objects | detected):
             self._checks.check(ref)

@@ -376,15 +376,16 @@ class GenerateContext(PortContext):
         return tuple(route.used for route in planned if route.used is not None)
 
     def _routes(self, match: tuple[str, ...], action: tuple[str, ...]) -> tuple[Route, ...]:
-        for name, words, known in (("match", match, MATCHES), ("action", action, ACTIONS)):
-            unknown = sorted({*words} - known)
-            if unknown:
+        matches, actions = frozenset(match), frozenset(action)
+        for name, words, known in (("match", matches, MATCHES), ("action", actions, ACTIONS)):
+            if not words <= known:
                 raise PluginError(
-                    f"routes: {name} has no {unknown[0]!r}; it has {', '.join(sorted(known))}"
+                    f"routes: {name} has no {min(words - known)!r}; "
+                    f"it has {', '.join(sorted(known))}"
                 )
         if not self.service.original_dst:
-            return self._route_table(frozenset(match), frozenset(action))
-        scopes = self._scopes(frozenset(match), frozenset(action))
+            return self._route_table(matches, actions)
+        scopes = self._scopes(matches, actions)
         # Istio obeys tcp routes there as well, so those to another service have an effect.
         route = tcp_route(scopes, self.service, self.port)
         own = any(cluster.host == self.service.host for cluster in route.clusters)

@@ -265,6 +265,8 @@ class Dispatcher:
                     return Generated(None, tuple(findings), generated.seconds)
                 self._last_good.setdefault(port, {})[key] = own
                 added += own
+        if not added and len(findings) == len(generated.findings):
+            return generated
         return Generated((*added, *patches), tuple(findings), generated.seconds)
 
     def forget(self, service: ServiceId, port: int) -> None:

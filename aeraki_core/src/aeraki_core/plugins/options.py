@@ -78,7 +78,8 @@ class OptionReader:
             PluginError: the owner does not declare the option.
         """
         self._require_declared(option)
-        if self._has_default(option):
+        # Most services have no annotation for us.
+        if not self._own and not option.aliases:
             return option.default
         value: V = self._read(option).value
         return value
@@ -90,8 +91,8 @@ class OptionReader:
             PluginError: the owner does not declare the option.
         """
         self._require_declared(option)
-        annotation = "" if self._has_default(option) else self._read(option).annotation
-        return f"metadata.annotations.{annotation or self._owner.annotation(option)}"
+        annotation = self._read(option).annotation or self._owner.annotation(option)
+        return f"metadata.annotations.{annotation}"
 
     def report_unknown(self) -> None:
         """Report annotations with the owner's prefix that are none of its options."""
@@ -115,10 +116,6 @@ class OptionReader:
                 f"{self._owner.name} does not declare the "
                 f"option {option.name!r}: list it in options"
             )
-
-    def _has_default(self, option: Option[Any]) -> bool:
-        """Whether nothing can give the option a value: most services have no annotation for us."""
-        return not self._own and not option.aliases
 
     def _read(self, option: Option[Any]) -> _Reading:
         reading = self._readings.get(option.name)

@@ -155,9 +155,7 @@ class Registry:
         """The options that each active protocol and add-on declares, by their names."""
         owners: list[Protocol | AddOn] = [*self.protocols]
         owners += (addon for plugin in self.active for addon in plugin.addons)
-        return {
-            owner.name: {option.name: option for option in owner.options} for owner in owners
-        }
+        return {owner.name: {option.name: option for option in owner.options} for owner in owners}
 
     @cached_property
     def _kind_owners(self) -> dict[tuple[str, str], PluginInfo]:
