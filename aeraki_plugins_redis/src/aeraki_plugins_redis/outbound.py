@@ -190,15 +190,15 @@ def _report_vain(
     targets: Iterable[Target],
 ) -> None:
     """Report what was written and has no effect on this port."""
+    context.check_tcp_routes(VIRTUAL_SERVICE)
     virtual_service = context.virtual_service
     takes_all = resource is not None and any(not each.prefix for each in resource.spec.redis)
-    if virtual_service is not None and _is_vain(
-        virtual_service, context.port.number, with_tcp=takes_all
-    ):
+    if virtual_service is not None and takes_all and _has_tcp(virtual_service, context.port.number):
         message = (
-            f"the routes have no effect on port {context.port.number} of {context.service.host}"
+            f"the tcp routes have no effect on port {context.port.number} of "
+            f"{context.service.host}, whose RedisService routes all keys"
         )
-        context.report(VIRTUAL_SERVICE, message, ref=virtual_service.ref, field="spec")
+        context.report(VIRTUAL_SERVICE, message, ref=virtual_service.ref, field="spec.tcp")
     if resource is None or resource.spec.settings.read_policy is ReadPolicy.MASTER:
         return
     destinations = (destination_of(context, item.service) for item in targets if item.service)
@@ -210,14 +210,9 @@ def _report_vain(
         context.report(NO_EFFECT, message, ref=resource.ref, field="spec.settings.readPolicy")
 
 
-def _is_vain(virtual_service: VirtualService, number: int, *, with_tcp: bool) -> bool:
-    """Report whether an http route, or one of tcp if those count, is meant for that port."""
-    http = any(
-        not entry.match or any(match.port in (None, number) for match in entry.match)
-        for entry in virtual_service.http
-    )
-    tcp = any(
+def _has_tcp(virtual_service: VirtualService, number: int) -> bool:
+    """Report whether a tcp route is meant for that port."""
+    return any(
         not entry.match or any(match.port in (None, number) for match in entry.match)
         for entry in virtual_service.tcp
     )
-    return http or (with_tcp and tcp)

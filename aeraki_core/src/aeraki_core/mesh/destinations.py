@@ -239,7 +239,10 @@ class Destinations:
         rules = [each for each in self.reads.destination_rules(host) if subset in each.subsets]
         services = self.reads.services_of_destination(host)
         if not rules:
-            yield UNKNOWN_SUBSET, f"no DestinationRule gives {host} a subset {subset}", "subset"
+            known = {name for each in self.reads.destination_rules(host) for name in each.subsets}
+            hint = did_you_mean(subset.lower(), sorted(known))
+            message = f"no DestinationRule gives {host} a subset {subset}{hint}"
+            yield UNKNOWN_SUBSET, message, "subset"
         elif (
             services
             and all(service.unlabelled for service in services)

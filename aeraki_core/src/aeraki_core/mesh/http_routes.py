@@ -7,6 +7,7 @@ Each other outcome has a name and a finding, unless the entry itself names anoth
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -25,13 +26,14 @@ from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.routes import Route, RouteMatch
 from aeraki_core.model.duration import parse_duration
 from aeraki_core.model.istio import HTTPMatchRequest, HTTPRoute, StringMatch, TCPMatch
-from aeraki_core.model.protocol import PortProtocol, port_protocol
 
 __all__ = [
     "MAX_UNUSED_CONDITIONS",
     "EntryUse",
     "HttpEntry",
+    "applicable_matches",
     "asks_other_clients",
+    "meant_entries",
     "read_http",
 ]
 
@@ -52,7 +54,14 @@ _ENTRY_FIELDS = ("match", "route", "mirror", "mirrors", "mirrorPercentage", "tim
 _HTTP_ONLY = frozenset({"uri", "scheme", "authority"})
 _HTTP_ANSWERS = ("redirect", "directResponse")
 """What an entry without a route does: only HTTP has such answers."""
+_HTTP_CHANGES = ("rewrite", "corsPolicy")
+"""What only HTTP has that an entry may ask for besides its route."""
+_OTHER_FIELDS = frozenset({*_HTTP_CHANGES, "fault", "headers"})
+"""Fields of an entry that Istio knows: they are no mistakes in writing."""
 _NO_CONDITION = frozenset({"ignoreUriCase", "statPrefix"})
+
+NumberedMatch = tuple[int, HTTPMatchRequest]
+"""A match of an entry, with its index there."""
 
 
 class EntryUse(StrEnum):
@@ -103,6 +112,30 @@ def read_http(scope: RouteScope, limit: int) -> tuple[tuple[HttpEntry, ...], int
     return tuple(entries), limit
 
 
+def applicable_matches(scope: RouteScope) -> Iterator[tuple[int, list[NumberedMatch]]]:
+    """Yield the ``http`` entries that name no other port or client: index, and such matches."""
+    for index, entry in enumerate(scope.virtual_service.http):
+        matches = _applicable(scope, entry)
+        if matches or not entry.match:
+            yield index, matches
+
+
+def meant_entries(scope: RouteScope) -> Iterator[int]:
+    """Yield the ``http`` entries, by index, that can only be meant for this port."""
+    for index, matches in applicable_matches(scope):
+        if any(match.port for _, match in matches) or not scope.may_mean_http:
+            yield index
+
+
+def _applicable(scope: RouteScope, entry: HTTPRoute) -> list[NumberedMatch]:
+    return [
+        (index, match)
+        for index, match in enumerate(entry.match or ())
+        if match.port in (None, scope.port.number)
+        and not asks_other_clients(match, scope.namespace)
+    ]
+
+
 def asks_other_clients(match: HTTPMatchRequest | TCPMatch, namespace: str | None) -> bool:
     """Whether a match is for gateways, or for clients of another namespace than these."""
     if match.gateways and "mesh" not in match.gateways:
@@ -117,12 +150,7 @@ class _HttpReader:
 
     def entry(self, entry: HTTPRoute, path: str) -> HttpEntry:
         scope = self.scope
-        matches = [
-            (match, f"{path}.match[{index}]")
-            for index, match in enumerate(entry.match or ())
-            if match.port in (None, scope.port.number)
-            and not asks_other_clients(match, scope.namespace)
-        ]
+        matches = [(match, f"{path}.match[{index}]") for index, match in _applicable(scope, entry)]
         if entry.match and not matches:
             return HttpEntry(EntryUse.OTHER)
         # An entry that names this port is meant for it, whatever else it says.
@@ -144,7 +172,7 @@ class _HttpReader:
         if not clusters:
             return HttpEntry(EntryUse.UNUSABLE)
         for name in entry.others():
-            hint = did_you_mean(name, _ENTRY_FIELDS)
+            hint = "" if name in _OTHER_FIELDS else did_you_mean(name, _ENTRY_FIELDS)
             message = f"{name} has no effect on this protocol{hint}"
             scope.report(UNSUPPORTED_FIELD, message, f"{path}.{name}")
         route = Route(
@@ -171,10 +199,8 @@ class _HttpReader:
         other_port = self.destinations.other_port(entry.route or ())
         if other_port is not None:
             return f"its destination is {other_port}"
-        service = self.scope.service
-        # Without an HTTP port the entry can only be for ports like this one, whatever it matches
-        # on.
-        if not any(port_protocol(port) is PortProtocol.HTTP for port in service.ports):
+        # Otherwise the entry can only be for ports like this one, whatever it matches on.
+        if not self.scope.may_mean_http:
             return None
         asked = [_HTTP_ONLY.intersection(match.others()) for match in matches]
         if asked and all(asked):
@@ -182,6 +208,9 @@ class _HttpReader:
         answer = _answer(entry)
         if answer is not None:
             return f"it answers with {answer}, which only HTTP has"
+        change = next((name for name in _HTTP_CHANGES if name in entry.others()), None)
+        if change is not None:
+            return f"it has a {change}, which only HTTP has"
         return "it delegates its HTTP routes" if "delegate" in entry.others() else None
 
     def _match(self, match: HTTPMatchRequest, path: str) -> RouteMatch | None:

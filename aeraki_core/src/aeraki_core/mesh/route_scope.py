@@ -13,6 +13,7 @@ from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.weight_sets import WeightSets
 from aeraki_core.model.istio import VirtualService
 from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, Service
 
 __all__ = ["ReportAt", "RouteScope"]
@@ -53,6 +54,17 @@ class RouteScope:
         return not host.startswith("*") or any(
             host == each or (each.startswith("*") and host.endswith(each[1:]))
             for each in self.virtual_service.hosts
+        )
+
+    @property
+    def may_mean_http(self) -> bool:
+        """Whether an entry that names no port may be meant for HTTP only.
+
+        That is so where the service has an HTTP port, or the VirtualService is for more hosts.
+        """
+        return self.virtual_service.hosts != (self.service.host,) or any(
+            port_protocol(port) in (PortProtocol.HTTP, PortProtocol.TLS)
+            for port in self.service.ports
         )
 
     def report(self, code: Code, message: str, path: str) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from aeraki_core.findings.codes import (
     CLIENT_MATCH,
     NO_ROUTE_LEFT,
+    SHADOWED,
     TLS_ROUTES,
     UNSUPPORTED_FIELD,
     UNSUPPORTED_MATCH,
@@ -25,13 +26,15 @@ from aeraki_core.mesh.destinations import Destinations
 from aeraki_core.mesh.http_routes import (
     MAX_UNUSED_CONDITIONS,
     EntryUse,
+    applicable_matches,
     asks_other_clients,
     read_http,
 )
 from aeraki_core.mesh.resolve import connection_order
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.routes import Route, RouteMatch, default_routes
-from aeraki_core.model.istio import TCPMatch
+from aeraki_core.model.istio import TCPMatch, VirtualService
+from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, Service
 
 __all__ = ["route_table", "tcp_route"]
@@ -47,14 +50,16 @@ def route_table(scopes: Sequence[RouteScope], service: Service, port: Port) -> t
         _report_unknown_fields(scope)
     http, unusable = _http_routes(scopes)
     # Nothing after a route that takes all calls can be reached.
-    if any(route.match.takes_all for route in http):
+    takes_all = any(route.match.takes_all for route in http)
+    rest = None if takes_all else _tcp_route(scopes)
+    _report_shadowed(scopes, (*http[:1], *([rest] if rest else ())))
+    if takes_all:
         return http
-    rest = _tcp_route(scopes)
     # No entry counts for this port. The calls go to the service itself, as istiod would send them.
     if not http and rest is None:
         for scope in unusable[:1]:
             _report_no_route(scope)
-        if not unusable and any(scope.virtual_service.has_tls for scope in scopes[:1]):
+        if not unusable and any(_has_tls(scope) for scope in scopes[:1]):
             message = "only tls routes are given; all calls go to the service itself"
             scopes[0].report(TLS_ROUTES, message, "spec.tls")
     return (*http, *default_routes(service, port)) if rest is None else (*http, rest)
@@ -63,7 +68,10 @@ def route_table(scopes: Sequence[RouteScope], service: Service, port: Port) -> t
 def tcp_route(scopes: Sequence[RouteScope], service: Service, port: Port) -> Route:
     """Return where Istio sends the port's connections: the table's last route without http."""
     route = _tcp_route(scopes)
-    return default_routes(service, port)[0] if route is None else route
+    if route is None:
+        return default_routes(service, port)[0]
+    _report_shadowed(scopes, (route,))
+    return route
 
 
 def _http_routes(scopes: Sequence[RouteScope]) -> tuple[tuple[Route, ...], list[RouteScope]]:
@@ -80,7 +88,7 @@ def _http_routes(scopes: Sequence[RouteScope]) -> tuple[tuple[Route, ...], list[
             return routes, unusable
         if any(entry.use is EntryUse.UNUSABLE for entry in entries):
             unusable.append(scope)
-        if any(_matching_tcp(scope, report=False)):
+        if not scope.virtual_service.is_attached and _matching_tcp(scope, report=False):
             break  # Istio's own order: an older tcp route comes before a younger http section
     return (), unusable
 
@@ -134,6 +142,41 @@ def _report_unknown_fields(scope: RouteScope) -> None:
     for name in scope.virtual_service.others:
         message = f"{name} is no field of a VirtualService and has no effect"
         scope.report(UNSUPPORTED_FIELD, message, f"spec.{name}")
+
+
+def _has_tls(scope: RouteScope) -> bool:
+    """Whether ``tls`` routes can be meant for the port."""
+    ports = scope.virtual_service.tls_ports
+    others = any(port_protocol(port) is PortProtocol.TLS for port in scope.service.ports)
+    return scope.port.number in ports or (None in ports and not others)
+
+
+def _report_shadowed(scopes: Sequence[RouteScope], used: Sequence[Route]) -> None:
+    """Report VirtualServices of exactly the host that come after one whose routes are used."""
+    used_refs = {route.ref for route in used}
+    first: VirtualService | None = None
+    for scope in scopes:
+        other, host = scope.virtual_service, scope.service.host
+        if other.ref in used_refs:
+            first = first or other
+        elif first is not None and host in other.hosts and _is_hidden_by(first, scope):
+            message = (
+                f"{first.ref} comes first and speaks for port {scope.port.number} of {host}; "
+                "this one has no effect there"
+            )
+            field = "spec.parentRefs" if other.is_attached else "spec.hosts"
+            scope.report(SHADOWED, message, field)
+
+
+def _is_hidden_by(first: VirtualService, scope: RouteScope) -> bool:
+    """Whether another one has something for the port, and its owner may expect an effect.
+
+    One that some clients have of their own is meant to come before the one of everybody.
+    """
+    is_for_fewer = "*" not in first.export_to and "*" in scope.virtual_service.export_to
+    return not is_for_fewer and (
+        any(True for _ in applicable_matches(scope)) or bool(_matching_tcp(scope, report=False))
+    )
 
 
 def _report_no_route(scope: RouteScope) -> None:

@@ -162,6 +162,14 @@ class TCPRoute(_Open):
     route: tuple[HTTPRouteDestination, ...] | None = None
 
 
+class _TLSMatch(_Open):
+    port: PortNumber | None = None
+
+
+class _TLSRoute(_Open):
+    match: tuple[_TLSMatch, ...] | None = None
+
+
 def _listed(value: Any) -> Any:
     return () if value is None else value
 
@@ -171,7 +179,7 @@ class _VirtualServiceSpec(_Open):
     gateways: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     http: Annotated[tuple[HTTPRoute, ...], BeforeValidator(_listed)] = ()
     tcp: Annotated[tuple[TCPRoute, ...], BeforeValidator(_listed)] = ()
-    tls: Annotated[tuple[dict[str, Any], ...], BeforeValidator(_listed)] = ()
+    tls: Annotated[tuple[_TLSRoute, ...], BeforeValidator(_listed)] = ()
     export_to: tuple[str, ...] | None = None
 
 
@@ -181,7 +189,8 @@ class VirtualService:
 
     ``hosts`` are full and lower case; ``for_mesh``: sidecars obey it, not only gateways.
 
-    ``others``: fields of its ``spec`` that Istio does not know.
+    ``others``: fields of its ``spec`` that Istio does not know. ``tls_ports``: the ports that its
+    ``tls`` routes match, with None for a route that names none.
     """
 
     ref: ObjectRef
@@ -189,7 +198,7 @@ class VirtualService:
     for_mesh: bool
     http: tuple[HTTPRoute, ...]
     tcp: tuple[TCPRoute, ...]
-    has_tls: bool
+    tls_ports: frozenset[int | None]
     export_to: frozenset[str]
     age: Age
     others: tuple[str, ...] = ()
@@ -200,6 +209,11 @@ class VirtualService:
     def namespace(self) -> str:
         """The namespace of its object; short names of destinations resolve in it."""
         return self.ref.namespace
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether it has ``tls`` routes."""
+        return bool(self.tls_ports)
 
     @property
     def source_namespaces(self) -> frozenset[str]:
@@ -331,7 +345,7 @@ def parse_virtual_service(
         for_mesh=not spec.gateways or "mesh" in spec.gateways,
         http=spec.http,
         tcp=spec.tcp,
-        has_tls=bool(spec.tls),
+        tls_ports=frozenset(match.port for entry in spec.tls for match in entry.match or ()),
         export_to=resolve_export_to(spec.export_to, ref.namespace),
         age=Age(created, ref.name, ref.namespace),
         others=spec.others(),

@@ -21,11 +21,11 @@ from aeraki_core.findings.codes import (
     HEADLESS_ROUTES,
     SECRET_MISSING,
     SECRET_NOT_RELEASED,
-    SHADOWED,
     TOO_MANY_WILDCARD_ROUTES,
     UNRESOLVED_TARGET_PORT,
 )
 from aeraki_core.findings.finding import Code
+from aeraki_core.mesh.http_routes import applicable_matches, meant_entries
 from aeraki_core.mesh.record import RoutesKey
 from aeraki_core.mesh.route_levels import MAX_WILDCARD_ROUTES
 from aeraki_core.mesh.route_scope import RouteScope
@@ -35,7 +35,6 @@ from aeraki_core.mesh.weight_sets import WeightSets
 from aeraki_core.model.istio import DestinationRule, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef, is_label
-from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.resource import Kind, Resource
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Port, Service
@@ -315,10 +314,7 @@ class GenerateContext(PortContext):
 
     @cached_property
     def _virtual_services(self) -> tuple[VirtualService, ...]:
-        """The ones that apply to the service for these clients, in the order of sidecars.
-
-        One for exactly this host is reported if an older one for the same host comes first.
-        """
+        """The ones that apply to the service for these clients, in the order of sidecars."""
         host = self.service.host
         virtual_services = tuple(
             virtual_service
@@ -332,21 +328,6 @@ class GenerateContext(PortContext):
                 "neither this one nor those after it are read for that host"
             )
             self._recorder.add(TOO_MANY_WILDCARD_ROUTES, message, unread.ref, "spec.hosts")
-        # A TCPRoute takes connections only, so it hides no http section.
-        first_with_tcp: VirtualService | None = None
-        first_with_http: VirtualService | None = None
-        for other in (each for each in virtual_services if host in each.hosts):
-            first = first_with_tcp if other.is_attached else first_with_http
-            if other.tcp and first_with_tcp is None:
-                first_with_tcp = other
-            if not other.is_attached and first_with_http is None:
-                first_with_http = other
-            if first is not None:
-                message = (
-                    f"{first.ref} comes first and speaks for {host}; this one has no effect on it"
-                )
-                field = "spec.parentRefs" if other.is_attached else "spec.hosts"
-                self._recorder.add(SHADOWED, message, other.ref, field)
         return virtual_services
 
     def routes(
@@ -390,7 +371,7 @@ class GenerateContext(PortContext):
         route = tcp_route(scopes, self.service, self.port)
         own = any(cluster.host == self.service.host for cluster in route.clusters)
         for scope in scopes[:1]:
-            if scope.virtual_service.http or (route.ref is not None and own):
+            if any(applicable_matches(scope)) or (route.ref is not None and own):
                 self._report_original_dst(scope.virtual_service)
         return (route,)
 
@@ -450,22 +431,22 @@ class GenerateContext(PortContext):
         virtual_service = self.virtual_service
         if virtual_service is None:
             return
-        if self.service.original_dst:
-            self._report_original_dst(virtual_service)
-            return
-        others_speak_http = any(
-            port_protocol(port) in (PortProtocol.HTTP, PortProtocol.TLS)
-            for port in self.service.ports
+        scope = next(
+            each
+            for each in self._scopes(frozenset(), frozenset())
+            if each.virtual_service is virtual_service
         )
-        for index, route in enumerate(virtual_service.http):
-            ports = {match.port for match in route.match or ()} or {None}
-            if self.port.number in ports or (None in ports and not others_speak_http):
-                message = (
-                    f"port {self.port.number} speaks {self.protocol.name}: "
-                    "Istio gives it tcp routes, never http routes"
-                )
-                field = f"spec.http[{index}]"
-                self.report(code, message, ref=virtual_service.ref, field=field)
+        meant = tuple(meant_entries(scope))
+        if self.service.original_dst:
+            if meant or virtual_service.tcp:
+                self._report_original_dst(virtual_service)
+            return
+        for index in meant:
+            message = (
+                f"port {self.port.number} speaks {self.protocol.name}: "
+                "Istio gives it tcp routes, never http routes"
+            )
+            self.report(code, message, ref=virtual_service.ref, field=f"spec.http[{index}]")
 
     def _report_original_dst(self, virtual_service: VirtualService) -> None:
         # All its clusters are ORIGINAL_DST, where routes and weights have no effect
