@@ -82,7 +82,7 @@ chaos: $(STAMP) rig-build ## the same while API server, etcd, istiod and control
 	$(IN_VENV) python -m tests.soak --chaos --minutes $(MINUTES) $(ARGS)
 
 bench: $(STAMP) ## run the benchmarks
-	$(IN_VENV) python -m benchmarks $(ARGS)
+	@$(IN_VENV) python -m benchmarks $(ARGS)
 
 docs: ## build the pages as a site into build/site; a broken link or anchor fails
 	@scripts/docs.sh $(ARGS)

@@ -7,7 +7,6 @@ to write the same filters to the same API server.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import statistics
 import time
@@ -25,6 +24,7 @@ from aeraki_core.plugins.registry import build_registry
 
 from benchmarks import mesh
 from benchmarks.controlled import Controlled, Cost
+from benchmarks.processes import result_of
 from benchmarks.table import Floor, Row
 from tests.rig import availability
 from tests.rig.api import Api
@@ -45,22 +45,20 @@ def obstacle() -> str | None:
     return availability.obstacle() or availability.unbuilt()
 
 
-def cluster() -> list[Row]:
+def cluster() -> Iterator[Row]:
     """All figures for 1,000 services."""
     with ControlPlane() as plane:
-        return _measure(plane, 1_000, _ROUNDS)
+        yield from _measure(plane, 1_000, _ROUNDS)
 
 
-def large_cluster() -> list[Row]:
+def large_cluster() -> Iterator[Row]:
     """All figures for 3,000 and 10,000 services, each on a cluster of its own."""
-    rows: list[Row] = []
     for count in (3_000, 10_000):
         with ControlPlane() as plane:
-            rows += _measure(plane, count, 1)
-    return rows
+            yield from _measure(plane, count, 1)
 
 
-def _measure(plane: ControlPlane, count: int, rounds: int) -> list[Row]:
+def _measure(plane: ControlPlane, count: int, rounds: int) -> Iterator[Row]:
     plane.apply_crds("\n---\n".join(json.dumps(crd(kind)) for kind in build_registry().kinds))
     filters = filters_of(load(plane.api, count))
     raw: list[_Writing] = []
@@ -81,48 +79,46 @@ def _measure(plane: ControlPlane, count: int, rounds: int) -> list[Row]:
                     settle(plane)
                     changes = list(_changes(plane.api, controlled, cost))
     cost = changes[-1].after
-    with Controlled(plane.kubeconfig) as again:
-        restart = again.next()
-        warm = restart.at - again.began
     pairs = list(zip(cold, raw, strict=True))
     name = f"{count:,} services"
     aims = _AIMS.get(count, _Aims())
-    return [
-        Row(
-            what=f"{name}: cold start to all {len(filters):,} filters",
-            figure=_speed(cold, len(filters)),
-            floor=_floor((ours.all, plain.all) for ours, plain in pairs),
-            aim="at most 1.1 x",
-        ),
-        Row(
-            what=f"{name}: of that, until the first write",
-            figure=f"{statistics.median(each.before for each in cold):.1f} s",
-        ),
-        Row(
-            what=f"{name}: its writes alone",
-            figure=f"{statistics.median(each.writing for each in cold):.1f} s",
-            floor=_floor((ours.writing, plain.writing) for ours, plain in pairs),
-        ),
-        Row(
-            what=f"{name}: CPU of the cold start",
-            figure=f"{statistics.median(each.cpu for each in cold):.1f} s",
-            floor=_floor((ours.cpu, plain.cpu) for ours, plain in pairs),
-            aim=aims.cpu,
-        ),
-        Row(what=f"{name}: peak memory", figure=_megabytes(cost.kilobytes), aim=aims.memory),
-        Row(what=f"{name}: memory after that", figure=_megabytes(cost.resident)),
-        *_summary(name, changes),
-        Row(what=f"{name}: restart, writes", figure=f"{restart.written}", aim="0"),
-        Row(
-            what=f"{name}: restart, to the end of the first pass",
-            figure=f"{warm:.1f} s, {restart.cpu:.1f} s CPU",
-        ),
-        Row(
-            what=f"{name}: restart, peak memory",
-            figure=_megabytes(restart.kilobytes),
-            aim=aims.memory,
-        ),
-    ]
+    yield Row(
+        what=f"{name}: cold start to all {len(filters):,} filters",
+        figure=_speed(cold, len(filters)),
+        floor=_floor((ours.all, plain.all) for ours, plain in pairs),
+        aim="at most 1.1 x",
+    )
+    yield Row(
+        what=f"{name}: of that, until the first write",
+        figure=f"{statistics.median(each.before for each in cold):.1f} s",
+    )
+    yield Row(
+        what=f"{name}: its writes alone",
+        figure=f"{statistics.median(each.writing for each in cold):.1f} s",
+        floor=_floor((ours.writing, plain.writing) for ours, plain in pairs),
+    )
+    yield Row(
+        what=f"{name}: CPU of the cold start",
+        figure=f"{statistics.median(each.cpu for each in cold):.1f} s",
+        floor=_floor((ours.cpu, plain.cpu) for ours, plain in pairs),
+        aim=aims.cpu,
+    )
+    yield Row(what=f"{name}: peak memory", figure=_megabytes(cost.kilobytes), aim=aims.memory)
+    yield Row(what=f"{name}: memory after that", figure=_megabytes(cost.resident))
+    yield from _summary(name, changes)
+    with Controlled(plane.kubeconfig) as again:
+        restart = again.next()
+        warm = restart.at - again.began
+    yield Row(what=f"{name}: restart, writes", figure=f"{restart.written}", aim="0")
+    yield Row(
+        what=f"{name}: restart, to the end of the first pass",
+        figure=f"{warm:.1f} s, {restart.cpu:.1f} s CPU",
+    )
+    yield Row(
+        what=f"{name}: restart, peak memory",
+        figure=_megabytes(restart.kilobytes),
+        aim=aims.memory,
+    )
 
 
 @dataclass(frozen=True)
@@ -312,20 +308,12 @@ def _write_raw(kubeconfig: Path, filters: list[Object]) -> _Writing:
 
     The start of that process does not count.
     """
-    context = multiprocessing.get_context("spawn")
-    reply: multiprocessing.SimpleQueue[tuple[float, float]] = context.SimpleQueue()
     path = kubeconfig.parent / "raw.json"
     path.write_text(json.dumps(filters))
-    process = context.Process(target=_raw, args=(kubeconfig, path, reply))
-    process.start()
-    seconds, cpu = reply.get()
-    process.join()
-    return _Writing(0.0, seconds, cpu)
+    return result_of(_raw, kubeconfig, path)
 
 
-def _raw(
-    kubeconfig: Path, path: Path, reply: multiprocessing.SimpleQueue[tuple[float, float]]
-) -> None:
+def _raw(kubeconfig: Path, path: Path) -> _Writing:
     filters = json.loads(path.read_text())
     config = json.loads(kubeconfig.read_text())
     ca = kubeconfig.parent / "pki" / "apiserver.crt"
@@ -353,4 +341,4 @@ def _raw(
     start, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(write, bodies))
-    reply.put((time.perf_counter() - start, time.process_time() - cpu))
+    return _Writing(0.0, time.perf_counter() - start, time.process_time() - cpu)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,23 +22,9 @@ from aeraki_core.sinks.kubernetes.sink import KubernetesSink
 from aeraki_core.sources.kubernetes.source import KubernetesSource
 
 from benchmarks import mesh
+from benchmarks.processes import peak_kilobytes, resident_kilobytes
 
 _PATIENCE = 1800.0
-
-
-def peak_kilobytes() -> int:
-    """Return the peak resident memory of this process.
-
-    ru_maxrss would include that of the parent, from before the exec.
-    """
-    return _status("VmHWM")
-
-
-def _status(field: str) -> int:
-    status = Path("/proc/self/status").read_text()
-    return int(
-        next(line.split()[1] for line in status.splitlines() if line.startswith(f"{field}:"))
-    )
 
 
 @dataclass(frozen=True)
@@ -80,7 +67,7 @@ class _Teller:
                 written,
                 failed,
                 peak_kilobytes(),
-                _status("VmRSS"),
+                resident_kilobytes(),
             )
             self._to.send(cost)
 
@@ -106,13 +93,14 @@ class Controlled:
 
     def __init__(self, kubeconfig: Path) -> None:
         context = multiprocessing.get_context("spawn")
-        self._here, there = context.Pipe()
-        self._process = context.Process(target=_run, args=(kubeconfig, there))
+        self._here, self._there = context.Pipe()
+        self._process = context.Process(target=_run, args=(kubeconfig, self._there))
         self.began = 0.0
 
     def __enter__(self) -> Controlled:
         self.began = time.time()
         self._process.start()
+        self._there.close()  # so that the end of the process is the end of the pipe
         return self
 
     def __exit__(
@@ -121,7 +109,8 @@ class Controlled:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._here.send("stop")
+        with suppress(BrokenPipeError):  # it has ended
+            self._here.send("stop")
         self._process.join(20)
         self._process.kill()
 
@@ -131,7 +120,10 @@ class Controlled:
         Raises:
             RuntimeError: there was none for half an hour, or the process ended.
         """
-        if not self._here.poll(_PATIENCE):
-            raise RuntimeError("the controller made no pass")
-        found: Cost = self._here.recv()
-        return found
+        try:
+            if not self._here.poll(_PATIENCE):
+                raise RuntimeError("the controller made no pass")
+            cost: Cost = self._here.recv()
+        except EOFError as error:
+            raise RuntimeError("the controller ended") from error
+        return cost

@@ -7,12 +7,11 @@ cost istiod".
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.pipeline.arrange import Arrangement
 
 from benchmarks import mesh
@@ -23,48 +22,55 @@ from tests.rig.bootstrap import Node
 from tests.rig.control_plane import ROOT_NAMESPACE, ControlPlane
 from tests.rig.workloads import Workloads
 
-__all__ = ["istiod", "large_istiod"]
+__all__ = ["istiod", "large_istiod", "large_istiod_sidecars"]
 
 _PUSHES = 15
 _CLIENT = mesh.namespace(0)
 _ALONE = "no filter"
 
 
-def istiod() -> list[Row]:
+def istiod() -> Iterator[Row]:
     """A push among 500 services."""
-    return _measure(500)
+    return _measure(500, with_sidecar=(False, True))
 
 
-def large_istiod() -> list[Row]:
+def large_istiod() -> Iterator[Row]:
     """A push among 3,000 services."""
-    return _measure(3_000)
+    return _measure(3_000, with_sidecar=(False,))
 
 
-def _measure(count: int) -> list[Row]:
+def large_istiod_sidecars() -> Iterator[Row]:
+    """A push among 3,000 services, of which the proxy imports few."""
+    return _measure(3_000, with_sidecar=(True,))
+
+
+def _measure(count: int, *, with_sidecar: Sequence[bool]) -> Iterator[Row]:
     with ControlPlane() as plane:
         objects = load(plane.api, count)
         node = Node.of(Workloads(plane.api, _CLIENT).pod("client"))
-        rows = [*_rows(plane, node, objects, f"{count:,} services, no Sidecar", ())]
-        # Each namespace imports its own services.
-        sidecars = [mesh.sidecar(ROOT_NAMESPACE, "./*", f"{ROOT_NAMESPACE}/*")]
-        what = f"{count:,} services, a Sidecar imports {mesh.PER_NAMESPACE}"
-        rows += _rows(plane, node, objects, what, sidecars)
-    return rows
+        for imports_few in with_sidecar:
+            what = f"{count:,} services, no Sidecar"
+            # By import is as by service, where there is no Sidecar.
+            arrangements = [each for each in Arrangement if each is not Arrangement.IMPORTS]
+            if imports_few:
+                # Each namespace imports its own services.
+                sidecar = mesh.sidecar(ROOT_NAMESPACE, "./*", f"{ROOT_NAMESPACE}/*")
+                objects.append(plane.api.apply(dict(sidecar.content)))
+                what = f"{count:,} services, a Sidecar imports {mesh.PER_NAMESPACE}"
+                arrangements = list(Arrangement)
+            yield from _rows(plane, node, objects, what, arrangements)
 
 
 def _rows(
     plane: ControlPlane,
     node: Node,
-    objects: list[Object],
+    objects: Sequence[Object],
     what: str,
-    sidecars: Iterable[SourceObject],
+    arrangements: Iterable[Arrangement],
 ) -> Iterator[Row]:
-    for sidecar in sidecars:
-        objects = [*objects, plane.api.apply(dict(sidecar.content))]
-    delete_filters(plane.api)
     floor = _push(plane, node)
     yield Row(what=f"{what}: push without filters", figure=f"{floor * 1000:.1f} ms")
-    for arrangement in Arrangement:
+    for arrangement in arrangements:
         filters = filters_of(objects, arrangement)
         with ThreadPoolExecutor(WORKERS) as pool:
             list(pool.map(plane.api.apply, filters))

@@ -52,7 +52,7 @@ class _Costs:
     latency: float
 
 
-def live_weights() -> list[Row]:
+def live_weights() -> Iterator[Row]:
     """Figures of both kinds of weights, side by side."""
     with ControlPlane() as plane:
         namespace = plane.namespaces.make()
@@ -69,13 +69,11 @@ def live_weights() -> list[Row]:
         # The sidecar's is spent on answers about its counters.
         if name != "sidecar":
             pairs[f"one change, CPU ms of the {name}"] = (process.cpu * 1000, other.cpu * 1000)
-    return [
-        Row(
+    for what, pair in pairs.items():
+        yield Row(
             what=f"{SETS} routes, ordinary -> live weights: {what}",
             figure=" -> ".join(f"{each:{'.2f' if 'seconds' in what else '.0f'}}" for each in pair),
         )
-        for what, pair in pairs.items()
-    ]
 
 
 def _load(plane: ControlPlane, namespace: str) -> None:

@@ -37,21 +37,18 @@ _ENDPOINTS = 10  # of each service
 _AIMS = {1_000: "20", 3_000: "40", 10_000: "100"}  # milliseconds
 
 
-def pushes() -> list[Row]:
+def pushes() -> Iterator[Row]:
     """CPU of a push that changes one VirtualService, beside the least that a client can do."""
-    rows: list[Row] = []
     for count, aim in _AIMS.items():
         with _server(_serve_istiod, count) as server:
             address, size = server.recv()
             spent, floor = _measure_pushes(address, server)
-        row = Row(
+        yield Row(
             what=f"push by an istiod with {count:,} services and their routes",
             figure=f"{spent * 1000:.0f} ms",
             floor=Floor(f"parsing the {size >> 10} kB", spent / floor),
             aim=f"{aim} ms",
         )
-        rows.append(row)
-    return rows
 
 
 def _measure_pushes(address: str, server: Connection) -> tuple[float, float]:
@@ -67,12 +64,14 @@ def _measure_pushes(address: str, server: Connection) -> tuple[float, float]:
 
     source = IstiodSource(Istiod(address))
     source.start(emit)
-    synced.wait(120)
+    if not synced.wait(120):
+        raise RuntimeError("the source did not get its first answers")
     times: list[float] = []
     for _ in range(_PUSHES):
         start = time.process_time()
         server.send("push")
-        arrived.acquire(timeout=60)
+        if not arrived.acquire(timeout=60):
+            raise RuntimeError("a push changed nothing")
         server.recv()  # the other types have been sent too
         times.append(time.process_time() - start)
     source.stop()
@@ -130,7 +129,7 @@ def _rule(number: int) -> bytes:
     )
 
 
-def churn() -> list[Row]:
+def churn() -> Iterator[Row]:
     """A controller over 10,000 services whose endpoints change 50 times a second."""
     count = 10_000
     reports: list[PassReport] = []
@@ -159,7 +158,7 @@ def churn() -> list[Row]:
         running.join()
     what = f"{_RATE} EndpointSlices a second among {count:,} services of {_ENDPOINTS} endpoints"
     figure = f"{share:.1%} of a core, {written} writes"
-    return [Row(what=what, figure=figure, aim="3 % and none")]
+    yield Row(what=what, figure=figure, aim="3 % and none")
 
 
 def _serve_api(given: tuple[int, str], to: Connection) -> None:
@@ -205,6 +204,7 @@ def _server(run: Callable[[Any, Connection], None], given: Any) -> Iterator[Conn
     here, there = context.Pipe()
     process = context.Process(target=run, args=(given, there))
     process.start()
+    there.close()  # so that the end of the process is the end of the pipe
     try:
         yield here
     finally:
