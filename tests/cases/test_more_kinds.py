@@ -222,6 +222,11 @@ def test_two_headless_services_with_one_listener_are_not_told_apart() -> None:
         ("{name: tcp-dubbo, port: 1, protocol: UDP}", "AER0211", "protocol is UDP"),
         ("{name: thirft, port: 1}", "AER0212", "did you mean tcp-thrift?"),
         ("{name: zookeper, port: 1}", "AER0212", "did you mean tcp-zookeeper?"),
+        ("{name: dubbo-tcp, port: 1}", "AER0212", "name it tcp-dubbo, or set"),
+        ("{name: metaprotocol-dubbo, port: 1}", "AER0211", "write tcp-dubbo"),
+        ("{name: a, port: 1, appProtocol: metaprotocol-dubbo}", "AER0211", "write dubbo"),
+        ("{name: a, port: 1, appProtocol: apache.dubbo/v2}", "AER0211", "did you mean dubbo?"),
+        ("{name: a, port: 1, appProtocol: kafka-tls}", "AER0227", "clients speak TLS"),
     ],
 )
 def test_a_port_that_says_two_things_or_is_misspelt_is_named(
@@ -231,7 +236,38 @@ def test_a_port_that_says_two_things_or_is_misspelt_is_named(
     assert about(made, code, words), made.findings_text
 
 
-@pytest.mark.parametrize("port", ["metrics", "http-dubbo", "amqp", "mysql", "client", "grpc-kafka"])
+def test_a_udp_port_of_the_same_number_hides_nothing() -> None:
+    for ports in ("{T}, {U}", "{U}, {T}"):
+        tcp, udp = "name: tcp-thrift, port: 9090", "name: thrift-udp, port: 9090, protocol: UDP"
+        made = made_of(service(ports.replace("T", tcp).replace("U", udp)))
+        assert client_of(made, "web").filters(LISTENER) == ["thrift_proxy"]
+        assert not made.findings_text
+
+
+@pytest.mark.parametrize(
+    ("method", "is_named"),
+    [("regex: GET|POST", False), ("prefix: P", False), ("exact: GET", False), ("prefix: x", True)],
+)
+def test_a_method_that_http_may_have_is_no_mistake_where_istio_looks_at_the_bytes(
+    method: str, is_named: bool
+) -> None:
+    entry = (
+        f"http: [{{match: [{{method: {{{method}}}}}], route: [{{destination: {{host: orders}}}}]}}]"
+    )
+    made = made_of(service("{port: 9090}").replace("thrift.aeraki.io/", "x.io/"), routes(entry))
+    assert about(made, "AER0314") == is_named, made.findings_text
+
+
+def test_gateway_routes_to_a_service_with_an_http_port_are_for_that_port() -> None:
+    entry = "gateways: [g], http: [{route: [{destination: {host: orders}}]}]"
+    assert not made_of(
+        service(HTTP_PORT + "{name: tcp-thrift, port: 9090}"), routes(entry)
+    ).findings
+
+
+@pytest.mark.parametrize(
+    "port", ["metrics", "http-dubbo", "amqp", "mysql", "client", "grpc-kafka", "redis-tls"]
+)
 def test_a_port_of_another_protocol_is_left_alone(port: str) -> None:
     text = service(f"{{name: {port}, port: 1}}").replace("thrift.aeraki.io/", "x.io/")
     assert not made_of(text).findings_text

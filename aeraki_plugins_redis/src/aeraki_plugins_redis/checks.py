@@ -138,7 +138,7 @@ def _host(kind: Kind[Any], host: str, path: str, context: ValidateContext) -> No
         context.report(SHADOWED, message, field=path)
     if any(context.speaks(REDIS, service, port) for service in mine for port in service.ports):
         return
-    message = f"no port of {mine[0].host} is known to speak Redis; this object has no effect on it"
+    message = f"no port of {mine[0].host} is handled as Redis; this object has no effect on it"
     context.report(NOT_REDIS, message, field=path)
 
 

@@ -67,7 +67,8 @@ NOT_REDIS = Code(
     id="RDS0106",
     severity=_W,
     title="port is not known to speak Redis",
-    action="Name the port tcp-redis or tcp-redis-<anything>, or set its appProtocol to redis.",
+    action="Name the port tcp-redis or tcp-redis-<anything>, or set its appProtocol to redis, "
+    "unless an annotation excludes it.",
 )
 OTHER_NAMESPACE = Code(
     id="RDS0107",

@@ -50,6 +50,8 @@ def can_be_proxied(context: GenerateContext) -> bool:
     """
     wish = context.option(PROXY)
     asked_for = _is_asked_for(context)
+    if wish == "never":
+        _report_unwanted(context)
     if wish == "never" or (wish == "auto" and not asked_for):
         return False
     host = context.service.host
@@ -78,6 +80,18 @@ def can_be_proxied(context: GenerateContext) -> bool:
         )
         context.report(AUTH_REFUSED, message, field="spec.ports")
     return True
+
+
+def _report_unwanted(context: GenerateContext) -> None:
+    """Report a RedisService for a port whose option leaves it alone."""
+    resource = resource_of(context, REDIS_SERVICE, context.service)
+    if resource is not None:
+        annotation = context.option_field(PROXY).removeprefix("metadata.annotations.")
+        message = (
+            f"{annotation} of {context.service.ref} is never, so port {context.port.number} has no "
+            "filter, and the routes and settings have no effect on it"
+        )
+        context.report(NO_EFFECT, message, ref=resource.ref, field="spec")
 
 
 def _is_asked_for(context: GenerateContext) -> bool:

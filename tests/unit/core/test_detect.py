@@ -123,7 +123,7 @@ def detect(
             Port(number=1, name="tcp-metaprotocol-echo"),
             ProblemKind.MISSPELT,
             "port name 'tcp-metaprotocol-echo': MetaProtocol is not supported; "
-            "name the port tcp-echo if a plugin speaks echo.",
+            "write tcp-echo if a plugin speaks echo.",
         ),
         (
             Port(number=1, name="tcp-mongo"),

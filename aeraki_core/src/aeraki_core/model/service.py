@@ -127,8 +127,9 @@ class Service:
         return self.ref.namespace
 
     def port(self, number: int) -> Port | None:
-        """The port of that number, or None."""
-        return next((port for port in self.ports if port.number == number), None)
+        """The port of that number, or None; of one for TCP and one for UDP, that for TCP."""
+        ports = [port for port in self.ports if port.number == number]
+        return next((port for port in ports if port.protocol == "TCP"), ports[0] if ports else None)
 
 
 def is_wildcard(host: str) -> bool:

@@ -10,6 +10,7 @@ Facts: docs/internals/protocols.md, "Which ports".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -27,7 +28,9 @@ __all__ = ["Detection", "Detector", "PortProblem", "ProblemKind"]
 
 _APP_PROTOCOL_PREFIX = "aeraki.io/"
 _PREFIX = "tcp-"
+_SEPARATORS = re.compile("[/.]")
 _ENCRYPTED = frozenset({"tls", "ssl"})
+_UNREADABLE = "which no filter can read: it passes as plain TCP."
 _METAPROTOCOL = "metaprotocol"
 """The framework of upstream Aeraki, which needs a proxy of its own (docs/internals/upstream.md)."""
 
@@ -45,6 +48,7 @@ class ProblemKind(StrEnum):
     - NOBODY: it is named ``tcp-<word>``, and no installed plugin speaks that word
     - ENCRYPTED: its name says that clients speak TLS
     - EXCLUDED: an annotation excludes it
+    - PLAIN: its appProtocol is tcp, whatever its name says
     - NOT_INCLUDED: its protocol is opt-in, and nothing includes the port
     """
 
@@ -55,6 +59,7 @@ class ProblemKind(StrEnum):
     NOBODY = "nobody"
     ENCRYPTED = "encrypted"
     EXCLUDED = "excluded"
+    PLAIN = "plain"
     NOT_INCLUDED = "not included"
 
 
@@ -156,7 +161,7 @@ class Detector:
             if word in self._protocols and port.protocol == "TCP":
                 return Detection(self._protocols[word], f"appProtocol {port.app_protocol!r}")
             if word == "tcp":
-                return Detection(None, f"its appProtocol is {port.app_protocol}")
+                return self._plain(port)
             if self._istio_speaks(port):
                 return self._contradicted(port, f"its appProtocol is {port.app_protocol}")
         if port.protocol.lower() in self._protocols:
@@ -167,9 +172,18 @@ class Detector:
         tail = port.name.lower().removeprefix(f"{_PREFIX}{token}").split("-")
         if token and _ENCRYPTED & {*tail}:
             written = f"port name {port.name!r} says that clients speak TLS"
-            remedy = f"{written}, which no filter can read: it passes as plain TCP."
+            remedy = f"{written}, {_UNREADABLE}"
             return Detection(None, written, PortProblem(ProblemKind.ENCRYPTED, token, remedy))
         return Detection(self._protocols[token], f"port name {port.name!r}") if token else None
+
+    def _plain(self, port: Port) -> Detection:
+        """Return a detection without a protocol for a port that is declared as TCP."""
+        declared = f"its appProtocol is {port.app_protocol}"
+        token = self._name_token(port.name)
+        if token is None:
+            return Detection(None, declared)
+        remedy = f"Set appProtocol to {token}, or remove it, to have filters for it."
+        return Detection(None, declared, PortProblem(ProblemKind.PLAIN, token, remedy))
 
     def _contradicted(self, port: Port, declared: str) -> Detection:
         """Return a detection without a protocol: Istio goes by what is declared, not by the name.
@@ -209,11 +223,10 @@ class Detector:
         ``is_entry``: the port is a ServiceEntry's, which has no appProtocol.
         """
         if port.app_protocol:
-            word = port.app_protocol.lower().removeprefix(_APP_PROTOCOL_PREFIX)
             written = f"appProtocol {port.app_protocol!r}"
-            # Some write the port's name here, or a prefix of their own.
-            bare = word.rpartition("/")[2].removeprefix(_PREFIX)
-            problem = self._problem(bare, written, right=lambda token: token)
+            problem = self._problem(
+                self._bare(port.app_protocol), written, right=lambda token: token
+            )
             if problem is not None:
                 return Detection(None, f"no plugin speaks {written}", problem)
         written = f"port name {port.name!r}"
@@ -221,9 +234,15 @@ class Detector:
         if not name:
             return Detection(None, "the port has no name")
         if not name.startswith(_PREFIX):
-            head = name.partition("-")[0]
+            head, _, rest = name.partition("-")
+            if head == _METAPROTOCOL:
+                problem = self._problem(name, written, right=lambda token: f"{_PREFIX}{token}")
+                return Detection(None, f"no plugin speaks {written}", problem)
+            if head in self._protocols and _ENCRYPTED & {*rest.split("-")}:
+                return Detection(None, f"{written} says that clients speak TLS")
             if head in self._protocols and not self._istio_speaks(port):
-                remedy = f"{written} lacks the prefix {_PREFIX}: name it {_PREFIX}{name}"
+                better = f"{_PREFIX}{name.removesuffix('-tcp')}"
+                remedy = f"{written} lacks the prefix {_PREFIX}: name it {better}"
                 if not is_entry:
                     remedy += f", or set appProtocol {head}"
                 elif head in ISTIO_PROTOCOLS:
@@ -257,9 +276,12 @@ class Detector:
         ``right``: how a token is written there.
         """
         head, _, rest = word.partition("-")
+        if head in self._protocols and _ENCRYPTED & {*rest.split("-")}:
+            remedy = f"{written} says that clients speak TLS, {_UNREADABLE}"
+            return PortProblem(ProblemKind.ENCRYPTED, head, remedy)
         if head == _METAPROTOCOL:
             token = rest.partition("-")[0] or "<protocol>"
-            remedy = f"{written}: MetaProtocol is not supported; name the port {right(token)}"
+            remedy = f"{written}: MetaProtocol is not supported; write {right(token)}"
             return PortProblem(ProblemKind.MISSPELT, word, f"{remedy} if a plugin speaks {token}.")
         for name, why in self._inactive.items():
             if name in (word, head):
@@ -276,6 +298,17 @@ class Detector:
             return None
         remedy = f"{written}: did you mean {right(near[0])}?"
         return PortProblem(ProblemKind.MISSPELT, word, remedy)
+
+    def _bare(self, app_protocol: str) -> str:
+        """Return the word of an appProtocol without what some write around it.
+
+        That is the port's name, or the prefix of a domain: ``tcp-x``, ``example.com/x``.
+        """
+        words = [
+            word.removeprefix(_PREFIX) for word in _SEPARATORS.split(app_protocol.lower()) if word
+        ]
+        known = (word for word in words if word.partition("-")[0] in self._protocols)
+        return next(known, words[-1] if words else "")
 
     def _name_token(self, name: str) -> str | None:
         """Return the word of ``tcp-<word>`` or ``tcp-<word>-<anything>``, in any case.

@@ -34,6 +34,7 @@ from aeraki_core.model.istio import (
     LIVE_WEIGHTS_ANNOTATION,
     DestinationRule,
     HTTPRoute,
+    StringMatch,
     TCPRoute,
     VirtualService,
     full_host,
@@ -69,6 +70,8 @@ _HTTP_METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 )
 
+
+_LEFT_ALONE = (ProblemKind.EXCLUDED, ProblemKind.PLAIN, ProblemKind.NOT_INCLUDED)
 
 _OWN = (SERVICES_ANNOTATION, NAMESPACES_ANNOTATION)
 """What ServiceEntries of ours say, which come back from the source."""
@@ -128,11 +131,11 @@ def annotation_hints(
         message = _annotation_problem(name, owners, in_namespace=service is None)
         if message is not None:
             findings.append(Finding(UNKNOWN_OPTION, message, ref, f"metadata.annotations.{name}"))
+    ports = None
     if service is not None:
         ports = [word for port in service.ports for word in (port.name.lower(), str(port.number))]
-        for name, word in PortChoice(annotations).misses(ports):
-            message = f"{word!r} names no port of the service"
-            findings.append(Finding(BAD_OPTION, message, ref, f"metadata.annotations.{name}"))
+    for name, message in PortChoice.mistakes(annotations, ports):
+        findings.append(Finding(BAD_OPTION, message, ref, f"metadata.annotations.{name}"))
     return tuple(findings)
 
 
@@ -254,9 +257,10 @@ def virtual_service_hints(
     if not virtual_service.for_mesh:
         return tuple(_gateway_hints(virtual_service, services_of, domain))
     fields = [
-        (index, method)
+        (index, match.method)
         for index, entry in enumerate(virtual_service.http)
-        for method in _methods(entry)
+        for match in entry.match or ()
+        if match.method is not None
     ]
     if not fields:
         return ()
@@ -269,9 +273,15 @@ def virtual_service_hints(
         index = next((index for index, method in fields if _is_unread(method, ports)), None)
         if index is not None:
             names = ", ".join(f"{port.name or port.number}" for port in ports)
+            reasons = [
+                f": {detection.reason}"
+                for _, detections in services
+                for detection in detections.values()
+                if _is_left_alone(detection)
+            ]
             message = (
-                f"no port of {host} ({names}) speaks a protocol with methods; "
-                "Istio ignores the route"
+                f"no port of {host} ({names}) speaks a protocol with methods"
+                f"{next(iter(reasons), '')}; Istio ignores the route"
             )
             findings.append(
                 Finding(METHOD_ROUTES_UNUSED, message, ref, f"spec.http[{index}].match")
@@ -293,7 +303,9 @@ def _gateway_hints(
             for destination in (route.destination for route in entry.route or ()):
                 host = full_host(destination.host, virtual_service.namespace, domain)
                 number = destination.port.number if destination.port is not None else None
-                for _, detections in services_of(host):
+                for service, detections in services_of(host):
+                    if number is None and _speaks_http(service):
+                        continue  # more likely meant for that port
                     protocols = sorted(
                         detection.protocol.name
                         for port, detection in detections.items()
@@ -323,8 +335,9 @@ def attached_route_hints(
         for number, detection in sorted(detections.items())
         if detection.protocol is not None and parent.port in (None, number)
     }
-    has_http = any(port_protocol(port) is PortProtocol.HTTP for port in service.ports)
-    if not spoken or (parent.port is None and has_http and route.ref.kind != TCP_ROUTE):
+    if not spoken or (
+        parent.port is None and _speaks_http(service) and route.ref.kind != TCP_ROUTE
+    ):
         return
     number, protocol = next(iter(spoken.items()))
     if route.ref.kind == TCP_ROUTE:
@@ -335,13 +348,7 @@ def attached_route_hints(
     yield Finding(ATTACHED_ROUTE_UNUSED, message, route.ref, parent.field)
 
 
-def _methods(entry: HTTPRoute) -> list[str]:
-    """Return the conditions of an entry's matches on the method."""
-    methods = [match.method for match in entry.match or () if match.method is not None]
-    return [method.exact or method.prefix or method.regex or "" for method in methods]
-
-
-def _is_unread(method: str, ports: Sequence[Port]) -> bool:
+def _is_unread(method: StringMatch, ports: Sequence[Port]) -> bool:
     """Report whether no HTTP port can have a call of that method.
 
     This holds if no port speaks HTTP, or if a port may and HTTP has no such method.
@@ -349,7 +356,19 @@ def _is_unread(method: str, ports: Sequence[Port]) -> bool:
     protocols = {port_protocol(port) for port in ports}
     if PortProtocol.HTTP in protocols:
         return False
-    return PortProtocol.SNIFFED not in protocols or method.upper() not in _HTTP_METHODS
+    return PortProtocol.SNIFFED not in protocols or not _fits_http(method)
+
+
+def _fits_http(method: StringMatch) -> bool:
+    """Report whether a match may be for a method of HTTP; a regular expression may be."""
+    if method.exact is not None:
+        return method.exact.upper() in _HTTP_METHODS
+    prefix = (method.prefix or "").upper()
+    return any(each.startswith(prefix) for each in _HTTP_METHODS)
+
+
+def _speaks_http(service: Service) -> bool:
+    return any(port_protocol(port) is PortProtocol.HTTP for port in service.ports)
 
 
 def _speaks(detections: Detections) -> bool:
@@ -359,7 +378,7 @@ def _speaks(detections: Detections) -> bool:
 def _is_left_alone(detection: Detection) -> bool:
     """Report whether an annotation, or its absence, keeps a port that may speak the protocol."""
     problem = detection.problem
-    return problem is not None and problem.kind in (ProblemKind.EXCLUDED, ProblemKind.NOT_INCLUDED)
+    return problem is not None and problem.kind in _LEFT_ALONE
 
 
 def _advice(service: Service, detections: Detections, protocol: str) -> str:

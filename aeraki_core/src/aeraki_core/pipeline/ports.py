@@ -151,7 +151,8 @@ class PortTable:
                 port.number: self._detector.detect(
                     service, port, choice, before=_protocol(before.get(port.number))
                 )
-                for port in service.ports
+                # Of two ports with one number, that for TCP has the listener.
+                for port in sorted(service.ports, key=lambda port: port.protocol == "TCP")
             }
         if after:
             self._detections[service_id] = dict(after)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aeraki_core.errors import PluginError
 from aeraki_core.findings.codes import BAD_OPTION, UNKNOWN_OPTION
+from aeraki_core.findings.text import did_you_mean
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.model.duration import parse_duration
 from aeraki_core.model.namespace import ANNOTATION_PREFIX
@@ -154,15 +155,12 @@ def parse_option(option: Option[Any], text: str) -> Any:
 
 
 def _parse_text(option: Option[Any], text: str) -> str:
-    _require_choice(option, text)
-    return text
+    return _choice(option, text)
 
 
 def _parse_list(option: Option[Any], text: str) -> tuple[str, ...]:
-    items = tuple(dict.fromkeys(item.strip() for item in text.split(",") if item.strip()))
-    for item in items:
-        _require_choice(option, item)
-    return items
+    items = (_choice(option, item.strip()) for item in text.split(",") if item.strip())
+    return tuple(dict.fromkeys(items))
 
 
 def _parse_bool(_: Option[Any], text: str) -> bool:
@@ -197,7 +195,7 @@ def _parse_map(option: Option[Any], text: str) -> tuple[tuple[str, str], ...]:
         key, colon, value = (piece.strip() for piece in item.partition(":"))
         if not (key and colon and value):
             raise ValueError(f"{item!r} is not of the form KEY: VALUE")
-        _require_choice(option, key)
+        key = _choice(option, key)
         if key in pairs:
             raise ValueError(f"{key!r} is given twice")
         pairs[key] = value
@@ -214,9 +212,15 @@ _PARSERS: Mapping[OptionType[Any], Callable[[Option[Any], str], Any]] = {
 }
 
 
-def _require_choice(option: Option[Any], item: str) -> None:
-    if option.choices and item not in option.choices:
-        raise ValueError(f"{item!r} is none of {', '.join(option.choices)}")
+def _choice(option: Option[Any], item: str) -> str:
+    """Return the choice that a text names, in any case; any text where there are no choices."""
+    if not option.choices or item in option.choices:
+        return item
+    for choice in option.choices:
+        if choice.lower() == item.lower():
+            return choice
+    hint = did_you_mean(item.lower(), option.choices)
+    raise ValueError(f"{item!r} is none of {', '.join(option.choices)}{hint}")
 
 
 def _require_range(option: Option[Any], value: float) -> None:
