@@ -17,8 +17,9 @@ from aeraki_core.plugins.registry import Registry
 from aeraki_core.testing import generate, to_yaml
 
 from tests.istio.judge.checks import Comparison, Violation, judge
+from tests.istio.judge.choices import NAMESPACES
 from tests.istio.judge.marks import Marks
-from tests.istio.judge.meshes import NAMESPACES, placed, slot_of
+from tests.istio.judge.meshes import placed, slot_of
 from tests.rig.ads import AdsClient, ProxyConfig
 from tests.rig.api import Object
 from tests.rig.bootstrap import Node

@@ -22,36 +22,59 @@ from aeraki_core.testing import (
     virtual_service,
 )
 
+from tests.istio.judge.choices import (
+    ADDRESSES,
+    AGES,
+    CART,
+    ENTRY_HOSTS,
+    HOSTS,
+    NAMESPACES,
+    NETWORK,
+    PORTS,
+    PROTOCOLS,
+    SERVICES,
+    SUBSETS,
+    Choices,
+    istio,
+)
 from tests.rig.api import Object
 
-__all__ = ["NAMESPACES", "ROOT_NAMESPACE", "draw", "placed", "slot_of"]
+__all__ = ["draw", "placed", "slot_of"]
 
-NAMESPACES = ("j0-shop", "j0-bank", "j0-crm", "j0-front")
-"""Each has one client; nothing is ever written into the last, which is everybody else."""
-
-ROOT_NAMESPACE = "istio-system"
-_OLD, _YOUNG = "2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z"
-_PORTS = (30001, 30002, 30003)
-_PROTOCOLS = ("redis", "dubbo", "thrift", "zookeeper")
-_SUBSETS = ("v1", "v2")
-_SERVICES = (("cart", "j0-shop"), ("cart", "j0-bank"), ("stock", "j0-shop"))
-_ADDRESSES = {key: f"10.96.200.{number}" for number, key in enumerate(_SERVICES, start=1)}
-_CART = "cart.j0-shop.svc.cluster.local"
-_ENTRY_HOSTS = ("db.j0.example.com", "api.j0.example.com")
-_HOSTS = (*(f"{name}.{space}.svc.cluster.local" for name, space in _SERVICES), *_ENTRY_HOSTS)
-_NETWORK = "type.googleapis.com/envoy.extensions.filters.network"
+_OLD, _YOUNG = AGES[:2]
 _SLOT = re.compile(r"\bj0\b")
 _PORT = re.compile(r"\b300(0\d)\b")
 
 
 def draw(seed: int) -> list[Object]:
     """The mesh of a seed, in slot 0; objects that are older come first."""
-    objects = list(_Draw(Random(seed)).objects())
+    objects = _Draw(Random(seed)).objects()
     unique = {
         (each["kind"], each["metadata"]["namespace"], each["metadata"]["name"]): each
         for each in objects
     }
+    _keep_apart(list(unique.values()))
     return sorted(unique.values(), key=lambda each: str(each["metadata"]["creationTimestamp"]))
+
+
+def _keep_apart(objects: list[Object]) -> None:
+    """Give ServiceEntries of one host and namespace different ages.
+
+    istiod sorts services by age, host and namespace. It picks any order for equal ones, and another
+    one with the next push, whether filters are there or not.
+    """
+    taken: set[tuple[str, str, str]] = set()
+    for content in objects:
+        if content["kind"] != "ServiceEntry":
+            continue
+        metadata = content["metadata"]
+        drawn = AGES.index(metadata["creationTimestamp"])
+        for age in (*AGES[drawn:], *AGES[:drawn]):
+            keys = {(host, metadata["namespace"], age) for host in content["spec"]["hosts"]}
+            if not keys & taken:
+                taken |= keys
+                metadata["creationTimestamp"] = age
+                break
 
 
 def placed(objects: list[Object], slot: int) -> list[Object]:
@@ -73,13 +96,10 @@ def slot_of(name: str) -> int | None:
     return None
 
 
-class _Draw:
-    def __init__(self, random: Random) -> None:
-        self._random = random
-
+class _Draw(Choices):
     def objects(self) -> list[Object]:
         drawn: list[Object] = []
-        for name, space in self._some(_SERVICES, 1, 3):
+        for name, space in self._some(SERVICES, 1, 3):
             drawn += self._service(name, space)
         drawn += [self._entry(number) for number in range(self._number(0, 0, 1, 2, 3))]
         drawn += [self._routes(number) for number in range(self._number(0, 1, 1, 2))]
@@ -102,12 +122,12 @@ class _Draw:
             name,
             {port: (number, number + 50) for port, number in ports.items()},
             namespace=space,
-            cluster_ip="None" if headless else _ADDRESSES[name, space],
+            cluster_ip="None" if headless else ADDRESSES[name, space],
             selector={"app": name},
             annotations=self._annotations(exported),
         )
         addresses = self._some(
-            (f"240.1.0.{100 + _SERVICES.index((name, space))}", "240.1.0.110"), 0, 2
+            (f"240.1.0.{100 + SERVICES.index((name, space))}", "240.1.0.110"), 0, 2
         )
         targets = {port: number + 50 for port, number in ports.items()}
         return [content, endpoint_slice(name, addresses, targets, namespace=space)]
@@ -119,7 +139,7 @@ class _Draw:
         return annotations
 
     def _entry(self, number: int) -> Object:
-        host = self._pick(*_ENTRY_HOSTS, *_ENTRY_HOSTS, "*.j0.example.com", _CART)
+        host = self._pick(*ENTRY_HOSTS, *ENTRY_HOSTS, "*.j0.example.com", CART)
         addresses = self._pick(
             [],
             [],
@@ -127,7 +147,7 @@ class _Draw:
             ["240.1.0.2"],
             ["240.1.0.0/24"],
             ["240.1.0.3", "240.1.0.0/25"],
-            [_ADDRESSES["cart", "j0-shop"]],
+            [ADDRESSES["cart", "j0-shop"]],
         )
         spec: dict[str, Any] = {"location": self._pick("MESH_INTERNAL", "MESH_EXTERNAL")}
         resolution = "NONE" if host.startswith("*") else self._pick("NONE", "STATIC", "DNS")
@@ -148,8 +168,8 @@ class _Draw:
         )
 
     def _ports(self) -> dict[str, int]:
-        numbers = self._some(_PORTS, 1, 2)
-        names = (*_PROTOCOLS, *_PROTOCOLS, "plain", "http")
+        numbers = self._some(PORTS, 1, 2)
+        names = (*PROTOCOLS, *PROTOCOLS, "plain", "http")
         drawn = {}
         for number in numbers:
             name = self._pick(*names)
@@ -187,12 +207,12 @@ class _Draw:
         if self._chance(0.6):
             route["match"] = [
                 self._pick(
-                    {"port": self._pick(*_PORTS)},
+                    {"port": self._pick(*PORTS)},
                     {"uri": {"prefix": "/api"}},
                     {"method": {"exact": "sayHello"}},
                     {"headers": {"group": {"exact": "a"}}},
                     {"sourceNamespace": self._pick(*NAMESPACES)},
-                    {"method": {"exact": "sayHello"}, "port": self._pick(*_PORTS)},
+                    {"method": {"exact": "sayHello"}, "port": self._pick(*PORTS)},
                 )
             ]
         route["route"] = self._destinations(http=True)
@@ -203,7 +223,7 @@ class _Draw:
         if self._chance(0.5):
             route["match"] = [
                 self._pick(
-                    {"port": self._pick(*_PORTS)}, {"sourceNamespace": self._pick(*NAMESPACES)}
+                    {"port": self._pick(*PORTS)}, {"sourceNamespace": self._pick(*NAMESPACES)}
                 )
             ]
         return route
@@ -214,9 +234,9 @@ class _Draw:
         for number in range(count):
             destination: Object = {"host": self._host()}
             if self._chance(0.5):
-                destination["subset"] = self._pick(*_SUBSETS)
+                destination["subset"] = self._pick(*SUBSETS)
             if self._chance(0.3):
-                destination["port"] = {"number": self._pick(*_PORTS)}
+                destination["port"] = {"number": self._pick(*PORTS)}
             content: Object = {"destination": destination}
             if count > 1:
                 content["weight"] = (70, 30)[number]
@@ -236,11 +256,11 @@ class _Draw:
         spec: dict[str, Any] = {"trafficPolicy": policy} if policy else {}
         if exported := self._exported():
             spec["exportTo"] = exported
-        host = self._pick(*_HOSTS, "*.j0-shop.svc.cluster.local", "*.j0.example.com")
+        host = self._pick(*HOSTS, "*.j0-shop.svc.cluster.local", "*.j0.example.com")
         return destination_rule(
             f"j0-rule-{number}",
             host,
-            {name: {"version": name} for name in self._some(_SUBSETS, 0, 2)},
+            {name: {"version": name} for name in self._some(SUBSETS, 0, 2)},
             namespace=self._namespace(root=True),
             **spec,
         )
@@ -256,7 +276,7 @@ class _Draw:
         egress: list[Object] = [{"hosts": hosts}]
         if self._chance(0.4):
             port = {
-                "number": self._pick(*_PORTS),
+                "number": self._pick(*PORTS),
                 "protocol": self._pick("TCP", "HTTP"),
                 "name": "own",
             }
@@ -264,20 +284,20 @@ class _Draw:
             if self._chance(0.5):
                 own |= {"bind": "127.0.0.1", "captureMode": "NONE"}
             egress.insert(0, own)
-        return self._istio("Sidecar", "default", {"egress": egress}, namespace=self._namespace())
+        return istio("Sidecar", "default", {"egress": egress}, namespace=self._namespace())
 
     def _filter(self) -> Object:
         """A user's EnvoyFilter that inserts a filter before tcp_proxy."""
         limit = {
             "name": "envoy.filters.network.local_ratelimit",
             "typed_config": {
-                "@type": f"{_NETWORK}.local_ratelimit.v3.LocalRateLimit",
+                "@type": f"{NETWORK}.local_ratelimit.v3.LocalRateLimit",
                 "stat_prefix": "limit",
                 "token_bucket": {"max_tokens": 10, "fill_interval": "1s"},
             },
         }
         listener = {
-            "portNumber": self._pick(*_PORTS),
+            "portNumber": self._pick(*PORTS),
             "filterChain": {"filter": {"name": "envoy.filters.network.tcp_proxy"}},
         }
         patch = {
@@ -285,7 +305,7 @@ class _Draw:
             "match": {"context": "SIDECAR_OUTBOUND", "listener": listener},
             "patch": {"operation": "INSERT_BEFORE", "value": limit},
         }
-        content = self._istio(
+        content = istio(
             "EnvoyFilter",
             "j0-limit",
             {"configPatches": [patch]},
@@ -316,40 +336,3 @@ class _Draw:
             "metadata": {"name": "j0-redis", "namespace": self._namespace()},
             "spec": spec,
         }
-
-    def _istio(self, kind: str, name: str, spec: Object, *, namespace: str) -> Object:
-        metadata = {"name": name, "namespace": namespace}
-        return {
-            "apiVersion": "networking.istio.io/v1",
-            "kind": kind,
-            "metadata": metadata,
-            "spec": spec,
-        }
-
-    # Choices
-
-    def _namespace(self, *, root: bool = False) -> str:
-        if root and self._chance(0.15):
-            return ROOT_NAMESPACE
-        return str(self._pick("j0-shop", "j0-shop", "j0-bank", "j0-crm"))
-
-    def _host(self) -> str:
-        return str(self._pick(_CART, _CART, *_HOSTS))
-
-    def _exported(self) -> list[str] | None:
-        drawn: list[str] | None = self._pick(
-            None, None, None, ["*"], ["."], ["j0-crm"], [".", "j0-crm"], ["j0-bank"]
-        )
-        return drawn
-
-    def _chance(self, share: float) -> bool:
-        return self._random.random() < share
-
-    def _number(self, *numbers: int) -> int:
-        return self._random.choice(numbers)
-
-    def _pick(self, *choices: Any) -> Any:
-        return self._random.choice(choices)
-
-    def _some(self, choices: Any, least: int, most: int) -> list[Any]:
-        return self._random.sample(choices, self._random.randint(least, most))
