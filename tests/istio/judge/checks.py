@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aeraki_core.filters.patch import ADDED_PREFIX
+from aeraki_core.findings.codes import CLIENT_MATCH
+from aeraki_core.findings.finding import Finding
 from aeraki_core.model.istio import full_host
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_components_pb2 import FilterChain
@@ -33,12 +35,14 @@ class Comparison:
     """One client's configuration without (``before``) and with (``after``) our filters.
 
     ``namespace``: of the client. ``objects``: of the mesh, as the API server has them.
+    ``findings``: what our pipeline says about them.
     """
 
     namespace: str
     before: ProxyConfig
     after: ProxyConfig
     objects: Sequence[Object]
+    findings: Sequence[Finding] = ()
 
 
 class Violation(NamedTuple):
@@ -76,7 +80,9 @@ class _Change:
 
     @property
     def port(self) -> int:
-        return int(self.listener.address.socket_address.port_value)
+        """The port of the service; of an inbound chain, of the workload."""
+        inbound = self.before.filter_chain_match.destination_port.value
+        return int(inbound or self.listener.address.socket_address.port_value)
 
     @property
     def istio(self) -> Routing:
@@ -143,9 +149,12 @@ def a_chain_is_changed_for_its_own_service(comparison: Comparison) -> Iterator[R
         ours, istio = change.ours, change.istio
         if ours is None or ours.name == TCP_PROXY:
             continue
-        _, _, port, host = _cluster_parts(ours.prefix)
+        direction, _, port, host = _cluster_parts(ours.prefix)
         if port != change.port:
             yield change.place, f"{ours.name} is of port {port}"
+        elif direction == "inbound":
+            if ours.prefix != istio.prefix:
+                yield change.place, f"istiod made it for {istio.prefix}"
         elif not _covers(_owners(comparison, istio.prefix), host):
             yield change.place, f"istiod made it for {istio.prefix}, {ours.name} is of {host}"
 
@@ -183,6 +192,8 @@ def other_calls_go_where_istio_sends_them(comparison: Comparison) -> Iterator[Re
         _, _, port, host = _cluster_parts(ours.prefix)
         wanted = [istio.default, *_spoken(comparison, host, port)]
         hosts = {_cluster_parts(name).host for name in goes}
+        if _has_client_match(comparison, host):
+            continue
         if goes not in wanted and not hosts <= _for_all_keys(comparison, host):
             expected = " or ".join(str(dict(each or {})) for each in wanted)
             yield change.place, f"calls go to {goes}, not to {expected}"
@@ -316,7 +327,7 @@ def _owners(comparison: Comparison, prefix: str) -> set[str]:
 
 
 def _hosts(virtual_service: Object) -> set[str]:
-    return _full_hosts(virtual_service, virtual_service["spec"]["hosts"])
+    return _full_hosts(virtual_service, virtual_service["spec"].get("hosts", ()))
 
 
 def _full_hosts(content: Object, hosts: Sequence[str]) -> set[str]:
@@ -347,6 +358,20 @@ def _spoken(comparison: Comparison, host: str, port: int) -> Iterator[Shares]:
                 _is_open(match, port) for match in route.get("match", ())
             ):
                 yield _asked(comparison, route["route"], namespace, port)
+
+
+def _has_client_match(comparison: Comparison, host: str) -> bool:
+    """Report whether a finding says that a route of the host is for some clients only."""
+    left_out = {each.ref for each in comparison.findings if each.code is CLIENT_MATCH}
+    return any(
+        each["kind"] == "VirtualService"
+        and ref.name == each["metadata"]["name"]
+        and ref.namespace == each["metadata"]["namespace"]
+        and _covers(_hosts(each), host)
+        for each in comparison.objects
+        for ref in left_out
+        if ref is not None
+    )
 
 
 def _for_all_keys(comparison: Comparison, host: str) -> set[str]:

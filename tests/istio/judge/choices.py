@@ -11,6 +11,7 @@ __all__ = [
     "ADDRESSES",
     "AGES",
     "CART",
+    "CLIENT_LABELS",
     "ENTRY_HOSTS",
     "HOSTS",
     "NAMESPACES",
@@ -27,6 +28,8 @@ __all__ = [
 NAMESPACES = ("j0-shop", "j0-bank", "j0-crm", "j0-front")
 """Each has one client; nothing is ever written into the last, which is everybody else."""
 
+CLIENT_LABELS = {"app": "cart"}
+"""Those of each client's pod: it serves the Services of its namespace that select them."""
 
 ROOT_NAMESPACE = "istio-system"
 AGES = (

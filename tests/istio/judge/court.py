@@ -14,10 +14,10 @@ from functools import partial
 
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.plugins.registry import Registry
-from aeraki_core.testing import generate, to_yaml
+from aeraki_core.testing import Made, generate, to_yaml
 
 from tests.istio.judge.checks import Comparison, Violation, judge
-from tests.istio.judge.choices import NAMESPACES
+from tests.istio.judge.choices import CLIENT_LABELS, NAMESPACES
 from tests.istio.judge.marks import Marks
 from tests.istio.judge.meshes import placed, slot_of
 from tests.rig.ads import AdsClient, ProxyConfig
@@ -87,8 +87,9 @@ class Court:
         with ThreadPoolExecutor(_WORKERS) as pool, self._written(wanted, pool) as meshes:
             self._marks.wait()
             before = self._configs(len(batch), pool)
-            filters = [self._filters(objects) for objects in meshes]
-            written = list(pool.map(self._create, [each for one in filters for each in one]))
+            made = [self._made(objects) for objects in meshes]
+            filters = [each for one in made for each in one.filters]
+            written = list(pool.map(self._create, filters))
             try:
                 self._marks.wait()
                 after = self._configs(len(batch), pool)
@@ -98,13 +99,14 @@ class Court:
             Trial(
                 drawn=drawn,
                 objects=meshes[slot],
-                filters=filters[slot],
+                filters=made[slot].filters,
                 comparisons=tuple(
                     Comparison(
                         namespace=namespace,
                         before=before[slot, namespace],
                         after=after[slot, namespace],
                         objects=meshes[slot],
+                        findings=made[slot].findings,
                     )
                     for namespace in _namespaces(slot)
                 ),
@@ -155,8 +157,8 @@ class Court:
             namespace=metadata["namespace"],
         )
 
-    def _filters(self, objects: list[Object]) -> tuple[Object, ...]:
-        return generate(objects, plugins=self._registry, mesh=Mesh()).filters
+    def _made(self, objects: list[Object]) -> Made:
+        return generate(objects, plugins=self._registry, mesh=Mesh())
 
     def _configs(
         self, slots: int, pool: ThreadPoolExecutor
@@ -168,7 +170,7 @@ class Court:
         """What istiod sends to the client of a namespace, without what is of other meshes."""
         slot, namespace = client
         ip = f"10.251.{slot}.{_namespaces(slot).index(namespace) + 1}"
-        config = self._ads.config(Node("client", namespace, ip))
+        config = self._ads.config(Node("client", namespace, ip, labels=CLIENT_LABELS))
         mine = (None, slot)
         return ProxyConfig(
             {name: each for name, each in config.listeners.items() if slot_of(name) in mine},

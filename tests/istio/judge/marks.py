@@ -20,6 +20,8 @@ _NAMESPACE = "judge-marks"
 _HOST = f"mark.{_NAMESPACE}.svc.cluster.local"
 _PRIVATE = {"networking.istio.io/exportTo": "."}
 _ADDRESS = "10.96.199.1"
+_WORKLOADS = "workloads.example.org"
+_LABELS = {"app": "mark"}
 
 
 class Marks:
@@ -49,6 +51,7 @@ class Marks:
         config = self._ads.config(self._node)
         port = _port(number)
         own = config.listeners.get(f"{_ADDRESS}_{port}")
+        workloads = config.clusters.get(f"outbound|80||{_WORKLOADS}")
         shown = {
             "Service": f"outbound|{port}||{_HOST}" in config.clusters,
             "EndpointSlice": f"{_endpoint(number)}_{port}" in config.listeners,
@@ -56,6 +59,8 @@ class Marks:
             "DestinationRule": f"outbound|{port}|s{number}|{_HOST}" in config.clusters,
             "VirtualService": own is not None and _name(number).encode() in own.SerializeToString(),
             "Sidecar": f"127.0.0.1_{port}" in config.listeners,
+            "WorkloadEntry": workloads is not None
+            and _workload(number).encode() in workloads.SerializeToString(),
             "EnvoyFilter": _name(number) in config.clusters,
         }
         return [kind for kind, there in shown.items() if not there]
@@ -67,6 +72,10 @@ def _port(number: int) -> int:
 
 def _name(number: int) -> str:
     return f"mark-{number}.example.org"
+
+
+def _workload(number: int) -> str:
+    return f"workload-{number}.example.org"
 
 
 def _endpoint(number: int) -> str:
@@ -89,6 +98,18 @@ def _marks(number: int) -> list[Object]:
                 "exportTo": ["."],
             },
         ),
+        _istio(
+            "ServiceEntry",
+            {
+                "hosts": [_WORKLOADS],
+                "ports": [{"number": 80, "name": "tcp", "protocol": "TCP"}],
+                "resolution": "DNS",
+                "exportTo": ["."],
+                "workloadSelector": {"labels": _LABELS},
+            },
+            name="workloads",
+        ),
+        _istio("WorkloadEntry", {"address": _workload(number), "labels": _LABELS}),
         _istio(
             "DestinationRule",
             {
@@ -144,8 +165,8 @@ def _added_cluster(number: int) -> Object:
     return {"configPatches": [{"applyTo": "CLUSTER", "match": match, "patch": patch}]}
 
 
-def _istio(kind: str, spec: Object) -> Object:
-    return _object("networking.istio.io/v1", kind, "mark", spec)
+def _istio(kind: str, spec: Object, name: str = "mark") -> Object:
+    return _object("networking.istio.io/v1", kind, name, spec)
 
 
 def _object(api_version: str, kind: str, name: str, spec: Object) -> Object:

@@ -37,6 +37,7 @@ from tests.istio.judge.choices import (
     Choices,
     istio,
 )
+from tests.istio.judge.more import MoreKinds
 from tests.rig.api import Object
 
 __all__ = ["draw", "placed", "slot_of"]
@@ -48,7 +49,7 @@ _PORT = re.compile(r"\b300(0\d)\b")
 
 def draw(seed: int) -> list[Object]:
     """The mesh of a seed, in slot 0; objects that are older come first."""
-    objects = _Draw(Random(seed)).objects()
+    objects = _Draw(Random(seed)).objects() + MoreKinds(Random(f"{seed}/more")).objects()
     unique = {
         (each["kind"], each["metadata"]["namespace"], each["metadata"]["name"]): each
         for each in objects
@@ -83,6 +84,7 @@ def placed(objects: list[Object], slot: int) -> list[Object]:
     text = _SLOT.sub(f"j{slot}", text)
     text = _PORT.sub(lambda found: str(30000 + 100 * slot + int(found[1])), text)
     text = text.replace("10.96.200.", f"10.96.{200 + slot}.").replace("240.1.0.", f"240.1.{slot}.")
+    text = text.replace("2001:db8:0:", f"2001:db8:{slot}:")
     moved: list[Object] = json.loads(text)
     return moved
 

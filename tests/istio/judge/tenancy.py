@@ -85,7 +85,7 @@ class Tenancy(Court):
         """What every client has of these meshes, without and with the filters for them."""
         self._marks.wait()
         plain = self._clients(len(meshes), pool)
-        filters = [each for mesh in meshes for each in self._filters(mesh)]
+        filters = [each for mesh in meshes for each in self._made(mesh).filters]
         written = list(pool.map(self._create, filters))
         try:
             self._marks.wait()
