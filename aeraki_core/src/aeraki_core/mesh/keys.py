@@ -31,6 +31,7 @@ __all__ = [
     "LabelsKey",
     "ListenerKey",
     "NamespaceKey",
+    "OutboundPoliciesKey",
     "PodKey",
     "ProxyFamiliesKey",
     "ReadyEndpointsKey",
@@ -227,6 +228,12 @@ class SidecarNamespacesKey(NamedTuple):
     asks: str = "sidecar namespaces"
 
 
+class OutboundPoliciesKey(NamedTuple):
+    """The Sidecars that say where calls to no known service go."""
+
+    asks: str = "outbound policies"
+
+
 class ImportersKey(NamedTuple):
     """The client namespaces that import the services of a namespace.
 
@@ -292,6 +299,7 @@ Key = (
     | WildcardsKey
     | ProxyFamiliesKey
     | ListenerKey
+    | OutboundPoliciesKey
     | VirtualServiceKey
     | AttachedRouteKey
     | VirtualServicesKey

@@ -19,6 +19,7 @@ from aeraki_core.mesh.keys import (
     HostKey,
     Key,
     ListenerKey,
+    OutboundPoliciesKey,
     ResourcesKey,
     SidecarNamespacesKey,
     VirtualServicesKey,
@@ -52,7 +53,7 @@ from aeraki_core.model.istio import DestinationRule, VirtualService
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.service import Service, ServiceId
-from aeraki_core.model.sidecar import SidecarScope
+from aeraki_core.model.sidecar import BLACK_HOLE, PASSTHROUGH, SidecarScope
 
 __all__ = ["Reads"]
 
@@ -111,6 +112,11 @@ class Reads(CommonReads):
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Who claims a listener of the client's proxies; the first has it."""
         return self.answer(ListenerKey(listener))
+
+    def catch_all(self) -> str:
+        """The cluster that the client's proxies send calls to no known service to."""
+        (cluster,) = self.answer(OutboundPoliciesKey())
+        return str(cluster)
 
     def virtual_services(self, host: str, port: int) -> tuple[VirtualService, ...]:
         """Those that apply to a port of the host, those of the most specific host first.
@@ -193,6 +199,8 @@ class Reads(CommonReads):
                 return tuple(resource for resource, is_exported in exports if not is_exported)
             case ListenerKey():
                 return self._claims(key.name)
+            case OutboundPoliciesKey():
+                return (self._catch_all(),)
             case WeightHostKey():
                 return self._weight_host_problems(key)
 
@@ -415,6 +423,16 @@ class Reads(CommonReads):
         if not any(claim.ranges for claim in shown):
             shown += tuple(islice((claim for claim in sharers if claim.ranges), 1))
         return shown
+
+    def _catch_all(self) -> str:
+        of_mesh = BLACK_HOLE if self.mesh.registry_only else PASSTHROUGH
+        sidecars = self._store.sidecars
+        if sidecars.has_root_policy():
+            # A Sidecar without a policy takes this one away.
+            self.keys.add(SidecarNamespacesKey())
+        self.record.clients |= sidecars.with_another_policy(of_mesh)
+        sidecar = self._default_sidecar(self.client)
+        return (sidecar.catch_all if sidecar is not None else "") or of_mesh
 
     def _weight_host_problems(self, key: WeightHostKey) -> tuple[WeightHostProblem, ...]:
         root = self.mesh.root_namespace

@@ -15,6 +15,7 @@ from aeraki_core.mesh.keys import (
     HostKey,
     Key,
     ListenerKey,
+    OutboundPoliciesKey,
     ResourcesKey,
     VirtualServicesKey,
     WeightHostKey,
@@ -72,6 +73,7 @@ ViewKey = (
     | DestinationRulesKey
     | ResourcesKey
     | ListenerKey
+    | OutboundPoliciesKey
     | WeightHostKey
     | WithheldKey
 )

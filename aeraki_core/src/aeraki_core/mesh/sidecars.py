@@ -6,7 +6,13 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 
 from aeraki_core.mesh.importers import Importers
-from aeraki_core.mesh.keys import Key, SidecarListenersKey, SidecarNamespacesKey, SidecarsKey
+from aeraki_core.mesh.keys import (
+    Key,
+    OutboundPoliciesKey,
+    SidecarListenersKey,
+    SidecarNamespacesKey,
+    SidecarsKey,
+)
 from aeraki_core.mesh.resolve import Client, RoutedPort, default_sidecar
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.mesh.table import Table
@@ -74,6 +80,27 @@ class SidecarTable:
         sidecars = self._table.at(SidecarNamespacesKey())
         return frozenset(sidecar.ref.namespace for sidecar in sidecars)
 
+    def has_root_policy(self) -> bool:
+        """Whether the mesh's default Sidecar says where unknown calls go (OutboundPoliciesKey)."""
+        sidecar = self.default(None)
+        return sidecar is not None and bool(sidecar.catch_all)
+
+    def with_another_policy(self, of_mesh: str) -> set[str]:
+        """The namespaces whose unknown calls go elsewhere than everybody else's.
+
+        ``of_mesh``: where they go without a Sidecar that says it.
+        """
+        root = self.default(None)
+        everybodys = (root.catch_all if root is not None else "") or of_mesh
+        having = self._table.at(OutboundPoliciesKey())
+        named = {sidecar.ref.namespace for sidecar in having}
+        return {
+            namespace
+            for namespace in (self.namespaces() if self.has_root_policy() else named)
+            if (sidecar := self.default(namespace)) is not None
+            and (sidecar.catch_all or of_mesh) != everybodys
+        }
+
     def with_listener(self, keys: Iterable[SidecarListenersKey]) -> tuple[SidecarScope, ...]:
         """The Sidecars with an egress listener of their own that these questions are about."""
         sidecars = {sidecar for key in keys for sidecar in self._table.at(key)}
@@ -109,7 +136,9 @@ def listener_keys(port: int) -> tuple[SidecarListenersKey, ...]:
 
 def _keys(sidecar: SidecarScope) -> list[Key]:
     own_listeners = (egress.port for egress in sidecar.egress if egress.has_own_listeners)
+    policies = [OutboundPoliciesKey()] if sidecar.catch_all else []
     return [
+        *policies,
         SidecarsKey(sidecar.ref.namespace),
         SidecarNamespacesKey(),
         *(SidecarListenersKey(port) for port in dict.fromkeys(own_listeners)),

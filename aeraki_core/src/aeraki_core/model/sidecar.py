@@ -21,8 +21,19 @@ from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, PortNumber
 from aeraki_core.model.wire import Spec, check
 
-__all__ = ["CaptureMode", "EgressImports", "ImportedHosts", "SidecarScope", "parse_sidecar"]
+__all__ = [
+    "BLACK_HOLE",
+    "PASSTHROUGH",
+    "CaptureMode",
+    "EgressImports",
+    "ImportedHosts",
+    "SidecarScope",
+    "parse_sidecar",
+]
 
+
+PASSTHROUGH, BLACK_HOLE = "PassthroughCluster", "BlackHoleCluster"
+"""Clusters of every proxy: to the address that was called, and to nowhere."""
 
 _REVISION = "istio.io/rev"
 
@@ -123,6 +134,8 @@ class SidecarScope:
     """Of the only istiod that reads it; empty: every istiod does."""
     egress: tuple[EgressImports, ...] = ()
     """Empty: what the default of the namespace or of the mesh says."""
+    catch_all: str = ""
+    """The cluster of calls to no service that is known; empty: what the mesh says."""
     age: Age
 
     @property
@@ -163,6 +176,21 @@ class _Egress(Spec):
     capture_mode: CaptureMode = CaptureMode.DEFAULT
 
 
+class _PortSelector(Spec):
+    number: PortNumber = 0
+
+
+class _EgressProxy(Spec):
+    host: str = ""
+    subset: str = ""
+    port: _PortSelector = Field(default_factory=_PortSelector)
+
+
+class _OutboundPolicy(Spec):
+    mode: str = "REGISTRY_ONLY"
+    egress_proxy: _EgressProxy | None = None
+
+
 class _Selector(Spec):
     labels: dict[str, str] = Field(default_factory=dict)
 
@@ -170,6 +198,7 @@ class _Selector(Spec):
 class _SidecarSpec(Spec):
     workload_selector: _Selector | None = None
     egress: tuple[_Egress, ...] = ()
+    outbound_traffic_policy: _OutboundPolicy | None = None
 
 
 def parse_sidecar(ref: ObjectRef, content: Mapping[str, Any]) -> SidecarScope:
@@ -188,6 +217,7 @@ def parse_sidecar(ref: ObjectRef, content: Mapping[str, Any]) -> SidecarScope:
         is_default=spec.workload_selector is None,
         revision=str((metadata.get("labels") or {}).get(_REVISION) or ""),
         egress=tuple(map(_imports, spec.egress)),
+        catch_all=_catch_all(spec.outbound_traffic_policy),
         age=Age(created, ref.name, ref.namespace),
     )
 
@@ -200,6 +230,18 @@ def _imports(egress: _Egress) -> EgressImports:
         bind=egress.bind,
         capture_mode=egress.capture_mode,
     )
+
+
+def _catch_all(policy: _OutboundPolicy | None) -> str:
+    """Return the cluster that a policy sends unknown calls to; empty without a policy."""
+    if policy is None:
+        return ""
+    if policy.mode == "REGISTRY_ONLY":
+        return BLACK_HOLE
+    if policy.egress_proxy is None:
+        return PASSTHROUGH
+    proxy = policy.egress_proxy
+    return f"outbound|{proxy.port.number}|{proxy.subset}|{proxy.host}"
 
 
 def _entry(text: str) -> ImportedHosts:

@@ -25,7 +25,7 @@ from aeraki_core.mesh.weight_sets import WeightSet
 from aeraki_core.model.listeners import Listener
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.pipeline.companions import companions_of
-from aeraki_core.pipeline.own_listeners import Restore
+from aeraki_core.pipeline.own_listeners import PASSTHROUGH_CHAIN, Restore
 from aeraki_core.pipeline.placement import InboundGroup, OutboundGroup, Placement, by_age
 from aeraki_core.pipeline.port_output import OutboundPatches, PortOutput, PortRun
 from aeraki_core.plugins.audience import Audience
@@ -33,7 +33,6 @@ from aeraki_core.plugins.audience import Audience
 __all__ = ["AUTO", "Arrangement", "arrangement_of", "assemble", "place"]
 
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
-PASSTHROUGH_CHAIN = "PassthroughFilterChain"
 VIRTUAL_INBOUND = "virtualInbound"
 OUTBOUND, INBOUND = "SIDECAR_OUTBOUND", "SIDECAR_INBOUND"
 
@@ -138,7 +137,7 @@ def _outbound(
         if audience.overrides and patch.name in mesh_wide_clusters:
             # Envoy refuses two clusters of one name.
             continue
-        patches += _outbound_patches(patch, for_audience.listeners, mesh_wide, mesh)
+        patches += _outbound_patches(patch, for_audience, mesh_wide)
         patches += _weight_set_patches(patch, for_audience.weight_sets)
     for restore in for_audience.restores:
         patches += _restore_patches(restore, mesh_wide)
@@ -170,6 +169,8 @@ def _restore_patches(restore: Restore, mesh_wide: Mapping[str, Operation]) -> li
     patches: list[ConfigPatch] = []
     for name, operation in mesh_wide.items():
         match = Match(listener=restore.listener, filter=name)
+        if restore.chain:
+            match = Match(listener=restore.listener, chain=restore.chain, filter=TCP_PROXY)
         if operation is Operation.INSERT_BEFORE:
             patches.append(ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REMOVE", None))
         else:
@@ -202,9 +203,9 @@ def _mesh_wide_clusters(output: PortOutput) -> set[str]:
 
 
 def _outbound_patches(
-    patch: Patch, listeners: Sequence[Listener], mesh_wide: Mapping[str, Operation], mesh: Mesh
+    patch: Patch, to: OutboundPatches, mesh_wide: Mapping[str, Operation]
 ) -> list[ConfigPatch]:
-    """The entries of one patch.
+    """The entries of one patch ``to`` some clients.
 
     An override finds the ``mesh_wide`` filters in its listeners, and replaces those.
     """
@@ -217,7 +218,7 @@ def _outbound_patches(
         replaced = (name for name, operation in mesh_wide.items() if operation is Operation.REPLACE)
         target, operation = next(replaced, TCP_PROXY), patch.operation
     patches: list[ConfigPatch] = []
-    for listener in listeners:
+    for listener in to.listeners:
         if patch.apply_to is ApplyTo.LISTENER:
             match = Match(listener=listener.name)
             patches.append(
@@ -230,11 +231,11 @@ def _outbound_patches(
         )
         merges = operation is Operation.MERGE
         if listener.has_passthrough and target == TCP_PROXY and not merges:
-            patches.append(_spare_passthrough(patch, listener, mesh))
+            patches.append(_spare_passthrough(patch, listener, to.catch_all))
     return patches
 
 
-def _spare_passthrough(patch: Patch, listener: Listener, mesh: Mesh) -> ConfigPatch:
+def _spare_passthrough(patch: Patch, listener: Listener, catch_all: str) -> ConfigPatch:
     """Undo the patch in the chain for all other addresses.
 
     It has a tcp_proxy too, and no match can leave it out.
@@ -242,8 +243,7 @@ def _spare_passthrough(patch: Patch, listener: Listener, mesh: Mesh) -> ConfigPa
     match = Match(listener=listener.name, chain=PASSTHROUGH_CHAIN, filter=patch.name)
     if patch.operation is Operation.INSERT_BEFORE:
         return ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REMOVE", None)
-    cluster = "BlackHoleCluster" if mesh.registry_only else "PassthroughCluster"
-    return ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REPLACE", _tcp_proxy(cluster))
+    return ConfigPatch(ApplyTo.NETWORK_FILTER, OUTBOUND, match, "REPLACE", _tcp_proxy(catch_all))
 
 
 def _tcp_proxy(*clusters: str, weights: Sequence[int] = ()) -> FrozenMessage:

@@ -27,14 +27,15 @@ from aeraki_core.mesh.routes import WeightedCluster, cluster_name
 from aeraki_core.model.listeners import Listener, needs_endpoints, outbound_listeners
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Resolution, Service
-from aeraki_core.model.sidecar import SidecarScope
+from aeraki_core.model.sidecar import PASSTHROUGH, SidecarScope
 
-__all__ = ["Restore", "own_listeners", "restores"]
+__all__ = ["PASSTHROUGH_CHAIN", "Restore", "own_listeners", "restores"]
 
 _NAMED = 3  # of the services that share a listener, in one finding
 
 
-_PASSTHROUGH = WeightedCluster(cluster="PassthroughCluster", weight=1, host="", port=0)
+PASSTHROUGH_CHAIN = "PassthroughFilterChain"
+_PASSTHROUGH = WeightedCluster(cluster=PASSTHROUGH, weight=1, host="", port=0)
 
 
 class Restore(NamedTuple):
@@ -46,6 +47,8 @@ class Restore(NamedTuple):
 
     listener: str
     clusters: tuple[WeightedCluster, ...]
+    chain: str = ""
+    """Only this chain, where the mesh-wide filter has put a tcp_proxy back already."""
 
 
 def own_listeners(
@@ -87,6 +90,8 @@ def own_listeners(
             findings.append(Finding(LISTENER_TAKEN, message, service.ref, "spec.ports"))
         else:
             own.append(listener)
+    if any(listener.has_passthrough for listener in own):
+        reads.catch_all()  # asked here, so that clients with another answer get a view of their own
     findings += _sidecar_listeners(service, port, reads)
     if reads.client is None:
         findings += _workload_listeners(service, own, reads)
@@ -152,6 +157,9 @@ def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> t
     """Return the listeners of the mesh-wide filter to restore for these clients."""
     found: list[Restore] = []
     for listener in mesh_wide:
+        if listener.has_passthrough and reads.catch_all() != reads.for_client(None).catch_all():
+            cluster = WeightedCluster(cluster=reads.catch_all(), weight=1, host="", port=0)
+            found.append(Restore(listener.name, (cluster,), PASSTHROUGH_CHAIN))
         claims = reads.claims(listener.name)
         if len(claims) > 1 and any(claim.ranges for claim in claims):
             found.append(Restore(listener.name, (_PASSTHROUGH,)))

@@ -16,6 +16,7 @@ from aeraki_core.mesh.weight_sets import WeightSet
 from aeraki_core.model.listeners import Listener
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service, ServiceId
+from aeraki_core.model.sidecar import PASSTHROUGH
 from aeraki_core.pipeline.own_listeners import Restore
 from aeraki_core.pipeline.placement import InboundGroup, Placement
 from aeraki_core.plugins.audience import Audience
@@ -37,7 +38,8 @@ class OutboundPatches:
 
     ``restores``: what of the mesh-wide filter's changes is undone for them. ``weight_sets``: what
     carries the weights of the routes in the patches. ``clients``: the namespaces of all audiences
-    with these patches (None: the whole mesh).
+    with these patches (None: the whole mesh). ``catch_all``: the cluster of their calls to no
+    service, which share wildcard listeners.
     """
 
     audience: Audience
@@ -46,6 +48,7 @@ class OutboundPatches:
     restores: tuple[Restore, ...] = ()
     weight_sets: tuple[WeightSet, ...] = ()
     clients: frozenset[str | None] = frozenset()
+    catch_all: str = PASSTHROUGH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.model.listeners import Listener
 from aeraki_core.model.service import Port, Service
+from aeraki_core.model.sidecar import PASSTHROUGH
 from aeraki_core.pipeline.audiences import (
     EVERYBODY,
     is_everybodys,
@@ -187,6 +188,7 @@ class ViewRunner:
                             patches=view.outbound,
                             weight_sets=view.call.recorder.weight_sets,
                             clients=view.clients,
+                            catch_all=_catch_all(view),
                         )
                     continue
                 restored = self._restores(first, view)
@@ -203,6 +205,7 @@ class ViewRunner:
                         restores=restored,
                         weight_sets=view.call.recorder.weight_sets if patches else (),
                         clients=view.clients,
+                        catch_all=_catch_all(view),
                     )
 
     def findings(self) -> Iterator[Finding]:
@@ -348,10 +351,13 @@ class ViewRunner:
         """What the mesh-wide filter must not change for these clients."""
         if not _has_filter(mesh_wide):
             return ()
+        # Where the filter stands before tcp_proxy, that one stays as istiod made it.
+        replaces = any(patch.operation is Operation.REPLACE for patch in mesh_wide.outbound)
+        restored = tuple(each for each in view.restores if replaces or not each.chain)
         if view.generated is None or _has_filter(view):
-            return view.restores
+            return restored
         clusters = view.call.context.tcp_route().clusters
-        return (*view.restores, *(Restore(listener.name, clusters) for listener in view.listeners))
+        return (*restored, *(Restore(listener.name, clusters) for listener in view.listeners))
 
     def _balancers(self, view: PortView) -> Iterator[Patch]:
         """Merges that put Istio's load balancer back for these clients."""
@@ -401,6 +407,12 @@ def _is_unused(patch: Patch, view: PortView) -> bool:
     """
     added = {each.name for each in view.outbound if each.operation is Operation.ADD}
     return patch.name not in added if patch.operation is Operation.ADD else bool(added)
+
+
+def _catch_all(view: PortView) -> str:
+    """Where the clients' calls to no service go; asked only where a listener may have a chain."""
+    shared = any(listener.has_passthrough for listener in view.listeners)
+    return view.reads.catch_all() if shared else PASSTHROUGH
 
 
 def _has_filter(view: PortView) -> bool:

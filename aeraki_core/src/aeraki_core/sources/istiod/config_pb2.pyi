@@ -503,12 +503,28 @@ class DestinationRule(_message.Message):
     def __init__(self, host: _Optional[str] = ..., traffic_policy: _Optional[_Union[TrafficPolicy, _Mapping]] = ..., subsets: _Optional[_Iterable[_Union[Subset, _Mapping]]] = ..., export_to: _Optional[_Iterable[str]] = ..., workload_selector: _Optional[_Union[Selector, _Mapping]] = ...) -> None: ...
 
 class Sidecar(_message.Message):
-    __slots__ = ("workload_selector", "egress")
+    __slots__ = ("workload_selector", "egress", "outbound_traffic_policy")
     WORKLOAD_SELECTOR_FIELD_NUMBER: _ClassVar[int]
     EGRESS_FIELD_NUMBER: _ClassVar[int]
+    OUTBOUND_TRAFFIC_POLICY_FIELD_NUMBER: _ClassVar[int]
     workload_selector: WorkloadSelector
     egress: _containers.RepeatedCompositeFieldContainer[IstioEgressListener]
-    def __init__(self, workload_selector: _Optional[_Union[WorkloadSelector, _Mapping]] = ..., egress: _Optional[_Iterable[_Union[IstioEgressListener, _Mapping]]] = ...) -> None: ...
+    outbound_traffic_policy: OutboundTrafficPolicy
+    def __init__(self, workload_selector: _Optional[_Union[WorkloadSelector, _Mapping]] = ..., egress: _Optional[_Iterable[_Union[IstioEgressListener, _Mapping]]] = ..., outbound_traffic_policy: _Optional[_Union[OutboundTrafficPolicy, _Mapping]] = ...) -> None: ...
+
+class OutboundTrafficPolicy(_message.Message):
+    __slots__ = ("mode", "egress_proxy")
+    class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REGISTRY_ONLY: _ClassVar[OutboundTrafficPolicy.Mode]
+        ALLOW_ANY: _ClassVar[OutboundTrafficPolicy.Mode]
+    REGISTRY_ONLY: OutboundTrafficPolicy.Mode
+    ALLOW_ANY: OutboundTrafficPolicy.Mode
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    EGRESS_PROXY_FIELD_NUMBER: _ClassVar[int]
+    mode: OutboundTrafficPolicy.Mode
+    egress_proxy: Destination
+    def __init__(self, mode: _Optional[_Union[OutboundTrafficPolicy.Mode, str]] = ..., egress_proxy: _Optional[_Union[Destination, _Mapping]] = ...) -> None: ...
 
 class IstioEgressListener(_message.Message):
     __slots__ = ("port", "bind", "capture_mode", "hosts")

@@ -124,7 +124,8 @@ class SidecarResource:
 def parse_sidecar(ref: ObjectRef, content: Mapping[str, Any]) -> SidecarResource:
     """Parse a Sidecar resource; fields of another form than Istio's are left out."""
     spec = _mapping(content.get("spec"))
-    mode = _mapping(spec.get("outboundTrafficPolicy")).get("mode")
+    policy = spec.get("outboundTrafficPolicy")
+    mode = None if policy is None else _mapping(policy).get("mode") or "REGISTRY_ONLY"
     egress = tuple(map(_egress, _mappings(spec.get("egress"))))
     created = str(_mapping(content.get("metadata")).get("creationTimestamp") or "")
     return SidecarResource(
