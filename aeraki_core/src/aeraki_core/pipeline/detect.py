@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import NamedTuple
 
 from aeraki_core.findings.finding import Finding
 from aeraki_core.model.protocol import PortProtocol, port_protocol
@@ -33,6 +34,9 @@ _ENCRYPTED = frozenset({"tls", "ssl"})
 _UNREADABLE = "which no filter can read: it passes as plain TCP."
 _METAPROTOCOL = "metaprotocol"
 """The framework of upstream Aeraki, which needs a proxy of its own (docs/internals/upstream.md)."""
+
+_MAX_DECLARATIONS = 10_000
+"""That are kept. A mesh has some dozens, and a tenant may write any number."""
 
 AskHooks = Callable[[Port, Service], HookDetection]
 
@@ -93,6 +97,14 @@ class Detection:
         return self.protocol is None and bool(self.findings)
 
 
+class _Declaration(NamedTuple):
+    """What a port says about its protocol."""
+
+    name: str
+    protocol: str
+    app_protocol: str | None
+
+
 class Detector:
     """Detects by the words of the active protocols; asks the plugins' own detection last.
 
@@ -123,6 +135,7 @@ class Detector:
     ) -> None:
         """Detect by the words of these protocols from here on."""
         self._protocols = {token: protocol for protocol in protocols for token in protocol.tokens}
+        self._by_declaration: dict[_Declaration, Detection | None] = {}
         self._inactive = dict(inactive or {})
         self._disabled = frozenset(disabled)
 
@@ -155,7 +168,19 @@ class Detector:
         return detection
 
     def _declared(self, port: Port) -> Detection | None:
-        """Return the detection by declaration; None if plugins may be asked."""
+        """Return the detection by declaration; None if plugins may be asked.
+
+        The ports of a mesh share few declarations, so each is read once.
+        """
+        declaration = _Declaration(port.name, port.protocol, port.app_protocol)
+        if declaration not in self._by_declaration:
+            if len(self._by_declaration) >= _MAX_DECLARATIONS:
+                self._by_declaration.clear()
+            self._by_declaration[declaration] = self._read(port)
+        return self._by_declaration[declaration]
+
+    def _read(self, port: Port) -> Detection | None:
+        """Read the declaration of a port."""
         if port.app_protocol:
             word = port.app_protocol.lower().removeprefix(_APP_PROTOCOL_PREFIX)
             if word in self._protocols and port.protocol == "TCP":

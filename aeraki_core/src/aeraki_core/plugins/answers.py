@@ -55,12 +55,12 @@ def judge_patches(
     if malformed:
         return None, (GENERATOR_GARBAGE, f"aeraki_generate {malformed}")
     declared = {extension.name for extension in (protocol.extension, *protocol.more_extensions)}
-    used = (name for patch in values for name in extensions_of(patch))
-    undeclared = next((name for name in used if name not in declared), None)
-    if undeclared is not None:
-        text = (
-            f"aeraki_generate uses {undeclared}, which {protocol.name} does not declare: "
-            "list it in more_extensions"
-        )
-        return None, (GENERATOR_GARBAGE, text)
+    for patch in values:
+        for name in extensions_of(patch):
+            if name not in declared:
+                text = (
+                    f"aeraki_generate uses {name}, which {protocol.name} does not declare: "
+                    "list it in more_extensions"
+                )
+                return None, (GENERATOR_GARBAGE, text)
     return values, None
