@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from sys import intern
+from typing import Any
 
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -105,10 +106,19 @@ def pack(message: Message) -> AnyMessage:
     Raises:
         TypeError: it is no message.
     """
-    packed = AnyMessage()
     _check_message(message)
-    packed.Pack(message, deterministic=True)
-    return packed
+    return AnyMessage(
+        type_url=f"type.googleapis.com/{message.DESCRIPTOR.full_name}",
+        value=message.SerializeToString(deterministic=True),
+    )
+
+
+@cache
+def _filter_class() -> Any:
+    """Envoy's Filter. Imported for the first patch, because most commands make none."""
+    from envoy.config.listener.v3.listener_components_pb2 import Filter
+
+    return Filter
 
 
 ADDED_PREFIX = "aeraki-"
@@ -214,12 +224,10 @@ class Side:
         )
 
     def _filter(self, operation: Operation, name: str, config: Message) -> Patch:
-        from envoy.config.listener.v3.listener_components_pb2 import Filter
-
         wanted: object = name
         if not isinstance(wanted, str) or not wanted or not wanted.isprintable():
             raise ValueError(f"{wanted!r:.80} is no name of a filter: write Envoy's name of it")
-        value = Filter(name=name, typed_config=pack(config))
+        value = _filter_class()(name=name, typed_config=pack(config))
         # As plain text: a StrEnum would do until it is written as YAML.
         return Patch(
             side=self,
@@ -297,9 +305,7 @@ class ExtendedSide:
         _require(
             config, "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "merge_tcp_proxy"
         )
-        from envoy.config.listener.v3.listener_components_pb2 import Filter
-
-        value = Filter(name=TCP_PROXY, typed_config=pack(config))
+        value = _filter_class()(name=TCP_PROXY, typed_config=pack(config))
         frozen = FrozenMessage.of(value)
         return Patch(
             side=self.side,
