@@ -9,6 +9,7 @@ extensions without those that Istio disables, and the contrib ones that it enabl
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 __all__ = ["ISTIO_PROTOCOLS", "RELEASES", "extension_of_type", "releases_with", "releases_without"]
 
@@ -79,6 +80,7 @@ def releases_without(extension: str) -> tuple[str, ...]:
     return tuple(release for release in RELEASES if release not in releases_with(extension))
 
 
+@lru_cache(maxsize=1024)
 def extension_of_type(type_name: str) -> str | None:
     """Return the extension of a configuration's message type; None if the name does not show it."""
     match = _TYPE.match(type_name)

@@ -27,6 +27,16 @@ __all__ = ["MAX_BYTES", "TCP_PROXY", "extensions_of", "why_malformed"]
 MAX_BYTES = 4 * 1024 * 1024
 """Of all patches of one call. An EnvoyFilter of more than 1.5 MiB cannot be stored at all."""
 
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "side": (Outbound, Inbound),
+    "apply_to": (ApplyTo,),
+    "operation": (Operation,),
+    "value": (FrozenMessage,),
+    "name": (str,),
+    "subset": (str, type(None)),
+}
+"""What the fields of a patch may be, but for the plugin's name, which the core gives."""
+
 _TYPES = {
     ApplyTo.NETWORK_FILTER: "envoy.config.listener.v3.Filter",
     ApplyTo.CLUSTER: "envoy.config.cluster.v3.Cluster",
@@ -44,15 +54,8 @@ def why_malformed(values: tuple[object, ...]) -> str:
         # Not one of a derived class, whose attributes are the plugin's code.
         if type(value) is not Patch:
             return f"gave a {type(value).__name__} where a Patch belongs"
-        parts = (
-            ("side", type(value.side), (Outbound, Inbound)),
-            ("apply_to", type(value.apply_to), (ApplyTo,)),
-            ("operation", type(value.operation), (Operation,)),
-            ("value", type(value.value), (FrozenMessage,)),
-            ("name", type(value.name), (str,)),
-            ("subset", type(value.subset), (str, type(None))),
-        )
-        for name, kind, expected in parts:
+        for name, expected in _FIELDS.items():
+            kind = type(getattr(value, name))
             if kind not in expected:
                 return f"gave a patch whose {name} is a {kind.__name__}"
         if value.value.type_name != _TYPES[value.apply_to]:
