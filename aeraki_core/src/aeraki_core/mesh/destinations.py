@@ -23,7 +23,6 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.findings.finding import Code
 from aeraki_core.findings.text import did_you_mean
-from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.routes import Mirror, WeightedCluster, cluster_name
 from aeraki_core.model.istio import (
@@ -47,11 +46,6 @@ class Destinations:
 
     scope: RouteScope
     as_istio: bool = False
-
-    @property
-    def reads(self) -> Reads:
-        """The mesh, as the clients of the routes see it."""
-        return self.scope.reads
 
     def say(self, code: Code, message: str, path: str) -> None:
         """Report a finding at a field of the VirtualService."""
@@ -141,7 +135,7 @@ class Destinations:
                 number = destination.port.number
             else:
                 # Istio takes the only port of a host, whatever it speaks.
-                services = self.reads.services_of_host(host)
+                services = self.scope.reads.services_of_host(host)
                 numbers = {port.number for service in services for port in service.ports}
                 if len(numbers) != 1:
                     continue
@@ -150,7 +144,7 @@ class Destinations:
                 if number != self.scope.port.number:
                     return f"{host}:{number}"
                 continue
-            ports = [service.port(number) for service in self.reads.services_of_host(host)]
+            ports = [service.port(number) for service in self.scope.reads.services_of_host(host)]
             if any(port is not None and port_protocol(port) is PortProtocol.HTTP for port in ports):
                 return f"{host}:{number}"
         return None
@@ -177,7 +171,7 @@ class Destinations:
 
     def _host(self, destination: Destination) -> str:
         return full_host(
-            destination.host, self.scope.virtual_service.namespace, self.reads.mesh.domain
+            destination.host, self.scope.virtual_service.namespace, self.scope.reads.mesh.domain
         )
 
     def _cluster(self, destination: Destination, weight: int, path: str) -> WeightedCluster | None:
@@ -199,7 +193,7 @@ class Destinations:
 
     def _ports(self, destination: Destination) -> set[int]:
         """Return the ports of a destination's host, as these clients see it."""
-        services = self.reads.services_of_destination(self._host(destination))
+        services = self.scope.reads.services_of_destination(self._host(destination))
         return {port.number for service in services for port in service.ports}
 
     def _named(self, destination: Destination, weight: int, numbers: set[int]) -> WeightedCluster:
@@ -228,7 +222,7 @@ class Destinations:
             yield UNKNOWN_PORT, f"{host} has no port {number}", "port"
         elif number not in numbers:
             yield UNKNOWN_PORT, f"{host} has several ports and none is {number}", "port"
-        elif number != self.scope.port.number and not self.reads.has_destination(
+        elif number != self.scope.port.number and not self.scope.reads.has_destination(
             self.scope.virtual_service, host, number
         ):
             # The listener of this port imports the routes, and with them only this port.
@@ -236,10 +230,14 @@ class Destinations:
             yield DESTINATION_NOT_IMPORTED, message, "port"
         if not subset:
             return
-        rules = [each for each in self.reads.destination_rules(host) if subset in each.subsets]
-        services = self.reads.services_of_destination(host)
+        rules = [
+            each for each in self.scope.reads.destination_rules(host) if subset in each.subsets
+        ]
+        services = self.scope.reads.services_of_destination(host)
         if not rules:
-            known = {name for each in self.reads.destination_rules(host) for name in each.subsets}
+            known = {
+                name for each in self.scope.reads.destination_rules(host) for name in each.subsets
+            }
             hint = did_you_mean(subset.lower(), sorted(known))
             message = f"no DestinationRule gives {host} a subset {subset}{hint}"
             yield UNKNOWN_SUBSET, message, "subset"

@@ -55,17 +55,18 @@ def generate_port(
         # Clients without the extension keep plain TCP; the workloads may have a filter.
         runner.run_for_workloads()
     views = runner.views
+    failed_views = [view for view in views if view.failed]
+    generated = [view.generated for view in views if view.generated is not None]
     if not views and not protocol.extension.stock:
         findings = (*findings, _missing_extension(service, port, protocol))
     # The clients of one view may fail alone. Without the mesh-wide filter nobody else has one, so
     # then all is held.
-    failed = (bool(views) and all(view.failed for view in views)) or runner.mesh_wide_failed()
+    failed = (bool(views) and len(failed_views) == len(views)) or runner.mesh_wide_failed()
     inbound_view = runner.inbound_view() if views else None
     inbound_failed = failed or (inbound_view is not None and inbound_view.failed)
     failed_in = {
         audience.namespace
-        for view in views
-        if view.failed
+        for view in failed_views
         for audience in view.audiences
         if audience.namespace is not None
     }
@@ -78,8 +79,8 @@ def generate_port(
         objects=tuple(sorted(reads.objects)),
         failed=failed,
         failed_in=frozenset(failed_in),
-        calls=sum(view.generated is not None for view in views),
-        seconds=sum(view.generated.seconds for view in views if view.generated is not None),
+        calls=len(generated),
+        seconds=sum(each.seconds for each in generated),
         is_everybodys=base.is_everybodys,
         by_import=base.by_import,
     )
@@ -87,8 +88,7 @@ def generate_port(
         run=run,
         held={
             audience.namespace: frozenset(listener.name for listener in view.listeners)
-            for view in views
-            if view.failed
+            for view in failed_views
             for audience in view.audiences
         },
         outbound=() if failed or not audiences else tuple(runner.outbound()),

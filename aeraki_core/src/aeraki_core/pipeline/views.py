@@ -269,10 +269,13 @@ class ViewRunner:
         of these names, then a second one.
         """
         mesh = self.reads.mesh
-        calls = (view.call for view in self.views if view.generated is not None)
-        extended = set().union(*(namespaces_with_extensions(call, mesh) for call in calls))
         record, root = self.reads.record, {mesh.root_namespace}
-        own = (record.clients | extended) - root
+        own = record.clients - root
+        for view in self.views:
+            if view.generated is not None and view.call.recorder.extensions:
+                own |= namespaces_with_extensions(view.call, mesh)
+        if not record.named:
+            return own, []
         by_author = (sorted(names - own - root) for _, names in sorted(record.named.items()))
         in_turns = chain.from_iterable(zip_longest(*by_author))
         return own, [namespace for namespace in dict.fromkeys(in_turns) if namespace is not None]
