@@ -199,6 +199,13 @@ STAND_IN_ADDRESS = Code(
     action="Nothing to do for a check. "
     "For filters that work, take the address from the cluster with --use-cluster.",
 )
+ARRANGED_OTHERWISE = Code(
+    id="AER0231",
+    severity=_I,
+    title="controller has these filters in other namespaces",
+    action="Set `arrangement: imports` if PATHs hold the Sidecars of the whole mesh; or set "
+    "`arrangement: service` here and for the controller (docs/cluster.md).",
+)
 
 PORT_MISNAMED = Code(
     id="AER0211",

@@ -185,6 +185,7 @@ def open_session(
             *map(_of_no_manifest, snapshot.findings),
             *pipeline.findings(),
             *stand_ins,
+            *_arrangement_findings(settings, pipeline),
             *map(pipeline.locate, unwanted.unknown()),
             *inactive_findings(registry),
         )
@@ -232,6 +233,36 @@ def _stand_in_findings(pipeline: Pipeline, stand_ins: Mapping[ObjectRef, str]) -
     for ref in sorted(used & stand_ins.keys()):
         message = f"no spec.clusterIP; {stand_ins[ref]} stands in for it"
         yield pipeline.locate(Finding(STAND_IN_ADDRESS, message, ref, "spec.clusterIP"))
+
+
+def _arrangement_findings(settings: Settings, pipeline: Pipeline) -> Iterator[Finding]:
+    """Yield a finding where a controller of the mesh arranges the filters in another way."""
+    from aeraki_core.findings.codes import ARRANGED_OTHERWISE
+    from aeraki_core.findings.finding import Finding
+    from aeraki_core.findings.text import count
+    from aeraki_core.pipeline.arrange import AUTO
+    from aeraki_core.pipeline.audiences import MAX_IMPORTERS
+
+    sidecars = pipeline.store.sidecars
+    sidecar = sidecars.default(None)
+    if settings.arrangement != AUTO or sidecar is None or pipeline.mesh.namespaces:
+        return
+    left_out = [
+        service.host
+        for service in pipeline.store.services()
+        if "*" in service.export_to
+        and (importers := sidecars.importers(service)) is not None
+        and len(importers) <= MAX_IMPORTERS
+        and pipeline.has_filter(service)
+    ]
+    if left_out:
+        message = (
+            f"leaves out {count(left_out, 'service')} with filters, such as {min(left_out)}: "
+            "`aeraki run` writes their filters to the namespaces that import them; "
+            "PATHs may lack Sidecars, so here they are in the root namespace"
+        )
+        finding = Finding(ARRANGED_OTHERWISE, message, sidecar.ref, "spec.egress")
+        yield pipeline.locate(finding)
 
 
 class Ignored:
