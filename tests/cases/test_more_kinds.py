@@ -191,7 +191,7 @@ kind: EndpointSlice
 metadata: {name: %s, namespace: shop, labels: {kubernetes.io/service-name: %s}}
 addressType: IPv4
 endpoints: [{addresses: [10.1.0.1]}, {addresses: [10.1.0.2]}]
-ports: [{name: x, port: 9090}]
+ports: [{name: tcp-thrift, port: 9090}]
 """
 CHAINED = Mesh(headless_filter_chains=True)
 

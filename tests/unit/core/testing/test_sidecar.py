@@ -400,3 +400,68 @@ def test_a_client_has_no_service_chains() -> None:
 def test_a_listener_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(KeyError, match=r"10\.96\.0\.1_7000"):
         model_sidecar([cart()], SHOP).listener("10.96.0.9_7000")
+
+
+def authentication(namespace: str, mode: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": mode.lower(), "namespace": namespace},
+        "spec": {"mtls": {"mode": mode}, **spec},
+    }
+
+
+def test_automatic_tls_is_for_namespaces_that_take_it() -> None:
+    name = "outbound|7000||cart.shop.svc.cluster.local"
+    off, on = authentication("istio-system", "DISABLE"), authentication("shop", "STRICT")
+    some = authentication("shop", "DISABLE", selector={"matchLabels": {"app": "cart"}})
+
+    def sockets(*policies: dict[str, Any]) -> list[str]:
+        matches = model_sidecar([cart(), *policies], SHOP).cluster(name).transport_socket_matches
+        return [item.name for item in matches]
+
+    assert sockets(off) == []
+    assert sockets(off, on) == sockets(some) == ["tlsMode-istio", "tlsMode-disabled"]
+
+
+def test_a_rule_gives_tcp_proxy_its_timeouts_and_the_hash_of_the_source() -> None:
+    from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+
+    policy = {
+        "connectionPool": {"tcp": {"idleTimeout": "30s", "maxConnectionDuration": "1h"}},
+        "loadBalancer": {"consistentHash": {"useSourceIp": True}},
+    }
+    rule = destination_rule("r", "cart", {}, namespace="shop", trafficPolicy=policy)
+    (chain,) = model_sidecar([cart(), rule], SHOP).listener("10.96.0.1_7000").filter_chains
+    config = TcpProxy()
+    chain.filters[-1].typed_config.Unpack(config)
+    assert config.idle_timeout.seconds == 30
+    assert config.max_downstream_connection_duration.seconds == 3600
+    assert config.hash_policy[0].HasField("source_ip")
+
+
+def test_a_subset_of_passthrough_speaks_mutual_tls_to_every_endpoint() -> None:
+    policy = {"loadBalancer": {"simple": "PASSTHROUGH"}}
+    labels = {"v1": {"version": "v1"}}
+    rule = destination_rule("r", "cart", labels, namespace="shop", trafficPolicy=policy)
+    config = model_sidecar([cart(), rule], SHOP)
+    host = "cart.shop.svc.cluster.local"
+    assert not config.cluster(f"outbound|7000||{host}").HasField("transport_socket")
+    subset = config.cluster(f"outbound|7000|v1|{host}")
+    assert subset.type == subset.ORIGINAL_DST
+    assert subset.transport_socket.name == "envoy.transport_sockets.tls"
+
+
+def test_entries_of_one_host_and_namespace_share_endpoints() -> None:
+    hosts = ["e.example.com"]
+    fixed = service_entry(
+        "fixed", hosts, PORTS, resolution="STATIC", endpoints=[{"address": "10.1.0.1"}]
+    )
+    named = service_entry("named", hosts, PORTS, resolution="DNS")
+    cluster = model_sidecar([named, fixed]).cluster("outbound|7000||e.example.com")
+    members = cluster.load_assignment.endpoints[0].lb_endpoints
+    addresses = {item.endpoint.address.socket_address.address for item in members}
+    assert addresses == {"e.example.com", "10.1.0.1"}
+    # Without resolution the listeners are those of the endpoints.
+    whatever = service_entry("any", hosts, PORTS, resolution="NONE")
+    assert names(model_sidecar([whatever, fixed])) == ["0.0.0.0_7000", "10.1.0.1_7000"]

@@ -271,3 +271,56 @@ def test_a_sidecar_can_refuse_unknown_addresses() -> None:
     config = model_sidecar([CART, own], Proxy("client"))
     catch_all = config.listener("virtualOutbound").filter_chains[-1]
     assert b"BlackHoleCluster" in catch_all.SerializeToString()
+
+
+def test_a_route_leads_its_own_namespace_to_a_service_that_is_exported_elsewhere() -> None:
+    entry = service_entry(
+        "db", ["db.example.com"], {"tcp": 9}, namespace="shop", exportTo=["other"]
+    )
+    route = virtual_service(
+        "to-db",
+        [HOST],
+        namespace="shop",
+        tcp=[{"route": [{"destination": {"host": "db.example.com"}}]}],
+    )
+    there = clusters(model_sidecar([CART, entry, route], Proxy("shop")))
+    assert "outbound|9||db.example.com" in there
+    assert "outbound|9||db.example.com" not in clusters(
+        model_sidecar([CART, entry, route], Proxy("web"))
+    )
+
+
+def test_a_route_for_another_source_leads_nowhere() -> None:
+    entry = service_entry("db", ["db.example.com"], {"tcp": 9}, namespace="shop", exportTo=["."])
+    route = virtual_service(
+        "to-db",
+        [HOST],
+        namespace="shop",
+        http=[
+            {
+                "match": [{"sourceNamespace": "web"}],
+                "route": [{"destination": {"host": "db.example.com"}}],
+            }
+        ],
+    )
+    imports = sidecar("shop", egress=[{"hosts": [f"./{HOST}"]}])
+    there = clusters(model_sidecar([CART, entry, route, imports], Proxy("shop")))
+    assert there == {CLUSTER}
+
+
+def test_on_an_address_of_its_own_http_and_tcp_exclude_each_other() -> None:
+    web = service("web", {"http": 7000}, namespace="shop", cluster_ip="10.96.0.2")
+    own = {"bind": "127.0.0.1", "captureMode": "NONE", "hosts": ["*/*"]}
+    config = model_sidecar([CART, web, sidecar("shop", egress=[own])], Proxy("shop"))
+    (chain,) = config.listener("127.0.0.1_7000").filter_chains
+    # The older service has it, here the first by name.
+    assert [item.name for item in chain.filters] == ["envoy.filters.network.tcp_proxy"]
+
+
+def test_entries_merge_only_where_they_are_exported_by_the_same_words() -> None:
+    first = service_entry("a", ["db.example.com"], {"tcp": 9}, namespace="shop")
+    for exported, ports in ((None, {9, 10}), (["*"], {9})):
+        more: dict[str, Any] = {"exportTo": exported} if exported else {}
+        second = service_entry("b", ["db.example.com"], {"tcp": 10}, namespace="shop", **more)
+        config = model_sidecar([first, second], Proxy("shop"))
+        assert clusters(config) == {f"outbound|{port}||db.example.com" for port in ports}

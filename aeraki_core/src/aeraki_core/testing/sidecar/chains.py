@@ -8,8 +8,11 @@ come from istiod.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from envoy.config.core.v3.address_pb2 import Address, CidrRange, SocketAddress
 from envoy.config.listener.v3.listener_components_pb2 import (
@@ -34,8 +37,10 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 )
 from envoy.extensions.filters.network.mongo_proxy.v3.mongo_proxy_pb2 import MongoProxy
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from google.protobuf.duration_pb2 import Duration
 
 from aeraki_core.filters.patch import pack
+from aeraki_core.model.duration import parse_duration
 
 __all__ = [
     "BLACK_HOLE",
@@ -51,7 +56,9 @@ __all__ = [
     "address",
     "chain",
     "http_filter",
+    "is_ip",
     "mongo_proxy",
+    "set_duration",
     "tcp_proxy",
 ]
 
@@ -78,6 +85,13 @@ def address(ip: str, port: int) -> Address:
     return Address(socket_address=SocketAddress(address=ip, port_value=port))
 
 
+def is_ip(text: str) -> bool:
+    """Report whether it is an address, and not a name."""
+    with suppress(ValueError):
+        return bool(ipaddress.ip_address(text))
+    return False
+
+
 class Weighted(NamedTuple):
     """A cluster with its share of the connections."""
 
@@ -85,15 +99,43 @@ class Weighted(NamedTuple):
     weight: int = 0
 
 
-def tcp_proxy(stat_prefix: str, clusters: Sequence[Weighted]) -> Filter:
-    """tcp_proxy to one cluster, or to several by weight."""
+def tcp_proxy(
+    stat_prefix: str,
+    clusters: Sequence[Weighted],
+    *,
+    weighted: bool = False,
+    pool: Mapping[str, Any] = MappingProxyType({}),
+    by_source_ip: bool = False,
+) -> Filter:
+    """tcp_proxy to one cluster, or to several by weight.
+
+    ``pool``: the DestinationRule's ``connectionPool.tcp``.
+    ``by_source_ip``: it asks for load balancing by the client's address.
+    """
     config = TcpProxy(stat_prefix=stat_prefix)
-    if len(clusters) == 1:
-        config.cluster = clusters[0].cluster
-    else:
+    if weighted:
         for name, weight in clusters:
             config.weighted_clusters.clusters.add(name=name, weight=weight)
+    else:
+        config.cluster = clusters[0].cluster
+    for name, target in (
+        ("idleTimeout", config.idle_timeout),
+        ("maxConnectionDuration", config.max_downstream_connection_duration),
+    ):
+        if name in pool:
+            set_duration(target, pool[name])
+    if by_source_ip:
+        config.hash_policy.add().source_ip.SetInParent()
     return Filter(name=TCP_PROXY, typed_config=pack(config))
+
+
+def set_duration(message: Duration, value: Any) -> bool:
+    """Set a duration; what does not fit is left out, since Istio's admission refuses it."""
+    if isinstance(value, str):
+        with suppress(ValueError, OverflowError):
+            message.FromTimedelta(timedelta(seconds=parse_duration(value)))
+            return True
+    return False
 
 
 def mongo_proxy(stat_prefix: str) -> Filter:

@@ -12,8 +12,6 @@ refresh fields that Envoy calls deprecated.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from datetime import timedelta
 from typing import Any
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -21,11 +19,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from aeraki_core.mesh.routes import cluster_name
-from aeraki_core.model.duration import parse_duration
 from aeraki_core.model.service import Port, Resolution, Service
-from aeraki_core.testing.sidecar.chains import BLACK_HOLE, PASSTHROUGH, address
+from aeraki_core.testing.sidecar.chains import BLACK_HOLE, PASSTHROUGH, address, set_duration
 from aeraki_core.testing.sidecar.objects import part
-from aeraki_core.testing.sidecar.proxy import Proxy
+from aeraki_core.testing.sidecar.proxy import MutualTls, Proxy
 from aeraki_core.testing.sidecar.rules import ClientRule
 from aeraki_core.testing.sidecar.tls import add_upstream_tls
 from aeraki_core.testing.sidecar.view import View
@@ -54,6 +51,7 @@ _SIMPLE = {
     "LEAST_REQUEST": "LEAST_REQUEST",
     "LEAST_CONN": "LEAST_REQUEST",
 }
+_PASSTHROUGH = "PASSTHROUGH"
 _NO_LIMIT = 2**32 - 1
 _DEFAULT_RING = 1024
 # Envoy's own limits: larger sizes never pass Istio's admission.
@@ -70,42 +68,62 @@ def outbound_clusters(view: View) -> tuple[Cluster, ...]:
         for port in service.ports:
             if port.protocol == "UDP":
                 continue
+            kind = "ORIGINAL_DST" if service.headless else _TYPES[service.resolution]
             for subset in ("", *(rule.subsets if rule else ())):
-                cluster = _cluster(view, service, port, rule, subset)
-                looked_up = service.unlabelled and cluster.type != Cluster.ORIGINAL_DST
-                if looked_up and rule and subset and part(rule.subsets[subset], "labels"):
-                    continue  # no endpoint has these labels
-                clusters.setdefault(cluster.name, cluster)
+                cluster = _cluster(view, service, port, rule, subset, kind)
+                if cluster is not None:
+                    clusters.setdefault(cluster.name, cluster)
+                if not subset:
+                    if cluster is None:
+                        break
+                    kind = Cluster.DiscoveryType.Name(cluster.type)
     return tuple(clusters.values())
 
 
 def _cluster(
-    view: View, service: Service, port: Port, rule: ClientRule | None, subset: str
-) -> Cluster:
+    view: View, service: Service, port: Port, rule: ClientRule | None, subset: str, kind: str
+) -> Cluster | None:
+    """Return a cluster; None where DNS would look up nothing.
+
+    ``kind``: of the service, then of its cluster without a subset.
+    """
     policy = port_policy(rule.policy, port.number) if rule else {}
+    # The policy of the rule or of the subset, not of its port, decides on automatic TLS.
+    own = rule.policy if rule else policy
     if rule and subset:
         own = part(rule.subsets[subset], "trafficPolicy")
         policy = _laid_over(policy, own, port.number)
-    cluster = Cluster(name=cluster_name(port.number, service.host, subset))
-    kind = "ORIGINAL_DST" if service.headless else _TYPES[service.resolution]
-    cluster.common_lb_config.SetInParent()
+    cluster = Cluster(
+        name=cluster_name(port.number, service.host, subset),
+        type=Cluster.DiscoveryType.Value(kind),
+    )
+    labels = part(rule.subsets[subset], "labels") if rule and subset else {}
+    _add_endpoints(view, cluster, service, port, labels)
+    if cluster.HasField("load_assignment") and not cluster.load_assignment.endpoints:
+        return None
+    # Istio turns panic mode off, because it sends unready endpoints too.
+    cluster.common_lb_config.healthy_panic_threshold.SetInParent()
     add_connection_pool(cluster, policy)
     _add_outlier_detection(cluster, part(policy, "outlierDetection"))
-    if part(policy, "loadBalancer").get("simple") == "PASSTHROUGH":
-        kind = "ORIGINAL_DST"
-    cluster.type = Cluster.DiscoveryType.Value(kind)
-    if kind == "ORIGINAL_DST":
-        cluster.lb_policy = Cluster.LbPolicy.Value("CLUSTER_PROVIDED")
+    balancer = part(policy, "loadBalancer")
+    if balancer.get("simple") == _PASSTHROUGH:
+        cluster.type = Cluster.ORIGINAL_DST
+        cluster.ClearField("eds_cluster_config")
+        cluster.ClearField("load_assignment")
+    if cluster.type == Cluster.ORIGINAL_DST:
+        cluster.lb_policy = Cluster.CLUSTER_PROVIDED
     else:
-        _add_load_balancer(cluster, part(policy, "loadBalancer"))
-        _add_endpoints(view, cluster, service, port, kind)
+        _add_load_balancer(cluster, balancer)
     external = view.objects.spec(service.ref).get("location", "MESH_EXTERNAL") != "MESH_INTERNAL"
     external = external and service.ref.kind == "ServiceEntry"
     add_upstream_tls(
         cluster,
         part(policy, "tls"),
         default_sni=f"outbound_.{port.number}_.{subset}_.{service.host}",
-        in_mesh=not external,
+        automatic=not external
+        and not service.original_dst
+        and part(own, "loadBalancer").get("simple") != _PASSTHROUGH
+        and view.objects.mutual_tls_of(service.namespace) is not MutualTls.DISABLE,
         selects=bool(rule and rule.selector is not None),
     )
     metadata: dict[str, Any] = {"external": True} if external and not subset else {}
@@ -114,6 +132,8 @@ def _cluster(
             f"/apis/networking.istio.io/v1/namespaces/{rule.ref.namespace}"
             f"/destination-rule/{rule.ref.name}"
         )
+        if part(policy, "tls").get("mode") in ("SIMPLE", "MUTUAL"):
+            metadata["alpn_override"] = "false"
     if subset:
         metadata["subset"] = subset
     add_istio_metadata(cluster, [service], metadata)
@@ -141,7 +161,7 @@ def add_istio_metadata(
 ) -> None:
     """What Istio's telemetry reads: the services behind a cluster, and the rule that shaped it."""
     described = [
-        {"host": item.host, "name": item.ref.name, "namespace": item.namespace} for item in services
+        {"host": item.host, "name": item.age.name, "namespace": item.namespace} for item in services
     ]
     cluster.metadata.filter_metadata["istio"].update({"services": described, **more})
 
@@ -150,7 +170,7 @@ def add_connection_pool(cluster: Cluster, policy: Policy) -> None:
     """Timeouts, keepalive, and the one entry of thresholds that every cluster has."""
     tcp, http = part(policy, "connectionPool", "tcp"), part(policy, "connectionPool", "http")
     cluster.connect_timeout.seconds = 10
-    _set_duration(cluster.connect_timeout, tcp.get("connectTimeout"))
+    set_duration(cluster.connect_timeout, tcp.get("connectTimeout"))
     thresholds = cluster.circuit_breakers.thresholds.add()
     for field, value in (
         ("max_retries", http.get("maxRetries")),
@@ -165,7 +185,7 @@ def add_connection_pool(cluster: Cluster, policy: Policy) -> None:
         _set_number(options, "keepalive_probes", keepalive.get("probes"))
         for field, name in (("keepalive_time", "time"), ("keepalive_interval", "interval")):
             duration = Duration()
-            if _set_duration(duration, keepalive.get(name)):
+            if set_duration(duration, keepalive.get(name)):
                 _set_number(options, field, duration.seconds)
 
 
@@ -188,7 +208,7 @@ def _add_outlier_detection(cluster: Cluster, policy: Policy) -> None:
         ("baseEjectionTime", outlier.base_ejection_time),
     ):
         if name in policy:
-            _set_duration(target, policy[name])
+            set_duration(target, policy[name])
     if policy.get("splitExternalLocalOriginErrors") is True:
         outlier.split_external_local_origin_errors = True
         outlier.enforcing_local_origin_success_rate.value = 0
@@ -197,9 +217,8 @@ def _add_outlier_detection(cluster: Cluster, policy: Policy) -> None:
             _set_number(outlier, "consecutive_local_origin_failure", failures)
             _set_number(outlier, "enforcing_consecutive_local_origin_failure", 100)
     health = policy.get("minHealthPercent")
-    cluster.common_lb_config.healthy_panic_threshold.value = (
-        float(health) if isinstance(health, int | float) else 0.0
-    )
+    if isinstance(health, int | float):
+        cluster.common_lb_config.healthy_panic_threshold.value = float(health)
 
 
 def _add_load_balancer(cluster: Cluster, policy: Policy) -> None:
@@ -220,23 +239,28 @@ def _add_load_balancer(cluster: Cluster, policy: Policy) -> None:
         cluster.ring_hash_lb_config.minimum_ring_size.value = size if fits else _DEFAULT_RING
 
 
-def _add_endpoints(view: View, cluster: Cluster, service: Service, port: Port, kind: str) -> None:
-    if kind == "EDS":
+def _add_endpoints(
+    view: View, cluster: Cluster, service: Service, port: Port, labels: Mapping[str, Any]
+) -> None:
+    if cluster.type == Cluster.EDS:
         source = cluster.eds_cluster_config
         source.service_name = cluster.name
         source.eds_config.ads.SetInParent()
         source.eds_config.initial_fetch_timeout.SetInParent()
         source.eds_config.resource_api_version = 2  # V3
+    if cluster.type not in (Cluster.STRICT_DNS, Cluster.LOGICAL_DNS):
         return
     cluster.dns_lookup_family = Cluster.DnsLookupFamily.Value(_lookup_family(view.proxy))
     cluster.load_assignment.cluster_name = cluster.name
-    group = cluster.load_assignment.endpoints.add()
-    target = port.target if isinstance(port.target, int) else port.number
-    endpoints = view.objects.spec(service.ref).get("endpoints")
-    for item in endpoints if isinstance(endpoints, list) and endpoints else ({},):
-        host = part(item).get("address", service.host.removeprefix("*."))
-        number = part(item, "ports").get(port.name, target)
-        group.lb_endpoints.add().endpoint.address.CopyFrom(address(str(host), int(number)))
+    for endpoint in view.objects.port_endpoints(service, port.number):
+        if labels.items() <= endpoint.labels.items():
+            groups = cluster.load_assignment.endpoints
+            group = groups[0] if groups else groups.add()
+            group.locality.SetInParent()
+            group.load_balancing_weight.value += endpoint.weight
+            member = group.lb_endpoints.add()
+            member.endpoint.address.CopyFrom(address(endpoint.address, endpoint.port))
+            member.load_balancing_weight.value = endpoint.weight
 
 
 def _lookup_family(proxy: Proxy) -> str:
@@ -251,15 +275,6 @@ def _set_number(message: Message, field: str, value: Any, default: int | None = 
     number = value if fits and (value or default is None) else default
     if number is not None:
         getattr(message, field).value = number
-
-
-def _set_duration(message: Duration, value: Any) -> bool:
-    """Set a duration; what does not fit is left out, since Istio's admission refuses it."""
-    if isinstance(value, str):
-        with suppress(ValueError, OverflowError):
-            message.FromTimedelta(timedelta(seconds=parse_duration(value)))
-            return True
-    return False
 
 
 def original_dst(name: str) -> Cluster:

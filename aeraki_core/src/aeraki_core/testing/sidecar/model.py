@@ -86,8 +86,8 @@ def model_sidecar(
 ) -> SidecarConfig:
     """Return the configuration of one proxy, without any EnvoyFilter.
 
-    ``mesh_objects``: Services, EndpointSlices, ServiceEntries, VirtualServices, DestinationRules
-    and Sidecars as Kubernetes dictionaries; other kinds are ignored.
+    ``mesh_objects``: Services, EndpointSlices, ServiceEntries, VirtualServices, DestinationRules,
+    Sidecars and PeerAuthentications as Kubernetes dictionaries; other kinds are ignored.
     ``mesh``: domain and root namespace, when they are not the defaults.
     """
     objects = read_objects(mesh_objects, mesh)

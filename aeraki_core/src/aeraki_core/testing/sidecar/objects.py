@@ -7,10 +7,11 @@ The core's store takes no part: what the core derives from the same objects is c
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
 
 from aeraki_core.errors import InputError
 from aeraki_core.mesh.store import SourceObject
@@ -24,13 +25,32 @@ from aeraki_core.model.istio import (
 )
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef, group_of_plugin, is_dns_subdomain
-from aeraki_core.model.service import Service, parse_service, parse_service_entry
+from aeraki_core.model.service import (
+    Port,
+    Resolution,
+    Service,
+    parse_service,
+    parse_service_entry,
+)
 from aeraki_core.model.workload_entry import WorkloadEntry, parse_workload_entry
+from aeraki_core.testing.sidecar.proxy import MutualTls
 from aeraki_core.testing.sidecar.scope import SidecarResource, parse_sidecar
 
-__all__ = ["MeshObjects", "part", "read_objects", "source_object"]
+__all__ = ["MeshObjects", "PortEndpoint", "is_kubernetes", "part", "read_objects", "source_object"]
 
 T = TypeVar("T")
+
+
+class PortEndpoint(NamedTuple):
+    """An endpoint of one port of a service.
+
+    ``labels``: those that a ServiceEntry writes; labels of pods are in no object that we read.
+    """
+
+    address: str
+    port: int
+    labels: Mapping[str, Any] = MappingProxyType({})
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +58,8 @@ class MeshObjects:
     """Everything that istiod reads, each kind the oldest first.
 
     ``contents``: each object as it is written.
+    ``by_host``: the services of each host.
+    ``mutual_tls``: the mode of the PeerAuthentication of each namespace.
     ``slices``: EndpointSlices.
     ``sidecars``: Sidecar resources; those with a selector come first.
     """
@@ -45,6 +67,8 @@ class MeshObjects:
     mesh: Mesh
     contents: Mapping[ObjectRef, Mapping[str, Any]]
     services: tuple[Service, ...]
+    by_host: Mapping[str, Sequence[Service]]
+    mutual_tls: Mapping[str, MutualTls]
     slices: tuple[EndpointSlice, ...]
     virtual_services: tuple[VirtualService, ...]
     destination_rules: tuple[DestinationRule, ...]
@@ -59,6 +83,61 @@ class MeshObjects:
         """Return the endpoints of a Kubernetes Service."""
         owner = (service.namespace, service.ref.name)
         return union(item for item in self.slices if (item.ref.namespace, item.service) == owner)
+
+    def services_of(self, host: str) -> Mapping[str, Service]:
+        """Return a host's service of each namespace: Kubernetes' own, else the oldest."""
+        services: dict[str, Service] = {}
+        for service in self.by_host.get(host, ()):
+            known = services.setdefault(service.namespace, service)
+            if is_kubernetes(service) and not is_kubernetes(known):
+                services[service.namespace] = service
+        return services
+
+    def port_endpoints(self, service: Service, port: int) -> list[PortEndpoint]:
+        """Return the endpoints of a service's port.
+
+        Services of one namespace and host share them. Those of ServiceEntries are found by the
+        port's number, those of Kubernetes by its name in the youngest service that has the number.
+        """
+        services = [
+            item for item in self.by_host[service.host] if item.namespace == service.namespace
+        ]
+        endpoints: list[PortEndpoint] = []
+        for other in services:
+            named = other.port(port)
+            if named is not None:
+                found = [each for item in services for each in self._endpoints_of(item, named)]
+                endpoints = found or endpoints
+        return endpoints
+
+    def _endpoints_of(self, service: Service, port: Port) -> Iterator[PortEndpoint]:
+        if is_kubernetes(service):
+            endpoints = self.endpoints(service)
+            for number in endpoints.target_ports(port.name):
+                for address in endpoints.addresses:
+                    yield PortEndpoint(address, number)
+        elif (own := service.port(port.number)) is not None:
+            # Istio makes a service of each address, and counts the endpoints of each.
+            for _ in service.addresses or ("",):
+                yield from self._entry_endpoints(service, own)
+
+    def _entry_endpoints(self, service: Service, port: Port) -> Iterator[PortEndpoint]:
+        number = port.target if isinstance(port.target, int) else port.number
+        endpoints = self.spec(service.ref).get("endpoints")
+        for item in endpoints if isinstance(endpoints, list) else ():
+            address, weight = str(part(item).get("address")), part(item).get("weight") or 1
+            own = part(item, "ports").get(port.name, number)
+            yield PortEndpoint(address, own, part(item, "labels"), weight)
+        if not endpoints and service.resolution in _LOOKED_UP and not service.selector:
+            yield PortEndpoint(service.host, number)
+
+    def mutual_tls_of(self, namespace: str) -> MutualTls:
+        """Return how the workloads of a namespace take mutual TLS."""
+        root = self.mutual_tls.get(self.mesh.root_namespace, MutualTls.PERMISSIVE)
+        return self.mutual_tls.get(namespace, root)
+
+
+_LOOKED_UP = (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
 
 
 def read_objects(
@@ -114,16 +193,41 @@ def read_objects(
     )
     sidecars = parsed(istio, "Sidecar", parse_sidecar)
     workload_entries = parsed(istio, "WorkloadEntry", parse_workload_entry)
+    services.sort(key=lambda item: item.age)
+    by_host: defaultdict[str, list[Service]] = defaultdict(list)
+    for service in services:
+        by_host[service.host].append(service)
+    policies = by_kind["security.istio.io", "PeerAuthentication"]
     return MeshObjects(
         mesh=mesh,
         contents=contents,
-        services=tuple(sorted(services, key=lambda item: (item.age, item.host))),
+        services=tuple(services),
+        by_host=by_host,
+        mutual_tls=dict(_mutual_tls(contents[ref] for ref in policies)),
         slices=tuple(parsed("discovery.k8s.io", "EndpointSlice", parse_endpoint_slice)),
         virtual_services=tuple(sorted(virtual_services, key=lambda item: item.age)),
         workload_entries=tuple(workload_entries),
         destination_rules=tuple(sorted(rules, key=lambda item: item.age)),
         sidecars=tuple(sorted(sidecars, key=lambda item: (not item.labels, item.age))),
     )
+
+
+def _mutual_tls(policies: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, MutualTls]]:
+    """Yield the mode of each namespace: that of its oldest PeerAuthentication for all workloads."""
+
+    def created(policy: Mapping[str, Any]) -> str:
+        return str(part(policy, "metadata").get("creationTimestamp") or "")
+
+    # The oldest one comes last, and stays.
+    for policy in sorted(policies, key=created, reverse=True):
+        mode = part(policy, "spec", "mtls").get("mode")
+        if mode in set(MutualTls) and not part(policy, "spec", "selector", "matchLabels"):
+            yield str(part(policy, "metadata").get("namespace") or "default"), MutualTls(mode)
+
+
+def is_kubernetes(service: Service) -> bool:
+    """Report whether it is a Service of Kubernetes, and not of a ServiceEntry."""
+    return service.ref.kind == "Service"
 
 
 def part(value: Any, *names: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from envoy.config.core.v3.base_pb2 import TrafficDirection
 from envoy.config.listener.v3.listener_components_pb2 import Filter
@@ -31,11 +31,14 @@ from aeraki_core.testing.sidecar.chains import (
     address,
     chain,
     http_filter,
+    is_ip,
     mongo_proxy,
     tcp_proxy,
 )
+from aeraki_core.testing.sidecar.objects import part
 from aeraki_core.testing.sidecar.protocols import ListenerProtocol, protocol_of
 from aeraki_core.testing.sidecar.proxy import Proxy
+from aeraki_core.testing.sidecar.rules import ClientRule
 from aeraki_core.testing.sidecar.view import Egress, View
 
 __all__ = ["OUTBOUND_PORT", "outbound_listeners", "virtual_outbound"]
@@ -61,14 +64,24 @@ class _Bind:
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    """A TCP chain. Two with the same ``ranges`` and ``hosts`` (server names) exclude each other."""
+    """A chain; two that match on the same exclude each other.
 
-    filters: tuple[Filter, ...]
+    ``filters``: empty for the HTTP chain of a listener.
+    ``hosts``: server names.
+    ``inspected``: it takes only what an inspector finds to be plaintext HTTP.
+    """
+
+    filters: tuple[Filter, ...] = ()
     ranges: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
+    inspected: bool = False
 
     def conflicts(self, other: _Chain) -> bool:
-        return (self.ranges, self.hosts) == (other.ranges, other.hosts)
+        return (self.ranges, self.hosts, self.inspected) == (
+            other.ranges,
+            other.hosts,
+            other.inspected,
+        )
 
 
 @dataclass(slots=True)
@@ -81,11 +94,13 @@ class _Entry:
     chains: list[_Chain] = field(default_factory=list)
     http_hosts: dict[str, None] = field(default_factory=dict)
 
-    def add(self, chains: Iterable[_Chain]) -> None:
+    def add(self, chains: Iterable[_Chain], protocol: ListenerProtocol) -> None:
         """Take in the chains that match something of their own."""
         for item in chains:
             if not any(known.conflicts(item) for known in self.chains):
                 self.chains.append(item)
+        if not (self.protocol.is_tcp and protocol.is_tcp):
+            self.protocol = ListenerProtocol.SNIFFED
 
 
 def outbound_listeners(view: View) -> tuple[Listener, ...]:
@@ -112,25 +127,38 @@ def _add_port(
     protocol = egress.listener.protocol if own_port else protocol_of(service, port)
     if protocol is ListenerProtocol.UDP:
         return
-    for bind in _binds(view, egress, service, protocol):
+    for bind in _binds(view, egress, service, port, protocol):
         place = _ListenerPlace(bind.address, port.number)
         if place in locked:
             continue
         entry = entries.get(place)
-        if entry is None:
-            entry = entries[place] = _Entry(protocol, bind.others, egress.listener.captured)
-        elif entry.protocol is not protocol and not (
-            entry.protocol.shares_ports and protocol.shares_ports
-        ):
+        if entry is not None and not _may_share(entry.protocol, protocol):
             continue
+        # Where HTTP may come from anywhere, other traffic must be told apart from it.
+        inspected = protocol is not ListenerProtocol.HTTP or bind.address == view.proxy.wildcard
+        chains = [_Chain(inspected=inspected)] if not protocol.is_tcp else []
         if protocol is not ListenerProtocol.HTTP:
-            entry.add(_chains(view, egress, service, port, protocol, bind))
+            chains = [*_chains(view, egress, service, port, protocol, bind), *chains]
+        if entry is None or (entry.protocol, protocol) == _REPLACED:
+            kind = ListenerProtocol.SNIFFED if chains[-1].inspected else protocol
+            entry = entries[place] = _Entry(kind, bind.others, egress.listener.captured)
+            entry.chains = chains
+        elif protocol.is_tcp or entry.protocol.is_tcp:
+            entry.add(chains, protocol)
         if not protocol.is_tcp:
             entry.http_hosts.setdefault(service.host)
 
 
+_REPLACED = (ListenerProtocol.HTTP, ListenerProtocol.SNIFFED)
+"""A listener of the first protocol makes room for one of the second."""
+
+
+def _may_share(one: ListenerProtocol, other: ListenerProtocol) -> bool:
+    return one is other or (one.shares_ports and other.shares_ports)
+
+
 def _binds(
-    view: View, egress: Egress, service: Service, protocol: ListenerProtocol
+    view: View, egress: Egress, service: Service, port: Port, protocol: ListenerProtocol
 ) -> Iterator[_Bind]:
     listener, proxy = egress.listener, view.proxy
     if listener.bind:
@@ -140,9 +168,7 @@ def _binds(
     elif protocol is ListenerProtocol.HTTP:
         yield _Bind(proxy.wildcard, proxy.other_wildcards)
     elif service.headless and not listener.port:
-        for ip in view.objects.endpoints(service).addresses:
-            if ip == proxy.ip:
-                continue
+        for ip in _endpoint_ips(view, service, port):
             if view.mesh.headless_filter_chains and protocol.is_tcp:
                 chain = frozenset({f"{ip}/{128 if ':' in ip else 32}"})
                 yield _Bind(proxy.wildcard, proxy.other_wildcards, chain)
@@ -155,24 +181,39 @@ def _binds(
             own = _of_proxy(service.addresses, proxy) or list(service.addresses[:1])
             yield _Bind(own[0], tuple(own[1:]) if proxy.dual_stack else ())
     else:
-        yield from _entry_binds(proxy, service)
+        yield from _entry_binds(view, service, port, bool(listener.port))
 
 
-def _entry_binds(proxy: Proxy, service: Service) -> Iterator[_Bind]:
-    """Yield the binds of a ServiceEntry: of each address, of the allocated ones, or of none."""
+def _entry_binds(view: View, service: Service, port: Port, of_port: bool) -> Iterator[_Bind]:
+    """Yield the binds of a ServiceEntry: of each address, of the allocated ones, or of none.
+
+    ``of_port``: the egress listener names the port.
+    """
+    proxy = view.proxy
     if service.addresses:
         for item in service.addresses:
             if "/" in item:
                 yield _Bind(proxy.wildcard, proxy.other_wildcards, frozenset({item}))
             else:
                 yield _Bind(item)
-    elif service.resolution is Resolution.NONE and service.selector:
-        return  # one for each workload that it selects; those are in no object that we read
+    elif service.resolution is Resolution.NONE and not of_port:
+        yield from map(_Bind, _endpoint_ips(view, service, port))
+        # Workloads that it selects are in no object that we read.
+        if not service.selector and not view.objects.port_endpoints(service, port.number):
+            yield _Bind(proxy.wildcard, proxy.other_wildcards)
     elif proxy.dns_capture and (own := _of_proxy(service.auto_addresses, proxy)):
         own.sort(key=lambda item: ":" in item)
         yield _Bind(own[0], tuple(own[1:]))
     else:
         yield _Bind(proxy.wildcard, proxy.other_wildcards)
+
+
+def _endpoint_ips(view: View, service: Service, port: Port) -> Iterator[str]:
+    """Yield the addresses of a port's endpoints, without the proxy's own and without names."""
+    endpoints = view.objects.port_endpoints(service, port.number)
+    for ip in dict.fromkeys(endpoint.address for endpoint in endpoints):
+        if ip != view.proxy.ip and is_ip(ip):
+            yield ip
 
 
 def _of_proxy(addresses: tuple[str, ...], proxy: Proxy) -> list[str]:
@@ -197,23 +238,49 @@ def _chains(
     # Where the address does not identify the service, the server name must.
     shared = bool(bind.ranges) or bind.address == view.proxy.wildcard
     hosts = frozenset({service.host}) if shared else frozenset()
-    yield _Chain((_default_filter(service, port),), bind.ranges, hosts)
+    yield _Chain((_default_filter(view, service, port),), bind.ranges, hosts)
 
 
 def _filter(view: View, egress: Egress, service: Service, port: Port) -> Filter:
     """tcp_proxy as the first ``tcp`` route that matches asks, else to the service itself."""
     for virtual_service, route in egress.tcp_routes(service.host):
         if route.route and _matches(view, route, port.number):
-            targets = _targets(view, route.route, virtual_service.namespace, port.number)
+            namespace = virtual_service.namespace
+            targets = _targets(view, route.route, namespace, port.number)
             if targets:
-                prefix = f"{virtual_service.ref.name}.{virtual_service.namespace}"
-                return tcp_proxy(targets[0].cluster if len(targets) == 1 else prefix, targets)
-    return _default_filter(service, port)
+                first = route.route[0].destination
+                one = len(route.route) == 1
+                rule = _rule(view, full_host(first.host, namespace, view.mesh.domain))
+                prefix = f"{virtual_service.ref.name}.{namespace}"
+                if one:
+                    return _to_one(targets[0].cluster, rule, first.subset or "")
+                return tcp_proxy(prefix, targets, weighted=True, **_settings(rule, ""))
+    return _default_filter(view, service, port)
 
 
-def _default_filter(service: Service, port: Port) -> Filter:
-    name = cluster_name(port.number, service.host)
-    return tcp_proxy(name, [Weighted(name)])
+def _default_filter(view: View, service: Service, port: Port) -> Filter:
+    return _to_one(cluster_name(port.number, service.host), _rule(view, service.host), "")
+
+
+def _to_one(cluster: str, rule: ClientRule | None, subset: str) -> Filter:
+    return tcp_proxy(cluster, [Weighted(cluster)], **_settings(rule, subset))
+
+
+def _settings(rule: ClientRule | None, subset: str) -> dict[str, Any]:
+    """Return what tcp_proxy obeys of a rule: settings of ports count for nothing here."""
+    if rule is None:
+        return {}
+    balancer = part(rule.policy, "loadBalancer")
+    own = part(rule.subsets.get(subset), "trafficPolicy", "loadBalancer")
+    return {
+        "pool": part(rule.policy, "connectionPool", "tcp"),
+        "by_source_ip": part(own or balancer, "consistentHash").get("useSourceIp") is True,
+    }
+
+
+def _rule(view: View, host: str) -> ClientRule | None:
+    service = view.service(host)
+    return None if service is None else view.destination_rule(service)
 
 
 def _matches(view: View, route: TCPRoute, port: int) -> bool:
@@ -257,18 +324,22 @@ def _listener(view: View, place: _ListenerPlace, entry: _Entry) -> Listener:
         listener.additional_addresses.add(address=address(other, place.port))
     if entry.captured:
         listener.bind_to_port.value = False
-    chains = [
-        chain(item.filters, ranges=item.ranges, server_names=item.hosts) for item in entry.chains
-    ]
-    # HTTP alone on an address of its own needs no inspection: everything there is HTTP.
-    inspected = bool(entry.chains) or place.address == view.proxy.wildcard
-    if entry.http_hosts:
-        http = [http_filter(place.port, entry.http_hosts)]
-        transport, protocols = ("raw_buffer", PLAINTEXT_HTTP) if inspected else ("", ())
-        chains.insert(0, chain(http, transport=transport, protocols=protocols))
+    chains = []
+    for item in entry.chains:
+        filters = item.filters or (http_filter(place.port, entry.http_hosts),)
+        transport, protocols = ("raw_buffer", PLAINTEXT_HTTP) if item.inspected else ("", ())
+        chains.append(
+            chain(
+                filters,
+                ranges=item.ranges,
+                server_names=item.hosts,
+                transport=transport,
+                protocols=protocols,
+            )
+        )
     if any(item.hosts for item in entry.chains):
         listener.listener_filters.append(TLS_INSPECTOR)
-    if entry.http_hosts and inspected:
+    if any(item.inspected for item in entry.chains):
         listener.listener_filters.append(HTTP_INSPECTOR)
     listener.listener_filters_timeout.SetInParent()
     # A chain that matches everything becomes the default one where others stand beside it.

@@ -78,6 +78,12 @@ class EgressListener:
         )
         return replace(self, hosts=tuple(hosts))
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether it names the namespace and the full host of all that it imports."""
+        imports = [entry for entry in self.hosts if not entry.excluded]
+        return all(entry.namespace != "*" and "*" not in entry.host for entry in imports)
+
     def imports_service(self, host: str, namespace: str) -> bool:
         """Report whether a service of that host and namespace is imported."""
         return self._imports(host, namespace, is_covered)

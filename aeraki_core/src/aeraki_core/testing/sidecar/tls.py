@@ -27,6 +27,8 @@ FILE_ROOT, FILE_CERTIFICATE = "file-root:", "file-cert:"
 """How the names of certificates in files begin; two paths are separated by ``~``."""
 
 _IN_MESH = ("istio",)
+_AGENTS_OWN = ("default", "ROOTCA")
+"""Certificates that the agent always has, so Envoy waits for them without limit."""
 _RAW = TransportSocket(name="envoy.transport_sockets.raw_buffer", typed_config=pack(RawBuffer()))
 
 
@@ -35,14 +37,14 @@ def add_upstream_tls(
     settings: Mapping[str, Any],
     *,
     default_sni: str,
-    in_mesh: bool,
+    automatic: bool,
     selects: bool,
 ) -> None:
     """Set a cluster's transport socket or sockets.
 
     ``settings``: the DestinationRule's ``tls``; empty without.
     ``default_sni``: of Istio's mutual TLS where the rule names none.
-    ``in_mesh``: the service is part of the mesh, so its workloads may have sidecars.
+    ``automatic``: without settings, workloads that have a sidecar are called by mutual TLS.
     ``selects``: the rule has a workloadSelector; without one a credentialName counts for nothing.
     """
     mode = str(settings.get("mode") or ("" if not settings else "DISABLE"))
@@ -53,10 +55,13 @@ def add_upstream_tls(
         if settings.get("credentialName") and not selects:
             return
         cluster.transport_socket.CopyFrom(_socket(_own(settings, mutual=mode == "MUTUAL")))
-    elif not mode and in_mesh and cluster.type != Cluster.DiscoveryType.Value("ORIGINAL_DST"):
-        match = cluster.transport_socket_matches.add(
-            name="tlsMode-istio", transport_socket=_socket(_mutual({}, default_sni))
-        )
+    elif not mode and automatic:
+        socket = _socket(_mutual({}, default_sni))
+        if cluster.type == Cluster.ORIGINAL_DST:
+            # Without endpoints there is nothing to choose by.
+            cluster.transport_socket.CopyFrom(socket)
+            return
+        match = cluster.transport_socket_matches.add(name="tlsMode-istio", transport_socket=socket)
         match.match.update({"tlsMode": "istio"})
         plain = cluster.transport_socket_matches.add(name="tlsMode-disabled", transport_socket=_RAW)
         plain.match.SetInParent()
@@ -111,7 +116,8 @@ def _add_validation(common: CommonTlsContext, settings: Mapping[str, Any], root:
 def _sds(name: str) -> SdsSecretConfig:
     secret = SdsSecretConfig(name=name)
     source = secret.sds_config
-    source.initial_fetch_timeout.SetInParent()
+    if name in _AGENTS_OWN:
+        source.initial_fetch_timeout.SetInParent()
     source.resource_api_version = 2  # V3
     source.api_config_source.api_type = source.api_config_source.ApiType.Value("GRPC")
     source.api_config_source.set_node_on_first_message_only = True

@@ -7,14 +7,14 @@ pilot/pkg/model/virtualservice.go (SelectVirtualServices).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from aeraki_core.model.istio import Destination, TCPRoute, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.service import Service
-from aeraki_core.testing.sidecar.objects import MeshObjects
+from aeraki_core.testing.sidecar.objects import MeshObjects, is_kubernetes, part
 from aeraki_core.testing.sidecar.proxy import Proxy
 from aeraki_core.testing.sidecar.rules import ClientRule, client_rule
 from aeraki_core.testing.sidecar.scope import (
@@ -88,20 +88,46 @@ class View:
             for listener in listeners
         )
 
-    @cached_property
-    def services(self) -> tuple[Service, ...]:
+    @property
+    def services(self) -> Iterable[Service]:
         """The services that the proxy has clusters for: one for each host."""
-        by_host: dict[str, Service] = {}
-        for egress in self.egress:
-            for service in egress.services:
-                _add(by_host, service)
-            for service in self._destinations(egress):
-                _add(by_host, service)
-        return tuple(by_host.values())
+        return self._by_host.values()
 
     def service(self, host: str) -> Service | None:
         """Return the service of a host that the proxy has clusters for."""
-        return next((service for service in self.services if service.host == host), None)
+        return self._by_host.get(host)
+
+    @cached_property
+    def _by_host(self) -> Mapping[str, Service]:
+        by_host: dict[str, Service] = {}
+        for egress in self.egress:
+            for service in (*egress.services, *self._destinations(egress)):
+                self._add(by_host, service)
+        return by_host
+
+    def _add(self, by_host: dict[str, Service], service: Service) -> None:
+        """Add a service as istiod does: Kubernetes' own wins, those of a namespace are merged."""
+        known = by_host.get(service.host)
+        if known is None or (is_kubernetes(service) and not is_kubernetes(known)):
+            by_host[service.host] = service
+        elif self._merging(known) == self._merging(service):
+            more = tuple(port for port in service.ports if known.port(port.number) is None)
+            by_host[service.host] = replace(known, ports=known.ports + more)
+
+    def _merging(self, service: Service) -> tuple[object, ...]:
+        """Return what two services of a host have in common where they are merged."""
+        content = self.objects.contents[service.ref]
+        labels = dict(part(content, "metadata", "labels"))
+        # Fields are compared as they are written: no exportTo is not the same as one for all.
+        exported = part(content, "spec").get("exportTo") or ()
+        return (
+            service.namespace,
+            service.ref.kind,
+            service.resolution,
+            service.selector,
+            labels,
+            service.export_to if is_kubernetes(service) else set(exported),
+        )
 
     def destination_rule(self, service: Service) -> ClientRule | None:
         """Return the DestinationRule for the proxy's calls to a service."""
@@ -129,15 +155,11 @@ class View:
 
     def _services_of(self, listener: EgressListener) -> tuple[Service, ...]:
         imported = []
-        for service in self._visible_services:
-            if not listener.imports_service(service.host, service.namespace):
-                continue
-            if listener.port:
-                port = service.port(listener.port)
-                if port is None:
-                    continue
-                service = replace(service, ports=(port,))
-            imported.append(service)
+        for service in self._candidates(listener):
+            if listener.imports_service(service.host, service.namespace):
+                of_port = _with_ports(service, {listener.port}) if listener.port else service
+                if of_port is not None:
+                    imported.append(of_port)
         # Of one host in several namespaces only one counts: the client's own, then Kubernetes'.
         chosen: dict[str, Service] = {}
         for service in imported:
@@ -146,21 +168,31 @@ class View:
                 best is None
                 or service.namespace == self.proxy.namespace
                 or (
-                    _is_kubernetes(service)
-                    and not _is_kubernetes(best)
+                    is_kubernetes(service)
+                    and not is_kubernetes(best)
                     and best.namespace != self.proxy.namespace
                 )
             ):
                 chosen[service.host] = service
         return tuple(item for item in imported if chosen[item.host].namespace == item.namespace)
 
+    def _candidates(self, listener: EgressListener) -> tuple[Service, ...]:
+        if not listener.is_exact:
+            return self._visible_services
+        # What is imported by full name is looked up: only one service of a host and namespace.
+        return tuple(
+            service
+            for service in self._visible_services
+            if self.objects.services_of(service.host)[service.namespace] is service
+        )
+
     def _virtual_services_of(self, listener: EgressListener) -> tuple[VirtualService, ...]:
         """Private ones first, then those exported to the namespace, then those for everybody."""
 
-        def rank(item: VirtualService) -> int:
-            if "*" in item.export_to:
-                return 2
-            return 0 if item.namespace == self.proxy.namespace else 1
+        def rank(item: VirtualService) -> tuple[int, bool]:
+            own = item.namespace == self.proxy.namespace
+            exported = 2 if "*" in item.export_to else 0 if own else 1
+            return exported, not (own and item.is_attached)
 
         imported = [
             item
@@ -173,48 +205,54 @@ class View:
 
     def _destinations(self, egress: Egress) -> Iterator[Service]:
         """Services that imported VirtualServices lead to are imported too."""
-        by_host: dict[str, list[Service]] = {}
-        for service in self._visible_services:
-            by_host.setdefault(service.host, []).append(service)
         for virtual_service in egress.virtual_services:
-            for destination in _destinations(virtual_service):
+            ports: dict[str, set[int]] = {}
+            for destination in _destinations(virtual_service, self.proxy.namespace):
                 host = full_host(destination.host, virtual_service.namespace, self.mesh.domain)
-                services = by_host.get(host, [])
-                own = [item for item in services if item.namespace == self.proxy.namespace]
-                kubernetes = [item for item in services if _is_kubernetes(item)]
-                for service in (own or kubernetes or services)[:1]:
-                    port = destination.port.number if destination.port else 0
-                    known = service.port(port)
-                    if egress.listener.port:
-                        known = service.port(egress.listener.port)
-                        if known is None:
-                            continue
-                    if known is not None:
-                        service = replace(service, ports=(known,))
+                number = destination.port.number if destination.port else 0
+                ports.setdefault(host, set()).add(number)
+            for host, numbers in ports.items():
+                service = self._destination(host)
+                if service is not None and egress.listener.port:
+                    service = _with_ports(service, {egress.listener.port})
+                elif service is not None and 0 not in numbers:
+                    service = _with_ports(service, numbers)
+                if service is not None:
                     yield service
 
+    def _destination(self, host: str) -> Service | None:
+        """Return the service of a route's destination.
 
-def _is_kubernetes(service: Service) -> bool:
-    return service.ref.kind == "Service"
+        That is the one of the proxy's own namespace, whoever it is exported to, then a visible one
+        of Kubernetes, then the oldest visible one.
+        """
+        by_namespace = self.objects.services_of(host)
+        if self.proxy.namespace in by_namespace:
+            return by_namespace[self.proxy.namespace]
+        visible = [
+            service
+            for service in by_namespace.values()
+            if {"*", self.proxy.namespace} & service.export_to
+        ]
+        return min(
+            visible, key=lambda item: (not is_kubernetes(item), item.age.created), default=None
+        )
 
 
-def _add(by_host: dict[str, Service], service: Service) -> None:
-    """Take a service in as istiod does: Kubernetes' own wins, entries of a namespace are merged."""
-    known = by_host.get(service.host)
-    if known is None or (_is_kubernetes(service) and not _is_kubernetes(known)):
-        by_host[service.host] = service
-    elif (known.namespace, known.resolution, known.selector, known.export_to) == (
-        service.namespace,
-        service.resolution,
-        service.selector,
-        service.export_to,
-    ):
-        more = tuple(port for port in service.ports if known.port(port.number) is None)
-        by_host[service.host] = replace(known, ports=known.ports + more)
+def _with_ports(service: Service, numbers: Set[int]) -> Service | None:
+    """Return the service with only these ports; None if it has none of them."""
+    ports = tuple(port for port in service.ports if port.number in numbers)
+    if len(ports) == len(service.ports):
+        return service
+    return replace(service, ports=ports) if ports else None
 
 
-def _destinations(virtual_service: VirtualService) -> Iterator[Destination]:
+def _destinations(virtual_service: VirtualService, namespace: str) -> Iterator[Destination]:
+    """Yield the destinations of the routes that clients in a namespace may follow."""
     for route in virtual_service.http:
+        sources = [match.source_namespace for match in route.match or () if match.source_namespace]
+        if sources and namespace not in sources:
+            continue
         for target in route.route or ():
             yield target.destination
         for mirror in (route.mirror, *(item.destination for item in route.mirrors)):
