@@ -23,6 +23,7 @@ from aeraki_core.mesh.keys import (
     ResourceKey,
     SecretKey,
     ServiceKey,
+    ShortHostRulesKey,
     SidecarNamespacesKey,
     SidecarsKey,
     VirtualServiceKey,
@@ -185,11 +186,11 @@ class CommonReads:
         self.keys.add(HostKey(host))
         return self._store.services_of_host(host)
 
-    def rules_named(self, host: str) -> tuple[DestinationRule, ...]:
-        """The DestinationRules of exactly this host, whoever may obey them."""
-        key = DestinationRulesKey(host)
+    def rules_of_short_host(self, service: Service) -> tuple[DestinationRule, ...]:
+        """The DestinationRules of a Kubernetes Service's host without the mesh's domain."""
+        key = ShortHostRulesKey(service.ref.name, service.namespace)
         self.keys.add(key)
-        return self._store.destination_rules(key)
+        return self._store.destination_rules_of_short_host(key)
 
     def rules_of_any_client(self, host: str) -> tuple[DestinationRule, ...]:
         """The DestinationRules that some client may obey for the host.

@@ -40,6 +40,7 @@ __all__ = [
     "ResourcesKey",
     "SecretKey",
     "ServiceKey",
+    "ShortHostRulesKey",
     "SidecarListenersKey",
     "SidecarNamespacesKey",
     "SidecarsKey",
@@ -205,6 +206,14 @@ class DestinationRulesKey(NamedTuple):
     asks: str = "destination rules"
 
 
+class ShortHostRulesKey(NamedTuple):
+    """The DestinationRules whose host is a Service's without the mesh's domain."""
+
+    name: str
+    namespace: str
+    asks: str = "destination rules of a short host"
+
+
 class WildcardsKey(NamedTuple):
     """The objects of a kind for each wildcard over the hosts of a domain.
 
@@ -305,6 +314,7 @@ Key = (
     | VirtualServicesKey
     | VirtualServicesUnderKey
     | DestinationRulesKey
+    | ShortHostRulesKey
     | ResourceKey
     | ResourcesKey
     | SecretKey

@@ -32,6 +32,7 @@ from aeraki_core.mesh.keys import (
     ResourcesKey,
     SecretKey,
     ServiceKey,
+    ShortHostRulesKey,
     VirtualServiceKey,
     VirtualServicesKey,
     VirtualServicesUnderKey,
@@ -145,7 +146,7 @@ class Store:
         )
         self._destination_rules = Table(
             lambda item: parse_destination_rule(item.ref, item.content, mesh.domain),
-            keys=lambda each: [DestinationRulesKey(each.host)],
+            keys=_destination_rule_keys,
         )
         self.sidecars = SidecarTable(mesh.root_namespace)
         """Sidecar resources (SidecarsKey, ImportersKey)."""
@@ -512,6 +513,12 @@ class Store:
         """Those whose host is exactly this one, the oldest first."""
         return self._destination_rules.oldest_first(key)
 
+    def destination_rules_of_short_host(
+        self, key: ShortHostRulesKey
+    ) -> tuple[DestinationRule, ...]:
+        """Those whose host is a Service's without the mesh's domain, the oldest first."""
+        return self._destination_rules.oldest_first(key)
+
     def destination_rules_over(self, wildcards: WildcardsKey) -> list[tuple[DestinationRule, ...]]:
         """Those of each of the wildcards that has some, the oldest first."""
         return [*self._destination_rules.at_any(wildcards.questions)]
@@ -539,6 +546,14 @@ class Store:
     def secret(self, namespace: str, name: str) -> Secret | None:
         """A Secret (SecretKey)."""
         return self._secrets.get(ObjectRef("Secret", namespace, name))
+
+
+def _destination_rule_keys(rule: DestinationRule) -> Iterator[Key]:
+    yield DestinationRulesKey(rule.host)
+    name, _, rest = rule.host.partition(".")
+    namespace = rest.removesuffix(".svc")
+    if namespace and "." not in namespace:
+        yield ShortHostRulesKey(name, namespace)
 
 
 def _virtual_service_keys(virtual_service: VirtualService) -> set[Key]:

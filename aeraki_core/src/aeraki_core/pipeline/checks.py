@@ -156,13 +156,10 @@ class ObjectChecks:
 
 def _short_hosts(service: Service, reads: Reads) -> Iterator[Finding]:
     """Yield a finding for each DestinationRule whose host is the service's without its end."""
-    end = f".svc.{reads.mesh.domain}"
-    if service.ref.kind == "Service" and service.host.endswith(end):
-        short = service.host.removesuffix(end)
-        for host in (short, f"{short}.svc"):
-            for rule in reads.rules_named(host):
-                message = f"no service {host} in the mesh; did you mean {service.host}?"
-                yield Finding(UNKNOWN_HOST, message, rule.ref, "spec.host")
+    if service.ref.kind == "Service":
+        for rule in reads.rules_of_short_host(service):
+            message = f"no service {rule.host} in the mesh; did you mean {service.host}?"
+            yield Finding(UNKNOWN_HOST, message, rule.ref, "spec.host")
 
 
 def _meant_host(host: str, reads: Reads) -> str:
