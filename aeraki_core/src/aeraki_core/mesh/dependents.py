@@ -50,6 +50,8 @@ class Dependents(Generic[R]):
 
     def of(self, key: Key) -> Iterable[R]:
         """Return the readers of the key in their last run."""
+        if not self._keys_of:
+            return ()  # a load of the mesh: nobody has asked anything yet
         wildcards = self._wildcards.values(key)
         if not wildcards:
             return self._readers.values(key)

@@ -206,6 +206,10 @@ class Reads(CommonReads):
 
     def _services(self, host: str) -> tuple[Service, ...]:
         candidates = self._store.services_of_host(host)
+        if len(candidates) == 1 and "*" in candidates[0].export_to:
+            # One public service is the same for everybody.
+            self.objects.add(candidates[0].ref)
+            return candidates
         services = services_for(candidates, self.client)
         self.objects.update(service.ref for service in services[:_MANY])
         if any(each.ref.kind == "Service" and "*" in each.export_to for each in candidates):

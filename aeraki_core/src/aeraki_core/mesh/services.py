@@ -95,13 +95,13 @@ class ServiceTable:
 
     def of_host(self, host: str) -> tuple[Service, ...]:
         """Return the services of a host, the oldest first."""
-        in_order = self._hosts_in_order.get(host)
-        if in_order is None:
-            in_order = oldest_first(self._by_host.values(host))
+        services = self._hosts_in_order.get(host)
+        if services is None:
+            services = self._by_host.values(host)
             # One host may have a thousand entries, and each of them asks whose it is.
-            if len(in_order) > 1:
-                self._hosts_in_order[host] = in_order
-        return in_order
+            if len(services) > 1:
+                services = self._hosts_in_order[host] = oldest_first(services)
+        return services
 
     def count_of_host(self, host: str) -> int:
         """Return how many services a host has."""

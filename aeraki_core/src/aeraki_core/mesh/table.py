@@ -74,13 +74,13 @@ class Table(Generic[T]):
 
     def oldest_first(self: Table[A], key: Key) -> tuple[A, ...]:
         """Return the values that answer a question, in Istio's order of precedence."""
-        in_order = self._in_order.get(key)
-        if in_order is None:
-            in_order = oldest_first(self._index.values(key))
+        values = self._in_order.get(key)
+        if values is None:
+            values = self._index.values(key)
             # One host may have thousands of objects, and each of its readers asks for them.
-            if len(in_order) > 1:
-                self._in_order[key] = in_order
-        return in_order
+            if len(values) > 1:
+                values = self._in_order[key] = oldest_first(values)
+        return values
 
     def at_any(self: Table[A], keys: Iterable[Key]) -> Iterator[tuple[A, ...]]:
         """Yield the values that answer each question, in that order, where there are some."""
@@ -123,4 +123,4 @@ class Table(Generic[T]):
 
 def oldest_first(values: tuple[A, ...]) -> tuple[A, ...]:
     """Return the values in Istio's order of precedence."""
-    return values if len(values) < 2 else tuple(sorted(values, key=lambda value: value.age))
+    return tuple(sorted(values, key=lambda value: value.age))

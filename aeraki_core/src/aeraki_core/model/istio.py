@@ -49,11 +49,10 @@ class _Open(Spec):
 
     def others(self) -> tuple[str, ...]:
         """The fields given that this model does not know, in order of the object."""
-        return tuple(
-            key
-            for key, value in (self.model_extra or {}).items()
-            if value not in (None, {}, [], "")
-        )
+        others = self.model_extra
+        if not others:
+            return ()
+        return tuple(key for key, value in others.items() if value not in (None, {}, [], ""))
 
 
 class StringMatch(_Open):

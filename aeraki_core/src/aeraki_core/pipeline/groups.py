@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from itertools import combinations
+from itertools import chain, combinations
 from typing import NamedTuple
 
 from aeraki_core.model.memory import Index
@@ -60,9 +60,7 @@ class Groups:
 
     def members(self, group: Group) -> tuple[Placement, ...]:
         """Return the placements of a group; empty when the last one is gone."""
-        return tuple(
-            placement for placements in self._members.values(group) for placement in placements
-        )
+        return tuple(chain.from_iterable(self._members.values(group)))
 
     def ports(self, group: Group) -> tuple[PortId, ...]:
         """Return the service ports that have placements in a group."""
@@ -77,7 +75,7 @@ class Groups:
         return self._members_of(self._narrower(group))
 
     def _members_of(self, groups: Iterable[InboundGroup]) -> tuple[Placement, ...]:
-        return tuple(placement for group in groups for placement in self.members(group))
+        return tuple(chain.from_iterable(map(self.members, groups)))
 
     def _index(self, group: Group) -> None:
         if isinstance(group, InboundGroup):

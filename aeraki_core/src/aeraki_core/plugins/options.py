@@ -7,7 +7,6 @@ counts, so that one typing mistake of a user is no error of the plugin.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aeraki_core.errors import PluginError
@@ -66,11 +65,8 @@ class OptionReader:
         self._reads = reads
         self._recorder = recorder
         self._readings: dict[str, _Reading] = {}
-
-    @cached_property
-    def _own(self) -> Mapping[str, str]:
+        self._own = reads.annotations(service, f"{owner.name}.{ANNOTATION_PREFIX}")
         """The annotations with the owner's prefix, by name."""
-        return self._reads.annotations(self._service, f"{self._owner.name}.{ANNOTATION_PREFIX}")
 
     def value(self, option: Option[V]) -> V:
         """Return the option's value, or its default; an invalid text is reported.
