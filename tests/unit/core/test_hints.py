@@ -207,30 +207,6 @@ def test_a_hash_that_the_protocol_does_not_compute(
     assert said(able) == []
 
 
-def test_workloads_whose_own_rule_lacks_subsets() -> None:
-    mesh = Mesher()
-    mesh.service()
-    subsets = [{"name": "v1"}, {"name": "v2"}]
-    mesh.put("DestinationRule", "cart", {"host": HOST, "subsets": subsets})
-    selector = {"matchLabels": {"app": "front"}}
-
-    def said_of(**spec: Any) -> list[str]:
-        rule = {"host": HOST, "workloadSelector": selector, **spec}
-        mesh.put("DestinationRule", "front", rule, namespace="web")
-        return [message for code, _, message in said(mesh) if code == "AER0225"]
-
-    (message,) = said_of(trafficPolicy={"tls": {"mode": "DISABLE"}})
-    assert "app=front in web" in message
-    assert "subset v1, v2 fail" in message
-    assert said_of(subsets=subsets, trafficPolicy={"tls": {"mode": "DISABLE"}}) == []
-    (message,) = said_of(subsets=subsets, trafficPolicy={"loadBalancer": {"simple": "RANDOM"}})
-    assert "loadBalancer" in message
-    # Rules of one selector are merged.
-    more = {"host": HOST, "workloadSelector": selector, "subsets": subsets}
-    mesh.put("DestinationRule", "front-too", more, namespace="web")
-    assert said_of() == []
-
-
 def test_a_name_of_another_host_has_no_port_of_its_own() -> None:
     mesh = Mesher()
     mesh.service(ip=None, type="ExternalName", externalName="cart.example.com")

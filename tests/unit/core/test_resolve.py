@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aeraki_core.mesh.mesh_client import MeshClient
 from aeraki_core.mesh.resolve import (
-    Client,
+    ClientNamespace,
     destination_rules_for,
     in_export_order,
     objects_for,
@@ -19,7 +20,7 @@ from aeraki_core.model.istio import (
     parse_destination_rule,
     parse_virtual_service,
 )
-from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.meta import Label, ObjectRef
 from aeraki_core.model.service import Service, parse_service, parse_service_entry
 
 ROOT = "istio-system"
@@ -54,14 +55,15 @@ def rule(
     host: str = HOST,
     year: int = 2026,
     export: str | None = None,
-    selector: bool = False,
+    selector: str = "",
     subset: str = "v1",
 ) -> DestinationRule:
     spec: dict[str, Any] = {"host": host, "subsets": [{"name": subset}]}
     if export is not None:
         spec["exportTo"] = export.split(",")
     if selector:
-        spec["workloadSelector"] = {"matchLabels": {"app": "x"}}
+        label, value = selector.split("=")
+        spec["workloadSelector"] = {"matchLabels": {label: value}}
     ref = ObjectRef("DestinationRule", namespace, name)
     content = {"metadata": created(year), "spec": spec}
     return parse_destination_rule(ref, content, "cluster.local")
@@ -79,7 +81,7 @@ class TestServices:
     """sidecar.go, selectServices and appendSidecarServices."""
 
     @pytest.mark.parametrize("client", [None, "web", "shop", "evil"])
-    def test_nobody_takes_a_host_from_its_kubernetes_service(self, client: Client) -> None:
+    def test_nobody_takes_a_host_from_its_kubernetes_service(self, client: ClientNamespace) -> None:
         own, squatter = kubernetes(year=2026), entry("evil", year=2000)
         assert services_for([squatter, own], client) == ((squatter if client == "evil" else own),)
 
@@ -112,9 +114,12 @@ class TestDestinationRules:
 
     WILDCARD = "*.shop.svc.cluster.local"
 
-    def resolve(self, client: Client, *rules: DestinationRule) -> list[str]:
+    def resolve(
+        self, namespace: ClientNamespace, *rules: DestinationRule, labels: tuple[Label, ...] = ()
+    ) -> list[str]:
         hosts = (HOST, self.WILDCARD, "*")
         by_host = [[each for each in rules if each.host == host] for host in hosts]
+        client = MeshClient(namespace, labels)
         found = destination_rules_for(
             by_host, client, service_namespace="shop", root_namespace=ROOT
         )
@@ -157,20 +162,54 @@ class TestDestinationRules:
         assert self.resolve(ROOT, *rules, rule(ROOT, "private", export=".")) == ["private"]
 
     def test_rules_of_one_host_merge_if_they_are_exported_alike(self) -> None:
+        """destination_rule.go, mergeDestinationRule; the last that stands alone counts."""
         old = rule("shop", "old", year=2020)
         young = rule("shop", "young", year=2026, subset="v2")
         other = rule("shop", "other", year=2025, export="web")
-        assert self.resolve("bank", young, old, other) == ["old", "young"]
+        assert self.resolve("bank", old, young) == ["old", "young"]
+        assert self.resolve("web", old, other) == ["other"]
+        assert self.resolve("web", other, rule("shop", "wide", export="web,bank")) == [
+            "other",
+            "wide",
+        ]
+        assert self.resolve("bank", old, other) == ["old"]
 
-    def test_a_rule_for_some_workloads_is_left_to_them(self) -> None:
-        assert self.resolve("shop", rule("shop", "some", selector=True)) == []
-        assert self.resolve(None, rule("shop", "some", selector=True)) == []
+    def test_a_rule_for_some_workloads_counts_for_them_alone(self) -> None:
+        """sidecar.go, DestinationRule: the oldest that selects them, before all without one."""
+        general, some = rule("shop", "general", year=2019), rule("shop", "some", selector="app=x")
+        older = rule("shop", "older", selector="tier=a", year=2020)
+        alike = rule("shop", "alike", selector="app=x", subset="v2", year=2027)
+        rules = general, some, older, alike
+        x, a = ("app", "x"), ("tier", "a")
+        assert self.resolve("shop", *rules) == ["general"]
+        assert self.resolve(None, *rules) == ["general"]
+        assert self.resolve("shop", *rules, labels=(x,)) == ["some", "alike"]
+        assert self.resolve("shop", *rules, labels=(x, a)) == ["older"]
+        assert self.resolve("web", *rules, labels=(x,)) == ["general"]
+        # It hides rules of other namespaces from all workloads of its own one.
+        assert self.resolve("web", general, rule("web", "some", selector="app=x")) == []
+
+    def test_rules_that_are_exported_to_their_namespace_merge_into_those_with_a_selector(
+        self,
+    ) -> None:
+        """destination_rule.go, mergeDestinationRule: both are private."""
+        some = rule("shop", "some", selector="app=x")
+        x = (("app", "x"),)
+        for export, general, selected in (
+            (".", [], ["some", "rest"]),
+            (".,web", ["rest"], ["some", "rest"]),
+            ("shop", ["rest"], ["some"]),
+            (None, ["rest"], ["some"]),
+        ):
+            rules = some, rule("shop", "rest", export=export, subset="v2")
+            assert self.resolve("shop", *rules) == general
+            assert self.resolve("shop", *rules, labels=x) == selected
 
 
 class TestVirtualServices:
     """sidecar.go, convertIstioListenerToWrapper; push_context.go, initVirtualServices."""
 
-    def resolve(self, client: Client, *virtual_services: VirtualService) -> list[str]:
+    def resolve(self, client: ClientNamespace, *virtual_services: VirtualService) -> list[str]:
         hosts = (HOST, "*.shop.svc.cluster.local")
         by_host = [[each for each in virtual_services if host in each.hosts] for host in hosts]
         return [each.ref.name for each in virtual_services_for(by_host, client)]
@@ -193,7 +232,7 @@ def test_resources_speak_for_clients_of_their_own_namespace_or_of_their_own_host
     """The order of DestinationRules, for the objects of plugins' kinds."""
     crm, shop, root = rule("crm", "a"), rule("shop", "b"), rule(ROOT, "c")
 
-    def resolve(client: Client, *objects: DestinationRule) -> list[str]:
+    def resolve(client: ClientNamespace, *objects: DestinationRule) -> list[str]:
         found = objects_for(objects, client, service_namespace="shop", root_namespace=ROOT)
         return [each.namespace for each in found]
 

@@ -20,8 +20,8 @@ HOST = "cache.shop.svc.cluster.local"
 CLUSTER = f"outbound|6379||{HOST}"
 
 
-def balancer(namespace: str, *objects: dict[str, Any]) -> str:
-    cluster = client_of(made_of(CACHE, *objects), namespace).config.cluster(CLUSTER)
+def balancer(namespace: str, *objects: dict[str, Any], **labels: str) -> str:
+    cluster = client_of(made_of(CACHE, *objects), namespace, labels=labels).config.cluster(CLUSTER)
     return str(Cluster.LbPolicy.Name(cluster.lb_policy))
 
 
@@ -41,6 +41,28 @@ def test_a_clients_own_rule_decides(given: dict[str, Any], expected: str) -> Non
     assert balancer("web", rule) == expected
     assert balancer("client", rule) == "MAGLEV"
     assert "AER0221" not in made_of(CACHE, rule).codes
+
+
+def test_the_rule_of_some_workloads_decides_for_them() -> None:
+    general = destination_rule(
+        "own", HOST, namespace="web", trafficPolicy={"loadBalancer": {"simple": "PASSTHROUGH"}}
+    )
+    random = destination_rule(
+        "front",
+        HOST,
+        namespace="web",
+        trafficPolicy={"loadBalancer": {"simple": "RANDOM"}},
+        workloadSelector={"matchLabels": {"app": "front"}},
+    )
+    assert balancer("web", general, random) == "CLUSTER_PROVIDED"
+    assert balancer("web", general, random, app="front") == "MAGLEV"
+    assert balancer("client", general, random, app="front") == "MAGLEV"
+    passthrough = {
+        **random,
+        "spec": {**random["spec"], "trafficPolicy": general["spec"]["trafficPolicy"]},
+    }
+    assert balancer("web", passthrough) == "MAGLEV"
+    assert balancer("web", passthrough, app="front") == "CLUSTER_PROVIDED"
 
 
 def test_the_settings_of_the_port_decide() -> None:

@@ -298,11 +298,12 @@ HASH_UNUSED = Code(
     title="consistentHash has no effect on the protocol",
     action="Remove it, or use another load balancer: calls are spread as if no key was given.",
 )
-RULE_OF_SOME_WORKLOADS = Code(
+UNFOLLOWED_SELECTOR = Code(
     id="AER0225",
     severity=_W,
-    title="DestinationRule with a workloadSelector is ignored",
-    action="Give the rule the subsets that routes use, or remove its workloadSelector.",
+    title="workloadSelector is not followed",
+    action="Move the object out of the root namespace, "
+    "or use fewer selectors that can match the same workloads.",
 )
 EXTERNAL_NAME = Code(
     id="AER0226",

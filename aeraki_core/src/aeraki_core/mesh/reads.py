@@ -26,6 +26,7 @@ from aeraki_core.mesh.keys import (
     VirtualServicesUnderKey,
     WeightHostKey,
 )
+from aeraki_core.mesh.mesh_client import EVERYBODY_ELSE, MeshClient
 from aeraki_core.mesh.record import (
     Record,
     RoutesKey,
@@ -35,7 +36,7 @@ from aeraki_core.mesh.record import (
     WithheldKey,
 )
 from aeraki_core.mesh.resolve import (
-    Client,
+    ClientNamespace,
     RoutedPort,
     default_sidecar,
     destination_rules_for,
@@ -64,21 +65,22 @@ _SHARERS = 5
 
 
 class Reads(CommonReads):
-    """Questions to the store on behalf of one reader and one client namespace.
-
-    None: everybody else.
+    """Questions to the store on behalf of one reader, as clients with the same mesh see it.
 
     ``asked`` holds the questions that depend on the client, with their answers.
     """
 
-    def __init__(self, store: Store, client: Client = None, record: Record | None = None) -> None:
+    def __init__(
+        self, store: Store, client: MeshClient = EVERYBODY_ELSE, record: Record | None = None
+    ) -> None:
         super().__init__(store, record if record is not None else Record())
         self.client = client
+        self.namespace = client.namespace
         self.asked: dict[ViewKey, tuple[Any, ...]] = {}
         self.unread: dict[RoutesKey, VirtualService] = {}
         """The first VirtualService of a port beyond the limit for wildcards."""
 
-    def for_client(self, client: Client) -> Reads:
+    def for_client(self, client: MeshClient) -> Reads:
         """The same reader's questions for another client."""
         return Reads(self._store, client, self.record)
 
@@ -103,7 +105,7 @@ class Reads(CommonReads):
             return any(each.id == service for each in services)
         first, ref = services[0].ref, service.ref
         is_one_of_them = (ref.kind, ref.namespace) == (first.kind, first.namespace)
-        return is_one_of_them and not {"*", self.client}.isdisjoint(export_to)
+        return is_one_of_them and not {"*", self.namespace}.isdisjoint(export_to)
 
     def services_of_destination(self, host: str) -> tuple[Service, ...]:
         """Return the services that the host is as a destination of a route."""
@@ -165,7 +167,7 @@ class Reads(CommonReads):
         ):
             return self._look_up(key)
         # A thousand objects for one host would each look at all of them. So one looks for all.
-        shared: dict[tuple[Client, ViewKey], tuple[Reads, tuple[Any, ...]]]
+        shared: dict[tuple[MeshClient, ViewKey], tuple[Reads, tuple[Any, ...]]]
         shared = self._store.shared_answers
         if (self.client, key) not in shared:
             one = Reads(self._store, self.client)
@@ -210,7 +212,7 @@ class Reads(CommonReads):
             # One public service is the same for everybody.
             self.objects.add(candidates[0].ref)
             return candidates
-        services = services_for(candidates, self.client)
+        services = services_for(candidates, self.namespace)
         self.objects.update(service.ref for service in services[:_MANY])
         if any(each.ref.kind == "Service" and "*" in each.export_to for each in candidates):
             # Only in their own namespaces do others come before it.
@@ -224,12 +226,12 @@ class Reads(CommonReads):
     def _destinations(self, host: str) -> tuple[Service, ...]:
         """Resolve a destination: Istio imports one of the client's namespace in any case."""
         services = self.services_of_host(host)
-        if services or self.client is None:
+        if services or self.namespace is None:
             return services
         return tuple(
             service
             for service in self._store.services_of_host(host)
-            if service.namespace == self.client
+            if service.namespace == self.namespace
         )
 
     def _virtual_services(self, key: RoutesKey) -> tuple[VirtualService, ...]:
@@ -252,7 +254,7 @@ class Reads(CommonReads):
         if routed is not None:
             self._note_imports(routed, levels)
         virtual_services, unread = first_few(
-            ((level, self._in_order(level, routed)) for level in levels), self.client
+            ((level, self._in_order(level, routed)) for level in levels), self.namespace
         )
         if unread is not None:
             self.unread[key] = unread
@@ -272,7 +274,7 @@ class Reads(CommonReads):
         """Those of a level that the client's Sidecar imports, in the order of its sidecars."""
         left_out: frozenset[ObjectRef] = frozenset()
         if routed is not None and level.is_routed_elsewhere(routed):
-            left_out = self._left_out(level, routed, self.client)
+            left_out = self._left_out(level, routed, self.namespace)
 
         def in_order() -> LevelOrder:
             imported = [
@@ -281,7 +283,7 @@ class Reads(CommonReads):
                 if each.ref not in left_out
                 or (routed is not None and level.is_imported_with_service(each, routed))
             ]
-            ordered = virtual_services_for([imported], self.client)
+            ordered = virtual_services_for([imported], self.namespace)
             return LevelOrder(ordered, tuple(each for each in ordered if each.tcp))
 
         if level.key is None:
@@ -289,10 +291,10 @@ class Reads(CommonReads):
         # Only where something is left out does it matter whose the host is.
         is_owners = left_out and routed is not None and routed.namespace in level.namespaces
         kept = (routed.namespace, routed.host.startswith("*")) if routed and is_owners else None
-        return self._shared(("order", level.key, self.client, left_out, kept), in_order)
+        return self._shared(("order", level.key, self.namespace, left_out, kept), in_order)
 
     def _left_out(
-        self, level: RouteLevel, routed: RoutedPort, client: Client
+        self, level: RouteLevel, routed: RoutedPort, client: ClientNamespace
     ) -> frozenset[ObjectRef]:
         """Those of a level that the client's default Sidecar does not import for a port."""
         sidecar = self._store.sidecars.default(client)
@@ -320,7 +322,7 @@ class Reads(CommonReads):
             return
         # The answer depends on Sidecars: which namespaces have one, and what it imports.
         self.keys.add(SidecarNamespacesKey())
-        self._default_sidecar(self.client)
+        self._default_sidecar(self.namespace)
         kept = {
             each.ref
             for level in levels
@@ -330,7 +332,7 @@ class Reads(CommonReads):
         }
         is_wildcard = routed.host.startswith("*")
         namespaces = {routed.namespace}.union(*(level.namespaces for level in elsewhere))
-        mine = [self._left_out(level, routed, self.client) for level in elsewhere]
+        mine = [self._left_out(level, routed, self.namespace) for level in elsewhere]
         for namespace in self._store.sidecars.that_import(routed, namespaces):
             # Clients of a namespace that sees other VirtualServices get a filter of their own.
             if any(
@@ -349,12 +351,12 @@ class Reads(CommonReads):
         routes = self.virtual_service(key.routes)
         self.keys.add(SidecarNamespacesKey())
         self.record.clients |= self._store.sidecars.namespaces()
-        sidecar = self._default_sidecar(self.client)
+        sidecar = self._default_sidecar(self.namespace)
         if routes is None or sidecar is None or not sidecar.egress:
             return services
         entries = [each for each in sidecar.egress if each.port in (0, key.port)]
         if any(
-            entry.imports_routes(routes.namespace, host, self.client)
+            entry.imports_routes(routes.namespace, host, self.namespace)
             for entry in entries
             for host in routes.hosts
         ):
@@ -362,7 +364,7 @@ class Reads(CommonReads):
         return tuple(
             service
             for service in services
-            if any(entry.imports(service.namespace, key.host, self.client) for entry in entries)
+            if any(entry.imports(service.namespace, key.host, self.namespace) for entry in entries)
         )
 
     def _destination_rules(self, host: str) -> tuple[DestinationRule, ...]:
@@ -376,8 +378,10 @@ class Reads(CommonReads):
         self.objects.update(rule.ref for rule in rules)
         for rule in chain.from_iterable(by_host):
             # Rules of any other namespace count there alone, whomever they are exported to.
-            is_exported = rule.namespace in (owner, root)
+            is_exported = rule.namespace in (owner, root) and not rule.has_selector
             self.record.note(rule.namespace, rule.export_to if is_exported else {rule.namespace})
+            if rule.selector is not None:
+                self.record.note_selector(rule.selector, rule.ref)
         return rules
 
     def _resources(self, key: ResourcesKey) -> tuple[Resource[Any], ...]:
@@ -400,9 +404,9 @@ class Reads(CommonReads):
             is_exported = each.namespace in (owner, root)
             self.record.note(each.namespace, exports[each.ref] if is_exported else {each.namespace})
         for resource in objects_for(
-            candidates, self.client, service_namespace=owner, root_namespace=root
+            candidates, self.namespace, service_namespace=owner, root_namespace=root
         ):
-            yield resource, bool(exports[resource.ref] & {"*", self.client})
+            yield resource, bool(exports[resource.ref] & {"*", self.namespace})
 
     def _claims(self, listener: str) -> tuple[Claim, ...]:
         candidates = self._store.claims(listener)
@@ -411,17 +415,19 @@ class Reads(CommonReads):
             return tuple(
                 claim
                 for claim in candidates
-                if is_visible(claim, self.client) and not claim.by_sidecar
+                if is_visible(claim, self.namespace) and not claim.by_sidecar
             )
         self.keys.add(SidecarNamespacesKey())
         self.record.clients |= self._store.sidecars.namespaces()
-        visible = (claim for claim in in_export_order(candidates, self.client) if self._has(claim))
-        claims = in_proxies(visible, self._default_sidecar(self.client), self.client)
+        visible = (
+            claim for claim in in_export_order(candidates, self.namespace) if self._has(claim)
+        )
+        claims = in_proxies(visible, self._default_sidecar(self.namespace), self.namespace)
         # Hundreds of hosts may share a listener, and each asks: look no further than at the one
         # that has it. Where chains stand side by side, also at some of the others.
         if not any(claim.ranges for claim in candidates):
             return tuple(islice(claims, 1))
-        others = seen_elsewhere(candidates) if self.client is None else ()
+        others = seen_elsewhere(candidates) if self.namespace is None else ()
         sharers = chain(claims, others)
         shown = tuple(islice(sharers, _SHARERS))
         if not any(claim.ranges for claim in shown):
@@ -435,7 +441,7 @@ class Reads(CommonReads):
             # A Sidecar without a policy takes this one away.
             self.keys.add(SidecarNamespacesKey())
         self.record.clients |= sidecars.with_another_policy(of_mesh)
-        sidecar = self._default_sidecar(self.client)
+        sidecar = self._default_sidecar(self.namespace)
         return (sidecar.catch_all if sidecar is not None else "") or of_mesh
 
     def _weight_host_problems(self, key: WeightHostKey) -> tuple[WeightHostProblem, ...]:
@@ -447,12 +453,12 @@ class Reads(CommonReads):
             return (WeightHostProblem(f"{claimer} claims the host {key.host}", claimer),)
         self.keys.add(SidecarNamespacesKey())
         self.record.clients |= self._store.sidecars.namespaces()
-        for owner in dict.fromkeys((self.client, root)):
+        for owner in dict.fromkeys((self.namespace, root)):
             sidecars = self.sidecars(owner) if owner is not None else ()
-            if owner != self.client:
+            if owner != self.namespace:
                 sidecars = tuple(sidecar for sidecar in sidecars if not sidecar.labels)
             for sidecar in sidecars:
-                if sidecar.egress and not sidecar.imports(key.namespace, key.host, self.client):
+                if sidecar.egress and not sidecar.imports(key.namespace, key.host, self.namespace):
                     reason = f"{sidecar.ref} does not import {key.namespace}/*"
                     return (WeightHostProblem(reason),)
             if any(not sidecar.labels for sidecar in sidecars):
@@ -469,7 +475,7 @@ class Reads(CommonReads):
         # All services of a host that a client sees are of one namespace.
         return bool(services) and services[0].namespace == claim.namespace
 
-    def _default_sidecar(self, client: Client) -> SidecarScope | None:
+    def _default_sidecar(self, client: ClientNamespace) -> SidecarScope | None:
         """The default Sidecar of the client's namespace, else that of the root namespace."""
         own = default_sidecar(self.sidecars(client)) if client is not None else None
         return own or default_sidecar(self.sidecars(self.mesh.root_namespace))
@@ -482,7 +488,8 @@ class Reads(CommonReads):
     def _is_named(self, key: ViewKey) -> bool:
         """Whether an answer names the client, so that it may mean something else for it."""
         return isinstance(key, RoutesKey) and any(
-            self.client in virtual_service.source_namespaces for virtual_service in self.answer(key)
+            self.namespace in virtual_service.source_namespaces
+            for virtual_service in self.answer(key)
         )
 
 

@@ -22,7 +22,7 @@ from aeraki_core.mesh.keys import (
     WildcardsKey,
 )
 from aeraki_core.mesh.rejected import host_suffixes
-from aeraki_core.model.meta import ObjectRef
+from aeraki_core.model.meta import Label, ObjectRef
 from aeraki_core.model.secret import Secret
 from aeraki_core.model.service import Service
 
@@ -96,6 +96,8 @@ class Record:
     - secrets: those that were handed out, for redact.py
     - clients: the namespaces about which their own objects, or those of ``owners``, say something
     - named: the namespaces about which others say something, as Istio lets them, by who says it
+    - selectors: the workloads of a namespace about which its own objects say something, by the
+      labels that these select, with the oldest that was asked about first
 
     Only the answers of these namespaces can differ from those for everybody else. ``owners`` are
     the namespace of the service that the reader asks for, and the root namespace.
@@ -108,6 +110,7 @@ class Record:
     secrets: dict[ObjectRef, Secret] = field(default_factory=dict)
     clients: set[str] = field(default_factory=set)
     named: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    selectors: dict[str, dict[tuple[Label, ...], ObjectRef]] = field(default_factory=dict)
 
     def include(self, other: Record) -> None:
         """Note all that another reader asked, one without owners."""
@@ -117,6 +120,9 @@ class Record:
         self.clients |= other.clients
         for author, namespaces in other.named.items():
             (self.clients if author in self.owners else self.named[author]).update(namespaces)
+        for selectors in other.selectors.values():
+            for selector, ref in selectors.items():
+                self.note_selector(selector, ref)
 
     def note_exported(self, candidates: Sequence[Service | Claim]) -> None:
         """Note the clients that may see another object than everybody else.
@@ -126,6 +132,11 @@ class Record:
         if len(candidates) != 1 or "*" not in candidates[0].export_to:
             for each in candidates:
                 self.note(each.namespace, {each.namespace} | each.export_to)
+
+    def note_selector(self, selector: tuple[Label, ...], ref: ObjectRef) -> None:
+        """Note the workloads of an object's own namespace that it selects."""
+        if selector:
+            self.selectors.setdefault(ref.namespace, {}).setdefault(selector, ref)
 
     def note(self, author: str, namespaces: Collection[str]) -> None:
         """Note client namespaces about which an object of the author's namespace says something."""

@@ -11,9 +11,10 @@ only through here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from aeraki_core.mesh.mesh_client import MeshClient
 from aeraki_core.model.istio import DestinationRule, VirtualService
 from aeraki_core.model.meta import Age, ObjectRef
 from aeraki_core.model.resource import Resource
@@ -21,7 +22,7 @@ from aeraki_core.model.service import Service
 from aeraki_core.model.sidecar import SidecarScope
 
 __all__ = [
-    "Client",
+    "ClientNamespace",
     "RoutedPort",
     "connection_order",
     "default_sidecar",
@@ -36,8 +37,8 @@ __all__ = [
     "virtual_services_for",
 ]
 
-Client = str | None
-"""A client namespace; None: everybody else."""
+ClientNamespace = str | None
+"""The namespace of clients; None: everybody else."""
 
 
 class RoutedPort(NamedTuple):
@@ -67,7 +68,7 @@ E = TypeVar("E", bound=_Exported)
 O = TypeVar("O", bound=_Owned)  # noqa: E741
 
 
-def is_visible(item: _Exported, client: Client) -> bool:
+def is_visible(item: _Exported, client: ClientNamespace) -> bool:
     """Report whether the client sees an object, by its ``exportTo``."""
     return "*" in item.export_to or client in item.export_to
 
@@ -79,7 +80,7 @@ def have_common_client(item: _Exported, other: _Exported) -> bool:
     return bool(item.export_to if "*" in other.export_to else item.export_to & other.export_to)
 
 
-def in_export_order(items: Sequence[E], client: Client) -> Iterator[E]:
+def in_export_order(items: Sequence[E], client: ClientNamespace) -> Iterator[E]:
     """Yield the visible objects in istiod's order; ``items`` are sorted by age.
 
     Those exported to the client by name come first, then public ones.
@@ -88,7 +89,7 @@ def in_export_order(items: Sequence[E], client: Client) -> Iterator[E]:
     yield from (item for item in items if "*" in item.export_to)
 
 
-def services_for(services: Sequence[Service], client: Client) -> tuple[Service, ...]:
+def services_for(services: Sequence[Service], client: ClientNamespace) -> tuple[Service, ...]:
     """Return the services of a host for a client; several only as ServiceEntries of one namespace.
 
     ``services`` are sorted by age. A service of the client's own namespace wins; then a Kubernetes
@@ -111,7 +112,7 @@ def services_for(services: Sequence[Service], client: Client) -> tuple[Service, 
 
 def destination_rules_for(
     rules_by_host: Sequence[Sequence[DestinationRule]],
-    client: Client,
+    client: MeshClient,
     *,
     service_namespace: str | None,
     root_namespace: str,
@@ -130,9 +131,9 @@ def destination_rules_for(
         [
             rule
             for rule in rules
-            if rule.namespace == client
-            and is_visible(rule, client)
-            and (client != root_namespace or _is_private(rule))
+            if rule.namespace == client.namespace
+            and is_visible(rule, client.namespace)
+            and (client.namespace != root_namespace or _is_private(rule))
         ]
         for rules in rules_by_host
     ]
@@ -148,10 +149,9 @@ def destination_rules_for(
     for candidates in (own, *exported):
         # Only the most specific host of a namespace counts, whether its rules are visible or not.
         rules = next((rules for rules in candidates if rules), [])
-        if candidates is not own:
-            rules = [rule for rule in rules if is_visible(rule, client)]
-        if rules:
-            return _merged(rules)
+        merged = _merged(rules, client) if rules else ()
+        if merged or (rules and candidates is own):
+            return merged
     return ()
 
 
@@ -159,18 +159,56 @@ def _is_private(rule: DestinationRule) -> bool:
     return rule.has_selector or rule.export_to == {rule.namespace}
 
 
-def _merged(rules: Iterable[DestinationRule]) -> tuple[DestinationRule, ...]:
-    """Return the oldest rule and those with the same ``exportTo``, merged.
+def _merged(rules: Collection[DestinationRule], client: MeshClient) -> tuple[DestinationRule, ...]:
+    """Return the rule that counts for the client, with those that istiod merges into it.
 
-    A rule with a workloadSelector counts for the selected workloads, which no filter of ours can
-    single out: it is left out.
+    ``rules``: of one host and namespace. Of those with a workloadSelector, the oldest that selects
+    the client counts before all others (sidecar.go, DestinationRule). istiod merges into it those
+    of the same selector, and those without one that are exported to ``.``
+    (destination_rule.go, mergeDestinationRule).
     """
-    general = sorted((rule for rule in rules if not rule.has_selector), key=lambda rule: rule.age)
-    return tuple(rule for rule in general if rule.export_to == general[0].export_to)
+    by_age = sorted(rules, key=lambda rule: rule.age) if len(rules) > 1 else rules
+    selecting = [rule for rule in by_age if rule.selector is not None]
+    general = [rule for rule in by_age if rule.selector is None]
+    for rule in selecting:
+        if client.is_selected_by(rule.selector or ()):
+            alike = (each for each in selecting if each.selector == rule.selector)
+            return (*alike, *(each for each in general if "." in each.export_to_as_written))
+    return _merged_general(general, client, beside_selecting=bool(selecting))
+
+
+def _merged_general(
+    rules: Sequence[DestinationRule], client: MeshClient, *, beside_selecting: bool
+) -> tuple[DestinationRule, ...]:
+    """Return the merged rules without a workloadSelector that count for the client.
+
+    istiod keeps a rule of its own for each that the last one cannot take in, and the last that the
+    client sees counts. Rules with a selector stand before them.
+    """
+    firsts: list[DestinationRule] = []
+    for rule in rules:
+        if firsts:
+            is_taken_in = _takes_in(firsts[-1], rule)
+        else:
+            # It counts for the selected workloads alone then.
+            is_taken_in = beside_selecting and rule.export_to_as_written == {"."}
+        if not is_taken_in:
+            firsts.append(rule)
+    first = next((each for each in reversed(firsts) if is_visible(each, client.namespace)), None)
+    if first is None:
+        return ()
+    later = rules[rules.index(first) + 1 :]
+    return (first, *(rule for rule in later if _takes_in(first, rule)))
+
+
+def _takes_in(first: DestinationRule, rule: DestinationRule) -> bool:
+    """Report whether a rule merges into an older one, neither with a selector."""
+    older, younger = first.export_to_as_written, rule.export_to_as_written
+    return older == younger or bool(older and older < younger)
 
 
 def virtual_services_for(
-    virtual_services: Iterable[Sequence[VirtualService]], client: Client
+    virtual_services: Iterable[Sequence[VirtualService]], client: ClientNamespace
 ) -> tuple[VirtualService, ...]:
     """Return a host's VirtualServices for a client, in the order of its sidecar.
 
@@ -184,7 +222,7 @@ def virtual_services_for(
     return tuple(ordered.values())
 
 
-def connection_order(virtual_service: VirtualService, client: Client) -> tuple[int, Age]:
+def connection_order(virtual_service: VirtualService, client: ClientNamespace) -> tuple[int, Age]:
     """Return a key that sorts VirtualServices as istiod does where it looks for a ``tcp`` route.
 
     A more specific host does not come first there (tls.go, getConfigsForHost).
@@ -200,7 +238,7 @@ def connection_order(virtual_service: VirtualService, client: Client) -> tuple[i
 
 def objects_for(
     objects: Iterable[O],
-    client: Client,
+    client: ClientNamespace,
     *,
     service_namespace: str | None,
     root_namespace: str,
@@ -245,7 +283,7 @@ def not_imported(
     virtual_services: Iterable[VirtualService],
     *,
     routed: RoutedPort,
-    client: Client,
+    client: ClientNamespace,
 ) -> set[ObjectRef]:
     """Return the VirtualServices that have no effect on a port for clients with that Sidecar.
 

@@ -14,7 +14,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from aeraki_core.mesh.keys import VirtualServicesKey
-from aeraki_core.mesh.resolve import Client, RoutedPort, connection_order
+from aeraki_core.mesh.resolve import ClientNamespace, RoutedPort, connection_order
 from aeraki_core.model.istio import VirtualService
 from aeraki_core.model.meta import ObjectRef
 
@@ -88,7 +88,7 @@ class RouteLevel:
 
 
 def first_few(
-    levels: Iterable[tuple[RouteLevel, LevelOrder]], client: Client
+    levels: Iterable[tuple[RouteLevel, LevelOrder]], client: ClientNamespace
 ) -> tuple[tuple[VirtualService, ...], VirtualService | None]:
     """Return all that name the host, and some of those that name it by a wildcard.
 

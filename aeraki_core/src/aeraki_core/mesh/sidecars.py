@@ -13,7 +13,7 @@ from aeraki_core.mesh.keys import (
     SidecarNamespacesKey,
     SidecarsKey,
 )
-from aeraki_core.mesh.resolve import Client, RoutedPort, default_sidecar
+from aeraki_core.mesh.resolve import ClientNamespace, RoutedPort, default_sidecar
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.mesh.table import Table
 from aeraki_core.model.meta import ObjectRef
@@ -106,7 +106,7 @@ class SidecarTable:
         sidecars = {sidecar for key in keys for sidecar in self._table.at(key)}
         return tuple(sorted(sidecars, key=lambda sidecar: sidecar.age))
 
-    def default(self, client: Client) -> SidecarScope | None:
+    def default(self, client: ClientNamespace) -> SidecarScope | None:
         """The default Sidecar of the client's namespace, else that of the root namespace."""
         own = default_sidecar(self.of(client)) if client is not None else None
         return own or default_sidecar(self.of(self._root))

@@ -28,6 +28,7 @@ from aeraki_core.findings.codes import (
     LIVE_WEIGHTS_UNUSED,
 )
 from aeraki_core.findings.finding import Code
+from aeraki_core.mesh.mesh_client import EVERYBODY_ELSE
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.routes import WeightedCluster, cluster_name
 from aeraki_core.mesh.shares import endpoint_weights
@@ -278,7 +279,7 @@ class WeightSets:
 
     def _rules_for_some(self, destinations: Sequence[WeightedCluster]) -> list[ObjectRef]:
         """The DestinationRules of the destinations, where everybody else has others."""
-        everybody = self.reads.for_client(None)
+        everybody = self.reads.for_client(EVERYBODY_ELSE)
         return [
             rule.ref
             for host in dict.fromkeys(destination.host for destination in destinations)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from aeraki_core.model.memory import forget_unset_fields
-from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.meta import Age, Label, ObjectRef
 from aeraki_core.model.service import PortNumber, resolve_export_to
 from aeraki_core.model.wire import Spec, check, text_map
 
@@ -276,7 +276,7 @@ class Subset:
     """A subset of a DestinationRule: its labels, and its trafficPolicy as written."""
 
     name: str
-    labels: tuple[tuple[str, str], ...]
+    labels: tuple[Label, ...]
     traffic_policy: Mapping[str, Any] | None
 
 
@@ -288,7 +288,8 @@ class DestinationRule:
     ``subset_rules`` has the rest of each subset.
 
     ``selector``: the labels of its workloadSelector; with one it counts for those workloads of its
-    own namespace only. ``hash_settings``: where it asks for load balancing by hash.
+    own namespace only. ``export_to_as_written``: decides which rules istiod merges; ``.`` for one
+    with a selector. ``hash_settings``: where it asks for load balancing by hash.
     """
 
     ref: ObjectRef
@@ -297,7 +298,8 @@ class DestinationRule:
     traffic_policy: Mapping[str, Any] | None
     export_to: frozenset[str]
     age: Age
-    selector: tuple[tuple[str, str], ...] | None = None
+    selector: tuple[Label, ...] | None = None
+    export_to_as_written: frozenset[str] = frozenset()
     hash_settings: tuple[HashSetting, ...] = ()
     subset_rules: tuple[Subset, ...] = ()
 
@@ -352,7 +354,7 @@ def parse_virtual_service(
     )
 
 
-def _sorted_labels(labels: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _sorted_labels(labels: Mapping[str, Any]) -> tuple[Label, ...]:
     return tuple(sorted((intern(key), intern(str(value))) for key, value in labels.items()))
 
 
@@ -376,6 +378,9 @@ def parse_destination_rule(
         selector=None
         if spec.workload_selector is None
         else tuple(sorted(spec.workload_selector.match_labels.items())),
+        export_to_as_written=frozenset(
+            (spec.export_to or ()) if spec.workload_selector is None else (".",)
+        ),
         hash_settings=(
             *_hash_settings(spec.traffic_policy, "spec.trafficPolicy"),
             *(

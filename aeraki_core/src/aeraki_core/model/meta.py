@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from sys import intern
 from typing import NamedTuple
 
-__all__ = ["Age", "ObjectRef", "group_of_plugin", "is_dns_label", "is_dns_subdomain", "is_label"]
+__all__ = [
+    "Age",
+    "Label",
+    "ObjectRef",
+    "group_of_plugin",
+    "is_dns_label",
+    "is_dns_subdomain",
+    "is_label",
+]
+
+Label = tuple[str, str]
+"""A label's name and value."""
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")

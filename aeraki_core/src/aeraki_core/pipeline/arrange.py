@@ -130,17 +130,28 @@ def _outbound(
     else:
         name = outbound_name(run.service.host, run.port.number, scope=",".join(scope))
     key = FilterKey(audience.namespace or mesh.root_namespace, intern(name))
-    mesh_wide = _mesh_wide_filters(output) if audience.overrides else {}
-    mesh_wide_clusters = _mesh_wide_clusters(output) if audience.overrides else set()
+    before = tuple(_before(output, audience, mesh)) if audience.overrides else ()
+    filters = {
+        patch.name: patch.operation
+        for patch in before
+        if patch.apply_to is ApplyTo.NETWORK_FILTER and patch.operation is not Operation.MERGE
+    }
+    clusters = {
+        patch.name
+        for patch in before
+        if patch.apply_to is ApplyTo.CLUSTER and patch.operation is not Operation.MERGE
+    }
     patches: list[ConfigPatch] = []
+    for restore in for_audience.restores:
+        patches += _restore_patches(restore, filters)
+    # Which of several filters came before is not known, so what these workloads have is restored.
+    replaced = {} if audience.narrows else filters
     for patch in for_audience.patches:
-        if audience.overrides and patch.name in mesh_wide_clusters:
+        if patch.name in clusters:
             # Envoy refuses two clusters of one name.
             continue
-        patches += _outbound_patches(patch, for_audience, mesh_wide)
+        patches += _outbound_patches(patch, for_audience, replaced)
         patches += _weight_set_patches(patch, for_audience.weight_sets)
-    for restore in for_audience.restores:
-        patches += _restore_patches(restore, mesh_wide)
     return Placement(
         group=OutboundGroup(key),
         key=key,
@@ -149,16 +160,21 @@ def _outbound(
         ref=run.service.ref,
         age=run.service.age,
         selector=audience.labels,
-        priority=_priority(audience, mesh),
+        priority=_priority(for_audience, mesh),
         patches=tuple(patches),
-        client_namespace=audience.namespace,
+        client=audience.client,
         weight_sets=tuple(
             replace(each, export_to=exports[each.host]) for each in for_audience.weight_sets
         ),
     )
 
 
-def _priority(audience: Audience, mesh: Mesh) -> int:
+def _priority(for_audience: OutboundPatches, mesh: Mesh) -> int:
+    audience = for_audience.audience
+    if audience.narrows:
+        # After all filters of the namespace, and after those of workloads with fewer labels. Where
+        # it only frees listeners, the filter of the service that they belong to comes after it.
+        return LOCAL_PRIORITY + 2 * len(audience.labels) + bool(for_audience.patches)
     if audience.overrides:
         return OVERRIDE_PRIORITY
     return PRIORITY if audience.namespace in (None, mesh.root_namespace) else LOCAL_PRIORITY
@@ -180,26 +196,11 @@ def _restore_patches(restore: Restore, mesh_wide: Mapping[str, Operation]) -> li
     return patches
 
 
-def _mesh_wide_filters(output: PortOutput) -> dict[str, Operation]:
-    """Return the network filters of the mesh-wide EnvoyFilter by name, with their operation."""
-    return {
-        patch.name: patch.operation
-        for for_audience in output.outbound
-        if not for_audience.audience.overrides
-        for patch in for_audience.patches
-        if patch.apply_to is ApplyTo.NETWORK_FILTER
-    }
-
-
-def _mesh_wide_clusters(output: PortOutput) -> set[str]:
-    """The clusters that the mesh-wide EnvoyFilter adds, by name."""
-    return {
-        patch.name
-        for for_audience in output.outbound
-        if not for_audience.audience.overrides
-        for patch in for_audience.patches
-        if patch.apply_to is ApplyTo.CLUSTER and patch.operation is not Operation.MERGE
-    }
+def _before(output: PortOutput, audience: Audience, mesh: Mesh) -> Iterator[Patch]:
+    """Yield the patches for these clients that an override finds."""
+    for each in output.outbound:
+        if each.audience.comes_before(audience, mesh.root_namespace):
+            yield from each.patches
 
 
 def _outbound_patches(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from aeraki_core.findings.codes import HOST_TAKEN, ROOT_EXPORT
 from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.mesh_client import MeshClient
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.service import Service
@@ -91,7 +92,7 @@ def base_audiences(
     namespaces = frozenset(
         namespace
         for namespace in namespaces
-        if namespace is None or is_theirs(service, reads.for_client(namespace))
+        if namespace is None or is_theirs(service, reads.for_client(MeshClient(namespace)))
     )
     audiences = set(_with_extension(service, protocol, mesh, namespaces))
     return BaseAudiences(

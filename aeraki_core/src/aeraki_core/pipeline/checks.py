@@ -11,6 +11,7 @@ from dataclasses import replace
 from aeraki_core.findings.by_place import FindingsByPlace, Place, Subject
 from aeraki_core.findings.codes import UNKNOWN_HOST
 from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.mesh_client import MeshClient
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.resolve import have_common_client
 from aeraki_core.mesh.store import Store
@@ -83,7 +84,7 @@ class ObjectChecks:
         A plugin's resource is checked by its plugin, Istio's and Kubernetes' objects here.
         """
         # As the clients in its own namespace see the mesh: only they are sure to see the object.
-        reads = Reads(self._store, ref.namespace)
+        reads = Reads(self._store, MeshClient(ref.namespace))
         findings: tuple[Finding, ...] = ()
         if ref.kind == "VirtualService":
             virtual_service = reads.virtual_service(ref)

@@ -22,8 +22,9 @@ from aeraki_core.mesh.foreign_filters import (
     ForeignPatch,
     PatchTarget,
 )
+from aeraki_core.model.meta import Label
 from aeraki_core.pipeline.arrange import LAST_PRIORITY, PRIORITY, TCP_PROXY
-from aeraki_core.pipeline.placement import InboundGroup, Label, Placement
+from aeraki_core.pipeline.placement import InboundGroup, Placement
 
 __all__ = ["foreign_filter_findings"]
 

@@ -87,7 +87,7 @@ def generate_port(
     return PortOutput(
         run=run,
         held={
-            audience.namespace: frozenset(listener.name for listener in view.listeners)
+            audience.client: frozenset(listener.name for listener in view.listeners)
             for view in failed_views
             for audience in view.audiences
         },

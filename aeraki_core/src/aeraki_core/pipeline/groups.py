@@ -14,7 +14,8 @@ from itertools import chain, combinations
 from typing import NamedTuple
 
 from aeraki_core.model.memory import Index
-from aeraki_core.pipeline.placement import Group, InboundGroup, Label, Placement
+from aeraki_core.model.meta import Label
+from aeraki_core.pipeline.placement import Group, InboundGroup, Placement
 from aeraki_core.pipeline.port_output import PortId
 
 __all__ = ["Groups"]

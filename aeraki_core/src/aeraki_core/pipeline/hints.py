@@ -24,11 +24,9 @@ from aeraki_core.findings.codes import (
     PORT_SAYS_TLS,
     PORT_WITHOUT_PREFIX,
     PROTOCOL_REFUSED,
-    RULE_OF_SOME_WORKLOADS,
     UNKNOWN_OPTION,
 )
 from aeraki_core.findings.finding import Code, Finding
-from aeraki_core.mesh.resolve import is_visible
 from aeraki_core.model.gateway_api import TCP_ROUTE, AttachedRoute, RouteParent
 from aeraki_core.model.istio import (
     LIVE_WEIGHTS_ANNOTATION,
@@ -205,42 +203,7 @@ def rule_hints(
                     f"{', '.join(unhashed)}, so calls are spread without one"
                 )
                 findings.append(Finding(HASH_UNUSED, message, rule.ref, setting.path))
-        if rule.selector is not None:
-            findings += _for_some_workloads(service, rule, rules)
     return tuple(findings)
-
-
-def _for_some_workloads(
-    service: Service, rule: DestinationRule, rules: Sequence[DestinationRule]
-) -> Iterable[Finding]:
-    """What the workloads of a rule's selector lack, for which the filter is made without the rule.
-
-    istiod merges rules of one selector, and takes nothing from rules of other selectors.
-    """
-    alike = [
-        each for each in rules if (each.namespace, each.selector) == (rule.namespace, rule.selector)
-    ]
-    # The selected workloads know these subsets alone.
-    theirs = {name for each in alike for name in each.subsets}
-    others = {
-        name
-        for each in rules
-        if not each.has_selector and is_visible(each, rule.namespace)
-        for name in each.subsets
-    }
-    lacks = sorted(others - theirs)
-    has_balancer = bool((rule.traffic_policy or {}).get("loadBalancer"))
-    if not lacks and not has_balancer:
-        return
-    selected = ", ".join(f"{name}={value}" for name, value in rule.selector or ())
-    effects = [f"calls that a route sends to subset {', '.join(lacks)} fail"] if lacks else []
-    if has_balancer:
-        effects.append("its loadBalancer does not change what the filter asks of the cluster")
-    message = (
-        f"workloads with {selected or 'any labels'} in {rule.namespace} obey this rule alone for "
-        f"{service.host}, and their filter is made without it: {'; '.join(effects)}"
-    )
-    yield Finding(RULE_OF_SOME_WORKLOADS, message, rule.ref, "spec.workloadSelector")
 
 
 def virtual_service_hints(

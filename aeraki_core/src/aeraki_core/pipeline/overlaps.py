@@ -19,8 +19,9 @@ from aeraki_core.findings.codes import INBOUND_OVERLAP
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.memory import Index
+from aeraki_core.model.meta import Label
 from aeraki_core.pipeline.groups import Groups
-from aeraki_core.pipeline.placement import Group, InboundGroup, Label, Placement, by_age
+from aeraki_core.pipeline.placement import Group, InboundGroup, Placement, by_age
 
 __all__ = ["Overlaps", "Rank"]
 

@@ -20,6 +20,7 @@ from aeraki_core.findings.codes import (
 )
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.claims import Claim
+from aeraki_core.mesh.mesh_client import EVERYBODY_ELSE
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.route_table import tcp_route
@@ -93,7 +94,7 @@ def own_listeners(
     if any(listener.has_passthrough for listener in own):
         reads.catch_all()  # asked here, so that clients with another answer get a view of their own
     findings += _sidecar_listeners(service, port, reads)
-    if reads.client is None:
+    if reads.namespace is None:
         findings += _workload_listeners(service, own, reads)
     return tuple(own), tuple(findings)
 
@@ -157,7 +158,8 @@ def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> t
     """Return the listeners of the mesh-wide filter to restore for these clients."""
     found: list[Restore] = []
     for listener in mesh_wide:
-        if listener.has_passthrough and reads.catch_all() != reads.for_client(None).catch_all():
+        everybody = reads.for_client(EVERYBODY_ELSE)
+        if listener.has_passthrough and reads.catch_all() != everybody.catch_all():
             cluster = WeightedCluster(cluster=reads.catch_all(), weight=1, host="", port=0)
             found.append(Restore(listener.name, (cluster,), PASSTHROUGH_CHAIN))
         claims = reads.claims(listener.name)
@@ -181,7 +183,7 @@ def _destinations(owner: Claim, reads: Reads) -> tuple[WeightedCluster, ...]:
             virtual_service=virtual_service,
             service=service,
             port=port,
-            namespace=reads.client,
+            namespace=reads.namespace,
             reads=reads,
             matches=frozenset(),
             actions=frozenset(),

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from aeraki_core.filters.envoyfilter import ConfigPatch, FilterKey, ServicePort
+from aeraki_core.mesh.mesh_client import EVERYBODY_ELSE, MeshClient
 from aeraki_core.mesh.weight_sets import WeightSet
-from aeraki_core.model.meta import Age, ObjectRef
+from aeraki_core.model.meta import Age, Label, ObjectRef
 
-__all__ = ["Group", "InboundGroup", "Label", "OutboundGroup", "Placement", "by_age", "group_order"]
-
-Label = tuple[str, str]
+__all__ = ["Group", "InboundGroup", "OutboundGroup", "Placement", "by_age", "group_order"]
 
 
 class OutboundGroup(NamedTuple):
@@ -38,8 +37,8 @@ class Placement:
 
     ``age`` decides between two that want the same place.
 
-    ``client_namespace``: of the clients that it is for; None for the whole mesh, and for the
-    inbound side. ``weight_sets``: what its patches name.
+    ``client``: whom it is for; everybody else for the whole mesh, and for the inbound side.
+    ``weight_sets``: what its patches name.
     """
 
     group: Group
@@ -51,7 +50,7 @@ class Placement:
     selector: tuple[Label, ...]
     priority: int
     patches: tuple[ConfigPatch, ...]
-    client_namespace: str | None = None
+    client: MeshClient = EVERYBODY_ELSE
     weight_sets: tuple[WeightSet, ...] = ()
 
     def only_on(self, listeners: Collection[str]) -> Placement:

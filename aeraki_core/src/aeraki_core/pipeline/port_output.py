@@ -12,6 +12,7 @@ from typing import NamedTuple
 from aeraki_core.filters.patch import Patch
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.keys import Key
+from aeraki_core.mesh.mesh_client import EVERYBODY_ELSE, MeshClient
 from aeraki_core.mesh.weight_sets import WeightSet
 from aeraki_core.model.listeners import Listener
 from aeraki_core.model.meta import ObjectRef
@@ -83,14 +84,14 @@ class PortOutput:
 
     Without patches if it failed.
 
-    ``held``: the client namespaces (None: the whole mesh) for which it failed, and the listeners
+    ``held``: the clients (everybody else: the whole mesh) for which it failed, and the listeners
     that are the port's own there. What was made for them before stays, as far as it is on those
     listeners. ``inbound_failed``: it failed for the workloads' own namespace, so their filters
     stay.
     """
 
     run: PortRun
-    held: Mapping[str | None, frozenset[str]]
+    held: Mapping[MeshClient, frozenset[str]]
     outbound: tuple[OutboundPatches, ...]
     inbound: tuple[Patch, ...]
     inbound_failed: bool
@@ -104,7 +105,10 @@ class PortOutput:
         had before the rightful owner came.
         """
         for placement in before:
-            client = placement.client_namespace
+            client = placement.client
+            if client not in self.held and client.labels:
+                # Without the filters for more workloads nobody knows what it must replace.
+                client = next(filter(client.is_within, self.held), client)
             if isinstance(placement.group, InboundGroup):
                 if self.inbound_failed:
                     yield placement
@@ -112,9 +116,9 @@ class PortOutput:
                 remaining = placement.only_on(self.held[client])
                 if remaining.patches:
                     yield remaining
-            elif None in self.held:
+            elif EVERYBODY_ELSE in self.held:
                 yield placement
-            elif client is None and self.held and self.run.by_import:
+            elif client == EVERYBODY_ELSE and self.held and self.run.by_import:
                 # It serves those for whom it failed, until they have a filter of their own.
                 remaining = placement.only_on(frozenset().union(*self.held.values()))
                 if remaining.patches:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 
-from aeraki_core.filters.patch import ApplyTo, Inbound, Operation, Outbound, Patch
+from aeraki_core.filters.patch import Inbound, Operation, Patch
 from aeraki_core.findings.codes import (
     CLUSTER_SHARED,
     FOREIGN_CLUSTER,
@@ -20,10 +20,9 @@ from aeraki_core.findings.codes import (
     TOO_MANY_VIEWS,
 )
 from aeraki_core.findings.finding import Finding
+from aeraki_core.mesh.mesh_client import EVERYBODY_ELSE, MeshClient
 from aeraki_core.mesh.reads import Reads
-from aeraki_core.model.listeners import Listener
 from aeraki_core.model.service import Port, Service
-from aeraki_core.model.sidecar import PASSTHROUGH
 from aeraki_core.pipeline.audiences import (
     EVERYBODY,
     is_everybodys,
@@ -34,57 +33,24 @@ from aeraki_core.pipeline.authority import foreign_changes
 from aeraki_core.pipeline.balancers import balancer_restore, only_balancer
 from aeraki_core.pipeline.own_listeners import Restore, own_listeners, restores
 from aeraki_core.pipeline.port_output import OutboundPatches
+from aeraki_core.pipeline.port_view import PortView, changes_cluster, has_same_effect, names_of
+from aeraki_core.pipeline.workload_views import (
+    more_workloads,
+    restores_for_workloads,
+    unfollowed_selectors,
+)
 from aeraki_core.plugins.audience import Audience
 from aeraki_core.plugins.context import Detect
-from aeraki_core.plugins.dispatch import Dispatcher, Generated
-from aeraki_core.plugins.port_call import PortCall
+from aeraki_core.plugins.dispatch import Dispatcher
 from aeraki_core.plugins.types import Protocol
 
-__all__ = ["PortView", "ViewRunner"]
+__all__ = ["ViewRunner"]
 
 MAX_VIEWS = 200
 """Of client namespaces with a filter of their own for one service port.
 
 More would let one object cost minutes. As many again may have one because of what others say.
 """
-
-
-@dataclass(slots=True)
-class PortView:
-    """What the generator made for clients with equal answers.
-
-    ``generated`` None: the service is not there for them. ``failed``: the generator could not make
-    patches. ``restores``: listeners of others that the mesh-wide filter changes. ``balancers``:
-    they put Istio's load balancer back where that filter merges another.
-    """
-
-    reads: Reads
-    call: PortCall
-    listeners: tuple[Listener, ...] = ()
-    listener_findings: tuple[Finding, ...] = ()
-    generated: Generated | None = None
-    failed: bool = False
-    patches: tuple[Patch, ...] = ()
-    refusals: tuple[Finding, ...] = ()
-    restores: tuple[Restore, ...] = ()
-    balancers: tuple[Patch, ...] = ()
-    audiences: list[Audience] = field(default_factory=list)
-
-    @property
-    def clients(self) -> frozenset[str | None]:
-        """The namespaces of its audiences; None for the whole mesh."""
-        return frozenset(audience.namespace for audience in self.audiences)
-
-    @property
-    def outbound(self) -> tuple[Patch, ...]:
-        """The patches for the clients."""
-        return tuple(patch for patch in self.patches if isinstance(patch.side, Outbound))
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """All that is wrong for these clients."""
-        generated = self.generated.findings if self.generated is not None else ()
-        return (*self.listener_findings, *generated, *self.refusals)
 
 
 @dataclass(slots=True)
@@ -104,36 +70,25 @@ class ViewRunner:
     dropped: set[str] = field(default_factory=set)
 
     def run_for_clients(self, audiences: tuple[Audience, ...]) -> None:
-        """Make a view for each audience, and for each namespace that may see something else."""
+        """Make a view for each audience, and for all clients that may see something else."""
         todo = deque(audiences)
-        known = {audience.namespace for audience in audiences if not audience.labels}
+        known = {audience.client for audience in audiences}
         counts: Counter[bool] = Counter()
         while todo:
             audience = todo.popleft()
             self._view_of(audience).audiences.append(audience)
             if self.mesh_wide_failed():
                 return  # the last good filters stay, so that the overrides fit them
-            if self._mesh_wide() is None:
-                continue
-            own, named = self._more_namespaces()
-            self.dropped = set()
-            # Whom only others name has a limit of its own, and who names them take turns: nobody
-            # uses up that of the rest.
-            for is_own, namespaces in ((True, sorted(own)), (False, named)):
-                for namespace in namespaces:
-                    if namespace in known:
-                        continue
-                    if counts[is_own] < MAX_VIEWS:
-                        counts[is_own] += 1
-                        known.add(namespace)
-                        todo.append(Audience(namespace, overrides=True))
-                    else:
-                        self.dropped.add(namespace)
+            if self._mesh_wide() is not None:
+                todo += self._more_namespaces(known, counts)
+            if not todo and self.reads.record.selectors:
+                # All namespaces are there, and those with selectors take turns.
+                todo += more_workloads(self.views, self.reads, known)
 
     def run_for_workloads(self) -> None:
         """Run for the inbound side only: the workload's proxies have the extension, no client."""
         audience = Audience(self.service.namespace, self.service.selector)
-        view = self._view(audience)
+        view = self._view(audience, MeshClient(self.service.namespace))
         if any(self._is_covered(side) for side in view.call.context.inbound):
             self._generate(view)
             self.views.append(view)
@@ -145,7 +100,7 @@ class ViewRunner:
 
     def changes_clusters(self) -> bool:
         """Whether a filter for clients changes a cluster."""
-        return any(_changes_cluster(patch) for view in self.views for patch in view.outbound)
+        return any(changes_cluster(patch) for view in self.views for patch in view.outbound)
 
     def inbound_view(self) -> PortView:
         """The view of the service's own namespace, where the workloads are.
@@ -157,7 +112,8 @@ class ViewRunner:
             (
                 view
                 for view in self.views
-                if view.generated is not None and own in {each.namespace for each in view.audiences}
+                if view.generated is not None
+                and any(each.namespace == own and not each.narrows for each in view.audiences)
             ),
             next((view for view in self.views if not view.failed), self.views[0]),
         )
@@ -180,24 +136,24 @@ class ViewRunner:
             if view.failed:
                 continue
             for audience in view.audiences:
-                if not audience.overrides:
-                    if view.listeners:
-                        yield OutboundPatches(
-                            audience=audience,
-                            listeners=view.listeners,
-                            patches=view.outbound,
-                            weight_sets=view.call.recorder.weight_sets,
-                            clients=view.clients,
-                            catch_all=_catch_all(view),
-                        )
-                    continue
-                restored = self._restores(first, view)
+                restored: tuple[Restore, ...] = ()
                 patches = view.outbound if view.listeners else ()
-                if {*view.listeners} <= {*first.listeners}:
-                    # What the mesh-wide filter does already is not done twice.
-                    patches = tuple(patch for patch in patches if patch not in first.outbound)
-                patches = (*patches, *view.balancers)
-                if restored or patches:
+                if audience.narrows:
+                    nearest = self._nearest(audience)
+                    if any(each.failed for each in nearest) or all(
+                        has_same_effect(view, each) for each in nearest
+                    ):
+                        continue
+                    before = self._before(audience)
+                    restored = tuple(restores_for_workloads(view, before, self.service, self.port))
+                    patches = (*patches, *self._balancers(view, before))
+                elif audience.overrides:
+                    restored = self._restores(first, view)
+                    if {*view.listeners} <= {*first.listeners}:
+                        # What the mesh-wide filter does already is not done twice.
+                        patches = tuple(patch for patch in patches if patch not in first.outbound)
+                    patches = (*patches, *view.balancers)
+                if patches or restored or (view.listeners and not audience.overrides):
                     yield OutboundPatches(
                         audience=audience,
                         listeners=view.listeners,
@@ -205,7 +161,7 @@ class ViewRunner:
                         restores=restored,
                         weight_sets=view.call.recorder.weight_sets if patches else (),
                         clients=view.clients,
-                        catch_all=_catch_all(view),
+                        catch_all=view.catch_all,
                     )
 
     def findings(self) -> Iterator[Finding]:
@@ -224,7 +180,9 @@ class ViewRunner:
                 told.add(finding)
                 yield self._addressed(finding, of_views)
             if overrides and view.generated is not None and not view.failed:
-                yield from self._shared_clusters(view, _namespaces([view]))
+                yield from self._shared_clusters(view, names_of([view]))
+        if self.reads.record.selectors:
+            yield from unfollowed_selectors(self.views, self.reads, self.port)
         if self.dropped:
             message = (
                 f"port {self.port.number}: clients in more than "
@@ -252,7 +210,7 @@ class ViewRunner:
             where, views = "outside", lacking
         elif finding.ref is not None and (lacking or not is_everybodys(self.service, self.reads)):
             where = "in"
-        names = _namespaces(views)
+        names = names_of(views)
         if not where or not names:
             return finding
         clients = f"{where} {_listed(names)}"
@@ -262,11 +220,30 @@ class ViewRunner:
         first = self.views[0] if self.views else None
         return first if first is not None and EVERYBODY in first.audiences else None
 
-    def _more_namespaces(self) -> tuple[set[str], list[str]]:
-        """Client namespaces that may need something else than the mesh-wide filter.
+    def _before(self, audience: Audience) -> list[PortView]:
+        """The views whose filters istiod applies to these clients before theirs."""
+        root = self.reads.mesh.root_namespace
+        return [
+            view
+            for view in self.views
+            if any(each.comes_before(audience, root) for each in view.audiences)
+        ]
 
-        By objects of their own or of the service's namespace, and by those of others: one that each
-        of these names, then a second one.
+    def _nearest(self, audience: Audience) -> list[PortView]:
+        """The same without the filter of the mesh, where the namespace overrides it."""
+        before = self._before(audience)
+        of_namespace = [
+            view
+            for view in before
+            if any(each.namespace == audience.namespace for each in view.audiences)
+        ]
+        return of_namespace or before
+
+    def _more_namespaces(self, known: set[MeshClient], counts: Counter[bool]) -> Iterator[Audience]:
+        """Yield the client namespaces that may need something else than the mesh-wide filter.
+
+        Those named by objects of their own or of the service's namespace, and those named by
+        others: one that each of these names, then a second one.
         """
         mesh = self.reads.mesh
         record, root = self.reads.record, {mesh.root_namespace}
@@ -274,11 +251,25 @@ class ViewRunner:
         for view in self.views:
             if view.generated is not None and view.call.recorder.extensions:
                 own |= namespaces_with_extensions(view.call, mesh)
-        if not record.named:
-            return own, []
-        by_author = (sorted(names - own - root) for _, names in sorted(record.named.items()))
-        in_turns = chain.from_iterable(zip_longest(*by_author))
-        return own, [namespace for namespace in dict.fromkeys(in_turns) if namespace is not None]
+        named: list[str] = []
+        if record.named:
+            by_author = (sorted(names - own - root) for _, names in sorted(record.named.items()))
+            in_turns = dict.fromkeys(chain.from_iterable(zip_longest(*by_author)))
+            named = [namespace for namespace in in_turns if namespace is not None]
+        self.dropped = set()
+        # Whom only others name has a limit of its own, and who names them take turns: nobody uses
+        # up that of the rest.
+        for is_own, namespaces in ((True, sorted(own)), (False, named)):
+            for namespace in namespaces:
+                client = MeshClient(namespace)
+                if client in known:
+                    continue
+                if counts[is_own] < MAX_VIEWS:
+                    counts[is_own] += 1
+                    known.add(client)
+                    yield Audience(namespace, overrides=True)
+                else:
+                    self.dropped.add(namespace)
 
     def _view_of(self, audience: Audience) -> PortView:
         """A view whose clients get the same answers to everything that is asked for them.
@@ -299,19 +290,22 @@ class ViewRunner:
                 self.service, self.port, fresh.reads
             )
             self._generate(fresh)
-            if audience.overrides and not _has_filter(fresh):
+            if audience.overrides and not (
+                fresh.replaces_tcp_proxy if audience.labels else fresh.has_filter
+            ):
                 # Asked here, so that clients with another answer get a view of their own.
                 fresh.call.context.tcp_route()
         if audience.overrides:
             # Also where it is not the service of these clients: its mesh-wide filter may reach
             # their listeners.
             fresh.restores = restores(self.views[0].listeners, self.service, fresh.reads)
-            fresh.balancers = tuple(self._balancers(fresh))
+            others = self.views[:-1] if audience.narrows else self.views[:1]
+            fresh.balancers = tuple(self._balancers(fresh, others))
         return fresh
 
-    def _view(self, audience: Audience) -> PortView:
-        client = audience.namespace
-        reads = self.reads if client is None else self.reads.for_client(client)
+    def _view(self, audience: Audience, client: MeshClient | None = None) -> PortView:
+        client = client or audience.client
+        reads = self.reads if client == EVERYBODY_ELSE else self.reads.for_client(client)
         call = self.dispatcher.prepare(
             self.protocol,
             self.service,
@@ -352,49 +346,49 @@ class ViewRunner:
 
     def _restores(self, mesh_wide: PortView, view: PortView) -> tuple[Restore, ...]:
         """What the mesh-wide filter must not change for these clients."""
-        if not _has_filter(mesh_wide):
+        if not mesh_wide.has_filter:
             return ()
         # Where the filter stands before tcp_proxy, that one stays as istiod made it.
-        replaces = any(patch.operation is Operation.REPLACE for patch in mesh_wide.outbound)
+        replaces = mesh_wide.replaces_tcp_proxy
         restored = tuple(each for each in view.restores if replaces or not each.chain)
-        if view.generated is None or _has_filter(view):
+        if view.generated is None or view.has_filter:
             return restored
         clusters = view.call.context.tcp_route().clusters
         return (*restored, *(Restore(listener.name, clusters) for listener in view.listeners))
 
-    def _balancers(self, view: PortView) -> Iterator[Patch]:
+    def _balancers(self, view: PortView, before: Iterable[PortView]) -> Iterator[Patch]:
         """Merges that put Istio's load balancer back for these clients."""
-        mesh_wide = self.views[0]
-        changed = {patch.side.cluster for patch in view.outbound if _changes_cluster(patch)}
-        for patch in mesh_wide.outbound if mesh_wide.listeners else ():
-            is_merge = _changes_cluster(patch) and patch.operation is Operation.MERGE
-            if is_merge and patch.side.cluster not in changed:
+        changed = {patch.side.cluster for patch in view.outbound if changes_cluster(patch)}
+        restored: set[str] = set()
+        for patch in (patch for each in before if each.listeners for patch in each.outbound):
+            cluster = patch.side.cluster
+            is_merge = changes_cluster(patch) and patch.operation is Operation.MERGE
+            if is_merge and cluster not in changed | restored:
                 restore = balancer_restore(patch, self.service.host, self.port.number, view.reads)
                 if restore is not None:
+                    restored.add(cluster)
                     yield restore
 
-    def _shared_clusters(self, view: PortView, namespaces: list[str]) -> Iterator[Finding]:
+    def _shared_clusters(self, view: PortView, clients: list[str]) -> Iterator[Finding]:
         """Report changes of Istio's clusters that these clients should not get.
 
-        They reach the whole mesh, and no filter can undo them for some clients.
+        They reach the whole mesh or namespace, and no filter can undo them for some clients.
         """
-        if self.views[0].listeners and any(
-            _changes_cluster(patch)
+        before = {id(each): each for audience in view.audiences for each in self._before(audience)}
+        if any(
+            changes_cluster(patch)
             and patch not in view.outbound
             and not _is_unused(patch, view)
             and not _is_restored(patch, view)
-            for patch in self.views[0].outbound
+            for each in before.values()
+            for patch in (each.outbound if each.listeners else ())
         ):
             message = (
-                f"port {self.port.number}: the filter of the mesh changes "
+                f"port {self.port.number}: the filter for more clients changes "
                 f"{self.service.host}'s cluster in a way that clients in "
-                f"{_listed(namespaces)} should not get, because other rules apply to them"
+                f"{_listed(clients)} should not get, because other rules apply to them"
             )
             yield Finding(CLUSTER_SHARED, message, self.service.ref)
-
-
-def _changes_cluster(patch: Patch) -> bool:
-    return patch.apply_to is ApplyTo.CLUSTER
 
 
 def _is_restored(merged: Patch, view: PortView) -> bool:
@@ -410,20 +404,6 @@ def _is_unused(patch: Patch, view: PortView) -> bool:
     """
     added = {each.name for each in view.outbound if each.operation is Operation.ADD}
     return patch.name not in added if patch.operation is Operation.ADD else bool(added)
-
-
-def _catch_all(view: PortView) -> str:
-    """Where the clients' calls to no service go; asked only where a listener may have a chain."""
-    shared = any(listener.has_passthrough for listener in view.listeners)
-    return view.reads.catch_all() if shared else PASSTHROUGH
-
-
-def _has_filter(view: PortView) -> bool:
-    return any(patch.apply_to is ApplyTo.NETWORK_FILTER for patch in view.outbound)
-
-
-def _namespaces(views: Iterable[PortView]) -> list[str]:
-    return sorted({each.namespace for view in views for each in view.audiences if each.namespace})
 
 
 def _listed(names: Iterable[str]) -> str:
