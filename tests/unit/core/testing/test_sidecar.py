@@ -452,16 +452,11 @@ def test_a_subset_of_passthrough_speaks_mutual_tls_to_every_endpoint() -> None:
     assert subset.transport_socket.name == "envoy.transport_sockets.tls"
 
 
-def test_entries_of_one_host_and_namespace_share_endpoints() -> None:
-    hosts = ["e.example.com"]
-    fixed = service_entry(
-        "fixed", hosts, PORTS, resolution="STATIC", endpoints=[{"address": "10.1.0.1"}]
-    )
-    named = service_entry("named", hosts, PORTS, resolution="DNS")
-    cluster = model_sidecar([named, fixed]).cluster("outbound|7000||e.example.com")
-    members = cluster.load_assignment.endpoints[0].lb_endpoints
-    addresses = {item.endpoint.address.socket_address.address for item in members}
-    assert addresses == {"e.example.com", "10.1.0.1"}
-    # Without resolution the listeners are those of the endpoints.
-    whatever = service_entry("any", hosts, PORTS, resolution="NONE")
-    assert names(model_sidecar([whatever, fixed])) == ["0.0.0.0_7000", "10.1.0.1_7000"]
+def test_mutual_tls_says_that_grpc_is_http2() -> None:
+    from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
+
+    api = service("api", {"grpc": 7000}, namespace="shop", cluster_ip="10.96.0.3")
+    cluster = model_sidecar([api], SHOP).cluster("outbound|7000||api.shop.svc.cluster.local")
+    context = UpstreamTlsContext()
+    cluster.transport_socket_matches[0].transport_socket.typed_config.Unpack(context)
+    assert list(context.common_tls_context.alpn_protocols) == ["istio", "h2"]

@@ -324,3 +324,17 @@ def test_entries_merge_only_where_they_are_exported_by_the_same_words() -> None:
         second = service_entry("b", ["db.example.com"], {"tcp": 10}, namespace="shop", **more)
         config = model_sidecar([first, second], Proxy("shop"))
         assert clusters(config) == {f"outbound|{port}||db.example.com" for port in ports}
+
+
+def test_the_destinations_of_a_delegate_have_clusters() -> None:
+    entry = service_entry("db", ["db.example.com"], {"tcp": 9}, namespace="other")
+    root = virtual_service("root", [HOST], namespace="shop", http=[{"delegate": {"name": "more"}}])
+    delegate = virtual_service(
+        "more",
+        [],
+        namespace="shop",
+        http=[{"route": [{"destination": {"host": "db.example.com"}}]}],
+    )
+    imports = sidecar("shop", egress=[{"hosts": [f"./{HOST}"]}])
+    there = clusters(model_sidecar([CART, entry, root, delegate, imports], Proxy("shop")))
+    assert there == {CLUSTER, "outbound|9||db.example.com"}

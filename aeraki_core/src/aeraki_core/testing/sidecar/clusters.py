@@ -22,6 +22,7 @@ from aeraki_core.mesh.routes import cluster_name
 from aeraki_core.model.service import Port, Resolution, Service
 from aeraki_core.testing.sidecar.chains import BLACK_HOLE, PASSTHROUGH, address, set_duration
 from aeraki_core.testing.sidecar.objects import part
+from aeraki_core.testing.sidecar.protocols import is_http2
 from aeraki_core.testing.sidecar.proxy import MutualTls, Proxy
 from aeraki_core.testing.sidecar.rules import ClientRule
 from aeraki_core.testing.sidecar.tls import add_upstream_tls
@@ -62,8 +63,8 @@ def outbound_clusters(view: View) -> tuple[Cluster, ...]:
     """Return the clusters of the services that the proxy sees."""
     clusters: dict[str, Cluster] = {}
     for service in view.services:
-        if service.resolution is Resolution.DYNAMIC_DNS:
-            continue  # TCP ports of such an entry have none
+        if service.resolution is Resolution.DYNAMIC_DNS or service.ref in view.objects.aliases:
+            continue  # TCP ports of such an entry have none, nor has another name of a host
         rule = view.destination_rule(service)
         for port in service.ports:
             if port.protocol == "UDP":
@@ -97,6 +98,8 @@ def _cluster(
         name=cluster_name(port.number, service.host, subset),
         type=Cluster.DiscoveryType.Value(kind),
     )
+    if cluster.type == Cluster.ORIGINAL_DST and service.resolution is Resolution.NONE:
+        _override_port(cluster, port)
     labels = part(rule.subsets[subset], "labels") if rule and subset else {}
     _add_endpoints(view, cluster, service, port, labels)
     if cluster.HasField("load_assignment") and not cluster.load_assignment.endpoints:
@@ -125,6 +128,7 @@ def _cluster(
         and part(own, "loadBalancer").get("simple") != _PASSTHROUGH
         and view.objects.mutual_tls_of(service.namespace) is not MutualTls.DISABLE,
         selects=bool(rule and rule.selector is not None),
+        http2=is_http2(service, port),
     )
     metadata: dict[str, Any] = {"external": True} if external and not subset else {}
     if rule:
@@ -237,6 +241,11 @@ def _add_load_balancer(cluster: Cluster, policy: Policy) -> None:
         fits = isinstance(size, int) and 0 < size <= _MAX_RING
         cluster.lb_policy = Cluster.LbPolicy.Value("RING_HASH")
         cluster.ring_hash_lb_config.minimum_ring_size.value = size if fits else _DEFAULT_RING
+
+
+def _override_port(cluster: Cluster, port: Port) -> None:
+    if isinstance(port.target, int) and port.target != port.number:
+        cluster.original_dst_lb_config.upstream_port_override.value = port.target
 
 
 def _add_endpoints(

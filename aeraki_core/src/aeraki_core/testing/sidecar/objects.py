@@ -29,6 +29,7 @@ from aeraki_core.model.service import (
     Port,
     Resolution,
     Service,
+    parse_external_name,
     parse_service,
     parse_service_entry,
 )
@@ -58,6 +59,7 @@ class MeshObjects:
     """Everything that istiod reads, each kind the oldest first.
 
     ``contents``: each object as it is written.
+    ``aliases``: the hosts that Services of type ExternalName are other names of.
     ``by_host``: the services of each host.
     ``mutual_tls``: the mode of the PeerAuthentication of each namespace.
     ``slices``: EndpointSlices.
@@ -67,6 +69,7 @@ class MeshObjects:
     mesh: Mesh
     contents: Mapping[ObjectRef, Mapping[str, Any]]
     services: tuple[Service, ...]
+    aliases: Mapping[ObjectRef, str]
     by_host: Mapping[str, Sequence[Service]]
     mutual_tls: Mapping[str, MutualTls]
     slices: tuple[EndpointSlice, ...]
@@ -128,6 +131,12 @@ class MeshObjects:
             address, weight = str(part(item).get("address")), part(item).get("weight") or 1
             own = part(item, "ports").get(port.name, number)
             yield PortEndpoint(address, own, part(item, "labels"), weight)
+        for entry in self.workload_entries if service.selector else ():
+            labels = dict(entry.labels)
+            if entry.ref.namespace == service.namespace and labels.items() >= {*service.selector}:
+                own = dict(entry.ports).get(port.name, number)
+                weight = self.spec(entry.ref).get("weight") or 1
+                yield PortEndpoint(entry.address, own, labels, weight)
         if not endpoints and service.resolution in _LOOKED_UP and not service.selector:
             yield PortEndpoint(service.host, number)
 
@@ -174,7 +183,12 @@ def read_objects(
         "", "Service", lambda ref, content: parse_service(ref, content, mesh.domain)
     )
     entries = parsed(istio, "ServiceEntry", parse_service_entry)
+    named = parsed(
+        "", "Service", lambda ref, content: parse_external_name(ref, content, mesh.domain)
+    )
+    aliases = [item for item in named if item is not None]
     services = [item for item in kubernetes if item is not None]
+    services += [item.service for item in aliases]
     services += [item for entry in entries for item in entry]
     virtual_services = parsed(
         istio,
@@ -202,6 +216,7 @@ def read_objects(
         mesh=mesh,
         contents=contents,
         services=tuple(services),
+        aliases={item.service.ref: item.target for item in aliases},
         by_host=by_host,
         mutual_tls=dict(_mutual_tls(contents[ref] for ref in policies)),
         slices=tuple(parsed("discovery.k8s.io", "EndpointSlice", parse_endpoint_slice)),

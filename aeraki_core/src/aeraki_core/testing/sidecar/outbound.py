@@ -4,21 +4,19 @@ A TCP port has a listener ``<address>_<port>``. HTTP ports share ``0.0.0.0_<port
 services' addresses, and TCP ports without an address join them there: so a listener can hold the
 chains of several services, and a PassthroughFilterChain for everything else. Istio source:
 pilot/pkg/networking/core/listener.go (buildSidecarOutboundListeners, buildSidecarOutboundListener,
-mergeTCPFilterChains, buildListenerFromEntry) and tls.go (chains of one service port).
+mergeTCPFilterChains, buildListenerFromEntry); port_chains.py has the chains of one service port.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from envoy.config.core.v3.base_pb2 import TrafficDirection
 from envoy.config.listener.v3.listener_components_pb2 import Filter
 from envoy.config.listener.v3.listener_pb2 import Listener
 
-from aeraki_core.mesh.routes import cluster_name
-from aeraki_core.model.istio import Destination, HTTPRouteDestination, TCPRoute, full_host
 from aeraki_core.model.service import Port, Resolution, Service
 from aeraki_core.testing.sidecar.chains import (
     BLACK_HOLE,
@@ -32,13 +30,11 @@ from aeraki_core.testing.sidecar.chains import (
     chain,
     http_filter,
     is_ip,
-    mongo_proxy,
     tcp_proxy,
 )
-from aeraki_core.testing.sidecar.objects import part
+from aeraki_core.testing.sidecar.port_chains import PortChain, port_chains
 from aeraki_core.testing.sidecar.protocols import ListenerProtocol, protocol_of
 from aeraki_core.testing.sidecar.proxy import Proxy
-from aeraki_core.testing.sidecar.rules import ClientRule
 from aeraki_core.testing.sidecar.view import Egress, View
 
 __all__ = ["OUTBOUND_PORT", "outbound_listeners", "virtual_outbound"]
@@ -62,28 +58,6 @@ class _Bind:
     ranges: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class _Chain:
-    """A chain; two that match on the same exclude each other.
-
-    ``filters``: empty for the HTTP chain of a listener.
-    ``hosts``: server names.
-    ``inspected``: it takes only what an inspector finds to be plaintext HTTP.
-    """
-
-    filters: tuple[Filter, ...] = ()
-    ranges: frozenset[str] = frozenset()
-    hosts: frozenset[str] = frozenset()
-    inspected: bool = False
-
-    def conflicts(self, other: _Chain) -> bool:
-        return (self.ranges, self.hosts, self.inspected) == (
-            other.ranges,
-            other.hosts,
-            other.inspected,
-        )
-
-
 @dataclass(slots=True)
 class _Entry:
     """A listener in the making. ``http_hosts``: of the services that its HTTP chain knows."""
@@ -91,10 +65,10 @@ class _Entry:
     protocol: ListenerProtocol
     others: tuple[str, ...]
     captured: bool
-    chains: list[_Chain] = field(default_factory=list)
+    chains: list[PortChain] = field(default_factory=list)
     http_hosts: dict[str, None] = field(default_factory=dict)
 
-    def add(self, chains: Iterable[_Chain], protocol: ListenerProtocol) -> None:
+    def add(self, chains: Iterable[PortChain], protocol: ListenerProtocol) -> None:
         """Take in the chains that match something of their own."""
         for item in chains:
             if not any(known.conflicts(item) for known in self.chains):
@@ -110,7 +84,8 @@ def outbound_listeners(view: View) -> tuple[Listener, ...]:
         # A listener of its own port comes first, and what follows adds nothing to it.
         locked = frozenset(() if egress.listener.port else entries)
         for service in egress.services:
-            for port in service.ports:
+            # Another name of a host has no listener.
+            for port in service.ports if service.ref not in view.objects.aliases else ():
                 _add_port(view, egress, service, port, entries, locked)
     return tuple(_listener(view, place, entries[place]) for place in sorted(entries))
 
@@ -136,9 +111,19 @@ def _add_port(
             continue
         # Where HTTP may come from anywhere, other traffic must be told apart from it.
         inspected = protocol is not ListenerProtocol.HTTP or bind.address == view.proxy.wildcard
-        chains = [_Chain(inspected=inspected)] if not protocol.is_tcp else []
+        chains = [PortChain(inspected=inspected)] if not protocol.is_tcp else []
         if protocol is not ListenerProtocol.HTTP:
-            chains = [*_chains(view, egress, service, port, protocol, bind), *chains]
+            wildcard = bind.address == view.proxy.wildcard and _is_anywhere(view, service)
+            own = port_chains(
+                view,
+                egress,
+                service,
+                port,
+                protocol,
+                ranges=bind.ranges,
+                named=bool(bind.ranges) or wildcard,
+            )
+            chains = [*own, *chains]
         if entry is None or (entry.protocol, protocol) == _REPLACED:
             kind = ListenerProtocol.SNIFFED if chains[-1].inspected else protocol
             entry = entries[place] = _Entry(kind, bind.others, egress.listener.captured)
@@ -198,7 +183,6 @@ def _entry_binds(view: View, service: Service, port: Port, of_port: bool) -> Ite
                 yield _Bind(item)
     elif service.resolution is Resolution.NONE and not of_port:
         yield from map(_Bind, _endpoint_ips(view, service, port))
-        # Workloads that it selects are in no object that we read.
         if not service.selector and not view.objects.port_endpoints(service, port.number):
             yield _Bind(proxy.wildcard, proxy.other_wildcards)
     elif proxy.dns_capture and (own := _of_proxy(service.auto_addresses, proxy)):
@@ -206,6 +190,14 @@ def _entry_binds(view: View, service: Service, port: Port, of_port: bool) -> Ite
         yield _Bind(own[0], tuple(own[1:]))
     else:
         yield _Bind(proxy.wildcard, proxy.other_wildcards)
+
+
+def _is_anywhere(view: View, service: Service) -> bool:
+    """Report whether the service has no address for the proxy."""
+    if service.resolution is Resolution.CLUSTER_IP:
+        return service.headless
+    allocated = view.proxy.dns_capture and _of_proxy(service.auto_addresses, view.proxy)
+    return not service.addresses and not allocated
 
 
 def _endpoint_ips(view: View, service: Service, port: Port) -> Iterator[str]:
@@ -219,98 +211,6 @@ def _endpoint_ips(view: View, service: Service, port: Port) -> Iterator[str]:
 def _of_proxy(addresses: tuple[str, ...], proxy: Proxy) -> list[str]:
     """Return the addresses of the proxy's families."""
     return [item for item in addresses if proxy.dual_stack or (":" in item) == (":" in proxy.ip)]
-
-
-def _chains(
-    view: View,
-    egress: Egress,
-    service: Service,
-    port: Port,
-    protocol: ListenerProtocol,
-    bind: _Bind,
-) -> Iterator[_Chain]:
-    if protocol is not ListenerProtocol.TLS:
-        last = _filter(view, egress, service, port)
-        before = (mongo_proxy(cluster_name(port.number, service.host)),)
-        filters = (*before, last) if protocol is ListenerProtocol.MONGO else (last,)
-        yield _Chain(filters, bind.ranges)
-        return
-    # Where the address does not identify the service, the server name must.
-    shared = bool(bind.ranges) or bind.address == view.proxy.wildcard
-    hosts = frozenset({service.host}) if shared else frozenset()
-    yield _Chain((_default_filter(view, service, port),), bind.ranges, hosts)
-
-
-def _filter(view: View, egress: Egress, service: Service, port: Port) -> Filter:
-    """tcp_proxy as the first ``tcp`` route that matches asks, else to the service itself."""
-    for virtual_service, route in egress.tcp_routes(service.host):
-        if route.route and _matches(view, route, port.number):
-            namespace = virtual_service.namespace
-            targets = _targets(view, route.route, namespace, port.number)
-            if targets:
-                first = route.route[0].destination
-                one = len(route.route) == 1
-                rule = _rule(view, full_host(first.host, namespace, view.mesh.domain))
-                prefix = f"{virtual_service.ref.name}.{namespace}"
-                if one:
-                    return _to_one(targets[0].cluster, rule, first.subset or "")
-                return tcp_proxy(prefix, targets, weighted=True, **_settings(rule, ""))
-    return _default_filter(view, service, port)
-
-
-def _default_filter(view: View, service: Service, port: Port) -> Filter:
-    return _to_one(cluster_name(port.number, service.host), _rule(view, service.host), "")
-
-
-def _to_one(cluster: str, rule: ClientRule | None, subset: str) -> Filter:
-    return tcp_proxy(cluster, [Weighted(cluster)], **_settings(rule, subset))
-
-
-def _settings(rule: ClientRule | None, subset: str) -> dict[str, Any]:
-    """Return what tcp_proxy obeys of a rule: settings of ports count for nothing here."""
-    if rule is None:
-        return {}
-    balancer = part(rule.policy, "loadBalancer")
-    own = part(rule.subsets.get(subset), "trafficPolicy", "loadBalancer")
-    return {
-        "pool": part(rule.policy, "connectionPool", "tcp"),
-        "by_source_ip": part(own or balancer, "consistentHash").get("useSourceIp") is True,
-    }
-
-
-def _rule(view: View, host: str) -> ClientRule | None:
-    service = view.service(host)
-    return None if service is None else view.destination_rule(service)
-
-
-def _matches(view: View, route: TCPRoute, port: int) -> bool:
-    return not route.match or any(
-        (match.port in (None, port))
-        and (not match.gateways or "mesh" in match.gateways)
-        and match.source_namespace in (None, "", view.proxy.namespace)
-        and view.proxy.has_labels(match.source_labels)
-        for match in route.match
-    )
-
-
-def _targets(
-    view: View, destinations: tuple[HTTPRouteDestination, ...], namespace: str, port: int
-) -> list[Weighted]:
-    targets = [
-        Weighted(_target(view, item.destination, namespace, port), item.weight or 0)
-        for item in destinations
-    ]
-    return targets if len(targets) == 1 else [item for item in targets if item.weight]
-
-
-def _target(view: View, destination: Destination, namespace: str, port: int) -> str:
-    host = full_host(destination.host, namespace, view.mesh.domain)
-    service = view.service(host)
-    if destination.port is not None:
-        port = destination.port.number
-    elif service is not None and len(service.ports) == 1:
-        port = service.ports[0].number
-    return cluster_name(port, host, destination.subset or "")
 
 
 def _listener(view: View, place: _ListenerPlace, entry: _Entry) -> Listener:

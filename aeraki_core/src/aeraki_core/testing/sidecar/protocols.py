@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from aeraki_core.model.service import Port, Resolution, Service
 
-__all__ = ["ListenerProtocol", "protocol_named", "protocol_of"]
+__all__ = ["ListenerProtocol", "is_http2", "protocol_named", "protocol_of"]
 
 
 class ListenerProtocol(StrEnum):
@@ -51,6 +51,7 @@ _APP_PROTOCOLS = {
     "kubernetes.io/ws": ListenerProtocol.HTTP,
     "kubernetes.io/wss": ListenerProtocol.TLS,
 }
+_HTTP2 = frozenset({"http2", "grpc", "grpc-web", "kubernetes.io/h2c"})
 # SMTP, DNS, MySQL and MongoDB are TCP without a name: their servers may speak first.
 _WELL_KNOWN = frozenset({25, 53, 3306, 27017})
 
@@ -58,6 +59,14 @@ _WELL_KNOWN = frozenset({25, 53, 3306, 27017})
 def protocol_named(name: str) -> ListenerProtocol:
     """Return the protocol of a name as ServiceEntries and Sidecars write it."""
     return _NAMED.get(name.lower(), ListenerProtocol.SNIFFED)
+
+
+def is_http2(service: Service, port: Port) -> bool:
+    """Report whether Istio speaks HTTP/2 to a service port."""
+    if service.resolution is not Resolution.CLUSTER_IP:
+        return port.protocol.lower() in _HTTP2
+    name = (port.app_protocol or port.name).lower()
+    return name.startswith("grpc-web") or name.partition("-")[0] in _HTTP2
 
 
 def protocol_of(service: Service, port: Port) -> ListenerProtocol:

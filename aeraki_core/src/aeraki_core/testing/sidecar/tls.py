@@ -27,6 +27,7 @@ FILE_ROOT, FILE_CERTIFICATE = "file-root:", "file-cert:"
 """How the names of certificates in files begin; two paths are separated by ``~``."""
 
 _IN_MESH = ("istio",)
+_HTTP2 = ("h2",)
 _AGENTS_OWN = ("default", "ROOTCA")
 """Certificates that the agent always has, so Envoy waits for them without limit."""
 _RAW = TransportSocket(name="envoy.transport_sockets.raw_buffer", typed_config=pack(RawBuffer()))
@@ -39,6 +40,7 @@ def add_upstream_tls(
     default_sni: str,
     automatic: bool,
     selects: bool,
+    http2: bool,
 ) -> None:
     """Set a cluster's transport socket or sockets.
 
@@ -46,17 +48,18 @@ def add_upstream_tls(
     ``default_sni``: of Istio's mutual TLS where the rule names none.
     ``automatic``: without settings, workloads that have a sidecar are called by mutual TLS.
     ``selects``: the rule has a workloadSelector; without one a credentialName counts for nothing.
+    ``http2``: the service speaks HTTP/2, which ALPN says.
     """
     mode = str(settings.get("mode") or ("" if not settings else "DISABLE"))
     if mode == "ISTIO_MUTUAL":
         sni = str(settings.get("sni") or default_sni)
-        cluster.transport_socket.CopyFrom(_socket(_mutual(settings, sni)))
+        cluster.transport_socket.CopyFrom(_socket(_mutual(settings, sni, http2)))
     elif mode in ("SIMPLE", "MUTUAL"):
         if settings.get("credentialName") and not selects:
             return
-        cluster.transport_socket.CopyFrom(_socket(_own(settings, mutual=mode == "MUTUAL")))
+        cluster.transport_socket.CopyFrom(_socket(_own(settings, http2, mutual=mode == "MUTUAL")))
     elif not mode and automatic:
-        socket = _socket(_mutual({}, default_sni))
+        socket = _socket(_mutual({}, default_sni, http2))
         if cluster.type == Cluster.ORIGINAL_DST:
             # Without endpoints there is nothing to choose by.
             cluster.transport_socket.CopyFrom(socket)
@@ -67,18 +70,19 @@ def add_upstream_tls(
         plain.match.SetInParent()
 
 
-def _mutual(settings: Mapping[str, Any], sni: str) -> UpstreamTlsContext:
+def _mutual(settings: Mapping[str, Any], sni: str, http2: bool) -> UpstreamTlsContext:
     context = _context(sni)
     common = context.common_tls_context
-    common.alpn_protocols.extend(_IN_MESH)
+    common.alpn_protocols.extend((*_IN_MESH, *(_HTTP2 if http2 else ())))
     common.tls_certificate_sds_secret_configs.append(_sds("default"))
     _add_validation(common, settings, "ROOTCA")
     return context
 
 
-def _own(settings: Mapping[str, Any], *, mutual: bool) -> UpstreamTlsContext:
+def _own(settings: Mapping[str, Any], http2: bool, *, mutual: bool) -> UpstreamTlsContext:
     context = _context(str(settings.get("sni") or ""))
     common = context.common_tls_context
+    common.alpn_protocols.extend(_HTTP2 if http2 else ())
     credential = settings.get("credentialName")
     if credential:
         name = f"kubernetes://{credential}"

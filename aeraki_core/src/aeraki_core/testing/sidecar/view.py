@@ -8,12 +8,16 @@ pilot/pkg/model/virtualservice.go (SelectVirtualServices).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
-from aeraki_core.model.istio import Destination, TCPRoute, VirtualService, full_host
+from aeraki_core.errors import InputError
+from aeraki_core.model.istio import Destination, HTTPRoute, TCPRoute, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.service import Service
+from aeraki_core.model.wire import check
 from aeraki_core.testing.sidecar.objects import MeshObjects, is_kubernetes, part
 from aeraki_core.testing.sidecar.proxy import Proxy
 from aeraki_core.testing.sidecar.rules import ClientRule, client_rule
@@ -35,12 +39,11 @@ class Egress:
     services: tuple[Service, ...]
     virtual_services: tuple[VirtualService, ...]
 
-    def tcp_routes(self, host: str) -> Iterator[tuple[VirtualService, TCPRoute]]:
-        """Yield the ``tcp`` routes for a host, in istiod's order."""
+    def virtual_services_of(self, host: str) -> Iterator[VirtualService]:
+        """Yield the VirtualServices for a host, in istiod's order."""
         for virtual_service in self.virtual_services:
             if any(hosts_match(name, host) for name in virtual_service.hosts):
-                for route in virtual_service.tcp:
-                    yield virtual_service, route
+                yield virtual_service
 
 
 class View:
@@ -142,6 +145,7 @@ class View:
             service
             for service in self.objects.services
             if service.selector
+            and service.ref not in self.objects.aliases
             and service.namespace == self.proxy.namespace
             and self.proxy.has_labels(dict(service.selector))
         )
@@ -207,8 +211,8 @@ class View:
         """Services that imported VirtualServices lead to are imported too."""
         for virtual_service in egress.virtual_services:
             ports: dict[str, set[int]] = {}
-            for destination in _destinations(virtual_service, self.proxy.namespace):
-                host = full_host(destination.host, virtual_service.namespace, self.mesh.domain)
+            for destination, namespace in self._targets(virtual_service):
+                host = full_host(destination.host, namespace, self.mesh.domain)
                 number = destination.port.number if destination.port else 0
                 ports.setdefault(host, set()).add(number)
             for host, numbers in ports.items():
@@ -219,6 +223,42 @@ class View:
                     service = _with_ports(service, numbers)
                 if service is not None:
                     yield service
+
+    def _targets(self, virtual_service: VirtualService) -> Iterator[tuple[Destination, str]]:
+        """Yield the destinations that the proxy may follow, and where their names resolve."""
+        written = self.objects.spec(virtual_service.ref).get("http") or ()
+        for number, route in enumerate(virtual_service.http):
+            if not self._may_follow(route):
+                continue
+            delegate = part(written[number], "delegate") if number < len(written) else {}
+            if not delegate:
+                for destination in _destinations(route):
+                    yield destination, virtual_service.namespace
+            for other in self._delegates(virtual_service, delegate) if delegate else ():
+                for further in filter(self._may_follow, other.http):
+                    for destination in _destinations(further):
+                        yield destination, other.namespace
+        for tcp in virtual_service.tcp:
+            for target in tcp.route or ():
+                yield target.destination, virtual_service.namespace
+        for entry in self.objects.spec(virtual_service.ref).get("tls") or ():
+            with suppress(InputError):
+                for target in check(TCPRoute, entry).route or ():
+                    yield target.destination, virtual_service.namespace
+
+    def _may_follow(self, route: HTTPRoute) -> bool:
+        sources = [match.source_namespace for match in route.match or () if match.source_namespace]
+        return not sources or self.proxy.namespace in sources
+
+    def _delegates(
+        self, virtual_service: VirtualService, delegate: Mapping[str, Any]
+    ) -> Iterator[VirtualService]:
+        """Yield the VirtualService that a route leaves its calls to, if it is exported there."""
+        namespace = delegate.get("namespace") or virtual_service.namespace
+        for other in self.objects.virtual_services:
+            named = (other.ref.name, other.namespace) == (delegate.get("name"), namespace)
+            if named and not other.hosts and {"*", virtual_service.namespace} & other.export_to:
+                yield other
 
     def _destination(self, host: str) -> Service | None:
         """Return the service of a route's destination.
@@ -247,17 +287,9 @@ def _with_ports(service: Service, numbers: Set[int]) -> Service | None:
     return replace(service, ports=ports) if ports else None
 
 
-def _destinations(virtual_service: VirtualService, namespace: str) -> Iterator[Destination]:
-    """Yield the destinations of the routes that clients in a namespace may follow."""
-    for route in virtual_service.http:
-        sources = [match.source_namespace for match in route.match or () if match.source_namespace]
-        if sources and namespace not in sources:
-            continue
-        for target in route.route or ():
-            yield target.destination
-        for mirror in (route.mirror, *(item.destination for item in route.mirrors)):
-            if mirror is not None:
-                yield mirror
-    for tcp in virtual_service.tcp:
-        for target in tcp.route or ():
-            yield target.destination
+def _destinations(route: HTTPRoute) -> Iterator[Destination]:
+    for target in route.route or ():
+        yield target.destination
+    for mirror in (route.mirror, *(item.destination for item in route.mirrors)):
+        if mirror is not None:
+            yield mirror

@@ -1,0 +1,49 @@
+"""Endpoints that a modelled sidecar's listeners and clusters are made of."""
+
+from __future__ import annotations
+
+from aeraki_core.testing import SidecarConfig, model_sidecar, service_entry
+
+from tests.unit.core.testing.test_sidecar import PORTS, SHOP, names
+
+
+def test_entries_of_one_host_and_namespace_share_endpoints() -> None:
+    hosts = ["e.example.com"]
+    fixed = service_entry(
+        "fixed", hosts, PORTS, resolution="STATIC", endpoints=[{"address": "10.1.0.1"}]
+    )
+    named = service_entry("named", hosts, PORTS, resolution="DNS")
+    cluster = model_sidecar([named, fixed]).cluster("outbound|7000||e.example.com")
+    members = cluster.load_assignment.endpoints[0].lb_endpoints
+    addresses = {item.endpoint.address.socket_address.address for item in members}
+    assert addresses == {"e.example.com", "10.1.0.1"}
+    # Without resolution the listeners are those of the endpoints.
+    whatever = service_entry("any", hosts, PORTS, resolution="NONE")
+    assert names(model_sidecar([whatever, fixed])) == ["0.0.0.0_7000", "10.1.0.1_7000"]
+
+
+def test_an_entry_that_selects_workloads_has_their_listeners_and_endpoints() -> None:
+    workload = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadEntry",
+        "metadata": {"name": "vm", "namespace": "shop"},
+        "spec": {"address": "10.9.0.1", "labels": {"app": "vm"}, "ports": {"tcp-echo": 7001}},
+    }
+
+    def with_entry(resolution: str) -> SidecarConfig:
+        more = {"resolution": resolution, "workloadSelector": {"labels": {"app": "vm"}}}
+        entry = service_entry("e", ["e.example.com"], PORTS, namespace="shop")
+        entry["spec"].update(more)
+        return model_sidecar([entry, workload], SHOP)
+
+    assert names(with_entry("NONE")) == ["10.9.0.1_7000"]
+    cluster = with_entry("DNS").cluster("outbound|7000||e.example.com")
+    (member,) = cluster.load_assignment.endpoints[0].lb_endpoints
+    assert member.endpoint.address.socket_address.port_value == 7001
+
+
+def test_without_resolution_the_target_port_takes_the_place_of_the_dialled_one() -> None:
+    entry = service_entry("e", ["e.example.com"], {"tcp": 7000}, resolution="NONE")
+    entry["spec"]["ports"][0]["targetPort"] = 9000
+    cluster = model_sidecar([entry]).cluster("outbound|7000||e.example.com")
+    assert cluster.original_dst_lb_config.upstream_port_override.value == 9000
