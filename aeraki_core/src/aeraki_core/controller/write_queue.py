@@ -71,6 +71,8 @@ class WriteQueue:
         self._rate = rate
         self._lanes: dict[str, _Lane] = {}
         self._owners: dict[FilterKey, str] = {}
+        # Steps that are being picked.
+        self._picked: set[FilterKey] = set()
         # By every namespace that a filter is for, how many writes wait.
         self._writes: Counter[str] = Counter()
 
@@ -124,8 +126,9 @@ class WriteQueue:
             self._take_turns(kind, most, now, picked)
         for lane in self._lanes.values():
             # What was not its turn now is overtaken by what changes meanwhile.
-            lane.writes = {**lane.fresh, **lane.writes}
-            lane.fresh = {}
+            if lane.fresh:
+                lane.writes = {**lane.fresh, **lane.writes}
+                lane.fresh = {}
         self._forget_idle(now)
         return picked
 
@@ -147,15 +150,18 @@ class WriteQueue:
             yield from islice(ready, 1)
 
     def _take_turns(self, kind: str, most: int, now: float, picked: list[Step]) -> None:
-        turns = deque(
-            (lane, iter(list(getattr(lane, kind).values()))) for lane in self._lanes.values()
-        )
+        turns = deque((lane, iter(getattr(lane, kind).values())) for lane in self._lanes.values())
         while turns and len(picked) < most:
             lane, waiting = turns.popleft()
             step = self._next_of(lane, waiting, now)
             if step is not None:
                 picked.append(step)
+                self._picked.add(step.key)
                 turns.append((lane, waiting))
+        # Only now, so that a turn costs no copy of its lane.
+        for key in self._picked:
+            self.drop(key)
+        self._picked.clear()
 
     def _next_of(self, lane: _Lane, steps: Iterator[_Waiting], now: float) -> Step | None:
         for waiting in steps:
@@ -163,7 +169,6 @@ class WriteQueue:
                 continue
             if not waiting.free and not lane.bucket.take(now):
                 return None
-            self.drop(waiting.step.key)
             return waiting.step
         return None
 
@@ -182,7 +187,7 @@ class WriteQueue:
 
     def _is_written_soon(self, key: FilterKey) -> bool:
         owner = self._owners.get(key)
-        if owner is None:
+        if owner is None or key in self._picked:
             return False
         lane = self._lanes[owner]
         return key in lane.fresh or key in lane.writes

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
 from aeraki_core.controller.writer import FilterWriter, Outcome
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.filters.live import Live
+from aeraki_core.pipeline.pipeline import Pipeline
 from aeraki_core.pipeline.reconcile import Action
 from aeraki_core.sources.gaps import NO_GAPS
 from aeraki_core.testing.memory_sink import MemorySink
@@ -12,13 +18,18 @@ from tests.unit.core.controller.running import pipeline, service
 SERVICES, PART = 60, 50
 
 
-def a_writer(sink: MemorySink, *numbers: int) -> FilterWriter:
-    """A writer for these services."""
+def a_pipeline(*numbers: int) -> Pipeline:
+    """All filters of these services."""
     of = pipeline()
     for number in numbers:
         of.upsert(service(f"s{number:02}", number))
     of.run()
-    return FilterWriter(of, sink, part=PART)
+    return of
+
+
+def a_writer(sink: MemorySink, *numbers: int) -> FilterWriter:
+    """A writer for these services."""
+    return FilterWriter(a_pipeline(*numbers), sink, part=PART)
 
 
 def rounds(writer: FilterWriter, *, confirmed: bool = False) -> list[Outcome]:
@@ -74,3 +85,39 @@ def test_what_changes_meanwhile_is_looked_at_at_once() -> None:
     changed = of.run().changed
     second = writer.write(changed, 0.0, NO_GAPS)
     assert {each.step.key for each in second.written[:2]} == changed
+
+
+class Looked(MemorySink):
+    """Counts how often each live filter is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: Counter[FilterKey] = Counter()
+
+    def live(self) -> Mapping[FilterKey, Live]:
+        return _Looking(self.looks, super().live())
+
+
+class _Looking(Mapping[FilterKey, Live]):
+    def __init__(self, looks: Counter[FilterKey], live: Mapping[FilterKey, Live]) -> None:
+        self._looks, self._live = looks, live
+
+    def __getitem__(self, key: FilterKey) -> Live:
+        self._looks[key] += 1
+        return self._live[key]
+
+    def __iter__(self) -> Iterator[FilterKey]:
+        return iter(self._live)
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+
+def test_no_round_of_a_cold_start_plans_again_what_waits() -> None:
+    services = 700
+    sink = Looked()
+    writer = FilterWriter(a_pipeline(*range(services)), sink, clock=lambda: 0.0)
+    outcomes = rounds(writer)
+    assert [len(one.written) for one in outcomes] == [500, 500, 400]
+    assert len(sink.looks) == 2 * services
+    assert set(sink.looks.values()) == {1}
