@@ -164,7 +164,7 @@ def test_never_touches_what_is_not_ours(
     steps = plan(sink, [item]).steps
     if not before:
         control_plane.api.create(foreign)
-    done = sink.apply(steps)
+    done = list(sink.apply(steps))
     assert [(each.retry, "not ours" in (each.error or "")) for each in done] == [(False, True)]
     assert [each.finding.code.id for each in done if each.finding] == ["AER0504"]
     found = get(control_plane, item)
@@ -235,7 +235,7 @@ def test_dry_run_asks_the_server_and_keeps_nothing(
     write(real, [kept])
     sink, _ = start(dry_run=True)
     bad = redis_filter(11)
-    done = sink.apply(plan(sink, [bad]).steps)
+    done = list(sink.apply(plan(sink, [bad]).steps))
     assert sorted((each.step.action, each.error) for each in done) == [
         (Action.CREATE, None),
         (Action.DELETE, None),
@@ -290,7 +290,7 @@ def test_adopts_upstreams_filters(start: Start, control_plane: ControlPlane) -> 
     assert len(names()) == 6
     assert [finding.code.id for finding in without.findings()] == ["AER0508", "AER0508"]
     adopting, _ = start(adopt_upstream=True)
-    assert adopting.apply(()) == []
+    assert list(adopting.apply(())) == []
     assert names() == {
         item.key.name,
         *(each["metadata"]["name"] for each in (other, users, policy)),
@@ -302,7 +302,7 @@ def test_adopts_upstreams_filters(start: Start, control_plane: ControlPlane) -> 
         10,
         "a word about upstream",
     )
-    assert adopting.apply(()) == []
+    assert list(adopting.apply(())) == []
     assert theirs["metadata"]["name"] in names()
 
 

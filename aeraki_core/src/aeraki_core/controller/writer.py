@@ -43,7 +43,6 @@ _MOST = 500
 """Steps of one round: what changes meanwhile is looked at after it."""
 _PART = 2_000
 """Filters of a round when all are looked at: parsing a live one takes a third of a millisecond."""
-_AT_ONCE = 64
 _SLICE = 0.5
 """Seconds after which a round ends, for the loop to look at what else there is."""
 
@@ -367,7 +366,7 @@ class FilterWriter:
         waiting = {step.key: step for step in steps}
         tried: list[Written] = []
         end = self._clock() + _SLICE
-        results = carry_out(self._sink, steps, at_once=_AT_ONCE, enough=lambda: self._clock() > end)
+        results = carry_out(self._sink, steps, enough=lambda: self._clock() > end)
         try:
             for written in results:
                 waiting.pop(written.step.key, None)

@@ -72,7 +72,7 @@ class Sink(Protocol):
         ...
 
     def apply(self, steps: Iterable[Step]) -> Iterable[Written]:
-        """Do the steps, at once and in any order.
+        """Do the steps, several at once and in any order, and take each only when it is its turn.
 
         A failed one does not stop the others. See sinks/carry_out.py.
         """

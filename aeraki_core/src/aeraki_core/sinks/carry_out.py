@@ -29,21 +29,19 @@ def carry_out(
     sink: Sink,
     steps: Iterable[Step],
     *,
-    at_once: int = 1_000_000,
     enough: Callable[[], bool] = lambda: False,
 ) -> Iterator[Written]:
     """Do the steps: first creations and updates, then deletions, so that no client lacks a filter.
 
     Companions are written before the filters that name them, and deleted after them. A filter waits
     for a companion that is not there. It stays if another one with the same claim, its replacement,
-    could not be written. The sink gets ``at_once`` steps at a time, and ``enough`` is called in
-    between: once it is true, the other steps are not tried and have no result. Once the receiver is
-    away, they fail untried.
+    could not be written. ``enough`` is called before each step: once it is true, the other steps
+    are not tried and have no result. Once the receiver is away, they fail untried.
     """
     todo = list(steps)
     writes = [step for step in todo if step.action is not Action.DELETE]
     deletions = [step for step in todo if step.action is Action.DELETE]
-    run = _Run(sink, at_once, enough)
+    run = _Run(sink, enough)
     for part in _by_kind(writes, companions_first=True):
         yield from run.write(part)
     if run.ended:
@@ -69,7 +67,6 @@ class _Run:
     """
 
     sink: Sink
-    at_once: int
     enough: Callable[[], bool]
     written: set[FilterKey] = field(default_factory=set)
     missing: set[NamespacedPort] = field(default_factory=set)
@@ -78,19 +75,24 @@ class _Run:
     ended: bool = False
 
     def write(self, steps: Sequence[Step]) -> Iterator[Written]:
-        for slice_ in self._slices(steps):
-            # The companions of this slice may have been written by the one before it.
-            waiting = {step.key: absent for step in slice_ if (absent := self._absent(step))}
-            for step in slice_:
-                if step.key in waiting:
-                    self._miss(step.after)
-                    yield self._wait(step, f"{waiting[step.key]} must be there first, and is not")
-            for result in self._apply([step for step in slice_ if step.key not in waiting]):
-                if result.error is None:
-                    self.written.add(result.step.key)
-                else:
-                    self._miss(result.step.after)
-                yield result
+        waiting: list[Written] = []
+        for result in self._apply(self._ready(steps, waiting)):
+            if result.error is None:
+                self.written.add(result.step.key)
+            else:
+                self._miss(result.step.after)
+            yield result
+        yield from waiting
+
+    def _ready(self, steps: Sequence[Step], waiting: list[Written]) -> Iterator[Step]:
+        """Yield the steps whose companions are there; the results of the others go to a list."""
+        for step in self._until_enough(steps):
+            absent = self._absent(step)
+            if absent is None:
+                yield step
+            else:
+                self._miss(step.after)
+                waiting.append(self._wait(step, f"{absent} must be there first, and is not"))
 
     def delete(self, steps: Sequence[Step]) -> Iterator[Written]:
         certain: list[Step] = []
@@ -99,22 +101,20 @@ class _Run:
                 yield self._wait(step, UNREPLACED)
             else:
                 certain.append(step)
-        for slice_ in self._slices(certain):
-            for result in self._apply(slice_):
-                if result.error is not None:
-                    # It still names its companions.
-                    self._miss(result.step.before)
-                yield result
+        for result in self._apply(self._until_enough(certain)):
+            if result.error is not None:
+                # It still names its companions.
+                self._miss(result.step.before)
+            yield result
 
-    def _slices(self, steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
-        """Yield at least one slice, which is empty without steps, until it is enough."""
-        for start in range(0, max(len(steps), 1), self.at_once):
+    def _until_enough(self, steps: Iterable[Step]) -> Iterator[Step]:
+        for step in steps:
             self.ended = self.ended or self.enough()
             if self.ended:
                 return
-            yield steps[start : start + self.at_once]
+            yield step
 
-    def _apply(self, steps: Sequence[Step]) -> Iterator[Written]:
+    def _apply(self, steps: Iterable[Step]) -> Iterator[Written]:
         if self.away is not None:
             for step in steps:
                 yield Written(step, self.away, retry=True, passing=True, obstacle=Obstacle.AWAY)

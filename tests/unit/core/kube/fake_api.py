@@ -1,7 +1,7 @@
 """An API server of a few kinds, in memory, that can be made to answer anything.
 
-It speaks HTTP: discovery, lists in pages, watches. `mangle` changes the bytes of an answer on their
-way out, which no real API server would do.
+It speaks HTTP: discovery, lists in pages, watches, server-side applies that replace an object.
+`mangle` changes the bytes of an answer on their way out, which no real API server would do.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ Mangle = Callable[[str, bytes], bytes]
 KINDS = {
     ("", "v1"): {"Service": "services", "Secret": "secrets", "Namespace": "namespaces"},
     ("discovery.k8s.io", "v1"): {"EndpointSlice": "endpointslices"},
+    ("networking.istio.io", "v1alpha3"): {"EnvoyFilter": "envoyfilters"},
     ("networking.istio.io", "v1"): {
         "ServiceEntry": "serviceentries",
         "VirtualService": "virtualservices",
@@ -41,6 +42,7 @@ class FakeApi:
         self._stopped = False
         self.mangle: Mangle = lambda path, data: data
         self.requests: list[str] = []
+        self.before_write: Callable[[str], None] = lambda name: None
         handler = type("Handler", (_Handler,), {"api": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
@@ -107,6 +109,18 @@ class FakeApi:
         with self._changed:
             self._log.append((plural, line))
             self._changed.notify_all()
+
+    def apply(self, plural: str, content: Object) -> bytes:
+        """Create or replace an object; returns what the server has of it now."""
+        self.before_write(content["metadata"]["name"])
+        with self._changed:
+            version = self._next()
+            metadata = {**content["metadata"], "resourceVersion": version, "uid": version}
+            text = json.dumps({**content, "metadata": metadata})
+            known, name = self._objects.setdefault(plural, {}), str(metadata["name"])
+            self._event(plural, "MODIFIED" if name in known else "ADDED", text)
+            known[name] = text
+            return text.encode()
 
     def _next(self) -> str:
         return str(len(self._log) + 1)
@@ -181,7 +195,14 @@ class _Handler(BaseHTTPRequestHandler):
         status = 404 if body is None else 200
         if body is None:
             body = b'{"kind":"Status","code":404,"reason":"NotFound","message":"not found"}'
-        body = self.api.mangle(url.path, body)
+        self._send(status, self.api.mangle(url.path, body))
+
+    def do_PATCH(self) -> None:
+        content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        path = urlsplit(self.path).path
+        self._send(200, self.api.mangle(path, self.api.apply(path.split("/")[-2], content)))
+
+    def _send(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -27,10 +27,10 @@ class Flight:
         self._seen: set[FilterKey] = set()
         self._foreign: set[FilterKey] = set()
 
-    def begin(self, steps: Iterable[Step]) -> None:
-        """These are being written."""
+    def begin(self, step: Step) -> None:
+        """This filter is being written."""
         with self._lock:
-            self._writing.update(step.key for step in steps)
+            self._writing.add(step.key)
 
     def set_foreign(self, key: FilterKey, *, is_foreign: bool) -> None:
         """Whether a write found that the name belongs to others."""

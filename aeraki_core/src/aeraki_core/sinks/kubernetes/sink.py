@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 
 from aeraki_core.filters.envoyfilter import FilterKey
 from aeraki_core.filters.live import Live
@@ -131,23 +132,36 @@ class KubernetesSink:
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def apply(self, steps: Iterable[Step]) -> Sequence[Written]:
-        """Do the steps at once.
+    def apply(self, steps: Iterable[Step]) -> Iterator[Written]:
+        """Do the steps, as many at once as there are writers.
 
         With ``adopt_upstream`` then delete what they supersede. Without steps, only the latter.
         """
         if self._pool is None or self._writer is None:
             raise RuntimeError("not started")
-        todo = list(steps)
-        self._flight.begin(todo)
+        sent: list[Step] = []
+        ended: SimpleQueue[Future[Written]] = SimpleQueue()
+        running = 0
+        self._writer.begin()
         try:
-            self._writer.begin()
-            done = list(self._pool.map(self._write, todo))
+            for step in steps:
+                self._flight.begin(step)
+                sent.append(step)
+                self._pool.submit(self._write, step).add_done_callback(ended.put)
+                running += 1
+                # Each writer has its next step at hand, so none waits for a slow one.
+                if running == 2 * self._workers:
+                    running -= 1
+                    yield ended.get().result()
+            while running:
+                running -= 1
+                yield ended.get().result()
             if self._adopt and self._may_write():
                 self._adoption.run(self._pool, self._writer)
-            return done
         finally:
-            for key in self._flight.end(todo):
+            for _ in range(running):
+                ended.get()
+            for key in self._flight.end(sent):
                 self._changed(key)
 
     def _write(self, step: Step) -> Written:
