@@ -341,7 +341,8 @@ class Controller:
                 self._set_leads(leads)
             case _LiveChanged(key):
                 self._live_changed.add(key)
-                self._observer(FilterChanged(key))
+                if self._leads:
+                    self._observer(FilterChanged(key))
             case _StopLoop():
                 pass
             case _:
@@ -449,8 +450,10 @@ class Controller:
     def _write(self, changed: frozenset[FilterKey], gaps: Gaps) -> Outcome:
         """Write what differs, if this replica leads."""
         if not self._leads:
+            released = self._writer.stand_by()
+            self._urgent |= self._writer.compare_ahead(changed | self._live_changed)
             self._live_changed = set()
-            return Outcome(released=self._writer.stand_by())
+            return Outcome(released=released)
         if not self._may_write():
             return self._put_off(Outcome())
         full = self._everything

@@ -43,6 +43,8 @@ _MOST = 500
 """Steps of one round: what changes meanwhile is looked at after it."""
 _PART = 2_000
 """Filters of a round when all are looked at: parsing a live one takes a third of a millisecond."""
+_AHEAD = 500
+"""Filters that a standby compares at a time."""
 _SLICE = 0.5
 """Seconds after which a round ends, for the loop to look at what else there is."""
 
@@ -116,6 +118,8 @@ class FilterWriter:
         self._lingering: dict[FilterKey, float] = {}
         # Those whose time is over, until they are gone or named again.
         self._lingered: set[FilterKey] = set()
+        # Filters that a standby has yet to compare with what is live.
+        self._ahead: set[FilterKey] = set()
         self._queue = WriteQueue()
         self._retries: KeyedBackoff[FilterKey] = KeyedBackoff(retry_first, retry_longest)
         self._troubles = Troubles(self._service_of)
@@ -156,6 +160,18 @@ class FilterWriter:
         self._lingered.clear()
         return self._troubles.clear()
 
+    def compare_ahead(self, changed: Iterable[FilterKey]) -> bool:
+        """Compare some filters with what is live, so that a takeover need not.
+
+        Returns whether more of them wait.
+        """
+        self._ahead.update(changed)
+        for _ in range(min(_AHEAD, len(self._ahead))):
+            want = self._pipeline.filters.get(self._ahead.pop())
+            if want is not None:
+                self._sink.unify(want)
+        return bool(self._ahead)
+
     def problem(self, key: FilterKey) -> str | None:
         """Return why a live filter differs from the desired one: kept, or not written.
 
@@ -182,6 +198,7 @@ class FilterWriter:
         answers, so that even many deletions are meant. ``full``: ``changed`` are all filters.
         """
         fresh = frozenset(changed)
+        self._ahead.clear()
         if full:
             self._unseen, self._postponed, fresh = sorted(fresh, reverse=True), set(), frozenset()
         round_ = _Round(

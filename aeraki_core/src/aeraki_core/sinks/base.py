@@ -60,7 +60,8 @@ class Sink(Protocol):
     def start(self, changed: Callable[[FilterKey], None]) -> None:
         """Read what is live.
 
-        ``changed`` is called, from any thread, when somebody else changes or deletes one of ours.
+        ``changed`` is called, from any thread, when somebody else, such as another replica, changes
+        or deletes one of ours.
 
         Raises:
             AerakiError: the live filters cannot be read, so nothing may be written.

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
 from aeraki_core.controller.loop import Controller
 from aeraki_core.controller.observer import ControllerEvent, Observers, PassReport
+from aeraki_core.filters.envoyfilter import FilterKey
+from aeraki_core.filters.live import Live
+from aeraki_core.filters.output import Output
 from aeraki_core.testing.memory_sink import MemorySink
 
 from tests.unit.core.controller.running import (
@@ -84,6 +88,65 @@ def test_a_standby_keeps_up_and_writes_nothing_until_it_leads() -> None:
             pass
         assert key("cart") in replica.sink.filters
         assert report.written == ()
+
+
+class ReadLate(MemorySink):
+    """Reads a live filter when it is first asked for, as the sink of a cluster does."""
+
+    def __init__(self, filters: Iterable[Output]) -> None:
+        super().__init__(filters)
+        self.unread = set(self.filters)
+        self.readings = 0
+
+    def live(self) -> Mapping[FilterKey, Live]:
+        return _Reading(self, super().live())
+
+    def unify(self, want: Output) -> None:
+        self.live().get(want.key)
+
+    def another_wrote(self, key: FilterKey) -> None:
+        self.unread.add(key)
+        self.tamper(key, self.filters[key])
+
+
+class _Reading(Mapping[FilterKey, Live]):
+    def __init__(self, sink: ReadLate, live: Mapping[FilterKey, Live]) -> None:
+        self._sink, self._live = sink, live
+
+    def __getitem__(self, key: FilterKey) -> Live:
+        if key in self._sink.unread:
+            self._sink.unread.discard(key)
+            self._sink.readings += 1
+        return self._live[key]
+
+    def __iter__(self) -> Iterator[FilterKey]:
+        return iter(self._live)
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+
+def test_a_standby_reads_what_is_live_before_it_leads() -> None:
+    objects = [service(f"s{number:03}", number) for number in range(300)]
+    before = MemorySink()
+    Controller(pipeline(), [Feed(*objects)], before).run_once()
+    sink = ReadLate(before.filters.values())
+    feed = Feed(*objects)
+    with Replica(feed, sink) as replica:
+        while sink.unread:
+            assert replica.next().standby
+        assert sink.readings == 600
+        # What the leader writes meanwhile is read, too.
+        sink.another_wrote(key("s007"))
+        while sink.unread:
+            assert replica.next().standby
+        feed.put(routes("s007", "b"))
+        while not (report := replica.next()).generated.calls:
+            pass
+        replica.controller.lead(True)
+        report = replica.until_written()
+        assert sorted(written(report)) == ["update inbound s007", "update outbound s007"]
+        assert sink.readings == 601
 
 
 def test_a_lease_that_ends_before_the_election_says_so_puts_everything_off() -> None:

@@ -184,7 +184,9 @@ class KubernetesSink:
 
     def _heard(self, news: FilterNews) -> None:
         if not self._may_write():
-            return  # the leader wrote it, or the leader restores it
+            # The leader wrote it, or restores it. A standby compares it for the next takeover.
+            self._changed(news.key)
+            return
         if not self._flight.is_for_the_controller(news):
             return
         if news.before.whose is Whose.OURS and news.before.uid:
