@@ -76,8 +76,7 @@ class ServicePort(NamedTuple):
         return f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """What a patch applies to. Empty fields ask nothing.
 
     For listeners: ``listener`` its name, ``chain`` the filter chain's, ``destination_port`` the

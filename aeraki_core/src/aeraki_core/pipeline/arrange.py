@@ -2,8 +2,8 @@
 
 Only this module knows of them; a plugin says what to change on which side. In: the output of
 service ports. Out: :class:`Placement` values by group (:func:`place`), and the EnvoyFilters of each
-group (:func:`assemble`). Facts: docs/internals/istio.md, "EnvoyFilter", "Addresses and outbound TCP
-listeners", "Inbound".
+group (:func:`assemble_outbound`, :func:`assemble_inbound`). Facts: docs/internals/istio.md,
+"EnvoyFilter", "Addresses and outbound TCP listeners", "Inbound".
 """
 
 from __future__ import annotations
@@ -30,7 +30,14 @@ from aeraki_core.pipeline.placement import InboundGroup, OutboundGroup, Placemen
 from aeraki_core.pipeline.port_output import OutboundPatches, PortOutput, PortRun
 from aeraki_core.plugins.audience import Audience
 
-__all__ = ["AUTO", "Arrangement", "arrangement_of", "assemble", "place"]
+__all__ = [
+    "AUTO",
+    "Arrangement",
+    "arrangement_of",
+    "assemble_inbound",
+    "assemble_outbound",
+    "place",
+]
 
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
 VIRTUAL_INBOUND = "virtualInbound"
@@ -311,20 +318,35 @@ def _inbound(run: PortRun, side: Inbound, patches: Iterable[Patch]) -> Placement
     )
 
 
-def assemble(
-    members: Iterable[Placement],
-    broader: Iterable[Placement] = (),
-    narrower: Iterable[Placement] = (),
-    *,
-    instance: str = "",
-    after: int = 0,
-) -> tuple[dict[FilterKey, Output], tuple[Finding, ...]]:
-    """The filter of one group with what it names, and findings about services in conflict.
+def assemble_outbound(members: Iterable[Placement], instance: str) -> dict[FilterKey, Output]:
+    """The filter of an outbound group with what it names; nothing without members.
 
-    Inbound, each workload and target port has one filter: the oldest service decides.
+    ``instance``: the controller that the filter belongs to.
+    """
+    ordered = sorted(members, key=by_age)
+    if not ordered:
+        return {}
+    companions = {each.key: each for each in companions_of(ordered, instance)}
+    envoy_filter = _filter(ordered, ordered, instance, companions)
+    return {envoy_filter.key: envoy_filter, **companions}
+
+
+def assemble_inbound(
+    group: InboundGroup,
+    members: Iterable[Placement],
+    *,
+    broader: Iterable[Placement],
+    narrower: Iterable[Placement],
+    instance: str,
+    after: int,
+) -> tuple[dict[FilterKey, Output], tuple[Finding, ...]]:
+    """The filter of an inbound group, and findings about services in conflict.
+
+    Each workload and target port has one filter: the oldest service decides.
 
     Args:
-        members: the group's placements.
+        group: what the members share.
+        members: the group's placements; nothing comes of none.
         broader: those whose selector covers this group's; their filter reaches its workloads too.
         narrower: those whose selector this group's covers.
         instance: the controller that the filter belongs to.
@@ -334,22 +356,6 @@ def assemble(
     ordered = sorted(members, key=by_age)
     if not ordered:
         return {}, ()
-    first = ordered[0]
-    if isinstance(first.group, InboundGroup):
-        return _assemble_inbound(first.group, ordered, broader, narrower, instance, after)
-    companions = {each.key: each for each in companions_of(ordered, instance)}
-    envoy_filter = _filter(ordered, ordered, instance, companions)
-    return {first.key: envoy_filter, **companions}, ()
-
-
-def _assemble_inbound(
-    group: InboundGroup,
-    ordered: list[Placement],
-    broader: Iterable[Placement],
-    narrower: Iterable[Placement],
-    instance: str,
-    after: int,
-) -> tuple[dict[FilterKey, Output], tuple[Finding, ...]]:
     widest = min(broader, key=lambda each: (len(each.selector), by_age(each)), default=None)
     winner = widest or ordered[0]
     findings = tuple(

@@ -26,7 +26,7 @@ from aeraki_core.model.mesh import Mesh
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.scope import EVERYWHERE, Scope
 from aeraki_core.model.service import Port, Service, ServiceId
-from aeraki_core.pipeline.arrange import Arrangement, assemble, place
+from aeraki_core.pipeline.arrange import Arrangement, assemble_inbound, assemble_outbound, place
 from aeraki_core.pipeline.changes import PendingChanges
 from aeraki_core.pipeline.checks import SERVICE_KINDS, ObjectChecks
 from aeraki_core.pipeline.detect import Detector
@@ -37,7 +37,7 @@ from aeraki_core.pipeline.groups import Groups
 from aeraki_core.pipeline.lost_protocols import lost_protocols, unspoken_ports
 from aeraki_core.pipeline.overlaps import Overlaps, Rank
 from aeraki_core.pipeline.passes import Pass, in_turns
-from aeraki_core.pipeline.placement import Group, group_order
+from aeraki_core.pipeline.placement import Group, InboundGroup, group_order
 from aeraki_core.pipeline.port_choice import PortChoice
 from aeraki_core.pipeline.port_output import PortId, PortOutput, PortRun
 from aeraki_core.pipeline.ports import Affected, PortState, PortTable
@@ -413,10 +413,13 @@ class Pipeline:
 
     def _assemble(self, group: Group, rank: Rank) -> set[FilterKey]:
         members = self._groups.members(group)
-        filters, findings = assemble(
+        if not isinstance(group, InboundGroup):
+            return self._filters.replace(group, assemble_outbound(members, self.instance))
+        filters, findings = assemble_inbound(
+            group,
             members,
-            self._groups.broader(group),
-            self._groups.narrower(group),
+            broader=self._groups.broader(group),
+            narrower=self._groups.narrower(group),
             instance=self.instance,
             after=rank.after,
         )
