@@ -30,7 +30,7 @@ from aeraki_core.mesh.record import RoutesKey
 from aeraki_core.mesh.route_levels import MAX_WILDCARD_ROUTES
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.route_table import route_table, tcp_route
-from aeraki_core.mesh.routes import PlannedRoute, Route, cluster_name
+from aeraki_core.mesh.routes import PlannedRoute, Route, cluster_name, default_routes
 from aeraki_core.mesh.weight_sets import WeightSets
 from aeraki_core.model.istio import DestinationRule, VirtualService, full_host
 from aeraki_core.model.mesh import Mesh
@@ -385,6 +385,8 @@ class GenerateContext(PortContext):
         return tcp_route(scopes, self.service, self.port)
 
     def _route_table(self, matches: frozenset[str], actions: frozenset[str]) -> tuple[Route, ...]:
+        if not self._virtual_services:
+            return default_routes(self.service, self.port)
         weight_sets = WeightSets(
             reads=self._reads,
             service=self.service,
