@@ -27,17 +27,12 @@ from aeraki_core.mesh.keys import (
     SidecarNamespacesKey,
     SidecarsKey,
     VirtualServiceKey,
+    VirtualServicesKey,
     WildcardsKey,
     WorkloadEntriesKey,
 )
-from aeraki_core.mesh.record import (
-    HostQuestion,
-    Record,
-    wildcards_over,
-)
-from aeraki_core.mesh.resolve import (
-    in_export_order,
-)
+from aeraki_core.mesh.record import Record, wildcards_over
+from aeraki_core.mesh.resolve import in_export_order
 from aeraki_core.mesh.sidecars import listener_keys
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.endpoints import Endpoints, ReadyEndpoint
@@ -55,7 +50,7 @@ from aeraki_core.model.workload_entry import mapped_ports
 __all__ = ["CommonReads"]
 
 T = TypeVar("T")
-Q = TypeVar("Q", bound=HostQuestion)
+Q = TypeVar("Q", VirtualServicesKey, DestinationRulesKey)
 
 
 class CommonReads:
@@ -251,10 +246,10 @@ class CommonReads:
         over = self._shared(wildcards, lambda: self._store.destination_rules_over(wildcards))
         return [self._store.destination_rules(key), *over]
 
-    def _ask_over(self, key_for: Callable[[str], Q], host: str) -> tuple[Q, WildcardsKey]:
+    def _ask_over(self, question: Callable[[str], Q], host: str) -> tuple[Q, WildcardsKey]:
         """Ask for the host and for the wildcards over it: objects for them may be created later."""
-        key = key_for(host)
-        wildcards = wildcards_over(key_for, host.removeprefix("*.").partition(".")[2])
+        key = question(host)
+        wildcards = wildcards_over(question, host.removeprefix("*.").partition(".")[2])
         self.keys.update((key, wildcards))
         return key, wildcards
 

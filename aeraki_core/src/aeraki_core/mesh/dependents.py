@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Generic, TypeVar
 
 from aeraki_core.mesh.keys import Key, WildcardsKey
+from aeraki_core.mesh.record import questions_of
 from aeraki_core.model.memory import MultiMap
 
 __all__ = ["Dependents"]
@@ -29,7 +30,7 @@ class Dependents(Generic[R]):
 
     def record(self, reader: R, keys: Iterable[Key]) -> None:
         """The reader ran and read these keys, and no others. No keys at all: forget the reader."""
-        after = {*keys}
+        after = set(keys)
         before = {*self._keys_of.pop(reader, ())}
         if after:
             # A tuple: sets of the keys would take 8 % more memory in all.
@@ -41,7 +42,7 @@ class Dependents(Generic[R]):
         for key in new:
             if isinstance(key, WildcardsKey) and key not in self._known_wildcards:
                 self._known_wildcards.add(key)
-                for question in key.questions:
+                for question in questions_of(key):
                     self._wildcards.put(question, key)
 
     def extend(self, reader: R, keys: Iterable[Key]) -> None:

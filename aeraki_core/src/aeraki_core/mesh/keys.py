@@ -12,6 +12,7 @@ DestinationRules.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from aeraki_core.model.meta import ObjectRef
@@ -217,10 +218,11 @@ class ShortHostRulesKey(NamedTuple):
 class WildcardsKey(NamedTuple):
     """The objects of a kind for each wildcard over the hosts of a domain.
 
-    One key for several questions, because all hosts of a namespace ask them.
+    One key for several questions (record.py), because all hosts of a namespace ask them.
     """
 
-    questions: tuple[VirtualServicesKey | DestinationRulesKey, ...]
+    about: Callable[[str], VirtualServicesKey | DestinationRulesKey]
+    domain: str
     asks: str = "wildcards"
 
 

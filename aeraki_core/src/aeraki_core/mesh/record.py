@@ -34,6 +34,7 @@ __all__ = [
     "ViewKey",
     "WeightHostProblem",
     "WithheldKey",
+    "questions_of",
     "wildcards_over",
 ]
 
@@ -148,7 +149,13 @@ class Record:
 
 
 @lru_cache(maxsize=65536)
-def wildcards_over(key: Callable[[str], HostQuestion], domain: str) -> WildcardsKey:
-    """The questions about the wildcards over a host in that domain, the most specific first."""
-    names = host_suffixes(f"x.{domain}" if domain else "x")
-    return WildcardsKey(tuple(key(name) for name in names if name.startswith("*")))
+def wildcards_over(about: Callable[[str], HostQuestion], domain: str) -> WildcardsKey:
+    """The key for the wildcards over the hosts of a domain, one value for all of them."""
+    return WildcardsKey(about, domain)
+
+
+@lru_cache(maxsize=65536)
+def questions_of(key: WildcardsKey) -> tuple[HostQuestion, ...]:
+    """The questions about the wildcards over a host in a domain, the most specific first."""
+    names = host_suffixes(f"x.{key.domain}" if key.domain else "x")
+    return tuple(key.about(name) for name in names if name.startswith("*"))

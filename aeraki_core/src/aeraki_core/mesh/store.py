@@ -39,6 +39,7 @@ from aeraki_core.mesh.keys import (
     WildcardsKey,
     WorkloadEntriesKey,
 )
+from aeraki_core.mesh.record import questions_of
 from aeraki_core.mesh.rejected import RejectedObjects, host_suffixes, named_hosts
 from aeraki_core.mesh.services import ServiceTable
 from aeraki_core.mesh.sidecars import SidecarTable
@@ -501,7 +502,7 @@ class Store:
         """Those of the wildcards that a VirtualService names."""
         return [
             key
-            for key in wildcards.questions
+            for key in questions_of(wildcards)
             if isinstance(key, VirtualServicesKey) and self._virtual_services.count(key)
         ]
 
@@ -521,7 +522,7 @@ class Store:
 
     def destination_rules_over(self, wildcards: WildcardsKey) -> list[tuple[DestinationRule, ...]]:
         """Those of each of the wildcards that has some, the oldest first."""
-        return [*self._destination_rules.at_any(wildcards.questions)]
+        return [*self._destination_rules.at_any(questions_of(wildcards))]
 
     def resources(self, group: str, kind: str, host: str) -> tuple[Resource[Any], ...]:
         """The objects of a plugin's kind for the host, the oldest first (ResourcesKey)."""
