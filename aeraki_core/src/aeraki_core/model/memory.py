@@ -125,10 +125,10 @@ class MultiMap(Generic[K, H]):
     def put_at_all(self, keys: Iterable[K], value: H) -> None:
         """Add one value at many keys."""
         for key in keys:
-            values = self._at.get(key)
-            if values is None:
-                self._at[key] = value
-            elif isinstance(values, set):
+            values = self._at.setdefault(key, value)
+            if values is value:
+                continue
+            if isinstance(values, set):
                 values.add(value)
             elif not isinstance(values, list):
                 if values != value:

@@ -94,7 +94,7 @@ def generate_port(
         outbound=() if failed or not audiences else tuple(runner.outbound()),
         inbound=() if inbound_failed or inbound_view is None else runner.inbound(inbound_view),
         inbound_failed=inbound_failed,
-        keys=tuple(reads.keys),
+        keys=frozenset(reads.keys),
     )
 
 

@@ -95,7 +95,7 @@ class PortOutput:
     outbound: tuple[OutboundPatches, ...]
     inbound: tuple[Patch, ...]
     inbound_failed: bool
-    keys: tuple[Key, ...]
+    keys: frozenset[Key]
 
     def held_of(self, before: Iterable[Placement]) -> Iterator[Placement]:
         """The placements that stay because the generator failed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aeraki_core.mesh.mesh_client import MeshClient
 from aeraki_core.model.mesh import Mesh
@@ -12,8 +12,7 @@ from aeraki_core.model.service import Service
 __all__ = ["Audience"]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Audience:
+class Audience(NamedTuple):
     """The clients that one set of outbound filters is for.
 
     ``namespace`` None: the whole mesh, through the root namespace. ``labels``: only the workloads
