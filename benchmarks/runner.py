@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from textwrap import shorten
 from types import FrameType
 
 from benchmarks.table import Row, duration
@@ -20,6 +21,7 @@ from benchmarks.table import Row, duration
 __all__ = ["Benchmark", "Results", "measure"]
 
 _REPEAT = 60.0
+_REASON = 200  # characters in the table; the whole is on stderr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ def measure(benchmarks: Mapping[str, Benchmark], obstacle: str | None) -> Result
         except (Exception, TooLongError, KeyboardInterrupt) as error:  # noqa: BLE001 - in the table
             traceback.print_exc()
             results.failed.append(name)
-            reason = str(error) or type(error).__name__
+            reason = shorten(str(error) or type(error).__name__, _REASON)
             results.rows.append(Row(what=name, figure=f"failed: {reason}"))
             if isinstance(error, KeyboardInterrupt):
                 break
