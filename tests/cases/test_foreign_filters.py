@@ -82,6 +82,7 @@ def sidecar(*filters: dict[str, Any], namespace: str = "web") -> list[str]:
     [
         (theirs("INSERT_BEFORE"), ["local_ratelimit", "redis_proxy"], None),
         (theirs("INSERT_BEFORE", priority=11), ["redis_proxy"], "below 10"),
+        (theirs("INSERT_BEFORE", priority=10), ["redis_proxy"], "the older of the two"),
         (theirs("REPLACE"), ["echo"], "Aeraki's filter looks for it"),
         (theirs("REPLACE", value=OWN_TCP), ["redis_proxy"], "replaces in turn"),
         (theirs("REMOVE"), [], "Aeraki's filter looks for it"),
@@ -123,6 +124,15 @@ def test_a_filter_of_one_namespace_is_for_its_clients() -> None:
     assert "clients in crm" in message
 
 
+def test_a_filter_of_some_proxies_says_which() -> None:
+    foreign = theirs("REPLACE")
+    foreign["spec"]["workloadSelector"] = {"labels": {"app": "web"}}
+    (patch,) = foreign["spec"]["configPatches"]
+    patch["match"]["proxy"] = {"proxyVersion": "1.20.*"}
+    (message,) = messages(foreign)
+    assert message.endswith("of clients with app=web, proxies of its match only)")
+
+
 @pytest.mark.parametrize(
     ("target", "match", "words"),
     [
@@ -130,6 +140,8 @@ def test_a_filter_of_one_namespace_is_for_its_clients() -> None:
         ("FILTER_CHAIN", {"listener": {"portNumber": 6379}}, "removes the filter chain"),
         ("CLUSTER", {"cluster": {"service": "rc.data.svc.cluster.local"}}, "removes the cluster"),
         ("CLUSTER", {"cluster": {"service": "rb.data.svc.cluster.local"}}, None),
+        ("CLUSTER", {"cluster": {"portNumber": 6379}}, "removes the cluster"),
+        ("CLUSTER", {"cluster": {"portNumber": 6380}}, None),
     ],
 )
 def test_what_removes_the_whole(target: str, match: dict[str, Any], words: str | None) -> None:

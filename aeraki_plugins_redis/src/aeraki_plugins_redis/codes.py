@@ -12,6 +12,8 @@ __all__ = [
     "ENDPOINT",
     "FAULT_COMMAND",
     "INBOUND_CLUSTER",
+    "LEFT_PLAIN",
+    "NODES_WITHOUT_TLS",
     "NOT_REDIS",
     "NO_CLUSTER",
     "NO_DELAY",
@@ -130,6 +132,20 @@ PASSWORD_KEPT = Code(
     title="password is for clients of some namespaces only",
     action="Name in spec.exportTo the namespaces that use the service, or . for its own alone.",
 )
+LEFT_PLAIN = Code(
+    id="RDS0117",
+    severity=_I,
+    title="port named for Redis stays plain TCP",
+    action="Nothing, if clients need no redis_proxy; otherwise give the service a ClusterIP or "
+    "endpoints that Istio knows.",
+)
+NODES_WITHOUT_TLS = Code(
+    id="RDS0118",
+    severity=_I,
+    title="nodes of a Redis Cluster are reached without mutual TLS",
+    action="Leave the nodes without sidecars, or their ports without STRICT; keep the mode PROXY "
+    "where the traffic needs mutual TLS.",
+)
 
 # RDS0201 is free: the model refuses a percentage above 100.
 WHOLE_PERCENT = Code(
@@ -186,6 +202,8 @@ CODES = (
     CLUSTER_TLS,
     TCP_ROUTE,
     PASSWORD_KEPT,
+    LEFT_PLAIN,
+    NODES_WITHOUT_TLS,
     WHOLE_PERCENT,
     FAULT_COMMAND,
     NO_DELAY,

@@ -17,6 +17,7 @@ from aeraki_plugins_redis.resources import REDIS_DESTINATION, Mode, RedisDestina
 from aeraki_plugins_redis.traffic_policy import part
 
 __all__ = [
+    "asks_for_no_tls",
     "destination_of",
     "is_cluster",
     "password_of",
@@ -96,6 +97,11 @@ def tls_mode(context: GenerateContext, service: Service, port: Port) -> str:
     """Return the TLS mode of a DestinationRule for the connections to it; empty for none."""
     mode = str(part(policy_of(context, service, port), "tls").get("mode") or "")
     return "" if mode == "DISABLE" else mode
+
+
+def asks_for_no_tls(context: GenerateContext, service: Service, port: Port) -> bool:
+    """Report whether a DestinationRule turns TLS off for the connections to it."""
+    return part(policy_of(context, service, port), "tls").get("mode") == "DISABLE"
 
 
 def _load_balancer(context: GenerateContext, service: Service, port: Port) -> Mapping[str, Any]:

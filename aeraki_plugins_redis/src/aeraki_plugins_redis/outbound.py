@@ -6,19 +6,22 @@ from collections.abc import Iterable, Iterator
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 
-from aeraki_core import GenerateContext, Outbound, Patch, Resource, VirtualService
+from aeraki_core import GenerateContext, Outbound, Patch, Port, Resource, VirtualService
 from aeraki_plugins_redis.auth import Credentials, credentials
 from aeraki_plugins_redis.cluster import merged, redis_cluster
 from aeraki_plugins_redis.codes import (
     AUTH_REFUSED,
     CLUSTER_TLS,
+    LEFT_PLAIN,
     NO_CLUSTER,
     NO_EFFECT,
+    NODES_WITHOUT_TLS,
     NOT_REDIS,
     PASSWORD_KEPT,
     VIRTUAL_SERVICE,
 )
 from aeraki_plugins_redis.destinations import (
+    asks_for_no_tls,
     destination_of,
     is_cluster,
     password_of,
@@ -68,10 +71,14 @@ def can_be_proxied(context: GenerateContext) -> bool:
             )
             context.report(CLUSTER_TLS, message, ref=destination.ref, field="spec")
             return False
+        _report_plain_nodes(context, destination)
     reason = why_unreachable(context, context.service, context.port)
+    if wish != "always":
+        reason = reason or _why_no_commands(context.port)
     if reason:
         message = f"port {context.port.number}: {reason}; no filter is written"
-        context.report(NO_CLUSTER, message, field="spec")
+        is_wanted = asked_for or wish == "always"
+        context.report(NO_CLUSTER if is_wanted else LEFT_PLAIN, message, field="spec")
         return False
     if wish is None and not asked_for:
         message = (
@@ -92,6 +99,33 @@ def _report_unwanted(context: GenerateContext) -> None:
             "filter, and the routes and settings have no effect on it"
         )
         context.report(NO_EFFECT, message, ref=resource.ref, field="spec")
+
+
+def _report_plain_nodes(
+    context: GenerateContext, destination: Resource[RedisDestinationSpec]
+) -> None:
+    """Report that sidecars reach the nodes without the mutual TLS that Istio gives Services."""
+    service = context.service
+    if service.ref.kind != "Service" or asks_for_no_tls(context, service, context.port):
+        return
+    password = ", and the password goes out in clear" if destination.spec.redis.auth else ""
+    message = (
+        f"redis_proxy reaches the nodes of {service.host} without Istio's mutual TLS{password}; "
+        "nodes with sidecars under STRICT refuse it"
+    )
+    field = "spec.trafficPolicy.connectionPool.redis.mode"
+    context.report(NODES_WITHOUT_TLS, message, ref=destination.ref, field=field)
+
+
+def _why_no_commands(port: Port) -> str | None:
+    """Return why a port that is named for Redis does not take the commands that redis_proxy knows.
+
+    Charts name the ports of Redis Sentinel and of the bus between nodes so.
+    """
+    for word, traffic in (("sentinel", "the commands of Redis Sentinel"), ("bus", "a node's bus")):
+        if word in port.name.lower().split("-"):
+            return f"port name {port.name!r} says {word}, and redis_proxy does not know {traffic}"
+    return None
 
 
 def _is_asked_for(context: GenerateContext) -> bool:

@@ -165,7 +165,7 @@ def test_the_wildcard_of_ipv6_belongs_to_the_oldest_too() -> None:
 def test_headless_has_a_listener_for_each_endpoint() -> None:
     mesh = Mesher()
     mesh.service(ip="None")
-    assert mesh.codes() == ["AER0202"]
+    assert mesh.codes() == ["AER0232"]
     mesh.put(
         "EndpointSlice",
         "cart-x",

@@ -241,7 +241,7 @@ def test_a_redis_cluster_keeps_what_a_rule_gives_the_cluster_of_istio() -> None:
     rule = destination_rule("cache", "cache", trafficPolicy=policies)
     destination = resource(REDIS_DESTINATION, "cache", host="cache", trafficPolicy=CLUSTER)
     result = made(CACHE, rule, destination)
-    assert result.codes == ()
+    assert result.codes == ("RDS0118",)
     cluster = result.sidecar(Proxy("web")).config.cluster(NODES)
     plain = made(CACHE, rule).sidecar(Proxy("web")).config.cluster(NAME)
     assert cluster.cluster_type.name == "envoy.clusters.redis"

@@ -145,7 +145,7 @@ NO_LISTENER = Code(
     id="AER0202",
     severity=_W,
     title="service has no listener",
-    action="Give the service an address or, if it is headless, endpoints.",
+    action="Give the service an address, or a resolution that Istio accepts for TCP.",
 )
 UNRESOLVED_TARGET_PORT = Code(
     id="AER0203",
@@ -205,6 +205,13 @@ ARRANGED_OTHERWISE = Code(
     title="controller has these filters in other namespaces",
     action="Set `arrangement: imports` if PATHs hold the Sidecars of the whole mesh; or set "
     "`arrangement: service` here and for the controller (docs/cluster.md).",
+)
+
+HEADLESS_WITHOUT_ENDPOINTS = Code(
+    id="AER0232",
+    severity=_I,
+    title="headless service has no endpoints",
+    action="Nothing to do for a check of manifests. In a cluster, start pods of the service.",
 )
 
 PORT_MISNAMED = Code(

@@ -43,7 +43,8 @@ class ForeignPatch:
 
     ``port``: the listener's, or inbound that of the filter chain. ``anchor``: the name of the
     network filter that the patch looks for, ``brings``: of the one that it puts there.
-    ``cluster``: a whole name; ``host``: of a service.
+    ``cluster``: a whole name; ``host``: of a service. ``some_proxies``: only those of a version or
+    with metadata.
     """
 
     index: int
@@ -58,6 +59,7 @@ class ForeignPatch:
     brings: str = ""
     cluster: str = ""
     host: str = ""
+    some_proxies: bool = False
 
     def meets_outbound(self, listener: str, port: int) -> bool:
         """Report whether it applies to the plain chain of an outbound listener."""
@@ -67,6 +69,16 @@ class ForeignPatch:
             and self.port in (0, port)
             and not self.chain
             and not self.chain_port
+        )
+
+    def meets_cluster(self, cluster: str, host: str, port: int) -> bool:
+        """Report whether it applies to the outbound cluster of a service port."""
+        return (
+            self.target is PatchTarget.CLUSTER
+            and self.context != "SIDECAR_INBOUND"
+            and self.cluster in ("", cluster)
+            and self.host in ("", host)
+            and self.port in (0, port)
         )
 
     def meets_inbound(self, target_port: int) -> bool:
@@ -200,7 +212,8 @@ def _patch(index: int, entry: Mapping[str, Any]) -> ForeignPatch | None:
     )
     removes = target != PatchTarget.NETWORK_FILTER and operation == "REMOVE"
     name, host = str(cluster.get("name") or ""), str(cluster.get("service") or "")
-    if not (anchored or removes) or (target == PatchTarget.CLUSTER and not (name or host)):
+    port = _number(listener.get("portNumber") or cluster.get("portNumber"))
+    if not (anchored or removes) or (target == PatchTarget.CLUSTER and not (name or host or port)):
         return None
     return ForeignPatch(
         index=index,
@@ -208,13 +221,14 @@ def _patch(index: int, entry: Mapping[str, Any]) -> ForeignPatch | None:
         operation=str(operation),
         context=str(context),
         listener=str(listener.get("name") or ""),
-        port=_number(listener.get("portNumber") or cluster.get("portNumber")),
+        port=port,
         chain=str(chain.get("name") or ""),
         chain_port=_number(chain.get("destinationPort")),
         anchor=str(anchor),
         brings=str(_mapping(patch.get("value")).get("name") or ""),
         cluster=name,
         host=host,
+        some_proxies=bool(match.get("proxy")),
     )
 
 

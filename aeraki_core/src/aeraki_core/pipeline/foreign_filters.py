@@ -53,13 +53,24 @@ def foreign_filter_findings(
             if outcome is None or not _reaches(meeting, root_namespace):
                 continue
             theirs = meeting.foreign
-            clients = ""
-            if theirs.ref.namespace != root_namespace and not _is_inbound(placement):
-                clients = f" of clients in {theirs.ref.namespace}"
-            message = f"port {port}: {theirs.ref} {outcome} ({meeting.where}{clients})"
+            whose = _whose(meeting, root_namespace)
+            message = f"port {port}: {theirs.ref} {outcome} ({meeting.where}{whose})"
             finding = Finding(FOREIGN_FILTER, message, placement.ref, "spec.ports")
             findings.setdefault((theirs, meeting.theirs.index), finding)
     return tuple(findings.values())
+
+
+def _whose(meeting: _Meeting, root_namespace: str) -> str:
+    """Return in words whose proxies have the foreign patch; empty for all."""
+    ref, labels = meeting.foreign.ref, meeting.foreign.labels
+    words = ""
+    if labels:
+        words += " with " + ", ".join(f"{name}={value}" for name, value in labels)
+    if ref.namespace != root_namespace:
+        words += f" in {ref.namespace}"
+    who = "workloads" if _is_inbound(meeting.placement) else "clients"
+    some = ", proxies of its match only" if meeting.theirs.some_proxies else ""
+    return f"{f' of {who}{words}' if words else ''}{some}"
 
 
 def _meetings(placement: Placement, foreign: ForeignFilters) -> Iterator[_Meeting]:
@@ -83,10 +94,9 @@ def _meetings(placement: Placement, foreign: ForeignFilters) -> Iterator[_Meetin
                     yield _Meeting(placement, ours, each, patch, side)
         if not inbound:
             cluster = str(ClusterName("outbound", port, "", host))
-            for each in foreign.at(cluster, host):
+            for each in foreign.at(cluster, host, port):
                 for patch in each.patches:
-                    removed = patch.cluster == cluster or patch.host == host
-                    if patch.target is PatchTarget.CLUSTER and removed and patch.port in (0, port):
+                    if patch.meets_cluster(cluster, host, port):
                         yield _Meeting(placement, ours, each, patch, f"cluster {cluster}")
 
 
@@ -105,6 +115,7 @@ def _outcome(meeting: _Meeting, root_namespace: str) -> str | None:
     does = {"REPLACE": "replaces", "REMOVE": "removes", "MERGE": "merges into"}.get(
         theirs.operation, "inserts beside"
     )
+    is_tie = _rank(meeting, root_namespace) == _own_rank(meeting.placement, root_namespace)
     priorities = f"priority {meeting.foreign.priority}, Aeraki's {meeting.placement.priority}"
     # istiod applies EnvoyFilters by priority, and all MERGEs of network filters last. So what
     # counts is who comes first, and whether tcp_proxy is there by then.
@@ -118,6 +129,12 @@ def _outcome(meeting: _Meeting, root_namespace: str) -> str | None:
             if not replaces:
                 return None
             return f"replaces tcp_proxy with one of its own, which Aeraki's {name} replaces in turn"
+        if is_tie and replaces and theirs.operation != "MERGE":
+            return (
+                f"{does} tcp_proxy, and Aeraki's {name} replaces it, both with priority "
+                f"{meeting.foreign.priority}: the older of the two hides the other; give it a "
+                f"priority below {PRIORITY}, or exclude the port"
+            )
         if takes_away and theirs_first:
             return (
                 f"{does} tcp_proxy before Aeraki's filter looks for it, which then has no effect; "
@@ -147,9 +164,15 @@ def _is_first(meeting: _Meeting, root_namespace: str) -> bool:
     The age of ours is not known before it is written, so of two with one priority and place the
     other counts as older.
     """
-    placement, foreign = meeting.placement, meeting.foreign
-    mine = (placement.priority, placement.key.namespace != root_namespace)
-    return (foreign.priority, foreign.ref.namespace != root_namespace) <= mine
+    return _rank(meeting, root_namespace) <= _own_rank(meeting.placement, root_namespace)
+
+
+def _rank(meeting: _Meeting, root_namespace: str) -> tuple[int, bool]:
+    return meeting.foreign.priority, meeting.foreign.ref.namespace != root_namespace
+
+
+def _own_rank(placement: Placement, root_namespace: str) -> tuple[int, bool]:
+    return placement.priority, placement.key.namespace != root_namespace
 
 
 def _reaches(meeting: _Meeting, root_namespace: str) -> bool:

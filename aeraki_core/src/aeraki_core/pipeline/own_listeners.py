@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from aeraki_core.findings.codes import (
+    HEADLESS_WITHOUT_ENDPOINTS,
     LISTENER_TAKEN,
     NO_ADDRESS,
     NO_LISTENER,
@@ -85,8 +86,8 @@ def own_listeners(
         elif claims and claims[0].service != service.id:
             owner = claims[0].service
             message = (
-                f"listener {listener.name} belongs to {owner.ref} ({owner.host}), which is older; "
-                "no filter for it here"
+                f"listener {listener.name} of {service.host} belongs to {owner.ref} "
+                f"({owner.host}), which comes first; no filter for it here"
             )
             findings.append(Finding(LISTENER_TAKEN, message, service.ref, "spec.ports"))
         else:
@@ -216,4 +217,5 @@ def _no_listener(service: Service, port: Port) -> Finding:
         f"port {port.number}: no endpoint is known, "
         "and sidecars have a listener for each; no outbound filter"
     )
-    return Finding(NO_LISTENER, message, service.ref, "spec.ports")
+    code = HEADLESS_WITHOUT_ENDPOINTS if service.headless else NO_LISTENER
+    return Finding(code, message, service.ref, "spec.ports")
