@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aeraki_core.testing import SidecarConfig, model_sidecar, service_entry
+from aeraki_core.testing import Proxy, SidecarConfig, model_sidecar, service, service_entry
 
 from tests.unit.core.testing.test_sidecar import PORTS, SHOP, names
 
@@ -47,3 +47,17 @@ def test_without_resolution_the_target_port_takes_the_place_of_the_dialled_one()
     entry["spec"]["ports"][0]["targetPort"] = 9000
     cluster = model_sidecar([entry]).cluster("outbound|7000||e.example.com")
     assert cluster.original_dst_lb_config.upstream_port_override.value == 9000
+
+
+def test_an_inbound_http_port_has_a_cluster_and_no_tcp_chain() -> None:
+    web = service("web", {"http": 7000, "mongo": 7001}, namespace="shop", selector={"app": "web"})
+    config = model_sidecar([web], Proxy("shop", labels={"app": "web"}))
+    assert {"inbound|7000||", "inbound|7001||"} <= {item.name for item in config.inbound_clusters}
+    chains = config.listener("virtualInbound").filter_chains
+    by_port = {item.filter_chain_match.destination_port.value: item for item in chains}
+    assert 7000 not in by_port
+    # Istio counts queries of MongoDB on both sides.
+    assert [item.name.rpartition(".")[2] for item in by_port[7001].filters] == [
+        "mongo_proxy",
+        "tcp_proxy",
+    ]

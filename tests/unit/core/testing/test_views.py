@@ -262,6 +262,7 @@ def test_an_ingress_listener_takes_the_place_of_the_services_ports() -> None:
     ports = {item.filter_chain_match.destination_port.value for item in chains}
     assert 9443 in ports
     assert 9000 not in ports
+    assert "10.244.255.1_9443" in {item.name for item in chains}
     (group,) = config.cluster("inbound|9443||").load_assignment.endpoints
     assert group.lb_endpoints[0].endpoint.address.socket_address.port_value == 19443
 

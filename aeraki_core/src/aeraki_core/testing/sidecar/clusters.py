@@ -132,10 +132,7 @@ def _cluster(
     )
     metadata: dict[str, Any] = {"external": True} if external and not subset else {}
     if rule:
-        metadata["config"] = (
-            f"/apis/networking.istio.io/v1/namespaces/{rule.ref.namespace}"
-            f"/destination-rule/{rule.ref.name}"
-        )
+        metadata["config"] = rule.source
         if part(policy, "tls").get("mode") in ("SIMPLE", "MUTUAL"):
             metadata["alpn_override"] = "false"
     if subset:

@@ -28,6 +28,7 @@ from aeraki_core.testing.sidecar.chains import (
     Weighted,
     address,
     chain,
+    mongo_proxy,
     tcp_proxy,
 )
 from aeraki_core.testing.sidecar.clusters import (
@@ -72,15 +73,17 @@ class _Served(NamedTuple):
 
 @dataclass(slots=True)
 class TargetPort:
-    """A TCP port of the workload.
+    """A port of the workload.
 
     ``protocol``: of the oldest service, which decides.
+    ``address``: what its chains are named by.
     ``services``: those that lead to it, the oldest first.
     ``endpoint``: where its traffic goes instead of the workload's own port.
     """
 
     number: int
     protocol: ListenerProtocol
+    address: str = ""
     services: list[_Served] = field(default_factory=list)
     endpoint: str = ""
 
@@ -96,32 +99,41 @@ class TargetPort:
 
 
 def target_ports(view: View) -> tuple[TargetPort, ...]:
-    """Return the workload's TCP ports, by number."""
-    ports: dict[int, TargetPort] = {}
+    """Return the workload's ports, by number; those of HTTP, too."""
+    ports = _ports_of_services(view)
     if view.sidecar is not None and view.sidecar.ingress:
+        ports, of_services = {}, ports
         for item in view.sidecar.ingress:
-            own = TargetPort(item.port, item.protocol, endpoint=item.endpoint)
+            own = TargetPort(item.port, item.protocol, item.bind or view.proxy.ip)
+            own.endpoint = item.endpoint
+            if item.port in of_services:
+                served = of_services[item.port].services[0]
+                own.services.append(served._replace(port=item.port))
             ports.setdefault(item.port, own)
-    else:
-        for service in view.selecting():
-            for port in service.ports:
-                numbers: tuple[int, ...] = (
-                    (port.target,)
-                    if isinstance(port.target, int)
-                    else view.objects.endpoints(service).target_ports(port.name)
-                )
-                entries = [
-                    entry
-                    for entry in view.objects.workload_entries
-                    if (entry.ref.namespace, entry.address) == (service.namespace, view.proxy.ip)
-                ]
-                numbers = mapped_ports(entries, service.selector, port.name) or numbers
-                protocol = protocol_of(service, port)
-                for number in numbers:
-                    known = ports.setdefault(number, TargetPort(number, protocol))
-                    known.services.append(_Served(service, port.number))
-    tcp = [item for item in ports.values() if _has_tcp_chains(item.protocol)]
-    return tuple(sorted(tcp, key=lambda item: item.number))
+    served_ports = [item for item in ports.values() if item.protocol is not ListenerProtocol.UDP]
+    return tuple(sorted(served_ports, key=lambda item: item.number))
+
+
+def _ports_of_services(view: View) -> dict[int, TargetPort]:
+    ports: dict[int, TargetPort] = {}
+    for service in view.selecting():
+        for port in service.ports:
+            numbers: tuple[int, ...] = (
+                (port.target,)
+                if isinstance(port.target, int)
+                else view.objects.endpoints(service).target_ports(port.name)
+            )
+            entries = [
+                entry
+                for entry in view.objects.workload_entries
+                if (entry.ref.namespace, entry.address) == (service.namespace, view.proxy.ip)
+            ]
+            numbers = mapped_ports(entries, service.selector, port.name) or numbers
+            protocol = protocol_of(service, port)
+            for number in numbers:
+                own = TargetPort(number, protocol, view.proxy.wildcard)
+                ports.setdefault(number, own).services.append(_Served(service, port.number))
+    return ports
 
 
 def _has_tcp_chains(protocol: ListenerProtocol) -> bool:
@@ -148,16 +160,18 @@ def virtual_inbound(view: View) -> Listener:
     unknown = TargetPort(0, ListenerProtocol.SNIFFED)
     listener.filter_chains.extend(_chains(proxy, "virtualInbound", INBOUND_PASSTHROUGH, unknown))
     for port in target_ports(view):
-        name = f"{proxy.wildcard}_{port.number}"
-        listener.filter_chains.extend(_chains(proxy, name, port.cluster, port))
+        if _has_tcp_chains(port.protocol):
+            name = f"{port.address}_{port.number}"
+            listener.filter_chains.extend(_chains(proxy, name, port.cluster, port))
     return listener
 
 
 def _chains(proxy: Proxy, name: str, cluster: str, port: TargetPort) -> list[FilterChain]:
     by_mesh = _MUTUAL_TLS if port.protocol.is_tcp else _TCP_MUTUAL_TLS
+    before = [mongo_proxy(cluster)] if port.protocol is ListenerProtocol.MONGO else []
     return [
         chain(
-            [tcp_proxy(cluster, [Weighted(cluster)])],
+            [*before, tcp_proxy(cluster, [Weighted(cluster)])],
             name=name,
             port=port.number,
             transport=match.transport,
@@ -176,22 +190,27 @@ def inbound_clusters(view: View) -> tuple[Cluster, ...]:
 def _cluster(view: View, port: TargetPort) -> Cluster:
     host, _, number = port.endpoint.rpartition(":")
     if host:
-        cluster = Cluster(name=port.cluster, type=Cluster.DiscoveryType.Value("STATIC"))
+        cluster = Cluster(name=port.cluster, type=Cluster.STATIC)
         add_connection_pool(cluster, {})
         cluster.load_assignment.cluster_name = port.cluster
         target = cluster.load_assignment.endpoints.add().lb_endpoints.add().endpoint
         target.address.CopyFrom(address(host, int(number) if number.isdecimal() else 0))
-        return cluster
-    cluster = original_dst(port.cluster)
+    else:
+        cluster = _from_here(view, original_dst(port.cluster))
+    cluster.common_lb_config.SetInParent()
     if port.services:
         oldest = port.services[0]
-        rule = view.destination_rule(oldest.service)
-        if rule is not None:
+        # A service that the workload's namespace does not see has no rule there.
+        seen = view.service(oldest.service.host)
+        rule = None if seen is None else view.destination_rule(seen)
+        config = {}
+        if rule is not None and rule.policy:
             cluster.ClearField("circuit_breakers")
             add_connection_pool(cluster, port_policy(rule.policy, oldest.port))
+            config["config"] = rule.source
         behind = [served.service for served in port.services if served.port == oldest.port]
-        add_istio_metadata(cluster, behind, {})
-    return _from_here(view, cluster)
+        add_istio_metadata(cluster, behind, config)
+    return cluster
 
 
 def _from_here(view: View, cluster: Cluster) -> Cluster:

@@ -41,6 +41,12 @@ class ClientRule:
     export_to: frozenset[str]
     export_to_as_written: frozenset[str]
 
+    @property
+    def source(self) -> str:
+        """Where Istio says in a cluster that the rule is."""
+        namespace, name = self.ref.namespace, self.ref.name
+        return f"/apis/networking.istio.io/v1/namespaces/{namespace}/destination-rule/{name}"
+
     def with_rule(self, other: ClientRule) -> ClientRule:
         """Return the rule with what another rule adds."""
         subsets = {**other.subsets, **self.subsets}

@@ -105,11 +105,16 @@ EVERYTHING = EgressListener(hosts=(HostImport("*", "*"),))
 
 @dataclass(frozen=True, slots=True)
 class IngressListener:
-    """A port that a Sidecar resource opens at a workload. ``endpoint``: where traffic goes."""
+    """A port that a Sidecar resource opens at a workload.
+
+    ``endpoint``: where traffic goes.
+    ``bind``: its address; empty for the workload's own.
+    """
 
     port: int
     protocol: ListenerProtocol
     endpoint: str
+    bind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +178,7 @@ def _ingress(content: Mapping[str, Any]) -> IngressListener:
         _number(port),
         protocol_named(str(port.get("protocol") or "")),
         str(content.get("defaultEndpoint") or ""),
+        str(content.get("bind") or ""),
     )
 
 
