@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aeraki_core.findings.codes import (
     DESTINATION_NOT_IMPORTED,
@@ -33,8 +33,25 @@ from aeraki_core.model.istio import (
     full_host,
 )
 from aeraki_core.model.protocol import PortProtocol, port_protocol
+from aeraki_core.model.service import Service
 
 __all__ = ["Destinations"]
+
+
+class _Target(NamedTuple):
+    """A destination as some clients see it.
+
+    - host, subset: as the mesh knows them
+    - written: the port that the destination names; None when it names none
+    - services: what the host is
+    - numbers: the ports of these services
+    """
+
+    host: str
+    subset: str
+    written: int | None
+    services: tuple[Service, ...]
+    numbers: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +105,7 @@ class Destinations:
         if not any(weights):
             weights = [1] * len(destinations)
         return tuple(
-            self._named(entry.destination, weight, self._ports(entry.destination))
+            self._named(self._target(entry.destination), weight)
             for entry, weight in zip(destinations, weights, strict=True)
         )
 
@@ -183,42 +200,47 @@ class Destinations:
                 f"{name} is no field of a destination and has no effect{hint}",
                 f"{path}.{name}",
             )
-        numbers = self._ports(destination)
-        cluster = self._named(destination, weight, numbers)
-        problems = tuple(self._problems(cluster, numbers, is_written=destination.port is not None))
+        target = self._target(destination)
+        cluster = self._named(target, weight)
+        problems = tuple(self._problems(target, cluster))
         effect = "connections to it fail" if self.as_istio else "the destination is left out"
         for code, message, field in problems:
             self.say(code, f"{message}; {effect}", f"{path}.{field}")
         return cluster if self.as_istio or not problems else None
 
-    def _ports(self, destination: Destination) -> set[int]:
-        """Return the ports of a destination's host, as these clients see it."""
-        services = self.scope.reads.services_of_destination(self._host(destination))
-        return {port.number for service in services for port in service.ports}
+    def _target(self, destination: Destination) -> _Target:
+        """Return what a destination is for these clients."""
+        host = self._host(destination)
+        services = self.scope.reads.services_of_destination(host)
+        numbers = frozenset(port.number for service in services for port in service.ports)
+        written = destination.port.number if destination.port is not None else None
+        return _Target(host, destination.subset or "", written, services, numbers)
 
-    def _named(self, destination: Destination, weight: int, numbers: set[int]) -> WeightedCluster:
+    def _named(self, target: _Target, weight: int) -> WeightedCluster:
         """Return Istio's cluster of a destination, whether there is one or not."""
-        host, subset = self._host(destination), destination.subset or ""
-        number = self._port_number(destination, numbers)
+        if target.written is not None:
+            number = target.written
+        elif len(target.numbers) == 1:
+            (number,) = target.numbers
+        else:
+            number = self.scope.port.number
         return WeightedCluster(
-            cluster=cluster_name(number, host, subset),
+            cluster=cluster_name(number, target.host, target.subset),
             weight=weight,
-            host=host,
+            host=target.host,
             port=number,
-            subset=subset,
+            subset=target.subset,
         )
 
     def _problems(
-        self, cluster: WeightedCluster, numbers: set[int], *, is_written: bool
+        self, target: _Target, cluster: WeightedCluster
     ) -> Iterator[tuple[Code, str, str]]:
-        """Yield why these clients do not have a cluster: code, message, field.
-
-        ``numbers``: the host's ports. ``is_written``: the destination says which one.
-        """
+        """Yield why these clients do not have a cluster: code, message, field."""
         host, number, subset = cluster.host, cluster.port, cluster.subset
+        services, numbers = target.services, target.numbers
         if not numbers:
             yield UNKNOWN_HOST, f"no service {host} in the mesh", "host"
-        elif number not in numbers and is_written:
+        elif number not in numbers and target.written is not None:
             yield UNKNOWN_PORT, f"{host} has no port {number}", "port"
         elif number not in numbers:
             yield UNKNOWN_PORT, f"{host} has several ports and none is {number}", "port"
@@ -233,7 +255,6 @@ class Destinations:
         rules = [
             each for each in self.scope.reads.destination_rules(host) if subset in each.subsets
         ]
-        services = self.scope.reads.services_of_destination(host)
         if not rules:
             known = {
                 name for each in self.scope.reads.destination_rules(host) for name in each.subsets
@@ -248,12 +269,6 @@ class Destinations:
         ):
             message = f"{host} is looked up by DNS and has no endpoint with labels of {subset}"
             yield UNKNOWN_SUBSET, message, "subset"
-
-    def _port_number(self, destination: Destination, numbers: set[int]) -> int:
-        """Return the port that is written, else the host's only one, else this port's number."""
-        if destination.port is not None:
-            return destination.port.number
-        return next(iter(numbers)) if len(numbers) == 1 else self.scope.port.number
 
 
 def _needs_labels(rules: Iterable[DestinationRule], subset: str) -> bool:

@@ -23,7 +23,7 @@ from aeraki_core.findings.text import did_you_mean
 from aeraki_core.mesh.destinations import Destinations
 from aeraki_core.mesh.regex import regex_problem
 from aeraki_core.mesh.route_scope import RouteScope
-from aeraki_core.mesh.routes import Route, RouteMatch
+from aeraki_core.mesh.routes import ANY_CALL, Route, RouteMatch
 from aeraki_core.model.duration import parse_duration
 from aeraki_core.model.istio import HTTPMatchRequest, HTTPRoute, StringMatch, TCPMatch
 
@@ -176,7 +176,7 @@ class _HttpReader:
             message = f"{name} has no effect on this protocol{hint}"
             scope.report(UNSUPPORTED_FIELD, message, f"{path}.{name}")
         route = Route(
-            match=RouteMatch(),
+            match=ANY_CALL,
             clusters=clusters,
             mirrors=self.destinations.mirrors(entry, path),
             timeout=self._timeout(entry, path),

@@ -32,7 +32,7 @@ from aeraki_core.mesh.http_routes import (
 )
 from aeraki_core.mesh.resolve import connection_order
 from aeraki_core.mesh.route_scope import RouteScope
-from aeraki_core.mesh.routes import Route, RouteMatch, default_routes
+from aeraki_core.mesh.routes import ANY_CALL, Route, default_routes
 from aeraki_core.model.istio import TCPMatch, VirtualService
 from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, Service
@@ -107,7 +107,7 @@ def _tcp_route(scopes: Sequence[RouteScope]) -> Route | None:
             if clusters:
                 ref = scope.virtual_service.ref
                 field = scope.written(path)
-                return Route(match=RouteMatch(), clusters=clusters, ref=ref, field=field)
+                return Route(match=ANY_CALL, clusters=clusters, ref=ref, field=field)
     return None
 
 

@@ -13,6 +13,7 @@ from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.service import Port, Service
 
 __all__ = [
+    "ANY_CALL",
     "Mirror",
     "PlannedRoute",
     "Route",
@@ -74,10 +75,11 @@ class RouteMatch:
     @property
     def takes_all(self) -> bool:
         """Whether it asks nothing."""
-        return self == _ANY_CALL
+        return self == ANY_CALL
 
 
-_ANY_CALL = RouteMatch()
+ANY_CALL = RouteMatch()
+"""The match that asks nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,4 +132,4 @@ def default_routes(service: Service, port: Port) -> tuple[Route, ...]:
         host=service.host,
         port=port.number,
     )
-    return (Route(match=RouteMatch(), clusters=(cluster,)),)
+    return (Route(match=ANY_CALL, clusters=(cluster,)),)
