@@ -316,9 +316,12 @@ class GenerateContext(PortContext):
     def _virtual_services(self) -> tuple[VirtualService, ...]:
         """The ones that apply to the service for these clients, in the order of sidecars."""
         host = self.service.host
+        of_host = self._reads.virtual_services(host, self.port.number)
+        if not of_host:
+            return ()
         virtual_services = tuple(
             virtual_service
-            for virtual_service in self._reads.virtual_services(host, self.port.number)
+            for virtual_service in of_host
             if _visible(virtual_service.export_to, self._audience.namespace)
         )
         unread = self._reads.unread.get(RoutesKey(host, self.port.number))
