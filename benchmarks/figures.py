@@ -226,7 +226,7 @@ BENCHMARKS = {
     "pushes": Benchmark(measure=pushes),
     "churn": Benchmark(measure=churn),
     "istiod": Benchmark(measure=istiod, needs_rig=True),
-    "cluster": Benchmark(measure=cluster, needs_rig=True),
+    "cluster": Benchmark(measure=cluster, needs_rig=True, limit=600),
     "live-weights": Benchmark(measure=live_weights, needs_rig=True, is_long=True, limit=1200),
     "large-istiod": Benchmark(measure=large_istiod, needs_rig=True, is_long=True, limit=1200),
     "large-istiod-sidecars": Benchmark(
