@@ -51,7 +51,7 @@ class Api:
     `urllib3.exceptions.HTTPError` when it cannot be reached or does not answer in time.
     """
 
-    def __init__(self, server: str, ca_file: str, token: str, *, timeout: float = 15) -> None:
+    def __init__(self, server: str, ca_file: str, token: str, *, timeout: float = 60) -> None:
         self.server = server
         self._token = token
         self._types: dict[tuple[str, str], ResourceType] = {}
