@@ -175,7 +175,7 @@ HEADLESS_ROUTES = Code(
 SHARED_CIDR = Code(
     id="AER0207",
     severity=_W,
-    title="services with address ranges share a port",
+    title="services with address ranges or TLS share a port",
     action="Use a different port for each service. Until then none of them gets a filter.",
 )
 NO_ADDRESS = Code(

@@ -20,8 +20,8 @@ __all__ = ["Claim", "in_proxies", "seen_elsewhere"]
 class Claim:
     """A service port that istiod makes a listener for, in the proxies of ``export_to``.
 
-    ``ranges``: its chain matches address ranges. ``by_sidecar``: only where a Sidecar names the
-    port of the listener; a headless service has a wildcard listener there.
+    ``ranges``: its chain matches address ranges, or server names of TLS. ``by_sidecar``: only where
+    a Sidecar names the port of the listener; a headless service has a wildcard listener there.
     """
 
     age: Age

@@ -43,6 +43,7 @@ from aeraki_core.mesh.resolve import (
     export_of,
     in_export_order,
     is_visible,
+    merged_services,
     not_imported,
     objects_for,
     services_for,
@@ -87,7 +88,7 @@ class Reads(CommonReads):
     def agrees_with(self, other: Reads) -> bool:
         """Whether this client gets the answers that the other one got to all its questions."""
         return all(
-            self.answer(key) == answer and self._is_named(key) == other._is_named(key)
+            self.answer(key) == answer and self._named(key) == other._named(key)
             for key, answer in other.asked.items()
         )
 
@@ -226,13 +227,10 @@ class Reads(CommonReads):
     def _destinations(self, host: str) -> tuple[Service, ...]:
         """Resolve a destination: Istio imports one of the client's namespace in any case."""
         services = self.services_of_host(host)
-        if services or self.namespace is None:
-            return services
-        return tuple(
-            service
-            for service in self._store.services_of_host(host)
-            if service.namespace == self.namespace
-        )
+        if not services and self.namespace is not None:
+            candidates = self._store.services_of_host(host)
+            services = tuple(each for each in candidates if each.namespace == self.namespace)
+        return merged_services(services)
 
     def _virtual_services(self, key: RoutesKey) -> tuple[VirtualService, ...]:
         host = key.host
@@ -322,7 +320,7 @@ class Reads(CommonReads):
             return
         # The answer depends on Sidecars: which namespaces have one, and what it imports.
         self.keys.add(SidecarNamespacesKey())
-        self._default_sidecar(self.namespace)
+        self._default_sidecar()
         kept = {
             each.ref
             for level in levels
@@ -351,7 +349,7 @@ class Reads(CommonReads):
         routes = self.virtual_service(key.routes)
         self.keys.add(SidecarNamespacesKey())
         self.record.clients |= self._store.sidecars.namespaces()
-        sidecar = self._default_sidecar(self.namespace)
+        sidecar = self._default_sidecar()
         if routes is None or sidecar is None or not sidecar.egress:
             return services
         entries = [each for each in sidecar.egress if each.port in (0, key.port)]
@@ -422,7 +420,7 @@ class Reads(CommonReads):
         visible = (
             claim for claim in in_export_order(candidates, self.namespace) if self._has(claim)
         )
-        claims = in_proxies(visible, self._default_sidecar(self.namespace), self.namespace)
+        claims = in_proxies(visible, self._default_sidecar(), self.namespace)
         # Hundreds of hosts may share a listener, and each asks: look no further than at the one
         # that has it. Where chains stand side by side, also at some of the others.
         if not any(claim.ranges for claim in candidates):
@@ -441,7 +439,7 @@ class Reads(CommonReads):
             # A Sidecar without a policy takes this one away.
             self.keys.add(SidecarNamespacesKey())
         self.record.clients |= sidecars.with_another_policy(of_mesh)
-        sidecar = self._default_sidecar(self.namespace)
+        sidecar = self._default_sidecar()
         return (sidecar.catch_all if sidecar is not None else "") or of_mesh
 
     def _weight_host_problems(self, key: WeightHostKey) -> tuple[WeightHostProblem, ...]:
@@ -468,15 +466,19 @@ class Reads(CommonReads):
     def _has(self, claim: Claim) -> bool:
         """Whether istiod makes listeners for that service in the client's proxies.
 
-        It does for all services of a host in the namespace whose service the host is, also for a
-        ServiceEntry beside a Kubernetes Service, which has no clusters (docs/internals/views.md).
+        It does for all of a host in one namespace, also for a ServiceEntry beside a Service.
         """
-        services = self.services_of_host(claim.service.host)
+        services, sidecar = self.services_of_host(claim.service.host), self._default_sidecar()
+        if sidecar is not None and sidecar.egress:
+            # A service that the Sidecar does not import hides no other one of its host.
+            candidates = self._store.services_of_host(claim.service.host)
+            services = services_for(sidecar.imported(candidates, self.namespace), self.namespace)
         # All services of a host that a client sees are of one namespace.
         return bool(services) and services[0].namespace == claim.namespace
 
-    def _default_sidecar(self, client: ClientNamespace) -> SidecarScope | None:
+    def _default_sidecar(self) -> SidecarScope | None:
         """The default Sidecar of the client's namespace, else that of the root namespace."""
+        client = self.namespace
         own = default_sidecar(self.sidecars(client)) if client is not None else None
         return own or default_sidecar(self.sidecars(self.mesh.root_namespace))
 
@@ -485,12 +487,11 @@ class Reads(CommonReads):
         services = self.services_of_host(host)
         return services[0].namespace if services else None
 
-    def _is_named(self, key: ViewKey) -> bool:
-        """Whether an answer names the client, so that it may mean something else for it."""
-        return isinstance(key, RoutesKey) and any(
-            self.namespace in virtual_service.source_namespaces
-            for virtual_service in self.answer(key)
-        )
+    def _named(self, key: ViewKey) -> ClientNamespace:
+        """The client where an answer names it, so that it means something else for each."""
+        routes = self.answer(key) if isinstance(key, RoutesKey) else ()
+        is_named = any(self.namespace in each.source_namespaces for each in routes)
+        return self.namespace if is_named else None
 
 
 def _store_key(key: ViewKey) -> Key:

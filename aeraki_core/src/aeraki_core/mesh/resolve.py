@@ -31,6 +31,7 @@ __all__ = [
     "have_common_client",
     "in_export_order",
     "is_visible",
+    "merged_services",
     "not_imported",
     "objects_for",
     "services_for",
@@ -108,6 +109,20 @@ def services_for(services: Sequence[Service], client: ClientNamespace) -> tuple[
     if winner.ref.kind == "Service":
         return (winner,)
     return tuple(service for service in visible if service.namespace == winner.namespace)
+
+
+def merged_services(services: Sequence[Service]) -> tuple[Service, ...]:
+    """Return those of a host's services that istiod makes one of, with clusters for all ports.
+
+    The others have listeners, but no clusters. Source: sidecar.go, canMergeServices.
+    """
+    return tuple(
+        service
+        for service in services
+        if service.resolution is services[0].resolution
+        and service.selector == services[0].selector
+        and service.export_to == services[0].export_to
+    )
 
 
 def destination_rules_for(

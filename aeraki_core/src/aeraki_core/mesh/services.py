@@ -27,7 +27,8 @@ from aeraki_core.model.endpoints import Endpoints
 from aeraki_core.model.listeners import Listener, outbound_listeners, wildcards
 from aeraki_core.model.memory import Index
 from aeraki_core.model.meta import ObjectRef
-from aeraki_core.model.service import Service, ServiceId
+from aeraki_core.model.protocol import PortProtocol, port_protocol
+from aeraki_core.model.service import Port, Resolution, Service, ServiceId
 from aeraki_core.model.wire import text_map
 
 __all__ = ["ServiceTable"]
@@ -212,7 +213,7 @@ class ServiceTable:
         for port in service.ports:
             # istiod makes no listener for UDP.
             listeners: tuple[Listener, ...] = ()
-            if port.protocol != "UDP":
+            if port.protocol != "UDP" and not _is_routed_by_host(service, port):
                 listeners = outbound_listeners(
                     service,
                     port,
@@ -221,11 +222,28 @@ class ServiceTable:
                 )
             claim = Claim(service.age, service.id, port.number, export_to=service.export_to)
             for listener in listeners:
-                claims[listener.name] = replace(claim, ranges=listener.ranges)
+                claims[listener.name] = replace(claim, ranges=_has_matches(listener, port))
             if service.headless and port.protocol != "UDP":
                 for name in wildcards(port.number):
                     claims.setdefault(name, replace(claim, by_sidecar=True))
         return claims
+
+
+def _is_routed_by_host(service: Service, port: Port) -> bool:
+    """Report whether all services on the port share the wildcard listener, as with HTTP."""
+    return (
+        service.resolution is Resolution.CLUSTER_IP
+        and not service.headless
+        and port_protocol(port) is PortProtocol.HTTP
+    )
+
+
+def _has_matches(listener: Listener, port: Port) -> bool:
+    """Report whether the port's chain has a match, so that chains of others stand beside it.
+
+    On wildcard listeners istiod matches ports of TLS by the server name (tls.go).
+    """
+    return listener.ranges or (listener.has_passthrough and port_protocol(port) is PortProtocol.TLS)
 
 
 def _annotation_changes(

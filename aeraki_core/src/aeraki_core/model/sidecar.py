@@ -9,7 +9,7 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from pydantic import Field
 
 from aeraki_core.model.meta import Age, ObjectRef
 from aeraki_core.model.protocol import PortProtocol, port_protocol
-from aeraki_core.model.service import Port, PortNumber
+from aeraki_core.model.service import Port, PortNumber, Service
 from aeraki_core.model.wire import Spec, check
 
 __all__ = [
@@ -147,6 +147,10 @@ class SidecarScope:
     def imports(self, namespace: str, host: str, client: str | None) -> bool:
         """Report whether a client imports a service of that namespace and host."""
         return any(imports.imports(namespace, host, client) for imports in self.egress)
+
+    def imported(self, services: Iterable[Service], client: str | None) -> list[Service]:
+        """Return those of the services that a client imports."""
+        return [each for each in services if self.imports(each.namespace, each.host, client)]
 
     def serving(
         self, namespace: str, host: str, *, port: int, client: str | None

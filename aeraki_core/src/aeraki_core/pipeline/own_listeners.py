@@ -94,7 +94,7 @@ def own_listeners(
             own.append(listener)
     if any(listener.has_passthrough for listener in own):
         reads.catch_all()  # asked here, so that clients with another answer get a view of their own
-    findings += _sidecar_listeners(service, port, reads)
+    findings += _sidecar_listeners(service, port, own, reads)
     if reads.namespace is None:
         findings += _workload_listeners(service, own, reads)
     return tuple(own), tuple(findings)
@@ -118,21 +118,31 @@ def _workload_listeners(
                 yield Finding(WORKLOAD_LISTENER, message, service.ref, "spec.ports")
 
 
-def _sidecar_listeners(service: Service, port: Port, reads: Reads) -> Iterator[Finding]:
+def _sidecar_listeners(
+    service: Service, port: Port, listeners: Iterable[Listener], reads: Reads
+) -> Iterator[Finding]:
     """Namespaces whose Sidecar has a listener of its own for the port.
 
-    It serves several services, so none is patched.
+    It serves several services, so none is patched, unless a filter matches its name: it is one of
+    the port's own ``listeners`` where the Sidecar binds to the address of a service.
     """
+    names = {listener.name for listener in listeners}
     for sidecar in reads.sidecar_listeners(port.number):
         client = sidecar.ref.namespace
         if client == reads.mesh.root_namespace:
             client = service.namespace  # of all clients, these import the most
         for egress in sidecar.egress:
-            if (
-                egress.has_own_listeners
-                and egress.port in (0, port.number)
-                and egress.imports(service.namespace, service.host, client)
-            ):
+            if not egress.has_own_listeners or egress.port not in (0, port.number):
+                continue
+            listener = egress.listener(port.number)
+            if listener in names:
+                message = (
+                    f"port {port.number}: {sidecar.ref} gives {_clients(sidecar, reads)} the "
+                    f"listener {listener} for its own services; the filter changes it, and their "
+                    f"calls go to {service.host}"
+                )
+                yield Finding(SIDECAR_LISTENER, message, service.ref, "spec.ports")
+            elif egress.imports(service.namespace, service.host, client):
                 effect = (
                     "their calls pass as plain TCP"
                     if egress.reads_as is None
@@ -140,7 +150,7 @@ def _sidecar_listeners(service: Service, port: Port, reads: Reads) -> Iterator[F
                 )
                 message = (
                     f"port {port.number}: {sidecar.ref} gives {_clients(sidecar, reads)} the "
-                    f"listener {egress.listener(port.number)}, which is not patched; {effect}"
+                    f"listener {listener}, which is not patched; {effect}"
                 )
                 yield Finding(SIDECAR_LISTENER, message, service.ref, "spec.ports")
 
