@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aeraki_core.filters.patch import ADDED_PREFIX
-from aeraki_core.findings.codes import CLIENT_MATCH
+from aeraki_core.findings.codes import CLIENT_MATCH, SIDECAR_LISTENER, UNSUPPORTED_MATCH
 from aeraki_core.findings.finding import Finding
 from aeraki_core.model.istio import full_host
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -147,7 +147,7 @@ def a_chain_is_changed_for_its_own_service(comparison: Comparison) -> Iterator[R
     """Our filter in a chain is of the service port that istiod made the chain for."""
     for change in _changes(comparison):
         ours, istio = change.ours, change.istio
-        if ours is None or ours.name == TCP_PROXY:
+        if ours is None or ours.name == TCP_PROXY or _is_of_a_sidecar(comparison, change):
             continue
         direction, _, port, host = _cluster_parts(ours.prefix)
         if port != change.port:
@@ -163,7 +163,7 @@ def routes_name_clusters_of_the_client(comparison: Comparison) -> Iterator[Reaso
     """Every cluster that a changed chain names is one that istiod gives this client."""
     known = comparison.after.clusters.keys() | set(_UNOWNED)
     for change in _changes(comparison):
-        if change.ours:
+        if change.ours and not _is_left_out(comparison, _cluster_parts(change.ours.prefix).host):
             for name in sorted(change.ours.clusters - known - change.istio.clusters):
                 yield change.place, f"{change.ours.name} names {name}, which the client lacks"
 
@@ -182,7 +182,8 @@ def other_calls_go_where_istio_sends_them(comparison: Comparison) -> Iterator[Re
 
     An HTTP route without a condition may decide otherwise, as far as its destinations exist, and
     so may the route of a RedisService for all keys. That one is also obeyed for clients that lack
-    its destination: they get an error, because keys must not get into another Redis.
+    its destination: they get an error, because keys must not get into another Redis. A route for
+    some clients of a namespace or some addresses cannot be followed, and a finding says so.
     """
     for change in _changes(comparison):
         ours, istio = change.ours, change.istio
@@ -192,7 +193,7 @@ def other_calls_go_where_istio_sends_them(comparison: Comparison) -> Iterator[Re
         _, _, port, host = _cluster_parts(ours.prefix)
         wanted = [istio.default, *_spoken(comparison, host, port)]
         hosts = {_cluster_parts(name).host for name in goes}
-        if _has_client_match(comparison, host):
+        if _is_left_out(comparison, host) or _is_of_a_sidecar(comparison, change):
             continue
         if goes not in wanted and not hosts <= _for_all_keys(comparison, host):
             expected = " or ".join(str(dict(each or {})) for each in wanted)
@@ -360,9 +361,18 @@ def _spoken(comparison: Comparison, host: str, port: int) -> Iterator[Shares]:
                 yield _asked(comparison, route["route"], namespace, port)
 
 
-def _has_client_match(comparison: Comparison, host: str) -> bool:
-    """Report whether a finding says that a route of the host is for some clients only."""
-    left_out = {each.ref for each in comparison.findings if each.code is CLIENT_MATCH}
+def _is_of_a_sidecar(comparison: Comparison, change: _Change) -> bool:
+    """Report whether a finding says that a Sidecar binds the listener to a service's address."""
+    listener = f"listener {change.listener.name} for its own services"
+    return any(
+        each.code is SIDECAR_LISTENER and listener in each.message for each in comparison.findings
+    )
+
+
+def _is_left_out(comparison: Comparison, host: str) -> bool:
+    """Report whether a finding says that a route of the host cannot be followed for its match."""
+    codes = (CLIENT_MATCH, UNSUPPORTED_MATCH)
+    left_out = {each.ref for each in comparison.findings if each.code in codes}
     return any(
         each["kind"] == "VirtualService"
         and ref.name == each["metadata"]["name"]
