@@ -472,7 +472,8 @@ class Reads(CommonReads):
         if sidecar is not None and sidecar.egress:
             # A service that the Sidecar does not import hides no other one of its host.
             candidates = self._store.services_of_host(claim.service.host)
-            services = services_for(sidecar.imported(candidates, self.namespace), self.namespace)
+            imported = sidecar.imported(candidates, port=claim.port, client=self.namespace)
+            services = services_for(imported, self.namespace)
         # All services of a host that a client sees are of one namespace.
         return bool(services) and services[0].namespace == claim.namespace
 

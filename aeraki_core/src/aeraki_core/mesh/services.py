@@ -28,7 +28,7 @@ from aeraki_core.model.listeners import Listener, outbound_listeners, wildcards
 from aeraki_core.model.memory import Index
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.protocol import PortProtocol, port_protocol
-from aeraki_core.model.service import Port, Resolution, Service, ServiceId
+from aeraki_core.model.service import Port, Service, ServiceId
 from aeraki_core.model.wire import text_map
 
 __all__ = ["ServiceTable"]
@@ -213,7 +213,7 @@ class ServiceTable:
         for port in service.ports:
             # istiod makes no listener for UDP.
             listeners: tuple[Listener, ...] = ()
-            if port.protocol != "UDP" and not _is_routed_by_host(service, port):
+            if port.protocol != "UDP":
                 listeners = outbound_listeners(
                     service,
                     port,
@@ -221,29 +221,37 @@ class ServiceTable:
                     headless_filter_chains=self._headless_filter_chains,
                 )
             claim = Claim(service.age, service.id, port.number, export_to=service.export_to)
+            protocol = _protocol(service, port)
             for listener in listeners:
-                claims[listener.name] = replace(claim, ranges=_has_matches(listener, port))
+                if _claims_listener(listener, protocol):
+                    ranges = _has_matches(listener, protocol)
+                    claims[listener.name] = replace(claim, ranges=ranges)
             if service.headless and port.protocol != "UDP":
                 for name in wildcards(port.number):
                     claims.setdefault(name, replace(claim, by_sidecar=True))
         return claims
 
 
-def _is_routed_by_host(service: Service, port: Port) -> bool:
-    """Report whether all services on the port share the wildcard listener, as with HTTP."""
-    return (
-        service.resolution is Resolution.CLUSTER_IP
-        and not service.headless
-        and port_protocol(port) is PortProtocol.HTTP
-    )
+def _protocol(service: Service, port: Port) -> PortProtocol:
+    """Return the protocol that istiod assumes: that of a ServiceEntry's port is what it says."""
+    is_written = service.ref.kind != "Service" and port.protocol == "TCP"
+    return PortProtocol.TCP if is_written else port_protocol(port)
 
 
-def _has_matches(listener: Listener, port: Port) -> bool:
+def _claims_listener(listener: Listener, protocol: PortProtocol) -> bool:
+    """Report whether istiod makes that listener for the port.
+
+    HTTP of all services is on the wildcard listener, where the name of the host tells it apart.
+    """
+    return listener.has_passthrough or protocol is not PortProtocol.HTTP
+
+
+def _has_matches(listener: Listener, protocol: PortProtocol) -> bool:
     """Report whether the port's chain has a match, so that chains of others stand beside it.
 
     On wildcard listeners istiod matches ports of TLS by the server name (tls.go).
     """
-    return listener.ranges or (listener.has_passthrough and port_protocol(port) is PortProtocol.TLS)
+    return listener.ranges or (listener.has_passthrough and protocol is PortProtocol.TLS)
 
 
 def _annotation_changes(

@@ -148,9 +148,20 @@ class SidecarScope:
         """Report whether a client imports a service of that namespace and host."""
         return any(imports.imports(namespace, host, client) for imports in self.egress)
 
-    def imported(self, services: Iterable[Service], client: str | None) -> list[Service]:
-        """Return those of the services that a client imports."""
-        return [each for each in services if self.imports(each.namespace, each.host, client)]
+    def imported(
+        self, services: Iterable[Service], *, port: int, client: str | None
+    ) -> list[Service]:
+        """Return those of the services that a client imports for a port, at their own address."""
+        entries = [
+            imports
+            for imports in self.egress
+            if imports.port in (0, port) and not imports.has_own_listeners
+        ]
+        return [
+            each
+            for each in services
+            if any(imports.imports(each.namespace, each.host, client) for imports in entries)
+        ]
 
     def serving(
         self, namespace: str, host: str, *, port: int, client: str | None
