@@ -22,6 +22,7 @@ __all__ = [
     "SERVICES",
     "SUBSETS",
     "Choices",
+    "client_address",
     "istio",
 ]
 
@@ -30,6 +31,13 @@ NAMESPACES = ("j0-shop", "j0-bank", "j0-crm", "j0-front")
 
 CLIENT_LABELS = {"app": "cart"}
 """Those of each client's pod: it serves the Services of its namespace that select them."""
+
+
+def client_address(namespace: str) -> str:
+    """The address of a namespace's client, in any slot."""
+    slot, _, name = namespace.removeprefix("j").partition("-")
+    return f"10.251.{slot}.{NAMESPACES.index(f'j0-{name}') + 1}"
+
 
 ROOT_NAMESPACE = "istio-system"
 AGES = (

@@ -11,6 +11,7 @@ from aeraki_core.manifests.crds import crd
 from aeraki_core.plugins.registry import build_registry
 
 from tests.istio.judge.court import Court
+from tests.istio.judge.model import MUTUAL_TLS
 from tests.istio.judge.tenancy import Tenancy
 from tests.rig import availability
 from tests.rig.ads import AdsClient
@@ -47,7 +48,9 @@ def _opened(kind: type[C]) -> Iterator[C]:
     if reason := availability.obstacle() or availability.unbuilt():
         give_up(reason)
     registry = build_registry()
-    with ControlPlane(mesh_config={"enableAutoMtls": True}, istiod_env=_ISTIOD) as plane:
+    with ControlPlane(
+        mesh_config={"enableAutoMtls": True}, mtls=MUTUAL_TLS, istiod_env=_ISTIOD
+    ) as plane:
         for each in registry.kinds:
             plane.api.apply(crd(each))
         with AdsClient(plane.istiod_ports.grpc) as ads:

@@ -11,15 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from aeraki_core.model.mesh import Mesh
 from aeraki_core.plugins.registry import Registry
 from aeraki_core.testing import Made, generate, to_yaml
 
 from tests.istio.judge.checks import Comparison, Violation, judge
-from tests.istio.judge.choices import CLIENT_LABELS, NAMESPACES
+from tests.istio.judge.choices import CLIENT_LABELS, NAMESPACES, client_address
 from tests.istio.judge.marks import Marks
 from tests.istio.judge.meshes import placed, slot_of
+from tests.istio.judge.model import disagreements
 from tests.rig.ads import AdsClient, ProxyConfig
 from tests.rig.api import Object
 from tests.rig.bootstrap import Node
@@ -41,7 +43,7 @@ class Trial:
     """One mesh and what its clients have.
 
     ``drawn``: the mesh in slot 0. ``objects``: those of its objects that the API server accepted,
-    as it stores them.
+    as it stores them. ``filters``: ours, as it stores them.
     """
 
     drawn: list[Object]
@@ -51,8 +53,12 @@ class Trial:
 
     @property
     def violations(self) -> list[Violation]:
-        """What every check finds for every client."""
-        return [each for comparison in self.comparisons for each in judge(comparison)]
+        """What every check finds for every client, and where the modelled sidecar differs."""
+        return [
+            each
+            for comparison in self.comparisons
+            for each in (*judge(comparison), *disagreements(comparison, self.filters))
+        ]
 
     @property
     def yaml(self) -> str:
@@ -88,18 +94,18 @@ class Court:
             self._marks.wait()
             before = self._configs(len(batch), pool)
             made = [self._made(objects) for objects in meshes]
-            filters = [each for one in made for each in one.filters]
-            written = list(pool.map(self._create, filters))
+            written = pool.map(self._create, [each for one in made for each in one.filters])
+            filters = [[each for each in islice(written, len(one.filters)) if each] for one in made]
             try:
                 self._marks.wait()
                 after = self._configs(len(batch), pool)
             finally:
-                list(pool.map(self._delete, filter(None, written)))
+                list(pool.map(self._delete, [each for one in filters for each in one]))
         return [
             Trial(
                 drawn=drawn,
                 objects=meshes[slot],
-                filters=made[slot].filters,
+                filters=tuple(filters[slot]),
                 comparisons=tuple(
                     Comparison(
                         namespace=namespace,
@@ -169,8 +175,8 @@ class Court:
     def _config(self, client: tuple[int, str]) -> ProxyConfig:
         """What istiod sends to the client of a namespace, without what is of other meshes."""
         slot, namespace = client
-        ip = f"10.251.{slot}.{_namespaces(slot).index(namespace) + 1}"
-        config = self._ads.config(Node("client", namespace, ip, labels=CLIENT_LABELS))
+        node = Node("client", namespace, client_address(namespace), labels=CLIENT_LABELS)
+        config = self._ads.config(node)
         mine = (None, slot)
         return ProxyConfig(
             {name: each for name, each in config.listeners.items() if slot_of(name) in mine},
