@@ -94,27 +94,26 @@ def port_chains(
     ``named``: its address does not identify it, so that the server name of TLS must.
     """
     is_mongo = protocol is ListenerProtocol.MONGO
-    if protocol is ListenerProtocol.TLS:
-        chains = list(_tls_chains(view, egress, service, port, ranges))
-    else:
-        chains = []
-        for route in _routes(view, egress, service.host, "tcp"):
-            filters = _route_filters(view, route, port, is_mongo)
-            wanted = [match for match in route.matches if match.is_for(view, port.number)]
-            if not route.matches or not all(match.ranges for match in wanted):
-                return [*chains, PortChain(filters, ranges)]
-            if wanted:
-                own = frozenset(each for match in wanted for each in match.ranges)
-                chains.append(PortChain(filters, own))
-        if any(chain.ranges == ranges for chain in chains):
-            return chains
-    if not chains or protocol is not ListenerProtocol.TLS:
-        hosts = frozenset({service.host} if named else ())
-        cluster = cluster_name(port.number, service.host)
-        filters = _to_one(cluster, _rule(view, service.host), "", is_mongo)
-        tls = protocol is ListenerProtocol.TLS
-        chains.append(PortChain(filters, ranges, hosts if tls else frozenset()))
-    return chains
+    is_tls = protocol is ListenerProtocol.TLS
+    cluster = cluster_name(port.number, service.host)
+    own = PortChain(
+        _to_one(cluster, _rule(view, service.host), "", is_mongo),
+        ranges,
+        frozenset({service.host} if is_tls and named else ()),
+    )
+    if is_tls:
+        return list(_tls_chains(view, egress, service, port, ranges)) or [own]
+    chains: list[PortChain] = []
+    for route in _routes(view, egress, service.host, "tcp"):
+        filters = _route_filters(view, route, port, is_mongo)
+        wanted = [match for match in route.matches if match.is_for(view, port.number)]
+        # A match without ranges is for every connection, so nothing after it counts.
+        if not route.matches or not all(match.ranges for match in wanted):
+            return [*chains, PortChain(filters, ranges)]
+        if wanted:
+            matched = frozenset(each for match in wanted for each in match.ranges)
+            chains.append(PortChain(filters, matched))
+    return chains if any(chain.ranges == ranges for chain in chains) else [*chains, own]
 
 
 def _tls_chains(
