@@ -271,25 +271,3 @@ def test_gateway_routes_to_a_service_with_an_http_port_are_for_that_port() -> No
 def test_a_port_of_another_protocol_is_left_alone(port: str) -> None:
     text = service(f"{{name: {port}, port: 1}}").replace("thrift.aeraki.io/", "x.io/")
     assert not made_of(text).findings_text
-
-
-@pytest.mark.parametrize(("imported", "is_named"), [("b.example.net", True), ("*", False)])
-def test_workloads_whose_sidecar_has_another_service_at_the_listener_are_named(
-    imported: str, is_named: bool
-) -> None:
-    entries = [
-        istio(
-            "ServiceEntry",
-            f"{{hosts: [{host}.example.net], resolution: DNS, "
-            f"ports: [{{number: 9090, name: {port}, protocol: TCP}}]}}",
-        ).replace("name: x", f"name: {host}")
-        for host, port in (("a", "tcp-thrift"), ("b", "tcp"))
-    ]
-    sidecar = istio(
-        "Sidecar",
-        f'{{workloadSelector: {{labels: {{app: a}}}}, egress: [{{hosts: ["shop/{imported}"]}}]}}',
-        "web",
-    )
-    made = made_of(*entries, sidecar)
-    named = about(made, "AER0229", "clients with app=a in web", "0.0.0.0_9090", "b.example.net")
-    assert named == is_named, made.findings_text

@@ -1,4 +1,4 @@
-"""DestinationRules with a workloadSelector: each workload has the filter that fits its clusters."""
+"""DestinationRules and Sidecars with a workloadSelector: workloads have filters of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import pytest
 from aeraki_core.testing import Made
 
-from tests.reach import client_of, made_of
+from tests.reach import Client, client_of, made_of
 
 GREETER = "greeter.shop.svc.cluster.local"
 LISTENER = "10.96.3.4_20880"
@@ -184,3 +184,136 @@ def test_more_selectors_than_the_limit_are_reported() -> None:
     assert subsets(made, "web", l0="x", l1="x") == {"v1"}
     many = [rule(f"r{number}", "v1", labels=f"app=a{number}") for number in range(16)]
     assert "AER0225" not in made_of(MESH, SHOP, *many).findings_text
+
+
+def sidecar(
+    name: str, *hosts: str, labels: str | None = None, year: int = 2024, **spec: object
+) -> dict[str, object]:
+    """A Sidecar in web; ``labels``: of its workloadSelector."""
+    if labels is not None:
+        pairs = dict(pair.split("=") for pair in labels.split(",") if pair)
+        spec["workloadSelector"] = {"labels": pairs}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": {
+            "name": name,
+            "namespace": "web",
+            "creationTimestamp": f"{year}-01-01T00:00:00Z",
+        },
+        "spec": {"egress": [{"hosts": list(hosts)}], **spec},
+    }
+
+
+ELSEWHERE = (
+    MESH.replace(
+        "kind: VirtualService\nmetadata: {name: greeter, namespace: shop}",
+        "kind: VirtualService\nmetadata: {name: greeter, namespace: platform}",
+    )
+    .replace("greeter]", f"{GREETER}]")
+    .replace("host: greeter", f"host: {GREETER}")
+)
+
+
+def test_the_sidecar_of_some_workloads_decides_which_routes_they_have() -> None:
+    made = made_of(
+        ELSEWHERE,
+        SHOP,
+        sidecar("all", "shop/*", year=2020),
+        sidecar("front", "shop/*", "platform/*", labels="app=front"),
+        sidecar("older", "shop/*", labels="tier=gold", year=2021),
+    )
+    assert subsets(made, "bank", app="front") == {"v1", "v2", "v3"}
+    assert subsets(made, "web") == set()
+    assert subsets(made, "web", app="front") == {"v1", "v2", "v3"}
+    assert subsets(made, "web", app="front", tier="gold") == set()
+    one = made_of(ELSEWHERE, SHOP, sidecar("front", "shop/*", labels="app=front"))
+    assert subsets(one, "web") == {"v1", "v2", "v3"}
+    assert subsets(one, "web", app="front") == set()
+
+
+def test_a_rule_and_a_sidecar_select_the_same_workloads() -> None:
+    made = made_of(
+        ELSEWHERE,
+        SHOP,
+        rule("general", "v1", "v3"),
+        rule("gold", "v2", labels="tier=gold"),
+        sidecar("front", "shop/*", labels="app=front"),
+    )
+    assert subsets(made, "web") == {"v1", "v3"}
+    assert subsets(made, "web", tier="gold") == {"v2"}
+    assert subsets(made, "web", app="front") == set()
+    assert subsets(made, "web", app="front", tier="gold") == set()
+
+
+def entry(name: str, port: str, year: int) -> dict[str, object]:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "creationTimestamp": f"{year}-01-01T00:00:00Z",
+        },
+        "spec": {
+            "hosts": [f"{name}.example.net"],
+            "resolution": "DNS",
+            "ports": [{"number": 9090, "name": port, "protocol": "TCP"}],
+        },
+    }
+
+
+def at(client: Client) -> tuple[list[str], set[str]]:
+    hosts = {each.rpartition("|")[2] for each in client.reaches("0.0.0.0_9090")}
+    return client.filters("0.0.0.0_9090"), hosts
+
+
+@pytest.mark.parametrize("second", ["tcp", "tcp-thrift"])
+def test_a_listener_belongs_to_another_service_for_some_workloads(second: str) -> None:
+    protocol = {"tcp": "tcp_proxy", "tcp-thrift": "thrift_proxy"}[second]
+    a = (["thrift_proxy"], {"a.example.net"})
+    b = ([protocol], {"b.example.net"})
+    entries = entry("a", "tcp-thrift", 2020), entry("b", second, 2021)
+    some = sidecar("some", "shop/b.example.net", labels="app=jobs")
+    made = made_of(*entries, some)
+    assert "AER0225" not in made.findings_text
+    assert at(client_of(made, "web", labels={"app": "jobs"})) == b
+    assert at(client_of(made, "web")) == a
+    assert at(client_of(made, "bank", labels={"app": "jobs"})) == a
+    # The other way round: the namespace gives it to the one, some workloads to the other.
+    made = made_of(
+        *entries,
+        sidecar("all", "shop/b.example.net"),
+        sidecar("some", "shop/a.example.net", labels="app=jobs"),
+        sidecar("two", "*/*", labels="tier=gold"),
+    )
+    assert at(client_of(made, "web")) == b
+    assert at(client_of(made, "web", labels={"app": "jobs"})) == a
+    assert at(client_of(made, "web", labels={"tier": "gold"})) == a
+    assert at(client_of(made, "bank")) == a
+
+
+def test_a_listener_belongs_to_another_service_for_a_namespace() -> None:
+    """Its filter comes after the one that frees the listener, whatever their names."""
+    entries = entry("a", "tcp-thrift", 2021), entry("b", "tcp-thrift", 2020)
+    made = made_of(*entries, sidecar("all", "shop/a.example.net", labels=""))
+    assert at(client_of(made, "web")) == (["thrift_proxy"], {"a.example.net"})
+    assert at(client_of(made, "bank")) == (["thrift_proxy"], {"b.example.net"})
+
+
+def test_the_outbound_policy_of_some_workloads() -> None:
+    ranges = entry("a", "tcp-thrift", 2020)
+    spec = ranges["spec"]
+    assert isinstance(spec, dict)
+    spec |= {"resolution": "NONE", "addresses": ["10.8.0.0/16"]}
+    deny, allow = {"mode": "REGISTRY_ONLY"}, {"mode": "ALLOW_ANY"}
+    made = made_of(
+        ranges,
+        sidecar("all", "*/*", outboundTrafficPolicy=deny),
+        sidecar("some", "*/*", labels="app=jobs", outboundTrafficPolicy=allow),
+    )
+    for labels, catch_all in (({}, b"BlackHole"), ({"app": "jobs"}, b"Passthrough")):
+        client = client_of(made, "web", labels=labels)
+        assert client.filters("0.0.0.0_9090") == ["thrift_proxy", "tcp_proxy"]
+        chain = client.config.listener("0.0.0.0_9090").default_filter_chain
+        assert catch_all in chain.SerializeToString()

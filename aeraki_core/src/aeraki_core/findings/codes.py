@@ -285,13 +285,6 @@ SIDECAR_LISTENER = Code(
     action="Remove bind and captureMode NONE from the Sidecar's egress listener, "
     "if its clients need the protocol.",
 )
-WORKLOAD_LISTENER = Code(
-    id="AER0229",
-    severity=_W,
-    title="Sidecar of some workloads gives the listener to another service",
-    action="Import the service in that Sidecar, give the other one an address or port of its own, "
-    "or remove the Sidecar's workloadSelector.",
-)
 FOREIGN_FILTER = Code(
     id="AER0223",
     severity=_W,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
 
-from aeraki_core.mesh.claims import Claim, in_proxies
 from aeraki_core.mesh.keys import (
     AnnotationKey,
     AnnotationsKey,
@@ -16,7 +14,6 @@ from aeraki_core.mesh.keys import (
     EndpointsKey,
     HostKey,
     ImportersKey,
-    ListenerKey,
     PodKey,
     ProxyFamiliesKey,
     ReadyEndpointsKey,
@@ -24,7 +21,6 @@ from aeraki_core.mesh.keys import (
     SecretKey,
     ServiceKey,
     ShortHostRulesKey,
-    SidecarNamespacesKey,
     SidecarsKey,
     VirtualServiceKey,
     VirtualServicesKey,
@@ -32,7 +28,6 @@ from aeraki_core.mesh.keys import (
     WorkloadEntriesKey,
 )
 from aeraki_core.mesh.record import Record, wildcards_over
-from aeraki_core.mesh.resolve import in_export_order
 from aeraki_core.mesh.sidecars import listener_keys
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.endpoints import Endpoints, ReadyEndpoint
@@ -147,23 +142,6 @@ class CommonReads:
         sidecars = self._store.sidecars.of(namespace)
         self.objects.update(sidecar.ref for sidecar in sidecars)
         return sidecars
-
-    def claims_of_workloads(self, listener: str) -> Iterator[tuple[SidecarScope, Claim]]:
-        """Yield the Sidecars of some workloads, with who has the listener there.
-
-        Nothing for a listener that only one service claims.
-        """
-        candidates = self._store.claims(listener)
-        self.keys.add(ListenerKey(listener))
-        if len(candidates) < 2:
-            return
-        self.keys.add(SidecarNamespacesKey())
-        for namespace in sorted(self._store.sidecars.namespaces()):
-            for sidecar in self.sidecars(namespace):
-                if sidecar.labels and sidecar.egress:
-                    visible = in_export_order(candidates, namespace)
-                    for claim in islice(in_proxies(visible, sidecar, namespace), 1):
-                        yield sidecar, claim
 
     def importers(self, service: Service) -> frozenset[str] | None:
         """The namespaces that may import a service, its own among them; None: any namespace."""

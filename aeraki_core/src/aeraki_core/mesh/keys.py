@@ -40,6 +40,7 @@ __all__ = [
     "ResourceKey",
     "ResourcesKey",
     "SecretKey",
+    "SelectingSidecarsKey",
     "ServiceKey",
     "ShortHostRulesKey",
     "SidecarListenersKey",
@@ -245,6 +246,12 @@ class OutboundPoliciesKey(NamedTuple):
     asks: str = "outbound policies"
 
 
+class SelectingSidecarsKey(NamedTuple):
+    """The Sidecars that are for some workloads of their namespaces."""
+
+    asks: str = "selecting sidecars"
+
+
 class ImportersKey(NamedTuple):
     """The client namespaces that import the services of a namespace.
 
@@ -311,6 +318,7 @@ Key = (
     | ProxyFamiliesKey
     | ListenerKey
     | OutboundPoliciesKey
+    | SelectingSidecarsKey
     | VirtualServiceKey
     | AttachedRouteKey
     | VirtualServicesKey

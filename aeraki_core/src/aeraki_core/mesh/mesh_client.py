@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from aeraki_core.model.meta import Label, ObjectRef
+from aeraki_core.model.meta import Label
 
-__all__ = ["EVERYBODY_ELSE", "MAX_LABEL_SETS", "LabelSets", "MeshClient", "union_of"]
+__all__ = ["EVERYBODY_ELSE", "MAX_LABEL_SETS", "MeshClient", "label_sets", "union_of"]
 
 MAX_LABEL_SETS = 16
 """Of one namespace, for one service port. Each may need a filter of its own."""
@@ -43,29 +43,19 @@ class MeshClient(NamedTuple):
 EVERYBODY_ELSE = MeshClient()
 
 
-class LabelSets(NamedTuple):
-    """The sets of labels that workloads may have by the selectors of a namespace.
+def label_sets(selectors: Iterable[tuple[Label, ...]]) -> tuple[tuple[Label, ...], ...]:
+    """Return the sets of labels that workloads may have by the selectors of a namespace.
 
-    - sets: of each selector, and of all selectors that one workload may match; the fewest first
-    - left_out: the objects whose selectors would give more sets than the limit
+    Of each selector, and of all that one workload may match; those with the fewest labels first.
+    Selectors that would give more sets than the limit are left out; the first ones count.
     """
-
-    sets: tuple[tuple[Label, ...], ...]
-    left_out: tuple[ObjectRef, ...]
-
-    @classmethod
-    def of(cls, selectors: Iterable[tuple[tuple[Label, ...], ObjectRef]]) -> LabelSets:
-        """Return the sets for selectors with their objects; the first ones count."""
-        sets: set[tuple[Label, ...]] = set()
-        left_out: list[ObjectRef] = []
-        for selector, ref in selectors:
-            both = (union_of(selector, each) for each in sets)
-            more = {selector, *(each for each in both if each is not None)}
-            if len(sets | more) > MAX_LABEL_SETS:
-                left_out.append(ref)
-            else:
-                sets |= more
-        return cls(tuple(sorted(sets, key=lambda each: (len(each), each))), tuple(left_out))
+    sets: set[tuple[Label, ...]] = set()
+    for selector in selectors:
+        unions = (union_of(selector, each) for each in sets)
+        more = {selector, *(each for each in unions if each is not None)}
+        if len(sets | more) <= MAX_LABEL_SETS:
+            sets |= more
+    return tuple(sorted(sets, key=lambda each: (len(each), each)))
 
 
 def union_of(one: tuple[Label, ...], other: tuple[Label, ...]) -> tuple[Label, ...] | None:

@@ -7,12 +7,11 @@ filters, so the generator runs once for them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from itertools import chain, islice
 from typing import Any
 
 from aeraki_core.mesh.claims import Claim, in_proxies, seen_elsewhere
-from aeraki_core.mesh.common_reads import CommonReads
 from aeraki_core.mesh.keys import (
     DestinationKey,
     DestinationRulesKey,
@@ -21,7 +20,6 @@ from aeraki_core.mesh.keys import (
     ListenerKey,
     OutboundPoliciesKey,
     ResourcesKey,
-    SidecarNamespacesKey,
     VirtualServicesKey,
     VirtualServicesUnderKey,
     WeightHostKey,
@@ -38,24 +36,22 @@ from aeraki_core.mesh.record import (
 from aeraki_core.mesh.resolve import (
     ClientNamespace,
     RoutedPort,
-    default_sidecar,
     destination_rules_for,
     export_of,
     in_export_order,
     is_visible,
     merged_services,
-    not_imported,
     objects_for,
     services_for,
     virtual_services_for,
 )
 from aeraki_core.mesh.route_levels import LevelOrder, RouteLevel, first_few
+from aeraki_core.mesh.sidecar_reads import SidecarReads
 from aeraki_core.mesh.store import Store
 from aeraki_core.model.istio import DestinationRule, VirtualService
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Resource
 from aeraki_core.model.service import Service, ServiceId
-from aeraki_core.model.sidecar import BLACK_HOLE, PASSTHROUGH, SidecarScope
 
 __all__ = ["Reads"]
 
@@ -65,7 +61,7 @@ _SHARERS = 5
 """So many of the services that share a listener are looked at."""
 
 
-class Reads(CommonReads):
+class Reads(SidecarReads):
     """Questions to the store on behalf of one reader, as clients with the same mesh see it.
 
     ``asked`` holds the questions that depend on the client, with their answers.
@@ -74,9 +70,7 @@ class Reads(CommonReads):
     def __init__(
         self, store: Store, client: MeshClient = EVERYBODY_ELSE, record: Record | None = None
     ) -> None:
-        super().__init__(store, record if record is not None else Record())
-        self.client = client
-        self.namespace = client.namespace
+        super().__init__(store, client, record if record is not None else Record())
         self.asked: dict[ViewKey, tuple[Any, ...]] = {}
         self.unread: dict[RoutesKey, VirtualService] = {}
         """The first VirtualService of a port beyond the limit for wildcards."""
@@ -272,7 +266,7 @@ class Reads(CommonReads):
         """Those of a level that the client's Sidecar imports, in the order of its sidecars."""
         left_out: frozenset[ObjectRef] = frozenset()
         if routed is not None and level.is_routed_elsewhere(routed):
-            left_out = self._left_out(level, routed, self.namespace)
+            left_out = self._left_out(level, routed, self.client)
 
         def in_order() -> LevelOrder:
             imported = [
@@ -291,55 +285,6 @@ class Reads(CommonReads):
         kept = (routed.namespace, routed.host.startswith("*")) if routed and is_owners else None
         return self._shared(("order", level.key, self.namespace, left_out, kept), in_order)
 
-    def _left_out(
-        self, level: RouteLevel, routed: RoutedPort, client: ClientNamespace
-    ) -> frozenset[ObjectRef]:
-        """Those of a level that the client's default Sidecar does not import for a port."""
-        sidecar = self._store.sidecars.default(client)
-        if sidecar is None or not sidecar.egress:
-            return frozenset()
-
-        def left_out() -> frozenset[ObjectRef]:
-            return frozenset(
-                not_imported(sidecar, level.virtual_services, routed=routed, client=client)
-            )
-
-        if level.key is None:
-            return left_out()
-        listeners = sidecar.serving(routed.namespace, routed.host, port=routed.port, client=client)
-        return self._shared(("left out", level.key, client, listeners), left_out)
-
-    def _note_imports(self, routed: RoutedPort, levels: Sequence[RouteLevel]) -> None:
-        """Note the clients whose Sidecars import others of the port's VirtualServices.
-
-        A listener that imports a service imports the VirtualServices of its namespace for the host,
-        too. So Sidecars matter only where another namespace routes the host, or a host under it.
-        """
-        elsewhere = [level for level in levels if level.is_routed_elsewhere(routed)]
-        if not elsewhere:
-            return
-        # The answer depends on Sidecars: which namespaces have one, and what it imports.
-        self.keys.add(SidecarNamespacesKey())
-        self._default_sidecar()
-        kept = {
-            each.ref
-            for level in levels
-            if level.key is None
-            for each in level.virtual_services
-            if level.is_imported_with_service(each, routed)
-        }
-        is_wildcard = routed.host.startswith("*")
-        namespaces = {routed.namespace}.union(*(level.namespaces for level in elsewhere))
-        mine = [self._left_out(level, routed, self.namespace) for level in elsewhere]
-        for namespace in self._store.sidecars.that_import(routed, namespaces):
-            # Clients of a namespace that sees other VirtualServices get a filter of their own.
-            if any(
-                ref not in kept and (is_wildcard or ref.namespace != routed.namespace)
-                for level, left_out in zip(elsewhere, mine, strict=True)
-                for ref in self._left_out(level, routed, namespace) ^ left_out
-            ):
-                self.record.clients.add(namespace)
-
     def _route_targets(self, key: RouteTargetKey) -> tuple[Service, ...]:
         """The services of a destination, unless the Sidecar imports them for other ports alone.
 
@@ -347,9 +292,8 @@ class Reads(CommonReads):
         """
         services = self.services_of_destination(key.host)
         routes = self.virtual_service(key.routes)
-        self.keys.add(SidecarNamespacesKey())
-        self.record.clients |= self._store.sidecars.namespaces()
-        sidecar = self._default_sidecar()
+        self._note_sidecars()
+        sidecar = self._sidecar()
         if routes is None or sidecar is None or not sidecar.egress:
             return services
         entries = [each for each in sidecar.egress if each.port in (0, key.port)]
@@ -376,7 +320,7 @@ class Reads(CommonReads):
         self.objects.update(rule.ref for rule in rules)
         for rule in chain.from_iterable(by_host):
             # Rules of any other namespace count there alone, whomever they are exported to.
-            is_exported = rule.namespace in (owner, root) and not rule.has_selector
+            is_exported = rule.namespace in (owner, root)
             self.record.note(rule.namespace, rule.export_to if is_exported else {rule.namespace})
             if rule.selector is not None:
                 self.record.note_selector(rule.selector, rule.ref)
@@ -415,12 +359,11 @@ class Reads(CommonReads):
                 for claim in candidates
                 if is_visible(claim, self.namespace) and not claim.by_sidecar
             )
-        self.keys.add(SidecarNamespacesKey())
-        self.record.clients |= self._store.sidecars.namespaces()
+        self._note_sidecars()
         visible = (
             claim for claim in in_export_order(candidates, self.namespace) if self._has(claim)
         )
-        claims = in_proxies(visible, self._default_sidecar(), self.namespace)
+        claims = in_proxies(visible, self._sidecar(), self.namespace)
         # Hundreds of hosts may share a listener, and each asks: look no further than at the one
         # that has it. Where chains stand side by side, also at some of the others.
         if not any(claim.ranges for claim in candidates):
@@ -432,43 +375,26 @@ class Reads(CommonReads):
             shown += tuple(islice((claim for claim in sharers if claim.ranges), 1))
         return shown
 
-    def _catch_all(self) -> str:
-        of_mesh = BLACK_HOLE if self.mesh.registry_only else PASSTHROUGH
-        sidecars = self._store.sidecars
-        if sidecars.has_root_policy():
-            # A Sidecar without a policy takes this one away.
-            self.keys.add(SidecarNamespacesKey())
-        self.record.clients |= sidecars.with_another_policy(of_mesh)
-        sidecar = self._default_sidecar()
-        return (sidecar.catch_all if sidecar is not None else "") or of_mesh
-
     def _weight_host_problems(self, key: WeightHostKey) -> tuple[WeightHostProblem, ...]:
-        root = self.mesh.root_namespace
         services = self.services_of_host(key.host)
         if services and services[0].namespace != key.namespace:
             # Its endpoints would get the calls. Ours wins as soon as it is the older one.
             claimer = services[0].ref
             return (WeightHostProblem(f"{claimer} claims the host {key.host}", claimer),)
-        self.keys.add(SidecarNamespacesKey())
-        self.record.clients |= self._store.sidecars.namespaces()
-        for owner in dict.fromkeys((self.namespace, root)):
-            sidecars = self.sidecars(owner) if owner is not None else ()
-            if owner != self.namespace:
-                sidecars = tuple(sidecar for sidecar in sidecars if not sidecar.labels)
-            for sidecar in sidecars:
-                if sidecar.egress and not sidecar.imports(key.namespace, key.host, self.namespace):
-                    reason = f"{sidecar.ref} does not import {key.namespace}/*"
-                    return (WeightHostProblem(reason),)
-            if any(not sidecar.labels for sidecar in sidecars):
-                break
-        return ()
+        self._note_sidecars()
+        sidecar = self._sidecar()
+        if sidecar is None or not sidecar.egress:
+            return ()
+        if sidecar.imports(key.namespace, key.host, self.namespace):
+            return ()
+        return (WeightHostProblem(f"{sidecar.ref} does not import {key.namespace}/*"),)
 
     def _has(self, claim: Claim) -> bool:
         """Whether istiod makes listeners for that service in the client's proxies.
 
         It does for all of a host in one namespace, also for a ServiceEntry beside a Service.
         """
-        services, sidecar = self.services_of_host(claim.service.host), self._default_sidecar()
+        services, sidecar = self.services_of_host(claim.service.host), self._sidecar()
         if sidecar is not None and sidecar.egress:
             # A service that the Sidecar does not import hides no other one of its host.
             candidates = self._store.services_of_host(claim.service.host)
@@ -476,12 +402,6 @@ class Reads(CommonReads):
             services = services_for(imported, self.namespace)
         # All services of a host that a client sees are of one namespace.
         return bool(services) and services[0].namespace == claim.namespace
-
-    def _default_sidecar(self) -> SidecarScope | None:
-        """The default Sidecar of the client's namespace, else that of the root namespace."""
-        client = self.namespace
-        own = default_sidecar(self.sidecars(client)) if client is not None else None
-        return own or default_sidecar(self.sidecars(self.mesh.root_namespace))
 
     def _namespace_of(self, host: str) -> str | None:
         """The namespace of the host's service for the client; None when there is none."""

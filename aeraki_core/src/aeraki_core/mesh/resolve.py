@@ -25,16 +25,17 @@ __all__ = [
     "ClientNamespace",
     "RoutedPort",
     "connection_order",
-    "default_sidecar",
     "destination_rules_for",
     "export_of",
     "have_common_client",
     "in_export_order",
     "is_visible",
     "merged_services",
+    "mesh_default",
     "not_imported",
     "objects_for",
     "services_for",
+    "sidecar_for",
     "virtual_services_for",
 ]
 
@@ -171,7 +172,7 @@ def destination_rules_for(
 
 
 def _is_private(rule: DestinationRule) -> bool:
-    return rule.has_selector or rule.export_to == {rule.namespace}
+    return rule.export_to == {rule.namespace}
 
 
 def _merged(rules: Collection[DestinationRule], client: MeshClient) -> tuple[DestinationRule, ...]:
@@ -288,9 +289,23 @@ def export_of(resource: Resource[Any], service: Service | None) -> frozenset[str
     return frozenset({resource.namespace})
 
 
-def default_sidecar(sidecars: Iterable[SidecarScope]) -> SidecarScope | None:
-    """Return the Sidecar for all workloads of a namespace without one of their own."""
-    return next((sidecar for sidecar in sidecars if not sidecar.labels), None)
+def sidecar_for(sidecars: Iterable[SidecarScope], client: MeshClient) -> SidecarScope | None:
+    """Return the Sidecar that a client follows among those of its namespace, the oldest first.
+
+    Those with a workloadSelector come before the others (push_context.go, initSidecarScopes).
+    """
+    sidecars = tuple(sidecars)
+    selecting = (
+        sidecar
+        for sidecar in sidecars
+        if not sidecar.is_default and client.is_selected_by(sidecar.labels)
+    )
+    return next(selecting, None) or mesh_default(sidecars)
+
+
+def mesh_default(sidecars: Iterable[SidecarScope]) -> SidecarScope | None:
+    """Return the Sidecar without a workloadSelector; that of the root namespace is for all."""
+    return next((sidecar for sidecar in sidecars if sidecar.is_default), None)
 
 
 def not_imported(

@@ -9,11 +9,13 @@ from aeraki_core.mesh.importers import Importers
 from aeraki_core.mesh.keys import (
     Key,
     OutboundPoliciesKey,
+    SelectingSidecarsKey,
     SidecarListenersKey,
     SidecarNamespacesKey,
     SidecarsKey,
 )
-from aeraki_core.mesh.resolve import ClientNamespace, RoutedPort, default_sidecar
+from aeraki_core.mesh.mesh_client import EVERYBODY_ELSE, MeshClient
+from aeraki_core.mesh.resolve import RoutedPort, mesh_default, sidecar_for
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.mesh.table import Table
 from aeraki_core.model.meta import ObjectRef
@@ -80,9 +82,13 @@ class SidecarTable:
         sidecars = self._table.at(SidecarNamespacesKey())
         return frozenset(sidecar.ref.namespace for sidecar in sidecars)
 
+    def selecting(self) -> tuple[SidecarScope, ...]:
+        """The Sidecars for some workloads of their namespaces (SelectingSidecarsKey)."""
+        return self._table.oldest_first(SelectingSidecarsKey())
+
     def has_root_policy(self) -> bool:
         """Whether the mesh's default Sidecar says where unknown calls go (OutboundPoliciesKey)."""
-        sidecar = self.default(None)
+        sidecar = self.of_client(EVERYBODY_ELSE)
         return sidecar is not None and bool(sidecar.catch_all)
 
     def with_another_policy(self, of_mesh: str) -> set[str]:
@@ -90,32 +96,37 @@ class SidecarTable:
 
         ``of_mesh``: where they go without a Sidecar that says it.
         """
-        root = self.default(None)
-        everybodys = (root.catch_all if root is not None else "") or of_mesh
+        everybodys = self.catch_all(EVERYBODY_ELSE, of_mesh)
         having = self._table.at(OutboundPoliciesKey())
         named = {sidecar.ref.namespace for sidecar in having}
         return {
             namespace
             for namespace in (self.namespaces() if self.has_root_policy() else named)
-            if (sidecar := self.default(namespace)) is not None
-            and (sidecar.catch_all or of_mesh) != everybodys
+            if self.catch_all(MeshClient(namespace), of_mesh) != everybodys
         }
+
+    def catch_all(self, client: MeshClient, of_mesh: str) -> str:
+        """The cluster of a client's calls to no service; ``of_mesh``: where no Sidecar says it."""
+        sidecar = self.of_client(client)
+        return (sidecar.catch_all if sidecar is not None else "") or of_mesh
 
     def with_listener(self, keys: Iterable[SidecarListenersKey]) -> tuple[SidecarScope, ...]:
         """The Sidecars with an egress listener of their own that these questions are about."""
         sidecars = {sidecar for key in keys for sidecar in self._table.at(key)}
         return tuple(sorted(sidecars, key=lambda sidecar: sidecar.age))
 
-    def default(self, client: ClientNamespace) -> SidecarScope | None:
-        """The default Sidecar of the client's namespace, else that of the root namespace."""
-        own = default_sidecar(self.of(client)) if client is not None else None
-        return own or default_sidecar(self.of(self._root))
+    def of_client(self, client: MeshClient) -> SidecarScope | None:
+        """The Sidecar that a client follows: of its namespace, else of the root namespace."""
+        own = None
+        if client.namespace is not None:
+            own = sidecar_for(self.of(client.namespace), client)
+        return own or mesh_default(self.of(self._root))
 
     def that_import(self, routed: RoutedPort, namespaces: Collection[str]) -> Iterator[str]:
         """Which of these namespaces, and of those with a Sidecar, import a service."""
         # The root's Sidecar may import what is in the client's own namespace.
         for namespace in self.namespaces().union(namespaces):
-            sidecar = self.default(namespace)
+            sidecar = self.of_client(MeshClient(namespace))
             if (
                 sidecar is None
                 or not sidecar.egress
@@ -136,9 +147,11 @@ def listener_keys(port: int) -> tuple[SidecarListenersKey, ...]:
 
 def _keys(sidecar: SidecarScope) -> list[Key]:
     own_listeners = (egress.port for egress in sidecar.egress if egress.has_own_listeners)
-    policies = [OutboundPoliciesKey()] if sidecar.catch_all else []
+    policies: list[Key] = [OutboundPoliciesKey()] if sidecar.catch_all else []
+    selecting: list[Key] = [SelectingSidecarsKey()] if sidecar.labels else []
     return [
         *policies,
+        *selecting,
         SidecarsKey(sidecar.ref.namespace),
         SidecarNamespacesKey(),
         *(SidecarListenersKey(port) for port in dict.fromkeys(own_listeners)),

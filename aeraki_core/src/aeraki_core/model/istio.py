@@ -304,11 +304,6 @@ class DestinationRule:
     subset_rules: tuple[Subset, ...] = ()
 
     @property
-    def has_selector(self) -> bool:
-        """Whether it counts for some workloads only."""
-        return self.selector is not None
-
-    @property
     def namespace(self) -> str:
         """The namespace of its object."""
         return self.ref.namespace
@@ -368,12 +363,15 @@ def parse_destination_rule(
     """
     spec = check(_DestinationRuleSpec, content.get("spec"))
     created = intern(str((content.get("metadata") or {}).get("creationTimestamp") or ""))
+    export_to = resolve_export_to(spec.export_to, ref.namespace)
+    if spec.workload_selector is not None:
+        export_to = frozenset({ref.namespace})  # whatever is written
     return DestinationRule(
         ref=ref,
         host=full_host(spec.host, ref.namespace, domain),
         subsets=tuple(subset.name for subset in spec.subsets),
         traffic_policy=spec.traffic_policy,
-        export_to=resolve_export_to(spec.export_to, ref.namespace),
+        export_to=export_to,
         age=Age(created, ref.name, ref.namespace),
         selector=None
         if spec.workload_selector is None

@@ -45,9 +45,9 @@ OUTBOUND, INBOUND = "SIDECAR_OUTBOUND", "SIDECAR_INBOUND"
 
 # Above 0: a user's own filters, of priority 0, come first, so one that anchors at tcp_proxy still
 # finds it. MERGE patches come last in any case (docs/internals/istio.md, "EnvoyFilter"). An
-# override comes after the mesh-wide filter, whose patches it replaces. A filter for single
-# namespaces comes after both: where the listener belongs to its service, an override of another
-# service frees it.
+# override comes after the mesh-wide filter, whose patches it replaces. A filter of a port that has
+# none for the whole mesh comes after both: where the listener belongs to its service, an override
+# of another service frees it.
 PRIORITY, OVERRIDE_PRIORITY, LOCAL_PRIORITY, LAST_PRIORITY = 10, 11, 12, 19
 
 
@@ -167,7 +167,7 @@ def _outbound(
         ref=run.service.ref,
         age=run.service.age,
         selector=audience.labels,
-        priority=_priority(for_audience, mesh),
+        priority=_priority(for_audience, mesh, is_first=not before),
         patches=tuple(patches),
         client=audience.client,
         weight_sets=tuple(
@@ -176,13 +176,14 @@ def _outbound(
     )
 
 
-def _priority(for_audience: OutboundPatches, mesh: Mesh) -> int:
+def _priority(for_audience: OutboundPatches, mesh: Mesh, *, is_first: bool) -> int:
+    """The priority of a filter; ``is_first``: the port has none before it."""
     audience = for_audience.audience
     if audience.narrows:
         # After all filters of the namespace, and after those of workloads with fewer labels. Where
         # it only frees listeners, the filter of the service that they belong to comes after it.
         return LOCAL_PRIORITY + 2 * len(audience.labels) + bool(for_audience.patches)
-    if audience.overrides:
+    if audience.overrides and not is_first:
         return OVERRIDE_PRIORITY
     return PRIORITY if audience.namespace in (None, mesh.root_namespace) else LOCAL_PRIORITY
 

@@ -17,7 +17,6 @@ from aeraki_core.findings.codes import (
     NO_LISTENER,
     SHARED_CIDR,
     SIDECAR_LISTENER,
-    WORKLOAD_LISTENER,
 )
 from aeraki_core.findings.finding import Code, Finding
 from aeraki_core.mesh.claims import Claim
@@ -90,32 +89,13 @@ def own_listeners(
                 f"({owner.host}), which comes first; no filter for it here"
             )
             findings.append(Finding(LISTENER_TAKEN, message, service.ref, "spec.ports"))
-        else:
+        elif claims or reads.namespace is None:
+            # A filter for a listener that its clients lack could reach others that have it.
             own.append(listener)
     if any(listener.has_passthrough for listener in own):
         reads.catch_all()  # asked here, so that clients with another answer get a view of their own
     findings += _sidecar_listeners(service, port, own, reads)
-    if reads.namespace is None:
-        findings += _workload_listeners(service, own, reads)
     return tuple(own), tuple(findings)
-
-
-def _workload_listeners(
-    service: Service, listeners: Iterable[Listener], reads: Reads
-) -> Iterator[Finding]:
-    """Workloads whose own Sidecar gives a listener to another service.
-
-    The mesh-wide filter changes it all the same, because a filter is for a whole namespace.
-    """
-    for listener in listeners:
-        for sidecar, claim in reads.claims_of_workloads(listener.name):
-            if claim.service != service.id:
-                message = (
-                    f"{sidecar.ref} gives {_clients(sidecar, reads)} the listener {listener.name} "
-                    f"of {claim.service.ref} ({claim.service.host}) instead of "
-                    f"{service.host}'s; the filter sends their calls to {service.host}"
-                )
-                yield Finding(WORKLOAD_LISTENER, message, service.ref, "spec.ports")
 
 
 def _sidecar_listeners(

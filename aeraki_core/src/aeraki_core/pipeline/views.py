@@ -7,8 +7,8 @@ overrides the mesh-wide one there; equal answers share a view. See docs/internal
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 
@@ -68,6 +68,9 @@ class ViewRunner:
     detect: Detect
     views: list[PortView] = field(default_factory=list)
     dropped: set[str] = field(default_factory=set)
+    views_in: defaultdict[str | None, list[tuple[Audience, PortView]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
     def run_for_clients(self, audiences: tuple[Audience, ...]) -> None:
         """Make a view for each audience, and for all clients that may see something else."""
@@ -223,21 +226,31 @@ class ViewRunner:
     def _before(self, audience: Audience) -> list[PortView]:
         """The views whose filters istiod applies to these clients before theirs."""
         root = self.reads.mesh.root_namespace
-        return [
-            view
-            for view in self.views
-            if any(each.comes_before(audience, root) for each in view.audiences)
-        ]
+        views = {
+            id(view): view
+            for namespace in (None, root, audience.namespace)
+            for each, view in self._views_in().get(namespace, ())
+            if each.comes_before(audience, root)
+        }
+        return [*views.values()]
 
     def _nearest(self, audience: Audience) -> list[PortView]:
         """The same without the filter of the mesh, where the namespace overrides it."""
-        before = self._before(audience)
+        root = self.reads.mesh.root_namespace
         of_namespace = [
             view
-            for view in before
-            if any(each.namespace == audience.namespace for each in view.audiences)
+            for each, view in self._views_in().get(audience.namespace, ())
+            if each.comes_before(audience, root)
         ]
-        return of_namespace or before
+        return of_namespace or self._before(audience)
+
+    def _views_in(self) -> Mapping[str | None, Sequence[tuple[Audience, PortView]]]:
+        """The views by the namespace of their clients, once all are made."""
+        if not self.views_in:
+            for view in self.views:
+                for audience in view.audiences:
+                    self.views_in[audience.namespace].append((audience, view))
+        return self.views_in
 
     def _more_namespaces(self, known: set[MeshClient], counts: Counter[bool]) -> Iterator[Audience]:
         """Yield the client namespaces that may need something else than the mesh-wide filter.

@@ -12,12 +12,13 @@ from itertools import chain, islice, zip_longest
 
 from aeraki_core.findings.codes import UNFOLLOWED_SELECTOR
 from aeraki_core.findings.finding import Finding
-from aeraki_core.mesh.mesh_client import MAX_LABEL_SETS, LabelSets, MeshClient, union_of
+from aeraki_core.mesh.mesh_client import MAX_LABEL_SETS, MeshClient, label_sets, union_of
 from aeraki_core.mesh.reads import Reads
 from aeraki_core.mesh.routes import WeightedCluster, cluster_name
+from aeraki_core.model.listeners import Listener
 from aeraki_core.model.meta import Label
 from aeraki_core.model.service import Port, Service
-from aeraki_core.pipeline.own_listeners import Restore, restores
+from aeraki_core.pipeline.own_listeners import PASSTHROUGH_CHAIN, Restore, restores
 from aeraki_core.pipeline.port_view import PortView
 from aeraki_core.plugins.audience import Audience
 
@@ -28,18 +29,17 @@ MAX_WORKLOADS = 200
 
 
 def more_workloads(
-    views: Iterable[PortView], reads: Reads, known: set[MeshClient]
+    views: Sequence[PortView], reads: Reads, known: set[MeshClient]
 ) -> Iterator[Audience]:
     """Yield the workloads that may need something else than their namespace.
 
     One of each namespace, then a second one, so that no tenant uses up the views of others.
     """
+    root = reads.mesh.root_namespace
     by_namespace = [
-        [
-            Audience(audience.namespace, labels, overrides=True)
-            for labels in _label_sets(audience, reads)
-        ]
-        for audience in _bases(views)
+        [Audience(base.namespace, labels, overrides=True) for labels in _label_sets(base, reads)]
+        for base in _bases(views, reads)
+        if base.namespace != root
     ]
     room = MAX_WORKLOADS - sum(1 for client in known if client.labels)
     in_turns = (each for each in chain.from_iterable(zip_longest(*by_namespace)) if each)
@@ -49,25 +49,19 @@ def more_workloads(
         yield audience
 
 
-def _bases(views: Iterable[PortView]) -> list[Audience]:
-    """The clients whose workloads may have views of their own, in order."""
-    bases = (
-        audience
-        for view in views
-        if not view.failed
-        for audience in view.audiences
-        if audience.namespace is not None and not audience.narrows
-    )
-    return sorted(bases)
+def _bases(views: Sequence[PortView], reads: Reads) -> list[Audience]:
+    """The clients with selectors in their namespace, in order."""
+    selectors = reads.record.selectors
+    audiences = [audience for view in views for audience in view.audiences]
+    if any(audience.namespace is None for audience in audiences):
+        return [Audience(namespace) for namespace in sorted(selectors)]
+    return sorted(each for each in audiences if each.namespace in selectors and not each.narrows)
 
 
-def _label_sets(audience: Audience, reads: Reads) -> Iterator[tuple[Label, ...]]:
-    if audience.namespace == reads.mesh.root_namespace:
-        return
-    selectors = reads.record.selectors.get(audience.namespace or "", {})
-    for labels in LabelSets.of(selectors.items()).sets:
-        union = union_of(audience.labels, labels)
-        if union is not None and union != audience.labels:
+def _label_sets(base: Audience, reads: Reads) -> Iterator[tuple[Label, ...]]:
+    for labels in label_sets(reads.record.selectors[base.namespace or ""]):
+        union = union_of(base.labels, labels)
+        if union is not None and union != base.labels:
             yield union
 
 
@@ -78,11 +72,11 @@ def restores_for_workloads(
     changed = dict.fromkeys(
         listener for each in before if each.has_filter for listener in each.listeners
     )
+    if any(each.replaces_tcp_proxy for each in before):
+        yield from _catch_all_chains(view, before, changed)
     others = (listener for listener in changed if listener not in view.listeners)
-    # Where filters stand before tcp_proxy, that one stays as istiod made it.
-    replaced = any(each.replaces_tcp_proxy for each in before)
     for restore in restores(others, service, view.reads):
-        if replaced or not restore.chain:
+        if not restore.chain:
             yield restore
     if view.replaces_tcp_proxy or view.generated is None:
         # What takes its place here knows the clusters.
@@ -97,44 +91,52 @@ def restores_for_workloads(
             yield Restore(listener.name, clusters)
 
 
+def _catch_all_chains(
+    view: PortView, before: Sequence[PortView], changed: Iterable[Listener]
+) -> Iterator[Restore]:
+    """Yield the chains for calls to no service, where filters before send these elsewhere."""
+    for listener in changed:
+        if listener.has_passthrough:
+            catch_all = view.reads.catch_all()
+            if any(each.reads.catch_all() != catch_all for each in before):
+                cluster = WeightedCluster(cluster=catch_all, weight=1, host="", port=0)
+                yield Restore(listener.name, (cluster,), PASSTHROUGH_CHAIN)
+
+
 def unfollowed_selectors(views: Sequence[PortView], reads: Reads, port: Port) -> Iterator[Finding]:
     """Report selectors whose workloads have the filter of all others, once for each namespace."""
-    followed = {audience.client for view in views for audience in view.audiences}
-    for namespace, selectors in sorted(reads.record.selectors.items()):
-        others = next(
-            (
-                view
-                for view in views
-                if any(audience.client == MeshClient(namespace) for audience in view.audiences)
-            ),
-            views[0] if views else None,
-        )
-        if others is None or others.failed:
+    by_client = {audience.client: view for view in views for audience in view.audiences}
+    for base in _bases(views, reads):
+        others = by_client.get(base.client, views[0])
+        if others.failed:
             continue
+        selectors = reads.record.selectors[base.namespace or ""]
         left_out = [
-            MeshClient(namespace, labels)
+            MeshClient(base.namespace, labels)
             for labels in selectors
-            if MeshClient(namespace, labels) not in followed
+            if MeshClient(base.namespace, labels) not in by_client
+            and not base.client.is_selected_by(labels)
+            and union_of(base.labels, labels) is not None
         ]
-        differing = [
+        differing = (
             client
             for client in islice(left_out, MAX_LABEL_SETS)
             if not reads.for_client(client).agrees_with(others.reads)
-        ]
-        if not differing:
+        )
+        client = next(differing, None)
+        if client is None:
             continue
-        first = differing[0]
         more = f" and of {len(left_out) - 1} more selectors" if len(left_out) > 1 else ""
+        is_root = base.namespace == reads.mesh.root_namespace
         reason = (
             "a filter there would reach the whole mesh"
-            if namespace == reads.mesh.root_namespace
+            if is_root
             else "too many selectors count for the port"
         )
-        labels = ",".join(f"{name}={value}" for name, value in first.labels)
+        selected = ",".join(f"{name}={value}" for name, value in client.labels)
         message = (
-            f"port {port.number}: workloads with {labels} in {namespace}{more} obey this object, "
-            f"but their filter is made without it: {reason}"
+            f"port {port.number}: workloads with {selected} in {base.namespace}{more} obey this "
+            f"object, but their filter is made without it: {reason}"
         )
-        yield Finding(
-            UNFOLLOWED_SELECTOR, message, selectors[first.labels], "spec.workloadSelector"
-        )
+        ref = selectors[client.labels]
+        yield Finding(UNFOLLOWED_SELECTOR, message, ref, "spec.workloadSelector")

@@ -240,11 +240,12 @@ def _arrangement_findings(settings: Settings, pipeline: Pipeline) -> Iterator[Fi
     from aeraki_core.findings.codes import ARRANGED_OTHERWISE
     from aeraki_core.findings.finding import Finding
     from aeraki_core.findings.text import count
+    from aeraki_core.mesh.mesh_client import EVERYBODY_ELSE
     from aeraki_core.pipeline.arrange import AUTO
     from aeraki_core.pipeline.audiences import MAX_IMPORTERS
 
     sidecars = pipeline.store.sidecars
-    sidecar = sidecars.default(None)
+    sidecar = sidecars.of_client(EVERYBODY_ELSE)
     if settings.arrangement != AUTO or sidecar is None or pipeline.mesh.namespaces:
         return
     left_out = [

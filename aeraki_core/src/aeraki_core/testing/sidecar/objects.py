@@ -223,7 +223,7 @@ def read_objects(
         virtual_services=tuple(sorted(virtual_services, key=lambda item: item.age)),
         workload_entries=tuple(workload_entries),
         destination_rules=tuple(sorted(rules, key=lambda item: item.age)),
-        sidecars=tuple(sorted(sidecars, key=lambda item: (not item.labels, item.age))),
+        sidecars=tuple(sorted(sidecars, key=lambda item: (not item.has_selector, item.age))),
     )
 
 

@@ -121,11 +121,13 @@ class IngressListener:
 class SidecarResource:
     """A Sidecar resource. ``labels``: of the workloads that it is for; empty for all.
 
+    ``has_selector``: it comes before those without one, and is no default for the mesh.
     ``registry_only``: its own outboundTrafficPolicy; None where it has none.
     """
 
     ref: ObjectRef
     labels: Mapping[str, str]
+    has_selector: bool
     egress: tuple[EgressListener, ...]
     ingress: tuple[IngressListener, ...]
     registry_only: bool | None
@@ -142,6 +144,7 @@ def parse_sidecar(ref: ObjectRef, content: Mapping[str, Any]) -> SidecarResource
     return SidecarResource(
         ref=ref,
         labels=_mapping(_mapping(spec.get("workloadSelector")).get("labels")),
+        has_selector=spec.get("workloadSelector") is not None,
         egress=egress or (EVERYTHING,),
         ingress=tuple(map(_ingress, _mappings(spec.get("ingress")))),
         registry_only=None if mode is None else mode == "REGISTRY_ONLY",

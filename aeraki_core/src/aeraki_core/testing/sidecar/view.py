@@ -71,7 +71,7 @@ class View:
             if sidecar.ref.namespace == namespace and self.proxy.has_labels(sidecar.labels):
                 return sidecar
         for sidecar in self.objects.sidecars:
-            if sidecar.ref.namespace == root and not sidecar.labels:
+            if sidecar.ref.namespace == root and not sidecar.has_selector:
                 return sidecar
         return None
 
