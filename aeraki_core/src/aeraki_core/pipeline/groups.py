@@ -47,16 +47,21 @@ class Groups:
         Returns every group whose filters may differ now.
         """
         old, new = _by_group(before), _by_group(after)
-        changed = {group for group in old.keys() | new.keys() if old.get(group) != new.get(group)}
         touched: set[Group] = set()
-        for group in changed:
-            touched |= {group, *self._broader(group), *self._narrower(group)}
-            if group in new:
-                if group not in self._members:
-                    self._index(group)
-                self._members.put(group, port, new[group])
-            else:
+        for group in old.keys() | new.keys():
+            members = new.get(group)
+            if old.get(group) == members:
+                continue
+            touched.add(group)
+            if isinstance(group, InboundGroup):
+                touched.update(self._broader(group), self._narrower(group))
+            if members is None:
                 self._remove(group, port)
+                continue
+            if isinstance(group, InboundGroup) and group not in self._members:
+                for key in _label_keys(group):
+                    self._by_label[key].add(group)
+            self._members.put(group, port, members)
         return touched
 
     def members(self, group: Group) -> tuple[Placement, ...]:
@@ -67,21 +72,16 @@ class Groups:
         """Return the service ports that have placements in a group."""
         return self._members.identities(group)
 
-    def broader(self, group: Group) -> tuple[Placement, ...]:
+    def broader(self, group: InboundGroup) -> tuple[Placement, ...]:
         """Placements for the same target port whose selector covers this group's."""
         return self._members_of(self._broader(group))
 
-    def narrower(self, group: Group) -> tuple[Placement, ...]:
+    def narrower(self, group: InboundGroup) -> tuple[Placement, ...]:
         """Placements for the same target port whose selector this group's covers."""
         return self._members_of(self._narrower(group))
 
     def _members_of(self, groups: Iterable[InboundGroup]) -> tuple[Placement, ...]:
         return tuple(chain.from_iterable(map(self.members, groups)))
-
-    def _index(self, group: Group) -> None:
-        if isinstance(group, InboundGroup):
-            for key in _label_keys(group):
-                self._by_label[key].add(group)
 
     def _remove(self, group: Group, port: PortId) -> None:
         self._members.drop(group, port)
@@ -92,8 +92,8 @@ class Groups:
             if not self._by_label[key]:
                 del self._by_label[key]
 
-    def _broader(self, group: Group) -> list[InboundGroup]:
-        if not isinstance(group, InboundGroup) or len(group.selector) < 2:
+    def _broader(self, group: InboundGroup) -> list[InboundGroup]:
+        if len(group.selector) < 2:
             return []  # the part of one label is no selector
         selector = group.selector
         if len(selector) > _MAX_LABELS:
@@ -106,8 +106,8 @@ class Groups:
         )
         return [part for part in parts if part in self._members]
 
-    def _narrower(self, group: Group) -> list[InboundGroup]:
-        if not isinstance(group, InboundGroup) or not group.selector:
+    def _narrower(self, group: InboundGroup) -> list[InboundGroup]:
+        if not group.selector:
             return []
         # A selector of a part has all labels of this group: the rarest label leaves the fewest
         # candidates.
