@@ -90,3 +90,28 @@ def test_a_wildcard_or_a_gateway_means_no_port_of_connections(gateway_only: bool
     text = service("{name: tcp-zookeeper, port: 9090}").replace("thrift.aeraki.io/", "x.io/")
     made = made_of(text, SUBSETS, routes(sections, hosts="orders" if gateway_only else '"*.local"'))
     assert not made.findings_text
+
+
+@pytest.mark.parametrize("section", ["http", "tcp"])
+@pytest.mark.parametrize(("gateways", "is_named"), [("", True), ("gateways: [mesh, g], ", False)])
+def test_a_match_on_a_port_that_the_host_lacks_is_named(
+    section: str, gateways: str, is_named: bool
+) -> None:
+    """A gateway has ports of its own."""
+    entry = f"{gateways}{section}: [{{match: [{{port: 9091}}], {TO_V2}}}]"
+    made = made_of(service(), SUBSETS, routes(entry))
+    assert about(made, "AER0325", f"spec.{section}[0].match[0].port", "9091") == is_named
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "words"),
+    [
+        ("VirtualService", f"{{hosts: [orders], htpp: [{{{TO_V2}}}]}}", ("htpp", "http?")),
+        ("DestinationRule", "{host: orders, subets: [{name: v2}]}", ("subets", "subsets?")),
+    ],
+)
+def test_a_field_that_istio_does_not_have_is_named(
+    kind: str, spec: str, words: tuple[str, str]
+) -> None:
+    made = made_of(service(), istio(kind, spec))
+    assert about(made, "AER0307", kind, words[0], f"did you mean {words[1]}"), made.findings_text

@@ -62,7 +62,7 @@ def test_a_call_that_no_route_takes_goes_by_the_tcp_section(mesh: Mesher) -> Non
     mesh.routes("r", ["cart"], http, tcp=tcp)
     rest = f"*>{SELF}:30+outbound|7000||next.shop.svc.cluster.local:70"
     assert routes(mesh) == [f"a>{SELF}:1", rest]
-    assert fields(mesh) == []
+    assert fields(mesh) == [("AER0325", "spec.tcp[0].match[0].port")]  # no port 1
 
 
 def test_the_tcp_section_of_another_virtual_service_takes_the_rest(mesh: Mesher) -> None:

@@ -158,6 +158,8 @@ def _of_host(store: Store, text: str) -> tuple[PortMatch, ...]:
     # Only that service is looked at: a mesh may have ten thousand.
     known = sorted({service.host for service in store.services()})
     hosts = _hosts_meant(host, known)
+    if not hosts:
+        _refuse_external_name(store, host)
     if len(hosts) != 1:
         raise NotThereError(_not_found(host, hosts, known))
     every = [target for target in _targets(store) if target.service.host == hosts[0]]
@@ -166,6 +168,21 @@ def _of_host(store: Store, text: str) -> tuple[PortMatch, ...]:
         numbers = ", ".join(str(target.port.number) for target in every)
         raise NotThereError(f"{hosts[0]} has no port {port}; it has {numbers}")
     return matches
+
+
+def _refuse_external_name(store: Store, host: str) -> None:
+    """Raise for a Service of type ExternalName, which has no listener.
+
+    Raises:
+        NotThereError: it is one; the message says where its calls go.
+    """
+    for external in store.external_names:
+        name = external.service.host
+        if host == name or name.startswith(f"{host}."):
+            raise NotThereError(
+                f"{name} is an ExternalName Service: calls go to {external.target} by DNS, and the "
+                "port of that host counts"
+            )
 
 
 def _split(target: str) -> tuple[str, int | None]:

@@ -471,6 +471,12 @@ TOO_MANY_HTTP_ENTRIES = Code(
     title="too many http entries that the port cannot use",
     action="Put the entries for this port first, or into a VirtualService with fewer entries.",
 )
+MATCH_PORT_UNKNOWN = Code(
+    id="AER0325",
+    severity=_W,
+    title="match names a port that the host does not have",
+    action="Correct match.port, or remove the route.",
+)
 HTTP_ROUTE_ELSEWHERE = Code(
     id="AER0313",
     severity=_W,

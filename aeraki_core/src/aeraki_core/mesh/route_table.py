@@ -22,6 +22,7 @@ from aeraki_core.findings.codes import (
     UNSUPPORTED_FIELD,
     UNSUPPORTED_MATCH,
 )
+from aeraki_core.findings.text import did_you_mean
 from aeraki_core.mesh.destinations import Destinations
 from aeraki_core.mesh.http_routes import (
     MAX_UNUSED_CONDITIONS,
@@ -38,6 +39,9 @@ from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, Service
 
 __all__ = ["route_table", "tcp_route"]
+
+_FIELDS = ("hosts", "gateways", "http", "tls", "tcp", "exportTo")
+"""What the spec of a VirtualService has."""
 
 
 def route_table(scopes: Sequence[RouteScope], service: Service, port: Port) -> tuple[Route, ...]:
@@ -140,7 +144,8 @@ def _is_usable(scope: RouteScope, match: TCPMatch, path: str, *, report: bool) -
 
 def _report_unknown_fields(scope: RouteScope) -> None:
     for name in scope.virtual_service.others:
-        message = f"{name} is no field of a VirtualService and has no effect"
+        hint = did_you_mean(name, _FIELDS)
+        message = f"{name} is no field of a VirtualService and has no effect{hint}"
         scope.report(UNSUPPORTED_FIELD, message, f"spec.{name}")
 
 

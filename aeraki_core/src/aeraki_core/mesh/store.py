@@ -430,6 +430,11 @@ class Store:
         """The service of that id (ServiceKey)."""
         return self._services.get(service_id)
 
+    @property
+    def external_names(self) -> Iterable[ExternalName]:
+        """All Services of type ExternalName, which are no services of the mesh."""
+        return self._external_names.values()
+
     def external_name(self, ref: ObjectRef) -> ExternalName | None:
         """The Service of type ExternalName (ServiceKey)."""
         return self._external_names.get(ref)

@@ -186,7 +186,8 @@ class _VirtualServiceSpec(_Open):
 class VirtualService:
     """A VirtualService.
 
-    ``hosts`` are full and lower case; ``for_mesh``: sidecars obey it, not only gateways.
+    ``hosts`` are full and lower case; ``for_mesh``: sidecars obey it, not only gateways;
+    ``for_gateways``: some gateway does.
 
     ``others``: fields of its ``spec`` that Istio does not know. ``tls_ports``: the ports that its
     ``tls`` routes match, with None for a route that names none.
@@ -201,6 +202,7 @@ class VirtualService:
     export_to: frozenset[str]
     age: Age
     others: tuple[str, ...] = ()
+    for_gateways: bool = False
     live_weights: bool = False
     """Whether its annotation ``aeraki.io/live-weights`` asks for live weights."""
 
@@ -263,7 +265,7 @@ class _RuleSelector(Spec):
     match_labels: dict[str, str] = Field(default_factory=dict)
 
 
-class _DestinationRuleSpec(Spec):
+class _DestinationRuleSpec(_Open):
     host: str = Field(min_length=1)
     subsets: Annotated[tuple[_Subset, ...], BeforeValidator(_listed)] = ()
     traffic_policy: dict[str, Any] | None = None
@@ -302,6 +304,8 @@ class DestinationRule:
     export_to_as_written: frozenset[str] = frozenset()
     hash_settings: tuple[HashSetting, ...] = ()
     subset_rules: tuple[Subset, ...] = ()
+    others: tuple[str, ...] = ()
+    """Fields of its ``spec`` that Istio does not know."""
 
     @property
     def namespace(self) -> str:
@@ -339,6 +343,7 @@ def parse_virtual_service(
         ref=ref,
         hosts=tuple(dict.fromkeys(full_host(host, ref.namespace, domain) for host in spec.hosts)),
         for_mesh=not spec.gateways or "mesh" in spec.gateways,
+        for_gateways=any(gateway != "mesh" for gateway in spec.gateways),
         http=spec.http,
         tcp=spec.tcp,
         tls_ports=frozenset(match.port for entry in spec.tls for match in entry.match or ()),
@@ -393,6 +398,7 @@ def parse_destination_rule(
             Subset(subset.name, _sorted_labels(subset.labels), subset.traffic_policy)
             for subset in spec.subsets
         ),
+        others=spec.others(),
     )
 
 

@@ -284,6 +284,8 @@ class Detector:
                 remedy = f"{written}: did you mean {_PREFIX}{near[0]}?"
                 problem = PortProblem(ProblemKind.NO_PREFIX, head, remedy)
                 return Detection(None, f"{written} lacks the prefix {_PREFIX}", problem)
+            if self._istio_speaks(port):
+                return Detection(None, f"Istio reads it as {port_protocol(port)} ({written})")
             return Detection(None, f"{written} names no protocol")
         word = name.removeprefix(_PREFIX)
         problem = self._problem(word, written, right=lambda token: f"{_PREFIX}{token}")

@@ -17,6 +17,7 @@ from aeraki_core.findings.codes import (
     EXTERNAL_NAME,
     GATEWAY_ROUTES,
     HASH_UNUSED,
+    MATCH_PORT_UNKNOWN,
     METHOD_ROUTES_UNUSED,
     OPTION_WITHOUT_PORT,
     PLUGIN_NOT_ACTIVE,
@@ -25,14 +26,18 @@ from aeraki_core.findings.codes import (
     PORT_WITHOUT_PREFIX,
     PROTOCOL_REFUSED,
     UNKNOWN_OPTION,
+    UNSUPPORTED_FIELD,
 )
 from aeraki_core.findings.finding import Code, Finding
+from aeraki_core.findings.text import did_you_mean
 from aeraki_core.model.gateway_api import TCP_ROUTE, AttachedRoute, RouteParent
 from aeraki_core.model.istio import (
     LIVE_WEIGHTS_ANNOTATION,
     DestinationRule,
+    HTTPMatchRequest,
     HTTPRoute,
     StringMatch,
+    TCPMatch,
     TCPRoute,
     VirtualService,
     full_host,
@@ -58,6 +63,9 @@ __all__ = [
 Detections = Mapping[int, Detection]
 """The detection of each port of a service, by its number."""
 
+ServicesOf = Callable[[str], Iterable[tuple[Service, Detections]]]
+"""Returns the services of a full host, with the detections of their ports."""
+
 _CODES: dict[ProblemKind, Code] = {
     ProblemKind.MISSPELT: PORT_MISNAMED,
     ProblemKind.NO_PREFIX: PORT_WITHOUT_PREFIX,
@@ -70,6 +78,8 @@ _HTTP_METHODS = frozenset(
 
 
 _LEFT_ALONE = (ProblemKind.EXCLUDED, ProblemKind.PLAIN, ProblemKind.NOT_INCLUDED)
+
+_RULE_FIELDS = ("host", "subsets", "trafficPolicy", "exportTo", "workloadSelector")
 
 _OWN = (SERVICES_ANNOTATION, NAMESPACES_ANNOTATION)
 """What ServiceEntries of ours say, which come back from the source."""
@@ -191,6 +201,10 @@ def rule_hints(
     }
     findings: list[Finding] = []
     for rule in rules if spoken else ():
+        for name in rule.others:
+            message = f"{name} is no field of a DestinationRule and has no effect"
+            message += did_you_mean(name, _RULE_FIELDS)
+            findings.append(Finding(UNSUPPORTED_FIELD, message, rule.ref, f"spec.{name}"))
         for setting in rule.hash_settings:
             unhashed = [
                 f"{number} ({protocol.name})"
@@ -208,27 +222,58 @@ def rule_hints(
 
 def virtual_service_hints(
     virtual_service: VirtualService,
-    services_of: Callable[[str], Iterable[tuple[Service, Detections]]],
+    services_of: ServicesOf,
     domain: str,
 ) -> tuple[Finding, ...]:
     """Return findings for routes without effect.
 
-    These are routes by method for ports without a protocol, and routes at gateways for a protocol
-    of ours. ``services_of`` returns the services of a full host with the detections of their ports.
+    These are routes for ports that do not exist, by method for ports without a protocol, and at
+    gateways for a protocol of ours.
     """
-    ref = virtual_service.ref
     if not virtual_service.for_mesh:
         return tuple(_gateway_hints(virtual_service, services_of, domain))
+    return (
+        *_unknown_ports(virtual_service, services_of),
+        *_unused_methods(virtual_service, services_of),
+    )
+
+
+def _unknown_ports(virtual_service: VirtualService, services_of: ServicesOf) -> Iterator[Finding]:
+    """Yield matches on a port that no host of the VirtualService has, nor a gateway."""
+    services = [list(services_of(host)) for host in virtual_service.hosts]
+    if virtual_service.for_gateways or not all(services):
+        return
+    ports = {port.number for each in services for service, _ in each for port in service.ports}
+    if not any(_speaks(detections) for each in services for _, detections in each):
+        return  # no protocol of ours
+    numbers = ", ".join(str(number) for number in sorted(ports))
+    sections: tuple[tuple[str, tuple[HTTPRoute | TCPRoute, ...]], ...] = (
+        ("http", virtual_service.http),
+        ("tcp", virtual_service.tcp),
+    )
+    for section, entries in sections:
+        for index, entry in enumerate(entries):
+            matches: tuple[HTTPMatchRequest | TCPMatch, ...] = entry.match or ()
+            for place, match in enumerate(matches):
+                if match.port is not None and match.port not in ports:
+                    message = (
+                        f"no port {match.port} at {', '.join(virtual_service.hosts)}, "
+                        f"which has {numbers}; the route takes no calls"
+                    )
+                    field = f"spec.{section}[{index}].match[{place}].port"
+                    yield Finding(MATCH_PORT_UNKNOWN, message, virtual_service.ref, field)
+
+
+def _unused_methods(virtual_service: VirtualService, services_of: ServicesOf) -> list[Finding]:
+    """Return a finding for each host whose ports do not have the methods that are matched."""
     fields = [
         (index, match.method)
         for index, entry in enumerate(virtual_service.http)
         for match in entry.match or ()
         if match.method is not None
     ]
-    if not fields:
-        return ()
     findings: list[Finding] = []
-    for host in virtual_service.hosts:
+    for host in virtual_service.hosts if fields else ():
         services = list(services_of(host))
         ports = [port for service, _ in services for port in service.ports]
         if not ports or any(_speaks(detections) for _, detections in services):
@@ -247,14 +292,19 @@ def virtual_service_hints(
                 f"{next(iter(reasons), '')}; Istio ignores the route"
             )
             findings.append(
-                Finding(METHOD_ROUTES_UNUSED, message, ref, f"spec.http[{index}].match")
+                Finding(
+                    METHOD_ROUTES_UNUSED,
+                    message,
+                    virtual_service.ref,
+                    f"spec.http[{index}].match",
+                )
             )
-    return tuple(findings)
+    return findings
 
 
 def _gateway_hints(
     virtual_service: VirtualService,
-    services_of: Callable[[str], Iterable[tuple[Service, Detections]]],
+    services_of: ServicesOf,
     domain: str,
 ) -> Iterable[Finding]:
     sections: tuple[tuple[str, tuple[HTTPRoute | TCPRoute, ...]], ...] = (

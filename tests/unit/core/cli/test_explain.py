@@ -83,6 +83,16 @@ def test_what_is_not_there_gives_1_and_a_suggestion(
     assert words in result.err
 
 
+def test_an_external_name_has_no_port_and_says_where_calls_go(aeraki: Run, shop: Path) -> None:
+    (shop / "alias.yaml").write_text(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: alias, namespace: shop}\n"
+        "spec: {type: ExternalName, externalName: cart.example.com, ports: [{port: 7000}]}\n"
+    )
+    result = aeraki("explain", "alias", "-f", shop)
+    assert (result.code, result.out) == (1, "")
+    assert "ExternalName Service: calls go to cart.example.com by DNS" in result.err
+
+
 def test_a_finding_is_shown_with_its_line(aeraki: Run, shop: Path) -> None:
     (shop / "policy.yaml").write_text(POLICY)  # its Secret is missing
     out = aeraki("explain", "cart:7000", "-f", shop).out
