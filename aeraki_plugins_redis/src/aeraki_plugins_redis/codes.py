@@ -70,7 +70,7 @@ NOT_REDIS = Code(
     severity=_W,
     title="port is not known to speak Redis",
     action="Name the port tcp-redis or tcp-redis-<anything>, or set its appProtocol to redis, "
-    "unless an annotation excludes it.",
+    "or let `aeraki explain` say what leaves it alone.",
 )
 OTHER_NAMESPACE = Code(
     id="RDS0107",

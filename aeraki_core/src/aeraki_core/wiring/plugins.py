@@ -19,7 +19,8 @@ def open_registry(settings: Settings) -> Registry:
     """Open the registry of the plugins to use.
 
     Raises:
-        SettingsError: a plugin asked for by name, or to be traced, is not installed.
+        SettingsError: a plugin asked for by name, or to be traced, is not installed, or no plugin
+            speaks a protocol that is opt-in.
     """
     from aeraki_core.plugins.discovery import discover, load_file
     from aeraki_core.plugins.registry import build_registry
@@ -35,6 +36,7 @@ def open_registry(settings: Settings) -> Registry:
             f"no plugin {missing[0]!r} is installed (asked for by {origin}); "
             f"installed: {', '.join(installed) or 'none'}"
         )
+    _require_protocols(settings, registry)
     strange = sorted(set(settings.trace) - {plugin.name for plugin in registry.active})
     if strange:
         active = ", ".join(plugin.name for plugin in registry.active)
@@ -42,6 +44,25 @@ def open_registry(settings: Settings) -> Registry:
             f"--trace: no plugin {strange[0]!r} is active; active: {active or 'none'}"
         )
     return registry
+
+
+def _require_protocols(settings: Settings, registry: Registry) -> None:
+    """Raise where a protocol is opt-in that no plugin speaks: a typo would let its ports in.
+
+    The protocols of a plugin that failed are not known. One that is disabled is not read, and
+    mostly has the name of its protocol.
+
+    Raises:
+        SettingsError: there is no such protocol.
+    """
+    disabled = {plugin.name for plugin in registry.plugins if plugin.state == "disabled"}
+    known = sorted({protocol.name for protocol in registry.protocols} | disabled)
+    unknown = sorted(set(settings.opt_in) - set(known))
+    if unknown and all(plugin.active or plugin.name in disabled for plugin in registry.plugins):
+        raise SettingsError(
+            f"{settings.origin('opt_in')}: no plugin speaks {unknown[0]!r}; "
+            f"protocols: {', '.join(known) or 'none'}"
+        )
 
 
 def tracer_for(settings: Settings) -> Tracer | None:

@@ -74,6 +74,9 @@ class TestPlugins:
         asked = aeraki("plugins", "--plugins", "ehco")
         assert asked.code == 2
         assert "no plugin 'ehco' is installed (asked for by flag --plugins)" in asked.err
+        opted = aeraki("validate", "-f", "-", "--plugins", "echo", "--opt-in", "ehco", stdin="")
+        assert opted.code == 2
+        assert "flag --opt-in: no plugin speaks 'ehco'; protocols: " in opted.err
 
 
 class TestFindings:
