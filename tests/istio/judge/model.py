@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from aeraki_core.testing import EnvoyFilterError
 from aeraki_core.testing.sidecar.messages import to_dict
 from aeraki_core.testing.sidecar.objects import MeshObjects, read_objects
 from aeraki_core.testing.sidecar.patches import patched_sidecar
@@ -109,7 +110,11 @@ def differences(
     filters: Iterable[Mapping[str, Any]] = (),
 ) -> Iterator[Reason]:
     """Where the modelled sidecar differs from what istiod gives a proxy."""
-    config = patched_sidecar(objects, filters, proxy).config
+    try:
+        config = patched_sidecar(objects, filters, proxy).config
+    except EnvoyFilterError as error:
+        yield "EnvoyFilter", f"the model does not apply it: {error}"
+        return
     modelled = {item.name: item for item in (*config.listeners, *config.clusters)}
     given = {**real.listeners, **real.clusters}
     for name in sorted(modelled.keys() | given.keys()):
