@@ -163,7 +163,9 @@ def routes_name_clusters_of_the_client(comparison: Comparison) -> Iterator[Reaso
     """Every cluster that a changed chain names is one that istiod gives this client."""
     known = comparison.after.clusters.keys() | set(_UNOWNED)
     for change in _changes(comparison):
-        if change.ours and not _is_left_out(comparison, _cluster_parts(change.ours.prefix).host):
+        if change.ours is None or _is_of_a_sidecar(comparison, change):
+            continue
+        if not _is_left_out(comparison, _cluster_parts(change.ours.prefix).host):
             for name in sorted(change.ours.clusters - known - change.istio.clusters):
                 yield change.place, f"{change.ours.name} names {name}, which the client lacks"
 

@@ -221,9 +221,11 @@ class Reads(SidecarReads):
     def _destinations(self, host: str) -> tuple[Service, ...]:
         """Resolve a destination: Istio imports one of the client's namespace in any case."""
         services = self.services_of_host(host)
-        if not services and self.namespace is not None:
+        if self.namespace is not None:
             candidates = self._store.services_of_host(host)
-            services = tuple(each for each in candidates if each.namespace == self.namespace)
+            own = tuple(each for each in candidates if each.namespace == self.namespace)
+            # A Kubernetes Service takes the place of ServiceEntries that the client sees.
+            services = tuple(each for each in own if each.ref.kind == "Service") or services or own
         return merged_services(services)
 
     def _virtual_services(self, key: RoutesKey) -> tuple[VirtualService, ...]:
