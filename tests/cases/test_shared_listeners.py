@@ -154,3 +154,61 @@ spec:
             reached = client_of(made, namespace).reaches("10.96.3.4_9090")
             assert f"outbound|9090||{host}.example.com" in reached
             assert len([each for each in reached if "example.com" in each]) == 1
+
+
+ROUTES = """
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders, namespace: NAMESPACE}
+spec:
+  hosts: [orders.shop.svc.cluster.local]
+  http: [{route: [{destination: {host: DESTINATION}}]}]
+"""
+
+
+@pytest.mark.parametrize(("labels", "routed"), [("{v: '2'}", True), ("{v: '1'}", False)])
+def test_a_subset_of_a_dns_entry_needs_an_endpoint_with_its_labels(
+    labels: str, routed: bool
+) -> None:
+    rule = """
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: stock, namespace: shop}
+spec: {host: stock.example.com, subsets: [{name: v2, labels: {v: "2"}}]}
+"""
+    endpoints = f"endpoints: [{{address: a.example.org, labels: {labels}}}]"
+    made = made_of(
+        service("orders", "{name: tcp-thrift, port: 9090}"),
+        entry("stock", THRIFT, spec=f"{endpoints}\n  addresses: [10.1.1.1]"),
+        rule,
+        ROUTES.replace("NAMESPACE", "shop").replace(
+            "{host: DESTINATION}", "{host: stock.example.com, subset: v2}"
+        ),
+    )
+    client = client_of(made, "web")
+    assert not client.missing("10.96.3.4_9090")
+    assert ("outbound|9090|v2|stock.example.com" in client.reaches("10.96.3.4_9090")) is routed
+    assert ("AER0302" in made.codes) is not routed
+
+
+def test_a_service_of_the_client_s_namespace_is_the_destination_whatever_it_is_exported_to() -> (
+    None
+):
+    stock = service("stock", "{name: tcp-thrift, port: 9091}").replace("10.96.3.4", "10.96.3.5")
+    hidden = stock.replace("annotations: {", 'annotations: {networking.istio.io/exportTo: "bank", ')
+    made = made_of(
+        service("orders", "{name: tcp-thrift, port: 9090}"),
+        hidden,
+        entry("stock", THRIFT, namespace="crm").replace(
+            "stock.example.com", "stock.shop.svc.cluster.local"
+        ),
+        ROUTES.replace("NAMESPACE", "crm")
+        .replace("http:", "tcp:")
+        .replace("DESTINATION", "stock.shop.svc.cluster.local"),
+    )
+    for namespace, port in (("shop", 9091), ("web", 9090)):
+        client = client_of(made, namespace)
+        cluster = f"outbound|{port}||stock.shop.svc.cluster.local"
+        assert cluster in client.reaches("10.96.3.4_9090"), namespace

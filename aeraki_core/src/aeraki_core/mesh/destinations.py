@@ -264,8 +264,8 @@ class Destinations:
             yield UNKNOWN_SUBSET, message, "subset"
         elif (
             services
-            and all(service.unlabelled for service in services)
             and _needs_labels(rules, subset)
+            and not any(_has_endpoint(service, rules, subset) for service in services)
         ):
             message = f"{host} is looked up by DNS and has no endpoint with labels of {subset}"
             yield UNKNOWN_SUBSET, message, "subset"
@@ -278,6 +278,17 @@ def _needs_labels(rules: Iterable[DestinationRule], subset: str) -> bool:
     """
     return any(
         each.labels and not _keeps_address(each.traffic_policy, rule.traffic_policy)
+        for rule in rules
+        for each in rule.subset_rules
+        if each.name == subset
+    )
+
+
+def _has_endpoint(service: Service, rules: Iterable[DestinationRule], subset: str) -> bool:
+    """Report whether a subset of the service may have an endpoint."""
+    return service.dns_labels is None or any(
+        labels.issuperset(each.labels)
+        for labels in service.dns_labels
         for rule in rules
         for each in rule.subset_rules
         if each.name == subset

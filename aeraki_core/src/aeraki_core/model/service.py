@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from sys import intern
@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from aeraki_core.errors import Problem, RejectedError
-from aeraki_core.model.meta import Age, ObjectRef, is_dns_label
+from aeraki_core.model.meta import Age, Label, ObjectRef, is_dns_label
 from aeraki_core.model.wire import Spec, check, text_map
 
 __all__ = [
@@ -101,8 +101,11 @@ class Service:
     remote_addresses: tuple[str, ...] = ()
     """Virtual IPs that the service has in other clusters of the mesh."""
     headless: bool = False
-    unlabelled: bool = False
-    """Its only endpoint is its host, looked up by DNS: no subset with labels has a cluster."""
+    dns_labels: tuple[frozenset[Label], ...] | None = None
+    """The labels of each endpoint that is looked up by DNS: only their subsets have clusters.
+
+    None: endpoints come and go, and clusters do not depend on them.
+    """
     resolution: Resolution = Resolution.CLUSTER_IP
     selector: tuple[tuple[str, str], ...] = ()
     export_to: frozenset[str] = frozenset({"*"})
@@ -291,6 +294,12 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _labels_of_endpoints(endpoints: Any) -> Iterator[frozenset[Label]]:
+    """Yield the labels of each endpoint of a ServiceEntry, as far as they have Istio's form."""
+    for endpoint in endpoints if isinstance(endpoints, list) else ():
+        yield frozenset(text_map(_mapping(_mapping(endpoint).get("labels"))).items())
+
+
 def parse_service(ref: ObjectRef, content: Mapping[str, Any], domain: str) -> Service | None:
     """A Kubernetes Service. None for an ExternalName, which has no listener of its own.
 
@@ -378,11 +387,11 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
         and labels.get(NO_AUTO_ALLOCATE_LABEL) != "false"
     )
     allocated = (status.addresses or ()) if allocates else ()
-    by_dns_alone = (
-        spec.resolution in (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
-        and spec.workload_selector is None
-        and not _mapping(content.get("spec")).get("endpoints")
-    )
+    dns_labels: tuple[frozenset[Label], ...] | None = None
+    by_dns = spec.resolution in (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
+    if by_dns and spec.workload_selector is None:
+        # Without endpoints the host is the only one.
+        dns_labels = tuple(_labels_of_endpoints(_mapping(content.get("spec")).get("endpoints")))
     ports = tuple(
         Port(
             number=port.number,
@@ -406,7 +415,7 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
             else tuple(
                 item.value for item in allocated if item.value and item.host in (None, host)
             ),
-            unlabelled=by_dns_alone,
+            dns_labels=dns_labels,
             resolution=spec.resolution,
             selector=tuple(sorted(spec.workload_selector.labels.items()))
             if spec.workload_selector
