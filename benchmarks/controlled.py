@@ -1,6 +1,7 @@
 """A controller in a process of its own over a cluster, which reports the cost of each pass.
 
-It sends a :class:`Cost` after the first pass, and after each pass that wrote something.
+It sends a :class:`Cost` after the first pass, and after each pass that wrote something. A standby
+sends one after every pass that generated something, too.
 """
 
 from __future__ import annotations
@@ -19,12 +20,29 @@ from aeraki_core.controller.observer import ControllerEvent, PassReport
 from aeraki_core.kube.client import Client, connect
 from aeraki_core.plugins.registry import build_registry
 from aeraki_core.sinks.kubernetes.sink import KubernetesSink
+from aeraki_core.sources.events import Source
+from aeraki_core.sources.istiod.connection import Istiod
+from aeraki_core.sources.istiod.source import IstiodSource
 from aeraki_core.sources.kubernetes.source import KubernetesSource
 
 from benchmarks import mesh
 from benchmarks.processes import peak_kilobytes, resident_kilobytes
 
 _PATIENCE = 1800.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class IstiodAccess:
+    """Where an istiod is and how it is reached; see :class:`Istiod`."""
+
+    address: str
+    certificate: bytes
+    token: bytes
+    server_name: str
+
+    def open(self) -> Istiod:
+        """Return it as the source takes it."""
+        return Istiod(self.address, lambda: self.certificate, lambda: self.token, self.server_name)
 
 
 @dataclass(frozen=True)
@@ -51,7 +69,9 @@ class _Teller:
         self._to = to
 
     def __call__(self, event: ControllerEvent) -> None:
-        if isinstance(event, PassReport) and (event.first or event.written):
+        if isinstance(event, PassReport) and (
+            event.first or event.written or (event.standby and event.generated.calls)
+        ):
             report = event
             requests: dict[str, int] = {}
             for (method, _), count in Client.requests.counts().items():
@@ -72,16 +92,26 @@ class _Teller:
             self._to.send(cost)
 
 
-def _run(kubeconfig: Path, to: Connection) -> None:
+def _run(kubeconfig: Path, to: Connection, standby: bool, istiod: IstiodAccess | None) -> None:
     pipeline = mesh.pipeline()
-    source = KubernetesSource(lambda: connect(kubeconfig), build_registry().kinds)
+    leads = threading.Event()
+    may_write = leads.is_set if standby else None
+    sources: list[Source] = [KubernetesSource(lambda: connect(kubeconfig), build_registry().kinds)]
+    if istiod is not None:
+        sources.append(IstiodSource(istiod.open()))
     controller = Controller(
-        pipeline, [source], KubernetesSink(lambda: connect(kubeconfig)), observer=_Teller(to)
+        pipeline,
+        sources,
+        KubernetesSink(lambda: connect(kubeconfig), may_write=may_write),
+        observer=_Teller(to),
+        may_write=may_write,
     )
     stop = threading.Event()
 
     def listen() -> None:
-        to.recv()
+        while to.recv() == "lead":
+            leads.set()
+            controller.lead(True)
         stop.set()
 
     threading.Thread(target=listen, daemon=True).start()
@@ -89,12 +119,19 @@ def _run(kubeconfig: Path, to: Connection) -> None:
 
 
 class Controlled:
-    """A context manager that runs the process. ``began`` is the wall-clock time of its start."""
+    """A context manager that runs the process. ``began`` is the wall-clock time of its start.
 
-    def __init__(self, kubeconfig: Path) -> None:
+    ``standby``: it writes nothing before :meth:`lead`. ``istiod``: a second source.
+    """
+
+    def __init__(
+        self, kubeconfig: Path, *, standby: bool = False, istiod: IstiodAccess | None = None
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self._here, self._there = context.Pipe()
-        self._process = context.Process(target=_run, args=(kubeconfig, self._there))
+        self._process = context.Process(
+            target=_run, args=(kubeconfig, self._there, standby, istiod)
+        )
         self.began = 0.0
 
     def __enter__(self) -> Controlled:
@@ -113,6 +150,10 @@ class Controlled:
             self._here.send("stop")
         self._process.join(20)
         self._process.kill()
+
+    def lead(self) -> None:
+        """Make a standby the leader."""
+        self._here.send("lead")
 
     def next(self) -> Cost:
         """The next pass that wrote something, or the first.

@@ -19,12 +19,13 @@ from aeraki_core.console.page.content import PageContent, page_row, shown_first
 from aeraki_core.console.page.render import render
 
 from benchmarks import bare, mesh
+from benchmarks.churn import churn, long_churn
 from benchmarks.cluster import cluster, large_cluster
 from benchmarks.istiod import istiod, large_istiod, large_istiod_sidecars
 from benchmarks.live_weights import live_weights
 from benchmarks.processes import peak_kilobytes, result_of
 from benchmarks.runner import Benchmark
-from benchmarks.sources import churn, pushes
+from benchmarks.sources import pushes
 from benchmarks.table import Floor, Row
 
 SAMPLES = Path(__file__).resolve().parent.parent / "deploy" / "samples"
@@ -224,7 +225,7 @@ BENCHMARKS = {
     "files": Benchmark(measure=files),
     "page": Benchmark(measure=page),
     "pushes": Benchmark(measure=pushes),
-    "churn": Benchmark(measure=churn),
+    "churn": Benchmark(measure=churn, needs_rig=True),
     "istiod": Benchmark(measure=istiod, needs_rig=True),
     "cluster": Benchmark(measure=cluster, needs_rig=True, limit=600),
     "live-weights": Benchmark(measure=live_weights, needs_rig=True, is_long=True, limit=1200),
@@ -233,5 +234,6 @@ BENCHMARKS = {
         measure=large_istiod_sidecars, needs_rig=True, is_long=True, limit=1200
     ),
     "large-cluster": Benchmark(measure=large_cluster, needs_rig=True, is_long=True, limit=3600),
+    "long-churn": Benchmark(measure=long_churn, needs_rig=True, is_long=True, limit=1800),
 }
 """By name. Those that run without a name take 12 minutes on two idle cores."""

@@ -1,39 +1,27 @@
-"""What the sources cost while little changes: istiod's pushes, and endpoints that never rest.
+"""What a push of istiod costs the source that reads it, while little changes.
 
-Servers run in processes of their own, so the CPU seconds here are the source's and the pipeline's.
+The server runs in a process of its own, so the CPU seconds here are the source's.
 """
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from aeraki_core.controller.loop import Controller
-from aeraki_core.controller.observer import ControllerEvent, PassReport
-from aeraki_core.kube.client import connect
 from aeraki_core.sources.events import Event, Upserted
 from aeraki_core.sources.istiod.connection import Istiod
 from aeraki_core.sources.istiod.source import IstiodSource
-from aeraki_core.sources.kubernetes.source import KubernetesSource
-from aeraki_core.testing.memory_sink import MemorySink
 
-from benchmarks import mesh
 from benchmarks.table import Floor, Row
-from tests.unit.core.kube.fake_api import FakeApi
 from tests.unit.core.sources.istiod.fake_istiod import GROUP, FakeIstiod, resource, service
 
 _PUSHES = 10
-_RATE, _SECONDS = 50, 30
-_ENDPOINTS = 10  # of each service
 _AIMS = {1_000: "20", 3_000: "40", 10_000: "100"}  # milliseconds
 
 
@@ -127,74 +115,6 @@ def _rule(number: int) -> bytes:
     return resource(
         "DestinationRule", f"shop/s{number}", {"host": f"s{number}", "subsets": subsets}
     )
-
-
-def churn() -> Iterator[Row]:
-    """A controller over 10,000 services whose endpoints change 50 times a second."""
-    count = 10_000
-    reports: list[PassReport] = []
-
-    def observe(event: ControllerEvent) -> None:
-        if isinstance(event, PassReport):
-            reports.append(event)
-
-    with tempfile.TemporaryDirectory() as folder, _server(_serve_api, (count, folder)) as server:
-        kubeconfig = Path(server.recv())
-        source = KubernetesSource(lambda: connect(kubeconfig))
-        controller = Controller(mesh.pipeline(), [source], MemorySink(), observer=observe)
-        stop = threading.Event()
-        running = threading.Thread(target=controller.run, args=(stop,))
-        running.start()
-        while not any(report.first for report in reports):
-            time.sleep(0.2)
-        time.sleep(2)  # what the first pass left behind
-        written = sum(len(report.written) for report in reports)
-        began, start = time.monotonic(), time.process_time()
-        server.send("go")
-        server.recv()
-        share = (time.process_time() - start) / (time.monotonic() - began)
-        written = sum(len(report.written) for report in reports) - written
-        stop.set()
-        running.join()
-    what = f"{_RATE} EndpointSlices a second among {count:,} services of {_ENDPOINTS} endpoints"
-    figure = f"{share:.1%} of a core, {written} writes"
-    yield Row(what=what, figure=figure, aim="3 % and none")
-
-
-def _serve_api(given: tuple[int, str], to: Connection) -> None:
-    count, folder = given
-    with FakeApi() as api:
-        for number in range(count):
-            content = mesh.service(number).content
-            metadata = {**content["metadata"], "resourceVersion": str(number + 1)}
-            body = {**content, "metadata": metadata}
-            api.put("services", f"app-{number}", raw=json.dumps(body).replace("%", "%%"))
-            _put_endpoints(api, number, 0)
-        to.send(str(api.kubeconfig(Path(folder))))
-        to.recv()
-        began = time.monotonic()
-        for turn in range(_RATE * _SECONDS):
-            _put_endpoints(api, turn * 7919 % count, turn + 1)
-            time.sleep(max(0.0, began + (turn + 1) / _RATE - time.monotonic()))
-        to.send("done")
-
-
-def _put_endpoints(api: FakeApi, number: int, turn: int) -> None:
-    """The endpoints of a service, a ninth of them not ready."""
-    endpoints = [
-        {
-            "addresses": [_address(number * _ENDPOINTS + each)],
-            "conditions": {"ready": (each + turn) % 9 != 0, "serving": True},
-            "targetRef": {"kind": "Pod", "name": f"app-{number}-{each}"},
-            "nodeName": "node",
-        }
-        for each in range(_ENDPOINTS)
-    ]
-    fields = {"addressType": "IPv4", "endpoints": endpoints, "ports": [{"port": 9000}]}
-    raw = '{"metadata":%(metadata)s,' + json.dumps(fields).removeprefix("{")
-    namespace = mesh.service(number).ref.namespace
-    labels = {"kubernetes.io/service-name": f"app-{number}"}
-    api.put("endpointslices", f"app-{number}", raw=raw, namespace=namespace, labels=labels)
 
 
 @contextmanager
