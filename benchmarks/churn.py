@@ -208,11 +208,10 @@ def _plain_service(number: int) -> Object:
 
 
 def _slice(number: int, turn: int) -> Object:
-    """The endpoints of a service: each turn some are ready and others not, or one is another pod.
+    """The endpoints of a service: in an even turn one is not ready, in an odd one a pod is new.
 
     Its fields are those that Kubernetes' own controller writes.
     """
-    replaced, unready = divmod(turn, 2)
     endpoints = [
         {
             "addresses": [f"10.{200 + each}.{number >> 8}.{number & 255}"],
@@ -228,8 +227,10 @@ def _slice(number: int, turn: int) -> Object:
         }
         for each in range(_ENDPOINTS)
     ]
-    endpoints[turn % _ENDPOINTS]["conditions"] = {"ready": not unready, "serving": True}
-    endpoints[0]["addresses"] = [f"10.{100 + replaced % 50}.{number >> 8}.{number & 255}"]
+    if turn % 2:
+        endpoints[0]["addresses"] = [f"10.{turn % 200}.{number >> 8}.{number & 255}"]
+    else:
+        endpoints[turn % _ENDPOINTS]["conditions"] = {"ready": False, "serving": True}
     labels = {
         "kubernetes.io/service-name": f"app-{number}",
         "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
