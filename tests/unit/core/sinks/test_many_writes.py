@@ -29,10 +29,13 @@ def steps_of_a_start() -> tuple[Step, ...]:
 def test_a_slow_write_delays_no_other(tmp_path: Path) -> None:
     steps = steps_of_a_start()
     slow, others = steps[0].key.name, threading.Event()
-    done: list[str] = []
+    begun: set[str] = set()
     with FakeApi() as api:
 
         def wait(name: str) -> None:
+            begun.add(name)
+            if len(begun) == len(steps):
+                others.set()
             if name == slow:
                 assert others.wait(WAIT)
 
@@ -40,16 +43,13 @@ def test_a_slow_write_delays_no_other(tmp_path: Path) -> None:
         sink = KubernetesSink(lambda: connect(api.kubeconfig(tmp_path)))
         sink.start(lambda key: None)
         try:
-            for written in sink.apply(steps):
-                assert written.error is None
-                done.append(written.step.key.name)
-                if len(done) == len(steps) - 1:
-                    others.set()
+            done = list(sink.apply(steps))
         finally:
             others.set()
             sink.stop()
-    assert done[-1] == slow
-    assert len(set(done)) == 2 * SERVICES
+    assert [each.step for each in done] == list(steps)
+    assert {each.error for each in done} == {None}
+    assert len(begun) == 2 * SERVICES
 
 
 def test_no_step_is_begun_once_the_time_is_over() -> None:

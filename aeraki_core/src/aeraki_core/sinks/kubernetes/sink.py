@@ -9,8 +9,9 @@ what is being written (flight.py), and what of upstream Aeraki's is superseded (
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 
 from aeraki_core.filters.envoyfilter import FilterKey
@@ -133,13 +134,14 @@ class KubernetesSink:
     # -- writing ----------------------------------------------------------------------------------
 
     def apply(self, steps: Iterable[Step]) -> Iterator[Written]:
-        """Do the steps, as many at once as there are writers.
+        """Do the steps, as many at once as there are writers; the results come in their order.
 
         With ``adopt_upstream`` then delete what they supersede. Without steps, only the latter.
         """
         if self._pool is None or self._writer is None:
             raise RuntimeError("not started")
         sent: list[Step] = []
+        results: deque[Future[Written]] = deque()
         ended: SimpleQueue[Future[Written]] = SimpleQueue()
         running = 0
         self._writer.begin()
@@ -147,20 +149,21 @@ class KubernetesSink:
             for step in steps:
                 self._flight.begin(step)
                 sent.append(step)
-                self._pool.submit(self._write, step).add_done_callback(ended.put)
+                results.append(self._pool.submit(self._write, step))
+                results[-1].add_done_callback(ended.put)
                 running += 1
                 # Each writer has its next step at hand, so none waits for a slow one.
                 if running == 2 * self._workers:
+                    ended.get()
                     running -= 1
-                    yield ended.get().result()
-            while running:
-                running -= 1
-                yield ended.get().result()
+                while results and results[0].done():
+                    yield results.popleft().result()
+            while results:
+                yield results.popleft().result()
             if self._adopt and self._may_write():
                 self._adoption.run(self._pool, self._writer)
         finally:
-            for _ in range(running):
-                ended.get()
+            wait(results)
             for key in self._flight.end(sent):
                 self._changed(key)
 
