@@ -32,13 +32,26 @@ def objects_of_a_plugin(mesh: Mesher, number: int) -> None:
     mesh.put("EchoPolicy", f"p{number}", {"host": HOST})
 
 
-def virtual_services(mesh: Mesher, number: int) -> None:
-    route = {"route": [{"destination": {"host": HOST}}]}
+def virtual_services(mesh: Mesher, number: int, **destination: str) -> None:
+    route = {"route": [{"destination": {"host": HOST, **destination}}]}
     mesh.routes(f"r{number}", [HOST], [route])
 
 
 def destination_rules(mesh: Mesher, number: int) -> None:
     mesh.put("DestinationRule", f"d{number}", {"host": HOST, "subsets": [{"name": f"v{number}"}]})
+
+
+def rules_of_workloads(mesh: Mesher, number: int) -> None:
+    selector = {"matchLabels": {f"app{number}": "x"}}
+    spec = {"host": HOST, "workloadSelector": selector, "subsets": [{"name": f"v{number}"}]}
+    mesh.put("DestinationRule", f"d{number}", spec, namespace="web")
+    virtual_services(mesh, 0, subset="v0")
+
+
+def sidecars_of_workloads(mesh: Mesher, number: int) -> None:
+    spec = {"egress": [{"hosts": ["*/*"]}], "workloadSelector": {"labels": {"app": f"a{number}"}}}
+    mesh.put("Sidecar", f"s{number}", spec, namespace="web")
+    virtual_services(mesh, 0, subset="v0")
 
 
 @pytest.mark.parametrize(
@@ -51,6 +64,8 @@ def destination_rules(mesh: Mesher, number: int) -> None:
         objects_of_a_plugin,
         virtual_services,
         destination_rules,
+        rules_of_workloads,
+        sidecars_of_workloads,
     ],
 )
 def test_the_cost_grows_with_the_number(add: Callable[[Mesher, int], None]) -> None:

@@ -38,8 +38,18 @@ class SidecarReads(CommonReads):
         """Note the clients that a Sidecar may show something else than everybody else."""
         self.keys.add(SidecarNamespacesKey())
         self.record.clients |= self._store.sidecars.namespaces()
-        for sidecar in self._store.sidecars.selecting():
+        for sidecar in self._selecting():
             self.record.note_selector(sidecar.labels, sidecar.ref)
+
+    def _selecting(self) -> tuple[SidecarScope, ...]:
+        """The Sidecars for some workloads that may have another answer than this client.
+
+        Only what is said for everybody else is said for the workloads of all namespaces.
+        """
+        sidecars = self._store.sidecars
+        if self.namespace is None:
+            return sidecars.selecting()
+        return tuple(sidecar for sidecar in sidecars.of(self.namespace) if sidecar.labels)
 
     def _left_out(
         self, level: RouteLevel, routed: RoutedPort, client: MeshClient
@@ -108,7 +118,7 @@ class SidecarReads(CommonReads):
             if sees_others(sidecars.of_client(MeshClient(namespace)), namespace)
         }
         self.record.clients |= others
-        for sidecar in sidecars.selecting():
+        for sidecar in self._selecting():
             # Its workloads may see what everybody else sees, where their namespace does not.
             namespace = sidecar.ref.namespace
             if namespace in others or sees_others(sidecar, namespace):
@@ -121,7 +131,7 @@ class SidecarReads(CommonReads):
             # A Sidecar without a policy takes this one away.
             self.keys.add(SidecarNamespacesKey())
         self.record.clients |= sidecars.with_another_policy(of_mesh)
-        selecting = sidecars.selecting()
+        selecting = self._selecting()
         of_others = {
             namespace: sidecars.catch_all(MeshClient(namespace), of_mesh)
             for namespace in {sidecar.ref.namespace for sidecar in selecting}
