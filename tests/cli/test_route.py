@@ -102,6 +102,30 @@ def test_clients_of_a_namespace_have_their_own_routes(aeraki: Run, tmp_path: Pat
     assert "any call -> subset v2" in " ".join(explained.split())
 
 
+def test_workloads_that_a_rule_selects_have_their_own_routes(aeraki: Run, tmp_path: Path) -> None:
+    rule = """---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: jobs, namespace: desk}
+spec:
+  host: hello.shop.svc.cluster.local
+  workloadSelector: {matchLabels: {app: jobs}}
+  subsets: [{name: v2, labels: {version: v2}}]
+"""
+    (tmp_path / "all.yaml").write_text(f"{SERVICE}---\n{ROUTES}{rule}")
+
+    def taken(*labels: str) -> object:
+        given = [part for label in labels for part in ("--label", label)]
+        result = aeraki("route", "hello", tmp_path, "-n", "desk", *given, "-o", "json")
+        (port,) = json.loads(result.out)["ports"]
+        return port["routes"][port["taken"]]["name"]
+
+    # The rule hides that of the service from all workloads of its namespace, in Istio too.
+    assert taken() is None
+    assert taken("app=jobs", "tier=x") == "desk"
+    assert taken("app=web") is None
+
+
 def test_a_service_that_these_clients_do_not_see(aeraki: Run, tmp_path: Path) -> None:
     private = SERVICE.replace(
         "namespace: shop}\nspec:",

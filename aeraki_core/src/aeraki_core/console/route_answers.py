@@ -39,9 +39,14 @@ class RouteVerdict(StrEnum):
 _COLORS = {RouteVerdict.TAKEN.value: "green", RouteVerdict.LEFT_OUT.value: "yellow"}
 
 
-def route_answer(port: Mapping[str, Any], client: str | None, call: Call) -> dict[str, Any]:
-    """Return the call's fate on one port: the routes of these clients, each with its verdict."""
-    table = _table_of(port["routes"], client)
+def route_answer(
+    port: Mapping[str, Any], client: str | None, call: Call, *, labels: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the call's fate on one port: the routes of these clients, each with its verdict.
+
+    ``labels``: those of the client's workload, as ``name=value``.
+    """
+    table = _table_of(port["routes"], client, labels)
     answer: dict[str, Any] = {
         "host": port["host"],
         "port": port["port"],
@@ -101,8 +106,19 @@ def _why_left_out(route: Mapping[str, Any]) -> list[str]:
     return [each["message"] for each in at_match or findings]
 
 
-def _table_of(tables: Sequence[Mapping[str, Any]], client: str | None) -> Mapping[str, Any] | None:
+def _table_of(
+    tables: Sequence[Mapping[str, Any]], client: str | None, labels: Sequence[str]
+) -> Mapping[str, Any] | None:
     """Return the routes for clients of a namespace; None: clients that no object names."""
+    # Of filters for workloads, the one with the most labels comes last.
+    selecting = [
+        (len(selector), index)
+        for index, table in enumerate(tables)
+        for each in table["workloads"]
+        if each["namespace"] == client and (selector := {*each["selector"].split(",")}) <= {*labels}
+    ]
+    if selecting:
+        return tables[max(selecting)[1]]
     chosen = [table for table in tables if client in table["namespaces"]]
     chosen += [table for table in tables if table["everybody"]]
     if not chosen and client is None and tables:

@@ -47,6 +47,13 @@ __all__ = ["command"]
     multiple=True,
     help="Another part of the call that the service may limit by an option, such as an interface.",
 )
+@click.option(
+    "--label",
+    "labels",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A label of the client's workload, where a workloadSelector of its namespace counts.",
+)
 @form_option("text", "json", "yaml")
 @use_cluster_option
 @controller_options
@@ -58,6 +65,7 @@ def command(
     headers: tuple[str, ...],
     params: tuple[str, ...],
     fields: tuple[str, ...],
+    labels: tuple[str, ...],
     form: str,
     controller: str | None,
     controller_token: str | None,
@@ -94,7 +102,8 @@ def command(
             output.error(f"{port['host']}:{port['port']} speaks no protocol: {port['why']}")
         return 1
     _require_known(call.fields, ports)
-    answers = [route_answer(port, client, call) for port in ports]
+    _pairs("--label", labels)
+    answers = [route_answer(port, client, call, labels=labels) for port in ports]
     if form == "text":
         output.data("\n".join(answer_text(answer, call) for answer in answers))
         for port in ports:
