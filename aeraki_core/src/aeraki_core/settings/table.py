@@ -164,7 +164,7 @@ class Settings:
         "Where outbound filters are: one for each service port (service) or for each namespace and"
         " plugin (namespace), for the whole mesh; or only in the namespaces that import the"
         " service, where Sidecars leave it to few (imports). auto: imports, if the Sidecars of the"
-        " whole mesh are read, else service (docs/cluster.md).",
+        " whole mesh are read, else service; packing hardly pays (docs/cluster.md).",
         metavar="HOW",
     )
     watch_namespaces: tuple[str, ...] = setting(
