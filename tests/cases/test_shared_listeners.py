@@ -71,6 +71,16 @@ def test_an_http_port_has_no_listener_at_its_address() -> None:
     assert client_of(made, "web").filters("10.96.3.4_9090") == ["thrift_proxy"]
 
 
+def test_an_http_entry_without_address_leaves_the_chain_of_tcp() -> None:
+    made = made_of(
+        entry("http", "{number: 9090, name: http, protocol: HTTP}", spec="exportTo: [web]"),
+        entry("orders", THRIFT),
+    )
+    client = client_of(made, "web")
+    assert client.reaches("0.0.0.0_9090") == {"outbound|9090||orders.example.com"}
+    assert "thrift_proxy" in client.filters("0.0.0.0_9090")
+
+
 @pytest.mark.parametrize(
     ("bind", "listener"), [("0.0.0.0", "0.0.0.0_9090"), ("10.1.1.1", "10.1.1.1_9090")]
 )

@@ -211,9 +211,11 @@ class ServiceTable:
         )
         claims: dict[str, Claim] = {}
         for port in service.ports:
-            # istiod makes no listener for UDP.
+            # istiod makes no listener for UDP. HTTP of all services is on the wildcard listener,
+            # beside whose chains stands that of one TCP service.
             listeners: tuple[Listener, ...] = ()
-            if port.protocol != "UDP":
+            protocol = _protocol(service, port)
+            if protocol not in (PortProtocol.UDP, PortProtocol.HTTP):
                 listeners = outbound_listeners(
                     service,
                     port,
@@ -221,11 +223,8 @@ class ServiceTable:
                     headless_filter_chains=self._headless_filter_chains,
                 )
             claim = Claim(service.age, service.id, port.number, export_to=service.export_to)
-            protocol = _protocol(service, port)
             for listener in listeners:
-                if _claims_listener(listener, protocol):
-                    ranges = _has_matches(listener, protocol)
-                    claims[listener.name] = replace(claim, ranges=ranges)
+                claims[listener.name] = replace(claim, ranges=_has_matches(listener, protocol))
             if service.headless and port.protocol != "UDP":
                 for name in wildcards(port.number):
                     claims.setdefault(name, replace(claim, by_sidecar=True))
@@ -236,14 +235,6 @@ def _protocol(service: Service, port: Port) -> PortProtocol:
     """Return the protocol that istiod assumes: that of a ServiceEntry's port is what it says."""
     is_written = service.ref.kind != "Service" and port.protocol == "TCP"
     return PortProtocol.TCP if is_written else port_protocol(port)
-
-
-def _claims_listener(listener: Listener, protocol: PortProtocol) -> bool:
-    """Report whether istiod makes that listener for the port.
-
-    HTTP of all services is on the wildcard listener, where the name of the host tells it apart.
-    """
-    return listener.has_passthrough or protocol is not PortProtocol.HTTP
 
 
 def _has_matches(listener: Listener, protocol: PortProtocol) -> bool:
