@@ -14,9 +14,20 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from sys import intern
+from typing import Any, NamedTuple
 
 import yaml
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
 
 from aeraki_core.errors import UnreadableError
 
@@ -143,15 +154,19 @@ def load_all(piece: Slice, budget: AliasBudget | None = None) -> list[tuple[Slic
 
 
 def events(text: str) -> Iterator[Any]:
-    """Return the parser's events of a document, for those who need only the place of something.
+    """Yield the parser's events of a document, for those who need only the place of something.
 
     Raises:
         yaml.YAMLError: it is not YAML.
     """
+    next_event = _parser(text).get_event
+    while type(event := next_event()) is not StreamEndEvent:
+        yield event
+
+
+def _parser(text: str) -> Any:
     # Between JSON's tokens a tab may stand; within its texts it may not.
-    return iter(
-        yaml.parse(text.replace("\t", " ") if looks_like_json(text) else text, Loader=_LOADER)
-    )
+    return _LOADER(text.replace("\t", " ") if looks_like_json(text) else text)
 
 
 # -- YAML ----------------------------------------------------------------------------------------
@@ -159,7 +174,7 @@ def events(text: str) -> Iterator[Any]:
 
 def _load_yaml(piece: Slice, budget: AliasBudget) -> Any:
     try:
-        return _Builder(piece.line, budget).build(events(piece.text))
+        return _Builder(piece, budget).build()
     except yaml.reader.ReaderError as error:
         before = piece.text.encode()[: error.position]
         line = piece.line + before.count(b"\n")
@@ -184,68 +199,64 @@ def _hint(words: str) -> str:
     return words
 
 
-class _Frame:
-    """A mapping or sequence that is being filled."""
-
-    __slots__ = ("anchor", "before", "key", "merged", "value")
-
-    def __init__(self, value: Any, anchor: str | None, before: int) -> None:
-        self.value = value
-        self.anchor = anchor
-        self.before = before
-        self.key: str | None = None
-        self.merged: list[dict[str, Any]] = []
-
-
 _NO_KEY = (
     "a key must be text, not a mapping or a list; "
     "quote {{ }}, or render the template first, as with `helm template`"
 )
 _OF_EACH_OBJECT = ("apiVersion", "kind", "metadata")
+_MERGE = "<<"
+_ODD_KEYS = frozenset([_MERGE, "", "~", "null"])
+"""What is no key of that name, without quotes."""
+
+
+class _Anchored(NamedTuple):
+    """What an alias stands for, and how many values that are."""
+
+    value: Any
+    size: int
 
 
 class _Builder:
-    """Values from the parser's events, without recursion."""
+    """Values from the parser's events.
 
-    def __init__(self, first_line: int, budget: AliasBudget) -> None:
-        self._first_line = first_line
+    It calls itself for what is nested, ``MAX_DEPTH`` times at most.
+    """
+
+    def __init__(self, piece: Slice, budget: AliasBudget) -> None:
+        self._first_line = piece.line
         self._budget = budget
-        self._stack: list[_Frame] = []
-        self._anchors: dict[str, tuple[Any, int]] = {}
-        self._nodes = 0
-        self._aliased = 0
-        self._root: Any = None
+        self._next = _parser(piece.text).get_event
+        self._depth = 0
+        self._anchors: dict[str, _Anchored] = {}
+        # With those that aliases stand for.
+        self._values = 0
 
-    def build(self, stream: Iterator[Any]) -> Any:
-        steps: dict[type[Any], Callable[[Any], None]] = {
-            yaml.ScalarEvent: self._scalar,
-            yaml.MappingStartEvent: self._start,
-            yaml.SequenceStartEvent: self._start,
-            yaml.MappingEndEvent: self._end,
-            yaml.SequenceEndEvent: self._end,
-            yaml.AliasEvent: self._alias,
-        }
-        documents = 0
-        for event in stream:
-            step = steps.get(type(event))
-            if step is not None:
-                step(event)
-            elif type(event) is yaml.DocumentStartEvent:
+    def build(self) -> Any:
+        """Return the value of the document; None when there is none."""
+        root, documents = None, 0
+        while type(event := self._next()) is not StreamEndEvent:
+            if type(event) is DocumentStartEvent:
                 documents += 1
                 if documents > 1:
                     raise self._error("a second document starts here; put --- before it", event)
-        return self._root
+                root = self._value(self._next())
+        return root
 
     def _error(self, message: str, event: Any) -> UnreadableError:
         return UnreadableError(message, self._first_line + event.start_mark.line)
 
-    def _scalar(self, event: Any) -> None:
+    def _value(self, event: Any) -> Any:
+        kind = type(event)
+        if kind is ScalarEvent:
+            return self._scalar(event)
+        if kind is MappingStartEvent:
+            return self._nested(event, self._mapping)
+        if kind is SequenceStartEvent:
+            return self._nested(event, self._sequence)
+        return self._aliased(event)
+
+    def _scalar(self, event: Any) -> Any:
         text, tag = event.value, event.tag
-        if self._stack:
-            frame = self._stack[-1]
-            if type(frame.value) is dict and frame.key is None:
-                self._take_key(frame, text, event)
-                return
         if tag is None:
             value = _plain(text) if event.implicit[0] else text
         elif tag in _TEXT_TAGS:
@@ -254,94 +265,96 @@ class _Builder:
             value = _plain(text)
         else:
             raise self._error(f"tag {tag} is not known", event)
-        self._nodes += 1
+        self._values += 1
         if event.anchor:
-            self._anchors[event.anchor] = (value, 1)
-        self._put(value, event)
+            self._anchors[event.anchor] = _Anchored(value, 1)
+        return value
 
-    def _take_key(self, frame: _Frame, text: str, event: Any) -> None:
-        plain = event.implicit[0] and event.tag is None
-        if plain and text in ("", "~", "null"):
-            raise self._error("a key is missing before the colon", event)
-        if event.anchor:
-            self._anchors[event.anchor] = (text, 1)
-        if plain and text == "<<":
-            frame.key = _MERGE
-            return
-        if text in frame.value:
-            hint = (
-                "; put --- between two documents"
-                if len(self._stack) == 1 and text in _OF_EACH_OBJECT
-                else ""
-            )
-            raise self._error(f"key {text[:80]!r} is given twice{hint}", event)
-        frame.key = text
-        frame.value[text] = None  # keeps the key's place, and reveals a second one
+    def _nested(self, start: Any, read: Callable[[], Any]) -> Any:
+        """Return the mapping or the list that starts here."""
+        if start.tag is not None and start.tag not in _TREE_TAGS:
+            raise self._error(f"tag {start.tag} is not known", start)
+        if self._depth >= MAX_DEPTH:
+            raise self._error(_TOO_DEEP, start)
+        if start.anchor:
+            # Its own aliases stand for nothing: it would hold itself.
+            self._anchors.pop(start.anchor, None)
+        before = self._values
+        self._depth += 1
+        value = read()
+        self._depth -= 1
+        self._values += 1
+        if start.anchor:
+            self._anchors[start.anchor] = _Anchored(value, self._values - before)
+        return value
 
-    def _start(self, event: Any) -> None:
-        if event.tag is not None and event.tag not in _TREE_TAGS:
-            raise self._error(f"tag {event.tag} is not known", event)
-        if len(self._stack) >= MAX_DEPTH:
-            raise self._error(_TOO_DEEP, event)
-        if self._stack and type(self._stack[-1].value) is dict and self._stack[-1].key is None:
-            raise self._error(_NO_KEY, event)
-        value: Any = {} if type(event) is yaml.MappingStartEvent else []
-        self._nodes += 1
-        if event.anchor:
-            self._anchors.pop(event.anchor, None)
-        self._stack.append(_Frame(value, event.anchor, self._nodes + self._aliased))
+    def _sequence(self) -> list[Any]:
+        items: list[Any] = []
+        while type(event := self._next()) is not SequenceEndEvent:
+            items.append(self._value(event))
+        return items
 
-    def _end(self, event: Any) -> None:
-        frame = self._stack.pop()
-        for merged in frame.merged:
-            for key, value in merged.items():
-                frame.value.setdefault(key, value)
-        if frame.anchor:
-            self._anchors[frame.anchor] = (
-                frame.value,
-                self._nodes + self._aliased - frame.before + 1,
-            )
-        self._put(frame.value, event)
+    def _mapping(self) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
+        merged: list[dict[str, Any]] = []
+        next_event = self._next
+        while type(event := next_event()) is not MappingEndEvent:
+            if type(event) is not ScalarEvent:
+                raise self._no_key(event)
+            # Objects have few different keys, so each of them is kept once.
+            key = intern(event.value)
+            if event.anchor:
+                self._anchors[event.anchor] = _Anchored(key, 1)
+            if key in _ODD_KEYS and event.implicit[0] and event.tag is None:
+                if key != _MERGE:
+                    raise self._error("a key is missing before the colon", event)
+                merged += self._merged(next_event())
+                continue
+            if key in mapping:
+                raise self._given_twice(key, event)
+            event = next_event()
+            # Most values are scalars; asking here saves a call for each.
+            is_scalar = type(event) is ScalarEvent
+            mapping[key] = self._scalar(event) if is_scalar else self._value(event)
+        for each in merged:
+            for key, value in each.items():
+                mapping.setdefault(key, value)
+        return mapping
 
-    def _alias(self, event: Any) -> None:
+    def _no_key(self, event: Any) -> UnreadableError:
+        is_alias = type(event) is AliasEvent
+        return self._error("an alias cannot be a key" if is_alias else _NO_KEY, event)
+
+    def _given_twice(self, key: str, event: Any) -> UnreadableError:
+        is_of_object = self._depth == 1 and key in _OF_EACH_OBJECT
+        hint = "; put --- between two documents" if is_of_object else ""
+        return self._error(f"key {key[:80]!r} is given twice{hint}", event)
+
+    def _merged(self, event: Any) -> list[dict[str, Any]]:
+        """Return the mappings that ``<<`` names."""
+        value = self._value(event)
+        mappings = value if type(value) is list else [value]
+        if any(type(each) is not dict for each in mappings):
+            raise self._error("<< takes a mapping or a list of mappings", event)
+        self._spend(sum(len(each) for each in mappings), event)
+        return mappings
+
+    def _aliased(self, event: Any) -> Any:
+        """Return what an alias stands for."""
         anchored = self._anchors.get(event.anchor)
         if anchored is None:
             raise self._error(
                 f"alias *{event.anchor} stands for nothing that was given before it", event
             )
-        value, size = anchored
-        self._spend(size, event)
-        if self._stack and type(self._stack[-1].value) is dict and self._stack[-1].key is None:
-            raise self._error("an alias cannot be a key", event)
-        self._put(value, event)
+        self._spend(anchored.size, event)
+        return anchored.value
 
     def _spend(self, values: int, event: Any) -> None:
         """Count what an alias stands for."""
-        self._aliased += values
+        self._values += values
         if not self._budget.spend(values):
             message = f"the aliases of the file stand for more than {MAX_ALIASED} values"
             raise self._error(message, event)
-
-    def _put(self, value: Any, event: Any) -> None:
-        if not self._stack:
-            self._root = value
-            return
-        frame = self._stack[-1]
-        if type(frame.value) is list:
-            frame.value.append(value)
-        elif frame.key is _MERGE:
-            values = value if type(value) is list else [value]
-            if any(type(item) is not dict for item in values):
-                raise self._error("<< takes a mapping or a list of mappings", event)
-            self._spend(sum(len(item) for item in values), event)
-            frame.merged += values
-            frame.key = None
-        elif frame.key is not None:
-            frame.value[frame.key] = value
-            frame.key = None
-
-
-_MERGE = "<<\0"
 
 
 def _plain(text: str) -> Any:
