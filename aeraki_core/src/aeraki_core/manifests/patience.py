@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import takewhile
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 __all__ = ["PATIENCE", "Asking", "UnansweredError"]
 
@@ -54,6 +56,30 @@ class _Call:
         except BaseException as error:  # noqa: BLE001 it is raised where it was asked for
             answer = _Answer(error=error)
         self.answers.put(answer)
+
+
+class _Batch(Generic[T]):
+    """A function of many paths, one after the other."""
+
+    def __init__(self, function: Callable[[str], T], paths: Sequence[str]) -> None:
+        self.answers: list[T | OSError] = []
+        self.is_abandoned = False
+        self._function = function
+        self._paths = paths
+
+    def run(self) -> None:
+        for path in self._paths:
+            answer = self._answer(path)
+            # Nobody waits for the rest, which another thread has been asked for.
+            if self.is_abandoned:
+                return
+            self.answers.append(answer)
+
+    def _answer(self, path: str) -> T | OSError:
+        try:
+            return self._function(path)
+        except OSError as error:
+            return error
 
 
 class Asking:
@@ -101,6 +127,27 @@ class Asking:
             raise answer.error
         value: T = answer.value
         return value
+
+    def each(self, paths: Sequence[str], function: Callable[[str], T]) -> list[T | OSError]:
+        """What the function returns for each path, or the OSError that it raises.
+
+        One question for all of them: to change threads costs more than to read a small file.
+        """
+        answers: list[T | OSError] = []
+        while rest := paths[len(answers) :]:
+            # A path without an answer stands first in its question, which is refused.
+            asked = list(takewhile(lambda path: path not in self._left, rest)) or rest[:1]
+            batch = _Batch(function, asked)
+            try:
+                self.call(asked[0], batch.run, partial(len, batch.answers))
+                answers += batch.answers
+            except UnansweredError as error:
+                batch.is_abandoned = True
+                done = tuple(batch.answers)
+                if done and (thread := self._left.pop(asked[0], None)) is not None:
+                    self._left[asked[len(done)]] = thread
+                answers += [*done, error]
+        return answers
 
     def close(self) -> None:
         """End the thread once it is free; the next question starts another."""

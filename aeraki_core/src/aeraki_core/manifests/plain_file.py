@@ -25,6 +25,7 @@ __all__ = [
     "read_standard_input",
     "read_stream",
     "signature_of",
+    "size_of",
     "type_of",
 ]
 
@@ -48,6 +49,11 @@ class TooLargeError(OSError):
 def signature_of(status: os.stat_result) -> Signature:
     """Return the values that change with a file."""
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def size_of(signature: Signature) -> int:
+    """Return how many bytes a file of that signature has."""
+    return signature[2]
 
 
 def identity_of(status: os.stat_result) -> tuple[int, int]:

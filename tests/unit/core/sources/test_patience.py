@@ -61,6 +61,30 @@ def test_one_thread_waits_for_each_path(away: threading.Event) -> None:
     asking.close()
 
 
+def test_a_path_without_an_answer_costs_none_of_those_asked_with_it(away: threading.Event) -> None:
+    asking = Asking(PATIENCE)
+    before = set(threading.enumerate())
+
+    def ask(path: str) -> str:
+        if path == "/away":
+            away.wait()
+        if path == "/mine":
+            raise PermissionError
+        return path
+
+    for _ in range(2):
+        answers = asking.each(["/a", "/mine", "/away", "/b"], ask)
+        assert [type(each) for each in answers] == [str, PermissionError, UnansweredError, str]
+    waiting = {each for each in threading.enumerate() if each not in before}
+    assert len(waiting) == 2  # one for the path that is away, one for the others
+    away.set()
+    asking.close()
+    for thread in waiting:
+        thread.join(60)
+    assert asking.each(["/away", "/b"], ask) == ["/away", "/b"]
+    asking.close()
+
+
 def test_what_gets_on_has_more_time() -> None:
     place = [0]
     rests = threading.Event()

@@ -26,13 +26,19 @@ from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.sources.events import Incomplete
 from aeraki_core.sources.files.manifests import Declared, Rules, Trouble, load_object
-from aeraki_core.sources.files.reading import DocumentMove, FileState, TroubleAt, read_file
+from aeraki_core.sources.files.reading import (
+    DocumentMove,
+    FileState,
+    TroubleAt,
+    read_file,
+    read_texts,
+)
 from aeraki_core.sources.files.tree import Exclude, Identity, Scan, Tree, unreadable
 
 __all__ = ["Advance", "Changes", "FileSet", "Look", "PlaceFindings", "no_advance"]
 
 Advance = Callable[[int, int], None]
-"""Takes how many files were looked at, and how many there are."""
+"""Takes how many of the changed files are parsed, and how many there are."""
 
 
 def no_advance(_done: int, _total: int) -> None:
@@ -106,27 +112,27 @@ class FileSet:
     def look(self, paths: Collection[str] = (), advance: Advance = no_advance) -> Look:
         """Look at the files, and read those that changed.
 
-        ``paths``: all that changed, if that is known. ``advance`` is called before each file.
+        ``paths``: all that changed, if that is known. ``advance`` is called before the first file
+        and after each.
         """
         look = Look(self._scan(paths))
-        for number, (path, signature) in enumerate(look.tree.files.items()):
-            advance(number, len(look.tree.files))
+        # A stream's signature is always empty, so it is read once.
+        changed = {
+            path: signature
+            for path, signature in look.tree.files.items()
+            if path not in self._files or self._files[path].signature != signature
+        }
+        advance(0, len(changed))
+        texts = read_texts(changed, self._max_size, self.asking)
+        for number, (path, text) in enumerate(texts):
             before = self._files.get(path)
-            if before is not None and before.signature == signature:
-                continue  # a stream's is always empty, so it is read once
-            reading = read_file(
-                path,
-                signature,
-                before,
-                rules=self._rules,
-                limit=self._max_size,
-                asking=self.asking,
-            )
+            reading = read_file(path, changed[path], text, before, self._rules)
             look.files[path] = reading.state
             look.contents.update(reading.contents)
             look.moves += reading.moves
             emptied = before is not None and before.holds_objects and not reading.state.manifests
             look.doubtful |= reading.state.broken is not None or emptied
+            advance(number + 1, len(changed))
         look.doubtful |= not self._files.keys() <= look.tree.files.keys()
         return look
 

@@ -6,7 +6,7 @@ A document whose text is known is not parsed again, so that an edit costs what i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,13 +21,17 @@ from aeraki_core.manifests.plain_file import (
     read_plain_file,
     read_standard_input,
     read_stream,
+    size_of,
 )
 from aeraki_core.manifests.read import AliasBudget, decode, split
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.sources.files.manifests import Declared, Manifest, Rules, Trouble, parse
 from aeraki_core.sources.files.tree import unreadable
 
-__all__ = ["FileReading", "FileState", "read_file"]
+__all__ = ["FileReading", "FileState", "FileText", "read_file", "read_texts"]
+
+# Files that are asked for at once; each is held until it is parsed.
+_MOST_FILES, _MOST_BYTES = 64, 1 << 20
 
 _AGAIN: Signature = (-1,)  # unlike any file's: read it again at the next look
 
@@ -87,15 +91,12 @@ class FileReading(NamedTuple):
 def read_file(
     path: str,
     signature: Signature,
+    text: FileText | Trouble,
     before: FileState | None,
-    *,
     rules: Rules,
-    limit: int,
-    asking: Asking,
 ) -> FileReading:
-    """Read a file of that signature; an empty one is a stream's. ``limit`` is in bytes."""
+    """Read a file of that signature, which holds the text or cannot be read."""
     known: tuple[Manifest, ...] = before.manifests if before else ()
-    text = _read_text(path, limit, asking, stream=not signature)
     if isinstance(text, Trouble):
         # Nothing shows when it can be read again; a stream is read only once.
         again = text.code is UNREADABLE and signature
@@ -122,31 +123,60 @@ def read_file(
     return FileReading(FileState(text.signature, tuple(manifests), empty), contents, moves)
 
 
-class _FileText(NamedTuple):
+class FileText(NamedTuple):
     """A file's text, and its signature as it was read; empty for a stream."""
 
     text: str
     signature: Signature
 
 
-def _read_text(path: str, limit: int, asking: Asking, *, stream: bool) -> _FileText | Trouble:
-    """A file's text, or why there is none. ``stream``: it is a pipe, or standard input."""
-    signature: Signature = ()
+def read_texts(
+    files: Mapping[str, Signature], limit: int, asking: Asking
+) -> Iterator[tuple[str, FileText | Trouble]]:
+    """Yield each file's path and text, or why there is none.
+
+    A file whose signature is empty is a stream. ``limit`` is in bytes.
+    """
+    batch: list[str] = []
+    size = 0
+    for path, signature in files.items():
+        if signature:
+            batch.append(path)
+            size += size_of(signature)
+            if len(batch) < _MOST_FILES and size < _MOST_BYTES:
+                continue
+        yield from _read_batch(batch, limit, asking)
+        batch, size = [], 0
+        if not signature:
+            yield path, _text_of(_read_stream(path, limit), limit)
+    yield from _read_batch(batch, limit, asking)
+
+
+def _read_batch(
+    paths: Sequence[str], limit: int, asking: Asking
+) -> Iterator[tuple[str, FileText | Trouble]]:
+    answers = asking.each(paths, lambda path: read_plain_file(path, limit))
+    for path, answer in zip(paths, answers, strict=True):
+        yield path, _text_of(answer, limit)
+
+
+def _read_stream(path: str, limit: int) -> tuple[bytes, Signature] | OSError:
     try:
-        if path == STDIN:
-            data = read_standard_input(limit)
-        elif stream:
-            data = read_stream(path, limit)
-        else:
-            data, signature = asking.call(path, lambda: read_plain_file(path, limit))
-    except TooLargeError:
-        return Trouble(TOO_LARGE, f"it is larger than {_size(limit)}", None, broken=True)
-    except NotAFileError as error:
-        return Trouble(UNREADABLE, str(error.strerror), None)
+        return read_standard_input(limit) if path == STDIN else read_stream(path, limit), ()
     except OSError as error:
-        return unreadable(error)
+        return error
+
+
+def _text_of(answer: tuple[bytes, Signature] | OSError, limit: int) -> FileText | Trouble:
+    if isinstance(answer, TooLargeError):
+        return Trouble(TOO_LARGE, f"it is larger than {_size(limit)}", None, broken=True)
+    if isinstance(answer, NotAFileError):
+        return Trouble(UNREADABLE, str(answer.strerror), None)
+    if isinstance(answer, OSError):
+        return unreadable(answer)
+    data, signature = answer
     try:
-        return _FileText(decode(data), signature)
+        return FileText(decode(data), signature)
     except UnreadableError as error:
         return Trouble(NOT_YAML, str(error), (error.line or 1) - 1, broken=True)
 

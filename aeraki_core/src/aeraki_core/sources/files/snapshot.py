@@ -54,7 +54,8 @@ def read(
         ignore: folders to pass over.
         plugin_groups: the API groups of plugins' kinds; an unknown kind there is reported.
         exclude: judges each entry of a folder.
-        advance: is called before each file, with how many were read and how many there are.
+        advance: is called before the first file and after each, with how many were read and how
+            many there are.
     """
     rules = Rules(reads, default_namespace, frozenset(plugin_groups))
     ignored = [str(path) for path in ignore]
