@@ -152,6 +152,15 @@ def test_no_mark_hides_what_is_written() -> None:
     assert listed.isascii()
 
 
+def test_a_key_of_any_length_can_be_read_back() -> None:
+    values: list[Any] = ["x", {"a": 1}, [1, {"b": [2]}], {}]
+    keys = ["k" * length for length in (128, 129, 1025, 2000)]
+    tree = {"list": [dict(zip(keys, values, strict=True))], **dict(zip(keys, values, strict=True))}
+    text = render_objects([tree])
+    [(_, mine)] = load_all(Slice(1, text))
+    assert mine == yaml.safe_load(text) == tree
+
+
 def test_what_stands_twice_is_written_twice() -> None:
     twice = {"a": ["b" * 200]}
     text = render_objects([{"x": twice, "y": twice}])
