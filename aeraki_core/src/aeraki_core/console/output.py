@@ -11,10 +11,11 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import click
 
@@ -35,6 +36,7 @@ __all__ = [
     "findings",
     "lines",
     "note",
+    "parts",
     "reserved",
     "structured",
     "style",
@@ -44,6 +46,8 @@ __all__ = [
     "wants_color",
     "warning",
 ]
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -135,15 +139,29 @@ def data(text: str) -> None:
     Raises:
         OSError: it cannot be written; BrokenPipeError: its reader has gone.
     """
-    rest = memoryview((text if not text or text.endswith("\n") else f"{text}\n").encode())
+    parts([text if not text or text.endswith("\n") else f"{text}\n"])
+
+
+def parts(texts: Iterable[str]) -> None:
+    """What was asked for, in parts that need not all be there at once, as they are and in UTF-8.
+
+    Raises:
+        OSError: they cannot be written; BrokenPipeError: their reader has gone.
+    """
     stream = _stdout()
-    try:
-        stream.flush()
+    _write(stream.flush)
+    for text in texts:
+        rest = memoryview(text.encode())
         while rest:
             # With PYTHONUNBUFFERED a write may be partial, and Python itself would drop the
             # remainder.
-            rest = rest[stream.buffer.write(rest) or 0 :]
-        stream.buffer.flush()
+            rest = rest[_write(partial(stream.buffer.write, rest)) or 0 :]
+    _write(stream.buffer.flush)
+
+
+def _write(write: Callable[[], T]) -> T:
+    try:
+        return write()
     except OSError as error:
         error.filename = STDOUT
         raise

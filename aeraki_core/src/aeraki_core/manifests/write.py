@@ -11,7 +11,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -19,7 +19,7 @@ import yaml
 
 from aeraki_core.filters.output import Output, in_order, to_dict
 
-__all__ = ["render_list", "render_objects", "render_yaml"]
+__all__ = ["render_each", "render_list", "render_objects", "render_yaml"]
 
 # In any case: the words of YAML 1.1, YAML 1.2 and their readers.
 _WORDS = frozenset(
@@ -159,11 +159,19 @@ def render_objects(objects: Iterable[Any], *, sort_keys: bool = True) -> str:
 
     ``sort_keys``: fields by name, as ``kubectl`` prints them; False: in the order of the object.
     """
+    return "".join(render_each(objects, sort_keys=sort_keys))
+
+
+def render_each(objects: Iterable[Any], *, sort_keys: bool = True) -> Iterator[str]:
+    """Yield the parts of what :func:`render_objects` returns, one for each object."""
 
     def render(item: Any, is_unicode: bool) -> str:
         return _Lines(sort_keys=sort_keys, is_unicode=is_unicode).document(item)
 
-    return "---\n".join(_visible(partial(render, item)) for item in objects)
+    border = ""
+    for item in objects:
+        yield f"{border}{_visible(partial(render, item))}"
+        border = "---\n"
 
 
 def render_list(objects: Iterable[Any], *, sort_keys: bool = True) -> str:

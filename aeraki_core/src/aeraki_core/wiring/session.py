@@ -57,6 +57,7 @@ class Session:
     incomplete: str | None
     """Why objects may be missing; None when all were read."""
     objects: tuple[SourceObject, ...] = field(repr=False)
+    """With their content; none if nobody asked for them."""
     unread: Incomplete | None
     """Which hosts the missing objects may be about."""
     stand_ins: frozenset[ObjectRef]
@@ -133,10 +134,12 @@ def open_session(
     scope: Scope | None = None,
     *,
     addresses: AddressMode = AddressMode.AS_WRITTEN,
+    keeps_objects: bool = False,
 ) -> Session:
     """Read the paths and run the pipeline once.
 
-    ``scope``: only these namespaces; None: those that the settings name.
+    ``scope``: only these namespaces; None: those that the settings name. ``keeps_objects``: whether
+    the session has the objects as well.
 
     Raises:
         AerakiError: a path does not exist, or the cluster is needed and does not answer.
@@ -174,12 +177,15 @@ def open_session(
     asks = addresses.asks_cluster and any(lacks_address(item) for item in objects)
     live = cluster_addresses(connector(settings)()) if asks else {}
     addressed = with_addresses(objects, live, stand_in=addresses.stands_in)
+    unwanted = Ignored(settings.ignore, addressed.objects)
     with progress("generating"), collector_paused():
         for source_object in addressed.objects:
             pipeline.upsert(source_object)
+        # The pipeline has what it needs; the content of the files takes as much space again.
+        objects = list(addressed.objects) if keeps_objects else []
+        addressed, snapshot = replace(addressed, objects=()), replace(snapshot, objects=())
         pipeline.run()
     stand_ins = tuple(_stand_in_findings(pipeline, addressed.stand_ins))
-    unwanted = Ignored(settings.ignore, addressed.objects)
     findings = in_order(
         (
             *map(_of_no_manifest, snapshot.findings),
@@ -197,7 +203,7 @@ def open_session(
         findings=tuple(finding for finding in findings if not unwanted(finding)),
         ignored=sum(unwanted(finding) for finding in findings),
         incomplete=None if snapshot.incomplete is None else snapshot.incomplete.reason,
-        objects=addressed.objects,
+        objects=tuple(objects),
         unread=snapshot.incomplete,
         stand_ins=frozenset(finding.ref for finding in stand_ins if finding.ref),
     )

@@ -65,14 +65,13 @@ def command(settings: Settings, *, form: str, directory: Path | None, use_cluste
     if form == "name":
         output.lines(str(item.key) for item in filters)
     else:
-        from aeraki_core.manifests.write import render_list, render_objects
+        from aeraki_core.manifests.write import render_each, render_list
 
         unwritable: list[Finding] = []
         objects = _objects(filters, _stand_in_hosts(session), unwritable)
-        # One object after the other: all of them at once take ten times the space of their text.
-        text = render_list(objects) if form == "json" else render_objects(objects)
+        # One object after the other: all of them at once take as much space as the mesh.
+        output.parts([render_list(objects)] if form == "json" else render_each(objects))
         output.findings(unwritable)
-        output.data(text)
         failed |= bool(unwritable)
     if session.stand_ins:
         output.error(

@@ -45,7 +45,8 @@ def command(settings: Settings, *, strict: bool, envoy: bool, use_cluster: bool,
     filter.
     """
     paths = require_paths(settings, "aeraki validate deploy/")
-    session = open_session(settings, paths, addresses=address_mode(use_cluster=use_cluster))
+    addresses = address_mode(use_cluster=use_cluster)
+    session = open_session(settings, paths, addresses=addresses, keeps_objects=envoy)
     output.data(_render(session.findings, form, strict=strict, docs_url=settings.docs_url))
     failed = has_errors(session.findings, strict=strict)
     if envoy:
