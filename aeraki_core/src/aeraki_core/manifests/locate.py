@@ -12,6 +12,14 @@ from functools import lru_cache
 from typing import Any
 
 import yaml
+from yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
 
 from aeraki_core.manifests.read import Slice, events
 
@@ -141,18 +149,18 @@ def _outline(text: str) -> _Node:
 
 def _note(stack: list[_Node], event: Any) -> None:
     """Take one event of the parser into the outline; ``stack`` holds what is open."""
-    match event:
-        case yaml.CollectionEndEvent():
-            stack.pop()
-            return
-        case yaml.MappingStartEvent():
-            node = _Node(_line(event), {})
-        case yaml.SequenceStartEvent():
-            node = _Node(_line(event), [])
-        case yaml.ScalarEvent() | yaml.AliasEvent():
-            node = _Node(_line(event), None)
-        case _:
-            return
+    kind = type(event)
+    if kind is MappingEndEvent or kind is SequenceEndEvent:
+        stack.pop()
+        return
+    if kind is ScalarEvent or kind is AliasEvent:
+        node = _Node(_line(event), None)
+    elif kind is MappingStartEvent:
+        node = _Node(_line(event), {})
+    elif kind is SequenceStartEvent:
+        node = _Node(_line(event), [])
+    else:
+        return
     parent = stack[-1]
     if isinstance(parent.inner, list):
         parent.inner.append(node)
@@ -164,7 +172,7 @@ def _note(stack: list[_Node], event: Any) -> None:
                 stack.append(node)
             return
         node.line = _line(parent.key)
-        if isinstance(parent.key, yaml.ScalarEvent):
+        if isinstance(parent.key, ScalarEvent):
             parent.inner.setdefault(parent.key.value, node)
         parent.key = None
     if node.inner is not None:

@@ -50,6 +50,14 @@ def command(settings: Settings, *, form: str, directory: Path | None, use_cluste
     from the cluster. Without, a stand-in address is printed, the filter has an annotation that says
     so, and the exit code is 1; --to writes no such filter.
     """
+    from aeraki_core.model.memory import collector_paused
+
+    # Nearly all that is made stays to the end.
+    with collector_paused():
+        return _generate(settings, form, directory, use_cluster=use_cluster)
+
+
+def _generate(settings: Settings, form: str, directory: Path | None, *, use_cluster: bool) -> int:
     paths = require_paths(settings, "aeraki generate deploy/")
     addresses = address_mode(use_cluster=use_cluster)
     if directory is not None:

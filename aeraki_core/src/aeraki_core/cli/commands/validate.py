@@ -44,6 +44,16 @@ def command(settings: Settings, *, strict: bool, envoy: bool, use_cluster: bool,
     Exits with 1 if a finding is an error (with --strict: or a warning), or if Envoy refuses a
     filter.
     """
+    from aeraki_core.model.memory import collector_paused
+
+    # Nearly all that is made stays to the end.
+    with collector_paused():
+        return _validate(settings, strict=strict, envoy=envoy, use_cluster=use_cluster, form=form)
+
+
+def _validate(
+    settings: Settings, *, strict: bool, envoy: bool, use_cluster: bool, form: str
+) -> int:
     paths = require_paths(settings, "aeraki validate deploy/")
     addresses = address_mode(use_cluster=use_cluster)
     session = open_session(settings, paths, addresses=addresses, keeps_objects=envoy)
