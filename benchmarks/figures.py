@@ -226,7 +226,7 @@ BENCHMARKS = {
     "page": Benchmark(measure=page),
     "pushes": Benchmark(measure=pushes),
     "churn": Benchmark(measure=churn, needs_rig=True, limit=600),
-    "istiod": Benchmark(measure=istiod, needs_rig=True),
+    "istiod": Benchmark(measure=istiod, needs_rig=True, limit=600),
     "cluster": Benchmark(measure=cluster, needs_rig=True, limit=900),
     "live-weights": Benchmark(measure=live_weights, needs_rig=True, is_long=True, limit=1200),
     "large-istiod": Benchmark(measure=large_istiod, needs_rig=True, is_long=True, limit=1200),
