@@ -140,7 +140,7 @@ def test_a_headless_service_stays_plain_tcp(
     ip = loopback()
     mesh.headless("nodes", PORTS, ip)
     mesh.lead("nodes", 6379, redis_servers[0].address)
-    assert mesh.client().made.codes == ("RDS0101",)
+    assert mesh.client().made.codes == ("RDS0117",)
     assert answer((ip, 6379), "SUBSCRIBE", "news") == ["subscribe", "news", 1]
 
 

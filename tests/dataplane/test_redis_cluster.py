@@ -266,7 +266,7 @@ def test_read_policies(
     mesh.add(
         mode_cluster(), redis_service(f"{{host: [cache], settings: {{readPolicy: {policy}}}}}")
     )
-    assert client_sidecar(mesh, nodes).made.codes == ()
+    assert client_sidecar(mesh, nodes).made.codes == ("RDS0118",)
     key, other = key_of(nodes, primary), key_of(nodes, nodes.servers[1])
     with client(cache) as made:
         made.set(key, 1)
