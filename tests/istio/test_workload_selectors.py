@@ -6,6 +6,7 @@ import re
 from functools import partial
 
 import pytest
+from envoy.config.listener.v3.listener_pb2 import Listener
 
 from tests.istio.truth import entry, istio
 from tests.kubernetes.running import Running
@@ -33,17 +34,18 @@ def selecting(label: tuple[str, str]) -> dict[str, object]:
     return {"workloadSelector": {"matchLabels": dict([label])}}
 
 
-def has_subsets(client: AdsClient, node: Node, subsets: set[str]) -> bool:
-    """Whether istiod gives a client clusters of these subsets, and of no others."""
-    names = client.config(node).clusters
-    return {
-        name.split("|")[2] for name in names if re.match(r"outbound\|20880\|v", name)
-    } == subsets
+def has_subsets(client: AdsClient, node: Node, host: str, subsets: set[str]) -> bool:
+    """Whether istiod gives a client clusters of these subsets of a host, and of no others."""
+    names = [name.split("|") for name in client.config(node).clusters]
+    found = {
+        name[2] for name in names if len(name) == 4 and name[0] == "outbound" and name[3] == host
+    }
+    return found - {""} == subsets
 
 
 def routed(config: ProxyConfig, listener: str) -> tuple[set[str], set[str]]:
     """The filters of a listener, and the subsets that these name."""
-    found = config.listeners[listener]
+    found = config.listeners.get(listener, Listener())
     names = {chain.filters[-1].name.rpartition(".")[2] for chain in found.filter_chains}
     clusters = re.findall(rb"outbound\|20880\|(v\d)\|", found.SerializeToString())
     return names, {each.decode() for each in clusters}
@@ -51,7 +53,7 @@ def routed(config: ProxyConfig, listener: str) -> tuple[set[str], set[str]]:
 
 def clusters_at(config: ProxyConfig, listener: str) -> tuple[set[str], set[str]]:
     """The last filters of a listener, and the first labels of the hosts that these name."""
-    found = config.listeners[listener]
+    found = config.listeners.get(listener, Listener())
     names = {chain.filters[-1].name.rpartition(".")[2] for chain in found.filter_chains}
     hosts = re.findall(rb"outbound\|20881\|[^|]*\|(\w+)\.", found.SerializeToString())
     return names, {each.decode() for each in hosts}
@@ -113,7 +115,7 @@ def test_each_workload_has_the_filter_of_the_rules_that_select_it(
         nodes[where, labels] = Node.of(pod)
     with AdsClient(control_plane.istiod_ports.grpc) as client:
         for key, node in nodes.items():
-            gives = partial(has_subsets, client, node, expected[key])
+            gives = partial(has_subsets, client, node, host, expected[key])
             wait_until(gives, 60, f"the clusters of {key}")
         with Running(control_plane.kubeconfig, ["dubbo"]):
             for key, node in nodes.items():
