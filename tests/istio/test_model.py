@@ -1,26 +1,26 @@
 """The modelled sidecar of a client is the one that istiod gives it: listeners, chains, clusters.
 
-What the model leaves out (HTTP routes, statistics, certificates) is left out of the comparison too.
+Here are the kinds of objects that the judge's random meshes lack.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aeraki_core.testing import (
     Proxy,
     destination_rule,
-    model_sidecar,
     service,
     service_entry,
     virtual_service,
 )
 
-from tests.istio.ads import clusters_of, listeners_of
+from tests.istio.judge.model import differences
 from tests.istio.truth import as_file, istio
+from tests.rig.ads import AdsClient
 from tests.rig.bootstrap import Node
 from tests.rig.control_plane import ControlPlane
 
@@ -129,100 +129,13 @@ def written(mesh: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> lis
     return items
 
 
-def chain_of(chain: Any) -> tuple[Any, ...]:
-    match = chain.filter_chain_match
-    text = chain.filters[-1].SerializeToString() if chain.filters else b""
-    upstreams = sorted(
-        part for part in _words(text) if part.startswith("outbound|") or part.endswith("Cluster")
-    )
-    is_http = chain.filters[-1].name.endswith("http_connection_manager")
-    return (
-        chain.name,
-        [item.name for item in chain.filters],
-        sorted(match.application_protocols),
-        match.transport_protocol,
-        sorted(match.server_names),
-        sorted(f"{item.address_prefix}/{item.prefix_len.value}" for item in match.prefix_ranges),
-        [] if is_http else upstreams,
-    )
-
-
-def _words(data: bytes) -> set[str]:
-    text = data.decode("latin-1")
-    words = "".join(char if 32 < ord(char) < 127 else " " for char in text).split()
-    found = set()
-    for word in words:
-        for start in ("outbound|", "PassthroughCluster", "BlackHoleCluster"):
-            at = word.find(start)
-            if at >= 0:
-                found.add(word[at:])
-    return found
-
-
-def listener_of(listener: Any) -> tuple[Any, ...]:
-    chains = [chain_of(chain) for chain in listener.filter_chains]
-    default = listener.default_filter_chain
-    bound = not listener.HasField("bind_to_port") or listener.bind_to_port.value
-    inspectors = [item.name for item in listener.listener_filters]
-    return (
-        sorted(map(str, chains)),
-        str(chain_of(default)) if listener.HasField("default_filter_chain") else "",
-        bound,
-        inspectors,
-    )
-
-
-def cluster_of(cluster: Any) -> dict[str, Any]:
-    istio_metadata = cluster.metadata.filter_metadata["istio"]
-    matches = cluster.transport_socket_matches
-    return {
-        "type": cluster.type,
-        "lb": cluster.lb_policy,
-        "limits": [item.max_connections.value for item in cluster.circuit_breakers.thresholds],
-        "socket": cluster.transport_socket.name,
-        "matches": [(item.name, item.transport_socket.name) for item in matches],
-        "metadata": {
-            key: str(istio_metadata[key]) for key in ("config", "subset") if key in istio_metadata
-        },
-        "timeout": cluster.connect_timeout.seconds,
-    }
-
-
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: {"model": ours.get(name), "istiod": theirs.get(name)}
-        for name in sorted(ours.keys() | theirs.keys())
-        if ours.get(name) != theirs.get(name)
-    }
-
-
-def is_ours(name: str) -> bool:
-    """Not the clusters of Kubernetes itself and of istiod's own agents."""
-    return name.startswith("outbound|") and "kubernetes.default" not in name
-
-
 @pytest.mark.parametrize("namespace", NAMESPACES)
 def test_a_client_has_the_listeners_and_clusters_of_istiod(
     mesh: ControlPlane, written: list[dict[str, Any]], namespace: str
 ) -> None:
     number = NAMESPACES.index(namespace)
     node = Node(f"client-{number}", namespace, f"10.20.201.{number + 1}")
-    address = f"127.0.0.1:{mesh.istiod_ports.grpc}"
-    config = model_sidecar(written, Proxy(namespace, ip=node.ip, dns_capture=False))
-
-    clusters = {
-        name: cluster_of(item) for name, item in clusters_of(address, node).items() if is_ours(name)
-    }
-    ours = {item.name: cluster_of(item) for item in config.clusters if is_ours(item.name)}
-    assert differences(ours, clusters) == {}
-    listeners = {
-        name: listener_of(item)
-        for name, item in listeners_of(address, node).items()
-        if not name.startswith("virtual") and "10.96.0.1_" not in name
-    }
-    ours_listeners = {
-        item.name: listener_of(item)
-        for item in config.outbound
-        if not item.name.startswith("virtual") and "10.96.0.1_" not in item.name
-    }
-    assert differences(ours_listeners, listeners) == {}
+    with AdsClient(mesh.istiod_ports.grpc) as ads:
+        real = ads.config(node)
+    proxy = Proxy(namespace, ip=node.ip, dns_capture=False)
+    assert dict(differences(real, written, proxy)) == {}
