@@ -110,8 +110,7 @@ def target_ports(view: View) -> tuple[TargetPort, ...]:
                 served = of_services[item.port].services[0]
                 own.services.append(served._replace(port=item.port))
             ports.setdefault(item.port, own)
-    served_ports = [item for item in ports.values() if item.protocol is not ListenerProtocol.UDP]
-    return tuple(sorted(served_ports, key=lambda item: item.number))
+    return tuple(sorted(ports.values(), key=lambda item: item.number))
 
 
 def _ports_of_services(view: View) -> dict[int, TargetPort]:
@@ -130,6 +129,9 @@ def _ports_of_services(view: View) -> dict[int, TargetPort]:
             ]
             numbers = mapped_ports(entries, service.selector, port.name) or numbers
             protocol = protocol_of(service, port)
+            if protocol is ListenerProtocol.UDP:
+                # Istio makes the chains of a TCP port.
+                protocol = ListenerProtocol.TCP
             for number in numbers:
                 own = TargetPort(number, protocol, view.proxy.wildcard)
                 ports.setdefault(number, own).services.append(_Served(service, port.number))
