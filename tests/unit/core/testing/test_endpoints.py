@@ -22,6 +22,18 @@ def test_entries_of_one_host_and_namespace_share_endpoints() -> None:
     assert names(model_sidecar([whatever, fixed])) == ["0.0.0.0_7000", "10.1.0.1_7000"]
 
 
+def test_round_robin_dns_has_one_endpoint_whatever_the_addresses() -> None:
+    def members(resolution: str) -> int:
+        addresses = ["10.1.0.1", "10.1.0.2"]
+        entry = service_entry(
+            "e", ["e.example.com"], PORTS, resolution=resolution, addresses=addresses
+        )
+        cluster = model_sidecar([entry]).cluster("outbound|7000||e.example.com")
+        return len(cluster.load_assignment.endpoints[0].lb_endpoints)
+
+    assert (members("DNS"), members("DNS_ROUND_ROBIN")) == (2, 1)
+
+
 def test_an_entry_that_selects_workloads_has_their_listeners_and_endpoints() -> None:
     workload = {
         "apiVersion": "networking.istio.io/v1",

@@ -109,9 +109,23 @@ class MeshObjects:
         for other in services:
             named = other.port(port)
             if named is not None:
-                found = [each for item in services for each in self._endpoints_of(item, named)]
-                endpoints = found or endpoints
+                endpoints = self._endpoints_together(services, named) or endpoints
         return endpoints
+
+    def _endpoints_together(self, services: Iterable[Service], port: Port) -> list[PortEndpoint]:
+        """Return what the services of one namespace and host have for a port, the oldest first.
+
+        Envoy takes one endpoint for a host of DNS_ROUND_ROBIN, so its entries add none to others
+        (serviceentry/conversion.go, mergeServicesInstancesByNamespaceHost).
+        """
+        of_kubernetes: list[PortEndpoint] = []
+        of_entries: list[PortEndpoint] = []
+        for service in services:
+            found = of_kubernetes if is_kubernetes(service) else of_entries
+            for endpoint in self._endpoints_of(service, port):
+                if service.resolution is not Resolution.DNS_ROUND_ROBIN or not found:
+                    found.append(endpoint)
+        return of_kubernetes + of_entries
 
     def _endpoints_of(self, service: Service, port: Port) -> Iterator[PortEndpoint]:
         if is_kubernetes(service):
