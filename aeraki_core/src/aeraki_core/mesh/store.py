@@ -8,8 +8,6 @@ owns the store; it does no I/O.
 
 from __future__ import annotations
 
-import dataclasses
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -17,6 +15,7 @@ from aeraki_core.errors import InputError, Problem, RejectedError
 from aeraki_core.findings.finding import Finding
 from aeraki_core.mesh.claims import Claim
 from aeraki_core.mesh.foreign_filters import ForeignFilters
+from aeraki_core.mesh.indexing import destination_rule_keys, virtual_service_keys
 from aeraki_core.mesh.keys import (
     AttachedRouteKey,
     DestinationRulesKey,
@@ -26,18 +25,21 @@ from aeraki_core.mesh.keys import (
     ListenerKey,
     NamespaceKey,
     PodKey,
-    ProxyFamiliesKey,
     ReadyEndpointsKey,
     ResourceKey,
     ResourcesKey,
     SecretKey,
-    ServiceKey,
     ShortHostRulesKey,
     VirtualServiceKey,
     VirtualServicesKey,
     VirtualServicesUnderKey,
     WildcardsKey,
     WorkloadEntriesKey,
+)
+from aeraki_core.mesh.kubernetes_services import (
+    AddressFamilies,
+    ExternalNames,
+    MirroredAddresses,
 )
 from aeraki_core.mesh.record import questions_of
 from aeraki_core.mesh.rejected import RejectedObjects, host_suffixes, named_hosts
@@ -63,15 +65,14 @@ from aeraki_core.model.gateway_api import (
 from aeraki_core.model.istio import (
     DestinationRule,
     VirtualService,
-    full_host,
     parse_destination_rule,
     parse_virtual_service,
 )
 from aeraki_core.model.mesh import LiveWeights, Mesh, ProxyFamily
-from aeraki_core.model.meta import Age, ObjectRef, is_dns_subdomain
+from aeraki_core.model.meta import ObjectRef, is_dns_subdomain
 from aeraki_core.model.namespace import Namespace, parse_namespace
 from aeraki_core.model.pod import Pod, parse_pod
-from aeraki_core.model.resource import LoadedKind, Resource
+from aeraki_core.model.resource import LoadedKind, Resource, parse_resource
 from aeraki_core.model.secret import Secret, parse_secret
 from aeraki_core.model.service import (
     ExternalName,
@@ -80,15 +81,12 @@ from aeraki_core.model.service import (
     parse_external_name,
     parse_service,
     parse_service_entry,
-    resolve_export_to,
 )
 from aeraki_core.model.workload_entry import WorkloadEntry, parse_workload_entry
 
 __all__ = ["Location", "SourceObject", "Store", "host_suffixes"]
 
-_IPV4_CLUSTER = frozenset({ProxyFamily.IPV4, ProxyFamily.DUAL})
 _NO_ENDPOINTS = Endpoints()
-_API_SERVER = ObjectRef("Service", "default", "kubernetes")
 
 
 class _Objects(Protocol):
@@ -140,14 +138,14 @@ class Store:
                 else parse_virtual_service(item.ref, item.content, mesh.domain)
             ),
             own_key=VirtualServiceKey,
-            keys=_virtual_service_keys,
+            keys=virtual_service_keys,
         )
         self._attached_routes = Table(
             lambda item: parse_attached_route(item.ref, item.content), own_key=AttachedRouteKey
         )
         self._destination_rules = Table(
             lambda item: parse_destination_rule(item.ref, item.content, mesh.domain),
-            keys=_destination_rule_keys,
+            keys=destination_rule_keys,
         )
         self.sidecars = SidecarTable(mesh.root_namespace)
         """Sidecar resources (SidecarsKey, ImportersKey)."""
@@ -157,7 +155,12 @@ class Store:
             keys=lambda each: [WorkloadEntriesKey(each.ref.namespace)] if each.ports else [],
         )
         self._resources = Table(
-            self._parse_resource,
+            lambda item: parse_resource(
+                item.ref,
+                item.content,
+                self._kinds[item.api_group, item.ref.kind],
+                mesh.domain,
+            ),
             own_key=ResourceKey,
             keys=lambda each: [
                 ResourcesKey(each.ref.group, each.ref.kind, host) for host in each.hosts
@@ -207,11 +210,10 @@ class Store:
         if self._has_live_weights:
             self._upserts["", "Pod"] = self._pods.upsert
         self._rejected = RejectedObjects()
-        self._external_names: dict[ObjectRef, ExternalName] = {}
-        self._mirrored: dict[ObjectRef, tuple[str, ...]] = {}
+        self._external_names = ExternalNames()
+        self._mirrored = MirroredAddresses()
+        self._families = AddressFamilies(mesh)
         self._origins: dict[ObjectRef, Location] = {}
-        # Kubernetes objects with an IPv6 address, by namespace.
-        self._with_ipv6: defaultdict[str, set[ObjectRef]] = defaultdict(set)
 
     def copy(self) -> Store:
         """Return a store of its own over the same objects. It shares values, which are frozen.
@@ -222,10 +224,9 @@ class Store:
         for mine, theirs in zip(copied._tables, self._tables, strict=True):
             mine.copy_from(theirs)
         copied._rejected.copy_from(self._rejected)
-        copied._external_names = dict(self._external_names)
-        copied._mirrored = dict(self._mirrored)
-        for namespace, refs in self._with_ipv6.items():
-            copied._with_ipv6[namespace] = set(refs)
+        copied._external_names.copy_from(self._external_names)
+        copied._mirrored.copy_from(self._mirrored)
+        copied._families.copy_from(self._families)
         return copied
 
     # -- what a source reads -----------------------------------------------------------------------
@@ -269,11 +270,11 @@ class Store:
         self._origins.pop(ref, None)
         if self._objects is not None:
             self._objects.pop(ref, None)
-        self._mirrored.pop(ref, None)
+        self._mirrored.remove(ref)
         for table in self._tables:
             if ref in table:
                 changed |= table.remove(ref)
-        changed |= self._note_addresses(ref, ()) | self._put_external_name(ref, None)
+        changed |= self._families.note(ref, ()) | self._external_names.put(ref, None)
         return changed | self._follow_endpoints(changed)
 
     def replace_kinds(self, kinds: Iterable[LoadedKind[Any]], plugin: str) -> set[Key]:
@@ -292,42 +293,21 @@ class Store:
     def _upsert_service(self, item: SourceObject) -> set[Key]:
         external = parse_external_name(item.ref, item.content, self.mesh.domain)
         changed = self._services.upsert(item, self._parse_service)
-        changed |= self._put_external_name(item.ref, external)
+        changed |= self._external_names.put(item.ref, external)
         addresses = [
             address for service in self._services.of(item.ref) for address in service.addresses
         ]
-        return changed | self._note_addresses(item.ref, addresses)
-
-    def _put_external_name(self, ref: ObjectRef, external: ExternalName | None) -> set[Key]:
-        before = self._external_names.pop(ref, None)
-        if external is not None:
-            self._external_names[ref] = external
-        services = {each.service for each in (before, external) if each is not None}
-        return set() if before == external else {ServiceKey(*each.id) for each in services}
+        return changed | self._families.note(item.ref, addresses)
 
     def _parse_service(self, item: SourceObject) -> tuple[Service, ...]:
         service = parse_service(item.ref, item.content, self.mesh.domain)
-        return (self._with_mirrored(service),) if service is not None else ()
+        return (self._mirrored.added_to(service),) if service is not None else ()
 
     def _upsert_mirrored(self, item: SourceObject) -> set[Key]:
         """Take in the addresses of a Service that a mirror of its source knows."""
-        addresses = (item.content.get("spec") or {}).get("clusterIPs") or ()
-        self._mirrored[item.ref] = tuple(addresses)
-        services = map(self._with_mirrored, self._services.of(item.ref))
+        self._mirrored.note(item)
+        services = map(self._mirrored.added_to, self._services.of(item.ref))
         return self._services.replace(item.ref, tuple(services))
-
-    def _with_mirrored(self, service: Service) -> Service:
-        """The service with its addresses in other clusters.
-
-        A mirror that lacks the service's own addresses is late, so what else it says is too.
-        """
-        mirrored = self._mirrored.get(service.ref)
-        if mirrored is None:
-            return service
-        own = service.addresses
-        known = set(own) <= set(mirrored) and not service.headless
-        remote = tuple(address for address in mirrored if address not in own) if known else ()
-        return dataclasses.replace(service, remote_addresses=remote)
 
     def _upsert_route(self, item: SourceObject) -> set[Key]:
         changed = self._attached_routes.upsert(item)
@@ -344,7 +324,7 @@ class Store:
             changed |= self._ready.upsert(item)
         endpoint_slice = self._slices.get(item.ref)
         addresses = endpoint_slice.addresses if endpoint_slice is not None else ()
-        changed |= self._note_addresses(item.ref, addresses)
+        changed |= self._families.note(item.ref, addresses)
         return changed | self._follow_endpoints(changed)
 
     def _follow_endpoints(self, changed: set[Key]) -> set[Key]:
@@ -357,38 +337,6 @@ class Store:
             if isinstance(key, EndpointsKey):
                 moved |= self._services.follow_endpoints(key.namespace, key.name)
         return moved
-
-    def _note_addresses(self, ref: ObjectRef, addresses: Iterable[str]) -> set[Key]:
-        # The API server's own Service tells of the whole cluster.
-        namespace = self.mesh.root_namespace if ref == _API_SERVER else ref.namespace
-        with_ipv6 = self._with_ipv6[namespace]
-        before = bool(with_ipv6)
-        if any(":" in address for address in addresses):
-            with_ipv6.add(ref)
-        else:
-            with_ipv6.discard(ref)
-        after = bool(with_ipv6)
-        if not after:
-            del self._with_ipv6[namespace]
-        return {ProxyFamiliesKey(namespace)} if after != before else set()
-
-    def _parse_resource(self, item: SourceObject) -> Resource[Any]:
-        ref, kind = item.ref, self._kinds[item.api_group, item.ref.kind]
-        spec = kind.read(item.content.get("spec"))
-        created = str(item.metadata.get("creationTimestamp") or "")
-        domain = self.mesh.domain
-        hosts = tuple(full_host(host, ref.namespace, domain) for host in kind.hosts_of(spec))
-        age = Age(created, ref.name, ref.namespace)
-        named = kind.export_to_of(spec)
-        return Resource(
-            ref=ref,
-            spec=spec,
-            hosts=hosts,
-            age=age,
-            secrets=kind.secrets_of(spec),
-            export_to=resolve_export_to(named, ref.namespace) if named else None,
-            confidential=kind.is_confidential(spec),
-        )
 
     # -- which objects are good --------------------------------------------------------------------
 
@@ -433,7 +381,7 @@ class Store:
     @property
     def external_names(self) -> Iterable[ExternalName]:
         """All Services of type ExternalName, which are no services of the mesh."""
-        return self._external_names.values()
+        return self._external_names
 
     def external_name(self, ref: ObjectRef) -> ExternalName | None:
         """The Service of type ExternalName (ServiceKey)."""
@@ -487,13 +435,9 @@ class Store:
     def proxy_families(self, namespaces: Iterable[str]) -> frozenset[ProxyFamily]:
         """The IP families of the mesh's proxies (ProxyFamiliesKey).
 
-        Unless ``Mesh.proxy_families`` names them, IPv6-only proxies are assumed once a Kubernetes
-        Service or an EndpointSlice of one of these namespaces has an IPv6 address.
+        Those of the settings, or else what addresses in these namespaces let assume.
         """
-        if self.mesh.proxy_families:
-            return frozenset(self.mesh.proxy_families)
-        has_ipv6 = any(namespace in self._with_ipv6 for namespace in namespaces)
-        return frozenset(ProxyFamily) if has_ipv6 else _IPV4_CLUSTER
+        return self._families.of(namespaces)
 
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Who claims the listener, the oldest first (ListenerKey)."""
@@ -552,19 +496,3 @@ class Store:
     def secret(self, namespace: str, name: str) -> Secret | None:
         """A Secret (SecretKey)."""
         return self._secrets.get(ObjectRef("Secret", namespace, name))
-
-
-def _destination_rule_keys(rule: DestinationRule) -> Iterator[Key]:
-    yield DestinationRulesKey(rule.host)
-    name, _, rest = rule.host.partition(".")
-    namespace = rest.removesuffix(".svc")
-    if namespace and "." not in namespace:
-        yield ShortHostRulesKey(name, namespace)
-
-
-def _virtual_service_keys(virtual_service: VirtualService) -> set[Key]:
-    keys: set[Key] = {VirtualServicesKey(host) for host in virtual_service.hosts}
-    for host in virtual_service.hosts:
-        wildcards = (name for name in host_suffixes(host) if name.startswith("*") and name != host)
-        keys |= {VirtualServicesUnderKey(name) for name in wildcards}
-    return keys

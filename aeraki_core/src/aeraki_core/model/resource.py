@@ -15,11 +15,13 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from aeraki_core.errors import HandlingError, RejectedError, ends_the_program, line_of_plugin
+from aeraki_core.model.istio import full_host
 from aeraki_core.model.meta import Age, ObjectRef
 from aeraki_core.model.plugin_calls import PLUGIN_CALLS
+from aeraki_core.model.service import resolve_export_to
 from aeraki_core.model.wire import check
 
-__all__ = ["Kind", "LoadedKind", "Resource"]
+__all__ = ["Kind", "LoadedKind", "Resource", "parse_resource"]
 
 log = logging.getLogger("aeraki_core.plugins")
 
@@ -246,3 +248,26 @@ class Resource(Generic[T]):
     def namespace(self) -> str:
         """The namespace of its object."""
         return self.ref.namespace
+
+
+def parse_resource(
+    ref: ObjectRef, content: Mapping[str, Any], kind: LoadedKind[Any], domain: str
+) -> Resource[Any]:
+    """Parse an object of a plugin's kind.
+
+    Raises:
+        RejectedError: the spec does not fit the plugin's model.
+        HandlingError: the plugin's code failed.
+    """
+    spec = kind.read(content.get("spec"))
+    metadata = content.get("metadata") or {}
+    named = kind.export_to_of(spec)
+    return Resource(
+        ref=ref,
+        spec=spec,
+        hosts=tuple(full_host(host, ref.namespace, domain) for host in kind.hosts_of(spec)),
+        age=Age(str(metadata.get("creationTimestamp") or ""), ref.name, ref.namespace),
+        secrets=kind.secrets_of(spec),
+        export_to=resolve_export_to(named, ref.namespace) if named else None,
+        confidential=kind.is_confidential(spec),
+    )
