@@ -83,6 +83,9 @@ def test_selected_workloads_have_the_subsets_of_their_own_rule() -> None:
     assert subsets(made, "web", app="front") == {"v2"}
     assert subsets(made, "web", app="front", tier="x") == {"v2"}
     assert subsets(made, "web", app="back") == set()
+    reasons = {each.message for each in made.findings if each.code.id == "AER0302"}
+    assert len(reasons) > 1
+    assert all("; DestinationRule web/front, of their namespace, hides" in each for each in reasons)
 
 
 def test_in_the_namespace_of_the_service() -> None:

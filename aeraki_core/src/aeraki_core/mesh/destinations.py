@@ -252,16 +252,14 @@ class Destinations:
             yield DESTINATION_NOT_IMPORTED, message, "port"
         if not subset:
             return
-        rules = [
-            each for each in self.scope.reads.destination_rules(host) if subset in each.subsets
-        ]
+        obeyed = self.scope.reads.destination_rules(host)
+        rules = [each for each in obeyed if subset in each.subsets]
         if not rules:
-            known = {
-                name for each in self.scope.reads.destination_rules(host) for name in each.subsets
-            }
-            hint = did_you_mean(subset.lower(), sorted(known))
+            hint = did_you_mean(
+                subset.lower(), sorted(name for each in obeyed for name in each.subsets)
+            )
             message = f"no DestinationRule gives {host} a subset {subset}{hint}"
-            yield UNKNOWN_SUBSET, message, "subset"
+            yield UNKNOWN_SUBSET, f"{message}{self._hidden_by(host, subset)}", "subset"
         elif (
             services
             and _needs_labels(rules, subset)
@@ -269,6 +267,16 @@ class Destinations:
         ):
             message = f"{host} is looked up by DNS and has no endpoint with labels of {subset}"
             yield UNKNOWN_SUBSET, message, "subset"
+
+    def _hidden_by(self, host: str, subset: str) -> str:
+        """Say which rule of the clients' namespace hides the one with the subset; empty if none."""
+        reads = self.scope.reads
+        rules = reads.rules_of_any_client(host) if reads.namespace else ()
+        own = [rule for rule in rules if rule.namespace == reads.namespace]
+        if not own or not any(subset in rule.subsets for rule in rules):
+            return ""
+        # A rule with a workloadSelector hides them from all workloads of its namespace.
+        return f"; {own[0].ref}, of their namespace, hides those of other namespaces"
 
 
 def _needs_labels(rules: Iterable[DestinationRule], subset: str) -> bool:
