@@ -222,3 +222,23 @@ def test_a_service_of_the_client_s_namespace_is_the_destination_whatever_it_is_e
         client = client_of(made, namespace)
         cluster = f"outbound|{port}||stock.shop.svc.cluster.local"
         assert cluster in client.reaches("10.96.3.4_9090"), namespace
+
+
+def test_an_entry_beside_the_service_of_some_clients_is_routed_as_istio_does() -> None:
+    # istiod gives web the Service alone, and a listener of the entry whose connections it routes.
+    made = made_of(
+        service("orders", "{name: tcp-thrift, port: 9090}").replace(
+            "annotations: {", 'annotations: {networking.istio.io/exportTo: "web", '
+        ),
+        entry("orders", THRIFT, spec="addresses: [10.1.1.1]").replace(
+            "orders.example.com", "orders.shop.svc.cluster.local"
+        ),
+        entry("stock", THRIFT, spec="addresses: [10.1.1.2]"),
+        ROUTES.replace("NAMESPACE", "web")
+        .replace("http:", "tcp:")
+        .replace("DESTINATION", "stock.example.com"),
+    )
+    web, others = client_of(made, "web"), client_of(made, "bank")
+    assert web.filters("10.1.1.1_9090") == ["tcp_proxy"]
+    assert web.reaches("10.1.1.1_9090") == {"outbound|9090||stock.example.com"}
+    assert others.filters("10.1.1.1_9090") == ["thrift_proxy"]

@@ -148,6 +148,7 @@ def _clients(sidecar: SidecarScope, reads: Reads) -> str:
 def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> tuple[Restore, ...]:
     """Return the listeners of the mesh-wide filter to restore for these clients."""
     found: list[Restore] = []
+    is_hidden = _is_beside_another(service, reads)
     for listener in mesh_wide:
         everybody = reads.for_client(EVERYBODY_ELSE)
         if listener.has_passthrough and reads.catch_all() != everybody.catch_all():
@@ -156,9 +157,20 @@ def restores(mesh_wide: Iterable[Listener], service: Service, reads: Reads) -> t
         claims = reads.claims(listener.name)
         if len(claims) > 1 and any(claim.ranges for claim in claims):
             found.append(Restore(listener.name, (_PASSTHROUGH,)))
-        elif claims and claims[0].service != service.id:
+        elif claims and (claims[0].service != service.id or is_hidden):
             found.append(Restore(listener.name, _destinations(claims[0], reads)))
     return tuple(found)
+
+
+def _is_beside_another(service: Service, reads: Reads) -> bool:
+    """Whether the host is another service of the same namespace for these clients.
+
+    A ServiceEntry beside a Kubernetes Service has listeners there, and nothing of its own behind
+    them: their connections go where those of the Service do.
+    """
+    if reads.is_its_host(service.id, service.export_to):
+        return False
+    return any(each.namespace == service.namespace for each in reads.services_of_host(service.host))
 
 
 def _destinations(owner: Claim, reads: Reads) -> tuple[WeightedCluster, ...]:
