@@ -214,6 +214,16 @@ def test_two_headless_services_with_one_listener_are_not_told_apart() -> None:
     assert about(made, "AER0207", "Service shop/a", "0.0.0.0_9090")
 
 
+def test_a_headless_service_has_no_listener_for_a_port_without_endpoints() -> None:
+    first, second = (HEADLESS % ((name,) * 2 + ("tcp-thrift",) + (name,) * 2) for name in "ab")
+    # Both name the same pods, whose EndpointSlice lacks the port of the first.
+    without_port = "ports: [{name: tcp-admin, port: 9090}]"
+    first = first.replace("ports: [{name: tcp-thrift, port: 9090}]\n", f"{without_port}\n")
+    client = client_of(made_of(first, second), "web")
+    assert client.filters("10.1.0.1_9090") == ["thrift_proxy"]
+    assert client.reaches("10.1.0.1_9090") == {"outbound|9090||b.shop.svc.cluster.local"}
+
+
 @pytest.mark.parametrize(
     ("port", "code", "words"),
     [

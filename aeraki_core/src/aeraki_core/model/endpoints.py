@@ -69,6 +69,10 @@ class Endpoints:
         """The numbers that a named target port has; pods may differ."""
         return tuple(number for name, number in self.ports if name == port_name)
 
+    def of_port(self, port_name: str) -> tuple[str, ...]:
+        """The addresses, if the slices have that port."""
+        return self.addresses if self.target_ports(port_name) else ()
+
 
 def parse_endpoint_slice(ref: ObjectRef, content: Mapping[str, Any]) -> EndpointSlice:
     """An EndpointSlice.

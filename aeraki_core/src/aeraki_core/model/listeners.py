@@ -73,7 +73,8 @@ def outbound_listeners(
     """
     port = service_port.number
     if service.headless:
-        pods = endpoints.addresses if endpoints else ()
+        # istiod finds the endpoints of a port by its name.
+        pods = endpoints.of_port(service_port.name) if endpoints else ()
         # istiod keeps a listener for each pod where the port may speak HTTP as well.
         if pods and headless_filter_chains and port_protocol(service_port) is PortProtocol.TCP:
             return _wildcards(port, ranges=True)
