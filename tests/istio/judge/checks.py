@@ -155,7 +155,9 @@ def a_chain_is_changed_for_its_own_service(comparison: Comparison) -> Iterator[R
         elif direction == "inbound":
             if ours.prefix != istio.prefix:
                 yield change.place, f"istiod made it for {istio.prefix}"
-        elif not _covers(_owners(comparison, istio.prefix), host):
+        elif not _covers(_owners(comparison, istio.prefix), host) and not _is_left_out(
+            comparison, host, change
+        ):
             yield change.place, f"istiod made it for {istio.prefix}, {ours.name} is of {host}"
 
 
@@ -165,7 +167,7 @@ def routes_name_clusters_of_the_client(comparison: Comparison) -> Iterator[Reaso
     for change in _changes(comparison):
         if change.ours is None or _is_of_a_sidecar(comparison, change):
             continue
-        if not _is_left_out(comparison, _cluster_parts(change.ours.prefix).host):
+        if not _is_left_out(comparison, _cluster_parts(change.ours.prefix).host, change):
             for name in sorted(change.ours.clusters - known - change.istio.clusters):
                 yield change.place, f"{change.ours.name} names {name}, which the client lacks"
 
@@ -195,7 +197,7 @@ def other_calls_go_where_istio_sends_them(comparison: Comparison) -> Iterator[Re
         _, _, port, host = _cluster_parts(ours.prefix)
         wanted = [istio.default, *_spoken(comparison, host, port)]
         hosts = {_cluster_parts(name).host for name in goes}
-        if _is_left_out(comparison, host) or _is_of_a_sidecar(comparison, change):
+        if _is_left_out(comparison, host, change) or _is_of_a_sidecar(comparison, change):
             continue
         if goes not in wanted and not hosts <= _for_all_keys(comparison, host):
             expected = " or ".join(str(dict(each or {})) for each in wanted)
@@ -318,15 +320,26 @@ def _owners(comparison: Comparison, prefix: str) -> set[str]:
     """
     host = _cluster_parts(prefix).host
     owners = {host} if host else set()
+    return owners.union(*map(_hosts, _behind(comparison, prefix)))
+
+
+def _behind(comparison: Comparison, prefix: str) -> Iterator[Object]:
+    """The VirtualServices that a tcp_proxy of that stat_prefix may be of."""
+    host = _cluster_parts(prefix).host
+    # istiod names a Service of type ExternalName by the host that it stands for.
+    names = {host} | {
+        f"{each['metadata']['name']}.{each['metadata']['namespace']}.svc.cluster.local"
+        for each in comparison.objects
+        if each["kind"] == "Service" and each["spec"].get("externalName") == host
+    }
     for each in comparison.objects:
         if each["kind"] != "VirtualService":
             continue
         meta = each["metadata"]
-        named = prefix == f"{meta['name']}.{meta['namespace']}"
+        is_named = prefix == f"{meta['name']}.{meta['namespace']}"
         # With one destination the prefix is that destination's cluster.
-        if named or any(host in _targets(route) for route in _routes(each, "tcp")):
-            owners |= _hosts(each)
-    return owners
+        if is_named or any(names & _targets(route) for route in _routes(each, "tcp")):
+            yield each
 
 
 def _hosts(virtual_service: Object) -> set[str]:
@@ -371,18 +384,24 @@ def _is_of_a_sidecar(comparison: Comparison, change: _Change) -> bool:
     )
 
 
-def _is_left_out(comparison: Comparison, host: str) -> bool:
-    """Report whether a finding says that a route of the host cannot be followed for its match."""
+def _is_left_out(comparison: Comparison, host: str, change: _Change) -> bool:
+    """Report whether a finding says that a route cannot be followed for its match.
+
+    It is of the host; or, in a chain for some addresses, the route that istiod made the chain of.
+    """
     codes = (CLIENT_MATCH, UNSUPPORTED_MATCH)
-    left_out = {each.ref for each in comparison.findings if each.code in codes}
+    left_out = {
+        (each.ref.namespace, each.ref.name)
+        for each in comparison.findings
+        if each.code in codes and each.ref is not None
+    }
+    is_of_addresses = bool(change.before.filter_chain_match.prefix_ranges)
+    routed = [*_behind(comparison, change.istio.prefix)] if is_of_addresses else []
     return any(
-        each["kind"] == "VirtualService"
-        and ref.name == each["metadata"]["name"]
-        and ref.namespace == each["metadata"]["namespace"]
-        and _covers(_hosts(each), host)
+        (each["metadata"]["namespace"], each["metadata"]["name"]) in left_out
+        and (each in routed or _covers(_hosts(each), host))
         for each in comparison.objects
-        for ref in left_out
-        if ref is not None
+        if each["kind"] == "VirtualService"
     )
 
 
