@@ -242,3 +242,29 @@ def test_an_entry_beside_the_service_of_some_clients_is_routed_as_istio_does() -
     assert web.filters("10.1.1.1_9090") == ["tcp_proxy"]
     assert web.reaches("10.1.1.1_9090") == {"outbound|9090||stock.example.com"}
     assert others.filters("10.1.1.1_9090") == ["thrift_proxy"]
+
+
+@pytest.mark.parametrize(("ports", "port"), [("[]", 9090), ("[{name: tcp, port: 9091}]", 9091)])
+def test_a_tcp_route_to_another_name_leads_to_the_host_that_it_stands_for(
+    ports: str, port: int
+) -> None:
+    name = f"""
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: store, namespace: shop}}
+spec: {{type: ExternalName, externalName: stock.example.com, ports: {ports}}}
+"""
+    other = "{number: 9091, name: tcp-thrift-2, protocol: TCP}"
+    made = made_of(
+        service("orders", "{name: tcp-thrift, port: 9090}"),
+        name,
+        entry("stock", f"{THRIFT}, {other}", spec="addresses: [10.1.1.1]"),
+        ROUTES.replace("NAMESPACE", "shop")
+        .replace("http:", "tcp:")
+        .replace("DESTINATION", "store.shop.svc.cluster.local"),
+    )
+    client = client_of(made, "web")
+    assert client.reaches("10.96.3.4_9090") >= {f"outbound|{port}||stock.example.com"}
+    assert not client.missing("10.96.3.4_9090")
+    assert "AER0301" not in made.codes

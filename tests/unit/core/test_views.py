@@ -145,6 +145,19 @@ class TestHosts:
         ]
         assert mesh.codes() == ["AER0218"]
 
+    def test_a_tcp_route_follows_the_host_that_a_name_stands_for(self, mesh: Mesher) -> None:
+        mesh.entry("a", ["a.example.com"], resolution="STATIC", addresses=["240.0.0.8"])
+        target = [{"destination": {"host": "store.shop.svc.cluster.local"}}]
+        mesh.routes("r", [HOST], [], tcp=[{"route": target}])
+        assert "store.shop" in mesh.said(CART)
+        name: dict[str, Any] = {"name": "store", "ip": None, "ports": [], "type": "ExternalName"}
+        mesh.service(**name, externalName="a.example.com")
+        assert "a.example.com" in mesh.said(CART)
+        ref = mesh.service(**name, externalName="b.example.com")
+        assert "b.example.com" in mesh.said(CART)
+        mesh.pipeline.remove(ref)
+        assert "store.shop" in mesh.said(CART)
+
     def test_a_private_entry_without_addresses_frees_its_own_listener(self) -> None:
         mesh = Mesher()
         mesh.entry("pay", ["pay.example.com"], namespace="pay", resolution="DNS")

@@ -42,14 +42,16 @@ class _Target(NamedTuple):
     """A destination as some clients see it.
 
     - host, subset: as the mesh knows them
-    - written: the port that the destination names; None when it names none
+    - number: the port as istiod reads it
+    - written: whether the destination names it
     - services: what the host is
     - numbers: the ports of these services
     """
 
     host: str
     subset: str
-    written: int | None
+    number: int
+    written: bool
     services: tuple[Service, ...]
     numbers: frozenset[int]
 
@@ -211,24 +213,35 @@ class Destinations:
     def _target(self, destination: Destination) -> _Target:
         """Return what a destination is for these clients."""
         host = self._host(destination)
-        services = self.scope.reads.services_of_destination(host)
-        numbers = frozenset(port.number for service in services for port in service.ports)
-        written = destination.port.number if destination.port is not None else None
-        return _Target(host, destination.subset or "", written, services, numbers)
+        reads = self.scope.reads
+        services = named = reads.services_of_destination(host)
+        alias = reads.alias(host) if self.as_istio and not services else None
+        if alias is not None:
+            # istiod sends calls to the host that a Service of type ExternalName stands for, and
+            # reads the port at the Service.
+            host, named = alias.target, (alias.service,)
+            services = reads.services_of_destination(host)
+        only = {port.number for service in named for port in service.ports}
+        if destination.port is not None:
+            number = destination.port.number
+        else:
+            number = only.pop() if len(only) == 1 else self.scope.port.number
+        return _Target(
+            host=host,
+            subset=destination.subset or "",
+            number=number,
+            written=destination.port is not None,
+            services=services,
+            numbers=frozenset(port.number for service in services for port in service.ports),
+        )
 
     def _named(self, target: _Target, weight: int) -> WeightedCluster:
         """Return Istio's cluster of a destination, whether there is one or not."""
-        if target.written is not None:
-            number = target.written
-        elif len(target.numbers) == 1:
-            (number,) = target.numbers
-        else:
-            number = self.scope.port.number
         return WeightedCluster(
-            cluster=cluster_name(number, target.host, target.subset),
+            cluster=cluster_name(target.number, target.host, target.subset),
             weight=weight,
             host=target.host,
-            port=number,
+            port=target.number,
             subset=target.subset,
         )
 
@@ -240,7 +253,7 @@ class Destinations:
         services, numbers = target.services, target.numbers
         if not numbers:
             yield UNKNOWN_HOST, f"no service {host} in the mesh", "host"
-        elif number not in numbers and target.written is not None:
+        elif number not in numbers and target.written:
             yield UNKNOWN_PORT, f"{host} has no port {number}", "port"
         elif number not in numbers:
             yield UNKNOWN_PORT, f"{host} has several ports and none is {number}", "port"

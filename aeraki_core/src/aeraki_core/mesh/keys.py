@@ -18,6 +18,7 @@ from typing import NamedTuple
 from aeraki_core.model.meta import ObjectRef
 
 __all__ = [
+    "AliasKey",
     "AnnotationKey",
     "AnnotationsKey",
     "AttachedRouteKey",
@@ -68,6 +69,13 @@ class HostKey(NamedTuple):
 
     host: str
     asks: str = "services of the host"
+
+
+class AliasKey(NamedTuple):
+    """The Service of type ExternalName whose own host it is."""
+
+    host: str
+    asks: str = "other name of a host"
 
 
 class DestinationKey(NamedTuple):
@@ -302,6 +310,7 @@ class RejectedKey(NamedTuple):
 Key = (
     ServiceKey
     | HostKey
+    | AliasKey
     | DestinationKey
     | AnnotationKey
     | AnnotationsKey

@@ -9,7 +9,7 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from aeraki_core.mesh.keys import Key, ProxyFamiliesKey, ServiceKey
+from aeraki_core.mesh.keys import AliasKey, Key, ProxyFamiliesKey, ServiceKey
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.model.mesh import Mesh, ProxyFamily
 from aeraki_core.model.meta import ObjectRef
@@ -44,7 +44,9 @@ class ExternalNames:
         if external is not None:
             self._by_ref[ref] = external
         services = {each.service for each in (before, external) if each is not None}
-        return set() if before == external else {ServiceKey(*each.id) for each in services}
+        if before == external:
+            return set()
+        return {key for each in services for key in (ServiceKey(*each.id), AliasKey(each.host))}
 
 
 class MirroredAddresses:

@@ -13,6 +13,7 @@ from typing import Any
 
 from aeraki_core.mesh.claims import Claim, in_proxies, seen_elsewhere
 from aeraki_core.mesh.keys import (
+    AliasKey,
     DestinationKey,
     DestinationRulesKey,
     HostKey,
@@ -51,7 +52,7 @@ from aeraki_core.mesh.store import Store
 from aeraki_core.model.istio import DestinationRule, VirtualService
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.resource import Resource
-from aeraki_core.model.service import Service, ServiceId
+from aeraki_core.model.service import ExternalName, Service, ServiceId
 
 __all__ = ["Reads"]
 
@@ -105,6 +106,10 @@ class Reads(SidecarReads):
     def services_of_destination(self, host: str) -> tuple[Service, ...]:
         """Return the services that the host is as a destination of a route."""
         return self.answer(DestinationKey(host))
+
+    def alias(self, host: str) -> ExternalName | None:
+        """The Service of type ExternalName that the client sees under that host."""
+        return next(iter(self.answer(AliasKey(host))), None)
 
     def claims(self, listener: str) -> tuple[Claim, ...]:
         """Who claims a listener of the client's proxies; the first has it."""
@@ -181,6 +186,8 @@ class Reads(SidecarReads):
         match key:
             case HostKey():
                 return self._services(key.host)
+            case AliasKey():
+                return self._aliases(key.host)
             case DestinationKey():
                 return self._destinations(key.host)
             case RoutesKey():
@@ -227,6 +234,14 @@ class Reads(SidecarReads):
             # A Kubernetes Service takes the place of ServiceEntries that the client sees.
             services = tuple(each for each in own if each.ref.kind == "Service") or services or own
         return merged_services(services)
+
+    def _aliases(self, host: str) -> tuple[ExternalName, ...]:
+        external = self._store.alias(host)
+        if external is None:
+            return ()
+        self.objects.add(external.service.ref)
+        self.record.note_exported((external.service,))
+        return (external,) if is_visible(external.service, self.namespace) else ()
 
     def _virtual_services(self, key: RoutesKey) -> tuple[VirtualService, ...]:
         host = key.host

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from aeraki_core.mesh.claims import Claim
 from aeraki_core.mesh.keys import (
+    AliasKey,
     DestinationKey,
     DestinationRulesKey,
     HostKey,
@@ -68,6 +69,7 @@ class WithheldKey(NamedTuple):
 
 ViewKey = (
     HostKey
+    | AliasKey
     | DestinationKey
     | RoutesKey
     | RouteTargetKey

@@ -387,6 +387,13 @@ class Store:
         """The Service of type ExternalName (ServiceKey)."""
         return self._external_names.get(ref)
 
+    def alias(self, host: str) -> ExternalName | None:
+        """The Service of type ExternalName whose own host it is (AliasKey)."""
+        in_mesh, _, domain = host.partition(".svc.")
+        name, _, namespace = in_mesh.partition(".")
+        ref = ObjectRef("Service", namespace, name)
+        return self._external_names.get(ref) if domain == self.mesh.domain else None
+
     def annotations(self, ref: ObjectRef) -> Mapping[str, str]:
         """The annotations of a service's object (AnnotationKey, AnnotationsKey)."""
         return self._services.annotations(ref)
