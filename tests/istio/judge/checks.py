@@ -387,7 +387,8 @@ def _is_of_a_sidecar(comparison: Comparison, change: _Change) -> bool:
 def _is_left_out(comparison: Comparison, host: str, change: _Change) -> bool:
     """Report whether a finding says that a route cannot be followed for its match.
 
-    It is of the host; or, in a chain for some addresses, the route that istiod made the chain of.
+    It is of the host; or, in a chain for some addresses or with a tcp_proxy, which names no host,
+    the route that istiod made the chain of.
     """
     codes = (CLIENT_MATCH, UNSUPPORTED_MATCH)
     left_out = {
@@ -395,8 +396,10 @@ def _is_left_out(comparison: Comparison, host: str, change: _Change) -> bool:
         for each in comparison.findings
         if each.code in codes and each.ref is not None
     }
-    is_of_addresses = bool(change.before.filter_chain_match.prefix_ranges)
-    routed = [*_behind(comparison, change.istio.prefix)] if is_of_addresses else []
+    is_of_route = bool(change.before.filter_chain_match.prefix_ranges) or (
+        change.ours is not None and change.ours.name == TCP_PROXY
+    )
+    routed = [*_behind(comparison, change.istio.prefix)] if is_of_route else []
     return any(
         (each["metadata"]["namespace"], each["metadata"]["name"]) in left_out
         and (each in routed or _covers(_hosts(each), host))

@@ -21,6 +21,11 @@ from tests.rig.ads import ProxyConfig
 from tests.rig.api import Object
 
 SEEDS = range(200, 320)
+SOLVED = (
+    *(129, 437, 1143, 2788, 4295, 6453, 10648, 11175, 12635, 20661, 21204, 22292, 22465),
+    *(30364, 30801, 32398, 32863),
+)
+"""Meshes in which a client was worse off: shared endpoints, names of other hosts, lost chains."""
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +37,18 @@ def registry() -> Registry:
 @pytest.mark.parametrize("first", SEEDS[::30])
 def test_no_client_is_worse_off(first: int, registry: Registry) -> None:
     for seed in range(first, first + 30):
-        mesh = draw(seed)
-        found = [str(each) for each in violations(mesh, registry) if gap_of(each) is None]
-        assert not found, "\n".join([f"seed {seed}", *found[:3], to_yaml(mesh)])
+        assert_not_worse(seed, registry)
+
+
+@pytest.mark.parametrize("seed", SOLVED)
+def test_no_client_is_worse_off_again(seed: int, registry: Registry) -> None:
+    assert_not_worse(seed, registry)
+
+
+def assert_not_worse(seed: int, registry: Registry) -> None:
+    mesh = draw(seed)
+    found = [str(each) for each in violations(mesh, registry) if gap_of(each) is None]
+    assert not found, "\n".join([f"seed {seed}", *found[:3], to_yaml(mesh)])
 
 
 def violations(mesh: list[Object], registry: Registry) -> list[Violation]:
