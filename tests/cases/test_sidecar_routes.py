@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from aeraki_core.testing import endpoint_slice, service, service_entry, virtual_service
 
 from tests.reach import client_of, made_of
 
@@ -221,3 +222,29 @@ def test_an_egress_listener_with_a_port_imports_no_other_port_of_a_destination(
     assert not client.missing(LISTENER)
     assert canary in client_of(made, "other").reaches(LISTENER)
     assert ("AER0322" in {finding.code.id for finding in made.findings}) is not routed
+
+
+def test_an_egress_listener_with_a_port_imports_no_routes_for_the_pods_of_a_headless_service() -> (
+    None
+):
+    # The listeners of the pods are those of the entry without a port, which imports shop alone.
+    egress = [
+        {"port": {"number": 9090, "protocol": "TCP", "name": "own"}, "hosts": ["*/*"]},
+        {"hosts": ["shop/*"]},
+    ]
+    ports = {"tcp-thrift": 9090}
+    host = "store.shop.svc.cluster.local"
+    made = made_of(
+        service("store", ports, namespace="shop", cluster_ip="None", selector={"app": "store"}),
+        endpoint_slice("store", ["10.9.0.1"], ports, namespace="shop"),
+        service_entry("other", ["other.example.com"], ports, addresses=["10.1.1.1"]),
+        virtual_service(
+            "store",
+            [host],
+            namespace="web",
+            tcp=[{"route": [{"destination": {"host": "other.example.com"}}]}],
+        ),
+        sidecar("web", egress=egress),
+    )
+    client = client_of(made, "web")
+    assert client.reaches("10.9.0.1_9090") == {f"outbound|9090||{host}"}

@@ -258,8 +258,11 @@ class Reads(SidecarReads):
         levels = [RouteLevel.of(None, named), *over] if named else over
         if not levels:
             return ()
-        owner = self._namespace_of(host)
-        routed = RoutedPort(owner, host, key.port) if owner is not None else None
+        owners = self.services_of_host(host)
+        routed = None
+        if owners:
+            port = 0 if owners[0].headless else key.port
+            routed = RoutedPort(owners[0].namespace, host, port)
         if routed is not None:
             self._note_imports(routed, levels)
         virtual_services, unread = first_few(

@@ -50,6 +50,7 @@ class RoutedPort(NamedTuple):
     """Where the service is, as the client sees the host."""
     host: str
     port: int
+    """0 for a headless service: egress entries with a port do not open its listeners."""
 
 
 class _Exported(Protocol):
