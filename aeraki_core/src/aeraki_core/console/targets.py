@@ -147,7 +147,7 @@ def _has_address(store: Store, target: PortMatch, address: str) -> bool:
     listeners = outbound_listeners(
         service,
         target.port,
-        endpoints,
+        store.port_endpoints(service, target.port),
         headless_filter_chains=store.mesh.headless_filter_chains,
     )
     return any(listener.name == f"{address}_{number}" for listener in listeners)

@@ -30,7 +30,7 @@ from aeraki_core.mesh.keys import (
 from aeraki_core.mesh.record import Record, wildcards_over
 from aeraki_core.mesh.sidecars import listener_keys
 from aeraki_core.mesh.store import Store
-from aeraki_core.model.endpoints import Endpoints, ReadyEndpoint
+from aeraki_core.model.endpoints import Endpoints, PortEndpoints, ReadyEndpoint
 from aeraki_core.model.gateway_api import AttachedRoute
 from aeraki_core.model.istio import DestinationRule, VirtualService
 from aeraki_core.model.mesh import ProxyFamily
@@ -104,6 +104,13 @@ class CommonReads:
             return Endpoints()
         self.keys.add(EndpointsKey(service.namespace, service.ref.name))
         return self._store.endpoints(service.namespace, service.ref.name)
+
+    def port_endpoints(self, service: Service, port: Port) -> PortEndpoints:
+        """The endpoints of a port, which all services of the host and namespace share."""
+        for each in self.services_of_any_client(service.host):
+            if each.ref.kind == "Service" and each.namespace == service.namespace:
+                self.keys.add(EndpointsKey(each.namespace, each.ref.name))
+        return self._store.port_endpoints(service, port)
 
     def mapped_ports(self, service: Service, port: Port) -> tuple[int, ...]:
         """The numbers of a service port at WorkloadEntries that map it to another one, sorted."""

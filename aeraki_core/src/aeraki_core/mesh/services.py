@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from aeraki_core.mesh.claims import Claim
 from aeraki_core.mesh.keys import (
@@ -23,8 +23,13 @@ from aeraki_core.mesh.keys import (
 )
 from aeraki_core.mesh.source_object import SourceObject
 from aeraki_core.mesh.table import oldest_first
-from aeraki_core.model.endpoints import Endpoints
-from aeraki_core.model.listeners import Listener, outbound_listeners, wildcards
+from aeraki_core.model.endpoints import Endpoints, PortEndpoints
+from aeraki_core.model.listeners import (
+    Listener,
+    needs_endpoints,
+    outbound_listeners,
+    wildcards,
+)
 from aeraki_core.model.memory import Index
 from aeraki_core.model.meta import ObjectRef
 from aeraki_core.model.protocol import PortProtocol, port_protocol
@@ -38,6 +43,13 @@ EndpointsOf = Callable[[str, str], Endpoints]
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+class _HostIn(NamedTuple):
+    """A host in a namespace, whose services share endpoints."""
+
+    host: str
+    namespace: str
 
 
 class ServiceTable:
@@ -65,6 +77,8 @@ class ServiceTable:
         self._claims: Index[str, ServiceId, Claim] = Index()
         self._claimed: dict[ServiceId, tuple[str, ...]] = {}
         self._in_order: dict[str, tuple[Claim, ...]] = {}
+        self._shared: dict[_HostIn, dict[int, PortEndpoints]] = {}
+        """By port: endpoints that somebody asked for."""
 
     def __contains__(self, ref: object) -> bool:
         return ref in self._services
@@ -82,6 +96,7 @@ class ServiceTable:
         self._claims = other._claims.copy()
         self._claimed = dict(other._claimed)
         self._hosts_in_order, self._in_order = {}, {}
+        self._shared = {key: dict(ports) for key, ports in other._shared.items()}
 
     def of(self, ref: ObjectRef) -> tuple[Service, ...]:
         """Return the services of one object: a ServiceEntry has one for each host."""
@@ -161,7 +176,51 @@ class ServiceTable:
         """
         changed: set[Key] = set()
         for service in self.of(ObjectRef("Service", namespace, name)):
-            if service.headless:
+            changed |= self._follow_shared(_HostIn(service.host, namespace))
+        return changed
+
+    def port_endpoints(self, service: Service, number: int) -> PortEndpoints:
+        """Return the endpoints of a port, which all services of the host and namespace share.
+
+        istiod finds those of ServiceEntries by the port's number. It finds those of Kubernetes by
+        the name that the youngest service with endpoints there gives the port (push_context.go,
+        initServiceRegistry).
+        """
+        place = _HostIn(service.host, service.namespace)
+        ports = self._shared.setdefault(place, {})
+        if number not in ports:
+            ports[number] = self._find_endpoints(place, number)
+        return ports[number]
+
+    def _find_endpoints(self, place: _HostIn, number: int) -> PortEndpoints:
+        services = self._services_at(place)
+        named = [(each, port) for each in services if (port := each.port(number)) is not None]
+        of_entries = any(each.has_endpoints for each, _ in named)
+        owner = next((each.ref.name for each in services if each.ref.kind == "Service"), None)
+        pods: tuple[str, ...] = ()
+        for _, port in reversed(named):
+            if owner is not None:
+                pods = self._endpoints_of(place.namespace, owner).of_port(port.name)
+            if pods or of_entries or owner is None:
+                break
+        return PortEndpoints(pods, of_entries)
+
+    def _services_at(self, place: _HostIn) -> list[Service]:
+        return [each for each in self.of_host(place.host) if each.namespace == place.namespace]
+
+    def _follow_shared(self, place: _HostIn) -> set[Key]:
+        """Claim anew for the services of a host and namespace whose endpoints changed."""
+        before = self._shared.pop(place, None)
+        if before is None:
+            return set()
+        services = self._services_at(place)
+        if not services or before == {
+            number: self.port_endpoints(services[0], number) for number in before
+        }:
+            return set()
+        changed: set[Key] = set()
+        for service in services:
+            if needs_endpoints(service):
                 changed |= self._claim(service.id, service)
         return changed
 
@@ -184,6 +243,11 @@ class ServiceTable:
                 self._by_host.put(service_id.host, service_id, new)
             if old != new:
                 changed |= {ServiceKey(ref, service_id.host), HostKey(service_id.host)}
+                place = _HostIn(service_id.host, ref.namespace)
+                if ref.kind == "Service" or any(each and each.has_endpoints for each in (old, new)):
+                    changed |= self._follow_shared(place)
+                elif not self._by_host.count(service_id.host):
+                    self._shared.pop(place, None)
                 changed |= self._claim(service_id, new)
         return changed
 
@@ -206,9 +270,7 @@ class ServiceTable:
 
     def _wanted_claims(self, service: Service) -> dict[str, Claim]:
         """Return the claims of a service by the listener's name."""
-        endpoints = (
-            self._endpoints_of(service.namespace, service.ref.name) if service.headless else None
-        )
+        is_shared = needs_endpoints(service)
         claims: dict[str, Claim] = {}
         for port in service.ports:
             # istiod makes no listener for UDP. HTTP of all services is on the wildcard listener,
@@ -219,7 +281,7 @@ class ServiceTable:
                 listeners = outbound_listeners(
                     service,
                     port,
-                    endpoints,
+                    self.port_endpoints(service, port.number) if is_shared else None,
                     headless_filter_chains=self._headless_filter_chains,
                 )
             claim = Claim(service.age, service.id, port.number, export_to=service.export_to)

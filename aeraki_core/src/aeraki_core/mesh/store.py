@@ -49,6 +49,7 @@ from aeraki_core.mesh.source_object import Location, SourceObject
 from aeraki_core.mesh.table import Table
 from aeraki_core.model.endpoints import (
     Endpoints,
+    PortEndpoints,
     ReadyEndpoint,
     parse_endpoint_slice,
     parse_ready_slice,
@@ -76,6 +77,7 @@ from aeraki_core.model.resource import LoadedKind, Resource, parse_resource
 from aeraki_core.model.secret import Secret, parse_secret
 from aeraki_core.model.service import (
     ExternalName,
+    Port,
     Service,
     ServiceId,
     parse_external_name,
@@ -424,6 +426,13 @@ class Store:
         """The endpoints of a Kubernetes Service (EndpointsKey)."""
         slices = self._slices.at(EndpointsKey(namespace, name))
         return union(slices) if slices else _NO_ENDPOINTS
+
+    def port_endpoints(self, service: Service, port: Port) -> PortEndpoints:
+        """The endpoints of a port of the host, in the service's namespace.
+
+        They depend on the services of the host and their slices (HostKey, EndpointsKey).
+        """
+        return self._services.port_endpoints(service, port.number)
 
     def ready_endpoints(self, namespace: str, name: str) -> tuple[ReadyEndpoint, ...] | None:
         """The endpoints of a Kubernetes Service that take calls, sorted (ReadyEndpointsKey).

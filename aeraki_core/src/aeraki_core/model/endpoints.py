@@ -10,7 +10,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aeraki_core.errors import Problem, RejectedError
 from aeraki_core.model.meta import ObjectRef
@@ -20,6 +20,7 @@ __all__ = [
     "SERVICE_NAME_LABEL",
     "EndpointSlice",
     "Endpoints",
+    "PortEndpoints",
     "ReadyEndpoint",
     "ReadySlice",
     "parse_endpoint_slice",
@@ -72,6 +73,16 @@ class Endpoints:
     def of_port(self, port_name: str) -> tuple[str, ...]:
         """The addresses, if the slices have that port."""
         return self.addresses if self.target_ports(port_name) else ()
+
+
+class PortEndpoints(NamedTuple):
+    """The endpoints of a port, which the services of one host and namespace share.
+
+    ``pods``: the addresses behind a Kubernetes Service. ``of_entries``: ServiceEntries have some.
+    """
+
+    pods: tuple[str, ...] = ()
+    of_entries: bool = False
 
 
 def parse_endpoint_slice(ref: ObjectRef, content: Mapping[str, Any]) -> EndpointSlice:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aeraki_core.model.endpoints import Endpoints
+from aeraki_core.model.endpoints import PortEndpoints
 from aeraki_core.model.mesh import ProxyFamily
 from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, Resolution, Service
@@ -55,14 +55,19 @@ def wildcards(port: int) -> tuple[str, str]:
 
 
 def needs_endpoints(service: Service) -> bool:
-    """Report whether the listeners depend on the endpoints: a headless service has one for each."""
-    return service.headless
+    """Report whether the listeners depend on the endpoints: there is one for each.
+
+    So it is for a headless service, and for a ServiceEntry with resolution NONE and no address
+    where another service of its host and namespace has endpoints.
+    """
+    is_anywhere = service.resolution is Resolution.NONE and not service.addresses
+    return service.headless or (is_anywhere and not service.selector)
 
 
 def outbound_listeners(
     service: Service,
     service_port: Port,
-    endpoints: Endpoints | None,
+    endpoints: PortEndpoints | None,
     *,
     headless_filter_chains: bool = False,
 ) -> tuple[Listener, ...]:
@@ -73,8 +78,7 @@ def outbound_listeners(
     """
     port = service_port.number
     if service.headless:
-        # istiod finds the endpoints of a port by its name.
-        pods = endpoints.of_port(service_port.name) if endpoints else ()
+        pods = endpoints.pods if endpoints else ()
         # istiod keeps a listener for each pod where the port may speak HTTP as well.
         if pods and headless_filter_chains and port_protocol(service_port) is PortProtocol.TCP:
             return _wildcards(port, ranges=True)
@@ -92,9 +96,9 @@ def outbound_listeners(
             if len(plain) == len(service.addresses)
             else (*plain, *_wildcards(port, ranges=True))
         )
-    if service.resolution is Resolution.NONE and service.selector:
+    if service.resolution is Resolution.NONE and (service.selector or any(endpoints or ())):
         # istiod makes one for each workload that it selects, and those are not in any object that
-        # we read.
+        # we read; or one for each endpoint of the others of its host, which lead to these.
         return ()
     # Proxies that do not answer DNS have no use for allocated addresses.
     return (*_of_allocated(service.auto_addresses, port), *_wildcards(port))

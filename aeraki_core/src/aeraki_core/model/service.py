@@ -106,6 +106,8 @@ class Service:
 
     None: endpoints come and go, and clusters do not depend on them.
     """
+    has_endpoints: bool = False
+    """Whether it is a ServiceEntry with endpoints, whatever workloads it selects."""
     resolution: Resolution = Resolution.CLUSTER_IP
     selector: tuple[tuple[str, str], ...] = ()
     export_to: frozenset[str] = frozenset({"*"})
@@ -388,10 +390,12 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
     )
     allocated = (status.addresses or ()) if allocates else ()
     dns_labels: tuple[frozenset[Label], ...] | None = None
+    endpoints = _mapping(content.get("spec")).get("endpoints")
     by_dns = spec.resolution in (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
-    if by_dns and spec.workload_selector is None:
+    is_looked_up = by_dns and spec.workload_selector is None
+    if is_looked_up:
         # Without endpoints the host is the only one.
-        dns_labels = tuple(_labels_of_endpoints(_mapping(content.get("spec")).get("endpoints")))
+        dns_labels = tuple(_labels_of_endpoints(endpoints))
     ports = tuple(
         Port(
             number=port.number,
@@ -416,6 +420,7 @@ def parse_service_entry(ref: ObjectRef, content: Mapping[str, Any]) -> tuple[Ser
                 item.value for item in allocated if item.value and item.host in (None, host)
             ),
             dns_labels=dns_labels,
+            has_endpoints=is_looked_up or bool(endpoints),
             resolution=spec.resolution,
             selector=tuple(sorted(spec.workload_selector.labels.items()))
             if spec.workload_selector

@@ -56,7 +56,7 @@ def own_listeners(
     service: Service, port: Port, reads: Reads
 ) -> tuple[tuple[Listener, ...], tuple[Finding, ...]]:
     """Return the port's own listeners for these clients, and findings about the others."""
-    endpoints = reads.endpoints(service) if needs_endpoints(service) else None
+    endpoints = reads.port_endpoints(service, port) if needs_endpoints(service) else None
     wanted = outbound_listeners(
         service, port, endpoints, headless_filter_chains=reads.mesh.headless_filter_chains
     )
@@ -69,7 +69,7 @@ def own_listeners(
     if service.resolution is Resolution.DYNAMIC_DNS:
         wanted = ()  # istiod has no cluster that its listener could send calls to
     if not wanted:
-        findings.append(_no_listener(service, port))
+        findings.append(_no_listener(service, port, is_shared=any(endpoints or ())))
     own: list[Listener] = []
     for listener in wanted:
         claims = reads.claims(listener.name)
@@ -202,7 +202,11 @@ def _ignore(code: Code, message: str, ref: ObjectRef, field: str) -> None:
     """Take a finding and drop it."""
 
 
-def _no_listener(service: Service, port: Port) -> Finding:
+def _no_listener(service: Service, port: Port, *, is_shared: bool) -> Finding:
+    """Return why the port has no listener of its own.
+
+    ``is_shared``: there are listeners for endpoints that others of its host have.
+    """
     if service.resolution is Resolution.CLUSTER_IP and not service.headless:
         message = (
             f"port {port.number}: no spec.clusterIP, "
@@ -213,6 +217,12 @@ def _no_listener(service: Service, port: Port) -> Finding:
         message = (
             f"port {port.number}: istiod refuses a ServiceEntry with resolution DYNAMIC_DNS and a "
             "port of TCP; no outbound filter"
+        )
+        return Finding(NO_LISTENER, message, service.ref, "spec.resolution")
+    if is_shared and not service.headless:
+        message = (
+            f"port {port.number}: another service of {service.host} has endpoints on it, and "
+            "sidecars have a listener for each of these; no outbound filter"
         )
         return Finding(NO_LISTENER, message, service.ref, "spec.resolution")
     message = (

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
+from aeraki_core.model.endpoints import PortEndpoints
 from aeraki_core.model.listeners import outbound_listeners
 from aeraki_core.testing.generating import Made
 from aeraki_core.testing.sidecar.chains import PASSTHROUGH_CHAIN
@@ -71,7 +72,12 @@ def _intended(made: Made, objects: MeshObjects) -> _Intended:
         service, port = report.service, report.port
         endpoints = objects.endpoints(service)
         chains = made.mesh.headless_filter_chains
-        names = outbound_listeners(service, port, endpoints, headless_filter_chains=chains)
+        names = outbound_listeners(
+            service,
+            port,
+            PortEndpoints(endpoints.of_port(port.name)),
+            headless_filter_chains=chains,
+        )
         listeners |= {listener.name for listener in names}
         hosts.add(service.host)
         numbers: Iterable[int] = (
