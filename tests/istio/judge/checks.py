@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aeraki_core.filters.patch import ADDED_PREFIX
-from aeraki_core.findings.codes import CLIENT_MATCH, SIDECAR_LISTENER, UNSUPPORTED_MATCH
+from aeraki_core.findings.codes import (
+    CLIENT_MATCH,
+    LISTENER_TAKEN,
+    SIDECAR_LISTENER,
+    UNSUPPORTED_MATCH,
+)
 from aeraki_core.findings.finding import Finding
 from aeraki_core.model.istio import full_host
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -388,17 +393,22 @@ def _is_left_out(comparison: Comparison, host: str, change: _Change) -> bool:
     """Report whether a finding says that a route cannot be followed for its match.
 
     It is of the host; or, in a chain for some addresses or with a tcp_proxy, which names no host,
-    the route that istiod made the chain of.
+    the route that istiod made the chain of. A chain for some addresses may also be of a service
+    whose listener belongs to another one, as a finding says.
     """
+    is_of_addresses = bool(change.before.filter_chain_match.prefix_ranges)
+    taken = f"listener {change.listener.name} of "
+    if is_of_addresses and any(
+        each.code is LISTENER_TAKEN and taken in each.message for each in comparison.findings
+    ):
+        return True
     codes = (CLIENT_MATCH, UNSUPPORTED_MATCH)
     left_out = {
         (each.ref.namespace, each.ref.name)
         for each in comparison.findings
         if each.code in codes and each.ref is not None
     }
-    is_of_route = bool(change.before.filter_chain_match.prefix_ranges) or (
-        change.ours is not None and change.ours.name == TCP_PROXY
-    )
+    is_of_route = is_of_addresses or (change.ours is not None and change.ours.name == TCP_PROXY)
     routed = [*_behind(comparison, change.istio.prefix)] if is_of_route else []
     return any(
         (each["metadata"]["namespace"], each["metadata"]["name"]) in left_out
