@@ -253,3 +253,17 @@ def test_an_edited_filter_is_restored(mesh: Mesher) -> None:
     live[KEY] = Live(KEY, "echo", live[KEY].service_ports, None)
     (step,) = plan(mesh, live).steps
     assert (step.action, step.key) == (Action.UPDATE, KEY)
+
+
+def test_entries_of_one_second_have_the_same_filter_in_whatever_order_they_come() -> None:
+    def patches(*names: str) -> Any:
+        mesh = Mesher()
+        for name in names:
+            # One has the wildcard listener, the other one that of its address.
+            addresses = ["10.9.0.1"] if name == "b" else []
+            mesh.entry(name, ["e.example.com"], resolution="STATIC", addresses=addresses)
+        mesh.run()
+        (envoy_filter,) = mesh.pipeline.filters.values()
+        return envoy_filter
+
+    assert patches("a", "b") == patches("b", "a")

@@ -16,6 +16,8 @@ __all__ = ["Table", "oldest_first"]
 class _Aged(Protocol):
     @property
     def age(self) -> Age: ...
+    @property
+    def ref(self) -> ObjectRef: ...
 
 
 T = TypeVar("T")
@@ -122,5 +124,8 @@ class Table(Generic[T]):
 
 
 def oldest_first(values: tuple[A, ...]) -> tuple[A, ...]:
-    """Return the values in Istio's order of precedence."""
-    return tuple(sorted(values, key=lambda value: value.age))
+    """Return the values in Istio's order of precedence.
+
+    Where Istio picks any, as of ServiceEntries of one host and second, the object's name decides.
+    """
+    return tuple(sorted(values, key=lambda value: (value.age, value.ref)))

@@ -63,9 +63,9 @@ class Placement:
         return self if patches == self.patches else replace(self, patches=patches)
 
 
-def by_age(placement: Placement) -> tuple[Age, ServicePort, FilterKey]:
+def by_age(placement: Placement) -> tuple[Age, ServicePort, FilterKey, ObjectRef]:
     """Sorts placements, the oldest service first."""
-    return (placement.age, placement.service_port, placement.key)
+    return (placement.age, placement.service_port, placement.key, placement.ref)
 
 
 def group_order(group: Group) -> tuple[bool, Group]:
