@@ -24,6 +24,9 @@ from aeraki_core.testing import (
 )
 from aeraki_core.testing.sidecar.messages import to_dict
 
+from tests.chains import called_chains
+from tests.istio.judge.routes import routing_of
+
 __all__ = ["Client", "client_of", "made_of", "tcp_filters"]
 
 _CLUSTER = re.compile(r"outbound\|\d+\|[^|]*\|\S+")
@@ -62,6 +65,13 @@ class Client:
             for item in tcp_filters(self.config, listener, chain)
             for text in _routed(to_dict(item)["typed_config"])
         }
+
+    def dials(self, address: str, port: int, *, plain: bool = False) -> set[str]:
+        """The clusters that calls to an address can reach. ``plain``: without our filters."""
+        listener = (self.plain if plain else self.config).listener(f"{address}_{port}")
+        chains = called_chains(listener, address)
+        routings = [routing_of(each) for chain in chains for each in chain.filters]
+        return {cluster for routing in routings if routing for cluster in routing.clusters}
 
     def shares(self, listener: str) -> dict[str, int]:
         """The weights of the clusters behind a listener, where calls are split."""

@@ -6,6 +6,7 @@ yields what is worse with them. A check knows nothing of how filters are made.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_components_pb2 import FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
 
+from tests.chains import called_chains
 from tests.istio.judge.routes import TCP_PROXY, Routing, Shares, routing_of, shares
 from tests.rig.ads import ProxyConfig
 from tests.rig.api import Object
@@ -88,6 +90,17 @@ class _Change:
         """The port of the service; of an inbound chain, of the workload."""
         inbound = self.before.filter_chain_match.destination_port.value
         return int(inbound or self.listener.address.socket_address.port_value)
+
+    @property
+    def is_called(self) -> bool:
+        """Whether a call can come to it: to some chains of a fixed address none does."""
+        places = (self.listener, *self.listener.additional_addresses)
+        addresses = [each.address.socket_address.address for each in places]
+        return any(
+            ipaddress.ip_address(address).is_unspecified
+            or self.before in called_chains(self.listener, address)
+            for address in addresses
+        )
 
     @property
     def istio(self) -> Routing:
@@ -167,10 +180,13 @@ def a_chain_is_changed_for_its_own_service(comparison: Comparison) -> Iterator[R
 
 
 def routes_name_clusters_of_the_client(comparison: Comparison) -> Iterator[Reason]:
-    """Every cluster that a changed chain names is one that istiod gives this client."""
+    """Every cluster that a changed chain names is one that istiod gives this client.
+
+    A chain that no call comes to has the filter of the others.
+    """
     known = comparison.after.clusters.keys() | set(_UNOWNED)
     for change in _changes(comparison):
-        if change.ours is None or _is_of_a_sidecar(comparison, change):
+        if change.ours is None or not change.is_called or _is_of_a_sidecar(comparison, change):
             continue
         if not _is_left_out(comparison, _cluster_parts(change.ours.prefix).host, change):
             for name in sorted(change.ours.clusters - known - change.istio.clusters):
@@ -196,7 +212,7 @@ def other_calls_go_where_istio_sends_them(comparison: Comparison) -> Iterator[Re
     """
     for change in _changes(comparison):
         ours, istio = change.ours, change.istio
-        if ours is None or ours.default is None:
+        if ours is None or ours.default is None or not change.is_called:
             continue
         goes = {_stands_for(name): share for name, share in ours.default.items()}
         _, _, port, host = _cluster_parts(ours.prefix)
@@ -403,19 +419,22 @@ def _is_left_out(comparison: Comparison, host: str, change: _Change) -> bool:
     ):
         return True
     codes = (CLIENT_MATCH, UNSUPPORTED_MATCH)
-    left_out = {
-        (each.ref.namespace, each.ref.name)
-        for each in comparison.findings
-        if each.code in codes and each.ref is not None
-    }
+    findings = [each for each in comparison.findings if each.code in codes]
     is_of_route = is_of_addresses or (change.ours is not None and change.ours.name == TCP_PROXY)
     routed = [*_behind(comparison, change.istio.prefix)] if is_of_route else []
     return any(
-        (each["metadata"]["namespace"], each["metadata"]["name"]) in left_out
-        and (each in routed or _covers(_hosts(each), host))
+        (ref.namespace, ref.name) == (each["metadata"]["namespace"], each["metadata"]["name"])
+        and (each in routed or (_names(finding, host) and _covers(_hosts(each), host)))
         for each in comparison.objects
         if each["kind"] == "VirtualService"
+        for finding in findings
+        if (ref := finding.ref) is not None
     )
+
+
+def _names(finding: Finding, host: str) -> bool:
+    """Whether it is of that host: of a VirtualService, subnets may be followed for some hosts."""
+    return "destinationSubnets" not in finding.message or host in finding.message
 
 
 def _for_all_keys(comparison: Comparison, host: str) -> set[str]:

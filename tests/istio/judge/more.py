@@ -294,7 +294,11 @@ class MoreKinds(Choices):
             {"tcp": [{"match": [{"sourceLabels": {"app": "x"}}], "route": [destination]}]},
             {
                 "tcp": [
-                    {"match": [{"destinationSubnets": ["240.1.0.0/24"]}], "route": [destination]}
+                    {"match": [{"destinationSubnets": ["240.1.0.0/24"]}], "route": [destination]},
+                    {
+                        "match": [{"destinationSubnets": ["240.1.0.0/30", "10.96.200.0/31"]}],
+                        "route": [{"destination": {"host": _ROUTED[0]}}],
+                    },
                 ]
             },
             {"tcp": [{"match": [{"gateways": ["j0-shop/door"]}], "route": [destination]}]},

@@ -13,14 +13,13 @@ buildSidecarOutboundTCPFilterChainOpts in istio/istio, pilot/pkg/networking/core
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from aeraki_core.findings.codes import (
-    CLIENT_MATCH,
     NO_ROUTE_LEFT,
     SHADOWED,
     TLS_ROUTES,
     UNSUPPORTED_FIELD,
-    UNSUPPORTED_MATCH,
 )
 from aeraki_core.findings.text import did_you_mean
 from aeraki_core.mesh.destinations import Destinations
@@ -28,13 +27,13 @@ from aeraki_core.mesh.http_routes import (
     MAX_UNUSED_CONDITIONS,
     EntryUse,
     applicable_matches,
-    asks_other_clients,
     read_http,
 )
 from aeraki_core.mesh.resolve import connection_order
 from aeraki_core.mesh.route_scope import RouteScope
 from aeraki_core.mesh.routes import ANY_CALL, Route, default_routes
-from aeraki_core.model.istio import TCPMatch, VirtualService
+from aeraki_core.mesh.tcp_entries import TCPEntry, entry_of_all_addresses, read_tcp
+from aeraki_core.model.istio import VirtualService
 from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, Service
 
@@ -55,7 +54,7 @@ def route_table(scopes: Sequence[RouteScope], service: Service, port: Port) -> t
     http, unusable = _http_routes(scopes)
     # Nothing after a route that takes all calls can be reached.
     takes_all = any(route.match.takes_all for route in http)
-    rest = None if takes_all else _tcp_route(scopes)
+    rest = None if takes_all else _tcp_route(scopes, service)
     _report_shadowed(scopes, (*http[:1], *([rest] if rest else ())))
     if takes_all:
         return http
@@ -71,7 +70,7 @@ def route_table(scopes: Sequence[RouteScope], service: Service, port: Port) -> t
 
 def tcp_route(scopes: Sequence[RouteScope], service: Service, port: Port) -> Route:
     """Return where Istio sends the port's connections: the table's last route without http."""
-    route = _tcp_route(scopes)
+    route = _tcp_route(scopes, service)
     if route is None:
         return default_routes(service, port)[0]
     _report_shadowed(scopes, (route,))
@@ -92,54 +91,42 @@ def _http_routes(scopes: Sequence[RouteScope]) -> tuple[tuple[Route, ...], list[
             return routes, unusable
         if any(entry.use is EntryUse.UNUSABLE for entry in entries):
             unusable.append(scope)
-        if not scope.virtual_service.is_attached and _matching_tcp(scope, report=False):
+        if not scope.virtual_service.is_attached and any(
+            entry.takes_all_addresses for entry in read_tcp(scope, report=False)
+        ):
             break  # Istio's own order: an older tcp route comes before a younger http section
     return (), unusable
 
 
-def _tcp_route(scopes: Sequence[RouteScope]) -> Route | None:
-    """Return the first matching ``tcp`` route of all VirtualServices; None if none matches."""
+def _tcp_route(scopes: Sequence[RouteScope], service: Service) -> Route | None:
+    """Return the matching ``tcp`` route of all VirtualServices; None if none matches.
+
+    That is the entry with the closest subnet around the service, otherwise the first without one.
+    """
     in_order = sorted(
         scopes, key=lambda scope: connection_order(scope.virtual_service, scope.namespace)
     )
-    for scope in in_order:
-        for index in _matching_tcp(scope, report=True):
-            path = f"spec.tcp[{index}]"
-            destinations = Destinations(scope, as_istio=True)
-            entry = scope.virtual_service.tcp[index]
-            clusters = destinations.weighted(entry.route or (), f"{path}.route")
-            if clusters:
-                ref = scope.virtual_service.ref
-                field = scope.written(path)
-                return Route(match=ANY_CALL, clusters=clusters, ref=ref, field=field)
-    return None
+    last: Route | None = None
+    by_subnet: dict[TCPEntry, Route] = {}
+    for entry in chain.from_iterable(read_tcp(scope, report=True) for scope in in_order):
+        route = _route_of(entry)
+        if route is not None and entry.prefixes is None:
+            last = route
+            break
+        if route is not None:
+            by_subnet[entry] = route
+    closest = entry_of_all_addresses([*by_subnet], service)
+    return last if closest is None else by_subnet[closest]
 
 
-def _matching_tcp(scope: RouteScope, *, report: bool) -> list[int]:
-    """The ``tcp`` entries, by index, that apply to the port and these clients."""
-    matching: list[int] = []
-    for index, entry in enumerate(scope.virtual_service.tcp):
-        matches = [
-            (match, f"spec.tcp[{index}].match[{number}]")
-            for number, match in enumerate(entry.match or ())
-            if match.port in (None, scope.port.number)
-            and not asks_other_clients(match, scope.namespace)
-        ]
-        usable = [_is_usable(scope, match, where, report=report) for match, where in matches]
-        if not entry.match or any(usable):
-            matching.append(index)
-    return matching
-
-
-def _is_usable(scope: RouteScope, match: TCPMatch, path: str, *, report: bool) -> bool:
-    """Whether it asks nothing that one filter for all clients and addresses cannot ask."""
-    problems = [(UNSUPPORTED_MATCH, name, "cannot be matched") for name in match.others()]
-    if match.source_labels:
-        why = "cannot be matched: one filter serves all clients of a namespace"
-        problems.append((CLIENT_MATCH, "sourceLabels", why))
-    for code, name, why in problems if report else ():
-        scope.report(code, f"{name} {why}; the route is left out", f"{path}.{name}")
-    return not problems
+def _route_of(entry: TCPEntry) -> Route | None:
+    """Return the route of an entry; None where it has no destination."""
+    destinations = Destinations(entry.scope, as_istio=True)
+    clusters = destinations.weighted(entry.entry.route or (), f"{entry.path}.route")
+    if not clusters:
+        return None
+    ref, field = entry.scope.virtual_service.ref, entry.scope.written(entry.path)
+    return Route(match=ANY_CALL, clusters=clusters, ref=ref, field=field)
 
 
 def _report_unknown_fields(scope: RouteScope) -> None:
@@ -180,7 +167,8 @@ def _is_hidden_by(first: VirtualService, scope: RouteScope) -> bool:
     """
     is_for_fewer = "*" not in first.export_to and "*" in scope.virtual_service.export_to
     return not is_for_fewer and (
-        any(True for _ in applicable_matches(scope)) or bool(_matching_tcp(scope, report=False))
+        any(True for _ in applicable_matches(scope))
+        or any(True for _ in read_tcp(scope, report=False))
     )
 
 

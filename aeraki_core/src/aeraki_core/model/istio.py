@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from sys import intern
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from aeraki_core.model.memory import forget_unset_fields
 from aeraki_core.model.meta import Age, Label, ObjectRef
@@ -31,6 +32,7 @@ __all__ = [
     "HashSetting",
     "StringMatch",
     "Subset",
+    "TCPMatch",
     "TCPRoute",
     "VirtualService",
     "is_made_of_route",
@@ -145,9 +147,18 @@ class HTTPRoute(_Open):
     retries: HTTPRetry | None = None
 
 
+def _subnet(value: object) -> IPv4Network | IPv6Network:
+    if not isinstance(value, str):
+        raise ValueError("give an address or a range as text")
+    return ip_network(value, strict=False)
+
+
 class TCPMatch(_Open):
     """One match of a ``tcp`` route."""
 
+    subnets: tuple[Annotated[IPv4Network | IPv6Network, PlainValidator(_subnet)], ...] = Field(
+        default=(), alias="destinationSubnets"
+    )
     port: PortNumber | None = None
     source_labels: dict[str, str] = Field(default_factory=dict)
     source_namespace: str | None = None

@@ -16,7 +16,7 @@ from aeraki_core.model.mesh import ProxyFamily
 from aeraki_core.model.protocol import PortProtocol, port_protocol
 from aeraki_core.model.service import Port, Resolution, Service
 
-__all__ = ["Listener", "needs_endpoints", "outbound_listeners", "wildcards"]
+__all__ = ["Listener", "fixed_addresses", "needs_endpoints", "outbound_listeners", "wildcards"]
 
 # The bind addresses of listeners without one of their own; nothing is bound to them here.
 WILDCARD, WILDCARD_IPV6 = "0.0.0.0", "::"
@@ -62,6 +62,17 @@ def needs_endpoints(service: Service) -> bool:
     """
     is_anywhere = service.resolution is Resolution.NONE and not service.addresses
     return service.headless or (is_anywhere and not service.selector)
+
+
+def fixed_addresses(service: Service) -> tuple[str, ...]:
+    """Return the addresses that the service's listeners take calls to, in all clusters.
+
+    Empty where a listener takes calls to others, or where they come and go with the endpoints.
+    """
+    addresses = (*service.addresses, *service.remote_addresses)
+    if service.headless or any("/" in address for address in addresses):
+        return ()
+    return addresses
 
 
 def outbound_listeners(

@@ -182,11 +182,13 @@ def chain(
     )
     for text in sorted(ranges):
         network = ipaddress.ip_network(text, strict=False)
+        if str(network.network_address) == "0.0.0.0":
+            continue  # as istiod does (listener.go, toFilterChainMatch)
         prefix = CidrRange(address_prefix=str(network.network_address))
         prefix.prefix_len.value = network.prefixlen
         match.prefix_ranges.append(prefix)
     if port:
         match.destination_port.value = port
-    if match.ByteSize():
+    if match.ByteSize() or ranges:
         item.filter_chain_match.CopyFrom(match)
     return item
