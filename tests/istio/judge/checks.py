@@ -243,8 +243,18 @@ def clusters_keep_what_protects_them(comparison: Comparison) -> Iterator[Reason]
             options.get(key) == each for key, each in first.typed_extension_protocol_options.items()
         ):
             fields.discard("typed_extension_protocol_options")
+        if _endpoints(first) == _endpoints(second):
+            fields.discard("load_assignment")
         if wrong := sorted(fields - set(_BALANCING)):
             yield name, f"the cluster differs in {', '.join(wrong)}"
+
+
+def _endpoints(cluster: Cluster) -> list[list[str]]:
+    """The endpoints of each locality, in an order of their own: istiod has none."""
+    return [
+        sorted(str(each) for each in group.lb_endpoints)
+        for group in cluster.load_assignment.endpoints
+    ]
 
 
 def filters_of_others_stay(comparison: Comparison) -> Iterator[Reason]:
