@@ -73,3 +73,55 @@ def test_an_inbound_http_port_has_a_cluster_and_no_tcp_chain() -> None:
         "mongo_proxy",
         "tcp_proxy",
     ]
+
+
+def test_a_service_selects_workload_entries_unless_it_is_headless() -> None:
+    workload = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadEntry",
+        "metadata": {"name": "vm", "namespace": "shop"},
+        "spec": {"address": "10.9.0.1", "labels": {"app": "web"}},
+    }
+    host = "web.shop.svc.cluster.local"
+    entry = service_entry("e", [host], {"tcp": 7000}, namespace="shop", resolution="DNS")
+
+    def members(cluster_ip: str) -> set[tuple[str, int]]:
+        ports = {"tcp": (7000, 9000)}
+        selector = {"app": "web"}
+        web = service("web", ports, namespace="shop", cluster_ip=cluster_ip, selector=selector)
+        web["metadata"]["annotations"] = {"networking.istio.io/exportTo": "bank"}
+        cluster = model_sidecar([web, entry, workload], SHOP).cluster(f"outbound|7000||{host}")
+        addresses = [
+            each.endpoint.address.socket_address
+            for each in cluster.load_assignment.endpoints[0].lb_endpoints
+        ]
+        return {(each.address, each.port_value) for each in addresses}
+
+    # The entry's cluster has the endpoints of the Service that these clients do not see.
+    assert members("10.96.0.1") == {(host, 7000), ("10.9.0.1", 9000)}
+    assert members("None") == {(host, 7000)}
+
+
+def test_tls_of_a_bound_listener_is_told_apart_by_all_names_of_a_range() -> None:
+    egress = {
+        "port": {"number": 7000, "protocol": "TLS", "name": "own"},
+        "bind": "127.0.0.1",
+        "hosts": ["*/*"],
+    }
+    sidecar = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": {"name": "default", "namespace": "shop"},
+        "spec": {"egress": [egress]},
+    }
+    entry = service_entry("e", ["e.example.com"], PORTS, addresses=["10.1.0.0/16"])
+    name = service("name", {}, namespace="bank", type="ExternalName", externalName="e.example.com")
+    config = model_sidecar([sidecar, entry, name], SHOP)
+    (chain,) = config.listener("127.0.0.1_7000").filter_chains
+    assert [*chain.filter_chain_match.server_names] == [
+        "e.example.com",
+        "name.bank",
+        "name.bank.svc",
+        "name.bank.svc.cluster.local",
+        "name.bank.svc.cluster.local.",
+    ]

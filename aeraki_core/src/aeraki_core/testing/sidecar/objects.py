@@ -34,6 +34,7 @@ from aeraki_core.model.service import (
     parse_service_entry,
 )
 from aeraki_core.model.workload_entry import WorkloadEntry, parse_workload_entry
+from aeraki_core.testing.sidecar.chains import is_ip
 from aeraki_core.testing.sidecar.proxy import MutualTls
 from aeraki_core.testing.sidecar.scope import SidecarResource, parse_sidecar
 
@@ -133,10 +134,23 @@ class MeshObjects:
             for number in endpoints.target_ports(port.name):
                 for address in endpoints.addresses:
                     yield PortEndpoint(address, number)
+            yield from self._selected_workloads(service, port)
         elif (own := service.port(port.number)) is not None:
             # Istio makes a service of each address, and counts the endpoints of each.
             for _ in service.addresses or ("",):
                 yield from self._entry_endpoints(service, own)
+
+    def _selected_workloads(self, service: Service, port: Port) -> Iterator[PortEndpoint]:
+        """Yield the WorkloadEntries behind a Service of Kubernetes, unless it is headless."""
+        own = next((each for each in service.ports if each.name == port.name), None)
+        if own is None or service.headless or not service.selector:
+            return
+        for entry in self.workload_entries:
+            is_selected = {*entry.labels} >= {*service.selector} and is_ip(entry.address)
+            number = dict(entry.ports).get(port.name, own.target)
+            if is_selected and entry.ref.namespace == service.namespace and isinstance(number, int):
+                weight = self.spec(entry.ref).get("weight") or 1
+                yield PortEndpoint(entry.address, number, dict(entry.labels), weight)
 
     def _entry_endpoints(self, service: Service, port: Port) -> Iterator[PortEndpoint]:
         number = port.target if isinstance(port.target, int) else port.number

@@ -51,11 +51,15 @@ class _ListenerPlace(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Bind:
-    """Where a listener of a service is, its other addresses, the ranges of its chain."""
+    """Where a listener of a service is, its other addresses, the ranges of its chain.
+
+    ``of_range``: the service's address is a range, which its chain does not match on.
+    """
 
     address: str
     others: tuple[str, ...] = ()
     ranges: frozenset[str] = frozenset()
+    of_range: bool = False
 
 
 @dataclass(slots=True)
@@ -121,7 +125,7 @@ def _add_port(
                 port,
                 protocol,
                 ranges=bind.ranges,
-                named=bool(bind.ranges) or wildcard,
+                named=bool(bind.ranges) or bind.of_range or wildcard,
             )
             chains = [*own, *chains]
         if entry is None or (entry.protocol, protocol) == _REPLACED:
@@ -146,10 +150,11 @@ def _binds(
     view: View, egress: Egress, service: Service, port: Port, protocol: ListenerProtocol
 ) -> Iterator[_Bind]:
     listener, proxy = egress.listener, view.proxy
-    if listener.bind:
-        yield _Bind(listener.bind)
-    elif not listener.captured:
-        yield _Bind("::1" if ":" in proxy.ip else "127.0.0.1")
+    own = listener.bind or ("" if listener.captured else "::1" if ":" in proxy.ip else "127.0.0.1")
+    if own:
+        # Istio makes a service of each address.
+        for item in service.addresses or ("",):
+            yield _Bind(own, of_range="/" in item)
     elif protocol is ListenerProtocol.HTTP:
         yield _Bind(proxy.wildcard, proxy.other_wildcards)
     elif service.headless and not listener.port:
@@ -163,8 +168,8 @@ def _binds(
         yield _Bind(proxy.wildcard, proxy.other_wildcards)
     elif service.resolution is Resolution.CLUSTER_IP:
         if service.addresses:
-            own = _of_proxy(service.addresses, proxy) or list(service.addresses[:1])
-            yield _Bind(own[0], tuple(own[1:]) if proxy.dual_stack else ())
+            ips = _of_proxy(service.addresses, proxy) or list(service.addresses[:1])
+            yield _Bind(ips[0], tuple(ips[1:]) if proxy.dual_stack else ())
     else:
         yield from _entry_binds(view, service, port, bool(listener.port))
 

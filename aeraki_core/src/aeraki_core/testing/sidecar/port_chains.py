@@ -16,7 +16,7 @@ from envoy.config.listener.v3.listener_components_pb2 import Filter
 from aeraki_core.errors import InputError
 from aeraki_core.mesh.routes import cluster_name
 from aeraki_core.model.istio import Destination, TCPMatch, TCPRoute, VirtualService, full_host
-from aeraki_core.model.service import Port, Service
+from aeraki_core.model.service import Port, Service, service_host
 from aeraki_core.model.wire import check
 from aeraki_core.testing.sidecar.chains import Weighted, mongo_proxy, tcp_proxy
 from aeraki_core.testing.sidecar.objects import part
@@ -99,7 +99,7 @@ def port_chains(
     own = PortChain(
         _to_one(cluster, _rule(view, service.host), "", is_mongo),
         ranges,
-        frozenset({service.host} if is_tls and named else ()),
+        frozenset({service.host, *_aliases(view, egress, service)} if is_tls and named else ()),
     )
     if is_tls:
         return list(_tls_chains(view, egress, service, port, ranges)) or [own]
@@ -114,6 +114,17 @@ def port_chains(
             matched = frozenset(each for match in wanted for each in match.ranges)
             chains.append(PortChain(filters, matched))
     return chains if any(chain.ranges == ranges for chain in chains) else [*chains, own]
+
+
+def _aliases(view: View, egress: Egress, service: Service) -> Iterator[str]:
+    """Yield the names of the Services of type ExternalName that stand for the host."""
+    for ref, target in view.objects.aliases.items():
+        host = service_host(ref.name, ref.namespace, view.mesh.domain)
+        if target == service.host and egress.listener.imports_service(host, ref.namespace):
+            short = f"{ref.name}.{ref.namespace}"
+            yield from (host, f"{host}.", short, f"{short}.svc")
+            if ref.namespace == view.proxy.namespace:
+                yield ref.name
 
 
 def _tls_chains(
