@@ -51,6 +51,11 @@ def state(plane: ControlPlane) -> dict[str, tuple[str, int, str]]:
     }
 
 
+def wait_for_filters(plane: ControlPlane, number: int) -> None:
+    """Wait until they are there. A slow machine writes them in several rounds."""
+    wait_until(lambda: len(live(plane)) == number, 120, f"{number} filters")
+
+
 def lease(plane: ControlPlane, namespace: str) -> dict[str, Any]:
     return dict(plane.api.get(*LEASE, namespace=namespace)["spec"])
 
@@ -62,7 +67,7 @@ def test_a_leader_that_is_killed_is_followed_without_a_needless_write(
     kubeconfig = control_plane.kubeconfig
     with Replica("one", kubeconfig, namespace, *SHORT) as one:
         one.wait_for(", leads")
-        one.wait_for(f"{SERVICES} created")
+        wait_for_filters(control_plane, SERVICES)
         with Replica("two", kubeconfig, namespace, *SHORT) as two:
             two.wait_for("standby: another replica leads")
             before = state(control_plane)
@@ -99,7 +104,7 @@ def test_a_paused_leader_that_wakes_up_writes_nothing(
             "one", through(relay, kubeconfig), namespace, *times, *quiet, plugins="thrift"
         ) as one,
     ):
-        one.wait_for(f"{SERVICES} created")
+        wait_for_filters(control_plane, SERVICES)
         with Replica(
             "two", kubeconfig, namespace, *times, "--debounce-quiet", "1s", plugins="thrift"
         ) as two:
@@ -170,7 +175,7 @@ def test_a_leader_that_ends_hands_over_at_once(control_plane: ControlPlane, name
     kubeconfig = control_plane.kubeconfig
     # Leases of five minutes: the second replica leads in time only if the first releases its Lease.
     with Replica("one", kubeconfig, namespace, *LONG) as one:
-        one.wait_for(f"{SERVICES} created")
+        wait_for_filters(control_plane, SERVICES)
         with Replica("two", kubeconfig, namespace, *LONG) as two:
             two.wait_for("standby: another replica leads")
             before = state(control_plane)
@@ -191,7 +196,7 @@ def test_a_leader_cut_off_from_the_api_server_stands_by_and_leads_again(
 ) -> None:
     make(control_plane, namespace, range(SERVICES))
     with Replica("one", control_plane.kubeconfig, namespace, *SHORT) as one:
-        one.wait_for(f"{SERVICES} created")
+        wait_for_filters(control_plane, SERVICES)
         before, mark = state(control_plane), one.mark()
         control_plane.apiserver.pause()
         one.wait_for("stands by", since=mark, timeout=60)
@@ -275,7 +280,7 @@ class TestTheEnd:
     ) -> None:
         make(control_plane, namespace, range(SERVICES))
         with Replica("one", control_plane.kubeconfig, namespace, *LONG) as one:
-            one.wait_for(f"{SERVICES} created")
+            wait_for_filters(control_plane, SERVICES)
             control_plane.apiserver.pause()
             self.ends(one)
 
@@ -286,7 +291,7 @@ class TestTheEnd:
         with Replica(
             "one", control_plane.kubeconfig, namespace, *LONG, "--debounce-quiet", "100ms"
         ) as one:
-            one.wait_for(f"{SERVICES} created")
+            wait_for_filters(control_plane, SERVICES)
             # istiod's webhook judges every filter: while it is paused, writes hang.
             control_plane.istiod.pause()
             workloads.workload("cache", [Port("tcp-redis", 6379, 16379)])
