@@ -191,14 +191,14 @@ class _Egress(Spec):
     capture_mode: CaptureMode = CaptureMode.DEFAULT
 
 
-class _PortSelector(Spec):
+class _EgressProxyPort(Spec):
     number: PortNumber = 0
 
 
 class _EgressProxy(Spec):
     host: str = ""
     subset: str = ""
-    port: _PortSelector = Field(default_factory=_PortSelector)
+    port: _EgressProxyPort = Field(default_factory=_EgressProxyPort)
 
 
 class _OutboundPolicy(Spec):

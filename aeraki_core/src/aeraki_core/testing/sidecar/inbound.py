@@ -50,17 +50,21 @@ _MUTUAL_TLS = ("istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1
 _TCP_MUTUAL_TLS = ("istio-peer-exchange", "istio")
 
 
-class _Match(NamedTuple):
+class _InboundMatch(NamedTuple):
     """What a chain of a TCP port matches on; ``by_mesh``: also on the protocols of mutual TLS."""
 
     transport: str
     by_mesh: bool = False
 
 
-_MATCHES: Mapping[MutualTls, tuple[_Match, ...]] = {
-    MutualTls.PERMISSIVE: (_Match("tls", by_mesh=True), _Match("tls"), _Match("raw_buffer")),
-    MutualTls.STRICT: (_Match("tls"),),
-    MutualTls.DISABLE: (_Match("raw_buffer"),),
+_MATCHES: Mapping[MutualTls, tuple[_InboundMatch, ...]] = {
+    MutualTls.PERMISSIVE: (
+        _InboundMatch("tls", by_mesh=True),
+        _InboundMatch("tls"),
+        _InboundMatch("raw_buffer"),
+    ),
+    MutualTls.STRICT: (_InboundMatch("tls"),),
+    MutualTls.DISABLE: (_InboundMatch("raw_buffer"),),
 }
 
 

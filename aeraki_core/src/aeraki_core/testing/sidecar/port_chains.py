@@ -51,7 +51,7 @@ class PortChain:
 
 
 @dataclass(frozen=True, slots=True)
-class _Match:
+class _ChainMatch:
     """A match of a ``tcp`` or ``tls`` route, with the fields that only a chain can match on."""
 
     static: TCPMatch
@@ -75,7 +75,7 @@ class _Route:
 
     virtual_service: VirtualService
     route: TCPRoute
-    matches: tuple[_Match, ...]
+    matches: tuple[_ChainMatch, ...]
 
 
 def port_chains(
@@ -157,7 +157,7 @@ def _routes(view: View, egress: Egress, host: str, section: str) -> Iterator[_Ro
                 yield _Route(virtual_service, route, tuple(_matches(route, entry)))
 
 
-def _matches(route: TCPRoute, written: Mapping[str, Any]) -> Iterator[_Match]:
+def _matches(route: TCPRoute, written: Mapping[str, Any]) -> Iterator[_ChainMatch]:
     for number, match in enumerate(route.match or ()):
         texts = written.get("match") or ()
         fields = texts[number] if number < len(texts) else {}
@@ -165,7 +165,7 @@ def _matches(route: TCPRoute, written: Mapping[str, Any]) -> Iterator[_Match]:
             str(ipaddress.ip_network(each, strict=False))
             for each in fields.get("destinationSubnets") or ()
         )
-        yield _Match(match, ranges, frozenset(fields.get("sniHosts") or ()))
+        yield _ChainMatch(match, ranges, frozenset(fields.get("sniHosts") or ()))
 
 
 def _route_filters(view: View, route: _Route, port: Port, is_mongo: bool) -> tuple[Filter, ...]:
