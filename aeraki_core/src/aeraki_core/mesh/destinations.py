@@ -38,7 +38,7 @@ from aeraki_core.model.service import Service
 __all__ = ["Destinations"]
 
 
-class _Target(NamedTuple):
+class _ResolvedDestination(NamedTuple):
     """A destination as some clients see it.
 
     - host, subset: as the mesh knows them
@@ -210,7 +210,7 @@ class Destinations:
             self.say(code, f"{message}; {effect}", f"{path}.{field}")
         return cluster if self.as_istio or not problems else None
 
-    def _target(self, destination: Destination) -> _Target:
+    def _target(self, destination: Destination) -> _ResolvedDestination:
         """Return what a destination is for these clients."""
         host = self._host(destination)
         reads = self.scope.reads
@@ -226,7 +226,7 @@ class Destinations:
             number = destination.port.number
         else:
             number = only.pop() if len(only) == 1 else self.scope.port.number
-        return _Target(
+        return _ResolvedDestination(
             host=host,
             subset=destination.subset or "",
             number=number,
@@ -235,7 +235,7 @@ class Destinations:
             numbers=frozenset(port.number for service in services for port in service.ports),
         )
 
-    def _named(self, target: _Target, weight: int) -> WeightedCluster:
+    def _named(self, target: _ResolvedDestination, weight: int) -> WeightedCluster:
         """Return Istio's cluster of a destination, whether there is one or not."""
         return WeightedCluster(
             cluster=cluster_name(target.number, target.host, target.subset),
@@ -246,7 +246,7 @@ class Destinations:
         )
 
     def _problems(
-        self, target: _Target, cluster: WeightedCluster
+        self, target: _ResolvedDestination, cluster: WeightedCluster
     ) -> Iterator[tuple[Code, str, str]]:
         """Yield why these clients do not have a cluster: code, message, field."""
         host, number, subset = cluster.host, cluster.port, cluster.subset
@@ -286,7 +286,8 @@ class Destinations:
         reads = self.scope.reads
         rules = reads.rules_of_any_client(host) if reads.namespace else ()
         own = [rule for rule in rules if rule.namespace == reads.namespace]
-        if not own or not any(subset in rule.subsets for rule in rules):
+        others = (rule for rule in rules if rule.namespace != reads.namespace)
+        if not own or not any(subset in rule.subsets for rule in others):
             return ""
         # A rule with a workloadSelector hides them from all workloads of its namespace.
         return f"; {own[0].ref}, of their namespace, hides those of other namespaces"
